@@ -1,0 +1,61 @@
+"""Patchbank: find defects in photographs of parts, having learned from good photographs alone.
+
+>>> from patchbank import PatchCore
+>>> recipe = PatchCore(image_size=320)
+>>> recipe.false_alarm_rate
+0.01
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patchbank.core.regions import Region as Region
+    from patchbank.errors import BackboneError as BackboneError
+    from patchbank.errors import DataError as DataError
+    from patchbank.errors import DetectorFileError as DetectorFileError
+    from patchbank.errors import ImageError as ImageError
+    from patchbank.errors import ParameterError as ParameterError
+    from patchbank.errors import PatchbankError as PatchbankError
+    from patchbank.errors import ShapeError as ShapeError
+    from patchbank.pipeline.detector import Detector as Detector
+    from patchbank.pipeline.detector import load as load
+    from patchbank.pipeline.evaluate import Evaluation as Evaluation
+    from patchbank.pipeline.evaluate import evaluate as evaluate
+    from patchbank.pipeline.fit import PatchCore as PatchCore
+    from patchbank.pipeline.inspection import Inspection as Inspection
+
+__version__ = version("patchbank")
+
+# Imported when first used: `import patchbank` must not cost what a fit costs.
+_HOMES = {
+    "BackboneError": "patchbank.errors",
+    "DataError": "patchbank.errors",
+    "Detector": "patchbank.pipeline.detector",
+    "DetectorFileError": "patchbank.errors",
+    "Evaluation": "patchbank.pipeline.evaluate",
+    "ImageError": "patchbank.errors",
+    "Inspection": "patchbank.pipeline.inspection",
+    "ParameterError": "patchbank.errors",
+    "PatchCore": "patchbank.pipeline.fit",
+    "PatchbankError": "patchbank.errors",
+    "Region": "patchbank.core.regions",
+    "ShapeError": "patchbank.errors",
+    "evaluate": "patchbank.pipeline.evaluate",
+    "load": "patchbank.pipeline.detector",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'patchbank' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,176 @@
+"""Backbones that run in ONNX Runtime: the embedded ones, and any ONNX file of feature maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from patchbank.backbones.extractor import BackboneInfo, Tap
+from patchbank.errors import BackboneError, ShapeError
+from patchbank.types import FeatureMap, Image
+
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+METADATA_KEY = "patchbank"
+PROBE_SIZE = (192, 256)  # tells apart height and width, and divides by 32 and 64
+DEFAULT_MULTIPLE = 32
+
+
+class OnnxExtractor:
+    """A feature extractor held as the bytes of an ONNX model.
+
+    Images go through one at a time: on a CPU that is as fast as batches, and the features of an
+    image cannot depend on its neighbours.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        name: str,
+        layers: tuple[str, ...] | None = None,
+        normalisation: Normalisation | None = None,
+    ) -> None:
+        self.content = content
+        self._session = _open_session(content, name)
+        self._input = _image_input(self._session, name)
+        self._info = self._describe(name, normalisation)
+        self._layers = self._check_layers(layers or self._info.default_layers)
+        mean, std = np.array(self._info.mean), np.array(self._info.std)
+        self._scale = (1 / (255 * std)).astype(np.float32)[:, None, None]
+        self._shift = (-mean / std).astype(np.float32)[:, None, None]
+
+    @property
+    def info(self) -> BackboneInfo:
+        """Where the weights come from and how their input is prepared."""
+        return self._info
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers taken, in the order of the maps returned."""
+        return self._layers
+
+    def __call__(self, image: Image) -> Sequence[FeatureMap]:
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
+        planes = image.transpose(2, 0, 1) * self._scale  # (3, H, W)
+        planes += self._shift
+        return self._run(planes, self._layers)
+
+    def _run(self, planes: NDArray[np.float32], layers: tuple[str, ...]) -> list[FeatureMap]:
+        try:
+            maps = self._session.run(list(layers), {self._input.name: planes[None]})
+        except Exception as error:  # onnxruntime has no exception type of its own
+            size = f"{planes.shape[1]} x {planes.shape[2]}"
+            raise BackboneError(f"backbone: it cannot run on an input of {size}: {error}") from None
+        return [_single(layer, np.asarray(m)) for layer, m in zip(layers, maps, strict=True)]
+
+    def _describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
+        record = _metadata(self._session, name)
+        size = _fixed_size(self._input)
+        taps = {t: Tap(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
+        mean, std = normalisation or (record.get("mean"), record.get("std"))
+        if mean is None or std is None:
+            raise BackboneError(
+                f"{name}: expected its normalisation in the file (metadata key "
+                f"{METADATA_KEY!r}) or by option, got neither; give the mean and the standard "
+                "deviation that its weights were trained with"
+            )
+        outputs = tuple(output.name for output in self._session.get_outputs())
+        return BackboneInfo(
+            name=record.get("name", name),
+            taps=taps or self._probe(outputs, size or PROBE_SIZE),
+            default_layers=tuple(record.get("default_layers", outputs)),
+            mean=_triple("mean", mean),
+            std=_triple("std", std, positive=True),
+            size_multiple=int(record.get("size_multiple", DEFAULT_MULTIPLE)),
+            input_size=size,
+            license=record.get("license", "not stated"),
+            source=record.get("source", "ONNX file"),
+            sha256=hashlib.sha256(self.content).hexdigest(),
+        )
+
+    def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Tap]:
+        """Find channels and stride of every output by running the network once."""
+        maps = self._run(np.zeros((3, *size), dtype=np.float32), outputs)
+        return {
+            name: Tap(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
+            for name, m in zip(outputs, maps, strict=True)
+        }
+
+    def _check_layers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        for layer in layers:
+            if layer not in self._info.taps:
+                raise BackboneError(
+                    f"layers: expected some of {', '.join(self._info.taps)} "
+                    f"(the outputs of {self._info.name}), got {layer!r}"
+                )
+        if len(set(layers)) < len(layers):
+            raise BackboneError(f"layers: expected each once, got {', '.join(layers)}")
+        return layers
+
+
+def _open_session(content: bytes, name: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Threads that spin between two images would take the cores from the search that follows.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no exception type of its own
+        reason = str(error).splitlines()[0]
+        raise BackboneError(f"{name}: expected an ONNX model, got: {reason}") from None
+
+
+def _image_input(session: onnxruntime.InferenceSession, name: str) -> onnxruntime.NodeArg:
+    inputs = session.get_inputs()
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    fits = shape is not None and len(shape) == 4 and shape[1] in (3, None) or (
+        shape is not None and len(shape) == 4 and isinstance(shape[1], str)
+    )
+    if not fits or inputs[0].type != "tensor(float)":
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise BackboneError(f"{name}: expected one float input (b, 3, H, W), got {found}")
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise BackboneError(f"{name}: expected a batch of 1 or of any size, got {shape[0]}")
+    return inputs[0]
+
+
+def _fixed_size(image: onnxruntime.NodeArg) -> tuple[int, int] | None:
+    height, width = image.shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _metadata(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, Any]:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise BackboneError(f"{name}: expected JSON in its metadata, got: {error}") from None
+    if not isinstance(record, dict):
+        raise BackboneError(f"{name}: expected a JSON object in its metadata, got {text!r}")
+    return record
+
+
+def _triple(
+    name: str, values: Sequence[float], *, positive: bool = False
+) -> tuple[float, float, float]:
+    numbers = tuple(float(v) for v in values)
+    if len(numbers) != 3 or not np.isfinite(numbers).all() or (positive and min(numbers) <= 0):
+        rule = "three positive numbers" if positive else "three numbers"
+        raise BackboneError(f"{name}: expected {rule} (red, green, blue), got {tuple(values)}")
+    return numbers
+
+
+def _single(layer: str, batch: NDArray[Any]) -> FeatureMap:
+    if batch.ndim != 4 or batch.shape[0] != 1 or batch.dtype != np.float32:
+        raise ShapeError(
+            f"layer {layer}: expected a feature map (1, c, h, w) of float32, "
+            f"got {batch.shape} of {batch.dtype}"
+        )
+    maps: FeatureMap = batch[0]
+    return maps

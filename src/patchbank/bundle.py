@@ -1,0 +1,137 @@
+"""The detector file: tensors and one JSON record in the safetensors format, written atomically.
+
+No pickle is read or written.  A digest over everything that matters stands in the header, so a
+file that was cut or altered is refused instead of giving other scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from patchbank.errors import DetectorFileError
+
+FORMAT = "patchbank"
+FORMAT_VERSION = 1
+SUFFIX = ".patchbank"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The content of a detector file."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    record: Mapping[str, Any]
+    """JSON: method, settings, backbone, versions, names of the good images."""
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write a detector file; whatever happens, `path` is the old file or the whole new one.
+
+    Raises:
+        DetectorFileError: the file cannot be written; an old one is untouched.
+    """
+    tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
+    text = json.dumps(bundle.record, sort_keys=True, ensure_ascii=False)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "record": text,
+        "sha256": _digest(tensors, text),
+    }
+    content = to_safetensors(tensors, metadata)
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise DetectorFileError(
+            f"{path}: expected to write {len(content):,} bytes, got: {error.strerror}; "
+            "nothing was changed"
+        ) from error
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a detector file.
+
+    Raises:
+        DetectorFileError: no such file, or one that is cut, altered, of another format or newer.
+    """
+    if not path.is_file():
+        raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise DetectorFileError(
+            f"{path}: expected a whole detector file, got a damaged or foreign one ({error}); "
+            "copy it again or fit anew"
+        ) from None
+    except OSError as error:
+        raise DetectorFileError(f"{path}: expected a readable file, got: {error.strerror}") from None
+    text = metadata.get("record", "")
+    if metadata.get("sha256") != _digest(tensors, text):
+        raise DetectorFileError(
+            f"{path}: expected the content that was saved, got an altered one (its sha256 "
+            "differs); copy it again or fit anew"
+        )
+    return Bundle(tensors, json.loads(text))
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise DetectorFileError(
+            f"{path}: expected a file written by `patchbank fit`, got another kind of safetensors"
+        )
+    version = metadata.get("format_version", "")
+    if version != str(FORMAT_VERSION):
+        raise DetectorFileError(
+            f"{path}: expected format {FORMAT_VERSION}, got {version}; install a newer patchbank"
+        )
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside the target, sync, rename over it: a crash leaves the old file or the new."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,120 @@
+"""What the commands print: results on standard output, remarks and errors on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from patchbank.backbones import BackboneInfo
+    from patchbank.pipeline.detector import Detector
+    from patchbank.pipeline.evaluate import Evaluation
+    from patchbank.pipeline.inspection import Inspection, Unread
+
+
+def error(text: str) -> None:
+    """One line on standard error."""
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr)
+
+
+def fitted(detector: Detector, path: Path) -> None:
+    """What `fit` made."""
+    facts = detector.model.facts()
+    calibration = detector.calibration
+    size = path.stat().st_size / 1e6
+    print(
+        f"{path}: {len(detector.fitted_on)} good images, bank of {facts['bank_rows']:,} x "
+        f"{facts['dimensions']}, threshold {calibration.threshold:.4g} "
+        f"(false alarms {detector.settings.false_alarm_rate:.1%}), {size:.1f} MB"
+    )
+    if facts["index_recall"] < 1:
+        print(f"index {detector.settings.to_mapping()['index']}: finds the nearest row for "
+              f"{facts['index_recall']:.1%} of patches")
+    if calibration.remark:
+        note(f"note: {calibration.remark}")
+
+
+def outcome(result: Inspection | Unread) -> None:
+    """One line for one image."""
+    if hasattr(result, "error"):
+        error(result.error)
+        return
+    verdict = "ANOMALOUS" if result.is_anomalous else "good"
+    where = ""
+    if result.regions:
+        worst = result.regions[0]
+        where = f"  at {worst.left},{worst.top} {worst.width}x{worst.height}"
+        where += f" (+{len(result.regions) - 1})" if len(result.regions) > 1 else ""
+    print(f"{verdict:<9}  {result.score:9.4g}  p={result.p_value:<7.2g} {result.image}{where}")
+
+
+def totals(good: int, anomalous: int, unread: int) -> None:
+    """The last line of `predict`."""
+    print(f"{good} good, {anomalous} anomalous, {unread} not readable")
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Metrics as a table."""
+    figures = evaluation.to_json()
+    rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
+    for name, value in rows:
+        print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
+    print(f"\n{'defect':<22} {'images':>6} {'image AUROC':>12} {'pixel AUROC':>12} {'found':>7}")
+    for name, result in evaluation.per_defect.items():
+        pixel = f"{result.pixel_auroc:.4f}" if result.pixel_auroc is not None else "-"
+        print(
+            f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} "
+            f"{result.detection_rate:>7.1%}"
+        )
+
+
+def detector_facts(detector: Detector) -> dict[str, Any]:
+    """Everything that `patchbank info` tells."""
+    info = detector.extractor.info
+    return {
+        "method": detector.method,
+        "good_images": len(detector.fitted_on),
+        "threshold": detector.calibration.threshold,
+        "pixel_threshold": detector.calibration.pixel_threshold,
+        "smallest_false_alarm_rate": detector.calibration.smallest_rate,
+        **detector.model.facts(),
+        "backbone": info.name,
+        "layers": list(detector.extractor.layers),
+        "backbone_sha256": info.sha256,
+        "backbone_license": info.license,
+        "backbone_source": info.source,
+        "settings": detector.settings.to_mapping(),
+        "versions": dict(detector.versions),
+    }
+
+
+def show_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+    """Facts, one a line."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            print(f"{indent}{name}")
+            show_facts(value, indent + "  ")
+        else:
+            print(f"{indent}{name:<{28 - len(indent)}} {value}")
+
+
+def show_backbones(infos: Sequence[BackboneInfo]) -> None:
+    """Each backbone with its layers; a star marks the layers taken unless others are asked for."""
+    for info in infos:
+        low = [(0 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
+        high = [(1 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
+        size = f"{info.input_size[0]} x {info.input_size[1]}" if info.input_size else "any"
+        print(f"{info.name}  {info.license}  {info.source}")
+        print(f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
+              f"multiples of {info.size_multiple}")
+        for name, tap in info.taps.items():
+            star = "*" if name in info.default_layers else " "
+            print(f"  {star} {name:<12} stride {tap.stride:>2}  {tap.channels:>4} channels")
+        print(f"  sha256  {info.sha256}")

@@ -1,0 +1,96 @@
+"""A threshold from good images alone.
+
+Every good image is scored against what was learned from the others (leave one image out): these
+are the scores that unseen good parts get.  Conformal prediction (Vovk et al., 2005) turns them
+into p-values that hold without any assumption on their distribution: of n + 1 exchangeable good
+images, the new one ranks among the k worst with probability k / (n + 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.errors import ParameterError, ShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What good images score when they are left out, and the rate of false alarms to keep to."""
+
+    image_scores: NDArray[np.float64]
+    """(n,) image scores of the good images."""
+    map_peaks: NDArray[np.float64]
+    """(n,) largest value of their anomaly maps."""
+    false_alarm_rate: float
+    """Share of good images that may be called anomalous, in (0, 1)."""
+
+    def __post_init__(self) -> None:
+        check_false_alarm_rate(self.false_alarm_rate)
+        for name in ("image_scores", "map_peaks"):
+            scores = getattr(self, name)
+            if scores.ndim != 1 or len(scores) < 2 or not np.isfinite(scores).all():
+                raise ShapeError(f"{name}: expected at least 2 finite scores, got {scores!r}")
+
+    @property
+    def threshold(self) -> float:
+        """An image is anomalous when its score is larger than this."""
+        return conformal_threshold(self.image_scores, self.false_alarm_rate)
+
+    @property
+    def pixel_threshold(self) -> float:
+        """A pixel belongs to a region when the map is larger than this there.
+
+        It is set so that a good image shows any region at all at the false-alarm rate.
+        """
+        return conformal_threshold(self.map_peaks, self.false_alarm_rate)
+
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest false-alarm rate that this many images can tell apart: 1 / (n + 1)."""
+        return 1.0 / (len(self.image_scores) + 1)
+
+    @property
+    def remark(self) -> str | None:
+        """One line where there are too few images for the rate that was asked for, else None."""
+        if self.false_alarm_rate >= self.smallest_rate:
+            return None
+        return (
+            f"{len(self.image_scores)} good images cannot tell a false-alarm rate of "
+            f"{self.false_alarm_rate:.2%} from {self.smallest_rate:.2%}: the threshold is their "
+            f"highest score; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would resolve it"
+        )
+
+    def p_value(self, score: float) -> float:
+        """How likely a good image scores this high or higher, in (0, 1]."""
+        return conformal_p_value(self.image_scores, score)
+
+
+def conformal_p_value(good_scores: NDArray[np.float64], score: float) -> float:
+    """(1 + number of good scores at or above) / (1 + number of good scores).
+
+    >>> conformal_p_value(np.array([1.0, 2.0, 3.0]), 2.5)
+    0.5
+    """
+    return float((1 + np.count_nonzero(good_scores >= score)) / (1 + len(good_scores)))
+
+
+def conformal_threshold(good_scores: NDArray[np.float64], false_alarm_rate: float) -> float:
+    """The score above which the p-value is at most `false_alarm_rate`.
+
+    Where there are too few images to resolve the rate, it is the largest good score: the
+    smallest rate that can be promised, 1 / (n + 1).
+
+    >>> conformal_threshold(np.arange(99.0), 0.05)  # five of a hundred ranks
+    94.0
+    """
+    rank = int(np.floor(false_alarm_rate * (len(good_scores) + 1) * (1 + 1e-12)))
+    return float(np.sort(good_scores)[-max(rank, 1)])
+
+
+def check_false_alarm_rate(rate: float) -> None:
+    """Raise ParameterError unless `rate` lies in (0, 1)."""
+    if not 0 < rate < 1:
+        raise ParameterError(f"false_alarm_rate: expected more than 0 and less than 1, got {rate}")

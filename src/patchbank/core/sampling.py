@@ -1,0 +1,87 @@
+"""Linear operators along one axis: windowed means, resizing, Gaussian smoothing.
+
+Every spatial step between a feature map and an anomaly map is linear and separable, so each is a
+small matrix applied to rows and columns, and several steps are one matrix: their product.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+Interpolation: TypeAlias = Literal["bilinear", "nearest"]
+Border: TypeAlias = Literal["reflect", "mirror"]
+Operator: TypeAlias = NDArray[np.float32]
+"""(n_out, n_in): applied to one axis of an array."""
+
+
+def apply(rows: Operator, columns: Operator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Apply one operator to the rows and one to the columns.  (..., h, w) -> (..., H, W)."""
+    if rows.shape[0] <= rows.shape[1]:  # shrink first: less to multiply
+        return np.matmul(np.matmul(rows, planes), columns.T)
+    return np.matmul(rows, np.matmul(planes, columns.T))
+
+
+@lru_cache(maxsize=256)
+def window_mean(n: int, size: int, stride: int = 1) -> Operator:
+    """Mean over windows of `size`, padded by (size - 1) // 2 zeros that count.
+
+    -> (floor((n + 2 * padding - size) / stride) + 1, n), as in the official code.
+    """
+    padding = (size - 1) // 2
+    n_out = (n + 2 * padding - size) // stride + 1
+    operator = np.zeros((n_out, n), dtype=np.float32)
+    for i in range(n_out):
+        begin = i * stride - padding
+        operator[i, max(begin, 0) : begin + size] = 1.0 / size
+    return _frozen(operator)
+
+
+@lru_cache(maxsize=256)
+def window_pick(n: int, size: int, stride: int, offset: int) -> Operator:
+    """Pick element `offset` of each of the windows of `window_mean`; zero where it is padding."""
+    padding = (size - 1) // 2
+    n_out = (n + 2 * padding - size) // stride + 1
+    operator = np.zeros((n_out, n), dtype=np.float32)
+    source = np.arange(n_out) * stride - padding + offset
+    inside = (source >= 0) & (source < n)
+    operator[np.flatnonzero(inside), source[inside]] = 1.0
+    return _frozen(operator)
+
+
+@lru_cache(maxsize=256)
+def resize(n_in: int, n_out: int, interpolation: Interpolation = "bilinear") -> Operator:
+    """Resize an axis, pixel centres at half integers, without anti-aliasing.  -> (n_out, n_in).
+
+    The same as torch's ``interpolate(..., align_corners=False)``.
+    """
+    operator = np.zeros((n_out, n_in), dtype=np.float32)
+    rows = np.arange(n_out)
+    if interpolation == "nearest":
+        operator[rows, rows * n_in // n_out] = 1.0
+        return _frozen(operator)
+    centre = np.clip((rows + 0.5) * n_in / n_out - 0.5, 0, n_in - 1)
+    low = np.floor(centre).astype(np.intp)
+    high = np.minimum(low + 1, n_in - 1)
+    np.add.at(operator, (rows, low), 1 - (centre - low))
+    np.add.at(operator, (rows, high), centre - low)
+    return _frozen(operator)
+
+
+@lru_cache(maxsize=64)
+def gaussian(n: int, sigma: float, border: Border = "reflect") -> Operator:
+    """Gaussian smoothing, cut at four standard deviations.  -> (n, n).
+
+    ``reflect`` repeats the edge sample (the official code), ``mirror`` does not (anomalib).
+    """
+    identity = np.eye(n)
+    return _frozen(gaussian_filter1d(identity, sigma, axis=0, mode=border).astype(np.float32))
+
+
+def _frozen(operator: Operator) -> Operator:
+    operator.setflags(write=False)  # cached and shared
+    return operator

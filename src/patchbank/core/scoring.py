@@ -1,0 +1,66 @@
+"""From patch distances to one score an image.  Higher is always more anomalous."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import sampling
+from patchbank.types import PatchGrid
+
+ImageScore: TypeAlias = Literal["max", "reweighted", "smooth_max", "top_share"]
+Metric: TypeAlias = Literal["euclidean", "squared"]
+
+
+def patch_scores(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
+    """Score each patch by its mean distance to its k neighbours.  (n, k) -> (n,)."""
+    values = np.square(distances) if metric == "squared" else distances
+    scores: NDArray[np.float32] = values.mean(axis=1)
+    return scores
+
+
+def largest(grid: PatchGrid) -> float:
+    """Score an image by its worst patch (PatchCore, equation 6, without re-weighting)."""
+    return float(grid.max())
+
+
+def smooth_largest(grid: PatchGrid) -> float:
+    """Score by the worst 3 x 3 neighbourhood mean; at the border, the patches there are.
+
+    >>> smooth_largest(np.array([[9.0, 0.0, 0.0, 4.0], [0.0, 0.0, 4.0, 4.0]], np.float32))
+    3.0
+    """
+    down, across = (sampling.window_mean(n, 3) for n in grid.shape)
+    means = sampling.apply(down, across, grid)
+    inside = sampling.apply(down, across, np.ones_like(grid))
+    return float((means / inside).max())
+
+
+def top_share_mean(grid: PatchGrid, share: float) -> float:
+    """Score by the mean of the worst patches, a `share` in (0, 1] of all (at least one).
+
+    >>> top_share_mean(np.arange(10, dtype=np.float32).reshape(2, 5), share=0.2)
+    8.5
+    """
+    values = grid.ravel()
+    count = max(1, round(share * len(values)))
+    return float(np.partition(values, len(values) - count)[-count:].mean())
+
+
+def reweighted(nearest: float, support: NDArray[np.floating]) -> float:
+    """Re-weight the largest patch distance (PatchCore, equation 7), numerically stable.
+
+    s = (1 - exp|q - m*| / sum over m in N_b(m*) of exp|q - m|) |q - m*|
+
+    Args:
+        nearest: |q - m*|, Euclidean: the worst patch q to its nearest bank row m*.
+        support: (b,) |q - m|, Euclidean, for the b rows m nearest to m*, m* itself among them.
+
+    The exponents are shifted by the largest, so that no distance overflows.  With b = 1 the
+    equation gives 0; callers take `nearest` itself then.
+    """
+    top = max(float(support.max()), nearest)
+    weight = 1.0 - np.exp(nearest - top) / np.exp(support.astype(np.float64) - top).sum()
+    return float(weight * nearest)

@@ -1,0 +1,78 @@
+"""Which files of a folder are photographs, and which of them are good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from patchbank.data.images import ImageInput
+from patchbank.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+GOOD_NAMES = frozenset({"good", "ok", "normal"})
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Find all photographs below a folder, in the order of their paths.
+
+    Files of other kinds, and hidden ones, are passed over.
+
+    Raises:
+        DataError: no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder or an image, got nothing of that name")
+    found = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(parent, name)
+            for name in names
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    if not found:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise DataError(f"{folder}: expected at least one image ({kinds}), got none")
+    return sorted(found)
+
+
+def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """List the images of a folder, of one path or array, or of a list of them.
+
+    Raises:
+        DataError: a folder that is not there or has no image in it.
+    """
+    if isinstance(source, np.ndarray):
+        return [source]
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return [path] if path.is_file() else list(find_images(path))
+    return [image for one in source for image in list_images(one)]
+
+
+def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """List the good images of a source: of a data set in MVTec layout, those of ``train/good``.
+
+    Raises:
+        DataError: nothing there, or a folder that holds good images *beside* others.
+    """
+    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+        return list(find_images(_good_folder(Path(source))))
+    return list_images(source)
+
+
+def _good_folder(folder: Path) -> Path:
+    if (folder / "train" / "good").is_dir():
+        return folder / "train" / "good"
+    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    good = [p for p in inside if p.name.lower() in GOOD_NAMES]
+    if good and len(inside) > len(good):
+        others = ", ".join(p.name for p in inside if p not in good)
+        raise DataError(
+            f"{folder}: expected good images only, got {good[0].name} beside {others}; "
+            f"give {good[0]}"
+        )
+    return folder

@@ -1,0 +1,170 @@
+"""Reading photographs as they come, and bringing them to the size that the network sees."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+from PIL import ImageOps
+
+from patchbank.errors import ImageError, ParameterError, ShapeError
+from patchbank.types import Image, Mask
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image
+"""A path, or an (H, W, 3) uint8 RGB array."""
+Aspect: TypeAlias = Literal["keep", "squash"]
+
+SMALLEST_SIDE_PX = 8
+LARGEST_AREA_PX = 250_000_000  # decoded: 750 MB; more is a decompression bomb, or needs tiling
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def read_image(source: ImageInput) -> Image:
+    """Read one photograph as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Grey, palette, CMYK and 16-bit images are converted (16 bits keep their upper eight);
+    transparent pixels become black; of several frames the first is taken.
+
+    Raises:
+        ImageError: the file cannot be read whole, or is no image, or its size is out of bounds.
+        ShapeError: an array is not (H, W, 3) uint8.
+    """
+    if isinstance(source, np.ndarray):
+        return _check_array(source)
+    path = Path(source)
+    try:
+        with pillow.open(path) as opened:
+            _check_size(path, opened.size)
+            return np.asarray(_rgb(path, opened))
+    except ImageError:
+        raise
+    except pillow.UnidentifiedImageError:
+        what = "an empty file" if path.stat().st_size == 0 else "something else"
+        raise ImageError(
+            f"{path}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {what}"
+        ) from None
+    except pillow.DecompressionBombError as error:
+        raise ImageError(f"{path}: expected an image of an honest size, got: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{path}: expected a readable image, got: {_reason(error)}") from None
+    except Exception as error:  # decoders raise many types on damaged files
+        reason = f"{type(error).__name__}: {error}"
+        raise ImageError(f"{path}: expected a readable image, got: {reason}") from None
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+    """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
+
+    Raises:
+        ImageError: the file cannot be read, or has another size than its photograph.
+    """
+    mask: Mask = read_image(path).max(axis=2) > 0
+    if mask.shape != size:
+        raise ImageError(
+            f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
+            f"photograph), got {mask.shape[0]} x {mask.shape[1]}"
+        )
+    return mask
+
+
+def input_size(
+    size: tuple[int, int], image_size: int | tuple[int, int], aspect: Aspect, multiple: int
+) -> tuple[int, int]:
+    """The (H, W) that the network sees of a photograph of (H, W) pixels.
+
+    Args:
+        size: of the photograph.
+        image_size: (H, W), or a side: the root of the area, so that every photograph costs alike.
+        aspect: ``keep`` the shape of the photograph, or ``squash`` it into a square.
+        multiple: height and width are rounded to multiples of this.
+
+    >>> input_size((600, 1200), 320, "keep", 16), input_size((600, 1200), 320, "squash", 16)
+    ((224, 448), (320, 320))
+    """
+    if isinstance(image_size, tuple):
+        height, width = float(image_size[0]), float(image_size[1])
+    elif aspect == "squash":
+        height = width = float(image_size)
+    else:
+        scale = image_size / (size[0] * size[1]) ** 0.5
+        height, width = size[0] * scale, size[1] * scale
+    return _rounded(height, multiple), _rounded(width, multiple)
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """Resize to (H, W) with an anti-aliased triangle filter."""
+    if image.shape[:2] == size:
+        return image
+    height, width = size
+    return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR))
+
+
+def check_image_size(image_size: Any) -> int | tuple[int, int]:
+    """Check a side or (H, W) in pixels, given by a user or a file; lists become tuples."""
+    sides = image_size if isinstance(image_size, (list, tuple)) else [image_size]
+    whole = all(isinstance(s, int) and not isinstance(s, bool) and 32 <= s <= 8192 for s in sides)
+    if not whole or len(sides) > 2 or (isinstance(image_size, (list, tuple)) and len(sides) != 2):
+        raise ParameterError(
+            f"image_size: expected a side, or height and width, of 32 to 8192 pixels, "
+            f"got {image_size!r}"
+        )
+    return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
+
+
+def _rounded(side: float, multiple: int) -> int:
+    return max(1, round(side / multiple)) * multiple
+
+
+def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
+    image: pillow.Image = opened
+    if image.mode in DEEP_MODES:
+        deep = np.asarray(image)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise ImageError(f"{path}: expected 8 or 16 bits a channel, got more")
+        image = pillow.fromarray((deep >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ImageError(f"{path}: expected 8 or 16 bits a channel, got floating-point numbers")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
+        image = pillow.alpha_composite(black, image)
+    return image.convert("RGB")
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if min(size) < SMALLEST_SIDE_PX:
+        raise ImageError(
+            f"{path}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
+            f"got {width} x {height}"
+        )
+    if width * height > LARGEST_AREA_PX:
+        raise ImageError(
+            f"{path}: expected at most {LARGEST_AREA_PX // 1_000_000} megapixels, "
+            f"got {width} x {height}; cut the photograph into parts"
+        )
+
+
+def _check_array(array: NDArray[Any]) -> Image:
+    if array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < SMALLEST_SIDE_PX:
+        raise ShapeError(
+            f"image: expected (H, W, 3) of at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} "
+            f"pixels, got {array.shape}"
+        )
+    if array.dtype != np.uint8:
+        hint = ""
+        if array.dtype.kind == "f":
+            hint = (
+                "; it holds NaN" if np.isnan(array).any() else "; scale to 0..255 and convert it"
+            )
+        raise ShapeError(f"image: expected uint8 RGB from 0 to 255, got {array.dtype}{hint}")
+    return array
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,42 @@
+"""Everything that can go wrong, in one tree.
+
+    PatchbankError
+    ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another
+    ├── ShapeError       an array has not the axes, size or values that the function needs
+    ├── DataError        a folder, data set or image is not what it should be
+    │   └── ImageError   one image cannot be read
+    ├── BackboneError    a backbone or one of its layers is not there, or not usable
+    └── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
+
+A message is one line: what was expected, what came, what to do.
+"""
+
+from __future__ import annotations
+
+
+class PatchbankError(Exception):
+    """The root: catch this to catch everything that Patchbank raises on purpose."""
+
+
+class ParameterError(PatchbankError, ValueError):
+    """A setting or argument is out of range, unknown, or at odds with another."""
+
+
+class ShapeError(PatchbankError, ValueError):
+    """An array has not the axes, size or values that the function needs."""
+
+
+class DataError(PatchbankError):
+    """A folder, data set or image is not what it should be."""
+
+
+class ImageError(DataError):
+    """One image cannot be read."""
+
+
+class BackboneError(PatchbankError):
+    """A backbone or one of its layers is not there, or not usable."""
+
+
+class DetectorFileError(PatchbankError):
+    """A detector file is damaged, foreign, or newer than this program."""

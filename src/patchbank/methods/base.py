@@ -1,0 +1,74 @@
+"""What every method promises: settings, `fit`, and a fitted model that scores features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from numpy.typing import NDArray
+
+from patchbank.methods.settings import Settings
+from patchbank.types import FeatureMap, PatchGrid
+
+FeatureMaps: TypeAlias = Sequence[FeatureMap]
+"""Of one image: one (c, h, w) map a layer."""
+Tensors: TypeAlias = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a method says of one image."""
+
+    patch_scores: PatchGrid
+    """(h, w) float32."""
+    image_score: float
+
+
+class FittedMethod(Protocol):
+    """What a method has learned; it scores one image at a time, and never changes."""
+
+    def score(self, maps: FeatureMaps) -> Scored:
+        """Score the feature maps of one image."""
+        ...
+
+    def tensors(self) -> Tensors:
+        """Everything learned, by name, for the detector file."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What `patchbank info` tells of it: sizes, radius, recall."""
+        ...
+
+
+class Progress(Protocol):
+    """Tells a person how far long work has come."""
+
+    def task(
+        self, title: str, total: int | None
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a task; what it yields is called with the steps done since the last call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The outcome of fitting: the model, and the score of each image when it is left out."""
+
+    model: FittedMethod
+    left_out: tuple[Scored, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One entry of METHODS."""
+
+    name: str
+    settings: type[Settings]
+    presets: Mapping[str, Mapping[str, Any]]
+    """Changes to the default settings, by the name of the preset."""
+    fit: Callable[[Any, Iterable[FeatureMaps], int, Progress], Fit]
+    """(settings, features of each image, number of images, progress) -> Fit."""
+    restore: Callable[[Any, Tensors], FittedMethod]
+    """(settings, tensors) -> the model that `tensors` came from."""

@@ -1,0 +1,51 @@
+"""The demonstration: real electroluminescence photographs of solar cells, from a PyPI package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from patchbank.data.datasets import GOOD, Dataset, Sample
+from patchbank.errors import DataError
+
+N_FIT, N_TEST = 200, 150
+SEED = 0
+FUNCTIONAL, DEFECTIVE = 0.0, 1.0  # probability of a defect, as experts judged
+
+
+def solar_cells() -> tuple[list[Path], Dataset]:
+    """List photographs of mono-crystalline cells: 200 functional ones to fit, 300 to test.
+
+    From the package elpv-dataset (Buerhop-Lutz et al., 2018; Deitsch et al., 2019), CC BY-NC-SA.
+
+    Returns:
+        Paths to fit on, and a data set of 150 other functional and 150 defective cells.
+
+    Raises:
+        DataError: the package is not installed.
+    """
+    folder = _package_folder()
+    lines = (folder / "labels.csv").read_text(encoding="utf-8").splitlines()
+    cells = [(name, float(probability), kind) for name, probability, kind in map(str.split, lines)]
+    rng = np.random.default_rng(SEED)
+    good, defect = (
+        [folder / name for name, probability, kind in cells if kind == "mono" and probability == p]
+        for p in (FUNCTIONAL, DEFECTIVE)
+    )
+    good_order, defect_order = rng.permutation(len(good)), rng.permutation(len(defect))
+    fit = [good[i] for i in good_order[:N_FIT]]
+    test = [Sample(good[i], GOOD) for i in good_order[N_FIT : N_FIT + N_TEST]]
+    test += [Sample(defect[i], "defective") for i in defect_order[:N_TEST]]
+    return fit, Dataset("solar cells", tuple(test))
+
+
+def _package_folder() -> Path:
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            "expected the package elpv-dataset with the photographs, got none installed; "
+            "pip install 'patchbank[demo]'"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data"

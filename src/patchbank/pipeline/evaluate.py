@@ -1,0 +1,176 @@
+"""How well a detector does on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from patchbank.data.datasets import GOOD, Dataset, Sample
+from patchbank.data.images import read_mask
+from patchbank.errors import DataError
+from patchbank.methods import Progress
+from patchbank.metrics import (
+    PixelCounter,
+    PixelMetrics,
+    RankingCounts,
+    auroc,
+    average_precision,
+    count_images,
+    f1_max,
+)
+from patchbank.pipeline.detector import Detector
+from patchbank.pipeline.inspection import Inspection, Unread
+from patchbank.pipeline.progress import Silent
+from patchbank.types import AnomalyMap, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class DefectResult:
+    """One defect class against all good images."""
+
+    image_auroc: float
+    pixel_auroc: float | None
+    n: int
+    detection_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Metrics of a detector on a data set; what cannot be had without masks is None."""
+
+    dataset: str
+    image_auroc: float
+    image_ap: float
+    image_f1_max: float
+    pixel_auroc: float | None
+    pixel_ap: float | None
+    aupro: float | None
+    detection_rate: float
+    """Share of the defect images called anomalous at the calibrated threshold."""
+    false_alarm_rate: float
+    """Share of the good images called anomalous at the calibrated threshold."""
+    n_good: int
+    n_defect: int
+    per_defect: dict[str, DefectResult]
+    ranking: RankingCounts
+    """Counts at every defect image's score: the ROC curve."""
+    inspections: tuple[tuple[Sample, Inspection], ...]
+    unread: tuple[Unread, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `patchbank evaluate --json` writes."""
+        names = (
+            "dataset image_auroc image_ap image_f1_max pixel_auroc pixel_ap aupro "
+            "detection_rate false_alarm_rate n_good n_defect"
+        )
+        return {
+            **{name: getattr(self, name) for name in names.split()},
+            "per_defect": {
+                name: {
+                    "image_auroc": result.image_auroc,
+                    "pixel_auroc": result.pixel_auroc,
+                    "n": result.n,
+                    "detection_rate": result.detection_rate,
+                }
+                for name, result in self.per_defect.items()
+            },
+            "unread": [unread.to_json() for unread in self.unread],
+        }
+
+
+def evaluate(
+    detector: Detector, dataset: Dataset, *, progress: Progress | None = None
+) -> Evaluation:
+    """Inspect all images of a data set and compare with their labels.
+
+    Raises:
+        DataError: too few of its images can be read to compare good with defect ones.
+        ImageError: a mask cannot be read, or differs in size from its photograph.
+    """
+    progress = progress or Silent()
+    seen, unread = _inspect_all(detector, dataset, progress)
+    is_defect = np.array([sample.is_defect for sample, _ in seen])
+    if not is_defect.any() or is_defect.all():
+        raise DataError(
+            f"{dataset.name}: expected good and defect images, got one kind only"
+            + (f"; {len(unread)} could not be read" if unread else "")
+        )
+    flagged = np.array([inspection.is_anomalous for _, inspection in seen])
+    ranking = _ranking(seen)
+    pixels = _pixel_metrics(seen, dataset, progress)
+    return Evaluation(
+        dataset=dataset.name,
+        image_auroc=auroc(ranking),
+        image_ap=average_precision(ranking),
+        image_f1_max=f1_max(ranking)[0],
+        pixel_auroc=pixels.auroc if pixels else None,
+        pixel_ap=pixels.average_precision if pixels else None,
+        aupro=pixels.aupro if pixels else None,
+        detection_rate=float(flagged[is_defect].mean()),
+        false_alarm_rate=float(flagged[~is_defect].mean()),
+        n_good=int((~is_defect).sum()),
+        n_defect=int(is_defect.sum()),
+        per_defect=_per_defect(seen, dataset, progress),
+        ranking=ranking,
+        inspections=tuple(seen),
+        unread=tuple(unread),
+    )
+
+
+Seen = Sequence[tuple[Sample, Inspection]]
+
+
+def _inspect_all(
+    detector: Detector, dataset: Dataset, progress: Progress
+) -> tuple[list[tuple[Sample, Inspection]], list[Unread]]:
+    seen, unread = [], []
+    paths = [sample.path for sample in dataset.samples]
+    with progress.task("inspecting", len(paths)) as advance:
+        for sample, outcome in zip(dataset.samples, detector.inspect(paths), strict=True):
+            if isinstance(outcome, Unread):
+                unread.append(outcome)
+            else:
+                seen.append((sample, outcome))
+            advance(1)
+    return seen, unread
+
+
+def _ranking(seen: Seen) -> RankingCounts:
+    scores = np.array([inspection.score for _, inspection in seen])
+    return count_images(scores, np.array([sample.is_defect for sample, _ in seen]))
+
+
+def _per_defect(seen: Seen, dataset: Dataset, progress: Progress) -> dict[str, DefectResult]:
+    results = {}
+    for name in sorted({sample.label for sample, _ in seen} - {GOOD}):
+        some = [(sample, i) for sample, i in seen if sample.label in (GOOD, name)]
+        flagged = [i.is_anomalous for sample, i in some if sample.is_defect]
+        pixels = _pixel_metrics(some, dataset, progress)
+        results[name] = DefectResult(
+            image_auroc=auroc(_ranking(some)),
+            pixel_auroc=pixels.auroc if pixels else None,
+            n=len(flagged),
+            detection_rate=float(np.mean(flagged)),
+        )
+    return results
+
+
+def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMetrics | None:
+    if not dataset.has_masks:
+        return None
+    with progress.task("comparing pixels", 2 * len(seen)) as advance:
+
+        def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
+            for sample, inspection in seen:
+                yield inspection.anomaly_map, _mask(sample, inspection)
+                advance(1)
+
+        return PixelCounter(maps_and_masks).metrics()
+
+
+def _mask(sample: Sample, inspection: Inspection) -> Mask:
+    size = inspection.size[1], inspection.size[0]
+    return read_mask(sample.mask, size) if sample.mask else np.zeros(size, dtype=np.bool_)

@@ -1,0 +1,130 @@
+"""Learn a detector from good photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from patchbank.backbones import FeatureExtractor, open_backbone
+from patchbank.core.calibration import Calibration
+from patchbank.core.maps import anomaly_map, scaled_sigma
+from patchbank.data.folders import good_images
+from patchbank.data.images import ImageInput, read_image
+from patchbank.data.prefetch import prefetched
+from patchbank.errors import DataError
+from patchbank.methods import METHODS, Method, PatchCoreSettings, Progress, Scored, Settings
+from patchbank.methods.base import FeatureMaps
+from patchbank.pipeline.detector import Detector, extract, versions
+from patchbank.pipeline.progress import Silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchCore(PatchCoreSettings):
+    """The recipe of a PatchCore detector: settings, and the verb that uses them.
+
+    >>> PatchCore(image_size=320, bank_rows=4000).bank_rows
+    4000
+    """
+
+    def fit(
+        self, images: ImageInput | Iterable[ImageInput], *, progress: Progress | None = None
+    ) -> Detector:
+        """Learn from good photographs.
+
+        Args:
+            images: a folder, a data set in MVTec layout (its ``train/good``), paths, or
+                (H, W, 3) uint8 RGB arrays; at least two of them.
+            progress: told how far it has come.
+
+        Raises:
+            DataError: fewer than two images, or a folder that holds others beside the good.
+            ImageError, ShapeError: an image that cannot be read: what is learned from must be
+                right, so nothing is skipped.
+            ParameterError: settings that these images cannot meet.
+        """
+        return fit(METHODS["patchcore"], self, images, progress or Silent())
+
+
+def fit(
+    method: Method,
+    settings: Settings,
+    images: ImageInput | Iterable[ImageInput],
+    progress: Progress,
+) -> Detector:
+    """Learn a detector by any method."""
+    sources = good_images(images)
+    if len(sources) < 2:
+        raise DataError(
+            f"expected at least 2 good images (each is scored without itself to find the "
+            f"threshold), got {len(sources)}"
+        )
+    extractor = open_backbone(settings.backbone, settings.layers, _normalisation(settings))
+    sizes: list[_Sizes] = []
+    features = _features(extractor, settings, sources, sizes, progress)
+    fitted = method.fit(settings, features, len(sources), progress)
+    return Detector(
+        method=method.name,
+        settings=settings,
+        extractor=extractor,
+        model=fitted.model,
+        calibration=_calibration(settings, fitted.left_out, sizes),
+        fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
+        versions=versions(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    photograph: tuple[int, int]  # (H, W)
+    seen: tuple[int, int]  # (H, W) of the network's input
+
+
+def _features(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    sources: list[ImageInput],
+    sizes: list[_Sizes],
+    progress: Progress,
+) -> Iterator[FeatureMaps]:
+    """Yield the features of each image in turn, and note its sizes."""
+    with progress.task("reading good images", len(sources)) as advance:
+        for _, decoded in prefetched(read_image, sources):
+            image = decoded.result()
+            maps, seen = extract(extractor, settings, image)
+            sizes.append(_Sizes((image.shape[0], image.shape[1]), seen))
+            yield maps
+            advance(1)
+
+
+def _calibration(
+    settings: Settings, left_out: tuple[Scored, ...], sizes: list[_Sizes]
+) -> Calibration:
+    peaks = [
+        anomaly_map(
+            scored.patch_scores,
+            size.seen,
+            size.photograph,
+            sigma=scaled_sigma(settings.smoothing, size.seen),
+        ).max()
+        for scored, size in zip(left_out, sizes, strict=True)
+    ]
+    return Calibration(
+        np.array([scored.image_score for scored in left_out], dtype=np.float64),
+        np.array(peaks, dtype=np.float64),
+        settings.false_alarm_rate,
+    )
+
+
+def _normalisation(
+    settings: Settings,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+    if settings.mean is None or settings.std is None:
+        return None
+    return settings.mean, settings.std
+
+
+def _name(source: ImageInput, number: int) -> str:
+    return f"array {number}" if isinstance(source, np.ndarray) else Path(source).name

@@ -1,0 +1,100 @@
+"""What a person looks at: one inspected photograph."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from patchbank.core.maps import anomaly_map
+from patchbank.core.regions import Region
+from patchbank.data.images import ImageInput, read_image
+from patchbank.types import AnomalyMap, PatchGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Whether a photograph shows an anomaly, where, and how sure that is."""
+
+    image: str
+    """Its path, or ``array`` for one given as an array."""
+    size: tuple[int, int]
+    """(width, height) in pixels, as image programs say it."""
+    score: float
+    """Raw: higher is more anomalous; comparable between images of one detector."""
+    p_value: float
+    """How likely a good image scores this high or higher, in (0, 1]."""
+    threshold: float
+    """The score above which an image is anomalous."""
+    pixel_threshold: float
+    """The value of the map above which a pixel belongs to a region."""
+    regions: tuple[Region, ...]
+    """Worst first; on good images there are any at the false-alarm rate only."""
+    patch_scores: PatchGrid = field(repr=False)
+    """(h, w) float32, before enlarging and smoothing."""
+    input_size: tuple[int, int] = field(repr=False)
+    """(H, W) that the network saw."""
+    sigma: float = field(repr=False)
+    """Of the map's Gaussian, in pixels of the network's input."""
+    source: ImageInput = field(repr=False)
+    """What was inspected."""
+
+    @property
+    def is_anomalous(self) -> bool:
+        """Whether the score is above the threshold."""
+        return self.score > self.threshold
+
+    @property
+    def anomaly_map(self) -> AnomalyMap:
+        """(H, W) float32 in the photograph's own pixels; made anew at each access."""
+        width, height = self.size
+        return anomaly_map(self.patch_scores, self.input_size, (height, width), sigma=self.sigma)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the photograph with its map and regions drawn over it.
+
+        Raises:
+            ImageError: the photograph is not there any more.
+            DataError: the picture cannot be written.
+        """
+        from patchbank.pipeline.overlay import draw_overlay, write_picture
+
+        write_picture(draw_overlay(read_image(self.source), self), Path(path))
+
+    def to_json(self) -> dict[str, Any]:
+        """The line that `patchbank predict --json` writes."""
+        return {
+            "image": self.image,
+            "size": list(self.size),
+            "score": self.score,
+            "p_value": self.p_value,
+            "threshold": self.threshold,
+            "anomalous": self.is_anomalous,
+            "regions": [
+                {
+                    "left": r.left,
+                    "top": r.top,
+                    "width": r.width,
+                    "height": r.height,
+                    "area": r.area,
+                    "score": r.score,
+                }
+                for r in self.regions
+            ],
+            "error": None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A photograph that could not be read; it has no score, so nobody can take it for normal."""
+
+    image: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The line that `patchbank predict --json` writes: all that is not known is null."""
+        known = {"image": self.image, "error": self.error}
+        unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions")
+        return {**dict.fromkeys(unknown), **known}

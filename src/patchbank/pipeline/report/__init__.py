@@ -1,0 +1,5 @@
+"""The evaluation report: one page that needs nothing beside it."""
+
+from patchbank.pipeline.report.page import write_report
+
+__all__ = ["write_report"]
