@@ -181,7 +181,9 @@ def build(name: str, state: Mapping[str, torch.Tensor]) -> onnx.ModelProto:
             shape = ["batch", channels, f"height_{stride_so_far}", f"width_{stride_so_far}"]
             outputs.append(helper.make_tensor_value_info(x, TensorProto.FLOAT, shape))
             taps[x] = {"stride": stride_so_far, "channels": channels}
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    image = helper.make_tensor_value_info(
+        "image", TensorProto.FLOAT, ["batch", 3, "height", "width"]
+    )
     model = helper.make_model(
         helper.make_graph(graph.nodes, name, [image], outputs, graph.weights),
         producer_name="patchbank",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchbank.core.regions import Region as Region
     from patchbank.errors import BackboneError as BackboneError
+    from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
     from patchbank.errors import DetectorFileError as DetectorFileError
     from patchbank.errors import ImageError as ImageError
@@ -33,6 +34,7 @@ __version__ = version("patchbank")
 # Imported when first used: `import patchbank` must not cost what a fit costs.
 _HOMES = {
     "BackboneError": "patchbank.errors",
+    "CalibrationWarning": "patchbank.errors",
     "DataError": "patchbank.errors",
     "Detector": "patchbank.pipeline.detector",
     "DetectorFileError": "patchbank.errors",
@@ -48,7 +50,7 @@ _HOMES = {
     "load": "patchbank.pipeline.detector",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

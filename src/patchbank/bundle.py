@@ -22,9 +22,8 @@ from safetensors.numpy import save as to_safetensors
 
 from patchbank.errors import DetectorFileError
 
-FORMAT = "patchbank"
+METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
 FORMAT_VERSION = 1
-SUFFIX = ".patchbank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,12 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         DetectorFileError: the file cannot be written; an old one is untouched.
     """
     tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
-    text = json.dumps(bundle.record, sort_keys=True, ensure_ascii=False)
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "record": text,
-        "sha256": _digest(tensors, text),
+    header = {
+        "format_version": FORMAT_VERSION,
+        "sha256": _digest(tensors, bundle.record),
+        "record": bundle.record,
     }
-    content = to_safetensors(tensors, metadata)
+    content = to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
     try:
         _replace(path, content)
     except OSError as error:
@@ -70,39 +67,55 @@ def read_bundle(path: Path) -> Bundle:
         raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            header = _header(path, file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except SafetensorError as error:
         raise DetectorFileError(
             f"{path}: expected a whole detector file, got a damaged or foreign one ({error}); "
             "copy it again or fit anew"
         ) from None
     except OSError as error:
-        raise DetectorFileError(f"{path}: expected a readable file, got: {error.strerror}") from None
-    text = metadata.get("record", "")
-    if metadata.get("sha256") != _digest(tensors, text):
+        raise DetectorFileError(
+            f"{path}: expected a readable file, got: {error.strerror}"
+        ) from None
+    if header["sha256"] != _digest(tensors, header["record"]):
         raise DetectorFileError(
             f"{path}: expected the content that was saved, got an altered one (its sha256 "
             "differs); copy it again or fit anew"
         )
-    return Bundle(tensors, json.loads(text))
+    return Bundle(tensors, header["record"])
 
 
-def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        header = json.loads(metadata.get(METADATA_KEY, "null"))
+        version = header["format_version"] if header is not None else None
+        complete = header is None or {"sha256", "record"} <= header.keys()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        version, complete = None, False
+    if not complete:
+        raise DetectorFileError(
+            f"{path}: expected a whole detector file, got a damaged header; "
+            "copy it again or fit anew"
+        )
+    if version is None:
         raise DetectorFileError(
             f"{path}: expected a file written by `patchbank fit`, got another kind of safetensors"
         )
-    version = metadata.get("format_version", "")
-    if version != str(FORMAT_VERSION):
+    if version != FORMAT_VERSION:
         raise DetectorFileError(
             f"{path}: expected format {FORMAT_VERSION}, got {version}; install a newer patchbank"
         )
+    found: dict[str, Any] = header
+    return found
 
 
-def _digest(tensors: Mapping[str, NDArray[Any]], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(_canonical(record).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())

@@ -40,3 +40,7 @@ class BackboneError(PatchbankError):
 
 class DetectorFileError(PatchbankError):
     """A detector file is damaged, foreign, or newer than this program."""
+
+
+class CalibrationWarning(UserWarning):
+    """There are fewer good images than the false-alarm rate can resolve."""

@@ -128,11 +128,9 @@ def _open_session(content: bytes, name: str) -> onnxruntime.InferenceSession:
 
 def _image_input(session: onnxruntime.InferenceSession, name: str) -> onnxruntime.NodeArg:
     inputs = session.get_inputs()
-    shape = inputs[0].shape if len(inputs) == 1 else None
-    fits = shape is not None and len(shape) == 4 and shape[1] in (3, None) or (
-        shape is not None and len(shape) == 4 and isinstance(shape[1], str)
-    )
-    if not fits or inputs[0].type != "tensor(float)":
+    shape = list(inputs[0].shape)
+    colours = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
+    if len(inputs) != 1 or not colours or inputs[0].type != "tensor(float)":
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise BackboneError(f"{name}: expected one float input (b, 3, H, W), got {found}")
     if isinstance(shape[0], int) and shape[0] != 1:

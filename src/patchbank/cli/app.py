@@ -111,7 +111,9 @@ def fit(
     projection_dims: Annotated[
         Optional[int], typer.Option(help="Select on a random projection to so many numbers.")
     ] = None,
-    patch_size: Annotated[Optional[int], typer.Option(help="Neighbourhood of a patch, odd.")] = None,
+    patch_size: Annotated[
+        Optional[int], typer.Option(help="Neighbourhood of a patch, odd.")
+    ] = None,
     patch_stride: Annotated[Optional[int], typer.Option(help="Steps between patches.")] = None,
     target_dims: Annotated[
         Optional[int], typer.Option(help="Pool patches as the official code does.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -95,9 +95,9 @@ def _lines(target: str) -> Iterator[TextIO]:
     if target == "-":
         yield sys.stdout
         return
-    try:
-        stream = Path(target).open("w", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
-    with stream:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(target).open("w", encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
         yield stream

@@ -35,8 +35,10 @@ def fitted(detector: Detector, path: Path) -> None:
         f"(false alarms {detector.settings.false_alarm_rate:.1%}), {size:.1f} MB"
     )
     if facts["index_recall"] < 1:
-        print(f"index {detector.settings.to_mapping()['index']}: finds the nearest row for "
-              f"{facts['index_recall']:.1%} of patches")
+        print(
+            f"index {detector.settings.to_mapping()['index']}: finds the nearest row for "
+            f"{facts['index_recall']:.1%} of patches"
+        )
     if calibration.remark:
         note(f"note: {calibration.remark}")
 
@@ -112,8 +114,10 @@ def show_backbones(infos: Sequence[BackboneInfo]) -> None:
         high = [(1 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
         size = f"{info.input_size[0]} x {info.input_size[1]}" if info.input_size else "any"
         print(f"{info.name}  {info.license}  {info.source}")
-        print(f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
-              f"multiples of {info.size_multiple}")
+        print(
+            f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
+            f"multiples of {info.size_multiple}"
+        )
         for name, tap in info.taps.items():
             star = "*" if name in info.default_layers else " "
             print(f"  {star} {name:<12} stride {tap.stride:>2}  {tap.channels:>4} channels")

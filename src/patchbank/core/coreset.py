@@ -96,7 +96,7 @@ def project(features: Features, n_dims: int, *, rng: np.random.Generator) -> Fea
     """
     d = features.shape[1]
     matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
-    return features @ matrix.astype(np.float32)
+    return np.asarray(features @ matrix.astype(np.float32))
 
 
 def _check(features: Features, n_keep: int) -> int:
@@ -174,8 +174,9 @@ class _Greedy:
         return picks
 
     def _candidates(self) -> tuple[Indices, float, int]:
-        """Choose the rows of largest gap.  -> their numbers, ascending; the largest gap outside
-        and the lowest row outside that has it.
+        """Choose the rows of largest gap.
+
+        -> their numbers, ascending; the largest gap outside, and the lowest row that has it.
         """
         n, gaps = len(self.gaps), self.gaps
         if n <= CANDIDATES:
@@ -197,7 +198,8 @@ class _Greedy:
         between *= -2.0
         between += norms[:, None]
         between += norms
-        return np.maximum(between, 0.0, out=between)
+        np.maximum(between, 0.0, out=between)
+        return np.asarray(between)
 
     def _fold(self, picks: Indices) -> None:
         """Lower every gap to the nearest of `picks`.

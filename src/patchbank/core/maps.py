@@ -33,6 +33,7 @@ def anomaly_map(
         interpolation: how the grid is enlarged.
         border: how the Gaussian continues the map: ``reflect`` or ``mirror``.
 
+    >>> import numpy as np
     >>> anomaly_map(np.ones((3, 5), np.float32), (24, 40), (48, 100)).shape
     (48, 100)
     """

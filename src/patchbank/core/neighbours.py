@@ -147,10 +147,10 @@ def sorted_by_distance(
 def _smallest(values: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     """Columns of the k smallest values of each row.  (n, m) -> (n, min(k, m)), in no order."""
     if k == 1:
-        return values.argmin(axis=1)[:, None]
+        return np.asarray(values.argmin(axis=1)[:, None])
     if k >= values.shape[1]:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.argpartition(values, k - 1, axis=1)[:, :k]
+    return np.asarray(np.argpartition(values, k - 1, axis=1)[:, :k])
 
 
 def _hnsw(bank: Features) -> Any:

@@ -22,8 +22,8 @@ Operator: TypeAlias = NDArray[np.float32]
 def apply(rows: Operator, columns: Operator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply one operator to the rows and one to the columns.  (..., h, w) -> (..., H, W)."""
     if rows.shape[0] <= rows.shape[1]:  # shrink first: less to multiply
-        return np.matmul(np.matmul(rows, planes), columns.T)
-    return np.matmul(rows, np.matmul(planes, columns.T))
+        return np.asarray(np.matmul(np.matmul(rows, planes), columns.T))
+    return np.asarray(np.matmul(rows, np.matmul(planes, columns.T)))
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 from patchbank.errors import ImageError, ParameterError, ShapeError
 from patchbank.types import Image, Mask
@@ -42,7 +42,7 @@ def read_image(source: ImageInput) -> Image:
             return np.asarray(_rgb(path, opened))
     except ImageError:
         raise
-    except pillow.UnidentifiedImageError:
+    except UnidentifiedImageError:
         what = "an empty file" if path.stat().st_size == 0 else "something else"
         raise ImageError(
             f"{path}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {what}"
@@ -159,9 +159,7 @@ def _check_array(array: NDArray[Any]) -> Image:
     if array.dtype != np.uint8:
         hint = ""
         if array.dtype.kind == "f":
-            hint = (
-                "; it holds NaN" if np.isnan(array).any() else "; scale to 0..255 and convert it"
-            )
+            hint = "; it holds NaN" if np.isnan(array).any() else "; scale to 0..255 and convert it"
         raise ShapeError(f"image: expected uint8 RGB from 0 to 255, got {array.dtype}{hint}")
     return array
 

@@ -45,9 +45,7 @@ class FittedMethod(Protocol):
 class Progress(Protocol):
     """Tells a person how far long work has come."""
 
-    def task(
-        self, title: str, total: int | None
-    ) -> AbstractContextManager[Callable[[int], None]]:
+    def task(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
         """Open a task; what it yields is called with the steps done since the last call."""
         ...
 

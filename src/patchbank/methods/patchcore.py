@@ -97,7 +97,9 @@ class PatchCoreSettings(Settings):
         if len(given) > 1:
             raise ParameterError(f"expected one size of the bank, got {' and '.join(given)}")
         if given and self.selection == "all":
-            raise ParameterError(f"selection: expected 'greedy' or 'random' with {given[0]}, got 'all'")
+            raise ParameterError(
+                f"selection: expected 'greedy' or 'random' with {given[0]}, got 'all'"
+            )
         if self.coreset is not None:
             require_share("coreset", self.coreset)
         if self.covering_radius is not None:
@@ -123,7 +125,9 @@ class PatchCoreSettings(Settings):
         if self.bank_rows is None:
             return min(n, self.bank_limit)
         if self.bank_rows > n:
-            raise ParameterError(f"bank_rows: expected at most {n} (the patches), got {self.bank_rows}")
+            raise ParameterError(
+                f"bank_rows: expected at most {n} (the patches), got {self.bank_rows}"
+            )
         return self.bank_rows
 
 
@@ -231,16 +235,24 @@ class PatchCoreModel:
 
 
 def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> NDArray[np.float32]:
-    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d)."""
+    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
+
+    Raises:
+        ShapeError: a feature is not finite: what cannot be measured must not pass for normal.
+    """
     if settings.target_dims is None:
-        return patches.concatenated(maps, settings.patch_size, settings.patch_stride)
-    return patches.adaptively_pooled(
-        maps,
-        settings.patch_size,
-        settings.patch_stride,
-        layer_dims=settings.layer_dims or settings.target_dims,
-        target_dims=settings.target_dims,
-    )
+        embedding = patches.concatenated(maps, settings.patch_size, settings.patch_stride)
+    else:
+        embedding = patches.adaptively_pooled(
+            maps,
+            settings.patch_size,
+            settings.patch_stride,
+            layer_dims=settings.layer_dims or settings.target_dims,
+            target_dims=settings.target_dims,
+        )
+    if not np.isfinite(embedding).all():
+        raise ShapeError("features: expected finite numbers, got NaN or infinity")
+    return embedding
 
 
 def fit(
@@ -250,6 +262,8 @@ def fit(
     store = _PatchStore(n_images)
     for maps in features:
         store.append(embed(settings, maps))
+    if not len(store.features):
+        raise DataError("expected the features of at least two images, got none")
     rows, radii = _select(settings, store.features, progress)
     model = PatchCoreModel(settings, store.features[rows], store.origins(rows), radii)
     if settings.index != "exact":
@@ -325,13 +339,9 @@ class _PatchStore:
         return self._buffer[: self._ends[-1]]
 
     def append(self, embedding: NDArray[np.float32]) -> None:
-        """Add the patches of the next image.  (h, w, d)"""
+        """Add the patches of the next image, (h, w, d)."""
         h, w, d = embedding.shape
         begin, end = self._ends[-1], self._ends[-1] + h * w
-        if not np.isfinite(embedding).all():
-            raise ShapeError(
-                f"features of image {len(self._grids)}: expected finite numbers, got NaN or inf"
-            )
         if end > len(self._buffer):
             # Memory that is not written to costs nothing, so ask for all images at once.
             remaining = max(self._n_images - len(self._grids), 1)

@@ -91,12 +91,10 @@ def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ParameterError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
-def require_whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    """Raise ParameterError unless `value` is a whole number from `low` to `high`."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        rule = f"{low} to {high}" if high is not None else f"{low} or more"
-        raise ParameterError(f"{name}: expected a whole number, {rule}, got {value!r}")
+def require_whole(name: str, value: object, low: int) -> None:
+    """Raise ParameterError unless `value` is a whole number from `low` up."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ParameterError(f"{name}: expected a whole number, {low} or more, got {value!r}")
 
 
 def require_share(name: str, value: float) -> None:
@@ -111,8 +109,10 @@ def _tuple_or_none(
     if value is None:
         return None
     entries = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if not entries or not all(isinstance(e, kind) for e in entries) or len(entries) != (
-        length or len(entries)
+    if (
+        not entries
+        or not all(isinstance(e, kind) for e in entries)
+        or len(entries) != (length or len(entries))
     ):
         rule = f"{length} numbers" if length else "a list of names"
         raise ParameterError(f"{name}: expected {rule}, got {value!r}")

@@ -1,7 +1,13 @@
 """Metrics, defined once: of images, of pixels, of regions.  All exact, none sampled or binned."""
 
-from patchbank.metrics.curves import RankingCounts, average_precision, count_images, f1_max, roc
-from patchbank.metrics.curves import auroc
+from patchbank.metrics.curves import (
+    RankingCounts,
+    auroc,
+    average_precision,
+    count_images,
+    f1_max,
+    roc,
+)
 from patchbank.metrics.pixels import PixelCounter, PixelMetrics
 
 __all__ = [

@@ -50,15 +50,17 @@ def count_images(scores: NDArray[np.floating], is_defect: NDArray[np.bool_]) -> 
         ShapeError: the two differ in length, a score is not finite, or one class is missing.
     """
     if scores.ndim != 1 or scores.shape != is_defect.shape:
-        raise ShapeError(f"scores, labels: expected (n,) both, got {scores.shape}, {is_defect.shape}")
+        raise ShapeError(
+            f"scores, labels: expected (n,) both, got {scores.shape}, {is_defect.shape}"
+        )
     if not np.isfinite(scores).all():
         raise ShapeError("scores: expected finite numbers, got NaN or inf")
     if is_defect.all() or not is_defect.any():
         raise ShapeError("labels: expected good and defect ones, got one class only")
     values, defects_at = np.unique(scores[is_defect], return_counts=True)
     good = np.sort(scores[~is_defect])
-    above = len(good) - np.searchsorted(good, values, side="right")
-    at_or_above = len(good) - np.searchsorted(good, values, side="left")
+    above = len(good) - np.asarray(np.searchsorted(good, values, side="right"))
+    at_or_above = len(good) - np.asarray(np.searchsorted(good, values, side="left"))
     return RankingCounts(
         values[::-1], defects_at[::-1], above[::-1], (at_or_above - above)[::-1], len(good)
     )

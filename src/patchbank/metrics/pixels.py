@@ -55,7 +55,7 @@ class PixelCounter:
         values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
         above, at, n_good = self._count_good(values)
         ranking = RankingCounts(values[::-1], counts[::-1], above[::-1], at[::-1], n_good)
-        overlap = np.bincount(inverse, weights, minlength=len(values))[::-1]
+        overlap = np.bincount(inverse, weights, minlength=len(values))[::-1].astype(np.float64)
         return PixelMetrics(
             auroc=auroc(ranking),
             average_precision=average_precision(ranking),
@@ -68,9 +68,7 @@ class PixelCounter:
         scores, shares, n_regions = [], [], 0
         for anomaly_map, mask in self._images():
             if anomaly_map.shape != mask.shape:
-                raise ShapeError(
-                    f"mask: expected {anomaly_map.shape} as its map, got {mask.shape}"
-                )
+                raise ShapeError(f"mask: expected {anomaly_map.shape} as its map, got {mask.shape}")
             labels, count = ndimage.label(mask, structure=TOUCHING)
             inside = labels[mask]
             areas = np.bincount(inside, minlength=count + 1)
@@ -114,14 +112,9 @@ def _aupro(ranking: RankingCounts, overlap: NDArray[np.float64], limit: float) -
     y = np.stack([reached - overlap, reached], axis=1).ravel()
     x = np.concatenate([[0.0], x, [1.0]])
     y = np.concatenate([[0.0], y, [reached[-1]]])
-    inside = x <= limit
-    x, y = np.append(x[inside], limit), np.append(y[inside], np.interp(limit, *_rising(x, y)))
+    last = int(np.searchsorted(x, limit, side="right")) - 1  # the corner at or before the limit
+    at_limit = y[last]
+    if x[last] < limit:  # on the line to the next corner
+        at_limit += (y[last + 1] - y[last]) * (limit - x[last]) / (x[last + 1] - x[last])
+    x, y = np.append(x[: last + 1], limit), np.append(y[: last + 1], at_limit)
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) / limit)
-
-
-def _rising(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The curve with only the last of several points above one another, for interpolation."""
-    last = np.append(np.diff(x) > 0, True)
-    return x[last], y[last]

@@ -49,7 +49,9 @@ class Detector:
     """Of the programs that fitted it."""
 
     @overload
-    def predict(self, images: str | os.PathLike[str] | Image) -> Inspection: ...
+    def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
+        self, images: str | os.PathLike[str] | Image
+    ) -> Inspection: ...
 
     @overload
     def predict(self, images: Iterable[ImageInput]) -> Iterator[Inspection]: ...

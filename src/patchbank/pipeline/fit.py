@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
 from patchbank.backbones import FeatureExtractor, open_backbone
 from patchbank.core.calibration import Calibration
@@ -14,9 +17,10 @@ from patchbank.core.maps import anomaly_map, scaled_sigma
 from patchbank.data.folders import good_images
 from patchbank.data.images import ImageInput, read_image
 from patchbank.data.prefetch import prefetched
-from patchbank.errors import DataError
+from patchbank.errors import CalibrationWarning, DataError
 from patchbank.methods import METHODS, Method, PatchCoreSettings, Progress, Scored, Settings
 from patchbank.methods.base import FeatureMaps
+from patchbank.methods.settings import require_choice
 from patchbank.pipeline.detector import Detector, extract, versions
 from patchbank.pipeline.progress import Silent
 
@@ -44,8 +48,25 @@ class PatchCore(PatchCoreSettings):
             ImageError, ShapeError: an image that cannot be read: what is learned from must be
                 right, so nothing is skipped.
             ParameterError: settings that these images cannot meet.
+
+        Warns:
+            CalibrationWarning: too few images to resolve the false-alarm rate.
         """
-        return fit(METHODS["patchcore"], self, images, progress or Silent())
+        detector = fit(METHODS["patchcore"], self, images, progress or Silent())
+        if detector.calibration.remark:
+            warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=2)
+        return detector
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """The recipe of a preset (``fast``, ``balanced`` or ``accurate``), with changes.
+
+        >>> PatchCore.preset("fast", seed=1).backbone
+        'efficientnet_lite0'
+        """
+        presets = METHODS["patchcore"].presets
+        require_choice("preset", name, tuple(presets))
+        return cls.from_mapping({**presets[name], **changes})
 
 
 def fit(

@@ -50,7 +50,9 @@ def write_picture(picture: pillow.Image, path: Path) -> None:
     try:
         picture.save(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a place and a suffix for a picture, got: {error}") from None
+        raise DataError(
+            f"{path}: expected a place and a suffix for a picture, got: {error}"
+        ) from None
 
 
 def _blended(image: Image, strength: NDArray[np.float32]) -> Image:
@@ -59,7 +61,8 @@ def _blended(image: Image, strength: NDArray[np.float32]) -> Image:
     share = (position - low)[..., None]
     colour = HEAT[low] * (1 - share) + HEAT[low + 1] * share  # (H, W, 3)
     opacity = (OPACITY * np.minimum(strength * 4, 1))[..., None]
-    return (image * (1 - opacity) + colour * opacity).astype(np.uint8)
+    blended: Image = (image * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return blended
 
 
 def _captioned(picture: pillow.Image, inspection: Inspection) -> pillow.Image:

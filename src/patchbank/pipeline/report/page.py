@@ -54,7 +54,9 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
         DataError: the page cannot be written.
     """
     scores = {
-        kind: np.array([i.score for sample, i in evaluation.inspections if sample.is_defect == kind])
+        kind: np.array(
+            [i.score for sample, i in evaluation.inspections if sample.is_defect == kind]
+        )
         for kind in (False, True)
     }
     environment = Environment(
@@ -94,12 +96,12 @@ def _galleries(evaluation: Evaluation) -> list[Gallery]:
     return [
         Gallery(
             "Worst misses",
-            f"Defect images of the lowest score; {missed} of {len(defect)} lie below the threshold.",
+            f"Defect images of the lowest score; {missed} of {len(defect)} are missed.",
             tuple(_picture(*pair) for pair in defect[:SHOWN]),
         ),
         Gallery(
             "Worst false alarms",
-            f"Good images of the highest score; {alarms} of {len(good)} lie above the threshold.",
+            f"Good images of the highest score; {alarms} of {len(good)} are flagged.",
             tuple(_picture(*pair) for pair in reversed(good[-SHOWN:])),
         ),
         Gallery(

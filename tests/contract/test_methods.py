@@ -1,0 +1,154 @@
+"""The contract that every entry of METHODS keeps, checked on the features of a fake backbone."""
+
+import numpy as np
+import pytest
+
+from patchbank.errors import DataError, PatchbankError, ShapeError
+from patchbank.methods import METHODS
+from patchbank.pipeline.progress import Silent
+from tests.photographs import part, parts
+
+
+def fake_features(image):
+    """Two layers at strides 4 and 8: local means and contrasts of the three colours."""
+    maps = []
+    for stride in (4, 8):
+        h, w = image.shape[0] // stride, image.shape[1] // stride
+        blocks = image[: h * stride, : w * stride].astype(np.float32) / 255
+        blocks = blocks.reshape(h, stride, w, stride, 3)
+        maps.append(np.concatenate([blocks.mean((1, 3)), blocks.std((1, 3))], axis=2))
+    return [np.ascontiguousarray(m.transpose(2, 0, 1)) for m in maps]  # (6, h, w) each
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return METHODS[request.param]
+
+
+@pytest.fixture
+def settings(method):
+    return method.settings()
+
+
+GOOD = [fake_features(image) for image in parts(6)]
+GRID = (18, 26)
+
+
+def fitted(method, settings, features=GOOD):
+    return method.fit(settings, iter(features), len(features), Silent())
+
+
+def same(a, b):
+    return a.image_score == b.image_score and (a.patch_scores == b.patch_scores).all()
+
+
+def test_scores_are_finite_and_of_the_promised_shape(method, settings):
+    fit = fitted(method, settings)
+    assert len(fit.left_out) == len(GOOD)
+    for scored in (*fit.left_out, fit.model.score(fake_features(part(50, defect=9)))):
+        assert scored.patch_scores.shape == GRID
+        assert scored.patch_scores.dtype == np.float32
+        assert np.isfinite(scored.patch_scores).all()
+        assert np.isfinite(scored.image_score)
+        assert isinstance(scored.image_score, float)
+
+
+def test_the_same_seed_gives_the_same_bits(method, settings):
+    one, two = fitted(method, settings), fitted(method, settings)
+    image = fake_features(part(50))
+    assert same(one.model.score(image), two.model.score(image))
+    assert all(same(a, b) for a, b in zip(one.left_out, two.left_out, strict=True))
+
+
+def test_fitting_anew_forgets(method, settings):
+    image = fake_features(part(50))
+    before = fitted(method, settings).model.score(image)
+    fitted(method, settings, [fake_features(p) for p in parts(4, defect=9)])
+    assert same(before, fitted(method, settings).model.score(image))
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(method, settings):
+    model = fitted(method, settings).model
+    images = [fake_features(part(seed, defect=seed % 2 * 8)) for seed in range(50, 54)]
+    forward = [model.score(image) for image in images]
+    backward = [model.score(image) for image in reversed(images)][::-1]
+    assert all(same(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+def test_a_larger_defect_never_scores_lower(method, settings):
+    model = fitted(method, settings).model
+    scores = [model.score(fake_features(part(50, defect=r))).image_score for r in (0, 2, 4, 6, 8)]
+    assert scores == sorted(scores)
+    assert scores[-1] > 1.5 * scores[0]
+
+
+def test_the_worst_patch_lies_on_the_defect(method, settings):
+    grid = fitted(method, settings).model.score(fake_features(part(50, defect=8))).patch_scores
+    row, column = np.unravel_index(grid.argmax(), grid.shape)
+    assert abs(row - GRID[0] / 3) <= 3
+    assert abs(column - GRID[1] / 4) <= 3
+
+
+def test_features_are_left_as_they_were(method, settings):
+    copies = [[m.copy() for m in maps] for maps in GOOD]
+    fitted(method, settings).model.score(GOOD[0])
+    for maps, before in zip(GOOD, copies, strict=True):
+        assert all((a == b).all() for a, b in zip(maps, before, strict=True))
+
+
+def test_a_good_image_left_out_scores_higher_than_when_it_was_learned(method, settings):
+    fit = fitted(method, settings)
+    learned = [fit.model.score(image).image_score for image in GOOD]
+    assert np.mean([s.image_score for s in fit.left_out]) > np.mean(learned)
+
+
+def test_tensors_restore_the_model(method, settings):
+    model = fitted(method, settings).model
+    tensors = {name: tensor.copy() for name, tensor in model.tensors().items()}
+    image = fake_features(part(50, defect=5))
+    assert same(model.score(image), method.restore(settings, tensors).score(image))
+
+
+def test_images_of_several_shapes_are_learned_and_scored(method, settings):
+    shapes = [(72, 104), (104, 72), (64, 64), (80, 120)]
+    features = [fake_features(part(i, size=size)) for i, size in enumerate(shapes)]
+    model = fitted(method, settings, features).model
+    assert model.score(fake_features(part(9, size=(96, 64)))).patch_scores.shape == (24, 16)
+
+
+def test_features_that_are_not_finite_never_pass_for_normal(method, settings):
+    broken = [m.copy() for m in GOOD[0]]
+    broken[1][0, 2, 3] = np.nan
+    with pytest.raises(ShapeError, match="finite"):
+        fitted(method, settings).model.score(broken)
+    with pytest.raises(ShapeError, match="finite"):
+        fitted(method, settings, [*GOOD, broken])
+
+
+def test_features_of_another_backbone_are_refused(method, settings):
+    model = fitted(method, settings).model
+    with pytest.raises(ShapeError, match="expected"):
+        model.score([m[:-1] for m in GOOD[0]])
+
+
+def test_nothing_to_learn_from_is_an_error(method, settings):
+    with pytest.raises(DataError, match="got none"):
+        fitted(method, settings, [])
+
+
+def test_one_image_alone_cannot_calibrate(method, settings):
+    with pytest.raises(PatchbankError, match="at least two images"):
+        fitted(method, settings, GOOD[:1])
+
+
+def test_unknown_settings_are_refused_with_a_hint(method):
+    with pytest.raises(PatchbankError, match="did you mean 'image_size'"):
+        method.settings.from_mapping({"imagesize": 300})
+    with pytest.raises(PatchbankError, match="settings are"):
+        method.settings.from_mapping({"qqq": 1})
+
+
+def test_settings_survive_their_mapping(method):
+    for preset in method.presets.values():
+        settings = method.settings.from_mapping(preset)
+        assert method.settings.from_mapping(settings.to_mapping()) == settings

@@ -1,0 +1,143 @@
+"""Each setting of PatchCore changes something, and wrong ones are named."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from patchbank import ParameterError, PatchCore
+from patchbank.methods import PatchCoreSettings
+from tests.photographs import part, parts
+from tests.unit.test_backbones import write_onnx
+
+BASE = {"backbone": "efficientnet_lite0", "image_size": 96, "bank_limit": 80, "top_share": 0.1}
+PHOTOGRAPHS = parts(5)
+# setting -> settings that it needs beside it, a value that differs from the default
+CHANGES = {
+    "backbone": ({}, "efficientnet_lite2"),
+    "layers": ({}, ("blocks.1", "blocks.3")),
+    "image_size": ({}, 128),
+    "scales": ({}, (1.0,)),
+    "aspect": ({}, "squash"),
+    "smoothing": ({}, 2.0),
+    "false_alarm_rate": ({}, 0.5),
+    "seed": ({"selection": "random"}, 1),
+    "patch_size": ({}, 5),
+    "patch_stride": ({}, 2),
+    "target_dims": ({}, 60),
+    "layer_dims": ({"target_dims": 60}, 40),
+    "selection": ({}, "random"),
+    "bank_limit": ({}, 50),
+    "coreset": ({}, 0.05),
+    "bank_rows": ({}, 60),
+    "covering_radius": ({}, 30.0),
+    "projection_dims": ({}, 8),
+    "start": ({}, "random"),
+    "n_neighbours": ({}, 3),
+    "metric": ({}, "squared"),
+    "index": ({"bank_limit": 500}, "ivf"),
+    "image_score": ({}, "max"),
+    "top_share": ({}, 0.2),
+    "support": ({"image_score": "reweighted"}, 3),
+}
+
+
+def outcome(**settings):
+    """Everything that a fit and an inspection tell."""
+    detector = PatchCore(**{**BASE, **settings}).fit(PHOTOGRAPHS)
+    seen = detector.predict(part(50, defect=7))
+    calibration = detector.calibration
+    return (
+        seen.score,
+        seen.threshold,
+        seen.patch_scores.tobytes(),
+        seen.anomaly_map.tobytes(),
+        calibration.image_scores.tobytes(),
+    )
+
+
+# A bank of five images resolves no rate below 1/6; the remark is tested elsewhere.
+pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_setting_changes_something(name):
+    beside, value = CHANGES[name]
+    assert outcome(**beside) != outcome(**{**beside, name: value})
+
+
+def test_normalisation_changes_something(tmp_path):
+    path = write_onnx(tmp_path / "small.onnx")
+    half = {"backbone": path, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    assert outcome(**half) != outcome(**{**half, "mean": (0.1, 0.5, 0.9)})
+    assert outcome(**half) != outcome(**{**half, "std": (0.3, 0.5, 0.5)})
+
+
+def test_every_setting_is_covered_here():
+    assert {f.name for f in fields(PatchCoreSettings)} == {*CHANGES, "mean", "std"}
+
+
+@pytest.mark.parametrize("score", ["max", "reweighted", "smooth_max", "top_share"])
+def test_image_scores_differ(score):
+    others = [s for s in ("max", "reweighted", "smooth_max", "top_share") if s != score]
+    assert all(outcome(image_score=score) != outcome(image_score=o) for o in others)
+
+
+def test_a_bank_of_everything_is_no_coreset():
+    every = PatchCore(**{**BASE, "selection": "all"}).fit(PHOTOGRAPHS)
+    rows = len(every.model.bank)
+    greedy = PatchCore(**{**BASE, "bank_rows": rows}).fit(PHOTOGRAPHS)
+    ours, theirs = (d.predict(part(50, defect=7)) for d in (every, greedy))
+    np.testing.assert_array_equal(ours.patch_scores, theirs.patch_scores)
+    assert ours.score == theirs.score
+
+
+def test_presets_are_sizes_of_the_same_recipe():
+    assert PatchCore.preset("balanced") == PatchCore()
+    assert PatchCore.preset("fast", seed=3).seed == 3
+    with pytest.raises(ParameterError, match="preset: expected one of fast, balanced, accurate"):
+        PatchCore.preset("best")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"patch_size": 4}, "patch_size: expected an odd number, got 4"),
+        ({"patch_size": 0}, "patch_size: expected a whole number, 1 or more, got 0"),
+        ({"patch_stride": 1.5}, "patch_stride: expected a whole number"),
+        ({"coreset": 0.0}, "coreset: expected more than 0 and at most 1, got 0.0"),
+        ({"coreset": 1.5}, "coreset: expected more than 0 and at most 1"),
+        ({"coreset": 0.1, "bank_rows": 5}, "one size of the bank, got coreset and bank_rows"),
+        ({"selection": "all", "bank_rows": 5}, "'greedy' or 'random' with bank_rows, got 'all'"),
+        ({"selection": "random", "covering_radius": 1.0}, "with selection 'greedy', got 'random'"),
+        ({"covering_radius": -1.0}, "covering_radius: expected 0 or more"),
+        ({"layer_dims": 5}, "layer_dims: expected target_dims beside it"),
+        ({"image_score": "mean"}, "image_score: expected one of max, reweighted"),
+        ({"top_share": 0}, "top_share: expected more than 0"),
+        ({"support": 1}, "support: expected a whole number, 2 or more"),
+        ({"n_neighbours": 0}, "n_neighbours: expected a whole number, 1 or more"),
+        ({"metric": "cosine"}, "metric: expected one of euclidean, squared"),
+        ({"index": "kd"}, "index: expected one of exact, hnsw, ivf"),
+        ({"start": "end"}, "start: expected one of mean, random"),
+        ({"selection": "some"}, "selection: expected one of greedy, random, all"),
+        ({"aspect": "crop"}, "aspect: expected one of keep, squash"),
+        ({"aspect": "squash", "image_size": (96, 128)}, "aspect: expected 'keep'"),
+        ({"image_size": 10}, "image_size: expected a side"),
+        ({"scales": ()}, "scales: expected"),
+        ({"scales": (2.0,)}, "scales: expected numbers from 0.1 to 1"),
+        ({"smoothing": -1}, "smoothing: expected 0 to 100"),
+        ({"false_alarm_rate": 0}, "false_alarm_rate: expected more than 0"),
+        ({"seed": -1}, "seed: expected a whole number, 0 or more"),
+        ({"layers": ()}, "layers: expected a list of names"),
+        ({"mean": (1, 2, 3)}, "mean, std: expected both or none"),
+        ({"mean": (1, 2), "std": (1, 2)}, "mean: expected 3 numbers"),
+    ],
+)
+def test_wrong_settings_are_named(wrong, message):
+    with pytest.raises(ParameterError, match=message):
+        PatchCore(**wrong)
+
+
+def test_a_bank_larger_than_the_patches_is_named():
+    with pytest.raises(ParameterError, match=r"bank_rows: expected at most \d+ \(the patches\)"):
+        PatchCore(**{**BASE, "bank_rows": 10**6}).fit(PHOTOGRAPHS)

@@ -1,0 +1,107 @@
+"""Distances, image scores and maps of the official code, anomalib, hcw-00, and equation 7."""
+
+import numpy as np
+import pytest
+
+from patchbank.core import maps, neighbours, scoring
+
+OFFICIAL = {"square": (20, 21, (28, 28), (224, 224)), "nonsquare": (22, 23, (28, 20), (224, 160))}
+ANOMALIB = {"square": (42, 43, (28, 28), (224, 224)), "nonsquare": (44, 45, (28, 20), (224, 160))}
+HCW = {"small_scale": (50, 51, 0.5), "unit_scale": (52, 53, 1.0), "large_scale": (54, 55, 1.5)}
+
+
+def normal(seed, shape, scale=1.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
+
+
+def equation_7(bank, query, b):
+    """The image score of one image's patches by equation 7."""
+    index = neighbours.ExactIndex(bank)
+    distances, rows = index.nearest(query, 1)
+    worst = distances[:, 0].argmax()
+    nearest = bank[rows[worst, 0]]
+    _, around = index.nearest(nearest[None], b)
+    support = np.linalg.norm(bank[around[0]] - query[worst], axis=1)
+    return scoring.reweighted(float(distances[worst, 0]), support)
+
+
+@pytest.mark.parametrize("case", OFFICIAL)
+@pytest.mark.parametrize("k", [1, 3])
+def test_scores_and_maps_are_those_of_the_official_code(golden, case, k):
+    bank_seed, query_seed, grid, size = OFFICIAL[case]
+    expected = golden("official_scoring")
+    bank = normal(bank_seed, (500, 64))
+    query = normal(query_seed, (3 * grid[0] * grid[1], 64))
+
+    distances, rows = neighbours.ExactIndex(bank).nearest(query, k)
+    scores = scoring.patch_scores(distances, "squared").reshape(3, *grid)
+    enlarged = np.stack([maps.anomaly_map(s, size, sigma=4.0) for s in scores])
+
+    name = f"{case}/k{k}"
+    np.testing.assert_allclose(scores, expected[f"{name}/patch_scores"], rtol=0, atol=1e-4)
+    images = [scoring.largest(s) for s in scores]
+    np.testing.assert_allclose(images, expected[f"{name}/image_scores"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        enlarged[:, ::8, ::8], expected[f"{name}/maps_sub8"], rtol=0, atol=1e-4
+    )
+    summary = [(m.min(), m.max(), m.mean()) for m in enlarged]
+    np.testing.assert_allclose(summary, expected[f"{name}/maps_minmaxmean"], rtol=0, atol=1e-4)
+    if k == 3:
+        assert (rows == expected[f"{case}/nn_indices_k3"].reshape(rows.shape)).all()
+
+
+@pytest.mark.parametrize("case", ANOMALIB)
+def test_scores_and_maps_are_those_of_anomalib(golden, case):
+    bank_seed, query_seed, grid, size = ANOMALIB[case]
+    expected = golden("anomalib_scoring")
+    bank = normal(bank_seed, (500, 64))
+    query = normal(query_seed, (3 * grid[0] * grid[1], 64))
+
+    distances, rows = neighbours.ExactIndex(bank).nearest(query, 9)
+    scores = distances[:, 0].reshape(3, *grid)
+    enlarged = np.stack(
+        [
+            maps.anomaly_map(s, size, sigma=4.0, interpolation="nearest", border="mirror")
+            for s in scores
+        ]
+    )
+    per_image = query.reshape(3, -1, 64)
+
+    np.testing.assert_allclose(scores, expected[f"{case}/patch_scores"], rtol=0, atol=2e-5)
+    assert (rows[:, 0].reshape(scores.shape) == expected[f"{case}/locations"]).all()
+    assert (rows[:50] == expected[f"{case}/nn9_idx_first50"]).all()
+    np.testing.assert_allclose(distances[:50], expected[f"{case}/nn9_dist_first50"], atol=2e-5)
+    np.testing.assert_allclose(
+        [scoring.largest(s) for s in scores], expected[f"{case}/image_score_b1"], atol=2e-5
+    )
+    for b in (3, 9):
+        ours = [equation_7(bank, q, b) for q in per_image]
+        np.testing.assert_allclose(ours, expected[f"{case}/image_score_b{b}"], atol=2e-5)
+        np.testing.assert_allclose(ours, expected[f"{case}/image_score_b{b}_eq7_f64"], rtol=1e-5)
+    np.testing.assert_allclose(enlarged[:, ::8, ::8], expected[f"{case}/maps_sub8"], atol=1e-4)
+    summary = [(m.min(), m.max(), m.mean()) for m in enlarged]
+    np.testing.assert_allclose(summary, expected[f"{case}/maps_minmaxmean"], atol=1e-4)
+
+
+@pytest.mark.parametrize("case", HCW)
+def test_equation_7_holds_where_hcw_overflows(golden, case):
+    bank_seed, query_seed, scale = HCW[case]
+    expected = golden("hcw_reweight")
+    bank = normal(bank_seed, (500, 64), scale)
+    query = normal(query_seed, (2352, 64), scale).reshape(3, 784, 64)
+
+    for b in (3, 9):
+        ours = [equation_7(bank, q, b) for q in query]
+        np.testing.assert_allclose(ours, expected[f"{case}/eq7_b{b}"], rtol=1e-5)
+    largest = [neighbours.ExactIndex(bank).nearest(q)[0].max() for q in query]
+    np.testing.assert_allclose(largest, expected[f"{case}/s_star"], rtol=1e-5)
+    finite = np.isfinite(expected[f"{case}/hcw_image_score"])
+    assert finite.all() == (case == "small_scale")  # the reference overflows; we never do
+
+
+def test_the_map_of_hcw_is_ours(golden):
+    bank, query = normal(50, (500, 64), 0.5), normal(51, (2352, 64), 0.5)
+    squared = neighbours.ExactIndex(bank).nearest(query)[0] ** 2
+    enlarged = [maps.anomaly_map(s, (224, 224)) for s in squared.reshape(3, 28, 28)]
+    expected = golden("hcw_reweight")["small_scale/hcw_map_sub8"]
+    np.testing.assert_allclose(np.stack(enlarged)[:, ::8, ::8], expected, rtol=1e-5, atol=1e-4)

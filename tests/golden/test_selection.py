@@ -1,0 +1,45 @@
+"""Greedy selections of the official code and of anomalib: the same rows in the same order."""
+
+import numpy as np
+import pytest
+
+from patchbank.core.coreset import greedy_coreset
+
+
+def test_greedy_picks_are_those_of_the_official_code(golden):
+    features = np.random.default_rng(30).standard_normal((800, 32)).astype(np.float32)
+    expected = golden("official_greedy")
+    # The official start: the row whose distances to all others have the largest norm.
+    points = features.astype(np.float64)
+    total = ((points[:, None] - points[None]) ** 2).sum(axis=(1, 2))
+    start = int(total.argmax())
+
+    picked = greedy_coreset(features, 80, start=start)
+
+    assert picked.rows.tolist() == expected["g800/greedy_idx"].tolist()
+    assert picked.radii[-1] == pytest.approx(
+        float(expected["g800/greedy_cover_radius_f64"]), rel=1e-6
+    )
+
+
+def test_greedy_picks_on_a_projection_are_those_of_the_official_code(golden):
+    features = np.random.default_rng(30).standard_normal((800, 32)).astype(np.float32)
+    uniform = np.random.default_rng(32).random((16, 32)) * 2 - 1
+    projected = features @ (uniform / np.sqrt(32)).astype(np.float32).T
+    points = projected.astype(np.float64)
+    start = int(((points[:, None] - points[None]) ** 2).sum(axis=(1, 2)).argmax())
+
+    picked = greedy_coreset(projected, 80, start=start)
+
+    expected = golden("official_greedy")["g800/greedy_projected_idx"]
+    assert picked.rows.tolist() == expected.tolist()
+
+
+def test_greedy_picks_are_those_of_anomalib(golden):
+    features = np.random.default_rng(40).standard_normal((800, 32)).astype(np.float32)
+    expected = golden("anomalib_kcenter")
+
+    picked = greedy_coreset(features, 80, start=123)
+
+    assert picked.rows.tolist() == expected["k800/idx"].tolist()
+    assert picked.radii[-1] == pytest.approx(float(expected["k800/cover_radius_f64"]), rel=1e-6)

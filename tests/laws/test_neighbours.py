@@ -1,0 +1,93 @@
+"""Nearest neighbours against looking at every pair."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchbank.core import neighbours
+from patchbank.core.neighbours import ExactIndex, build_index, recall
+from patchbank.errors import ParameterError, ShapeError
+from tests.oracles.neighbours import nearest
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    m=st.integers(1, 40),
+    n=st.integers(1, 20),
+    d=st.integers(1, 4),
+    k=st.integers(1, 9),
+    grid=st.integers(1, 5),
+    tile_rows=st.integers(1, 20),
+    tile_queries=st.integers(1, 20),
+    seed=st.integers(0, 999),
+)
+def test_exact_search_finds_the_nearest(m, n, d, k, grid, tile_rows, tile_queries, seed):
+    rng = np.random.default_rng(seed)
+    bank = rng.integers(0, grid, (m, d)).astype(np.float32)
+    queries = rng.integers(0, grid, (n, d)).astype(np.float32)
+    k = min(k, m)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "TILE_ROWS", tile_rows)
+        patch.setattr(neighbours, "TILE_QUERIES", tile_queries)
+        distances, rows = ExactIndex(bank).nearest(queries, k)
+
+    np.testing.assert_allclose(distances, nearest(bank, queries, k), atol=1e-5)
+    again = np.linalg.norm(bank[rows] - queries[:, None], axis=2)
+    np.testing.assert_allclose(distances, again, atol=1e-5)  # the rows have these distances
+    assert all(len(set(r)) == k for r in rows.tolist())
+
+
+def test_distances_are_exact_far_from_the_origin(rng):
+    bank = (rng.standard_normal((300, 20)) + 1000).astype(np.float32)
+    queries = bank[:50] + np.float32(1e-2)
+    distances, rows = ExactIndex(bank).nearest(queries)
+    assert (rows[:, 0] == np.arange(50)).all()
+    expected = np.linalg.norm(queries.astype(np.float64) - bank[:50], axis=1)
+    np.testing.assert_allclose(distances[:, 0], expected, rtol=1e-5)
+
+
+def test_rows_can_be_left_out(rng):
+    bank = rng.standard_normal((60, 5)).astype(np.float32)
+    without = np.arange(60) % 3 == 0
+    distances, rows = ExactIndex(bank).nearest(bank, 2, without=without)
+    assert not without[rows].any()
+    np.testing.assert_allclose(distances, nearest(bank[~without], bank, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_approximate_indexes_report_true_distances_and_their_recall(kind, rng):
+    bank = rng.standard_normal((3000, 16)).astype(np.float32)
+    queries = rng.standard_normal((400, 16)).astype(np.float32)
+    index, exact = build_index(bank, kind), ExactIndex(bank)
+
+    distances, rows = index.nearest(queries, 3)
+
+    again = np.linalg.norm(bank[rows] - queries[:, None], axis=2)
+    np.testing.assert_allclose(distances, again, rtol=1e-5)
+    truth = exact.nearest(queries)[0][:, 0]
+    share = (distances[:, 0] <= truth * (1 + 1e-5)).mean()
+    assert recall(index, exact, queries) == pytest.approx(share)
+    assert share > 0.5
+    assert (build_index(bank, kind).nearest(queries, 3)[1] == rows).all()  # not by luck
+
+
+def test_recall_of_the_exact_index_is_one(rng):
+    bank = rng.standard_normal((100, 4)).astype(np.float32)
+    assert recall(ExactIndex(bank), ExactIndex(bank), bank) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw", "ivf"])
+def test_wrong_queries_are_named(kind, rng):
+    index = build_index(rng.standard_normal((50, 4)).astype(np.float32), kind)
+    with pytest.raises(ShapeError, match=r"expected \(n, 4\), got \(3, 5\)"):
+        index.nearest(np.zeros((3, 5), np.float32))
+    with pytest.raises(ParameterError, match="expected 1 to 50 .* got 51"):
+        index.nearest(np.zeros((3, 4), np.float32), 51)
+
+
+def test_an_empty_bank_and_an_unknown_index_are_named():
+    with pytest.raises(ShapeError, match="at least one row"):
+        ExactIndex(np.zeros((0, 4), np.float32))
+    with pytest.raises(ParameterError, match="expected 'exact', 'hnsw' or 'ivf', got 'kd'"):
+        build_index(np.zeros((2, 4), np.float32), "kd")

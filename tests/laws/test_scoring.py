@@ -1,0 +1,149 @@
+"""Laws of image scores, maps, regions and calibration."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from patchbank.core import maps, regions, scoring
+from patchbank.core.calibration import Calibration, conformal_p_value, conformal_threshold
+from patchbank.errors import ParameterError, ShapeError
+from tests.oracles.patches import bilinear
+
+GRIDS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 7), st.integers(1, 9)),
+    elements=st.floats(0, 100, width=32),
+)
+
+
+@settings(deadline=None)
+@given(GRIDS)
+def test_smooth_max_is_the_largest_mean_of_the_neighbours_there_are(grid):
+    h, w = grid.shape
+    means = [
+        grid[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean(dtype=np.float64)
+        for y in range(h)
+        for x in range(w)
+    ]
+    assert scoring.smooth_largest(grid) == pytest.approx(max(means), rel=1e-4, abs=1e-4)
+
+
+@settings(deadline=None)
+@given(GRIDS, st.floats(0.01, 1.0))
+def test_top_share_is_the_mean_of_the_worst(grid, share):
+    worst = sorted(grid.ravel().tolist())[::-1][: max(1, round(share * grid.size))]
+    assert scoring.top_share_mean(grid, share) == pytest.approx(np.mean(worst), rel=1e-4)
+
+
+@given(GRIDS)
+def test_every_score_lies_between_the_mean_and_the_largest(grid):
+    largest, mean = scoring.largest(grid), float(grid.mean())
+    for score in (scoring.smooth_largest(grid), scoring.top_share_mean(grid, 0.1)):
+        assert mean - 1e-2 <= score <= largest + 1e-2
+
+
+@given(st.floats(0, 500), st.lists(st.floats(0, 500), min_size=1, max_size=12))
+def test_reweighting_never_overflows_and_only_lowers(nearest, more):
+    support = np.array([nearest, *more])
+    score = scoring.reweighted(nearest, support)
+    assert 0 <= score <= nearest
+    if (support >= nearest).all():  # the bound of the paper: 1 - 1/b <= s / s* < 1
+        assert score >= nearest * (1 - 1 / len(support)) - 1e-6
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    grid=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.tuples(st.integers(8, 30), st.integers(8, 30)),
+    sigma=st.floats(0.5, 3),
+)
+def test_a_map_is_the_enlarged_grid_smoothed(seed, grid, size, sigma):
+    scores = np.random.default_rng(seed).random(grid).astype(np.float32)
+    expected = ndimage.gaussian_filter(bilinear(scores, *size), sigma)
+    np.testing.assert_allclose(maps.anomaly_map(scores, size, sigma=sigma), expected, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    grid=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.tuples(st.integers(8, 60), st.integers(8, 60)),
+)
+def test_a_map_never_exceeds_its_patches(seed, grid, size):
+    scores = np.random.default_rng(seed).random(grid).astype(np.float32)
+    made = maps.anomaly_map(scores, (24, 32), size)
+    assert made.shape == size
+    assert scores.min() - 1e-5 <= made.min() <= made.max() <= scores.max() + 1e-5
+
+
+def test_sigma_grows_with_the_input():
+    assert maps.scaled_sigma(4.0, (224, 224)) == 4.0
+    assert maps.scaled_sigma(4.0, (224, 896)) == 8.0
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), size=st.tuples(st.integers(1, 12), st.integers(1, 15)))
+def test_regions_cover_what_lies_above_and_nothing_else(seed, size):
+    anomaly_map = np.random.default_rng(seed).integers(0, 5, size).astype(np.float32)
+    found = regions.find_regions(anomaly_map, 2.5)
+    above = anomaly_map > 2.5
+    assert sum(r.area for r in found) == above.sum()
+    assert len(found) == ndimage.label(above, np.ones((3, 3)))[1]
+    scores = [r.score for r in found]
+    assert scores == sorted(scores, reverse=True)
+    for r in found:
+        box = anomaly_map[r.top : r.top + r.height, r.left : r.left + r.width]
+        assert box.shape == (r.height, r.width)
+        assert box.max() >= r.score > 2.5
+
+
+@given(
+    scores=st.lists(st.integers(0, 20), min_size=2, max_size=40),
+    new=st.integers(-1, 21),
+    rate=st.floats(0.01, 0.99),
+)
+def test_an_image_is_above_the_threshold_exactly_when_its_p_value_allows(scores, new, rate):
+    good = np.array(scores, dtype=np.float64)
+    p_value = conformal_p_value(good, new)
+    assert 1 / (len(good) + 1) <= p_value <= 1
+    flagged = new > conformal_threshold(good, rate)
+    if rate * (len(good) + 1) >= 1:
+        assert flagged == (p_value <= rate * (1 + 1e-12))
+    else:
+        assert flagged == (new > good.max())
+
+
+def test_the_rate_of_false_alarms_is_kept():
+    rng = np.random.default_rng(7)
+    flagged = []
+    for _ in range(2000):
+        scores = rng.exponential(size=100)
+        flagged.append(scores[-1] > conformal_threshold(scores[:-1], 0.05))
+    assert np.mean(flagged) == pytest.approx(0.05, abs=0.015)
+
+
+def test_too_few_images_are_said_in_one_line():
+    few = Calibration(np.arange(10.0), np.arange(10.0), 0.01)
+    assert few.remark is not None
+    assert "10 good images cannot tell" in few.remark
+    assert "99 images would resolve it" in few.remark
+    assert "\n" not in few.remark
+    assert few.threshold == 9.0
+    enough = Calibration(np.arange(99.0), np.arange(99.0), 0.01)
+    assert enough.remark is None
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, float("nan")])
+def test_an_impossible_rate_is_named(rate):
+    with pytest.raises(ParameterError, match="false_alarm_rate"):
+        Calibration(np.arange(9.0), np.arange(9.0), rate)
+
+
+@pytest.mark.parametrize("scores", [np.array([1.0]), np.array([1.0, np.nan]), np.zeros((2, 2))])
+def test_scores_that_cannot_calibrate_are_named(scores):
+    with pytest.raises(ShapeError, match="at least 2 finite scores"):
+        Calibration(scores, np.arange(9.0), 0.1)

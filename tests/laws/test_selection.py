@@ -1,0 +1,145 @@
+"""Laws of the greedy selection, on whole numbers so that ties happen and are exact."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchbank.core import coreset
+from patchbank.core.coreset import greedy_coreset, random_coreset, row_nearest_to_mean
+from patchbank.errors import ParameterError, ShapeError
+from tests.oracles.coreset import greedy
+
+CASES = {
+    "n": st.integers(1, 60),
+    "d": st.integers(1, 4),
+    "grid": st.integers(1, 5),  # few values: many ties and duplicates
+    "share": st.floats(0.01, 1.0),
+    "candidates": st.integers(1, 25),
+    "tile_rows": st.integers(1, 30),
+    "seed": st.integers(0, 9999),
+}
+
+
+def drawn(n, d, grid, share, seed):
+    rng = np.random.default_rng(seed)
+    features = rng.integers(0, grid, size=(n, d)).astype(np.float32)
+    return features, max(1, round(n * share)), int(rng.integers(n))
+
+
+@settings(max_examples=300, deadline=None)
+@given(**CASES)
+def test_blocks_pick_what_the_one_at_a_time_loop_picks(
+    n, d, grid, share, candidates, tile_rows, seed
+):
+    features, n_keep, start = drawn(n, d, grid, share, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+        picked = greedy_coreset(features, n_keep, start=start)
+
+    rows, radii = greedy(features, n_keep, start)
+    assert picked.rows.tolist() == rows
+    np.testing.assert_allclose(picked.radii, radii, rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(**CASES)
+def test_a_radius_stops_at_the_first_pick_that_reaches_it(
+    n, d, grid, share, candidates, tile_rows, seed
+):
+    features, _, start = drawn(n, d, grid, share, seed)
+    rows, radii = greedy(features, n, start)
+    radius = radii[min(len(radii) - 1, candidates)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+        picked = greedy_coreset(features, n, start=start, radius=radius * (1 + 1e-6))
+
+    enough = next(i for i, r in enumerate(radii) if r <= radius * (1 + 1e-6)) + 1
+    assert picked.rows.tolist() == rows[:enough]
+    assert picked.radii[-1] <= radius * (1 + 1e-5)
+
+
+@settings(deadline=None)
+@given(
+    n=st.integers(1, 8),
+    share=st.floats(0.01, 1.0),
+    seed=st.integers(0, 999),
+    grid=st.integers(1, 4),
+)
+def test_the_radius_is_at_most_twice_the_best_possible(n, share, seed, grid):
+    features, n_keep, start = drawn(n, 2, grid, share, seed)
+
+    def radius_of(rows):
+        return max(min(np.linalg.norm(f - features[r]) for r in rows) for f in features)
+
+    picked = greedy_coreset(features, n_keep, start=start)
+
+    best = min(radius_of(rows) for rows in combinations(range(n), n_keep))
+    assert radius_of(picked.rows) <= 2 * best + 1e-6
+    assert radius_of(picked.rows) == pytest.approx(picked.radii[-1], abs=1e-6)
+    assert len(set(picked.rows.tolist())) == n_keep
+
+
+def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(rng):
+    basis = rng.standard_normal((6, 40)) * np.linspace(3, 0.5, 6)[:, None]
+    features = (rng.standard_normal((6000, 6)) @ basis).astype(np.float32) + 100
+    start = row_nearest_to_mean(features)
+    steps = []
+    picked = greedy_coreset(features, 500, on_progress=steps.append)
+
+    rows, radii = greedy(features, 500, start)
+    assert picked.rows.tolist() == rows
+    np.testing.assert_allclose(picked.radii, radii, rtol=1e-5)
+    assert sum(steps) == 500
+    assert 2 < len(steps) < 50  # blocks, not single picks
+
+
+def test_the_bank_is_nested(rng):
+    features = rng.standard_normal((500, 8)).astype(np.float32)
+    large, small = greedy_coreset(features, 90), greedy_coreset(features, 30)
+    assert large.rows[:30].tolist() == small.rows.tolist()
+    np.testing.assert_allclose(large.radii[:30], small.radii, rtol=1e-6)
+
+
+def test_the_start_is_the_row_nearest_the_mean():
+    features = np.array([[0.0, 9.0], [4.0, 4.0], [8.0, 0.0], [3.0, 3.0]], np.float32)
+    assert row_nearest_to_mean(features) == 1
+    assert greedy_coreset(features, 1).rows.tolist() == [1]
+
+
+def test_the_features_are_left_as_they_were(rng):
+    features = rng.standard_normal((200, 5)).astype(np.float32)
+    before = features.copy()
+    greedy_coreset(features, 20)
+    assert (features == before).all()
+
+
+def test_a_random_selection_is_drawn_by_its_generator_alone():
+    first = random_coreset(100, 20, rng=np.random.default_rng(5))
+    again = random_coreset(100, 20, rng=np.random.default_rng(5))
+    other = random_coreset(100, 20, rng=np.random.default_rng(6))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert len(set(first.tolist())) == 20
+
+
+@pytest.mark.parametrize("n_keep", [0, 11])
+def test_more_rows_than_there_are_is_an_error(n_keep):
+    features = np.zeros((10, 2), np.float32)
+    with pytest.raises(ParameterError, match=r"expected 1 to 10 .* got"):
+        greedy_coreset(features, n_keep)
+    with pytest.raises(ParameterError, match=r"expected 1 to 10 .* got"):
+        random_coreset(10, n_keep, rng=np.random.default_rng())
+
+
+def test_wrong_arguments_are_named():
+    features = np.zeros((10, 2), np.float32)
+    with pytest.raises(ParameterError, match="start: expected a row from 0 to 9, got 10"):
+        greedy_coreset(features, 2, start=10)
+    with pytest.raises(ParameterError, match="radius: expected 0 or more, got -1"):
+        greedy_coreset(features, 2, radius=-1)
+    with pytest.raises(ShapeError, match=r"expected \(n, d\), got \(10, 2, 1\)"):
+        greedy_coreset(features[..., None], 2)

@@ -1,0 +1,129 @@
+"""The embedded backbones, and ONNX files from elsewhere."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from patchbank.backbones import embedded_names, open_backbone
+from patchbank.errors import BackboneError, ShapeError
+from tests.photographs import part
+
+
+def write_onnx(path, *, size=("height", "width"), channels=3, record=None, rank=4):
+    """A network of one convolution (stride 4) and one pooling (stride 8)."""
+    weight = np.random.default_rng(0).standard_normal((5, channels, 4, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["shallow"], strides=[4, 4], kernel_shape=[4, 4]),
+        helper.make_node("AveragePool", ["shallow"], ["deep"], strides=[2, 2], kernel_shape=[2, 2]),
+        helper.make_node("Flatten", ["deep"], ["flat"]),
+    ]
+    value = helper.make_tensor_value_info
+    outputs = [value(n, TensorProto.FLOAT, None) for n in ("shallow", "deep")]
+    if rank == 2:
+        outputs.append(value("flat", TensorProto.FLOAT, None))
+    graph = helper.make_graph(
+        nodes[: 3 if rank == 2 else 2],
+        "small",
+        [value("x", TensorProto.FLOAT, ["batch", channels, *size])],
+        outputs,
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if record is not None:
+        helper.set_model_props(model, {"patchbank": json.dumps(record)})
+    onnx.save(model, path)
+    return str(path)
+
+
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("name", embedded_names())
+def test_embedded_backbones_are_what_they_say(name):
+    extractor = open_backbone(name)
+    info = extractor.info
+    assert info.license == "Apache-2.0"
+    assert "PyPI" in info.source
+    every = open_backbone(name, tuple(info.taps))
+    maps = every(part(0, size=(96, 160)))
+    for (_, tap), planes in zip(info.taps.items(), maps, strict=True):
+        assert planes.shape == (tap.channels, 96 // tap.stride, 160 // tap.stride)
+        assert planes.dtype == np.float32
+    assert extractor.layers == ("blocks.2", "blocks.4")
+
+
+def test_the_input_is_scaled_to_minus_one_and_one():
+    extractor = open_backbone("efficientnet_lite0")
+    grey = np.full((32, 48, 3), 128, np.uint8)
+    direct = extractor._run(np.full((3, 32, 48), 128 / 127.5 - 1, np.float32), extractor.layers)
+    for ours, expected in zip(extractor(grey), direct, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
+def test_any_onnx_file_serves(tmp_path):
+    path = write_onnx(tmp_path / "small.onnx")
+    extractor = open_backbone(path, ("deep",), HALF)
+    assert extractor.info.name == "small"
+    assert {n: (t.stride, t.channels) for n, t in extractor.info.taps.items()} == {
+        "shallow": (4, 5),
+        "deep": (8, 5),
+    }
+    (maps,) = extractor(part(0, size=(64, 96)))
+    assert maps.shape == (5, 8, 12)
+
+
+def test_normalisation_may_stand_in_the_file(tmp_path):
+    record = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "default_layers": ["deep"]}
+    extractor = open_backbone(write_onnx(tmp_path / "a.onnx", record=record))
+    assert extractor.info.mean == (0.1, 0.2, 0.3)
+    assert extractor.layers == ("deep",)
+    image = part(0, size=(64, 96))
+    scaled = (image / 255 - record["mean"]) / record["std"]
+    expected = extractor._run(scaled.transpose(2, 0, 1).astype(np.float32), ("deep",))
+    np.testing.assert_allclose(extractor(image)[0], expected[0], atol=1e-4)
+
+
+def test_a_fixed_input_size_is_known(tmp_path):
+    extractor = open_backbone(write_onnx(tmp_path / "a.onnx", size=(64, 96)), None, HALF)
+    assert extractor.info.input_size == (64, 96)
+
+
+def test_layers_that_do_not_exist_list_those_that_do():
+    with pytest.raises(BackboneError, match=r"blocks\.1, blocks\.2, .* got 'layer2'"):
+        open_backbone("efficientnet_lite0", ("layer2",))
+    with pytest.raises(BackboneError, match="expected each once"):
+        open_backbone("efficientnet_lite0", ("blocks.2", "blocks.2"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: "resnet9000", "expected one of efficientnet_lite0"),
+        (lambda p: str(p / "none.onnx"), "No such file"),
+        (lambda p: _write(p / "a.onnx", b"rubbish"), "expected an ONNX model"),
+        (lambda p: write_onnx(p / "a.onnx", channels=4), r"one float input \(b, 3, H, W\)"),
+        (lambda p: write_onnx(p / "a.onnx"), "got neither; give the mean"),
+        (lambda p: write_onnx(p / "a.onnx", record=[1]), "a JSON object"),
+        (lambda p: write_onnx(p / "a.onnx", record={"mean": [1], "std": [1]}), "three numbers"),
+        (
+            lambda p: write_onnx(p / "a.onnx", record={"mean": [0] * 3, "std": [0] * 3}),
+            "three positive numbers",
+        ),
+    ],
+)
+def test_files_that_cannot_serve_are_named(tmp_path, make, message):
+    with pytest.raises(BackboneError, match=message):
+        open_backbone(make(tmp_path))
+
+
+def test_outputs_that_are_no_feature_maps_are_named(tmp_path):
+    with pytest.raises(ShapeError, match="layer flat: expected a feature map"):
+        open_backbone(write_onnx(tmp_path / "a.onnx", rank=2), None, HALF)
+
+
+def _write(path, content):
+    path.write_bytes(content)
+    return str(path)

@@ -1,0 +1,138 @@
+"""The detector file: never half-written, never silently altered."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from patchbank import bundle
+from patchbank.bundle import Bundle, read_bundle, write_bundle
+from patchbank.errors import DetectorFileError
+
+CONTENT = Bundle(
+    {"bank": np.arange(5000, dtype=np.float32).reshape(100, 50), "origins": np.arange(7)},
+    {"method": "patchcore", "settings": {"image_size": 320}, "names": ["ä.png"]},
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_bundle(tmp_path / "a.patchbank", CONTENT)
+    return tmp_path / "a.patchbank"
+
+
+def test_what_is_written_is_read(path):
+    read = read_bundle(path)
+    assert read.record == CONTENT.record
+    assert set(read.tensors) == set(CONTENT.tensors)
+    for name, tensor in CONTENT.tensors.items():
+        assert read.tensors[name].dtype == tensor.dtype
+        assert (read.tensors[name] == tensor).all()
+    assert os.listdir(path.parent) == ["a.patchbank"]
+
+
+def test_a_file_cut_anywhere_is_refused(path):
+    whole = path.read_bytes()
+    for length in (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DetectorFileError, match="damaged"):
+            read_bundle(path)
+
+
+def test_a_bit_flipped_anywhere_is_refused_or_harmless(path):
+    whole = path.read_bytes()
+    header = int.from_bytes(whole[:8], "little") + 8
+    rng = np.random.default_rng(0)
+    places = [*range(0, 8), *rng.integers(8, header, 150), *rng.integers(header, len(whole), 150)]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            read = read_bundle(path)
+        except DetectorFileError:
+            continue
+        assert place < header, "an altered tensor was accepted"
+        assert read.record == CONTENT.record
+        for name, tensor in CONTENT.tensors.items():
+            assert (read.tensors[name] == tensor).all()
+
+
+def test_a_newer_format_asks_for_a_newer_program(path, monkeypatch):
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", 2)
+    write_bundle(path, CONTENT)
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", 1)
+    with pytest.raises(DetectorFileError, match="expected format 1, got 2; install a newer"):
+        read_bundle(path)
+
+
+def test_a_record_altered_with_its_tensors_whole_is_refused(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'image_size\\": 320', b'image_size\\": 321'))
+    assert path.read_bytes() != whole
+    with pytest.raises(DetectorFileError, match="altered"):
+        read_bundle(path)
+
+
+WRITE = """
+import sys, numpy as np
+from pathlib import Path
+from patchbank.bundle import Bundle, write_bundle
+from patchbank.errors import DetectorFileError
+try:
+    write_bundle(Path(sys.argv[1]), Bundle({"bank": np.zeros((3000, 1000), np.float32)}, {}))
+except DetectorFileError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file(path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=limit,
+    )
+    assert "nothing was changed" in done.stdout
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["a.patchbank"]
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file_or_the_new(path):
+    loop = WRITE.replace("try:", "while True:\n  try:").replace("\n    write", "\n      write")
+    loop = loop.replace("\nexcept", "\n  except").replace("\n    print", "\n      print")
+    for wait in (0.02, 0.05, 0.09):
+        process = subprocess.Popen([sys.executable, "-c", loop, str(path)])
+        while time.sleep(0.01) is None and process.poll() is None:
+            if any(name.endswith(".part") for name in os.listdir(path.parent)):
+                break
+        time.sleep(wait)
+        process.kill()
+        process.wait()
+        assert read_bundle(path).tensors["bank"].shape in ((100, 50), (3000, 1000))
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(DetectorFileError, match="expected to write .* nothing was changed"):
+        write_bundle(tmp_path / "nowhere" / "a.patchbank", CONTENT)
+
+
+def test_the_header_is_json_that_others_can_read(path):
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    inner = json.loads(header["__metadata__"]["patchbank"])
+    assert inner["format_version"] == 1
+    assert inner["record"] == CONTENT.record

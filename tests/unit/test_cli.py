@@ -1,0 +1,258 @@
+"""The commands: what they print, write, and exit with."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patchbank.cli.app import app, main
+from tests.photographs import part, save, write_dataset
+
+SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "128", "--bank-limit", "300"]
+
+
+def run(capsys, *arguments):
+    """Run the command line in this process.  -> exit status, standard output, standard error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["patchbank", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        else:
+            status = 0
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("plates"), n_train=12)
+
+
+@pytest.fixture(scope="module")
+def fitted(plates, tmp_path_factory):
+    """A detector file, made by the command in a process of its own."""
+    path = tmp_path_factory.mktemp("fitted") / "plates.patchbank"
+    command = [sys.executable, "-c", "from patchbank.cli import main; main()", "fit", str(plates)]
+    options = [*SMALL, "--top-share", "0.03", "--false-alarm-rate", "0.1", "--out", str(path)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "12 good images, bank of 300 x 304" in done.stdout
+    assert done.stderr == ""  # no bars where nobody looks
+    return path
+
+
+def test_predict_prints_a_line_an_image_and_a_total(capsys, fitted, plates):
+    status, out, err = run(capsys, "predict", fitted, plates / "test")
+    lines = out.splitlines()
+    assert status == 0
+    assert err == ""
+    assert len(lines) == 9
+    assert all(line.startswith("ANOMALOUS") for line in lines[:4])
+    assert lines[-1].endswith("not readable")
+
+
+def test_predict_writes_json_lines_and_overlays(capsys, fitted, plates, tmp_path):
+    save(tmp_path / "in" / "a" / "1.png", part(60, defect=9))
+    save(tmp_path / "in" / "a" / "1.bmp", part(61))
+    save(tmp_path / "in" / "b" / "1.png", part(62))
+    status, out, _ = run(
+        capsys, "predict", fitted, tmp_path / "in", "--json", "-", "--out", tmp_path / "out"
+    )
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [line["image"] for line in lines] == [
+        str(tmp_path / "in" / n) for n in ("a/1.bmp", "a/1.png", "b/1.png")
+    ]
+    assert [line["anomalous"] for line in lines][1] is True
+    assert set(lines[0]) == {
+        "image", "size", "score", "p_value", "threshold", "anomalous", "regions", "error"
+    }  # fmt: skip
+    pictures = sorted(
+        p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")
+    )
+    assert pictures == ["a/1.png", "a/1.png.png", "b/1.png"]
+    with Image.open(tmp_path / "out" / "a" / "1.png") as picture:
+        assert picture.width >= 104
+
+
+def test_predict_writes_json_to_a_file(capsys, fitted, plates, tmp_path):
+    target = tmp_path / "lines.json"
+    status, out, _ = run(capsys, "predict", fitted, plates / "test" / "good", "--json", target)
+    assert status == 0
+    assert len(target.read_text().splitlines()) == 4
+    assert len(out.splitlines()) == 5
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_done(capsys, fitted, plates, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    good = plates / "test" / "good" / "000.png"
+    status, out, err = run(capsys, "predict", fitted, broken, good, "--json", "-")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert status == 1
+    assert str(broken) in err
+    assert lines[0]["score"] is None
+    assert lines[0]["anomalous"] is None
+    assert "expected a PNG" in lines[0]["error"]
+    assert lines[1]["score"] > 0
+
+
+def test_fail_on_anomaly_exits_with_three(capsys, fitted, plates):
+    good, bad = plates / "train" / "good", plates / "test" / "blot"
+    assert run(capsys, "predict", fitted, bad, "--fail-on-anomaly")[0] == 3
+    assert run(capsys, "predict", fitted, good, "--fail-on-anomaly")[0] == 0
+    assert run(capsys, "predict", fitted, bad)[0] == 0
+
+
+def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
+    status, out, err = run(
+        capsys,
+        "evaluate",
+        fitted,
+        plates,
+        "--json",
+        tmp_path / "m.json",
+        "--report",
+        tmp_path / "r",
+    )
+    assert status == 0
+    assert "image_auroc" in out
+    assert "report:" in err
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    assert metrics["image_auroc"] == 1.0
+    assert metrics["detection_rate"] == 1.0
+    assert 0.9 < metrics["pixel_auroc"] <= 1.0
+    assert 0.5 < metrics["aupro"] <= 1.0
+    assert metrics["n_good"] == metrics["n_defect"] == 4
+    assert metrics["per_defect"]["blot"]["n"] == 4
+    page = (tmp_path / "r" / "index.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 2 * (4 + 4 + 4)
+    assert 'src="http' not in page
+    assert "<svg" in page
+    assert list((tmp_path / "r").iterdir()) == [tmp_path / "r" / "index.html"]
+
+
+def test_metrics_that_cannot_be_had_are_null(capsys, fitted, tmp_path):
+    root = write_dataset(tmp_path / "plain", masks=False)
+    status, out, _ = run(capsys, "evaluate", fitted, root, "--json", "-")
+    metrics = json.loads(out)
+    assert status == 0
+    assert metrics["pixel_auroc"] is metrics["pixel_ap"] is metrics["aupro"] is None
+    assert metrics["per_defect"]["blot"]["pixel_auroc"] is None
+
+
+def test_evaluate_counts_what_it_could_not_read(capsys, fitted, tmp_path):
+    root = write_dataset(tmp_path / "plates")
+    (root / "test" / "good" / "001.png").write_bytes(b"no image")
+    status, out, err = run(capsys, "evaluate", fitted, root, "--json", "-")
+    assert status == 1
+    assert "001.png" in err
+    metrics = json.loads(out)
+    assert metrics["n_good"] == 3
+    assert len(metrics["unread"]) == 1
+
+
+def test_info_tells_what_a_file_holds(capsys, fitted):
+    status, out, _ = run(capsys, "info", fitted)
+    assert status == 0
+    for word in ("threshold", "bank_rows", "efficientnet_lite0", "false_alarm_rate", "onnxruntime"):
+        assert word in out
+    facts = json.loads(run(capsys, "info", fitted, "--json", "-")[1])
+    assert facts["bank_rows"] == 300
+    assert facts["settings"]["image_size"] == 128
+
+
+def test_backbones_lists_layers_and_hashes(capsys):
+    status, out, _ = run(capsys, "backbones")
+    assert status == 0
+    assert "* blocks.2     stride  8    40 channels" in out
+    assert "Apache-2.0" in out
+    listed = json.loads(run(capsys, "backbones", "--json", "-")[1])
+    assert [one["name"] for one in listed] == ["efficientnet_lite0", "efficientnet_lite2"]
+    assert len(listed[0]["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["fit", "{plates}", "--out", "{tmp}/a", "--image-size", "big"],
+            "image_size: expected a side",
+        ),
+        (["fit", "{plates}", "--out", "{tmp}/a", "--mean", "1"], "three numbers with commas"),
+        (["fit", "{plates}", "--out", "{tmp}/a", "--scales", "x"], "scales: expected numbers"),
+        (
+            ["fit", "{plates}", "--out", "{tmp}/a", "--layers", "layer2"],
+            "expected some of blocks.1",
+        ),
+        (["fit", "{plates}", "--out", "{tmp}/a", "--bank-rows", "9999999"], "bank_rows: expected"),
+        (["fit", "{plates}", "--out", "{tmp}/no/a"], "expected a file in a folder that exists"),
+        (["fit", "{tmp}", "--out", "{tmp}/a"], "at least one image"),
+        (["fit", "{tmp}/no", "--out", "{tmp}/a"], "nothing of that name"),
+        (["predict", "{tmp}/no", "{plates}"], "expected a detector file"),
+        (["predict", "{fitted}", "{tmp}/no"], "nothing of that name"),
+        (["predict", "{fitted}", "{plates}", "--json", "{tmp}/no/a"], "expected to write JSON"),
+        (["evaluate", "{fitted}", "{plates}/train"], "beside at least one of defects"),
+        (["info", "{plates}/train/good/000.png"], "damaged or foreign"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_status_two(
+    capsys, plates, fitted, tmp_path, arguments, message
+):
+    places = {"plates": plates, "tmp": tmp_path, "fitted": fitted}
+    status, out, err = run(capsys, *(a.format(**places) for a in arguments))
+    assert status == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert not (tmp_path / "a").exists()
+
+
+def test_too_few_images_are_said_in_one_line(capsys, plates, tmp_path):
+    status, _, err = run(capsys, "fit", plates, *SMALL, "--out", tmp_path / "a")
+    assert status == 0
+    assert err.startswith("note: 12 good images cannot tell")
+    assert len(err.splitlines()) == 1
+
+
+def test_every_setting_is_an_option_of_fit():
+    from dataclasses import fields
+
+    from patchbank.methods import PatchCoreSettings
+
+    command = next(c for c in app.registered_commands if c.callback.__name__ == "fit")
+    options = set(command.callback.__annotations__)
+    assert {f.name for f in fields(PatchCoreSettings)} <= options
+
+
+def test_help_does_not_import_what_computes():
+    code = (
+        "import sys\n"
+        "from patchbank.cli import main\n"
+        "sys.argv = ['patchbank', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'onnxruntime', 'faiss', 'PIL', 'jinja2'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "evaluate" in done.stdout
+
+
+def test_the_demonstration_needs_its_package(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, _, err = run(capsys, "demo", "--out", tmp_path)
+    assert status == 2
+    assert "pip install 'patchbank[demo]'" in err
+
+
+def test_arrays_of_two_parts_differ():
+    """The synthetic parts are not all one, or the tests above would say nothing."""
+    assert (part(0) != part(1)).mean() > 0.2
+    assert np.abs(part(0).astype(int) - part(0, defect=9)).max() > 50

@@ -1,0 +1,104 @@
+"""Which files are photographs, which are good, and what they show."""
+
+import numpy as np
+import pytest
+
+from patchbank.data import find_dataset, find_images, good_images, prefetched
+from patchbank.data.folders import list_images
+from patchbank.errors import DataError
+from tests.photographs import part, save, write_dataset
+
+
+def test_folders_are_searched_through_in_order(tmp_path):
+    for name in ("b/2.PNG", "a/1.jpg", "b/c/3.bmp", "0.webp"):
+        save(tmp_path / name, part(0))
+    (tmp_path / "notes.txt").write_text("no image")
+    save(tmp_path / ".hidden" / "4.png", part(0))
+    save(tmp_path / "._5.png", part(0))
+    found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
+    assert found == ["0.webp", "a/1.jpg", "b/2.PNG", "b/c/3.bmp"]
+
+
+def test_a_folder_without_images_and_no_folder_are_named(tmp_path):
+    with pytest.raises(DataError, match="at least one image .* got none"):
+        find_images(tmp_path)
+    with pytest.raises(DataError, match="nothing of that name"):
+        find_images(tmp_path / "nowhere")
+
+
+def test_lists_may_mix_folders_paths_and_arrays(tmp_path):
+    one, two = save(tmp_path / "f" / "1.png", part(0)), save(tmp_path / "2.png", part(1))
+    array = part(2)
+    listed = list_images([tmp_path / "f", str(two), array])
+    assert listed[:2] == [one, two]
+    assert listed[2] is array
+    assert list_images(array) == [array]
+
+
+def test_of_a_data_set_the_good_training_images_are_learned(tmp_path):
+    write_dataset(tmp_path, n_train=3)
+    assert [p.parent.name for p in good_images(tmp_path)] == ["good"] * 3
+    assert len(good_images(tmp_path / "train")) == 3
+
+
+def test_defects_beside_the_good_are_not_learned_by_mistake(tmp_path):
+    for folder in ("OK", "scratch"):
+        save(tmp_path / folder / "1.png", part(0))
+    with pytest.raises(DataError, match="got OK beside scratch; give .*OK"):
+        good_images(tmp_path)
+
+
+def test_a_data_set_in_mvtec_layout(tmp_path):
+    dataset = find_dataset(write_dataset(tmp_path / "plates"))
+    assert dataset.name == "plates"
+    assert [s.label for s in dataset.samples] == ["blot"] * 4 + ["good"] * 4
+    assert dataset.has_masks
+    assert dataset.samples[2].mask.name == "002_mask.png"
+    assert not dataset.samples[-1].is_defect
+
+
+def test_a_data_set_without_masks(tmp_path):
+    assert not find_dataset(write_dataset(tmp_path, masks=False)).has_masks
+
+
+def test_plain_folders_are_a_data_set(tmp_path):
+    for folder in ("normal", "dent"):
+        save(tmp_path / folder / "1.png", part(0))
+    assert {s.label for s in find_dataset(tmp_path).samples} == {"good", "dent"}
+
+
+@pytest.mark.parametrize("folders", [("good",), ("dent",), ()])
+def test_a_data_set_needs_good_and_defect_images(tmp_path, folders):
+    for folder in folders:
+        save(tmp_path / folder / "1.png", part(0))
+    with pytest.raises(DataError, match="beside at least one of defects, got"):
+        find_dataset(tmp_path)
+
+
+def test_prefetching_keeps_the_order_and_each_error_with_its_item():
+    def work(number):
+        if number == 3:
+            raise ValueError("three")
+        return number * 10
+
+    outcomes = list(prefetched(work, iter(range(20))))
+    assert [item for item, _ in outcomes] == list(range(20))
+    assert [f.result() for item, f in outcomes if item != 3] == [
+        n * 10 for n in range(20) if n != 3
+    ]
+    with pytest.raises(ValueError, match="three"):
+        outcomes[3][1].result()
+
+
+def test_prefetching_reads_only_a_few_ahead():
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    stream = prefetched(np.sqrt, items())
+    next(stream)
+    assert len(taken) < 10
+    stream.close()
