@@ -92,6 +92,24 @@ def test_a_bank_of_everything_is_no_coreset():
     assert ours.score == theirs.score
 
 
+@pytest.mark.parametrize("score", ["max", "reweighted", "smooth_max", "top_share"])
+def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
+    """Distances that fall out of the selection equal those of a search without the image."""
+    from patchbank.methods import patchcore
+
+    recipe = PatchCore(**{**BASE, "image_score": score})
+    known = recipe.fit(PHOTOGRAPHS).calibration
+    original = patchcore.PatchCoreModel.score_left_out
+    monkeypatch.setattr(
+        patchcore.PatchCoreModel,
+        "score_left_out",
+        lambda self, embedding, image, nearest: original(self, embedding, image),
+    )
+    searched = recipe.fit(PHOTOGRAPHS).calibration
+    np.testing.assert_allclose(known.image_scores, searched.image_scores, rtol=1e-5)
+    np.testing.assert_allclose(known.map_peaks, searched.map_peaks, rtol=1e-5)
+
+
 def test_presets_are_sizes_of_the_same_recipe():
     assert PatchCore.preset("balanced") == PatchCore()
     assert PatchCore.preset("fast", seed=3).seed == 3

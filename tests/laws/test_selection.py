@@ -98,6 +98,27 @@ def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(rng):
     assert 2 < len(steps) < 50  # blocks, not single picks
 
 
+@settings(deadline=None)
+@given(**CASES)
+def test_the_distance_to_the_picks_of_other_groups_falls_out(
+    n, d, grid, share, candidates, tile_rows, seed
+):
+    features, n_keep, start = drawn(n, d, grid, share, seed)
+    groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+        picked = greedy_coreset(features, n_keep, start=start, groups=groups)
+
+    assert picked.rows.tolist() == greedy(features, n_keep, start)[0]
+    for row, found in enumerate(picked.to_others):
+        others = [p for p in picked.rows if groups[p] != groups[row]]
+        expected = min(
+            (np.linalg.norm(features[row] - features[p]) for p in others), default=np.inf
+        )
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_bank_is_nested(rng):
     features = rng.standard_normal((500, 8)).astype(np.float32)
     large, small = greedy_coreset(features, 90), greedy_coreset(features, 30)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,9 @@ class Coreset:
     """(m,) distinct row numbers, in picking order."""
     radii: NDArray[np.float32]
     """(m,) covering radius after each pick: the largest distance of any row to its nearest pick."""
+    to_others: NDArray[np.float32]
+    """(n,) distance of each row to the nearest pick of *another* group, infinite if there is none;
+    empty where no groups were given."""
 
 
 def greedy_coreset(
@@ -45,6 +49,7 @@ def greedy_coreset(
     *,
     start: int | None = None,
     radius: float | None = None,
+    groups: Indices | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Coreset:
     """Pick rows so that every row lies near a picked one (greedy k-centre; PatchCore, Algorithm 1).
@@ -54,6 +59,9 @@ def greedy_coreset(
         n_keep: the most rows to keep, from 1 to n.
         start: row number of the first pick; None takes the row nearest to the mean.
         radius: stop as soon as no row is farther than this from its nearest pick; None never stops.
+        groups: (n,) group of each row, equal ones side by side (the image that a patch comes
+            from); the selection then also tells how far each row is from the picks of the others,
+            which is what leaving one group out needs, at little cost.
         on_progress: called with the number of picks made since the last call.
 
     Raises:
@@ -70,10 +78,13 @@ def greedy_coreset(
     n = _check(features, n_keep)
     if start is not None and not 0 <= start < n:
         raise ParameterError(f"start: expected a row from 0 to {n - 1}, got {start}")
+    if groups is not None and groups.shape != (n,):
+        raise ShapeError(f"groups: expected ({n},), one a row, got {groups.shape}")
     if radius is not None and not radius >= 0:
         raise ParameterError(f"radius: expected 0 or more, got {radius}")
     first = row_nearest_to_mean(features) if start is None else start
-    return _Greedy(features, n_keep, first, radius, on_progress or (lambda picks: None)).run()
+    greedy = _Greedy(features, n_keep, first, radius, groups)
+    return greedy.run(on_progress or (lambda picks: None))
 
 
 def random_coreset(n: int, n_keep: int, *, rng: np.random.Generator) -> Indices:
@@ -126,12 +137,11 @@ class _Greedy:
         n_keep: int,
         first: int,
         radius: float | None,
-        on_progress: Callable[[int], None],
+        groups: Indices | None,
     ) -> None:
         self.features = features
         self.n_keep = n_keep
         self.stop_gap = TAKEN if radius is None else radius * radius
-        self.on_progress = on_progress
         # Seen from the first pick, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
         # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
         self.origin = features[first].copy()
@@ -140,17 +150,21 @@ class _Greedy:
         self.rows = [first]
         self.radii = [float(self.gaps.max())]
         self.gaps[first] = TAKEN
+        self.groups = groups
+        self.to_others = np.empty(0, dtype=np.float32)  # squared until the end
+        if groups is not None:
+            self.to_others = np.where(groups == groups[first], np.float32(np.inf), self.norms)
 
-    def run(self) -> Coreset:
-        self.on_progress(1)
+    def run(self, on_progress: Callable[[int], None]) -> Coreset:
+        on_progress(1)
         while len(self.rows) < self.n_keep and self.radii[-1] > self.stop_gap:
             picks = self._pick_block()
             self.rows += picks
             self._fold(np.array(picks))
             self.radii[-1] = float(max(self.gaps.max(), 0.0))
-            self.on_progress(len(picks))
-        squared = np.array(self.radii, dtype=np.float32)
-        return Coreset(np.array(self.rows, dtype=np.intp), np.sqrt(squared))
+            on_progress(len(picks))
+        radii = np.sqrt(np.array(self.radii, dtype=np.float32))
+        return Coreset(np.array(self.rows, dtype=np.intp), radii, np.sqrt(self.to_others))
 
     def _pick_block(self) -> list[int]:
         """Make every pick that the candidates alone decide, and note the radius after each."""
@@ -219,8 +233,33 @@ class _Greedy:
             rows, out = tile[: len(some)], products[: len(some)]
             np.subtract(some, self.origin, out=rows[:, :d])
             nearest = np.matmul(rows, points, out=out).min(axis=1)
-            nearest += self.norms[begin : begin + TILE_ROWS]
-            np.maximum(nearest, 0.0, out=nearest)
-            gaps = self.gaps[begin : begin + TILE_ROWS]
-            np.minimum(gaps, nearest, out=gaps)  # a taken row stays below zero
+            if self.groups is not None:
+                self._fold_others(self.groups, begin, picks, out, nearest)
+            self._lower(self.gaps, begin, nearest)  # a taken row stays below zero
         self.gaps[picks] = TAKEN
+
+    def _fold_others(
+        self,
+        group_of: Indices,
+        begin: int,
+        picks: Indices,
+        products: NDArray[np.float32],
+        nearest: NDArray[np.float32],
+    ) -> None:
+        """Lower `to_others` of one tile, whose `products` with the picks it may overwrite."""
+        groups = group_of[begin : begin + len(products)]
+        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
+        for low, high in pairwise(edges):
+            own = np.flatnonzero(group_of[picks] == groups[low])
+            run = nearest[low:high]
+            if len(own):
+                products[low:high, own] = np.inf
+                run = products[low:high].min(axis=1)
+            self._lower(self.to_others, begin + low, run.copy())
+
+    def _lower(self, gaps: NDArray[np.float32], begin: int, nearest: NDArray[np.float32]) -> None:
+        """Lower the gaps from row `begin` on to |x|^2 + (|p|^2 - 2xp), where that is lower."""
+        rows = slice(begin, begin + len(nearest))
+        nearest += self.norms[rows]
+        np.maximum(nearest, 0.0, out=nearest)
+        np.minimum(gaps[rows], nearest, out=gaps[rows])

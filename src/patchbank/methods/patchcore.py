@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import coreset, neighbours, patches, scoring
+from patchbank.core.coreset import Coreset
 from patchbank.core.neighbours import IndexKind
 from patchbank.core.scoring import ImageScore, Metric
 from patchbank.errors import DataError, ParameterError, ShapeError
@@ -165,11 +166,22 @@ class PatchCoreModel:
         """Score the feature maps of one image."""
         embedding = embed(self.settings, maps)  # (h, w, d)
         queries = embedding.reshape(-1, embedding.shape[2])
-        distances, rows = self._index.nearest(queries, self.settings.n_neighbours)
-        return self._scored(embedding, distances, rows)
+        distances, _ = self._index.nearest(queries, self.settings.n_neighbours)
+        return self._scored(embedding, distances)
 
-    def score_left_out(self, embedding: NDArray[np.float32], image: int) -> Scored:
-        """Score image number `image` of the fit against the rows of the others."""
+    def score_left_out(
+        self,
+        embedding: NDArray[np.float32],
+        image: int,
+        nearest: NDArray[np.float32] | None = None,
+    ) -> Scored:
+        """Score image number `image` of the fit against the rows of the others.
+
+        Args:
+            embedding: (h, w, d) of that image.
+            image: its number.
+            nearest: (h * w,) distances to the nearest row of the others, where they are known.
+        """
         own = self.origins[:, 0] == image
         k = min(self.settings.n_neighbours, int((~own).sum()))
         if k == 0:
@@ -177,9 +189,11 @@ class PatchCoreModel:
                 "expected a bank with rows of at least two images, to tell what unseen good images "
                 f"score; all {len(own)} rows come from one: use a larger bank"
             )
+        if nearest is not None:
+            return self._scored(embedding, nearest[:, None], own)
         queries = embedding.reshape(-1, embedding.shape[2])
-        distances, rows = self._exact().nearest(queries, k, without=own)
-        return self._scored(embedding, distances, rows)
+        distances, _ = self._exact().nearest(queries, k, without=own)
+        return self._scored(embedding, distances, own)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -201,32 +215,38 @@ class PatchCoreModel:
         }
 
     def _scored(
-        self, embedding: NDArray[np.float32], distances: NDArray[np.float32], rows: NDArray[np.intp]
+        self,
+        embedding: NDArray[np.float32],
+        distances: NDArray[np.float32],
+        without: NDArray[np.bool_] | None = None,
     ) -> Scored:
+        """Score from the distances (n, k) to the nearest rows, some of them left out."""
         values = scoring.patch_scores(distances, self.settings.metric)
         grid = values.reshape(embedding.shape[:2])  # (h, w)
-        return Scored(grid, self._image_score(grid, embedding, distances, rows))
+        return Scored(grid, self._image_score(grid, embedding, distances, without))
 
     def _image_score(
         self,
         grid: NDArray[np.float32],
         embedding: NDArray[np.float32],
         distances: NDArray[np.float32],
-        rows: NDArray[np.intp],
+        without: NDArray[np.bool_] | None,
     ) -> float:
         if self.settings.image_score == "smooth_max":
             return scoring.smooth_largest(grid)
         if self.settings.image_score == "top_share":
             return scoring.top_share_mean(grid, self.settings.top_share)
-        if self.settings.image_score == "max" or len(self.bank) == 1:
+        rows = len(self.bank) if without is None else int((~without).sum())
+        if self.settings.image_score == "max" or rows == 1:
             return scoring.largest(grid)
+        exact = self._exact()
         worst = int(distances[:, 0].argmax())
-        nearest_row = int(rows[worst, 0])
-        support = min(self.settings.support, len(self.bank))
-        _, around = self._exact().nearest(self.bank[nearest_row][None], support)
         query = embedding.reshape(-1, embedding.shape[2])[worst]
+        nearest, row = exact.nearest(query[None], without=without)
+        support = min(self.settings.support, rows)
+        _, around = exact.nearest(self.bank[row[0]], support, without=without)
         to_support = np.linalg.norm(self.bank[around[0]] - query, axis=1)  # (b,)
-        return scoring.reweighted(float(distances[worst, 0]), to_support)
+        return scoring.reweighted(float(nearest[0, 0]), to_support)
 
     def _exact(self) -> neighbours.ExactIndex:
         if isinstance(self._index, neighbours.ExactIndex):
@@ -264,14 +284,16 @@ def fit(
         store.append(embed(settings, maps))
     if not len(store.features):
         raise DataError("expected the features of at least two images, got none")
-    rows, radii = _select(settings, store.features, progress)
-    model = PatchCoreModel(settings, store.features[rows], store.origins(rows), radii)
+    picked = _select(settings, store, progress)
+    bank, origins = store.features[picked.rows], store.origins(picked.rows)
+    model = PatchCoreModel(settings, bank, origins, picked.radii)
     if settings.index != "exact":
         model.recall = _measured_recall(settings, model, store.features)
     left_out = []
     with progress.task("calibrating", n_images) as advance:
         for image in range(n_images):
-            left_out.append(model.score_left_out(store.embedding(image), image))
+            nearest = picked.to_others[store.patches_of(image)] if len(picked.to_others) else None
+            left_out.append(model.score_left_out(store.embedding(image), image, nearest))
             advance(1)
     return Fit(model, tuple(left_out))
 
@@ -290,29 +312,37 @@ def restore(settings: PatchCoreSettings, tensors: Tensors) -> PatchCoreModel:
 METHOD = Method("patchcore", PatchCoreSettings, PRESETS, fit, restore)
 
 
-def _select(
-    settings: PatchCoreSettings, features: Features, progress: Progress
-) -> tuple[Indices, NDArray[np.float32]]:
-    """Choose the rows of the bank.  -> their numbers (m,), and the radii where greedy."""
+def _select(settings: PatchCoreSettings, store: _PatchStore, progress: Progress) -> Coreset:
+    """Choose the rows of the bank."""
+    features = store.features
     n = len(features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
-    none = np.empty(0, dtype=np.float32)
+    unknown = np.empty(0, dtype=np.float32)
     if settings.selection == "all":
-        return np.arange(n), none
+        return Coreset(np.arange(n), unknown, unknown)
     if settings.selection == "random":
-        return coreset.random_coreset(n, n_keep, rng=rng), none
+        return Coreset(coreset.random_coreset(n, n_keep, rng=rng), unknown, unknown)
     start = int(rng.integers(n)) if settings.start == "random" else None
-    space = features
-    if settings.projection_dims is not None:
-        space = coreset.project(features, settings.projection_dims, rng=rng)
+    projected = settings.projection_dims is not None
+    space = (
+        coreset.project(features, settings.projection_dims or 0, rng=rng) if projected else features
+    )
+    # The nearest row of another image falls out of the selection; more neighbours do not.
+    groups = None if projected or settings.n_neighbours > 1 else store.image_of_patches()
     total = None if settings.covering_radius is not None else n_keep
     with progress.task("selecting the bank", total) as advance:
         picked = coreset.greedy_coreset(
-            space, n_keep, start=start, radius=settings.covering_radius, on_progress=advance
+            space,
+            n_keep,
+            start=start,
+            radius=settings.covering_radius,
+            groups=groups,
+            on_progress=advance,
         )
-    # Radii of a projection are not distances of the features.
-    return picked.rows, picked.radii if settings.projection_dims is None else none
+    if projected:  # radii of a projection are not distances of the features
+        return Coreset(picked.rows, unknown, unknown)
+    return picked
 
 
 def _measured_recall(
@@ -356,7 +386,15 @@ class _PatchStore:
     def embedding(self, image: int) -> NDArray[np.float32]:
         """(h, w, d) of one image: a view."""
         h, w = self._grids[image]
-        return self._buffer[self._ends[image] : self._ends[image + 1]].reshape(h, w, -1)
+        return self._buffer[self.patches_of(image)].reshape(h, w, -1)
+
+    def patches_of(self, image: int) -> slice:
+        """The rows of `features` that belong to one image."""
+        return slice(self._ends[image], self._ends[image + 1])
+
+    def image_of_patches(self) -> Indices:
+        """(n,) number of the image that each patch comes from."""
+        return np.repeat(np.arange(len(self._grids)), np.diff(self._ends))
 
     def origins(self, rows: Indices) -> NDArray[np.int32]:
         """(m, 3): image number, grid row and grid column of given patches."""
