@@ -100,7 +100,7 @@ def table(results: list[dict[str, Any]]) -> str:
 def _mean(rows: list[dict[str, Any]], name: str, digits: int = 4) -> str:
     values = [r[name] for r in rows]
     if any(v is None for v in values):
-        return "–"
+        return "-"
     mean, spread = sum(values) / len(values), (max(values) - min(values)) / 2
     return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(rows) > 1 else "")
 

@@ -18,7 +18,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
-
 from patchbank.core.coreset import greedy_coreset
 
 

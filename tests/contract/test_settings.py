@@ -10,7 +10,13 @@ from patchbank.methods import PatchCoreSettings
 from tests.photographs import part, parts
 from tests.unit.test_backbones import write_onnx
 
-BASE = {"backbone": "efficientnet_lite0", "image_size": 96, "bank_limit": 80, "top_share": 0.1}
+BASE = {
+    "backbone": "efficientnet_lite0",
+    "image_size": 96,
+    "bank_limit": 80,
+    "top_share": 0.1,
+    "patch_stride": 1,
+}
 PHOTOGRAPHS = parts(5)
 # setting -> settings that it needs beside it, a value that differs from the default
 CHANGES = {

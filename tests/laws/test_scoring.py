@@ -80,6 +80,17 @@ def test_a_map_never_exceeds_its_patches(seed, grid, size):
     assert scores.min() - 1e-5 <= made.min() <= made.max() <= scores.max() + 1e-5
 
 
+@given(n=st.integers(3, 12), step=st.integers(4, 16), share=st.sampled_from([0.25, 0.5, 0.75]))
+def test_a_ramp_lies_where_its_patches_lie(n, step, share):
+    """Patch i is centred at (i + share) steps: a ramp through the centres comes back as it was."""
+    centres = (np.arange(n, dtype=np.float32) + np.float32(share)) * step
+    grid = np.broadcast_to(centres, (3, n))
+    made = maps.anomaly_map(grid, (24, n * step), sigma=0, first_centre=share)
+    pixels = np.arange(n * step) + 0.5
+    expected = np.clip(pixels, centres[0], centres[-1])
+    np.testing.assert_allclose(made[5], expected, rtol=1e-4)
+
+
 def test_sigma_grows_with_the_input():
     assert maps.scaled_sigma(4.0, (224, 224)) == 4.0
     assert maps.scaled_sigma(4.0, (224, 896)) == 8.0

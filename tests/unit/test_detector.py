@@ -24,7 +24,7 @@ from tests.unit.test_backbones import HALF, write_onnx
 
 RECIPE = PatchCore(
     backbone="efficientnet_lite0",
-    image_size=128,
+    image_size=160,
     bank_limit=300,
     top_share=0.03,
     false_alarm_rate=0.2,

@@ -92,7 +92,7 @@ def test_one_pixel_is_not_a_photograph(tmp_path):
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "a.png")
-    with pytest.raises(ImageError, match="honest size|megapixels"):
+    with pytest.raises(ImageError, match="a decompression bomb"):
         read_image(tmp_path / "a.png")
 
 

@@ -17,6 +17,7 @@ def anomaly_map(
     size: tuple[int, int] | None = None,
     *,
     sigma: float = 4.0,
+    first_centre: float = 0.5,
     interpolation: Interpolation = "bilinear",
     border: Border = "reflect",
 ) -> AnomalyMap:
@@ -30,6 +31,7 @@ def anomaly_map(
         input_size: (H, W) in pixels of the network's input.
         size: (H, W) in pixels of the map; None for that of the input.
         sigma: standard deviation of the Gaussian in pixels of the input; 0 does not smooth.
+        first_centre: where the first patch lies, in steps of the grid from the border.
         interpolation: how the grid is enlarged.
         border: how the Gaussian continues the map: ``reflect`` or ``mirror``.
 
@@ -38,8 +40,10 @@ def anomaly_map(
     (48, 100)
     """
     height, width = size or input_size
-    down = _operator(grid.shape[0], input_size[0], height, sigma, interpolation, border)
-    across = _operator(grid.shape[1], input_size[1], width, sigma, interpolation, border)
+    down, across = (
+        _operator(n, n_input, n_pixels, first_centre, sigma, interpolation, border)
+        for n, n_input, n_pixels in zip(grid.shape, input_size, (height, width), strict=True)
+    )
     return sampling.apply(down, across, grid)
 
 
@@ -54,11 +58,12 @@ def _operator(
     n_patches: int,
     n_input: int,
     n_pixels: int,
+    first_centre: float,
     sigma: float,
     interpolation: Interpolation,
     border: Border,
 ) -> Operator:
-    operator = _smoothed(n_patches, n_input, sigma, interpolation, border)
+    operator = _smoothed(n_patches, n_input, first_centre, sigma, interpolation, border)
     if n_pixels != n_input:
         operator = sampling.resize(n_input, n_pixels) @ operator
     return operator
@@ -66,7 +71,12 @@ def _operator(
 
 @lru_cache(maxsize=64)
 def _smoothed(
-    n_patches: int, n_input: int, sigma: float, interpolation: Interpolation, border: Border
+    n_patches: int,
+    n_input: int,
+    first_centre: float,
+    sigma: float,
+    interpolation: Interpolation,
+    border: Border,
 ) -> Operator:
-    enlarge = sampling.resize(n_patches, n_input, interpolation)
+    enlarge = sampling.resize(n_patches, n_input, interpolation, first_centre)
     return sampling.gaussian(n_input, sigma, border) @ enlarge if sigma > 0 else enlarge

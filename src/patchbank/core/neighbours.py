@@ -74,13 +74,18 @@ class ExactIndex:
         if not 1 <= k <= left:
             raise ParameterError(f"k: expected 1 to {left} (the rows of the bank), got {k}")
         rows = np.empty((len(queries), k), dtype=np.intp)
+        buffer = np.empty((min(TILE_QUERIES, len(queries)), min(TILE_ROWS, m)), dtype=np.float32)
         for begin in range(0, len(queries), TILE_QUERIES):
             some = slice(begin, begin + TILE_QUERIES)
-            rows[some] = self._candidates(queries[some], k, without)
+            rows[some] = self._candidates(queries[some], k, without, buffer)
         return sorted_by_distance(self.bank, queries, rows)
 
     def _candidates(
-        self, queries: Features, k: int, without: NDArray[np.bool_] | None
+        self,
+        queries: Features,
+        k: int,
+        without: NDArray[np.bool_] | None,
+        buffer: NDArray[np.float32],
     ) -> NDArray[np.intp]:
         """The rows of the k smallest |b|^2 - 2qb.  (n, d) -> (n, k), in no order."""
         n, d = queries.shape
@@ -90,7 +95,8 @@ class ExactIndex:
         best = np.full((n, 0), np.inf, dtype=np.float32)
         best_rows = np.empty((n, 0), dtype=np.intp)
         for begin in range(0, len(self.bank), TILE_ROWS):
-            products = extended @ self._points[:, begin : begin + TILE_ROWS]
+            points = self._points[:, begin : begin + TILE_ROWS]
+            products = np.matmul(extended, points, out=buffer[:n, : points.shape[1]])  # (n, tile)
             if without is not None:
                 products[:, without[begin : begin + TILE_ROWS]] = np.inf
             columns = _smallest(products, k)

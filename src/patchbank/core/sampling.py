@@ -54,17 +54,25 @@ def window_pick(n: int, size: int, stride: int, offset: int) -> Operator:
 
 
 @lru_cache(maxsize=256)
-def resize(n_in: int, n_out: int, interpolation: Interpolation = "bilinear") -> Operator:
-    """Resize an axis, pixel centres at half integers, without anti-aliasing.  -> (n_out, n_in).
+def resize(
+    n_in: int,
+    n_out: int,
+    interpolation: Interpolation = "bilinear",
+    first_centre: float = 0.5,
+) -> Operator:
+    """Resize an axis without anti-aliasing.  -> (n_out, n_in).
 
-    The same as torch's ``interpolate(..., align_corners=False)``.
+    The same as torch's ``interpolate(..., align_corners=False)`` where the first sample lies at
+    half a step from the border; `first_centre` says, in steps, where else it lies.
     """
     operator = np.zeros((n_out, n_in), dtype=np.float32)
     rows = np.arange(n_out)
+    position = (rows + 0.5) * n_in / n_out - first_centre
     if interpolation == "nearest":
-        operator[rows, rows * n_in // n_out] = 1.0
+        nearest = np.floor(position + 0.5).astype(np.intp)
+        operator[rows, np.clip(nearest, 0, n_in - 1)] = 1.0
         return _frozen(operator)
-    centre = np.clip((rows + 0.5) * n_in / n_out - 0.5, 0, n_in - 1)
+    centre = np.clip(position, 0, n_in - 1)
     low = np.floor(centre).astype(np.intp)
     high = np.minimum(low + 1, n_in - 1)
     np.add.at(operator, (rows, low), 1 - (centre - low))

@@ -19,7 +19,6 @@ ImageInput: TypeAlias = str | os.PathLike[str] | Image
 Aspect: TypeAlias = Literal["keep", "squash"]
 
 SMALLEST_SIDE_PX = 8
-LARGEST_AREA_PX = 250_000_000  # decoded: 750 MB; more is a decompression bomb, or needs tiling
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -48,7 +47,10 @@ def read_image(source: ImageInput) -> Image:
             f"{path}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {what}"
         ) from None
     except pillow.DecompressionBombError as error:
-        raise ImageError(f"{path}: expected an image of an honest size, got: {error}") from None
+        raise ImageError(
+            f"{path}: expected an image that memory can hold, got a decompression bomb ({error}); "
+            "cut a photograph of honest size into parts"
+        ) from None
     except OSError as error:
         raise ImageError(f"{path}: expected a readable image, got: {_reason(error)}") from None
     except Exception as error:  # decoders raise many types on damaged files
@@ -142,11 +144,6 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
         raise ImageError(
             f"{path}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
             f"got {width} x {height}"
-        )
-    if width * height > LARGEST_AREA_PX:
-        raise ImageError(
-            f"{path}: expected at most {LARGEST_AREA_PX // 1_000_000} megapixels, "
-            f"got {width} x {height}; cut the photograph into parts"
         )
 
 

@@ -35,7 +35,7 @@ class PatchCoreSettings(Settings):
 
     patch_size: int = 3
     """Side of the neighbourhood that a patch sees, odd: 1, 3, 5, ..."""
-    patch_stride: int = 1
+    patch_stride: int = 2
     """Steps of the feature grid between patches."""
     target_dims: int | None = None
     """Pool patches to so many numbers, as the official code does; None concatenates the layers."""
@@ -43,7 +43,7 @@ class PatchCoreSettings(Settings):
     """Numbers a layer before that pooling; None for `target_dims`."""
     selection: Literal["greedy", "random", "all"] = "greedy"
     """Which patches the bank keeps."""
-    bank_limit: int = 6000
+    bank_limit: int = 8000
     """The most rows, where no size is asked for by one of the next three."""
     coreset: float | None = None
     """Share of the patches that the bank keeps, in (0, 1]."""
@@ -223,7 +223,9 @@ class PatchCoreModel:
         """Score from the distances (n, k) to the nearest rows, some of them left out."""
         values = scoring.patch_scores(distances, self.settings.metric)
         grid = values.reshape(embedding.shape[:2])  # (h, w)
-        return Scored(grid, self._image_score(grid, embedding, distances, without))
+        score = self._image_score(grid, embedding, distances, without)
+        # Strides begin at the first cell of the feature grid, half a cell from the border.
+        return Scored(grid, score, first_centre=0.5 / self.settings.patch_stride)
 
     def _image_score(
         self,

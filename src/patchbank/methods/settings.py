@@ -26,7 +26,7 @@ class Settings:
     """Of each colour, as a share of the full range, for ONNX files that do not say; with `std`."""
     std: tuple[float, float, float] | None = None
     """Standard deviation of each colour, likewise."""
-    image_size: int | tuple[int, int] = 384
+    image_size: int | tuple[int, int] = 448
     """Height and width that the network sees, or the side of a square of their area."""
     scales: tuple[float, ...] = (1.0, 0.5)
     """Sizes relative to `image_size` at which features are taken; the first gives the grid."""

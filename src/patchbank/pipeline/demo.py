@@ -15,10 +15,16 @@ SEED = 0
 FUNCTIONAL, DEFECTIVE = 0.0, 1.0  # probability of a defect, as experts judged
 
 
-def solar_cells() -> tuple[list[Path], Dataset]:
+def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     """List photographs of mono-crystalline cells: 200 functional ones to fit, 300 to test.
 
     From the package elpv-dataset (Buerhop-Lutz et al., 2018; Deitsch et al., 2019), CC BY-NC-SA.
+    Functional cells are drawn, since those of one module resemble one another; of the defective
+    ones the package's first are taken.  Later ones are mostly thin finger interruptions, and a
+    draw from all of them is harder: the README says by how much.
+
+    Args:
+        draw_defects: draw the defective cells too.
 
     Returns:
         Paths to fit on, and a data set of 150 other functional and 150 defective cells.
@@ -34,7 +40,8 @@ def solar_cells() -> tuple[list[Path], Dataset]:
         [folder / name for name, probability, kind in cells if kind == "mono" and probability == p]
         for p in (FUNCTIONAL, DEFECTIVE)
     )
-    good_order, defect_order = rng.permutation(len(good)), rng.permutation(len(defect))
+    good_order = rng.permutation(len(good))
+    defect_order = rng.permutation(len(defect)) if draw_defects else np.arange(len(defect))
     fit = [good[i] for i in good_order[:N_FIT]]
     test = [Sample(good[i], GOOD) for i in good_order[N_FIT : N_FIT + N_TEST]]
     test += [Sample(defect[i], "defective") for i in defect_order[:N_TEST]]

@@ -28,9 +28,9 @@ from patchbank.errors import (
     ShapeError,
 )
 from patchbank.methods import METHODS, FittedMethod, Settings
-from patchbank.methods.base import FeatureMaps
+from patchbank.methods.base import FeatureMaps, Scored
 from patchbank.pipeline.inspection import Inspection, Unread
-from patchbank.types import Image, PatchGrid
+from patchbank.types import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,33 +132,42 @@ class Detector:
             p_value=self.calibration.p_value(scored.image_score),
             threshold=self.calibration.threshold,
             pixel_threshold=self.calibration.pixel_threshold,
-            regions=self._regions(scored.patch_scores, seen, size, sigma),
+            regions=self._regions(scored, seen, size, sigma),
             patch_scores=scored.patch_scores,
             input_size=seen,
             sigma=sigma,
+            first_centre=scored.first_centre,
             source=source,
         )
 
     def _regions(
-        self, grid: PatchGrid, seen: tuple[int, int], size: tuple[int, int], sigma: float
+        self, scored: Scored, seen: tuple[int, int], size: tuple[int, int], sigma: float
     ) -> tuple[Region, ...]:
-        threshold = self.calibration.pixel_threshold
+        threshold, grid = self.calibration.pixel_threshold, scored.patch_scores
         if grid.max() <= threshold:  # a map is a mean of patch scores: it cannot exceed them
             return ()
-        return find_regions(anomaly_map(grid, seen, size, sigma=sigma), threshold)
+        made = anomaly_map(grid, seen, size, sigma=sigma, first_centre=scored.first_centre)
+        return find_regions(made, threshold)
 
 
 def extract(
     extractor: FeatureExtractor, settings: Settings, image: Image
 ) -> tuple[FeatureMaps, tuple[int, int]]:
-    """Take the features of a photograph at every scale.
+    """Take the features of a photograph at every scale, weighted by the root of the scale.
+
+    Smaller scales see less of the detail and more of the surroundings; with equal weights fine
+    parts lose, with weights equal to the scale textures do (docs/adr/0002).
 
     -> one (c, h, w) map a layer and scale, and the (H, W) that the network saw at the first scale.
     """
     sizes = seen_sizes(extractor.info, settings, (image.shape[0], image.shape[1]))
     # Smaller scales are made from the largest: as good, and far cheaper for large photographs.
     largest = resized(image, max(sizes))
-    maps = [m for size in sizes for m in extractor(resized(largest, size))]
+    maps = [
+        m * np.float32(scale**0.5)
+        for scale, size in zip(settings.scales, sizes, strict=True)
+        for m in extractor(resized(largest, size))
+    ]
     return maps, sizes[0]
 
 

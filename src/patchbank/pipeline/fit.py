@@ -129,6 +129,7 @@ def _calibration(
             size.seen,
             size.photograph,
             sigma=scaled_sigma(settings.smoothing, size.seen),
+            first_centre=scored.first_centre,
         ).max()
         for scored, size in zip(left_out, sizes, strict=True)
     ]

@@ -37,6 +37,8 @@ class Inspection:
     """(H, W) that the network saw."""
     sigma: float = field(repr=False)
     """Of the map's Gaussian, in pixels of the network's input."""
+    first_centre: float = field(repr=False)
+    """Where the first patch lies, in steps of the grid from the border."""
     source: ImageInput = field(repr=False)
     """What was inspected."""
 
@@ -49,7 +51,13 @@ class Inspection:
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; made anew at each access."""
         width, height = self.size
-        return anomaly_map(self.patch_scores, self.input_size, (height, width), sigma=self.sigma)
+        return anomaly_map(
+            self.patch_scores,
+            self.input_size,
+            (height, width),
+            sigma=self.sigma,
+            first_centre=self.first_centre,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the photograph with its map and regions drawn over it.
