@@ -80,13 +80,14 @@ def test_a_map_never_exceeds_its_patches(seed, grid, size):
     assert scores.min() - 1e-5 <= made.min() <= made.max() <= scores.max() + 1e-5
 
 
-@given(n=st.integers(3, 12), step=st.integers(4, 16), share=st.sampled_from([0.25, 0.5, 0.75]))
-def test_a_ramp_lies_where_its_patches_lie(n, step, share):
-    """Patch i is centred at (i + share) steps: a ramp through the centres comes back as it was."""
-    centres = (np.arange(n, dtype=np.float32) + np.float32(share)) * step
-    grid = np.broadcast_to(centres, (3, n))
-    made = maps.anomaly_map(grid, (24, n * step), sigma=0, first_centre=share)
-    pixels = np.arange(n * step) + 0.5
+@given(n_cells=st.integers(3, 30), cell_px=st.integers(4, 16), stride=st.integers(1, 3))
+def test_a_ramp_lies_where_its_patches_lie(n_cells, cell_px, stride):
+    """Patches are centred on every stride-th cell: a ramp through them comes back as it was."""
+    centres = (np.arange(0, n_cells, stride, dtype=np.float32) + 0.5) * cell_px
+    grid = np.broadcast_to(centres, (3, len(centres)))
+    size, cells = (24, n_cells * cell_px), (3 * stride, n_cells)
+    made = maps.anomaly_map(grid, size, sigma=0, stride=stride, cells=cells)
+    pixels = np.arange(size[1]) + 0.5
     expected = np.clip(pixels, centres[0], centres[-1])
     np.testing.assert_allclose(made[5], expected, rtol=1e-4)
 

@@ -59,9 +59,9 @@ def aligned(maps, patch_size, stride):
 
 
 def concatenated(maps, patch_size, stride):
-    """Mean of each aligned neighbourhood, layers side by side.  -> (h, w, d)"""
-    means = [a.mean(axis=(1, 2)) for a in aligned(maps, patch_size, stride)]
-    return np.concatenate(means).transpose(1, 2, 0)
+    """Mean of each aligned neighbourhood, layers side by side, some kept.  -> (h, w, d)"""
+    means = [a.mean(axis=(1, 2)) for a in aligned(maps, patch_size, 1)]
+    return np.concatenate(means).transpose(1, 2, 0)[::stride, ::stride]
 
 
 def adaptively_pooled(maps, patch_size, stride, layer_dims, target_dims):

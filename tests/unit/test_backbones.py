@@ -38,6 +38,7 @@ def write_onnx(path, *, size=("height", "width"), channels=3, record=None, rank=
     return str(path)
 
 
+GREY = {"mean": [0.5] * 3, "std": [0.5] * 3}
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -86,6 +87,21 @@ def test_normalisation_may_stand_in_the_file(tmp_path):
     np.testing.assert_allclose(extractor(image)[0], expected[0], atol=1e-4)
 
 
+def test_a_fixed_size_need_not_be_a_multiple(tmp_path):
+    info = open_backbone(write_onnx(tmp_path / "a.onnx", size=(60, 100)), None, HALF).info
+    assert (info.input_size, info.size_multiple) == ((60, 100), 1)
+
+
+def test_a_path_may_be_a_path(tmp_path):
+    write_onnx(tmp_path / "a.onnx")
+    assert open_backbone(tmp_path / "a.onnx", None, HALF).info.name == "a"
+
+
+def test_a_normalisation_given_twice_is_refused():
+    with pytest.raises(BackboneError, match="got both; leave mean and std away"):
+        open_backbone("efficientnet_lite0", None, HALF)
+
+
 def test_a_fixed_input_size_is_known(tmp_path):
     extractor = open_backbone(write_onnx(tmp_path / "a.onnx", size=(64, 96)), None, HALF)
     assert extractor.info.input_size == (64, 96)
@@ -105,9 +121,14 @@ def test_layers_that_do_not_exist_list_those_that_do():
         (lambda p: str(p / "none.onnx"), "No such file"),
         (lambda p: _write(p / "a.onnx", b"rubbish"), "expected an ONNX model"),
         (lambda p: write_onnx(p / "a.onnx", channels=4), r"one float input \(b, 3, H, W\)"),
-        (lambda p: write_onnx(p / "a.onnx"), "got neither; give the mean"),
+        (lambda p: write_onnx(p / "a.onnx"), "neither; give the mean"),
         (lambda p: write_onnx(p / "a.onnx", record=[1]), "a JSON object"),
         (lambda p: write_onnx(p / "a.onnx", record={"mean": [1], "std": [1]}), "three numbers"),
+        (lambda p: write_onnx(p / "a.onnx", record={**GREY, "size_multiple": 0}), "sound metadata"),
+        (
+            lambda p: write_onnx(p / "a.onnx", record={**GREY, "taps": {"deep": 3}}),
+            "sound metadata",
+        ),
         (
             lambda p: write_onnx(p / "a.onnx", record={"mean": [0] * 3, "std": [0] * 3}),
             "three positive numbers",

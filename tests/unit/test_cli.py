@@ -1,6 +1,7 @@
 """The commands: what they print, write, and exit with."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -108,6 +109,48 @@ def test_fail_on_anomaly_exits_with_three(capsys, fitted, plates):
     assert run(capsys, "predict", fitted, bad)[0] == 0
 
 
+def test_overlays_never_replace_photographs(capsys, fitted, tmp_path):
+    photograph = save(tmp_path / "parts" / "1.png", part(60))
+    before = photograph.read_bytes()
+    folder = tmp_path / "parts"
+    status, _, err = run(capsys, "predict", fitted, folder, "--out", folder)
+    assert status == 2
+    assert "got a photograph to inspect; give --out another folder" in err
+    assert photograph.read_bytes() == before
+
+
+def test_names_that_are_no_text_are_inspected_too(fitted, tmp_path):
+    name = os.fsencode(tmp_path) + b"/part-\xff.png"
+    with open(name, "wb") as file:
+        file.write(save(tmp_path / "in" / "1.png", part(60)).read_bytes())
+    code = "from patchbank.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", str(fitted), name]
+    for extra in ([], ["--json", "-"]):
+        done = subprocess.run([*command, *extra], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert b"udcff" in done.stdout
+
+
+def test_on_a_terminal_a_bar_shows_and_the_lines_stay_whole(fitted, plates, tmp_path):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with (tmp_path / "out.txt").open("wb") as out:
+        code = "from patchbank.cli import main; main()"
+        command = [sys.executable, "-c", code, "predict", str(fitted), str(plates / "test")]
+        subprocess.run(command, stdout=out, stderr=theirs, check=True)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        assert b"inspecting" in terminal.read(100_000)
+    assert len((tmp_path / "out.txt").read_text().splitlines()) == 9
+
+
+def test_a_full_disk_is_one_line(capsys, fitted, plates):
+    status, _, err = run(capsys, "predict", fitted, plates / "test", "--json", "/dev/full")
+    assert status == 2
+    assert "No space left" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
     status, out, err = run(
         capsys,
@@ -128,7 +171,11 @@ def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
     assert 0.9 < metrics["pixel_auroc"] <= 1.0
     assert 0.5 < metrics["aupro"] <= 1.0
     assert metrics["n_good"] == metrics["n_defect"] == 4
+    assert set(metrics["per_defect"]["blot"]) == {
+        "image_auroc", "pixel_auroc", "aupro", "n", "detection_rate"
+    }  # fmt: skip
     assert metrics["per_defect"]["blot"]["n"] == 4
+    assert metrics["per_defect"]["blot"]["aupro"] == metrics["aupro"]
     page = (tmp_path / "r" / "index.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 2 * (4 + 4 + 4)
     assert 'src="http' not in page
@@ -136,8 +183,11 @@ def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
     assert list((tmp_path / "r").iterdir()) == [tmp_path / "r" / "index.html"]
 
 
-def test_metrics_that_cannot_be_had_are_null(capsys, fitted, tmp_path):
-    root = write_dataset(tmp_path / "plain", masks=False)
+@pytest.mark.parametrize("masks", ["none", "black"])
+def test_metrics_that_cannot_be_had_are_null(capsys, fitted, tmp_path, masks):
+    root = write_dataset(tmp_path / "plain", masks=masks != "none")
+    for mask in root.glob("ground_truth/*/*"):
+        save(mask, np.zeros((72, 104), np.uint8))
     status, out, _ = run(capsys, "evaluate", fitted, root, "--json", "-")
     metrics = json.loads(out)
     assert status == 0

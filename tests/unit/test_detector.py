@@ -191,7 +191,31 @@ def test_a_fixed_input_size_asks_for_itself(tmp_path):
     with pytest.raises(ParameterError, match="image_size: expected 64x96 and scales 1"):
         recipe.fit(parts(6))
     fitting = recipe.with_changes(image_size=(64, 96), scales=(1.0,))
-    assert fitting.fit(parts(6)).predict(part(60)).input_size == (64, 96)
+    assert fitting.fit(parts(6)).predict(part(60)).view.seen == (64, 96)
+
+
+def test_one_photograph_of_another_shape_does_not_stop_the_others(tmp_path):
+    path = write_onnx(tmp_path / "small.onnx", size=(64, 96))
+    mean, std = HALF
+    recipe = PatchCore(
+        backbone=path, mean=mean, std=std, scales=(1.0,), image_size=78, false_alarm_rate=0.2
+    )
+    detector = recipe.fit(parts(6, size=(64, 96)))
+    shapes = [(64, 96), (96, 64), (64, 96)]
+    outcomes = list(detector.inspect([part(60, size=size) for size in shapes]))
+    assert [isinstance(o, Unread) for o in outcomes] == [False, True, False]
+
+
+def test_parts_that_are_all_alike_can_still_be_drawn(tmp_path):
+    detector = RECIPE.with_changes(selection="all").fit([part(0)] * 6)
+    assert detector.calibration.pixel_threshold == pytest.approx(0, abs=1e-3)
+    detector.predict(part(0)).save(tmp_path / "same.png")
+    detector.predict(part(0, defect=9)).save(tmp_path / "other.png")
+
+
+def test_more_neighbours_than_rows_are_refused_at_the_fit():
+    with pytest.raises(ParameterError, match="n_neighbours: expected at most"):
+        RECIPE.with_changes(bank_rows=6, n_neighbours=9).fit(parts(8))
 
 
 def test_what_cannot_be_learned_from_is_named(tmp_path):

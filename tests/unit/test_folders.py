@@ -19,6 +19,23 @@ def test_folders_are_searched_through_in_order(tmp_path):
     assert found == ["0.webp", "a/1.jpg", "b/2.PNG", "b/c/3.bmp"]
 
 
+def test_a_link_back_is_not_followed_twice(tmp_path):
+    save(tmp_path / "a" / "1.png", part(0))
+    (tmp_path / "a" / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert len(find_images(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    save(tmp_path / "1.png", part(0))
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match="Permission denied"):
+        find_images(tmp_path)
+
+
 def test_a_folder_without_images_and_no_folder_are_named(tmp_path):
     with pytest.raises(DataError, match="at least one image .* got none"):
         find_images(tmp_path)

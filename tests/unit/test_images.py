@@ -96,6 +96,26 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
         read_image(tmp_path / "a.png")
 
 
+def test_whole_numbers_of_32_bits_are_not_taken_for_sixteen(tmp_path):
+    with pytest.raises(ImageError, match="32-bit whole numbers"):
+        read_image(save(tmp_path / "a.tif", np.full((20, 30), 200, np.int32)))
+
+
+def test_deep_images_are_turned_too(tmp_path):
+    deep = (np.arange(40 * 24).reshape(40, 24) * 68).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(deep).save(tmp_path / "a.png", exif=exif)
+    assert (read_image(tmp_path / "a.png")[..., 0] == np.rot90(deep >> 8, -1)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_masks_are_set_wherever_they_are_not_black(tmp_path, dtype):
+    mask = np.zeros((30, 50), dtype)
+    mask[3:7, 10:20] = 200
+    assert (read_mask(save(tmp_path / "m.png", mask), (30, 50)) == (mask > 0)).all()
+
+
 def test_floating_point_images_are_named(tmp_path):
     with pytest.raises(ImageError, match="8 or 16 bits"):
         read_image(save(tmp_path / "a.tif", np.full((20, 30), 0.5, np.float32)))

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import BackboneInfo, Tap
-from patchbank.errors import BackboneError, ShapeError
+from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
 
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -71,15 +71,32 @@ class OnnxExtractor:
 
     def _describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
         record = _metadata(self._session, name)
+        try:
+            return self._info_from(record, name, normalisation)
+        except PatchbankError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BackboneError(f"{name}: expected sound metadata, got: {error!r}") from None
+
+    def _info_from(
+        self, record: Mapping[str, Any], name: str, normalisation: Normalisation | None
+    ) -> BackboneInfo:
         size = _fixed_size(self._input)
         taps = {t: Tap(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
-        mean, std = normalisation or (record.get("mean"), record.get("std"))
-        if mean is None or std is None:
+        says = "mean" in record and "std" in record
+        if says == (normalisation is not None):
             raise BackboneError(
-                f"{name}: expected its normalisation in the file (metadata key "
-                f"{METADATA_KEY!r}) or by option, got neither; give the mean and the standard "
-                "deviation that its weights were trained with"
+                f"{name}: expected its normalisation from the file or by option, got "
+                + (
+                    "both; leave mean and std away"
+                    if says
+                    else "neither; give the mean and std that its weights were trained with"
+                )
             )
+        mean, std = normalisation or (record["mean"], record["std"])
+        multiple = 1 if size else int(record.get("size_multiple", DEFAULT_MULTIPLE))
+        if multiple < 1:
+            raise ValueError(f"size_multiple {multiple}")
         outputs = tuple(output.name for output in self._session.get_outputs())
         return BackboneInfo(
             name=record.get("name", name),
@@ -87,7 +104,7 @@ class OnnxExtractor:
             default_layers=tuple(record.get("default_layers", outputs)),
             mean=_triple("mean", mean),
             std=_triple("std", std, positive=True),
-            size_multiple=int(record.get("size_multiple", DEFAULT_MULTIPLE)),
+            size_multiple=multiple,
             input_size=size,
             license=record.get("license", "not stated"),
             source=record.get("source", "ONNX file"),

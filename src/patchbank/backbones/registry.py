@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def embedded_names() -> tuple[str, ...]:
 
 
 def open_backbone(
-    name: str,
+    name: str | os.PathLike[str],
     layers: tuple[str, ...] | None = None,
     normalisation: Normalisation | None = None,
 ) -> OnnxExtractor:
@@ -32,6 +33,7 @@ def open_backbone(
     Raises:
         BackboneError: no such backbone, file or layer, or a file that cannot serve as one.
     """
+    name = os.fspath(name)
     if name in EMBEDDED:
         asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
         return OnnxExtractor(asset.read_bytes(), name, layers, normalisation)

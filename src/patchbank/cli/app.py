@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from enum import IntEnum
@@ -42,13 +43,22 @@ class Exit(IntEnum):
 
 
 def main() -> None:
-    """Run the command line; errors made on purpose become one line and exit status 2."""
+    """Run the command line; what is wrong with use, data or machine is one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         app()
     except PatchbankError as error:
         output.error(str(error))
         sys.exit(Exit.WRONG)
-    except BrokenPipeError:
+    except OSError as error:
+        output.error(f"expected a disk and files that can be read and written, got: {error}")
+        sys.exit(Exit.WRONG)
+    except MemoryError as error:
+        output.error(
+            f"expected enough memory, got: {error or 'none left'}; use a smaller image_size"
+        )
         sys.exit(Exit.WRONG)
 
 
@@ -239,6 +249,8 @@ def backbones(
     """List backbones: layers, strides, channels, input range, licence, hash."""
     from patchbank.backbones import embedded_names, open_backbone
 
+    if (mean is None) != (std is None):
+        raise ParameterError("mean, std: expected both or none of them, got one")
     normalisation = None if mean is None or std is None else (_numbers(mean), _numbers(std))
     infos = [open_backbone(name).info for name in embedded_names()]
     infos += [open_backbone(str(path), None, normalisation).info for path in files or []]
@@ -256,6 +268,10 @@ def demo(
         Path, typer.Option("--out", metavar="DIR", help="Where detector and report go.")
     ] = Path("patchbank-demo"),
     preset: Annotated[Preset, typer.Option(help="Speed against accuracy.")] = "balanced",
+    draw_defects: Annotated[
+        bool,
+        typer.Option("--draw-defects", help="Draw the defective cells too: a harder test."),
+    ] = False,
     to_json: JsonPath = None,
 ) -> None:
     """Fit and test on real photographs of solar cells (PyPI package elpv-dataset)."""
@@ -265,7 +281,7 @@ def demo(
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
     from patchbank.pipeline.fit import fit as fit_detector
 
-    good, dataset = solar_cells()
+    good, dataset = solar_cells(draw_defects=draw_defects)
     _make_folder(out)
     method = METHODS["patchcore"]
     settings = method.settings.from_mapping(method.presets[preset])
@@ -278,7 +294,7 @@ def demo(
 
 def write_json(content: Any, target: str) -> None:
     """Write one JSON document to a file, or to standard output for ``-``."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return

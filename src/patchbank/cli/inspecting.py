@@ -32,7 +32,7 @@ def inspect_paths(
 ) -> Count:
     """Inspect images and folders; write what was asked for; count."""
     images = [(Path(str(image)), path) for path in paths for image in list_images(path)]
-    pictures = Pictures(out) if out is not None else None
+    pictures = Pictures(out, [image for image, _ in images]) if out is not None else None
     count = Count()
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
     with lines as stream, Bars().task("inspecting", len(images)) as advance:
@@ -40,8 +40,7 @@ def inspect_paths(
         for (image, given), outcome in zip(images, outcomes, strict=True):
             _tally(count, outcome)
             if stream is not None:
-                stream.write(json.dumps(outcome.to_json(), ensure_ascii=False) + "\n")
-                stream.flush()
+                _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))
             if to_json != "-":
                 output.outcome(outcome)
             elif isinstance(outcome, Unread):
@@ -57,9 +56,10 @@ def inspect_paths(
 class Pictures:
     """Names the overlay of each image, in the folders of the image, and none twice."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: list[Path]) -> None:
         self.folder = folder
         self._taken: set[Path] = set()
+        self._photographs = {image.resolve() for image in images}
 
     def path_for(self, image: Path, given: Path) -> Path:
         """The path of the overlay of `image`, which was found below `given` or is it."""
@@ -71,6 +71,11 @@ class Pictures:
         while path in self._taken:
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
             number += 1
+        if path.resolve() in self._photographs:
+            raise DataError(
+                f"{path}: expected a place for an overlay, got a photograph to inspect; "
+                "give --out another folder"
+            )
         self._taken.add(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +93,16 @@ def _tally(count: Count, outcome: Inspection | Unread) -> None:
         count.anomalous += 1
     else:
         count.good += 1
+
+
+def _write_line(stream: TextIO, target: str, line: str) -> None:
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
 
 
 @contextmanager

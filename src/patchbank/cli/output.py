@@ -68,11 +68,14 @@ def show_evaluation(evaluation: Evaluation) -> None:
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
         print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
-    print(f"\n{'defect':<22} {'images':>6} {'image AUROC':>12} {'pixel AUROC':>12} {'found':>7}")
+    print(
+        f"\n{'defect':<22} {'images':>6} {'image AUROC':>12} {'pixel AUROC':>12} {'AUPRO':>8} {'found':>7}"
+    )
     for name, result in evaluation.per_defect.items():
         pixel = f"{result.pixel_auroc:.4f}" if result.pixel_auroc is not None else "-"
+        aupro = f"{result.aupro:.4f}" if result.aupro is not None else "-"
         print(
-            f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} "
+            f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} {aupro:>8} "
             f"{result.detection_rate:>7.1%}"
         )
 

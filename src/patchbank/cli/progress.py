@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,7 +37,8 @@ class Bars:
             *columns,
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not sys.stderr.isatty(),
+            redirect_stdout=sys.stdout.isatty(),  # a file or pipe gets its lines untouched
         )
         with bar:
             task = bar.add_task(title, total=total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from patchbank.core import sampling
 from patchbank.core.sampling import Border, Interpolation, Operator
@@ -17,7 +18,8 @@ def anomaly_map(
     size: tuple[int, int] | None = None,
     *,
     sigma: float = 4.0,
-    first_centre: float = 0.5,
+    stride: int = 1,
+    cells: tuple[int, int] | None = None,
     interpolation: Interpolation = "bilinear",
     border: Border = "reflect",
 ) -> AnomalyMap:
@@ -31,7 +33,8 @@ def anomaly_map(
         input_size: (H, W) in pixels of the network's input.
         size: (H, W) in pixels of the map; None for that of the input.
         sigma: standard deviation of the Gaussian in pixels of the input; 0 does not smooth.
-        first_centre: where the first patch lies, in steps of the grid from the border.
+        stride: cells of the feature grid from one patch to the next.
+        cells: (h, w) of the feature grid that covers the input; None where each cell is a patch.
         interpolation: how the grid is enlarged.
         border: how the Gaussian continues the map: ``reflect`` or ``mirror``.
 
@@ -39,11 +42,8 @@ def anomaly_map(
     >>> anomaly_map(np.ones((3, 5), np.float32), (24, 40), (48, 100)).shape
     (48, 100)
     """
-    height, width = size or input_size
-    down, across = (
-        _operator(n, n_input, n_pixels, first_centre, sigma, interpolation, border)
-        for n, n_input, n_pixels in zip(grid.shape, input_size, (height, width), strict=True)
-    )
+    axes = zip(grid.shape, cells or grid.shape, input_size, size or input_size, strict=True)
+    down, across = (_operator(Axis(*axis, stride), sigma, interpolation, border) for axis in axes)
     return sampling.apply(down, across, grid)
 
 
@@ -53,30 +53,27 @@ def scaled_sigma(sigma: float, input_size: tuple[int, int]) -> float:
     return float(sigma * (height * width) ** 0.5 / REFERENCE_SIDE_PX)
 
 
-@lru_cache(maxsize=64)
-def _operator(
-    n_patches: int,
-    n_input: int,
-    n_pixels: int,
-    first_centre: float,
-    sigma: float,
-    interpolation: Interpolation,
-    border: Border,
-) -> Operator:
-    operator = _smoothed(n_patches, n_input, first_centre, sigma, interpolation, border)
-    if n_pixels != n_input:
-        operator = sampling.resize(n_input, n_pixels) @ operator
-    return operator
+class Axis(NamedTuple):
+    """Lengths along the height or the width."""
+
+    n_patches: int
+    n_cells: int
+    n_input: int
+    n_pixels: int
+    stride: int
 
 
-@lru_cache(maxsize=64)
-def _smoothed(
-    n_patches: int,
-    n_input: int,
-    first_centre: float,
-    sigma: float,
-    interpolation: Interpolation,
-    border: Border,
-) -> Operator:
-    enlarge = sampling.resize(n_patches, n_input, interpolation, first_centre)
-    return sampling.gaussian(n_input, sigma, border) @ enlarge if sigma > 0 else enlarge
+@lru_cache(maxsize=8)
+def _operator(axis: Axis, sigma: float, interpolation: Interpolation, border: Border) -> Operator:
+    to_input = _to_input(axis._replace(n_pixels=0), sigma, interpolation, border)
+    if axis.n_pixels == axis.n_input:
+        return to_input
+    return sampling.resize.__wrapped__(axis.n_input, axis.n_pixels) @ to_input  # too large to keep
+
+
+@lru_cache(maxsize=32)
+def _to_input(axis: Axis, sigma: float, interpolation: Interpolation, border: Border) -> Operator:
+    enlarge = sampling.resize(
+        axis.n_patches, axis.n_input, interpolation, stride=axis.stride, n_cells=axis.n_cells
+    )
+    return sampling.gaussian(axis.n_input, sigma, border) @ enlarge if sigma > 0 else enlarge

@@ -30,7 +30,8 @@ def concatenated(
     Args:
         maps: one map a layer; the first one's grid is the patch grid.
         patch_size: side of the neighbourhood, 1 and up; zeros beyond the border count.
-        stride: steps between patches, 1 and up.
+        stride: of that grid, one patch in so many is kept, in rows and in columns.  (The official
+            code strides each layer on its own grid before it aligns them: deep ones get blurred.)
 
     Raises:
         ShapeError: a map has not three axes, or is smaller than a patch.
@@ -39,7 +40,7 @@ def concatenated(
     >>> concatenated([layer2, layer3]).shape
     (6, 8, 6)
     """
-    grid = _grid(maps, patch_size, stride)
+    grid = _grid(maps, patch_size, 1)
     planes = [_averaged(m, patch_size, stride, grid) for m in maps]
     embedding = np.concatenate(planes)  # (d, h, w)
     return np.ascontiguousarray(embedding.transpose(1, 2, 0))  # (h, w, d)
@@ -103,9 +104,9 @@ def _averaged(
     planes: FeatureMap, patch_size: int, stride: int, grid: tuple[int, int]
 ) -> NDArray[np.float32]:
     down, across = (
-        sampling.resize(window.shape[0], n) @ window
+        (sampling.resize(window.shape[0], n) @ window)[::stride]
         for n, window in (
-            (n, sampling.window_mean(side, patch_size, stride))
+            (n, sampling.window_mean(side, patch_size))
             for n, side in zip(grid, planes.shape[1:], strict=True)
         )
     )

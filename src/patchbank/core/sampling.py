@@ -58,16 +58,18 @@ def resize(
     n_in: int,
     n_out: int,
     interpolation: Interpolation = "bilinear",
-    first_centre: float = 0.5,
+    *,
+    stride: int = 1,
+    n_cells: int | None = None,
 ) -> Operator:
     """Resize an axis without anti-aliasing.  -> (n_out, n_in).
 
-    The same as torch's ``interpolate(..., align_corners=False)`` where the first sample lies at
-    half a step from the border; `first_centre` says, in steps, where else it lies.
+    The same as torch's ``interpolate(..., align_corners=False)``; or, where the samples are every
+    `stride`-th of `n_cells` cells, from those to the pixels that the cells cover.
     """
     operator = np.zeros((n_out, n_in), dtype=np.float32)
     rows = np.arange(n_out)
-    position = (rows + 0.5) * n_in / n_out - first_centre
+    position = ((rows + 0.5) * (n_cells or n_in) / n_out - 0.5) / stride
     if interpolation == "nearest":
         nearest = np.floor(position + 0.5).astype(np.intp)
         operator[rows, np.clip(nearest, 0, n_in - 1)] = 1.0

@@ -25,8 +25,14 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder or an image, got nothing of that name")
-    found = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    found: list[Path] = []
+    visited = set()
+    for parent, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in visited:  # a link back
+            folders.clear()
+            continue
+        visited.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [
             Path(parent, name)
@@ -37,6 +43,10 @@ def find_images(folder: Path) -> list[Path]:
         kinds = ", ".join(sorted(SUFFIXES))
         raise DataError(f"{folder}: expected at least one image ({kinds}), got none")
     return sorted(found)
+
+
+def _cannot_list(error: OSError) -> None:
+    raise DataError(f"{error.filename}: expected a folder to look into, got: {error.strerror}")
 
 
 def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ ImageInput: TypeAlias = str | os.PathLike[str] | Image
 """A path, or an (H, W, 3) uint8 RGB array."""
 Aspect: TypeAlias = Literal["keep", "squash"]
 
+Decoded = TypeVar("Decoded")
+
 SMALLEST_SIDE_PX = 8
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_image(source: ImageInput) -> Image:
@@ -34,11 +36,30 @@ def read_image(source: ImageInput) -> Image:
     """
     if isinstance(source, np.ndarray):
         return _check_array(source)
-    path = Path(source)
+    return np.asarray(_decoded(Path(source), _rgb))
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+    """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
+
+    Raises:
+        ImageError: the file cannot be read, or has another size than its photograph.
+    """
+    mask: Mask = _decoded(path, _not_black)
+    if mask.shape != size:
+        raise ImageError(
+            f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
+            f"photograph), got {mask.shape[0]} x {mask.shape[1]}"
+        )
+    return mask
+
+
+def _decoded(path: Path, convert: Callable[[Path, pillow.Image], Decoded]) -> Decoded:
+    """Open an image, convert it, and name what is wrong with it in one line."""
     try:
         with pillow.open(path) as opened:
             _check_size(path, opened.size)
-            return np.asarray(_rgb(path, opened))
+            return convert(path, opened)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -56,21 +77,6 @@ def read_image(source: ImageInput) -> Image:
     except Exception as error:  # decoders raise many types on damaged files
         reason = f"{type(error).__name__}: {error}"
         raise ImageError(f"{path}: expected a readable image, got: {reason}") from None
-
-
-def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
-
-    Raises:
-        ImageError: the file cannot be read, or has another size than its photograph.
-    """
-    mask: Mask = read_image(path).max(axis=2) > 0
-    if mask.shape != size:
-        raise ImageError(
-            f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
-            f"photograph), got {mask.shape[0]} x {mask.shape[1]}"
-        )
-    return mask
 
 
 def input_size(
@@ -122,20 +128,27 @@ def _rounded(side: float, multiple: int) -> int:
 
 
 def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
-    image: pillow.Image = opened
-    if image.mode in DEEP_MODES:
-        deep = np.asarray(image)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise ImageError(f"{path}: expected 8 or 16 bits a channel, got more")
-        image = pillow.fromarray((deep >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise ImageError(f"{path}: expected 8 or 16 bits a channel, got floating-point numbers")
-    image = ImageOps.exif_transpose(image)
+    image: pillow.Image = ImageOps.exif_transpose(opened)
+    sixteen_bits = image.mode.startswith("I;16")
+    if image.mode == "I" and opened.format == "PNG":  # older versions of Pillow open 16 bits so
+        sixteen_bits = True
+    if sixteen_bits:
+        image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        kind = "32-bit whole" if image.mode == "I" else "floating-point"
+        raise ImageError(f"{path}: expected 8 or 16 bits a channel, got {kind} numbers")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
         image = pillow.alpha_composite(black, image)
     return image.convert("RGB")
+
+
+def _not_black(path: Path, opened: pillow.Image) -> Mask:
+    deep = opened.mode.startswith("I") or opened.mode == "F"
+    values = np.asarray(opened if deep else opened.convert("RGB"))
+    mask: Mask = (values != 0).reshape(*values.shape[:2], -1).any(axis=2)
+    return mask
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:

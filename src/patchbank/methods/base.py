@@ -24,8 +24,8 @@ class Scored:
     patch_scores: PatchGrid
     """(h, w) float32."""
     image_score: float
-    first_centre: float = 0.5
-    """Where the first patch lies, in steps of the grid from the border."""
+    stride: int = 1
+    """Cells of the first layer's grid from one patch to the next."""
 
 
 class FittedMethod(Protocol):

@@ -21,6 +21,7 @@ from patchbank.methods.base import FeatureMaps, Fit, Method, Progress, Scored, T
 from patchbank.methods.settings import (
     Settings,
     require_choice,
+    require_number,
     require_share,
     require_whole,
 )
@@ -103,7 +104,14 @@ class PatchCoreSettings(Settings):
             )
         if self.coreset is not None:
             require_share("coreset", self.coreset)
+        for name in ("projection_dims", "start"):
+            default = PatchCoreSettings.__dataclass_fields__[name].default
+            if self.selection != "greedy" and getattr(self, name) != default:
+                raise ParameterError(
+                    f"{name}: expected with selection 'greedy', got {self.selection!r}"
+                )
         if self.covering_radius is not None:
+            require_number("covering_radius", self.covering_radius)
             if not 0 <= self.covering_radius < float("inf"):
                 raise ParameterError(
                     f"covering_radius: expected 0 or more, got {self.covering_radius}"
@@ -160,13 +168,16 @@ class PatchCoreModel:
         """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
         self.recall = recall
         """Share of patches of the good images whose nearest row the index finds."""
-        self._index = neighbours.build_index(bank, settings.index)
+        self.index = neighbours.build_index(bank, settings.index)
+        self._exact_index: neighbours.ExactIndex | None = None
+        if isinstance(self.index, neighbours.ExactIndex):
+            self._exact_index = self.index
 
     def score(self, maps: FeatureMaps) -> Scored:
         """Score the feature maps of one image."""
         embedding = embed(self.settings, maps)  # (h, w, d)
         queries = embedding.reshape(-1, embedding.shape[2])
-        distances, _ = self._index.nearest(queries, self.settings.n_neighbours)
+        distances, _ = self.index.nearest(queries, self.settings.n_neighbours)
         return self._scored(embedding, distances)
 
     def score_left_out(
@@ -183,11 +194,16 @@ class PatchCoreModel:
             nearest: (h * w,) distances to the nearest row of the others, where they are known.
         """
         own = self.origins[:, 0] == image
-        k = min(self.settings.n_neighbours, int((~own).sum()))
-        if k == 0:
+        k, others = self.settings.n_neighbours, int((~own).sum())
+        if others == 0:
             raise DataError(
                 "expected a bank with rows of at least two images, to tell what unseen good images "
                 f"score; all {len(own)} rows come from one: use a larger bank"
+            )
+        if k > others:
+            raise ParameterError(
+                f"n_neighbours: expected at most {others} (the rows of the bank that come from "
+                f"other images than number {image}), got {k}; use a larger bank"
             )
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
@@ -224,8 +240,7 @@ class PatchCoreModel:
         values = scoring.patch_scores(distances, self.settings.metric)
         grid = values.reshape(embedding.shape[:2])  # (h, w)
         score = self._image_score(grid, embedding, distances, without)
-        # Strides begin at the first cell of the feature grid, half a cell from the border.
-        return Scored(grid, score, first_centre=0.5 / self.settings.patch_stride)
+        return Scored(grid, score, self.settings.patch_stride)
 
     def _image_score(
         self,
@@ -251,9 +266,10 @@ class PatchCoreModel:
         return scoring.reweighted(float(nearest[0, 0]), to_support)
 
     def _exact(self) -> neighbours.ExactIndex:
-        if isinstance(self._index, neighbours.ExactIndex):
-            return self._index
-        return neighbours.ExactIndex(self.bank)
+        """The exact index, built when it is first needed where another one serves `score`."""
+        if self._exact_index is None:
+            self._exact_index = neighbours.ExactIndex(self.bank)
+        return self._exact_index
 
 
 def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> NDArray[np.float32]:
@@ -290,7 +306,7 @@ def fit(
     bank, origins = store.features[picked.rows], store.origins(picked.rows)
     model = PatchCoreModel(settings, bank, origins, picked.radii)
     if settings.index != "exact":
-        model.recall = _measured_recall(settings, model, store.features)
+        model.recall = _measured_recall(settings, model, store.features, picked.rows)
     left_out = []
     with progress.task("calibrating", n_images) as advance:
         for image in range(n_images):
@@ -348,12 +364,14 @@ def _select(settings: PatchCoreSettings, store: _PatchStore, progress: Progress)
 
 
 def _measured_recall(
-    settings: PatchCoreSettings, model: PatchCoreModel, features: Features
+    settings: PatchCoreSettings, model: PatchCoreModel, features: Features, bank_rows: Indices
 ) -> float:
+    """Recall of the model's index on patches that are not in the bank themselves, if there are."""
     rng = np.random.default_rng(settings.seed)
-    some = np.sort(rng.choice(len(features), min(RECALL_QUERIES, len(features)), replace=False))
-    index = neighbours.build_index(model.bank, settings.index)
-    return neighbours.recall(index, neighbours.ExactIndex(model.bank), features[some])
+    others = np.setdiff1d(np.arange(len(features)), bank_rows)
+    candidates = others if len(others) else bank_rows
+    some = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
+    return neighbours.recall(model.index, neighbours.ExactIndex(model.bank), features[some])
 
 
 class _PatchStore:

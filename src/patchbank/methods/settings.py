@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -40,6 +41,7 @@ class Settings:
     """Of everything random."""
 
     def __post_init__(self) -> None:
+        _set(self, "backbone", os.fspath(self.backbone))
         _set(self, "layers", _tuple_or_none("layers", self.layers, str))
         _set(self, "mean", _tuple_or_none("mean", self.mean, (int, float), 3))
         _set(self, "std", _tuple_or_none("std", self.std, (int, float), 3))
@@ -55,10 +57,19 @@ class Settings:
                 "aspect: expected 'keep' where image_size gives height and width (they say it "
                 "all), got 'squash'"
             )
+        require_number("smoothing", self.smoothing)
+        require_number("false_alarm_rate", self.false_alarm_rate)
         if not 0 <= self.smoothing <= 100:
             raise ParameterError(f"smoothing: expected 0 to 100 pixels, got {self.smoothing}")
         check_false_alarm_rate(self.false_alarm_rate)
         require_whole("seed", self.seed, 0)
+
+    @property
+    def normalisation(
+        self,
+    ) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+        """Mean and standard deviation, where they are given."""
+        return None if self.mean is None or self.std is None else (self.mean, self.std)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
@@ -97,8 +108,15 @@ def require_whole(name: str, value: object, low: int) -> None:
         raise ParameterError(f"{name}: expected a whole number, {low} or more, got {value!r}")
 
 
+def require_number(name: str, value: object) -> None:
+    """Raise ParameterError unless `value` is a number."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise ParameterError(f"{name}: expected a number, got {value!r}")
+
+
 def require_share(name: str, value: float) -> None:
     """Raise ParameterError unless `value` lies in (0, 1]."""
+    require_number(name, value)
     if not 0 < value <= 1:
         raise ParameterError(f"{name}: expected more than 0 and at most 1, got {value}")
 

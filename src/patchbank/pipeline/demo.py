@@ -45,7 +45,8 @@ def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     fit = [good[i] for i in good_order[:N_FIT]]
     test = [Sample(good[i], GOOD) for i in good_order[N_FIT : N_FIT + N_TEST]]
     test += [Sample(defect[i], "defective") for i in defect_order[:N_TEST]]
-    return fit, Dataset("solar cells", tuple(test))
+    name = "solar cells, defects drawn" if draw_defects else "solar cells, first defects"
+    return fit, Dataset(name, tuple(test))
 
 
 def _package_folder() -> Path:

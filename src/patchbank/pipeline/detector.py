@@ -12,23 +12,19 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import BackboneInfo, FeatureExtractor, OnnxExtractor
+from patchbank.backbones import FeatureExtractor, OnnxExtractor
 from patchbank.bundle import Bundle, read_bundle, write_bundle
 from patchbank.core.calibration import Calibration
-from patchbank.core.maps import anomaly_map, scaled_sigma
 from patchbank.core.regions import Region, find_regions
 from patchbank.data.folders import list_images
-from patchbank.data.images import ImageInput, input_size, read_image, resized
+from patchbank.data.images import ImageInput, read_image
 from patchbank.data.prefetch import prefetched
 from patchbank.errors import (
     DetectorFileError,
-    ImageError,
-    ParameterError,
     PatchbankError,
-    ShapeError,
 )
-from patchbank.methods import METHODS, FittedMethod, Settings
-from patchbank.methods.base import FeatureMaps, Scored
+from patchbank.methods import METHODS, FittedMethod, Scored, Settings
+from patchbank.pipeline.features import View, extract
 from patchbank.pipeline.inspection import Inspection, Unread
 from patchbank.types import Image
 
@@ -83,8 +79,10 @@ class Detector:
             name = "array" if isinstance(source, np.ndarray) else str(source)
             try:
                 yield self._inspect(name, source, decoded.result())
-            except (ImageError, ShapeError) as error:
+            except PatchbankError as error:
                 yield Unread(name, str(error))
+            except MemoryError:
+                yield Unread(name, f"{name}: expected enough memory to inspect it, got too little")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save as one self-contained file; a crash leaves the old file or the new one.
@@ -121,76 +119,27 @@ class Detector:
             yield self._inspect(name, source, decoded.result())
 
     def _inspect(self, name: str, source: ImageInput, image: Image) -> Inspection:
-        size = (image.shape[0], image.shape[1])
-        maps, seen = extract(self.extractor, self.settings, image)
+        maps, view = extract(self.extractor, self.settings, image)
         scored = self.model.score(maps)
-        sigma = scaled_sigma(self.settings.smoothing, seen)
         return Inspection(
             image=name,
-            size=(size[1], size[0]),
+            size=(image.shape[1], image.shape[0]),
             score=scored.image_score,
             p_value=self.calibration.p_value(scored.image_score),
             threshold=self.calibration.threshold,
             pixel_threshold=self.calibration.pixel_threshold,
-            regions=self._regions(scored, seen, size, sigma),
-            patch_scores=scored.patch_scores,
-            input_size=seen,
-            sigma=sigma,
-            first_centre=scored.first_centre,
+            regions=self._regions(scored, view),
+            scored=scored,
+            view=view,
+            smoothing=self.settings.smoothing,
             source=source,
         )
 
-    def _regions(
-        self, scored: Scored, seen: tuple[int, int], size: tuple[int, int], sigma: float
-    ) -> tuple[Region, ...]:
-        threshold, grid = self.calibration.pixel_threshold, scored.patch_scores
-        if grid.max() <= threshold:  # a map is a mean of patch scores: it cannot exceed them
+    def _regions(self, scored: Scored, view: View) -> tuple[Region, ...]:
+        threshold = self.calibration.pixel_threshold
+        if scored.patch_scores.max() <= threshold:  # a map, a mean of them, cannot exceed them
             return ()
-        made = anomaly_map(grid, seen, size, sigma=sigma, first_centre=scored.first_centre)
-        return find_regions(made, threshold)
-
-
-def extract(
-    extractor: FeatureExtractor, settings: Settings, image: Image
-) -> tuple[FeatureMaps, tuple[int, int]]:
-    """Take the features of a photograph at every scale, weighted by the root of the scale.
-
-    Smaller scales see less of the detail and more of the surroundings; with equal weights fine
-    parts lose, with weights equal to the scale textures do (docs/adr/0002).
-
-    -> one (c, h, w) map a layer and scale, and the (H, W) that the network saw at the first scale.
-    """
-    sizes = seen_sizes(extractor.info, settings, (image.shape[0], image.shape[1]))
-    # Smaller scales are made from the largest: as good, and far cheaper for large photographs.
-    largest = resized(image, max(sizes))
-    maps = [
-        m * np.float32(scale**0.5)
-        for scale, size in zip(settings.scales, sizes, strict=True)
-        for m in extractor(resized(largest, size))
-    ]
-    return maps, sizes[0]
-
-
-def seen_sizes(
-    info: BackboneInfo, settings: Settings, size: tuple[int, int]
-) -> list[tuple[int, int]]:
-    """The (H, W) that the network sees at each scale, of a photograph of (H, W) pixels.
-
-    Raises:
-        ParameterError: the backbone accepts another size only.
-    """
-    base = input_size(size, settings.image_size, settings.aspect, info.size_multiple)
-    sizes = [
-        input_size(size, (round(base[0] * s), round(base[1] * s)), "keep", info.size_multiple)
-        for s in settings.scales
-    ]
-    if info.input_size is not None and sizes != [info.input_size]:
-        height, width = info.input_size
-        raise ParameterError(
-            f"image_size: expected {height}x{width} and scales 1, the one size that {info.name} "
-            f"accepts, got {' and '.join(f'{h}x{w}' for h, w in sizes)}"
-        )
-    return sizes
+        return find_regions(view.anomaly_map(scored, self.settings.smoothing), threshold)
 
 
 def load(path: str | os.PathLike[str]) -> Detector:
@@ -223,7 +172,7 @@ def _restore(bundle: Bundle) -> Detector:
         tensors["backbone.onnx"].tobytes(),
         backbone["name"],
         tuple(record["layers"]),
-        (tuple(backbone["mean"]), tuple(backbone["std"])),
+        settings.normalisation,
     )
     learned = {
         name.removeprefix("model."): tensor

@@ -33,6 +33,7 @@ class DefectResult:
 
     image_auroc: float
     pixel_auroc: float | None
+    aupro: float | None
     n: int
     detection_rate: float
 
@@ -72,6 +73,7 @@ class Evaluation:
                 name: {
                     "image_auroc": result.image_auroc,
                     "pixel_auroc": result.pixel_auroc,
+                    "aupro": result.aupro,
                     "n": result.n,
                     "detection_rate": result.detection_rate,
                 }
@@ -152,6 +154,7 @@ def _per_defect(seen: Seen, dataset: Dataset, progress: Progress) -> dict[str, D
         results[name] = DefectResult(
             image_auroc=auroc(_ranking(some)),
             pixel_auroc=pixels.auroc if pixels else None,
+            aupro=pixels.aupro if pixels else None,
             n=len(flagged),
             detection_rate=float(np.mean(flagged)),
         )
@@ -168,6 +171,8 @@ def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMet
                 yield inspection.anomaly_map, _mask(sample, inspection)
                 advance(1)
 
+        if not any(_mask(sample, inspection).any() for sample, inspection in seen):
+            return None
         return PixelCounter(maps_and_masks).metrics()
 
 

@@ -13,7 +13,6 @@ from typing_extensions import Self
 
 from patchbank.backbones import FeatureExtractor, open_backbone
 from patchbank.core.calibration import Calibration
-from patchbank.core.maps import anomaly_map, scaled_sigma
 from patchbank.data.folders import good_images
 from patchbank.data.images import ImageInput, read_image
 from patchbank.data.prefetch import prefetched
@@ -21,7 +20,8 @@ from patchbank.errors import CalibrationWarning, DataError
 from patchbank.methods import METHODS, Method, PatchCoreSettings, Progress, Scored, Settings
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.settings import require_choice
-from patchbank.pipeline.detector import Detector, extract, versions
+from patchbank.pipeline.detector import Detector, versions
+from patchbank.pipeline.features import View, extract
 from patchbank.pipeline.progress import Silent
 
 
@@ -82,70 +82,50 @@ def fit(
             f"expected at least 2 good images (each is scored without itself to find the "
             f"threshold), got {len(sources)}"
         )
-    extractor = open_backbone(settings.backbone, settings.layers, _normalisation(settings))
-    sizes: list[_Sizes] = []
-    features = _features(extractor, settings, sources, sizes, progress)
+    extractor = open_backbone(settings.backbone, settings.layers, settings.normalisation)
+    views: list[View] = []
+    features = _features(extractor, settings, sources, views, progress)
     fitted = method.fit(settings, features, len(sources), progress)
     return Detector(
         method=method.name,
         settings=settings,
         extractor=extractor,
         model=fitted.model,
-        calibration=_calibration(settings, fitted.left_out, sizes),
+        calibration=_calibration(settings, fitted.left_out, views, progress),
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    photograph: tuple[int, int]  # (H, W)
-    seen: tuple[int, int]  # (H, W) of the network's input
 
 
 def _features(
     extractor: FeatureExtractor,
     settings: Settings,
     sources: list[ImageInput],
-    sizes: list[_Sizes],
+    views: list[View],
     progress: Progress,
 ) -> Iterator[FeatureMaps]:
-    """Yield the features of each image in turn, and note its sizes."""
+    """Yield the features of each image in turn, and note how it was looked at."""
     with progress.task("reading good images", len(sources)) as advance:
         for _, decoded in prefetched(read_image, sources):
-            image = decoded.result()
-            maps, seen = extract(extractor, settings, image)
-            sizes.append(_Sizes((image.shape[0], image.shape[1]), seen))
+            maps, view = extract(extractor, settings, decoded.result())
+            views.append(view)
             yield maps
             advance(1)
 
 
 def _calibration(
-    settings: Settings, left_out: tuple[Scored, ...], sizes: list[_Sizes]
+    settings: Settings, left_out: tuple[Scored, ...], views: list[View], progress: Progress
 ) -> Calibration:
-    peaks = [
-        anomaly_map(
-            scored.patch_scores,
-            size.seen,
-            size.photograph,
-            sigma=scaled_sigma(settings.smoothing, size.seen),
-            first_centre=scored.first_centre,
-        ).max()
-        for scored, size in zip(left_out, sizes, strict=True)
-    ]
+    peaks = []
+    with progress.task("calibrating the maps", len(views)) as advance:
+        for scored, view in zip(left_out, views, strict=True):
+            peaks.append(view.anomaly_map(scored, settings.smoothing).max())
+            advance(1)
     return Calibration(
         np.array([scored.image_score for scored in left_out], dtype=np.float64),
         np.array(peaks, dtype=np.float64),
         settings.false_alarm_rate,
     )
-
-
-def _normalisation(
-    settings: Settings,
-) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
-    if settings.mean is None or settings.std is None:
-        return None
-    return settings.mean, settings.std
 
 
 def _name(source: ImageInput, number: int) -> str:

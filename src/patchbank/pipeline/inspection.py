@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from patchbank.core.maps import anomaly_map
 from patchbank.core.regions import Region
 from patchbank.data.images import ImageInput, read_image
+from patchbank.methods import Scored
+from patchbank.pipeline.features import View
 from patchbank.types import AnomalyMap, PatchGrid
 
 
@@ -31,14 +32,12 @@ class Inspection:
     """The value of the map above which a pixel belongs to a region."""
     regions: tuple[Region, ...]
     """Worst first; on good images there are any at the false-alarm rate only."""
-    patch_scores: PatchGrid = field(repr=False)
-    """(h, w) float32, before enlarging and smoothing."""
-    input_size: tuple[int, int] = field(repr=False)
-    """(H, W) that the network saw."""
-    sigma: float = field(repr=False)
-    """Of the map's Gaussian, in pixels of the network's input."""
-    first_centre: float = field(repr=False)
-    """Where the first patch lies, in steps of the grid from the border."""
+    scored: Scored = field(repr=False)
+    """What the method said of it, patch by patch."""
+    view: View = field(repr=False)
+    """How it was looked at."""
+    smoothing: float = field(repr=False)
+    """Sigma of the map's Gaussian, in pixels of a 224 x 224 input."""
     source: ImageInput = field(repr=False)
     """What was inspected."""
 
@@ -50,14 +49,12 @@ class Inspection:
     @property
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; made anew at each access."""
-        width, height = self.size
-        return anomaly_map(
-            self.patch_scores,
-            self.input_size,
-            (height, width),
-            sigma=self.sigma,
-            first_centre=self.first_centre,
-        )
+        return self.view.anomaly_map(self.scored, self.smoothing)
+
+    @property
+    def patch_scores(self) -> PatchGrid:
+        """(h, w) float32, before enlarging and smoothing."""
+        return self.scored.patch_scores
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the photograph with its map and regions drawn over it.

@@ -19,6 +19,7 @@ RED, GREEN, INK = (214, 39, 40), (34, 139, 70), (255, 255, 255)
 HEAT = np.array([(255, 236, 120), (255, 140, 0), (200, 0, 30)], dtype=np.float32)
 FAINT, FULL = 0.8, 1.4  # map over pixel threshold, where colour begins and where it is strongest
 OPACITY = 0.55
+SMALLEST_THRESHOLD = 1e-6  # good parts that are all alike leave a threshold of 0
 
 
 def draw_overlay(image: Image, inspection: Inspection) -> pillow.Image:
@@ -27,7 +28,7 @@ def draw_overlay(image: Image, inspection: Inspection) -> pillow.Image:
     Colours mean the same on every picture: they begin below the pixel threshold, so that a good
     part looks good.
     """
-    heat = inspection.anomaly_map / inspection.pixel_threshold
+    heat = inspection.anomaly_map / max(inspection.pixel_threshold, SMALLEST_THRESHOLD)
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)  # (H, W)
     picture = pillow.fromarray(_blended(image, strength))
     scale = max(1, -(-SMALLEST_SIDE_PX // max(picture.size)))
