@@ -25,6 +25,7 @@ CHANGES = {
     "image_size": ({}, 128),
     "scales": ({}, (1.0,)),
     "aspect": ({}, "squash"),
+    "largest_enlargement": ({"image_size": 320}, 4.0),
     "smoothing": ({}, 2.0),
     "false_alarm_rate": ({}, 0.5),
     "seed": ({"selection": "random"}, 1),
@@ -116,6 +117,10 @@ def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
     np.testing.assert_allclose(known.map_peaks, searched.map_peaks, rtol=1e-5)
 
 
+def test_by_default_nothing_is_left_to_the_seed():
+    assert outcome(seed=0) == outcome(seed=1)
+
+
 def test_presets_are_sizes_of_the_same_recipe():
     assert PatchCore.preset("balanced") == PatchCore()
     assert PatchCore.preset("fast", seed=3).seed == 3
@@ -153,6 +158,7 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"image_size": 10}, "image_size: expected a side"),
         ({"scales": ()}, "scales: expected"),
         ({"scales": (2.0,)}, "scales: expected numbers from 0.1 to 1"),
+        ({"largest_enlargement": 0.5}, "largest_enlargement: expected 1 to 100, got 0.5"),
         ({"smoothing": -1}, "smoothing: expected 0 to 100"),
         ({"false_alarm_rate": 0}, "false_alarm_rate: expected more than 0"),
         ({"seed": -1}, "seed: expected a whole number, 0 or more"),

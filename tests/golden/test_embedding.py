@@ -4,38 +4,51 @@ import numpy as np
 import pytest
 
 from patchbank.core import patches
+from tests.golden.inputs import normal
 
-OFFICIAL = {  # case: [(seed, sum, shape), ...], patch size, stride, layer dims, target dims
+OFFICIAL = {  # case: {layer: (seed, shape)}, (patch size, stride, layer dims, target dims)
     "wr50_square": (
-        [(0, 772.779638796666, (2, 512, 28, 28)), (1, -1153.1253818758114, (2, 1024, 14, 14))],
+        {"layer2": (0, (2, 512, 28, 28)), "layer3": (1, (2, 1024, 14, 14))},
         (3, 1, 1024, 1024),
     ),
     "wr50_nonsquare": (
-        [(2, None, (2, 512, 28, 20)), (3, None, (2, 1024, 14, 10))],
+        {"layer2": (2, (2, 512, 28, 20)), "layer3": (3, (2, 1024, 14, 10))},
         (3, 1, 1024, 1024),
     ),
     "p5_three_layers": (
-        [(4, None, (2, 64, 28, 20)), (5, None, (2, 128, 14, 10)), (6, None, (2, 256, 7, 5))],
+        {
+            "layer1": (4, (2, 64, 28, 20)),
+            "layer2": (5, (2, 128, 14, 10)),
+            "layer3": (6, (2, 256, 7, 5)),
+        },
         (5, 1, 256, 384),
     ),
-    "p3_stride2": ([(7, None, (2, 64, 28, 20)), (8, None, (2, 128, 14, 10))], (3, 2, 256, 200)),
-    "coarse_first": ([(9, None, (1, 128, 14, 10)), (10, None, (1, 64, 28, 20))], (3, 1, 100, 150)),
-    "p4_even": ([(11, None, (1, 64, 28, 20)), (12, None, (1, 128, 14, 10))], (4, 1, 256, 256)),
-    "upsampling_pool": ([(13, None, (1, 16, 14, 10)), (14, None, (1, 24, 7, 5))], (1, 1, 40, 70)),
+    "p3_stride2": (
+        {"layer2": (7, (2, 64, 28, 20)), "layer3": (8, (2, 128, 14, 10))},
+        (3, 2, 256, 200),
+    ),
+    "coarse_first": (
+        {"layer3": (9, (1, 128, 14, 10)), "layer2": (10, (1, 64, 28, 20))},
+        (3, 1, 100, 150),
+    ),
+    "p4_even": (
+        {"layer2": (11, (1, 64, 28, 20)), "layer3": (12, (1, 128, 14, 10))},
+        (4, 1, 256, 256),
+    ),
+    "upsampling_pool": (
+        {"layer1": (13, (1, 16, 14, 10)), "layer2": (14, (1, 24, 7, 5))},
+        (1, 1, 40, 70),
+    ),
 }
-
-
-def batch(seed, total, shape):
-    maps = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    if total is not None:
-        assert maps.astype(np.float64).sum() == pytest.approx(total)
-    return maps
 
 
 @pytest.mark.parametrize("case", OFFICIAL)
 def test_adaptive_pooling_is_that_of_the_official_code(golden, case):
     layers, (patch_size, stride, layer_dims, target_dims) = OFFICIAL[case]
-    maps = [batch(*layer) for layer in layers]
+    maps = [
+        normal("official_embedding", f"{case}.{layer}", seed, shape)
+        for layer, (seed, shape) in layers.items()
+    ]
     expected = golden("official_embedding")
 
     embedded = np.concatenate(
@@ -59,7 +72,8 @@ def test_adaptive_pooling_is_that_of_the_official_code(golden, case):
 
 
 def test_concatenation_is_that_of_anomalib(golden):
-    layer2, layer3 = batch(46, None, (2, 64, 28, 20)), batch(47, None, (2, 128, 14, 10))
+    layer2 = normal("anomalib_scoring", "forward.layer2", 46, (2, 64, 28, 20))
+    layer3 = normal("anomalib_scoring", "forward.layer3", 47, (2, 128, 14, 10))
     expected = golden("anomalib_scoring")
 
     embedded = np.concatenate(

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 
 from patchbank.core import maps, neighbours, scoring
+from tests.golden.inputs import normal
 
 OFFICIAL = {"square": (20, 21, (28, 28), (224, 224)), "nonsquare": (22, 23, (28, 20), (224, 160))}
 ANOMALIB = {"square": (42, 43, (28, 28), (224, 224)), "nonsquare": (44, 45, (28, 20), (224, 160))}
 HCW = {"small_scale": (50, 51, 0.5), "unit_scale": (52, 53, 1.0), "large_scale": (54, 55, 1.5)}
-
-
-def normal(seed, shape, scale=1.0):
-    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
 
 
 def equation_7(bank, query, b):
@@ -30,8 +27,8 @@ def equation_7(bank, query, b):
 def test_scores_and_maps_are_those_of_the_official_code(golden, case, k):
     bank_seed, query_seed, grid, size = OFFICIAL[case]
     expected = golden("official_scoring")
-    bank = normal(bank_seed, (500, 64))
-    query = normal(query_seed, (3 * grid[0] * grid[1], 64))
+    bank = normal("official_scoring", f"{case}.bank", bank_seed, (500, 64))
+    query = normal("official_scoring", f"{case}.query", query_seed, (3 * grid[0] * grid[1], 64))
 
     distances, rows = neighbours.ExactIndex(bank).nearest(query, k)
     scores = scoring.patch_scores(distances, "squared").reshape(3, *grid)
@@ -54,8 +51,8 @@ def test_scores_and_maps_are_those_of_the_official_code(golden, case, k):
 def test_scores_and_maps_are_those_of_anomalib(golden, case):
     bank_seed, query_seed, grid, size = ANOMALIB[case]
     expected = golden("anomalib_scoring")
-    bank = normal(bank_seed, (500, 64))
-    query = normal(query_seed, (3 * grid[0] * grid[1], 64))
+    bank = normal("anomalib_scoring", f"{case}.bank", bank_seed, (500, 64))
+    query = normal("anomalib_scoring", f"{case}.query", query_seed, (3 * grid[0] * grid[1], 64))
 
     distances, rows = neighbours.ExactIndex(bank).nearest(query, 9)
     scores = distances[:, 0].reshape(3, *grid)
@@ -87,8 +84,9 @@ def test_scores_and_maps_are_those_of_anomalib(golden, case):
 def test_equation_7_holds_where_hcw_overflows(golden, case):
     bank_seed, query_seed, scale = HCW[case]
     expected = golden("hcw_reweight")
-    bank = normal(bank_seed, (500, 64), scale)
-    query = normal(query_seed, (2352, 64), scale).reshape(3, 784, 64)
+    bank = normal("hcw_reweight", f"{case}.bank", bank_seed, (500, 64), scale)
+    query = normal("hcw_reweight", f"{case}.query", query_seed, (2352, 64), scale)
+    query = query.reshape(3, 784, 64)
 
     for b in (3, 9):
         ours = [equation_7(bank, q, b) for q in query]
@@ -100,7 +98,8 @@ def test_equation_7_holds_where_hcw_overflows(golden, case):
 
 
 def test_the_map_of_hcw_is_ours(golden):
-    bank, query = normal(50, (500, 64), 0.5), normal(51, (2352, 64), 0.5)
+    bank = normal("hcw_reweight", "small_scale.bank", 50, (500, 64), 0.5)
+    query = normal("hcw_reweight", "small_scale.query", 51, (2352, 64), 0.5)
     squared = neighbours.ExactIndex(bank).nearest(query)[0] ** 2
     enlarged = [maps.anomaly_map(s, (224, 224)) for s in squared.reshape(3, 28, 28)]
     expected = golden("hcw_reweight")["small_scale/hcw_map_sub8"]

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from patchbank.core.coreset import greedy_coreset
+from tests.golden.inputs import normal
 
 
 def test_greedy_picks_are_those_of_the_official_code(golden):
-    features = np.random.default_rng(30).standard_normal((800, 32)).astype(np.float32)
+    features = normal("official_greedy", "g800.features", 30, (800, 32))
     expected = golden("official_greedy")
     # The official start: the row whose distances to all others have the largest norm.
     points = features.astype(np.float64)
@@ -23,7 +24,7 @@ def test_greedy_picks_are_those_of_the_official_code(golden):
 
 
 def test_greedy_picks_on_a_projection_are_those_of_the_official_code(golden):
-    features = np.random.default_rng(30).standard_normal((800, 32)).astype(np.float32)
+    features = normal("official_greedy", "g800.features", 30, (800, 32))
     uniform = np.random.default_rng(32).random((16, 32)) * 2 - 1
     projected = features @ (uniform / np.sqrt(32)).astype(np.float32).T
     points = projected.astype(np.float64)
@@ -36,7 +37,7 @@ def test_greedy_picks_on_a_projection_are_those_of_the_official_code(golden):
 
 
 def test_greedy_picks_are_those_of_anomalib(golden):
-    features = np.random.default_rng(40).standard_normal((800, 32)).astype(np.float32)
+    features = normal("anomalib_kcenter", "k800.features", 40, (800, 32))
     expected = golden("anomalib_kcenter")
 
     picked = greedy_coreset(features, 80, start=123)

@@ -153,11 +153,13 @@ def test_masks_have_the_size_of_their_photograph(tmp_path):
         ((1200, 600), 320, "keep", (448, 224)),
         ((600, 1200), 320, "squash", (320, 320)),
         ((600, 1200), (96, 250), "keep", (96, 256)),
-        ((10, 4000), 320, "keep", (16, 6400)),
+        ((10, 4000), 320, "keep", (16, 4992)),
+        ((200, 300), 448, "keep", (256, 368)),
+        ((60, 90), 448, "keep", (176, 272)),
     ],
 )
 def test_the_network_sees_a_size_it_accepts(size, image_size, aspect, expected):
-    assert input_size(size, image_size, aspect, 16) == expected
+    assert input_size(size, image_size, aspect, 16, 1.25) == expected
 
 
 def test_resizing_is_height_by_width():

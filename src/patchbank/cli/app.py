@@ -102,6 +102,9 @@ def fit(
     aspect: Annotated[
         Optional[Literal["keep", "squash"]], typer.Option(help="Keep the shape of photographs?")
     ] = None,
+    largest_enlargement: Annotated[
+        Optional[float], typer.Option(help="Small photographs grow at most so many times.")
+    ] = None,
     coreset: Annotated[
         Optional[float], typer.Option(metavar="SHARE", help="Share of patches the bank keeps.")
     ] = None,

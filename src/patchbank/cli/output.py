@@ -68,9 +68,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
         print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
-    print(
-        f"\n{'defect':<22} {'images':>6} {'image AUROC':>12} {'pixel AUROC':>12} {'AUPRO':>8} {'found':>7}"
-    )
+    head = ("image AUROC", "pixel AUROC", "AUPRO", "found")
+    print(f"\n{'defect':<22} {'images':>6} {head[0]:>12} {head[1]:>12} {head[2]:>8} {head[3]:>7}")
     for name, result in evaluation.per_defect.items():
         pixel = f"{result.pixel_auroc:.4f}" if result.pixel_auroc is not None else "-"
         aupro = f"{result.aupro:.4f}" if result.aupro is not None else "-"

@@ -16,8 +16,8 @@ from patchbank.types import Features, Indices
 
 IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf"]
 
-TILE_QUERIES = 512
-TILE_ROWS = 4096
+TILE_QUERIES = 1024
+TILE_ROWS = 2048
 HNSW_LINKS = 32
 HNSW_EFFORT = 128  # candidates kept while building and searching
 

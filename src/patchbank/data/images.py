@@ -22,6 +22,7 @@ Aspect: TypeAlias = Literal["keep", "squash"]
 Decoded = TypeVar("Decoded")
 
 SMALLEST_SIDE_PX = 8
+SMALLEST_INPUT_PX = 224  # what the networks were trained on: smaller photographs are enlarged to it
 
 
 def read_image(source: ImageInput) -> Image:
@@ -80,7 +81,11 @@ def _decoded(path: Path, convert: Callable[[Path, pillow.Image], Decoded]) -> De
 
 
 def input_size(
-    size: tuple[int, int], image_size: int | tuple[int, int], aspect: Aspect, multiple: int
+    size: tuple[int, int],
+    image_size: int | tuple[int, int],
+    aspect: Aspect,
+    multiple: int,
+    largest_enlargement: float,
 ) -> tuple[int, int]:
     """The (H, W) that the network sees of a photograph of (H, W) pixels.
 
@@ -89,17 +94,26 @@ def input_size(
         image_size: (H, W), or a side: the root of the area, so that every photograph costs alike.
         aspect: ``keep`` the shape of the photograph, or ``squash`` it into a square.
         multiple: height and width are rounded to multiples of this.
+        largest_enlargement: a side means at most so many times that of the photograph (but 224
+            pixels at least): more would cost time and add no information.  A given height and
+            width is taken as it is.
 
-    >>> input_size((600, 1200), 320, "keep", 16), input_size((600, 1200), 320, "squash", 16)
-    ((224, 448), (320, 320))
+    >>> input_size((600, 1200), 320, "keep", 16, 1.25)
+    (224, 448)
+    >>> input_size((600, 1200), 320, "squash", 16, 1.25)
+    (320, 320)
+    >>> input_size((240, 240), 448, "keep", 16, 1.25)  # 1.25 x 240 = 300
+    (304, 304)
     """
     if isinstance(image_size, tuple):
         height, width = float(image_size[0]), float(image_size[1])
-    elif aspect == "squash":
-        height = width = float(image_size)
     else:
-        scale = image_size / (size[0] * size[1]) ** 0.5
+        own = (size[0] * size[1]) ** 0.5
+        side = min(float(image_size), max(own * largest_enlargement, SMALLEST_INPUT_PX))
+        scale = side / own
         height, width = size[0] * scale, size[1] * scale
+        if aspect == "squash":
+            height = width = side
     return _rounded(height, multiple), _rounded(width, multiple)
 
 

@@ -44,7 +44,7 @@ class PatchCoreSettings(Settings):
     """Numbers a layer before that pooling; None for `target_dims`."""
     selection: Literal["greedy", "random", "all"] = "greedy"
     """Which patches the bank keeps."""
-    bank_limit: int = 8000
+    bank_limit: int = 10_000
     """The most rows, where no size is asked for by one of the next three."""
     coreset: float | None = None
     """Share of the patches that the bank keeps, in (0, 1]."""
@@ -141,9 +141,9 @@ class PatchCoreSettings(Settings):
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"backbone": "efficientnet_lite0", "image_size": 256, "bank_limit": 3000},
+    "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
-    "accurate": {"image_size": 512, "bank_limit": 12000},
+    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_share": 0.02},
 }
 """Changes to the default settings; chosen from benchmarks/quality/presets.md."""
 

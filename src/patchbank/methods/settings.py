@@ -33,6 +33,8 @@ class Settings:
     """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
     aspect: Aspect = "keep"
     """``keep`` the photograph's shape, or ``squash`` it into a square."""
+    largest_enlargement: float = 1.25
+    """Small photographs are enlarged at most so many times (but to 224 pixels at least)."""
     smoothing: float = 4.0
     """Sigma of the map's Gaussian, in pixels of a 224 x 224 input; scaled with the input."""
     false_alarm_rate: float = 0.01
@@ -56,6 +58,11 @@ class Settings:
             raise ParameterError(
                 "aspect: expected 'keep' where image_size gives height and width (they say it "
                 "all), got 'squash'"
+            )
+        require_number("largest_enlargement", self.largest_enlargement)
+        if not 1 <= self.largest_enlargement <= 100:
+            raise ParameterError(
+                f"largest_enlargement: expected 1 to 100, got {self.largest_enlargement}"
             )
         require_number("smoothing", self.smoothing)
         require_number("false_alarm_rate", self.false_alarm_rate)

@@ -55,9 +55,12 @@ def seen_sizes(
     Raises:
         ParameterError: the backbone accepts another size only.
     """
-    base = input_size(photograph, settings.image_size, settings.aspect, info.size_multiple)
+    multiple, enlargement = info.size_multiple, settings.largest_enlargement
+    height, width = input_size(
+        photograph, settings.image_size, settings.aspect, multiple, enlargement
+    )
     sizes = [
-        input_size(photograph, (round(base[0] * s), round(base[1] * s)), "keep", info.size_multiple)
+        input_size(photograph, (round(height * s), round(width * s)), "keep", multiple, enlargement)
         for s in settings.scales
     ]
     if info.input_size is not None and sizes != [info.input_size]:

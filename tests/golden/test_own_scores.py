@@ -1,0 +1,21 @@
+"""Our own numbers, whole way: a change of them is a change of everybody's scores.
+
+Change them with a line marked [scores] in CHANGELOG.md, and only then.
+"""
+
+import pytest
+
+from patchbank import PatchCore
+from tests.photographs import part, parts
+
+pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+
+OWN = {"fast": (0, 0, 0), "balanced": (0, 0, 0), "accurate": (0, 0, 0)}
+
+
+@pytest.mark.parametrize("preset", OWN)
+def test_presets_score_as_they_did(preset):
+    detector = PatchCore.preset(preset, bank_limit=500).fit(parts(4))
+    good, bad = detector.predict(part(60)), detector.predict(part(60, defect=6))
+    expected = OWN[preset]
+    assert (good.score, bad.score, bad.threshold) == pytest.approx(expected, rel=1e-3)
