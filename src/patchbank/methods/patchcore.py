@@ -44,7 +44,7 @@ class PatchCoreSettings(Settings):
     """Numbers a layer before that pooling; None for `target_dims`."""
     selection: Literal["greedy", "random", "all"] = "greedy"
     """Which patches the bank keeps."""
-    bank_limit: int = 10_000
+    bank_limit: int = 7000
     """The most rows, where no size is asked for by one of the next three."""
     coreset: float | None = None
     """Share of the patches that the bank keeps, in (0, 1]."""
