@@ -1,6 +1,7 @@
 """The embedded files are what their script builds, and compute what the weights say."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "tools" / "build_backbones.py"
 def script():
     spec = importlib.util.spec_from_file_location("build_backbones", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look it up there
     spec.loader.exec_module(module)
     return module
 
