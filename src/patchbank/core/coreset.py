@@ -11,23 +11,40 @@ pays one pass over all features for each pick.  Here a pass serves hundreds of p
   the gaps with one matrix product, and take new candidates.
 
 Ties go to the lowest row number, as in the loop.  Distances are squared until the end.
+
+The features may be a numpy array or a torch tensor.  The passes run on a `Device`; features that
+do not fit there go through it in blocks.  The picks of a block are made on the CPU: that is a
+short chain of small steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.arrays import (
+    HOST,
+    Array,
+    Device,
+    beside,
+    namespace,
+    ones_beside,
+    settle,
+    to_numpy,
+)
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.types import Features, Indices
+from patchbank.types import Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
 TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
+
+Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +54,22 @@ class Coreset:
     rows: Indices
     """(m,) distinct row numbers, in picking order."""
     radii: NDArray[np.float32]
-    """(m,) covering radius after each pick: the largest distance of any row to its nearest pick."""
+    """(m,) covering radius after each pick: the largest distance of any row to its nearest pick;
+    empty where it is not known."""
     to_others: NDArray[np.float32]
     """(n,) distance of each row to the nearest pick of *another* group, infinite if there is none;
     empty where no groups were given."""
 
 
 def greedy_coreset(
-    features: Features,
+    features: Array,
     n_keep: int,
     *,
     start: int | None = None,
+    initial: NDArray[np.float32] | None = None,
     radius: float | None = None,
     groups: Indices | None = None,
+    device: Device = HOST,
     on_progress: Callable[[int], None] | None = None,
 ) -> Coreset:
     """Pick rows so that every row lies near a picked one (greedy k-centre; PatchCore, Algorithm 1).
@@ -58,14 +78,18 @@ def greedy_coreset(
         features: (n, d) float32.
         n_keep: the most rows to keep, from 1 to n.
         start: row number of the first pick; None takes the row nearest to the mean.
+        initial: (n,) distance that each row has before the first pick, which is the row of the
+            largest one.  It stays in the running minimum (the approximate selection of the
+            official code), so that the radii are not known.
         radius: stop as soon as no row is farther than this from its nearest pick; None never stops.
         groups: (n,) group of each row, equal ones side by side (the image that a patch comes
             from); the selection then also tells how far each row is from the picks of the others,
             which is what leaving one group out needs, at little cost.
+        device: where the passes over the features run.
         on_progress: called with the number of picks made since the last call.
 
     Raises:
-        ShapeError: `features` does not have two axes.
+        ShapeError: `features` does not have two axes, or another array not one number a row.
         ParameterError: `n_keep`, `start` or `radius` is out of range.
 
     Cost: 2 * n * n_keep * d operations in a few tens of passes, n floats of extra memory.
@@ -78,12 +102,18 @@ def greedy_coreset(
     n = _check(features, n_keep)
     if start is not None and not 0 <= start < n:
         raise ParameterError(f"start: expected a row from 0 to {n - 1}, got {start}")
-    if groups is not None and groups.shape != (n,):
-        raise ShapeError(f"groups: expected ({n},), one a row, got {groups.shape}")
+    for name, array in (("groups", groups), ("initial", initial)):
+        if array is not None and array.shape != (n,):
+            raise ShapeError(f"{name}: expected ({n},), one a row, got {array.shape}")
     if radius is not None and not radius >= 0:
         raise ParameterError(f"radius: expected 0 or more, got {radius}")
-    first = row_nearest_to_mean(features) if start is None else start
-    greedy = _Greedy(features, n_keep, first, radius, groups)
+    if initial is not None and (start is not None or radius is not None):
+        raise ParameterError("initial: expected without start and radius, which it rules out")
+    rows = settle(features, device)
+    if initial is not None:
+        start = int(initial.argmax())
+    first = row_nearest_to_mean(rows, device=device) if start is None else start
+    greedy = _Greedy(rows, n_keep, first, initial, radius, groups, device)
     return greedy.run(on_progress or (lambda picks: None))
 
 
@@ -94,38 +124,111 @@ def random_coreset(n: int, n_keep: int, *, rng: np.random.Generator) -> Indices:
     return np.sort(rng.choice(n, n_keep, replace=False))
 
 
-def row_nearest_to_mean(features: Features) -> int:
+def row_nearest_to_mean(features: Array, *, device: Device = HOST) -> int:
     """Find a start that is not luck: the most ordinary row, the lowest of equals."""
-    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return int(_squared_distances_to(features, mean).argmin())
+    return int(_distances_to_mean(features, device).argmin())
 
 
-def project(features: Features, n_dims: int, *, rng: np.random.Generator) -> Features:
-    """Project by a random Gaussian matrix that keeps distances on average.  (n, d) -> (n, n_dims).
+def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
+    """Find the start of the official exact selection, the lowest of equals.
 
-    After Johnson and Lindenstrauss (1984).  Only ever used to select: the bank holds the features.
+    It is defined there as the row of the distance matrix with the largest L2 norm.  The squared
+    distances of row x to all rows y add up to n |x - mean|^2 plus what is the same for every x, so
+    the matrix is not needed.
     """
-    d = features.shape[1]
-    matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
-    return np.asarray(features @ matrix.astype(np.float32))
+    return int(_distances_to_mean(features, device).argmax())
 
 
-def _check(features: Features, n_keep: int) -> int:
+def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> NDArray[np.float32]:
+    """Mean Euclidean distance of every row to the given ones.  (n, d), (s,) -> (n,).
+
+    The `initial` distances of the official approximate selection, whose `rows` are ten drawn ones.
+    """
+    total = np.zeros(len(features), dtype=np.float64)
+    for row in rows:
+        point = device.put(features[int(row)])
+        total += np.sqrt(to_numpy(_squared_distances_to(features, point, device)))
+    return (total / len(rows)).astype(np.float32)
+
+
+def projection_matrix(
+    kind: Projection, d: int, n_dims: int, *, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw a matrix that keeps distances on average, but for a factor.  -> (d, n_dims).
+
+    Only ever used to select: the bank holds the features themselves.
+
+    * ``gaussian``: normal numbers (Johnson and Lindenstrauss, 1984);
+    * ``uniform``: from -1/sqrt(d) to 1/sqrt(d), the initial weights of a linear layer (official
+      code); it shortens all distances by the same factor on average, which no pick depends on;
+    * ``sparse``: mostly zeros, a share 1/sqrt(d) of equal size (Li et al., 2006; hcw-00, anomalib).
+    """
+    if kind == "uniform":
+        matrix = rng.uniform(-1.0, 1.0, (d, n_dims)) / np.sqrt(d)
+    elif kind == "sparse":
+        share = 1.0 / np.sqrt(d)
+        signs = rng.choice([-1.0, 0.0, 1.0], (d, n_dims), p=[share / 2, 1 - share, share / 2])
+        matrix = signs / np.sqrt(share * n_dims)
+    else:
+        matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
+    return matrix.astype(np.float32)
+
+
+def johnson_lindenstrauss_dims(n: int, distortion: float = 0.9) -> int:
+    """Dimensions that keep all squared distances of n points within 1 +- `distortion`.
+
+    >>> johnson_lindenstrauss_dims(163_840)  # a class of 209 images of 28 x 28 patches
+    296
+    """
+    return int(4 * np.log(n) / (distortion**2 / 2 - distortion**3 / 3))
+
+
+def project(
+    features: Array, matrix: NDArray[np.float32], *, device: Device = HOST
+) -> NDArray[np.float32]:
+    """Multiply by a projection matrix, block by block.  (n, d), (d, n_dims) -> (n, n_dims)."""
+    out = np.empty((len(features), matrix.shape[1]), dtype=np.float32)
+    matrix_there = beside(matrix, device.put(features[:1]))
+    for tile in _tiles(len(features), device):
+        out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
+    return out
+
+
+def _check(features: Array, n_keep: int) -> int:
     if features.ndim != 2:
-        raise ShapeError(f"features: expected (n, d), got {features.shape}")
+        raise ShapeError(f"features: expected (n, d), got {tuple(features.shape)}")
     n = len(features)
     if not 1 <= n_keep <= n:
         raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
     return n
 
 
-def _squared_distances_to(features: Features, point: NDArray[np.float32]) -> NDArray[np.float32]:
+def _tiles(n: int, device: Device) -> Iterator[slice]:
+    """Blocks of rows that suit the device."""
+    size = TILE_ROWS * device.tile_factor
+    for begin in range(0, n, size):
+        yield slice(begin, min(begin + size, n))
+
+
+def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float32]:
+    """Squared distance of every row to the mean of all.  (n, d) -> (n,)."""
+    total = np.zeros(features.shape[1], dtype=np.float64)
+    for tile in _tiles(len(features), device):
+        rows = device.put(features[tile])
+        xp = namespace(rows)
+        total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
+    mean = beside((total / len(features)).astype(np.float32), device.put(features[:1]))
+    return to_numpy(_squared_distances_to(features, mean, device))
+
+
+def _squared_distances_to(features: Array, point: Array, device: Device) -> Array:
     """Squared distance of every row to one point, by differences.  (n, d), (d,) -> (n,)."""
-    out = np.empty(len(features), dtype=np.float32)
-    for begin in range(0, len(features), TILE_ROWS):
-        difference = features[begin : begin + TILE_ROWS] - point
-        np.einsum("nd,nd->n", difference, difference, out=out[begin : begin + TILE_ROWS])
-    return out
+    xp = namespace(point)
+    parts = []
+    for tile in _tiles(len(features), device):
+        difference = device.put(features[tile]) - point
+        parts.append(xp.einsum("nd,nd->n", difference, difference))
+    return xp.concat(parts)
 
 
 class _Greedy:
@@ -133,27 +236,36 @@ class _Greedy:
 
     def __init__(
         self,
-        features: Features,
+        features: Array,
         n_keep: int,
         first: int,
+        initial: NDArray[np.float32] | None,
         radius: float | None,
         groups: Indices | None,
+        device: Device,
     ) -> None:
         self.features = features
         self.n_keep = n_keep
         self.stop_gap = TAKEN if radius is None else radius * radius
+        self.device = device
         # Seen from the first pick, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
         # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
-        self.origin = features[first].copy()
-        self.norms = _squared_distances_to(features, self.origin)
-        self.gaps = self.norms.copy()  # squared distance to the nearest pick
+        self.origin = device.put(features[first] + 0)  # a copy
+        self.norms = _squared_distances_to(features, self.origin, device)
+        self.xp = namespace(self.norms)
+        # Squared distance to the nearest pick.
+        self.gaps = self.norms + 0
+        self.knows_radii = initial is None
+        if initial is not None:
+            self.gaps = self.xp.minimum(self.gaps, beside(np.square(initial), self.gaps))
         self.rows = [first]
-        self.radii = [float(self.gaps.max())]
+        self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
         self.groups = groups
-        self.to_others = np.empty(0, dtype=np.float32)  # squared until the end
+        self.to_others = self.norms[:0]  # squared until the end
         if groups is not None:
-            self.to_others = np.where(groups == groups[first], np.float32(np.inf), self.norms)
+            own = np.where(groups == groups[first], np.float32(np.inf), np.float32(0.0))
+            self.to_others = self.norms + beside(own, self.norms)
 
     def run(self, on_progress: Callable[[int], None]) -> Coreset:
         on_progress(1)
@@ -161,15 +273,17 @@ class _Greedy:
             picks = self._pick_block()
             self.rows += picks
             self._fold(np.array(picks))
-            self.radii[-1] = float(max(self.gaps.max(), 0.0))
+            self.radii[-1] = max(float(self.xp.max(self.gaps)), 0.0)
             on_progress(len(picks))
-        radii = np.sqrt(np.array(self.radii, dtype=np.float32))
-        return Coreset(np.array(self.rows, dtype=np.intp), radii, np.sqrt(self.to_others))
+        radii = np.sqrt(np.array(self.radii if self.knows_radii else [], dtype=np.float32))
+        to_others = np.sqrt(to_numpy(self.to_others))
+        return Coreset(np.array(self.rows, dtype=np.intp), radii, to_others)
 
     def _pick_block(self) -> list[int]:
         """Make every pick that the candidates alone decide, and note the radius after each."""
-        rows, outside_gap, outside_row = self._candidates()
-        gaps = self.gaps[rows]
+        all_gaps = to_numpy(self.gaps)
+        rows, outside_gap, outside_row = _candidates(all_gaps)
+        gaps = all_gaps[rows]
         between = self._distances_among(rows)
         picks: list[int] = []
         while len(self.rows) + len(picks) < self.n_keep:
@@ -188,35 +302,23 @@ class _Greedy:
             gaps[best] = TAKEN
         return picks
 
-    def _candidates(self) -> tuple[Indices, float, int]:
-        """Choose the rows of largest gap.
-
-        -> their numbers, ascending; the largest gap outside, and the lowest row that has it.
-        """
-        n, gaps = len(self.gaps), self.gaps
-        if n <= CANDIDATES:
-            return np.arange(n), -np.inf, n
-        kth = n - CANDIDATES - 1
-        order = np.argpartition(gaps, kth)
-        outside_gap = gaps[order[kth]]
-        inside = order[kth + 1 :]
-        above = inside[gaps[inside] > outside_gap]
-        ties = np.flatnonzero(gaps == outside_gap)  # the lowest of equals must be inside
-        taken = CANDIDATES - len(above)
-        rows = np.sort(np.concatenate([above, ties[:taken]]))
-        return rows, float(outside_gap), int(ties[taken])
-
     def _distances_among(self, rows: Indices) -> NDArray[np.float32]:
         """Squared distances of candidates, (m, m), but for rounding below zero.
 
         As in `_fold` the norms ride along in the product, which saves passes over the result.
         """
-        m, d = len(rows), self.features.shape[1]
-        left, right = (np.ones((m, d + 2), dtype=np.float32) for _ in range(2))
-        np.subtract(self.features[rows], self.origin, out=right[:, :d])
-        np.multiply(right[:, :d], -2.0, out=left[:, :d])
-        left[:, d] = right[:, d + 1] = self.norms[rows]
-        return np.asarray(left @ right.T)
+        points, norms = self._points(rows)
+        m, d = points.shape
+        left, right = (ones_beside((m, d + 2), points) for _ in range(2))
+        right[:, :d] = points
+        left[:, :d] = -2.0 * points
+        left[:, d] = right[:, d + 1] = norms
+        return to_numpy(left @ right.T)
+
+    def _points(self, rows: Indices) -> tuple[Array, Array]:
+        """Some rows as seen from the origin, (m, d), and their squared norms, (m,)."""
+        points = self.device.put(self.features[rows]) - self.origin
+        return points, self.norms[rows]
 
     def _fold(self, picks: Indices) -> None:
         """Lower every gap to the nearest of `picks`.
@@ -224,45 +326,61 @@ class _Greedy:
         With a column of ones beside the rows and the norms beside the picks, the matrix product
         itself gives |p|^2 - 2xp, and only the minimum over picks is left to do.
         """
-        d, m = self.features.shape[1], len(picks)
-        points = np.empty((d + 1, m), dtype=np.float32)
-        points[:d] = -2.0 * (self.features[picks] - self.origin).T
-        points[d] = self.norms[picks]
-        tile = np.empty((TILE_ROWS, d + 1), dtype=np.float32)
-        tile[:, d] = 1.0
-        products = np.empty((TILE_ROWS, m), dtype=np.float32)
-        for begin in range(0, len(self.gaps), TILE_ROWS):
-            some = self.features[begin : begin + TILE_ROWS]
-            rows, out = tile[: len(some)], products[: len(some)]
-            np.subtract(some, self.origin, out=rows[:, :d])
-            nearest = np.matmul(rows, points, out=out).min(axis=1)
+        xp, put = self.xp, self.device.put
+        points, norms = self._points(picks)
+        m, d = points.shape
+        extended = ones_beside((d + 1, m), points)
+        extended[:d] = -2.0 * points.T
+        extended[d] = norms
+        n_rows = min(TILE_ROWS * self.device.tile_factor, len(self.features))
+        tile = ones_beside((n_rows, d + 1), points)
+        products = ones_beside((n_rows, m), points)
+        for some in _tiles(len(self.features), self.device):
+            count = some.stop - some.start
+            rows, out = tile[:count], products[:count]
+            xp.subtract(put(self.features[some]), self.origin, out=rows[:, :d])
+            xp.matmul(rows, extended, out=out)
+            nearest = xp.min(out, axis=1)
             if self.groups is not None:
-                self._fold_others(self.groups, begin, picks, out, nearest)
-            self._lower(self.gaps, begin, nearest)  # a taken row stays below zero
+                self._fold_others(self.groups, some, picks, out, nearest)
+            self.gaps[some] = self._lower(self.gaps, some, nearest)  # taken rows stay below zero
         self.gaps[picks] = TAKEN
 
     def _fold_others(
-        self,
-        group_of: Indices,
-        begin: int,
-        picks: Indices,
-        products: NDArray[np.float32],
-        nearest: NDArray[np.float32],
+        self, group_of: Indices, some: slice, picks: Indices, products: Array, nearest: Array
     ) -> None:
         """Lower `to_others` of one tile, whose `products` with the picks it may overwrite."""
-        groups = group_of[begin : begin + len(products)]
-        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
+        groups = group_of[some]
+        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
         for low, high in pairwise(edges):
             own = np.flatnonzero(group_of[picks] == groups[low])
             run = nearest[low:high]
             if len(own):
                 products[low:high, own] = np.inf
-                run = products[low:high].min(axis=1)
-            self._lower(self.to_others, begin + low, run.copy())
+                run = self.xp.min(products[low:high], axis=1)
+            rows = slice(some.start + low, some.start + high)
+            self.to_others[rows] = self._lower(self.to_others, rows, run)
 
-    def _lower(self, gaps: NDArray[np.float32], begin: int, nearest: NDArray[np.float32]) -> None:
-        """Lower the gaps from row `begin` on to |x|^2 + (|p|^2 - 2xp), where that is lower."""
-        rows = slice(begin, begin + len(nearest))
-        nearest += self.norms[rows]
-        np.maximum(nearest, 0.0, out=nearest)
-        np.minimum(gaps[rows], nearest, out=gaps[rows])
+    def _lower(self, gaps: Array, rows: slice, nearest: Array) -> Array:
+        """The gaps of some rows, lowered to |x|^2 + (|p|^2 - 2xp) where that is lower."""
+        squared = self.xp.clip(nearest + self.norms[rows], 0.0, None)
+        return self.xp.minimum(gaps[rows], squared)
+
+
+def _candidates(gaps: NDArray[np.float32]) -> tuple[Indices, float, int]:
+    """Choose the rows of largest gap.
+
+    -> their numbers, ascending; the largest gap outside, and the lowest row that has it.
+    """
+    n = len(gaps)
+    if n <= CANDIDATES:
+        return np.arange(n), -np.inf, n
+    kth = n - CANDIDATES - 1
+    order = np.argpartition(gaps, kth)
+    outside_gap = gaps[order[kth]]
+    inside = order[kth + 1 :]
+    above = inside[gaps[inside] > outside_gap]
+    ties = np.flatnonzero(gaps == outside_gap)  # the lowest of equals must be inside
+    taken = CANDIDATES - len(above)
+    rows = np.sort(np.concatenate([above, ties[:taken]]))
+    return rows, float(outside_gap), int(ties[taken])

@@ -2,6 +2,7 @@
 
 Exact search expands |q - b|^2 = |q|^2 + |b|^2 - 2qb, so that the work is one matrix product; the
 distances of the rows found are then computed again by differences, and are exact to rounding.
+It runs on a `Device`; a bank that does not fit there goes through it in blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +12,15 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.arrays import (
+    HOST,
+    Array,
+    Device,
+    namespace,
+    ones_beside,
+    settle,
+    to_numpy,
+)
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.types import Features, Indices
 
@@ -25,15 +35,15 @@ HNSW_EFFORT = 128  # candidates kept while building and searching
 class NeighbourIndex(Protocol):
     """Finds the rows of a bank nearest to queries."""
 
-    def nearest(self, queries: Features, k: int = 1) -> tuple[NDArray[np.float32], Indices]:
+    def nearest(self, queries: Array, k: int = 1) -> tuple[NDArray[np.float32], Indices]:
         """(n, d) queries -> Euclidean distances (n, k), ascending, and row numbers (n, k)."""
         ...
 
 
-def build_index(bank: Features, kind: IndexKind) -> NeighbourIndex:
-    """Build the index of `kind` over a bank (m, d)."""
+def build_index(bank: Features, kind: IndexKind, device: Device = HOST) -> NeighbourIndex:
+    """Build the index of `kind` over a bank (m, d); only the exact one uses the device."""
     if kind == "exact":
-        return ExactIndex(bank)
+        return ExactIndex(bank, device)
     if kind == "hnsw" or kind == "ivf":
         return FaissIndex(bank, kind)
     raise ParameterError(f"index: expected 'exact', 'hnsw' or 'ivf', got {kind!r}")
@@ -42,20 +52,23 @@ def build_index(bank: Features, kind: IndexKind) -> NeighbourIndex:
 class ExactIndex:
     """Brute force at matrix-product speed."""
 
-    def __init__(self, bank: Features) -> None:
+    def __init__(self, bank: Features, device: Device = HOST) -> None:
         if bank.ndim != 2 or len(bank) == 0:
             raise ShapeError(f"bank: expected (m, d) with at least one row, got {bank.shape}")
         self.bank = bank
+        self._device = device
         # Seen from the middle of the bank the norms are small, and little is lost to cancellation.
-        self._origin = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = bank - self._origin
+        origin = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = bank - origin
         d = bank.shape[1]
-        self._points = np.empty((d + 1, len(bank)), dtype=np.float32)
-        self._points[:d] = -2.0 * centred.T
-        self._points[d] = np.einsum("md,md->m", centred, centred)
+        points = np.empty((d + 1, len(bank)), dtype=np.float32)
+        np.multiply(centred.T, -2.0, out=points[:d])
+        points[d] = np.einsum("md,md->m", centred, centred)
+        self._origin = device.put(origin)
+        self._points = settle(points, device)
 
     def nearest(
-        self, queries: Features, k: int = 1, *, without: NDArray[np.bool_] | None = None
+        self, queries: Array, k: int = 1, *, without: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], Indices]:
         """Find the `k` nearest rows of each query.
 
@@ -70,41 +83,48 @@ class ExactIndex:
         m, d = self.bank.shape
         left = m if without is None else m - int(without.sum())
         if queries.ndim != 2 or queries.shape[1] != d:
-            raise ShapeError(f"queries: expected (n, {d}), got {queries.shape}")
+            raise ShapeError(f"queries: expected (n, {d}), got {tuple(queries.shape)}")
         if not 1 <= k <= left:
             raise ParameterError(f"k: expected 1 to {left} (the rows of the bank), got {k}")
         rows = np.empty((len(queries), k), dtype=np.intp)
-        buffer = np.empty((min(TILE_QUERIES, len(queries)), min(TILE_ROWS, m)), dtype=np.float32)
-        for begin in range(0, len(queries), TILE_QUERIES):
-            some = slice(begin, begin + TILE_QUERIES)
-            rows[some] = self._candidates(queries[some], k, without, buffer)
-        return sorted_by_distance(self.bank, queries, rows)
+        size = TILE_QUERIES * self._device.tile_factor
+        buffer = self._buffer(min(size, len(queries)))
+        for begin in range(0, len(queries), size):
+            some = self._near(queries[begin : begin + size])
+            rows[begin : begin + size] = self._candidates(some, k, without, buffer)
+        return sorted_by_distance(self.bank, to_numpy(queries), rows)
+
+    def _near(self, queries: Array) -> Array:
+        """Queries where the products are computed, from wherever they are."""
+        there = self._device.put(queries)
+        alike = isinstance(there, np.ndarray) == isinstance(self._origin, np.ndarray)
+        return there if alike else to_numpy(there)
+
+    def _buffer(self, n_queries: int) -> Array:
+        """Room for the products of one tile."""
+        n_rows = min(TILE_ROWS * self._device.tile_factor, len(self.bank))
+        return ones_beside((n_queries, n_rows), self._origin)
 
     def _candidates(
-        self,
-        queries: Features,
-        k: int,
-        without: NDArray[np.bool_] | None,
-        buffer: NDArray[np.float32],
+        self, queries: Array, k: int, without: NDArray[np.bool_] | None, buffer: Array
     ) -> NDArray[np.intp]:
         """The rows of the k smallest |b|^2 - 2qb.  (n, d) -> (n, k), in no order."""
+        xp = namespace(queries)
         n, d = queries.shape
-        extended = np.empty((n, d + 1), dtype=np.float32)  # the ones meet the norms in the product
-        np.subtract(queries, self._origin, out=extended[:, :d])
-        extended[:, d] = 1.0
+        extended = ones_beside((n, d + 1), queries)
+        xp.subtract(queries, self._origin, out=extended[:, :d])  # the ones meet the norms
         best = np.full((n, 0), np.inf, dtype=np.float32)
         best_rows = np.empty((n, 0), dtype=np.intp)
-        for begin in range(0, len(self.bank), TILE_ROWS):
-            points = self._points[:, begin : begin + TILE_ROWS]
-            products = np.matmul(extended, points, out=buffer[:n, : points.shape[1]])  # (n, tile)
+        size = buffer.shape[1]
+        for begin in range(0, len(self.bank), size):
+            points = self._device.put(self._points[:, begin : begin + size])
+            products = xp.matmul(extended, points, out=buffer[:n, : points.shape[1]])  # (n, tile)
             if without is not None:
-                products[:, without[begin : begin + TILE_ROWS]] = np.inf
-            columns = _smallest(products, k)
-            values = np.take_along_axis(products, columns, axis=1)
+                products[:, np.flatnonzero(without[begin : begin + size])] = np.inf
+            values, columns = _smallest(products, k)
             best = np.concatenate([best, values], axis=1)
             best_rows = np.concatenate([best_rows, columns + begin], axis=1)
-            keep = _smallest(best, k)
-            best = np.take_along_axis(best, keep, axis=1)
+            best, keep = _smallest(best, k)
             best_rows = np.take_along_axis(best_rows, keep, axis=1)
         return best_rows
 
@@ -116,13 +136,14 @@ class FaissIndex:
         self.bank = np.ascontiguousarray(bank, dtype=np.float32)
         self._index = _hnsw(self.bank) if kind == "hnsw" else _ivf(self.bank)
 
-    def nearest(self, queries: Features, k: int = 1) -> tuple[NDArray[np.float32], Indices]:
+    def nearest(self, queries: Array, k: int = 1) -> tuple[NDArray[np.float32], Indices]:
         """Find `k` near rows of each query; see `recall` for how often they are the nearest."""
         m, d = self.bank.shape
         if queries.ndim != 2 or queries.shape[1] != d:
-            raise ShapeError(f"queries: expected (n, {d}), got {queries.shape}")
+            raise ShapeError(f"queries: expected (n, {d}), got {tuple(queries.shape)}")
         if not 1 <= k <= m:
             raise ParameterError(f"k: expected 1 to {m} (the rows of the bank), got {k}")
+        queries = to_numpy(queries)
         _, rows = self._index.search(np.ascontiguousarray(queries), k)
         missing = (rows < 0).any(axis=1)  # fewer than k found in the cells that were looked at
         if missing.any():
@@ -150,13 +171,19 @@ def sorted_by_distance(
     return distances, np.take_along_axis(rows, order, axis=1)
 
 
-def _smallest(values: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Columns of the k smallest values of each row.  (n, m) -> (n, min(k, m)), in no order."""
+def _smallest(values: Array, k: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """The min(k, m) smallest values of each row, in no order, and their columns, as numpy."""
     if k == 1:
-        return np.asarray(values.argmin(axis=1)[:, None])
+        columns = to_numpy(namespace(values).argmin(values, axis=1))[:, None]
+        rows = np.arange(len(columns))[:, None]
+        return to_numpy(values[rows, columns]), columns
+    if not isinstance(values, np.ndarray):  # the Array API has no partial sort; torch does
+        found, where = values.topk(min(k, values.shape[1]), dim=1, largest=False)
+        return to_numpy(found), to_numpy(where)
     if k >= values.shape[1]:
-        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.asarray(np.argpartition(values, k - 1, axis=1)[:, :k])
+        return values.copy(), np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    columns = np.argpartition(values, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(values, columns, axis=1), columns
 
 
 def _hnsw(bank: Features) -> Any:

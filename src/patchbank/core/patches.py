@@ -6,25 +6,32 @@ Two ways are known, and both are linear:
   resized to the grid of the first layer, and the channels are put side by side;
 * *adaptive pooling* (official code): each p x p neighbourhood is flattened and pooled to
   `layer_dims` numbers, the layers are put side by side and pooled again to `target_dims`.
+
+Maps are numpy arrays or torch tensors; the embedding lies where they do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from patchbank.core import sampling
+from patchbank.core.arrays import Array, beside, namespace
+from patchbank.core.sampling import Interpolation
 from patchbank.errors import ShapeError
-from patchbank.types import FeatureMap
 
 
 def concatenated(
-    maps: Sequence[FeatureMap], patch_size: int = 3, stride: int = 1
-) -> NDArray[np.float32]:
+    maps: Sequence[Array],
+    patch_size: int = 3,
+    stride: int = 1,
+    *,
+    alignment: Interpolation = "bilinear",
+) -> Array:
     """Embed patches as neighbourhood means of all layers.  [(c, h, w), ...] -> (h, w, d).
 
     Args:
@@ -32,6 +39,7 @@ def concatenated(
         patch_size: side of the neighbourhood, 1 and up; zeros beyond the border count.
         stride: of that grid, one patch in so many is kept, in rows and in columns.  (The official
             code strides each layer on its own grid before it aligns them: deep ones get blurred.)
+        alignment: how the other layers are brought to that grid.
 
     Raises:
         ShapeError: a map has not three axes, or is smaller than a patch.
@@ -41,24 +49,25 @@ def concatenated(
     (6, 8, 6)
     """
     grid = _grid(maps, patch_size, 1)
-    planes = [_averaged(m, patch_size, stride, grid) for m in maps]
-    embedding = np.concatenate(planes)  # (d, h, w)
-    return np.ascontiguousarray(embedding.transpose(1, 2, 0))  # (h, w, d)
+    planes = [_averaged(m, patch_size, stride, grid, alignment) for m in maps]
+    return _channels_last(namespace(maps[0]).concat(planes))
 
 
 def adaptively_pooled(
-    maps: Sequence[FeatureMap],
+    maps: Sequence[Array],
     patch_size: int = 3,
     stride: int = 1,
     *,
     layer_dims: int = 1024,
     target_dims: int = 1024,
-) -> NDArray[np.float32]:
+    alignment: Interpolation = "bilinear",
+) -> Array:
     """Embed patches as the official code does, without unfolding.  [(c, h, w), ...] -> (h, w, d).
 
     Pooling over the flattened neighbourhood mixes channels by a fixed sparse matrix for each of
     the p x p offsets, and resizing acts on space alone, so the two commute: mix at the layer's own
-    resolution, add the offsets up, resize the sum.
+    resolution, add the offsets up, resize the sum.  Most offsets have the same matrix, and share
+    one window sum.
 
     Args:
         maps: one map a layer, in the order listed; the first one's grid is the patch grid.
@@ -66,31 +75,31 @@ def adaptively_pooled(
         stride: steps between patches, 1 and up.
         layer_dims: what each layer's neighbourhood is pooled to (``pretrain_embed_dimension``).
         target_dims: what all layers together are pooled to (``target_embed_dimension``).
+        alignment: how the other layers are brought to the grid of the first.
     """
     h, w = _grid(maps, patch_size, stride)
-    channels = tuple(len(m) for m in maps)
-    mixers = _mixers(channels, patch_size, layer_dims, target_dims)
-    total = np.zeros((target_dims, h, w), dtype=np.float32)
-    for planes, layer in zip(maps, mixers, strict=True):
-        c, rows, columns = planes.shape
-        mixed: NDArray[np.float32] | None = None
-        for offset, mixer in enumerate(layer):
-            down = sampling.window_pick(rows, patch_size, stride, offset // patch_size)
-            across = sampling.window_pick(columns, patch_size, stride, offset % patch_size)
-            shifted = sampling.apply(down, across, planes)  # (c, grid of this layer)
-            part = (mixer @ shifted.reshape(c, -1)).reshape(-1, *shifted.shape[1:])
-            mixed = part if mixed is None else mixed + part
-        if mixed is not None:
-            total += _resized(mixed, (h, w))
-    return np.ascontiguousarray(total.transpose(1, 2, 0))  # (h, w, target_dims)
+    channels = tuple(m.shape[0] for m in maps)
+    total = beside(np.zeros((target_dims, h, w), dtype=np.float32), maps[0])
+    for planes, mixer in zip(
+        maps, _mixers(channels, patch_size, layer_dims, target_dims), strict=True
+    ):
+        mixed = _mixed(planes, mixer, patch_size, stride)
+        total[mixer.rows] += _resized(mixed, (h, w), alignment)
+    return _channels_last(total)  # (h, w, target_dims)
 
 
-def _grid(maps: Sequence[FeatureMap], patch_size: int, stride: int) -> tuple[int, int]:
+def _channels_last(planes: Array) -> Array:
+    """(d, h, w) -> (h, w, d), contiguous."""
+    last = namespace(planes).permute_dims(planes, (1, 2, 0))
+    return np.ascontiguousarray(last) if isinstance(last, np.ndarray) else last.contiguous()
+
+
+def _grid(maps: Sequence[Array], patch_size: int, stride: int) -> tuple[int, int]:
     padding = (patch_size - 1) // 2
     sides = []
     for planes in maps:
         if planes.ndim != 3:
-            raise ShapeError(f"feature map: expected (c, h, w), got {planes.shape}")
+            raise ShapeError(f"feature map: expected (c, h, w), got {tuple(planes.shape)}")
         sides.append([(n + 2 * padding - patch_size) // stride + 1 for n in planes.shape[1:]])
         if min(sides[-1]) < 1:
             raise ShapeError(
@@ -101,10 +110,14 @@ def _grid(maps: Sequence[FeatureMap], patch_size: int, stride: int) -> tuple[int
 
 
 def _averaged(
-    planes: FeatureMap, patch_size: int, stride: int, grid: tuple[int, int]
-) -> NDArray[np.float32]:
+    planes: Array,
+    patch_size: int,
+    stride: int,
+    grid: tuple[int, int],
+    alignment: Interpolation,
+) -> Array:
     down, across = (
-        (sampling.resize(window.shape[0], n) @ window)[::stride]
+        (sampling.resize(window.shape[0], n, alignment) @ window)[::stride]
         for n, window in (
             (n, sampling.window_mean(side, patch_size))
             for n, side in zip(grid, planes.shape[1:], strict=True)
@@ -113,33 +126,81 @@ def _averaged(
     return sampling.apply(down, across, planes)  # (c, h, w)
 
 
-def _resized(planes: NDArray[np.float32], grid: tuple[int, int]) -> NDArray[np.float32]:
-    if planes.shape[1:] == grid:
+def _resized(planes: Array, grid: tuple[int, int], alignment: Interpolation) -> Array:
+    if tuple(planes.shape[1:]) == grid:
         return planes
     down, across = (
-        sampling.resize(side, n) for side, n in zip(planes.shape[1:], grid, strict=True)
+        sampling.resize(side, n, alignment) for side, n in zip(planes.shape[1:], grid, strict=True)
     )
     return sampling.apply(down, across, planes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixer:
+    """Both poolings of one layer: a matrix for the window sum, and what single offsets differ."""
+
+    rows: slice
+    """The target dimensions that this layer contributes to."""
+    common: sparse.csr_array
+    """(rows, c), of the sum over all offsets."""
+    corrections: tuple[tuple[int, sparse.csr_array], ...]
+    """(offset, (rows, c)) to add for offsets whose matrix is another."""
+
+
+def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
+    """(c, h, w) -> (rows, h', w') on the layer's own grid."""
+    h, w = planes.shape[1:]
+    down, across = (patch_size * sampling.window_mean(n, patch_size, stride) for n in (h, w))
+    mixed = _apply_to_channels(mixer.common, sampling.apply(down, across, planes))
+    for offset, matrix in mixer.corrections:
+        down = sampling.window_pick(h, patch_size, stride, offset // patch_size)
+        across = sampling.window_pick(w, patch_size, stride, offset % patch_size)
+        mixed += _apply_to_channels(matrix, sampling.apply(down, across, planes))
+    return mixed
+
+
+def _apply_to_channels(matrix: sparse.csr_array, planes: Array) -> Array:
+    """(rows, c) by (c, h, w) -> (rows, h, w)."""
+    c, h, w = planes.shape
+    flat = planes.reshape(c, h * w)
+    if isinstance(planes, np.ndarray):
+        return (matrix @ flat).reshape(-1, h, w)
+    return (beside(matrix.toarray(), planes) @ flat).reshape(-1, h, w)
 
 
 @lru_cache(maxsize=8)
 def _mixers(
     channels: tuple[int, ...], patch_size: int, layer_dims: int, target_dims: int
-) -> tuple[tuple[sparse.csr_array, ...], ...]:
-    """For each layer, for each offset: the (target_dims, c) matrix of both poolings."""
+) -> tuple[_Mixer, ...]:
     second = _adaptive_pooling(layer_dims * len(channels), target_dims)
     mixers = []
     for number, c in enumerate(channels):
         first = _adaptive_pooling(c * patch_size**2, layer_dims)
         columns = slice(number * layer_dims, (number + 1) * layer_dims)
-        both = (second[:, columns] @ first).tocsc()  # (target_dims, c * p * p), channel first
-        mixers.append(
-            tuple(
-                both[:, offset :: patch_size**2].tocsr().astype(np.float32)
-                for offset in range(patch_size**2)
-            )
-        )
+        both = second[:, columns] @ first  # (target_dims, c * p * p), channel first
+        touched = np.flatnonzero(np.diff(both.indptr))  # side by side, as windows are in order
+        rows = slice(int(touched[0]), int(touched[-1]) + 1)
+        mixers.append(_mixer_of(both[rows].tocsc(), rows, patch_size**2))
     return tuple(mixers)
+
+
+def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
+    matrices = [both[:, offset::n_offsets].tocsr() for offset in range(n_offsets)]
+    alike = [sum(_same(m, other) for other in matrices) for m in matrices]
+    common = matrices[int(np.argmax(alike))]
+    corrections = []
+    for offset, matrix in enumerate(matrices):
+        difference = (matrix - common).tocsr()
+        difference.data[np.abs(difference.data) < 1e-12] = 0.0  # rounding of the two poolings
+        difference.eliminate_zeros()
+        if difference.nnz:
+            corrections.append((offset, difference.astype(np.float32)))
+    return _Mixer(rows, common.astype(np.float32), tuple(corrections))
+
+
+def _same(one: sparse.csr_array, other: sparse.csr_array) -> bool:
+    difference = one - other
+    return difference.nnz == 0 or float(np.abs(difference.data).max()) < 1e-12
 
 
 def _adaptive_pooling(n_in: int, n_out: int) -> sparse.csr_array:

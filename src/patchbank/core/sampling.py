@@ -13,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from patchbank.core.arrays import Array, beside
+
 Interpolation: TypeAlias = Literal["bilinear", "nearest"]
 Border: TypeAlias = Literal["reflect", "mirror"]
 Operator: TypeAlias = NDArray[np.float32]
 """(n_out, n_in): applied to one axis of an array."""
 
 
-def apply(rows: Operator, columns: Operator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+def apply(rows: Operator, columns: Operator, planes: Array) -> Array:
     """Apply one operator to the rows and one to the columns.  (..., h, w) -> (..., H, W)."""
+    down, across = beside(rows, planes), beside(columns.T, planes)
     if rows.shape[0] <= rows.shape[1]:  # shrink first: less to multiply
-        return np.asarray(np.matmul(np.matmul(rows, planes), columns.T))
-    return np.asarray(np.matmul(rows, np.matmul(planes, columns.T)))
+        return (down @ planes) @ across
+    return down @ (planes @ across)
 
 
 @lru_cache(maxsize=256)

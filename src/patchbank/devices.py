@@ -1,0 +1,121 @@
+"""Which device computes: the CPU with numpy, or a GPU with torch.
+
+The choice never changes what is computed: products are float32 on every device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from patchbank.core.arrays import HOST, Array, Device
+from patchbank.errors import ParameterError
+
+MEMORY_SHARE = 0.6  # of a GPU's free memory that may stay occupied; the rest is for products
+GPU_TILE_FACTOR = 32
+
+
+class TorchDevice:
+    """A device of torch.  Tests run it on the CPU; people get it as ``cuda:0``."""
+
+    def __init__(self, name: str, *, tile_factor: int, limit_bytes: int | None = None) -> None:
+        import torch
+
+        self._torch = torch
+        self._device = torch.device(name)
+        self._limit = limit_bytes
+        self.tile_factor = tile_factor
+
+    @property
+    def name(self) -> str:
+        """``cuda:0``, ..."""
+        return str(self._device)
+
+    def put(self, array: Array) -> Array:
+        """Bring an array there as a tensor; a tensor that is there already is not copied."""
+        if isinstance(array, np.ndarray):
+            # torch does not share memory that must not be written to, nor reversed strides
+            array = self._torch.from_numpy(np.require(array, requirements=("C", "W")))
+        return array.to(self._device)
+
+    def holds(self, n_bytes: int) -> bool:
+        """Whether so much may stay there beside the products."""
+        if self._limit is not None:
+            return n_bytes <= self._limit
+        if self._device.type != "cuda":
+            return True
+        free, _ = self._torch.cuda.mem_get_info(self._device)
+        reusable = self._torch.cuda.memory_reserved(self._device)
+        reusable -= self._torch.cuda.memory_allocated(self._device)
+        return n_bytes <= MEMORY_SHARE * (free + reusable)
+
+
+def open_device(name: str) -> Device:
+    """Open ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        ParameterError: no such name, or no such GPU.
+    """
+    if name == "cpu" or (name == "auto" and not _has_gpu()):
+        return HOST
+    if name != "auto" and not re.fullmatch(r"cuda(:\d+)?", name):
+        raise ParameterError(f"device: expected auto, cpu, cuda or cuda:NUMBER, got {name!r}")
+    if find_spec("torch") is None:
+        raise ParameterError(
+            f"device: expected torch for {name!r}, got none; pip install 'patchbank[torch]'"
+        )
+    return _cuda("cuda:0" if name in ("auto", "cuda") else name)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keep torch from rounding the factors of float32 products (TF32), and undo that after."""
+    import torch
+
+    places: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision
+
+
+def _cuda(name: str) -> TorchDevice:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(name.removeprefix("cuda:"))
+    if number >= count:
+        has = f"cuda:0 to cuda:{count - 1}" if count else "no GPU that torch can use"
+        raise ParameterError(f"device: expected one of this machine ({has}), got {name!r}")
+    return TorchDevice(name, tile_factor=GPU_TILE_FACTOR)
+
+
+def _has_gpu() -> bool:
+    """Whether torch would find a GPU, asked of the driver first: importing torch takes seconds."""
+    if find_spec("torch") is None or not _driver_finds_gpu():
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _driver_finds_gpu() -> bool:
+    count: Any = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return False
+    except OSError:
+        return False
+    return bool(count.value > 0)
