@@ -50,11 +50,11 @@ def measure(preset: str, root: Path, changes: dict[str, Any]) -> dict[str, Any]:
         "dataset": root.name,
         "preset": preset,
         "changes": changes,
-        "settings": detector.settings.to_mapping(),
+        "settings": detector.members[0].settings.to_mapping(),
         **{name: evaluation[name] for name in METRICS},
         "fit_s": fit_s,
         "predict_ms": predict_ms,
-        "bank_rows": detector.model.facts()["bank_rows"],
+        "bank_rows": detector.members[0].model.facts()["bank_rows"],
         "file_mb": file_mb,
         "fit_memory_mb": fit_memory_mb,
     }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from patchbank.pipeline.detector import load as load
     from patchbank.pipeline.evaluate import Evaluation as Evaluation
     from patchbank.pipeline.evaluate import evaluate as evaluate
+    from patchbank.pipeline.fit import Ensemble as Ensemble
     from patchbank.pipeline.fit import PatchCore as PatchCore
     from patchbank.pipeline.inspection import Inspection as Inspection
 
@@ -38,6 +39,7 @@ _HOMES = {
     "DataError": "patchbank.errors",
     "Detector": "patchbank.pipeline.detector",
     "DetectorFileError": "patchbank.errors",
+    "Ensemble": "patchbank.pipeline.fit",
     "Evaluation": "patchbank.pipeline.evaluate",
     "ImageError": "patchbank.errors",
     "Inspection": "patchbank.pipeline.inspection",

@@ -24,7 +24,7 @@ from safetensors.numpy import save as to_safetensors
 from patchbank.errors import DetectorFileError
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def read_bundle(path: Path) -> Bundle:
 def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         header = json.loads(metadata.get(METADATA_KEY, "null"))
-        version = header["format_version"] if header is not None else None
+        version = int(header["format_version"]) if header is not None else None
         complete = header is None or {"sha256", "record"} <= header.keys()
     except (ValueError, TypeError, KeyError, AttributeError):
         version, complete = None, False
@@ -104,9 +104,8 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path}: expected a file written by `patchbank fit`, got another kind of safetensors"
         )
     if version != FORMAT_VERSION:
-        raise DetectorFileError(
-            f"{path}: expected format {FORMAT_VERSION}, got {version}; install a newer patchbank"
-        )
+        cure = "fit anew" if version < FORMAT_VERSION else "install a newer patchbank"
+        raise DetectorFileError(f"{path}: expected format {FORMAT_VERSION}, got {version}; {cure}")
     found: dict[str, Any] = header
     return found
 

@@ -54,7 +54,7 @@ class TorchDevice:
         free, _ = self._torch.cuda.mem_get_info(self._device)
         reusable = self._torch.cuda.memory_reserved(self._device)
         reusable -= self._torch.cuda.memory_allocated(self._device)
-        return n_bytes <= MEMORY_SHARE * (free + reusable)
+        return bool(n_bytes <= MEMORY_SHARE * (free + reusable))
 
 
 def open_device(name: str) -> Device:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from patchbank.core.arrays import HOST
 from patchbank.errors import DataError, PatchbankError, ShapeError
 from patchbank.methods import METHODS
 from patchbank.pipeline.progress import Silent
@@ -37,7 +38,7 @@ GRID = (18, 26)
 
 
 def fitted(method, settings, features=GOOD):
-    return method.fit(settings, iter(features), len(features), Silent())
+    return method.fit(settings, iter(features), len(features), Silent(), HOST)
 
 
 def same(a, b):
@@ -108,7 +109,7 @@ def test_tensors_restore_the_model(method, settings):
     model = fitted(method, settings).model
     tensors = {name: tensor.copy() for name, tensor in model.tensors().items()}
     image = fake_features(part(50, defect=5))
-    assert same(model.score(image), method.restore(settings, tensors).score(image))
+    assert same(model.score(image), method.restore(settings, tensors, HOST).score(image))
 
 
 def test_images_of_several_shapes_are_learned_and_scored(method, settings):

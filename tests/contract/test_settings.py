@@ -24,7 +24,12 @@ CHANGES = {
     "layers": ({}, ("blocks.1", "blocks.3")),
     "image_size": ({}, 128),
     "scales": ({}, (1.0,)),
-    "aspect": ({}, "squash"),
+    "resize": ({}, "squash"),
+    "resampling": ({}, "lanczos"),
+    "crop": ({"image_size": 128}, 96),
+    "map_interpolation": ({}, "nearest"),
+    "map_border": ({}, "mirror"),
+    "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320}, 4.0),
     "smoothing": ({}, 2.0),
     "false_alarm_rate": ({}, 0.5),
@@ -38,8 +43,11 @@ CHANGES = {
     "coreset": ({}, 0.05),
     "bank_rows": ({}, 60),
     "covering_radius": ({}, 30.0),
-    "projection_dims": ({}, 8),
+    "alignment": ({}, "nearest"),
+    "projection": ({"projection_dims": None}, "sparse"),
+    "projection_dims": ({"projection": "gaussian"}, 8),
     "start": ({}, "random"),
+    "n_starting_points": ({"start": "starting_points"}, 2),
     "n_neighbours": ({}, 3),
     "metric": ({}, "squared"),
     "index": ({"bank_limit": 500}, "ivf"),
@@ -57,7 +65,8 @@ def outcome(**settings):
     return (
         seen.score,
         seen.threshold,
-        seen.patch_scores.tobytes(),
+        seen.findings[0].scored.patch_scores.tobytes(),
+        seen.normalised_score,
         seen.anomaly_map.tobytes(),
         calibration.image_scores.tobytes(),
     )
@@ -81,34 +90,34 @@ def test_normalisation_changes_something(tmp_path):
 
 
 def test_every_setting_is_covered_here():
-    assert {f.name for f in fields(PatchCoreSettings)} == {*CHANGES, "mean", "std"}
+    assert {f.name for f in fields(PatchCoreSettings)} == {*CHANGES, "mean", "std", "weights"}
 
 
-@pytest.mark.parametrize("score", ["max", "reweighted", "smooth_max", "top_share"])
+@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
 def test_image_scores_differ(score):
-    others = [s for s in ("max", "reweighted", "smooth_max", "top_share") if s != score]
+    others = [s for s in ("max", "reweighted", "hcw", "smooth_max", "top_share") if s != score]
     assert all(outcome(image_score=score) != outcome(image_score=o) for o in others)
 
 
 def test_a_bank_of_everything_is_no_coreset():
     every = PatchCore(**{**BASE, "selection": "all"}).fit(PHOTOGRAPHS)
-    rows = len(every.model.bank)
+    rows = len(every.members[0].model.bank)
     greedy = PatchCore(**{**BASE, "bank_rows": rows}).fit(PHOTOGRAPHS)
     ours, theirs = (d.predict(part(50, defect=7)) for d in (every, greedy))
-    np.testing.assert_array_equal(ours.patch_scores, theirs.patch_scores)
+    np.testing.assert_array_equal(ours.anomaly_map, theirs.anomaly_map)
     assert ours.score == theirs.score
 
 
-@pytest.mark.parametrize("score", ["max", "reweighted", "smooth_max", "top_share"])
+@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
 def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
     """Distances that fall out of the selection equal those of a search without the image."""
-    from patchbank.methods import patchcore
+    from patchbank.methods.patchcore.model import PatchCoreModel
 
     recipe = PatchCore(**{**BASE, "image_score": score})
     known = recipe.fit(PHOTOGRAPHS).calibration
-    original = patchcore.PatchCoreModel.score_left_out
+    original = PatchCoreModel.score_left_out
     monkeypatch.setattr(
-        patchcore.PatchCoreModel,
+        PatchCoreModel,
         "score_left_out",
         lambda self, embedding, image, nearest: original(self, embedding, image),
     )
@@ -124,7 +133,10 @@ def test_by_default_nothing_is_left_to_the_seed():
 def test_presets_are_sizes_of_the_same_recipe():
     assert PatchCore.preset("balanced") == PatchCore()
     assert PatchCore.preset("fast", seed=3).seed == 3
-    with pytest.raises(ParameterError, match="preset: expected one of fast, balanced, accurate"):
+    with pytest.raises(
+        ParameterError,
+        match="preset: expected one of fast, balanced, accurate, official, hcw, anomalib",
+    ):
         PatchCore.preset("best")
 
 
@@ -138,7 +150,7 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"coreset": 1.5}, "coreset: expected more than 0 and at most 1"),
         ({"coreset": 0.1, "bank_rows": 5}, "one size of the bank, got coreset and bank_rows"),
         ({"selection": "all", "bank_rows": 5}, "'greedy' or 'random' with bank_rows, got 'all'"),
-        ({"selection": "random", "covering_radius": 1.0}, "with selection 'greedy', got 'random'"),
+        ({"selection": "random", "covering_radius": 1.0}, "a start that is a row, got .random."),
         ({"covering_radius": -1.0}, "covering_radius: expected 0 or more"),
         ({"layer_dims": 5}, "layer_dims: expected target_dims beside it"),
         ({"image_score": "mean"}, "image_score: expected one of max, reweighted"),
@@ -147,11 +159,21 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"n_neighbours": 0}, "n_neighbours: expected a whole number, 1 or more"),
         ({"metric": "cosine"}, "metric: expected one of euclidean, squared"),
         ({"index": "kd"}, "index: expected one of exact, hnsw, ivf"),
-        ({"start": "end"}, "start: expected one of mean, random"),
+        ({"start": "end"}, "start: expected one of mean, random, first, farthest"),
         ({"selection": "some"}, "selection: expected one of greedy, random, all"),
-        ({"aspect": "crop"}, "aspect: expected one of keep, squash"),
-        ({"aspect": "squash", "image_size": (96, 128)}, "aspect: expected 'keep'"),
-        ({"selection": "all", "projection_dims": 8}, "projection_dims: expected with selection"),
+        ({"resize": "crop"}, "resize: expected one of area, short_side, squash"),
+        ({"resize": "squash", "image_size": (96, 128)}, "resize: expected 'area'"),
+        ({"resampling": "box"}, "resampling: expected one of bilinear, bicubic, lanczos"),
+        ({"crop": 5}, "crop: expected a side, or height and width"),
+        ({"map_interpolation": "cubic"}, "map_interpolation: expected one of"),
+        ({"map_border": "wrap"}, "map_border: expected one of reflect, mirror"),
+        ({"normalise_score": 1}, "normalise_score: expected true or false"),
+        ({"alignment": "area"}, "alignment: expected one of bilinear, nearest"),
+        ({"projection": "pca"}, "projection: expected one of none, gaussian"),
+        ({"projection_dims": 8}, "projection_dims: expected projection beside it"),
+        ({"n_starting_points": 0}, "n_starting_points: expected a whole number"),
+        ({"start": "starting_points", "covering_radius": 1.0}, "a start that is a row"),
+        ({"selection": "all", "projection": "sparse"}, "projection: expected with selection"),
         ({"selection": "random", "start": "random"}, "start: expected with selection 'greedy'"),
         ({"coreset": "half"}, "coreset: expected a number, got 'half'"),
         ({"false_alarm_rate": "0.1"}, "false_alarm_rate: expected a number"),

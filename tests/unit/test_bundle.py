@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from patchbank import bundle
-from patchbank.bundle import Bundle, read_bundle, write_bundle
+from patchbank.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
 from patchbank.errors import DetectorFileError
 
 CONTENT = Bundle(
@@ -65,10 +65,13 @@ def test_a_bit_flipped_anywhere_is_refused_or_harmless(path):
 
 
 def test_a_newer_format_asks_for_a_newer_program(path, monkeypatch):
-    monkeypatch.setattr(bundle, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", 9)
     write_bundle(path, CONTENT)
-    monkeypatch.setattr(bundle, "FORMAT_VERSION", 1)
-    with pytest.raises(DetectorFileError, match="expected format 1, got 2; install a newer"):
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", 8)
+    with pytest.raises(DetectorFileError, match="expected format 8, got 9; install a newer"):
+        read_bundle(path)
+    monkeypatch.setattr(bundle, "FORMAT_VERSION", 10)
+    with pytest.raises(DetectorFileError, match="expected format 10, got 9; fit anew"):
         read_bundle(path)
 
 
@@ -134,5 +137,5 @@ def test_the_header_is_json_that_others_can_read(path):
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     inner = json.loads(header["__metadata__"]["patchbank"])
-    assert inner["format_version"] == 1
+    assert inner["format_version"] == FORMAT_VERSION
     assert inner["record"] == CONTENT.record

@@ -41,7 +41,7 @@ def fitted(plates, tmp_path_factory):
     command = [sys.executable, "-c", "from patchbank.cli import main; main()", "fit", str(plates)]
     options = [*SMALL, "--top-share", "0.03", "--false-alarm-rate", "0.1", "--out", str(path)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
-    assert "12 good images, bank of 300 x 304" in done.stdout
+    assert "bank_rows 300, dimensions 304" in done.stdout
     assert done.stderr == ""  # no bars where nobody looks
     return path
 
@@ -212,7 +212,7 @@ def test_info_tells_what_a_file_holds(capsys, fitted):
     for word in ("threshold", "bank_rows", "efficientnet_lite0", "false_alarm_rate", "onnxruntime"):
         assert word in out
     facts = json.loads(run(capsys, "info", fitted, "--json", "-")[1])
-    assert facts["bank_rows"] == 300
+    assert facts["members"][0]["bank_rows"] == 300
     assert facts["settings"]["image_size"] == 128
 
 

@@ -153,10 +153,10 @@ def test_a_saved_detector_gives_the_same_scores_in_a_new_process(detector, saved
 
 def test_the_file_holds_all_and_says_the_same_when_saved_again(detector, saved, tmp_path):
     opened = load(saved)
-    assert opened.settings.to_mapping() == detector.settings.to_mapping()
+    assert opened.members[0].settings.to_mapping() == detector.members[0].settings.to_mapping()
     assert opened.fitted_on == detector.fitted_on
-    assert opened.extractor.info == detector.extractor.info
-    assert opened.model.facts() == detector.model.facts()
+    assert opened.members[0].extractor.info == detector.members[0].extractor.info
+    assert opened.members[0].model.facts() == detector.members[0].model.facts()
     opened.save(tmp_path / "again.patchbank")
     assert (tmp_path / "again.patchbank").read_bytes() == saved.read_bytes()
 
@@ -169,7 +169,7 @@ def test_approximate_indexes_come_back_the_same(index, tmp_path):
     assert (
         load(tmp_path / "a.patchbank").predict(part(60)).score == detector.predict(part(60)).score
     )
-    assert 0 < detector.model.facts()["index_recall"] <= 1
+    assert 0 < detector.members[0].model.facts()["index_recall"] <= 1
 
 
 def test_an_onnx_backbone_travels_with_its_detector(tmp_path):
@@ -191,7 +191,7 @@ def test_a_fixed_input_size_asks_for_itself(tmp_path):
     with pytest.raises(ParameterError, match="image_size: expected 64x96 and scales 1"):
         recipe.fit(parts(6))
     fitting = recipe.with_changes(image_size=(64, 96), scales=(1.0,))
-    assert fitting.fit(parts(6)).predict(part(60)).view.seen == (64, 96)
+    assert fitting.fit(parts(6)).predict(part(60)).findings[0].view.seen == (64, 96)
 
 
 def test_one_photograph_of_another_shape_does_not_stop_the_others(tmp_path):
@@ -238,7 +238,7 @@ def test_too_few_images_warn_once_in_one_line():
 
 def test_a_detector_does_not_change(detector):
     with pytest.raises(AttributeError):
-        detector.settings = None
+        detector.members = None
     before = detector.predict(part(60)).score
     list(detector.predict(parts(3, defect=9)))
     assert detector.predict(part(60)).score == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.data.images import check_image_size, input_size, read_image, read_mask, resized
+from patchbank.data.images import check_size, input_size, read_image, read_mask, resized
 from patchbank.errors import ImageError, ParameterError, ShapeError
 from tests.photographs import part, save
 
@@ -147,19 +147,21 @@ def test_masks_have_the_size_of_their_photograph(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "image_size", "aspect", "expected"),
+    ("size", "image_size", "resize", "expected"),
     [
-        ((600, 1200), 320, "keep", (224, 448)),
-        ((1200, 600), 320, "keep", (448, 224)),
+        ((600, 1200), 320, "area", (224, 448)),
+        ((1200, 600), 320, "area", (448, 224)),
         ((600, 1200), 320, "squash", (320, 320)),
-        ((600, 1200), (96, 250), "keep", (96, 256)),
-        ((10, 4000), 320, "keep", (16, 4992)),
-        ((200, 300), 448, "keep", (256, 368)),
-        ((60, 90), 448, "keep", (176, 272)),
+        ((600, 1200), (96, 250), "area", (96, 256)),
+        ((10, 4000), 320, "area", (16, 4992)),
+        ((200, 300), 448, "area", (256, 368)),
+        ((60, 90), 448, "area", (176, 272)),
+        ((600, 1200), 256, "short_side", (256, 512)),
+        ((1200, 600), 256, "short_side", (512, 256)),
     ],
 )
-def test_the_network_sees_a_size_it_accepts(size, image_size, aspect, expected):
-    assert input_size(size, image_size, aspect, 16, 1.25) == expected
+def test_the_network_sees_a_size_it_accepts(size, image_size, resize, expected):
+    assert input_size(size, image_size, resize, 16, 1.25) == expected
 
 
 def test_resizing_is_height_by_width():
@@ -169,4 +171,4 @@ def test_resizing_is_height_by_width():
 @pytest.mark.parametrize("size", [0, 31, 9000, 3.5, True, (100,), (10, 100), (1, 2, 3), "384"])
 def test_impossible_sizes_are_named(size):
     with pytest.raises(ParameterError, match="image_size: expected"):
-        check_image_size(size)
+        check_size("image_size", size)

@@ -1,14 +1,28 @@
 """Backbones: from a photograph to feature maps."""
 
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Tap
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
 from patchbank.backbones.onnx import OnnxExtractor
-from patchbank.backbones.registry import embedded_names, open_backbone
+from patchbank.backbones.registry import (
+    Packed,
+    describe_backbone,
+    embedded_names,
+    export_backbone,
+    open_backbone,
+    pack_backbone,
+    unpack_backbone,
+)
 
 __all__ = [
     "BackboneInfo",
     "FeatureExtractor",
+    "Normalisation",
     "OnnxExtractor",
+    "Packed",
     "Tap",
+    "describe_backbone",
     "embedded_names",
+    "export_backbone",
     "open_backbone",
+    "pack_backbone",
+    "unpack_backbone",
 ]

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from patchbank.types import FeatureMap, Image
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.arrays import Array
+from patchbank.errors import BackboneError
+from patchbank.types import Image
+
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and standard deviation of red, green and blue, as shares of the full range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,13 @@ class BackboneInfo:
     license: str
     source: str
     sha256: str
+    """Of the weights; empty where they were not read."""
+
+    @property
+    def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Two numbers a colour: the network sees x * scale + shift."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 class FeatureExtractor(Protocol):
@@ -51,6 +66,19 @@ class FeatureExtractor(Protocol):
         """The layers taken, in the order of the maps returned."""
         ...
 
-    def __call__(self, image: Image) -> Sequence[FeatureMap]:
-        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
+    def __call__(self, image: Image) -> Sequence[Array]:
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer, where they were computed."""
         ...
+
+
+def check_layers(info: BackboneInfo, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Raise BackboneError unless each layer exists and is asked for once."""
+    for layer in layers:
+        if layer not in info.taps:
+            raise BackboneError(
+                f"layers: expected some of {', '.join(info.taps)} (those of {info.name}), "
+                f"got {layer!r}"
+            )
+    if len(set(layers)) < len(layers):
+        raise BackboneError(f"layers: expected each once, got {', '.join(layers)}")
+    return layers

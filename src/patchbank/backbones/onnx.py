@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from patchbank.backbones.extractor import BackboneInfo, Tap
+from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
-
-Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 METADATA_KEY = "patchbank"
 PROBE_SIZE = (192, 256)  # tells apart height and width, and divides by 32 and 64
@@ -37,13 +35,12 @@ class OnnxExtractor:
         normalisation: Normalisation | None = None,
     ) -> None:
         self.content = content
+        self.normalisation = normalisation
         self._session = _open_session(content, name)
         self._input = _image_input(self._session, name)
         self._info = self._describe(name, normalisation)
-        self._layers = self._check_layers(layers or self._info.default_layers)
-        mean, std = np.array(self._info.mean), np.array(self._info.std)
-        self._scale = (1 / (255 * std)).astype(np.float32)[:, None, None]
-        self._shift = (-mean / std).astype(np.float32)[:, None, None]
+        self._layers = check_layers(self._info, layers or self._info.default_layers)
+        self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
 
     @property
     def info(self) -> BackboneInfo:
@@ -118,17 +115,6 @@ class OnnxExtractor:
             name: Tap(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
             for name, m in zip(outputs, maps, strict=True)
         }
-
-    def _check_layers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
-        for layer in layers:
-            if layer not in self._info.taps:
-                raise BackboneError(
-                    f"layers: expected some of {', '.join(self._info.taps)} "
-                    f"(the outputs of {self._info.name}), got {layer!r}"
-                )
-        if len(set(layers)) < len(layers):
-            raise BackboneError(f"layers: expected each once, got {', '.join(layers)}")
-        return layers
 
 
 def _open_session(content: bytes, name: str) -> onnxruntime.InferenceSession:

@@ -1,15 +1,27 @@
-"""Names of backbones, and how each is opened."""
+"""Names of backbones, how each is opened, and how a detector file holds it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from patchbank.backbones.onnx import Normalisation, OnnxExtractor
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
+from patchbank.backbones.onnx import OnnxExtractor
+from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
 
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
+
+Packed = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+"""A JSON record and tensors by name."""
 
 
 def embedded_names() -> tuple[str, ...]:
@@ -20,32 +32,145 @@ def embedded_names() -> tuple[str, ...]:
 def open_backbone(
     name: str | os.PathLike[str],
     layers: tuple[str, ...] | None = None,
+    *,
     normalisation: Normalisation | None = None,
-) -> OnnxExtractor:
+    weights: str | None = None,
+    device: Device = HOST,
+) -> FeatureExtractor:
     """Open a backbone by its name, or by the path of an ONNX file.
 
     Args:
-        name: one of `embedded_names`, or a path that ends in ``.onnx``.
+        name: one of `embedded_names`, a path that ends in ``.onnx``, or a timm model with its tag.
         layers: outputs to take, shallow to deep; None for the backbone's own choice.
         normalisation: (mean, std) of each colour as shares of the full range, for files that do
             not say it themselves.
+        weights: file of weights for a timm model; None fetches those of its tag.
+        device: where a timm model runs; ONNX files run on the CPU.
 
     Raises:
         BackboneError: no such backbone, file or layer, or a file that cannot serve as one.
     """
     name = os.fspath(name)
+    is_file = name.endswith(".onnx")
+    if weights is not None and (is_file or name in EMBEDDED):
+        raise BackboneError(
+            f"weights: expected with a timm model, got them with {name}, which has its own"
+        )
+    if is_file:
+        return OnnxExtractor(_content(name), Path(name).stem, layers, normalisation)
     if name in EMBEDDED:
         asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
         return OnnxExtractor(asset.read_bytes(), name, layers, normalisation)
-    if not name.endswith(".onnx"):
+    _require_timm(name)
+    from patchbank.backbones.timm import open_timm
+
+    return open_timm(name, layers, weights=weights, normalisation=normalisation, device=device)
+
+
+def describe_backbone(
+    name: str | os.PathLike[str], *, normalisation: Normalisation | None = None
+) -> BackboneInfo:
+    """Tell layers and preprocessing of a backbone; weights of timm models are not fetched."""
+    name = os.fspath(name)
+    if name in EMBEDDED or name.endswith(".onnx"):
+        return open_backbone(name, normalisation=normalisation).info
+    _require_timm(name)
+    from patchbank.backbones.timm import describe_timm
+
+    return describe_timm(name, normalisation)
+
+
+def export_backbone(
+    extractor: FeatureExtractor, input_size: tuple[int, int] | None = None
+) -> bytes:
+    """The extractor as an ONNX file that says everything itself, checked against torch.
+
+    Args:
+        extractor: to export; its layers become the outputs.
+        input_size: (H, W) that the file shall accept; None for any.
+
+    Raises:
+        BackboneError: it is an ONNX file already, or cannot become one.
+    """
+    if isinstance(extractor, OnnxExtractor):
         raise BackboneError(
-            f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
-            f"got {name!r}"
+            f"expected a timm model to export, got {extractor.info.name}, which is ONNX already"
         )
+    from patchbank.backbones.export import to_onnx
+    from patchbank.backbones.timm import TimmExtractor
+
+    if not isinstance(extractor, TimmExtractor):
+        raise BackboneError(f"expected a timm model to export, got {type(extractor).__name__}")
+    return to_onnx(extractor, input_size=input_size)
+
+
+def pack_backbone(extractor: FeatureExtractor) -> Packed:
+    """Take a backbone apart into what a detector file holds.
+
+    Raises:
+        BackboneError: it is of a kind that no file holds.
+    """
+    record: dict[str, Any] = {"info": asdict(extractor.info), "layers": extractor.layers}
+    if isinstance(extractor, OnnxExtractor):
+        record |= {"kind": "onnx", "normalisation": extractor.normalisation}
+        return record, {"onnx": np.frombuffer(extractor.content, dtype=np.uint8)}
+    state = getattr(extractor, "state", None)
+    if state is None:
+        raise BackboneError(
+            f"expected an ONNX or timm backbone, which a file can hold, got {extractor.info.name}"
+        )
+    return record | {"kind": "timm"}, state()
+
+
+def unpack_backbone(
+    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: Device = HOST
+) -> FeatureExtractor:
+    """Build the backbone that `pack_backbone` took apart; nothing is fetched.
+
+    Raises:
+        BackboneError: it needs torch, and there is none.
+    """
+    info, layers = record["info"], tuple(record["layers"])
+    if record["kind"] == "onnx":
+        given = record["normalisation"]
+        normalisation = (tuple(given[0]), tuple(given[1])) if given else None
+        return OnnxExtractor(tensors["onnx"].tobytes(), info["name"], layers, normalisation)
+    if not _has_timm():
+        raise BackboneError(
+            f"expected torch and timm for the backbone {info['name']} of this file, got none; "
+            "pip install 'patchbank[torch]', or save the detector with its backbone as onnx"
+        )
+    from patchbank.backbones.timm import restore_timm
+
+    return restore_timm(_info(info), layers, tensors, device)
+
+
+def _info(record: Mapping[str, Any]) -> BackboneInfo:
+    """The BackboneInfo that `asdict` and JSON made of one."""
+    size = record["input_size"]
+    tuples = {name: tuple(record[name]) for name in ("default_layers", "mean", "std")}
+    taps = {layer: Tap(**tap) for layer, tap in record["taps"].items()}
+    return BackboneInfo(
+        **{**record, **tuples, "taps": taps, "input_size": tuple(size) if size else None}
+    )
+
+
+def _content(path: str) -> bytes:
     try:
-        content = Path(name).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise BackboneError(
-            f"backbone: expected a readable ONNX file, got {name}: {error.strerror}"
+            f"backbone: expected a readable ONNX file, got {path}: {error.strerror}"
         ) from error
-    return OnnxExtractor(content, Path(name).stem, layers, normalisation)
+
+
+def _has_timm() -> bool:
+    return find_spec("timm") is not None and find_spec("torch") is not None
+
+
+def _require_timm(name: str) -> None:
+    if not _has_timm():
+        raise BackboneError(
+            f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
+            f"got {name!r}; timm models need more: pip install 'patchbank[torch]'"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from patchbank.cli import output
-from patchbank.errors import DataError, ParameterError, PatchbankError
+from patchbank.cli import backbones, output
+from patchbank.cli.options import JsonPath, of_members, parsed
+from patchbank.cli.output import write_json
+from patchbank.errors import DataError, PatchbankError
 
 app = typer.Typer(
     name="patchbank",
@@ -23,11 +24,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(backbones.app, name="backbones")
+
 DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]
-JsonPath = Annotated[
-    Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+Preset = Literal["fast", "balanced", "accurate", "official", "hcw", "anomalib"]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
 ]
-Preset = Literal["fast", "balanced", "accurate"]
+
+
+NO_SETTINGS = ("good", "out", "preset", "method", "device", "save_backbone")
+"""Parameters of `fit` that are no settings of the method."""
 
 
 class Exit(IntEnum):
@@ -79,19 +86,30 @@ def fit(
         Path, typer.Argument(metavar="GOOD", help="Folder of good photographs, or a data set.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the detector goes.")],
-    preset: Annotated[Preset, typer.Option(help="Speed against accuracy.")] = "balanced",
+    preset: Annotated[
+        Preset, typer.Option(help="Sizes of ours, or what another implementation does.")
+    ] = "balanced",
     method: Annotated[Literal["patchcore"], typer.Option(help="The method.")] = "patchcore",
     backbone: Annotated[
-        Optional[str], typer.Option(help="One of `patchbank backbones`, or an ONNX file.")
+        Optional[list[str]],
+        typer.Option(
+            help="One of `patchbank backbones`, an ONNX file, or a timm model with its tag; "
+            "several times for an ensemble."
+        ),
+    ] = None,
+    weights: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="FILE", help="Weights of a timm model; one for each, or none."),
     ] = None,
     layers: Annotated[
-        Optional[str], typer.Option(help="Layers of the backbone, by commas, shallow to deep.")
+        Optional[list[str]],
+        typer.Option(help="Layers of the backbone, by commas, shallow to deep; likewise."),
     ] = None,
     mean: Annotated[
-        Optional[str], typer.Option(help="Mean of red,green,blue in [0, 1], for ONNX files.")
+        Optional[str], typer.Option(help="Mean of red,green,blue in [0, 1], for files of yours.")
     ] = None,
     std: Annotated[
-        Optional[str], typer.Option(help="Deviation of red,green,blue, for ONNX files.")
+        Optional[str], typer.Option(help="Deviation of red,green,blue, likewise.")
     ] = None,
     image_size: Annotated[
         Optional[str], typer.Option(metavar="SIDE|HxW", help="What the network sees, in pixels.")
@@ -99,8 +117,17 @@ def fit(
     scales: Annotated[
         Optional[str], typer.Option(help="Sizes relative to that, by commas: 1,0.5.")
     ] = None,
-    aspect: Annotated[
-        Optional[Literal["keep", "squash"]], typer.Option(help="Keep the shape of photographs?")
+    resize: Annotated[
+        Optional[Literal["area", "short_side", "squash"]],
+        typer.Option(help="What one side means: root of the area, the shorter, or both."),
+    ] = None,
+    resampling: Annotated[
+        Optional[Literal["bilinear", "bicubic", "lanczos"]],
+        typer.Option(help="Filter that resizes photographs."),
+    ] = None,
+    crop: Annotated[
+        Optional[str],
+        typer.Option(metavar="SIDE|HxW", help="Look at the middle of the resized photograph."),
     ] = None,
     largest_enlargement: Annotated[
         Optional[float], typer.Option(help="Small photographs grow at most so many times.")
@@ -119,15 +146,27 @@ def fit(
         Optional[Literal["greedy", "random", "all"]], typer.Option(help="Which patches are kept.")
     ] = None,
     start: Annotated[
-        Optional[Literal["mean", "random"]], typer.Option(help="First pick of the selection.")
+        Optional[Literal["mean", "random", "first", "farthest", "starting_points"]],
+        typer.Option(help="First pick of the selection."),
+    ] = None,
+    n_starting_points: Annotated[
+        Optional[int], typer.Option(help="Rows drawn for --start starting_points.")
+    ] = None,
+    projection: Annotated[
+        Optional[Literal["none", "gaussian", "uniform", "sparse"]],
+        typer.Option(help="Select on a random projection."),
     ] = None,
     projection_dims: Annotated[
-        Optional[int], typer.Option(help="Select on a random projection to so many numbers.")
+        Optional[int], typer.Option(help="Its dimensions; as many as keep distances, if not given.")
     ] = None,
     patch_size: Annotated[
         Optional[int], typer.Option(help="Neighbourhood of a patch, odd.")
     ] = None,
     patch_stride: Annotated[Optional[int], typer.Option(help="Steps between patches.")] = None,
+    alignment: Annotated[
+        Optional[Literal["bilinear", "nearest"]],
+        typer.Option(help="How deep layers come to the grid of the first."),
+    ] = None,
     target_dims: Annotated[
         Optional[int], typer.Option(help="Pool patches as the official code does.")
     ] = None,
@@ -144,7 +183,7 @@ def fit(
         Optional[Literal["exact", "hnsw", "ivf"]], typer.Option(help="How neighbours are found.")
     ] = None,
     image_score: Annotated[
-        Optional[Literal["max", "reweighted", "smooth_max", "top_share"]],
+        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]],
         typer.Option(help="From patches to the score of an image."),
     ] = None,
     top_share: Annotated[
@@ -156,26 +195,41 @@ def fit(
     smoothing: Annotated[
         Optional[float], typer.Option(help="Sigma of the map at 224 pixels, scaled.")
     ] = None,
+    map_interpolation: Annotated[
+        Optional[Literal["bilinear", "nearest"]], typer.Option(help="How maps are enlarged.")
+    ] = None,
+    map_border: Annotated[
+        Optional[Literal["reflect", "mirror"]], typer.Option(help="How maps go on at the border.")
+    ] = None,
+    normalise_score: Annotated[
+        Optional[bool],
+        typer.Option(help="Tell scores in [0, 1] with the threshold at 0.5 too."),
+    ] = None,
     false_alarm_rate: Annotated[
         Optional[float], typer.Option(help="Share of good parts that may be flagged.")
     ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of everything random.")] = None,
+    device: Device = "auto",
+    save_backbone: Annotated[
+        Literal["onnx", "torch"],
+        typer.Option(help="Hold a timm backbone as ONNX (opens anywhere) or for torch (GPU)."),
+    ] = "onnx",
 ) -> None:
     """Learn a detector from good photographs."""
-    given = {
-        name: value
-        for name, value in locals().items()
-        if name not in ("good", "out", "preset", "method") and value is not None
-    }
+    given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
     _check_target(out)
     from patchbank.cli.progress import Bars
+    from patchbank.devices import open_device
     from patchbank.methods import METHODS
     from patchbank.pipeline.fit import fit as fit_detector
 
     chosen = METHODS[method]
-    settings = chosen.settings.from_mapping({**chosen.presets[preset], **_parsed(given)})
-    detector = fit_detector(chosen, settings, good, Bars())
-    detector.save(out)
+    members = [
+        (chosen, chosen.settings.from_mapping({**chosen.presets[preset], **parsed(one)}))
+        for one in of_members(given)
+    ]
+    detector = fit_detector(members, good, Bars(), open_device(device))
+    detector.save(out, backbone=save_backbone)
     output.fitted(detector, out)
 
 
@@ -190,12 +244,13 @@ def predict(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False,
+    device: Device = "auto",
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
     from patchbank.cli.inspecting import inspect_paths
     from patchbank.pipeline.detector import load
 
-    count = inspect_paths(load(file), paths, out, to_json)
+    count = inspect_paths(load(file, device=device), paths, out, to_json)
     if fail_on_anomaly and count.anomalous:
         raise typer.Exit(Exit.ANOMALY)
     if count.unread:
@@ -212,6 +267,7 @@ def evaluate(
     report: Annotated[
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import Bars
@@ -219,7 +275,7 @@ def evaluate(
     from patchbank.pipeline.detector import load
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
 
-    detector = load(file)
+    detector = load(file, device=device)
     evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
     _report(evaluation, detector, report, to_json)
 
@@ -229,7 +285,7 @@ def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     """Show what a detector file holds."""
     from patchbank.pipeline.detector import load
 
-    facts = output.detector_facts(load(file))
+    facts = output.detector_facts(load(file, device="cpu"))
     if to_json is None:
         output.show_facts(facts)
     else:
@@ -237,48 +293,23 @@ def info(file: DetectorPath, to_json: JsonPath = None) -> None:
 
 
 @app.command()
-def backbones(
-    files: Annotated[
-        Optional[list[Path]], typer.Argument(metavar="[ONNX...]", help="ONNX files to list too.")
-    ] = None,
-    mean: Annotated[
-        Optional[str], typer.Option(help="Mean of red,green,blue, for files that do not say.")
-    ] = None,
-    std: Annotated[
-        Optional[str], typer.Option(help="Deviation of red,green,blue, likewise.")
-    ] = None,
-    to_json: JsonPath = None,
-) -> None:
-    """List backbones: layers, strides, channels, input range, licence, hash."""
-    from patchbank.backbones import embedded_names, open_backbone
-
-    if (mean is None) != (std is None):
-        raise ParameterError("mean, std: expected both or none of them, got one")
-    normalisation = None if mean is None or std is None else (_numbers(mean), _numbers(std))
-    infos = [open_backbone(name).info for name in embedded_names()]
-    infos += [open_backbone(str(path), None, normalisation).info for path in files or []]
-    if to_json is None:
-        output.show_backbones(infos)
-    else:
-        from dataclasses import asdict
-
-        write_json([asdict(one) for one in infos], to_json)
-
-
-@app.command()
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where detector and report go.")
     ] = Path("patchbank-demo"),
-    preset: Annotated[Preset, typer.Option(help="Speed against accuracy.")] = "balanced",
+    preset: Annotated[
+        Literal["fast", "balanced", "accurate"], typer.Option(help="Speed against accuracy.")
+    ] = "balanced",
     draw_defects: Annotated[
         bool,
         typer.Option("--draw-defects", help="Draw the defective cells too: a harder test."),
     ] = False,
+    device: Device = "auto",
     to_json: JsonPath = None,
 ) -> None:
     """Fit and test on real photographs of solar cells (PyPI package elpv-dataset)."""
     from patchbank.cli.progress import Bars
+    from patchbank.devices import open_device
     from patchbank.methods import METHODS
     from patchbank.pipeline.demo import solar_cells
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
@@ -288,23 +319,11 @@ def demo(
     _make_folder(out)
     method = METHODS["patchcore"]
     settings = method.settings.from_mapping(method.presets[preset])
-    detector = fit_detector(method, settings, good, Bars())
+    detector = fit_detector([(method, settings)], good, Bars(), open_device(device))
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=Bars())
     _report(evaluation, detector, out, to_json)
-
-
-def write_json(content: Any, target: str) -> None:
-    """Write one JSON document to a file, or to standard output for ``-``."""
-    text = json.dumps(content, indent=2) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
 
 
 def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | None) -> None:
@@ -320,47 +339,6 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
         for unread in evaluation.unread:
             output.error(unread.error)
         raise typer.Exit(Exit.UNREAD)
-
-
-def _parsed(given: dict[str, Any]) -> dict[str, Any]:
-    """Turn the few options that are written as lists into values."""
-    for name in ("mean", "std"):
-        if name in given:
-            given[name] = _numbers(given[name])
-    if "scales" in given:
-        given["scales"] = _scales(given["scales"])
-    if "layers" in given:
-        given["layers"] = tuple(part.strip() for part in given["layers"].split(","))
-    if "image_size" in given:
-        given["image_size"] = _image_size(given["image_size"])
-    return given
-
-
-def _numbers(text: str) -> tuple[float, float, float]:
-    try:
-        red, green, blue = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(f"expected three numbers with commas, got {text!r}") from None
-    return red, green, blue
-
-
-def _scales(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(f"scales: expected numbers with commas, got {text!r}") from None
-
-
-def _image_size(text: str) -> int | tuple[int, int]:
-    try:
-        sides = [int(part) for part in text.lower().split("x")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise ParameterError(
-            f"image_size: expected a side (384) or height x width (256x512), got {text!r}"
-        )
-    return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
 
 
 def _check_target(out: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from patchbank.errors import DataError
 
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
     from patchbank.pipeline.detector import Detector
     from patchbank.pipeline.evaluate import Evaluation
     from patchbank.pipeline.inspection import Inspection, Unread
+    from patchbank.pipeline.members import Member
 
 
 def error(text: str) -> None:
@@ -24,23 +28,34 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def write_json(content: Any, target: str) -> None:
+    """Write one JSON document to a file, or to standard output for ``-``."""
+    text = json.dumps(content, indent=2) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
+
+
 def fitted(detector: Detector, path: Path) -> None:
     """What `fit` made."""
-    facts = detector.model.facts()
     calibration = detector.calibration
-    size = path.stat().st_size / 1e6
     print(
-        f"{path}: {len(detector.fitted_on)} good images, bank of {facts['bank_rows']:,} x "
-        f"{facts['dimensions']}, threshold {calibration.threshold:.4g} "
-        f"(false alarms {detector.settings.false_alarm_rate:.1%}), {size:.1f} MB"
+        f"{path}: {len(detector.fitted_on)} good images, threshold {calibration.threshold:.4g} "
+        f"(false alarms {calibration.false_alarm_rate:.1%}), {path.stat().st_size / 1e6:.1f} MB"
     )
-    if facts["index_recall"] < 1:
-        print(
-            f"index {detector.settings.to_mapping()['index']}: finds the nearest row for "
-            f"{facts['index_recall']:.1%} of patches"
-        )
+    for member in detector.members:
+        facts = [f"{name} {_short(v)}" for name, v in member.model.facts().items() if v is not None]
+        print(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
     if calibration.remark:
         note(f"note: {calibration.remark}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def outcome(result: Inspection | Unread) -> None:
@@ -81,21 +96,29 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def detector_facts(detector: Detector) -> dict[str, Any]:
     """Everything that `patchbank info` tells."""
-    info = detector.extractor.info
+    calibration = detector.calibration
     return {
-        "method": detector.method,
         "good_images": len(detector.fitted_on),
-        "threshold": detector.calibration.threshold,
-        "pixel_threshold": detector.calibration.pixel_threshold,
-        "smallest_false_alarm_rate": detector.calibration.smallest_rate,
-        **detector.model.facts(),
+        "threshold": calibration.threshold,
+        "pixel_threshold": calibration.pixel_threshold,
+        "false_alarm_rate": calibration.false_alarm_rate,
+        "smallest_false_alarm_rate": calibration.smallest_rate,
+        "members": [_member_facts(member) for member in detector.members],
+        "versions": dict(detector.versions),
+    }
+
+
+def _member_facts(member: Member) -> dict[str, Any]:
+    info = member.extractor.info
+    return {
+        "method": member.method,
+        **member.model.facts(),
         "backbone": info.name,
-        "layers": list(detector.extractor.layers),
+        "layers": list(member.extractor.layers),
         "backbone_sha256": info.sha256,
         "backbone_license": info.license,
         "backbone_source": info.source,
-        "settings": detector.settings.to_mapping(),
-        "versions": dict(detector.versions),
+        "settings": member.settings.to_mapping(),
     }
 
 
@@ -105,6 +128,9 @@ def show_facts(facts: Mapping[str, Any], indent: str = "") -> None:
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
             show_facts(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for entry in value:
+                show_facts({name.removesuffix("s"): entry}, indent)
         else:
             print(f"{indent}{name:<{28 - len(indent)}} {value}")
 
@@ -123,4 +149,5 @@ def show_backbones(infos: Sequence[BackboneInfo]) -> None:
         for name, tap in info.taps.items():
             star = "*" if name in info.default_layers else " "
             print(f"  {star} {name:<12} stride {tap.stride:>2}  {tap.channels:>4} channels")
-        print(f"  sha256  {info.sha256}")
+        if info.sha256:
+            print(f"  sha256  {info.sha256}")

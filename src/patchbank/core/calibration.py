@@ -63,6 +63,15 @@ class Calibration:
             f"highest score; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would resolve it"
         )
 
+    def normalised(self, score: float) -> float:
+        """The score in [0, 1] with the threshold at 0.5, one range of good scores from end to end.
+
+        After anomalib's post-processor, but with the range of good images that were left out, not
+        of the test set.
+        """
+        span = float(np.ptp(self.image_scores)) or 1.0
+        return float(np.clip(0.5 + (score - self.threshold) / span, 0.0, 1.0))
+
     def p_value(self, score: float) -> float:
         """How likely a good image scores this high or higher, in (0, 1]."""
         return conformal_p_value(self.image_scores, score)

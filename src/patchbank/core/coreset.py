@@ -171,7 +171,7 @@ def projection_matrix(
         matrix = signs / np.sqrt(share * n_dims)
     else:
         matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
-    return matrix.astype(np.float32)
+    return np.asarray(matrix, dtype=np.float32)
 
 
 def johnson_lindenstrauss_dims(n: int, distortion: float = 0.9) -> int:
@@ -218,7 +218,8 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float32]:
         xp = namespace(rows)
         total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
     mean = beside((total / len(features)).astype(np.float32), device.put(features[:1]))
-    return to_numpy(_squared_distances_to(features, mean, device))
+    distances: NDArray[np.float32] = to_numpy(_squared_distances_to(features, mean, device))
+    return distances
 
 
 def _squared_distances_to(features: Array, point: Array, device: Device) -> Array:

@@ -44,7 +44,8 @@ def anomaly_map(
     """
     axes = zip(grid.shape, cells or grid.shape, input_size, size or input_size, strict=True)
     down, across = (_operator(Axis(*axis, stride), sigma, interpolation, border) for axis in axes)
-    return sampling.apply(down, across, grid)
+    enlarged: AnomalyMap = sampling.apply(down, across, grid)
+    return enlarged
 
 
 def scaled_sigma(sigma: float, input_size: tuple[int, int]) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from patchbank.core import sampling
 from patchbank.types import PatchGrid
 
-ImageScore: TypeAlias = Literal["max", "reweighted", "smooth_max", "top_share"]
+ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]
 Metric: TypeAlias = Literal["euclidean", "squared"]
 
 
@@ -64,3 +64,20 @@ def reweighted(nearest: float, support: NDArray[np.floating]) -> float:
     top = max(float(support.max()), nearest)
     weight = 1.0 - np.exp(nearest - top) / np.exp(support.astype(np.float64) - top).sum()
     return float(weight * nearest)
+
+
+def hcw_reweighted(nearest: NDArray[np.floating]) -> float:
+    """Re-weight the largest patch distance as hcw-00 does, numerically stable.
+
+    s = (1 - max over N of exp(d^2) / sum over N of exp(d^2)) |q - m*|^2
+
+    Args:
+        nearest: (b,) Euclidean distances, ascending, of the worst patch q to its b nearest bank
+            rows (of q itself, not of m* as in equation 7); the first is |q - m*|.
+
+    It differs from equation 7 in all three places, and its weight is that of the *farthest* of the
+    b rows.  There, exponents of squared distances overflow float32 above 88; shifted, they do not.
+    """
+    squared = np.square(nearest.astype(np.float64))
+    weight = 1.0 - 1.0 / np.exp(squared - squared.max()).sum()
+    return float(weight * squared[0])

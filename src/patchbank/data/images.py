@@ -17,7 +17,8 @@ from patchbank.types import Image, Mask
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image
 """A path, or an (H, W, 3) uint8 RGB array."""
-Aspect: TypeAlias = Literal["keep", "squash"]
+Resize: TypeAlias = Literal["area", "short_side", "squash"]
+Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 
 Decoded = TypeVar("Decoded")
 
@@ -83,55 +84,59 @@ def _decoded(path: Path, convert: Callable[[Path, pillow.Image], Decoded]) -> De
 def input_size(
     size: tuple[int, int],
     image_size: int | tuple[int, int],
-    aspect: Aspect,
+    resize: Resize,
     multiple: int,
     largest_enlargement: float,
 ) -> tuple[int, int]:
-    """The (H, W) that the network sees of a photograph of (H, W) pixels.
+    """The (H, W) to which a photograph of (H, W) pixels is resized.
 
     Args:
         size: of the photograph.
-        image_size: (H, W), or a side: the root of the area, so that every photograph costs alike.
-        aspect: ``keep`` the shape of the photograph, or ``squash`` it into a square.
+        image_size: (H, W), or a side; what that means, `resize` says.
+        resize: ``area``: the shape is kept, and the side is the root of the area, so that every
+            photograph costs alike; ``short_side``: the shape is kept, and the side is the shorter
+            one; ``squash``: height and width become the side.
         multiple: height and width are rounded to multiples of this.
         largest_enlargement: a side means at most so many times that of the photograph (but 224
             pixels at least): more would cost time and add no information.  A given height and
             width is taken as it is.
 
-    >>> input_size((600, 1200), 320, "keep", 16, 1.25)
+    >>> input_size((600, 1200), 320, "area", 16, 1.25)
     (224, 448)
+    >>> input_size((600, 1200), 320, "short_side", 16, 1.25)
+    (320, 640)
     >>> input_size((600, 1200), 320, "squash", 16, 1.25)
     (320, 320)
-    >>> input_size((240, 240), 448, "keep", 16, 1.25)  # 1.25 x 240 = 300
+    >>> input_size((240, 240), 448, "area", 16, 1.25)  # 1.25 x 240 = 300
     (304, 304)
     """
     if isinstance(image_size, tuple):
         height, width = float(image_size[0]), float(image_size[1])
     else:
-        own = (size[0] * size[1]) ** 0.5
+        own = float(min(size)) if resize == "short_side" else (size[0] * size[1]) ** 0.5
         side = min(float(image_size), max(own * largest_enlargement, SMALLEST_INPUT_PX))
-        scale = side / own
-        height, width = size[0] * scale, size[1] * scale
-        if aspect == "squash":
+        height, width = size[0] * side / own, size[1] * side / own
+        if resize == "squash":
             height = width = side
     return _rounded(height, multiple), _rounded(width, multiple)
 
 
-def resized(image: Image, size: tuple[int, int]) -> Image:
-    """Resize to (H, W) with an anti-aliased triangle filter."""
+def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilinear") -> Image:
+    """Resize to (H, W), anti-aliased."""
     if image.shape[:2] == size:
         return image
     height, width = size
-    return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR))
+    filter_ = pillow.Resampling[resampling.upper()]
+    return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
 
 
-def check_image_size(image_size: Any) -> int | tuple[int, int]:
+def check_size(name: str, image_size: Any) -> int | tuple[int, int]:
     """Check a side or (H, W) in pixels, given by a user or a file; lists become tuples."""
     sides = image_size if isinstance(image_size, (list, tuple)) else [image_size]
     whole = all(isinstance(s, int) and not isinstance(s, bool) and 32 <= s <= 8192 for s in sides)
     if not whole or len(sides) > 2 or (isinstance(image_size, (list, tuple)) and len(sides) != 2):
         raise ParameterError(
-            f"image_size: expected a side, or height and width, of 32 to 8192 pixels, "
+            f"{name}: expected a side, or height and width, of 32 to 8192 pixels, "
             f"got {image_size!r}"
         )
     return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])

@@ -9,11 +9,12 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from patchbank.core.arrays import Array, Device
 from patchbank.methods.settings import Settings
-from patchbank.types import FeatureMap, PatchGrid
+from patchbank.types import PatchGrid
 
-FeatureMaps: TypeAlias = Sequence[FeatureMap]
-"""Of one image: one (c, h, w) map a layer."""
+FeatureMaps: TypeAlias = Sequence[Array]
+"""Of one image: one (c, h, w) float32 map a layer, numpy arrays or tensors on a device."""
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -68,7 +69,7 @@ class Method:
     settings: type[Settings]
     presets: Mapping[str, Mapping[str, Any]]
     """Changes to the default settings, by the name of the preset."""
-    fit: Callable[[Any, Iterable[FeatureMaps], int, Progress], Fit]
-    """(settings, features of each image, number of images, progress) -> Fit."""
-    restore: Callable[[Any, Tensors], FittedMethod]
-    """(settings, tensors) -> the model that `tensors` came from."""
+    fit: Callable[[Any, Iterable[FeatureMaps], int, Progress, Device], Fit]
+    """(settings, features of each image, number of images, progress, device) -> Fit."""
+    restore: Callable[[Any, Tensors, Device], FittedMethod]
+    """(settings, tensors, device) -> the model that `tensors` came from."""

@@ -11,7 +11,8 @@ from typing import Any
 from typing_extensions import Self
 
 from patchbank.core.calibration import check_false_alarm_rate
-from patchbank.data.images import Aspect, check_image_size
+from patchbank.core.sampling import Border, Interpolation
+from patchbank.data.images import Resampling, Resize, check_size
 from patchbank.errors import ParameterError
 
 
@@ -20,23 +21,36 @@ class Settings:
     """Shared by all methods; checked when made, saved word for word with the detector."""
 
     backbone: str = "efficientnet_lite2"
-    """Name of an embedded backbone, or the path of an ONNX file."""
+    """Name of an embedded backbone, of a timm model with its tag, or the path of an ONNX file."""
+    weights: str | None = None
+    """File of weights for a timm model, safetensors or a state dict; None fetches those of its
+    tag."""
     layers: tuple[str, ...] | None = None
     """Outputs of the backbone, shallow to deep; None for its own choice."""
     mean: tuple[float, float, float] | None = None
-    """Of each colour, as a share of the full range, for ONNX files that do not say; with `std`."""
+    """Of each colour, as a share of the full range, for files that do not say; with `std`."""
     std: tuple[float, float, float] | None = None
     """Standard deviation of each colour, likewise."""
     image_size: int | tuple[int, int] = 448
-    """Height and width that the network sees, or the side of a square of their area."""
+    """Height and width to which photographs are resized, or a side; see `resize`."""
+    resize: Resize = "area"
+    """What a side is: the root of the ``area``, the ``short_side``, or both sides (``squash``)."""
+    resampling: Resampling = "bilinear"
+    """Filter that resizes photographs: ``bilinear``, ``bicubic`` or ``lanczos``, anti-aliased."""
+    crop: int | tuple[int, int] | None = None
+    """Height and width of the middle of the resized photograph that is looked at; None for all."""
     scales: tuple[float, ...] = (1.0, 0.5)
     """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
-    aspect: Aspect = "keep"
-    """``keep`` the photograph's shape, or ``squash`` it into a square."""
     largest_enlargement: float = 1.25
     """Small photographs are enlarged at most so many times (but to 224 pixels at least)."""
     smoothing: float = 4.0
     """Sigma of the map's Gaussian, in pixels of a 224 x 224 input; scaled with the input."""
+    map_interpolation: Interpolation = "bilinear"
+    """How the patch grid is enlarged to a map: ``bilinear``, or ``nearest`` as in anomalib."""
+    map_border: Border = "reflect"
+    """How the Gaussian goes on beyond the border: ``reflect``, or ``mirror`` as in anomalib."""
+    normalise_score: bool = False
+    """Tell each image's score also in [0, 1] with the threshold at 0.5, as anomalib does."""
     false_alarm_rate: float = 0.01
     """Share of good images that may be called anomalous, in (0, 1)."""
     seed: int = 0
@@ -47,18 +61,13 @@ class Settings:
         _set(self, "layers", _tuple_or_none("layers", self.layers, str))
         _set(self, "mean", _tuple_or_none("mean", self.mean, (int, float), 3))
         _set(self, "std", _tuple_or_none("std", self.std, (int, float), 3))
-        _set(self, "image_size", check_image_size(self.image_size))
+        _set(self, "image_size", check_size("image_size", self.image_size))
         _set(self, "scales", _tuple_or_none("scales", self.scales, (int, float)))
         if not self.scales or not all(0.1 <= scale <= 1 for scale in self.scales):
             raise ParameterError(f"scales: expected numbers from 0.1 to 1, got {self.scales}")
         if (self.mean is None) != (self.std is None):
             raise ParameterError("mean, std: expected both or none of them, got one")
-        require_choice("aspect", self.aspect, ("keep", "squash"))
-        if isinstance(self.image_size, tuple) and self.aspect == "squash":
-            raise ParameterError(
-                "aspect: expected 'keep' where image_size gives height and width (they say it "
-                "all), got 'squash'"
-            )
+        self._check_geometry()
         require_number("largest_enlargement", self.largest_enlargement)
         if not 1 <= self.largest_enlargement <= 100:
             raise ParameterError(
@@ -70,6 +79,25 @@ class Settings:
             raise ParameterError(f"smoothing: expected 0 to 100 pixels, got {self.smoothing}")
         check_false_alarm_rate(self.false_alarm_rate)
         require_whole("seed", self.seed, 0)
+
+    def _check_geometry(self) -> None:
+        if self.weights is not None:
+            _set(self, "weights", os.fspath(self.weights))
+        require_choice("resize", self.resize, ("area", "short_side", "squash"))
+        require_choice("resampling", self.resampling, ("bilinear", "bicubic", "lanczos"))
+        require_choice("map_interpolation", self.map_interpolation, ("bilinear", "nearest"))
+        require_choice("map_border", self.map_border, ("reflect", "mirror"))
+        if not isinstance(self.normalise_score, bool):
+            raise ParameterError(
+                f"normalise_score: expected true or false, got {self.normalise_score!r}"
+            )
+        if isinstance(self.image_size, tuple) and self.resize != "area":
+            raise ParameterError(
+                "resize: expected 'area' where image_size gives height and width (they say it "
+                f"all), got {self.resize!r}"
+            )
+        if self.crop is not None:
+            _set(self, "crop", check_size("crop", self.crop))
 
     @property
     def normalisation(

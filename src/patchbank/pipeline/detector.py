@@ -6,41 +6,51 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import FeatureExtractor, OnnxExtractor
+from patchbank.backbones import (
+    OnnxExtractor,
+    Packed,
+    export_backbone,
+    pack_backbone,
+    unpack_backbone,
+)
 from patchbank.bundle import Bundle, read_bundle, write_bundle
+from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
 from patchbank.core.regions import Region, find_regions
 from patchbank.data.folders import list_images
 from patchbank.data.images import ImageInput, read_image
 from patchbank.data.prefetch import prefetched
-from patchbank.errors import (
-    DetectorFileError,
-    PatchbankError,
-)
-from patchbank.methods import METHODS, FittedMethod, Scored, Settings
-from patchbank.pipeline.features import View, extract
+from patchbank.devices import open_device
+from patchbank.errors import BackboneError, DetectorFileError, PatchbankError
+from patchbank.methods import METHODS
 from patchbank.pipeline.inspection import Inspection, Unread
+from patchbank.pipeline.members import (
+    Findings,
+    Member,
+    Scale,
+    combined_map,
+    combined_score,
+    highest_value,
+)
 from patchbank.types import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
-    """A method's model with its backbone, its settings and its calibration."""
+    """Fitted members (one, unless it is an ensemble) and their calibration."""
 
-    method: str
-    """Its name in METHODS."""
-    settings: Settings
-    extractor: FeatureExtractor
-    model: FittedMethod
+    members: tuple[Member, ...]
     calibration: Calibration
+    """Of the scores of all members together."""
     fitted_on: tuple[str, ...]
-    """Names of the good images, in the order that the model numbers them."""
+    """Names of the good images, in the order that the models number them."""
     versions: Mapping[str, str]
     """Of the programs that fitted it."""
 
@@ -84,32 +94,35 @@ class Detector:
             except MemoryError:
                 yield Unread(name, f"{name}: expected enough memory to inspect it, got too little")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, backbone: Literal["onnx", "torch"] = "onnx"
+    ) -> None:
         """Save as one self-contained file; a crash leaves the old file or the new one.
 
+        Args:
+            path: of the file.
+            backbone: how timm backbones are held: as ``onnx``, so that the file opens without
+                torch (scores stay the same to 1e-3), or as the weights for ``torch``, which can
+                use a GPU.  ONNX backbones are held as they are.
+
         Raises:
-            DetectorFileError: the file cannot be written, or the backbone cannot be held in it.
+            DetectorFileError: the file cannot be written.
+            BackboneError: the backbone cannot be exported.
         """
-        if not isinstance(self.extractor, OnnxExtractor):
-            raise DetectorFileError(
-                f"{path}: expected an ONNX backbone, which the file can hold, "
-                f"got {self.extractor.info.name}"
-            )
-        record = {
-            "method": self.method,
-            "settings": self.settings.to_mapping(),
-            "backbone": asdict(self.extractor.info),
-            "layers": self.extractor.layers,
+        record: dict[str, Any] = {
+            "members": [],
             "fitted_on": self.fitted_on,
-            "facts": dict(self.model.facts()),
+            "false_alarm_rate": self.calibration.false_alarm_rate,
             "versions": dict(self.versions),
         }
         tensors: dict[str, NDArray[Any]] = {
-            f"model.{name}": tensor for name, tensor in self.model.tensors().items()
+            "calibration.image_scores": self.calibration.image_scores,
+            "calibration.map_peaks": self.calibration.map_peaks,
         }
-        tensors["calibration.image_scores"] = self.calibration.image_scores
-        tensors["calibration.map_peaks"] = self.calibration.map_peaks
-        tensors["backbone.onnx"] = np.frombuffer(self.extractor.content, dtype=np.uint8)
+        for number, member in enumerate(self.members):
+            member_record, member_tensors = pack_member(member, as_onnx=backbone == "onnx")
+            record["members"].append(member_record)
+            tensors |= {f"{number}.{name}": t for name, t in member_tensors.items()}
         write_bundle(Path(path), Bundle(tensors, record))
 
     def _inspections(self, images: ImageInput | Iterable[ImageInput]) -> Iterator[Inspection]:
@@ -119,38 +132,46 @@ class Detector:
             yield self._inspect(name, source, decoded.result())
 
     def _inspect(self, name: str, source: ImageInput, image: Image) -> Inspection:
-        maps, view = extract(self.extractor, self.settings, image)
-        scored = self.model.score(maps)
+        findings = tuple(member.find(image) for member in self.members)
+        score = combined_score(findings)
+        normalise = self.members[0].settings.normalise_score
         return Inspection(
             image=name,
             size=(image.shape[1], image.shape[0]),
-            score=scored.image_score,
-            p_value=self.calibration.p_value(scored.image_score),
+            score=score,
+            p_value=self.calibration.p_value(score),
             threshold=self.calibration.threshold,
             pixel_threshold=self.calibration.pixel_threshold,
-            regions=self._regions(scored, view),
-            scored=scored,
-            view=view,
-            smoothing=self.settings.smoothing,
+            regions=self._regions(findings),
+            normalised_score=self.calibration.normalised(score) if normalise else None,
+            findings=findings,
             source=source,
         )
 
-    def _regions(self, scored: Scored, view: View) -> tuple[Region, ...]:
+    def _regions(self, findings: Findings) -> tuple[Region, ...]:
         threshold = self.calibration.pixel_threshold
-        if scored.patch_scores.max() <= threshold:  # a map, a mean of them, cannot exceed them
+        if highest_value(findings) <= threshold:
             return ()
-        return find_regions(view.anomaly_map(scored, self.settings.smoothing), threshold)
+        return find_regions(combined_map(findings), threshold)
 
 
-def load(path: str | os.PathLike[str]) -> Detector:
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> Detector:
     """Open a detector file: safe (no code in it runs), whole (no network), the same scores.
+
+    Args:
+        path: of the file.
+        device: where it runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
         DetectorFileError: the file is missing, cut, altered, of another format or newer.
+        BackboneError: it was saved for torch, and there is none.
+        ParameterError: there is no such device.
     """
-    bundle = read_bundle(Path(path))
+    bundle, opened = read_bundle(Path(path)), open_device(device)
     try:
-        return _restore(bundle)
+        return _restore(bundle, opened)
+    except BackboneError:  # says itself what is missing
+        raise
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
             f"{path}: expected a detector that this version knows, got: {error}; "
@@ -160,35 +181,64 @@ def load(path: str | os.PathLike[str]) -> Detector:
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what computes for it."""
-    return {name: version(name) for name in ("patchbank", "numpy", "onnxruntime")}
+    names = ("patchbank", "numpy", "onnxruntime", "torch", "timm")
+    return {name: version(name) for name in names if find_spec(name) is not None}
 
 
-def _restore(bundle: Bundle) -> Detector:
-    record, tensors = bundle.record, bundle.tensors
+def pack_member(member: Member, *, as_onnx: bool) -> Packed:
+    """Take a member apart into a JSON record and tensors by name."""
+    extractor = member.extractor
+    if as_onnx and not isinstance(extractor, OnnxExtractor):
+        content = export_backbone(extractor)
+        extractor = OnnxExtractor(content, extractor.info.name, extractor.layers)
+    backbone, weights = pack_backbone(extractor)
+    record = {
+        "method": member.method,
+        "settings": member.settings.to_mapping(),
+        "backbone": backbone,
+        "facts": dict(member.model.facts()),
+        "image_scale": asdict(member.image_scale),
+        "map_scale": asdict(member.map_scale),
+    }
+    tensors = {f"model.{name}": tensor for name, tensor in member.model.tensors().items()}
+    tensors |= {f"backbone.{name}": tensor for name, tensor in weights.items()}
+    return record, tensors
+
+
+def unpack_member(
+    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: Device
+) -> Member:
+    """Build the member that `pack_member` took apart."""
     method = METHODS[record["method"]]
     settings = method.settings.from_mapping(record["settings"])
-    backbone = record["backbone"]
-    extractor = OnnxExtractor(
-        tensors["backbone.onnx"].tobytes(),
-        backbone["name"],
-        tuple(record["layers"]),
-        settings.normalisation,
-    )
-    learned = {
-        name.removeprefix("model."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith("model.")
-    }
-    return Detector(
+    return Member(
         method=method.name,
         settings=settings,
-        extractor=extractor,
-        model=method.restore(settings, learned),
+        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device),
+        model=method.restore(settings, _below("model.", tensors), device),
+        image_scale=Scale(**record["image_scale"]),
+        map_scale=Scale(**record["map_scale"]),
+    )
+
+
+def _restore(bundle: Bundle, device: Device) -> Detector:
+    record, tensors = bundle.record, bundle.tensors
+    members = tuple(
+        unpack_member(member, _below(f"{number}.", tensors), device)
+        for number, member in enumerate(record["members"])
+    )
+    return Detector(
+        members=members,
         calibration=Calibration(
             tensors["calibration.image_scores"],
             tensors["calibration.map_peaks"],
-            settings.false_alarm_rate,
+            record["false_alarm_rate"],
         ),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )
+
+
+def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

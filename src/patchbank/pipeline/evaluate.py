@@ -88,6 +88,8 @@ def evaluate(
 ) -> Evaluation:
     """Inspect all images of a data set and compare with their labels.
 
+    Pixels are compared where the photographs were looked at: in the middle, where `crop` is set.
+
     Raises:
         DataError: too few of its images can be read to compare good with defect ones.
         ImageError: a mask cannot be read, or differs in size from its photograph.
@@ -168,10 +170,13 @@ def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMet
 
         def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
             for sample, inspection in seen:
-                yield inspection.anomaly_map, _mask(sample, inspection)
+                box = inspection.box
+                yield box.of(inspection.anomaly_map), box.of(_mask(sample, inspection))
                 advance(1)
 
-        if not any(_mask(sample, inspection).any() for sample, inspection in seen):
+        if not any(
+            inspection.box.of(_mask(sample, inspection)).any() for sample, inspection in seen
+        ):
             return None
         return PixelCounter(maps_and_masks).metrics()
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.backbones import BackboneInfo, FeatureExtractor
 from patchbank.core import maps
@@ -12,6 +16,21 @@ from patchbank.methods import Scored, Settings
 from patchbank.methods.base import FeatureMaps
 from patchbank.types import AnomalyMap, Image
 
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+        """The part of an (H, W, ...) array inside: a view."""
+        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -19,49 +38,107 @@ class View:
 
     photograph: tuple[int, int]
     """In pixels."""
+    box: Box
+    """The part of the photograph that was looked at, in its pixels."""
     seen: tuple[int, int]
     """In pixels, of the network's input at the first scale."""
     cells: tuple[int, int]
     """Of the feature grid that covers it."""
+    settings: Settings
+    """The rest of how it was looked at."""
 
-    def anomaly_map(self, scored: Scored, smoothing: float) -> AnomalyMap:
-        """The map in the photograph's own pixels; `smoothing` is sigma at a 224 x 224 input."""
-        return maps.anomaly_map(
+    def anomaly_map(self, scored: Scored) -> AnomalyMap:
+        """The map in the photograph's own pixels; 0 where it was not looked at."""
+        inside = maps.anomaly_map(
             scored.patch_scores,
             self.seen,
-            self.photograph,
-            sigma=maps.scaled_sigma(smoothing, self.seen),
+            (self.box.height, self.box.width),
+            sigma=maps.scaled_sigma(self.settings.smoothing, self.seen),
             stride=scored.stride,
             cells=self.cells,
+            interpolation=self.settings.map_interpolation,
+            border=self.settings.map_border,
         )
+        if inside.shape == self.photograph:
+            return inside
+        whole = np.zeros(self.photograph, dtype=np.float32)
+        self.box.of(whole)[...] = inside
+        return whole
 
 
 def extract(
     extractor: FeatureExtractor, settings: Settings, image: Image
 ) -> tuple[FeatureMaps, View]:
-    """Take the features of a photograph at every scale: one (c, h, w) map a layer and scale."""
-    photograph = image.shape[0], image.shape[1]
-    sizes = seen_sizes(extractor.info, settings, photograph)
-    taken = [m for size in sizes for m in extractor(resized(image, size))]
-    cells = taken[0].shape[1], taken[0].shape[2]
-    return taken, View(photograph, sizes[0], cells)
-
-
-def seen_sizes(
-    info: BackboneInfo, settings: Settings, photograph: tuple[int, int]
-) -> list[tuple[int, int]]:
-    """The (H, W) that the network sees at each scale, of a photograph of (H, W) pixels.
+    """Take the features of a photograph at every scale: one (c, h, w) map a layer and scale.
 
     Raises:
-        ParameterError: the backbone accepts another size only.
+        ParameterError: the backbone accepts another size only, or the photograph is too small.
     """
-    multiple, enlargement = info.size_multiple, settings.largest_enlargement
-    height, width = input_size(
-        photograph, settings.image_size, settings.aspect, multiple, enlargement
+    photograph = image.shape[0], image.shape[1]
+    whole, crop = _resized_and_cropped(extractor.info, settings, photograph)
+    box = _in_photograph(crop, whole, photograph)
+    sizes = _sizes(extractor.info, settings.scales, (crop.height, crop.width))
+    taken = [
+        m for size in sizes for m in extractor(_input(settings, image, whole, crop, box, size))
+    ]
+    cells = taken[0].shape[1], taken[0].shape[2]
+    return taken, View(photograph, box, sizes[0], cells, settings)
+
+
+def _input(
+    settings: Settings,
+    image: Image,
+    whole: tuple[int, int],
+    crop: Box,
+    box: Box,
+    size: tuple[int, int],
+) -> Image:
+    """What the network sees: (H, W, 3) of `size`."""
+    if size == (crop.height, crop.width):
+        return crop.of(resized(image, whole, settings.resampling))
+    return resized(box.of(image), size, settings.resampling)
+
+
+def _resized_and_cropped(
+    info: BackboneInfo, settings: Settings, photograph: tuple[int, int]
+) -> tuple[tuple[int, int], Box]:
+    """-> (H, W) to which the whole photograph is resized, and the middle of that to look at.
+
+    Raises:
+        ParameterError: the resized photograph is smaller than the middle.
+    """
+    multiple = info.size_multiple if settings.crop is None else 1
+    whole = input_size(
+        photograph,
+        settings.image_size,
+        settings.resize,
+        multiple,
+        settings.largest_enlargement,
     )
+    if settings.crop is None:
+        return whole, Box(0, 0, *whole)
+    crop = (settings.crop,) * 2 if isinstance(settings.crop, int) else settings.crop
+    height, width = (max(1, round(n / info.size_multiple)) * info.size_multiple for n in crop)
+    if height > whole[0] or width > whole[1]:
+        raise ParameterError(
+            f"crop: expected at most {whole[0]} x {whole[1]} (height x width of the resized "
+            f"photograph), got {height} x {width}; use a larger image_size"
+        )
+    top, left = round((whole[0] - height) / 2), round((whole[1] - width) / 2)
+    return whole, Box(top, left, height, width)
+
+
+def _sizes(
+    info: BackboneInfo, scales: tuple[float, ...], seen: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """The (H, W) that the network sees at each scale."""
+    multiple = info.size_multiple
     sizes = [
-        input_size(photograph, (round(height * s), round(width * s)), "keep", multiple, enlargement)
-        for s in settings.scales
+        (
+            max(1, round(seen[0] * scale / multiple)) * multiple,
+            max(1, round(seen[1] * scale / multiple)) * multiple,
+        )
+        for scale in scales
     ]
     if info.input_size is not None and sizes != [info.input_size]:
         height, width = info.input_size
@@ -70,3 +147,12 @@ def seen_sizes(
             f"accepts, got {' and '.join(f'{h}x{w}' for h, w in sizes)}"
         )
     return sizes
+
+
+def _in_photograph(crop: Box, whole: tuple[int, int], photograph: tuple[int, int]) -> Box:
+    """The same part, in the photograph's own pixels."""
+    down, across = photograph[0] / whole[0], photograph[1] / whole[1]
+    top, left = round(crop.top * down), round(crop.left * across)
+    bottom = round((crop.top + crop.height) * down)
+    right = round((crop.left + crop.width) * across)
+    return Box(top, left, bottom - top, right - left)

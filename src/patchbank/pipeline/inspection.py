@@ -9,9 +9,9 @@ from typing import Any
 
 from patchbank.core.regions import Region
 from patchbank.data.images import ImageInput, read_image
-from patchbank.methods import Scored
-from patchbank.pipeline.features import View
-from patchbank.types import AnomalyMap, PatchGrid
+from patchbank.pipeline.features import Box
+from patchbank.pipeline.members import Finding, combined_map
+from patchbank.types import AnomalyMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,10 @@ class Inspection:
     """The value of the map above which a pixel belongs to a region."""
     regions: tuple[Region, ...]
     """Worst first; on good images there are any at the false-alarm rate only."""
-    scored: Scored = field(repr=False)
-    """What the method said of it, patch by patch."""
-    view: View = field(repr=False)
-    """How it was looked at."""
-    smoothing: float = field(repr=False)
-    """Sigma of the map's Gaussian, in pixels of a 224 x 224 input."""
+    normalised_score: float | None
+    """The score in [0, 1] with the threshold at 0.5; None unless `normalise_score` is set."""
+    findings: tuple[Finding, ...] = field(repr=False)
+    """What each member of the detector said of it, patch by patch."""
     source: ImageInput = field(repr=False)
     """What was inspected."""
 
@@ -48,13 +46,20 @@ class Inspection:
 
     @property
     def anomaly_map(self) -> AnomalyMap:
-        """(H, W) float32 in the photograph's own pixels; made anew at each access."""
-        return self.view.anomaly_map(self.scored, self.smoothing)
+        """(H, W) float32 in the photograph's own pixels; made anew at each access.
+
+        It is 0 where the photograph was not looked at, see `box`.
+        """
+        return combined_map(self.findings)
 
     @property
-    def patch_scores(self) -> PatchGrid:
-        """(h, w) float32, before enlarging and smoothing."""
-        return self.scored.patch_scores
+    def box(self) -> Box:
+        """The part of the photograph that was looked at: all of it, unless `crop` is set."""
+        boxes = [finding.view.box for finding in self.findings]
+        top, left = max(b.top for b in boxes), max(b.left for b in boxes)
+        bottom = min(b.top + b.height for b in boxes)
+        right = min(b.left + b.width for b in boxes)
+        return Box(top, left, bottom - top, right - left)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the photograph with its map and regions drawn over it.
@@ -69,10 +74,12 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes."""
+        normalised = {"normalised_score": self.normalised_score}
         return {
             "image": self.image,
             "size": list(self.size),
             "score": self.score,
+            **(normalised if self.normalised_score is not None else {}),
             "p_value": self.p_value,
             "threshold": self.threshold,
             "anomalous": self.is_anomalous,

@@ -10,6 +10,7 @@ from PIL import Image as pillow
 from PIL import ImageDraw, ImageFont
 
 from patchbank.errors import DataError
+from patchbank.pipeline.features import Box
 from patchbank.pipeline.inspection import Inspection
 from patchbank.types import Image
 
@@ -19,6 +20,7 @@ RED, GREEN, INK = (214, 39, 40), (34, 139, 70), (255, 255, 255)
 HEAT = np.array([(255, 236, 120), (255, 140, 0), (200, 0, 30)], dtype=np.float32)
 FAINT, FULL = 0.8, 1.4  # map over pixel threshold, where colour begins and where it is strongest
 OPACITY = 0.55
+DARK = 0.35  # of the light, where the photograph was not looked at
 SMALLEST_THRESHOLD = 1e-6  # good parts that are all alike leave a threshold of 0
 
 
@@ -30,7 +32,7 @@ def draw_overlay(image: Image, inspection: Inspection) -> pillow.Image:
     """
     heat = inspection.anomaly_map / max(inspection.pixel_threshold, SMALLEST_THRESHOLD)
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)  # (H, W)
-    picture = pillow.fromarray(_blended(image, strength))
+    picture = pillow.fromarray(_blended(_lit(image, inspection.box), strength))
     scale = max(1, -(-SMALLEST_SIDE_PX // max(picture.size)))
     picture = picture.resize((picture.width * scale, picture.height * scale))
     draw = ImageDraw.Draw(picture)
@@ -54,6 +56,15 @@ def write_picture(picture: pillow.Image, path: Path) -> None:
         raise DataError(
             f"{path}: expected a place and a suffix for a picture, got: {error}"
         ) from None
+
+
+def _lit(image: Image, box: Box) -> Image:
+    """The photograph, dark where it was not looked at."""
+    if image.shape[:2] == (box.height, box.width):
+        return image
+    lit = (image * DARK).astype(np.uint8)
+    box.of(lit)[...] = box.of(image)
+    return lit
 
 
 def _blended(image: Image, strength: NDArray[np.float32]) -> Image:

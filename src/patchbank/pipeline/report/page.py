@@ -69,7 +69,6 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
     page = environment.get_template("page.html").render(
         evaluation=evaluation,
         detector=detector,
-        facts=detector.model.facts(),
         roc=plots.roc_points(evaluation.ranking),
         roc_left=plots.roc_points(evaluation.ranking, share=LOW_FALSE_POSITIVE_RATE),
         low_rate=LOW_FALSE_POSITIVE_RATE,

@@ -1,0 +1,97 @@
+"""Options as they are written on the command line, and the values that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Optional
+
+import typer
+
+from patchbank.errors import ParameterError
+
+JsonPath = Annotated[
+    Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+]
+
+OF_MEMBERS = ("backbone", "weights", "layers")
+"""Options that are given once for each member of an ensemble."""
+
+
+def of_members(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Deal options that may come several times out to the members of an ensemble.
+
+    >>> of_members({"backbone": ["a", "b"], "seed": 1})
+    [{'seed': 1, 'backbone': 'a'}, {'seed': 1, 'backbone': 'b'}]
+    """
+    shared = {name: value for name, value in given.items() if name not in OF_MEMBERS}
+    several = {name: list(given[name]) for name in OF_MEMBERS if given.get(name)}
+    count = len(several.get("backbone", [None]))
+    for name, values in several.items():
+        if len(values) != count:
+            raise ParameterError(
+                f"{name}: expected one for each backbone ({count}), or none, got {len(values)}"
+            )
+    return [
+        {**shared, **{name: values[number] for name, values in several.items()}}
+        for number in range(count)
+    ]
+
+
+def parsed(given: dict[str, Any]) -> dict[str, Any]:
+    """Turn the few options that are written as lists into values."""
+    readers: dict[str, Callable[[str], Any]] = {
+        "mean": numbers_of_colours,
+        "std": numbers_of_colours,
+        "scales": _scales,
+        "layers": names,
+        "image_size": lambda text: size("image_size", text),
+        "crop": lambda text: size("crop", text),
+    }
+    return {
+        name: readers[name](value) if name in readers else value for name, value in given.items()
+    }
+
+
+def normalisation(
+    mean: str | None, std: str | None
+) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+    """Mean and deviation of each colour, or None where neither is given."""
+    if (mean is None) != (std is None):
+        raise ParameterError("mean, std: expected both or none of them, got one")
+    if mean is None or std is None:
+        return None
+    return numbers_of_colours(mean), numbers_of_colours(std)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def numbers_of_colours(text: str) -> tuple[float, float, float]:
+    """Three numbers with commas."""
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterError(f"expected three numbers with commas, got {text!r}") from None
+    return red, green, blue
+
+
+def size(name: str, text: str) -> int | tuple[int, int]:
+    """A side (384), or height x width (256x512)."""
+    try:
+        sides = [int(part) for part in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise ParameterError(
+            f"{name}: expected a side (384) or height x width (256x512), got {text!r}"
+        )
+    return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterError(f"scales: expected numbers with commas, got {text!r}") from None

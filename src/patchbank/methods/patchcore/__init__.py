@@ -1,0 +1,9 @@
+"""PatchCore (Roth et al., CVPR 2022): distance to a bank of the patch features of good parts.
+
+`docs/methods/patchcore.md` maps equations to functions and says where implementations differ.
+"""
+
+from patchbank.methods.patchcore.model import METHOD
+from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings
+
+__all__ = ["METHOD", "PRESETS", "PatchCoreSettings"]

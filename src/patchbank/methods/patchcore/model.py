@@ -1,0 +1,230 @@
+"""The bank: fitted on the features of good images, it scores those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import neighbours, patches, scoring
+from patchbank.core.arrays import Array, Device, namespace, to_numpy
+from patchbank.errors import DataError, ParameterError, ShapeError
+from patchbank.methods.base import FeatureMaps, Fit, Method, Progress, Scored, Tensors
+from patchbank.methods.patchcore.selection import PatchStore, select
+from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings
+from patchbank.types import Features, Indices
+
+RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
+
+
+class PatchCoreModel:
+    """A bank of patch features and where each row came from."""
+
+    def __init__(
+        self,
+        settings: PatchCoreSettings,
+        bank: Features,
+        origins: NDArray[np.int32],
+        radii: NDArray[np.float32],
+        recall: float = 1.0,
+        *,
+        device: Device,
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.bank = bank
+        """(m, d), in picking order: the first rows are the coreset of that size."""
+        self.origins = origins
+        """(m, 3): number of the image, row and column in its patch grid."""
+        self.radii = radii
+        """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
+        self.recall = recall
+        """Share of patches of the good images whose nearest row the index finds."""
+        self.index = neighbours.build_index(bank, settings.index, device)
+        self._exact_index: neighbours.ExactIndex | None = None
+        if isinstance(self.index, neighbours.ExactIndex):
+            self._exact_index = self.index
+
+    def score(self, maps: FeatureMaps) -> Scored:
+        """Score the feature maps of one image."""
+        embedding = embed(self.settings, maps)  # (h, w, d)
+        distances, _ = self.index.nearest(_rows(embedding), self.settings.n_neighbours)
+        return self._scored(embedding, distances)
+
+    def score_left_out(
+        self,
+        embedding: Array,
+        image: int,
+        nearest: NDArray[np.float32] | None = None,
+    ) -> Scored:
+        """Score image number `image` of the fit against the rows of the others.
+
+        Args:
+            embedding: (h, w, d) of that image.
+            image: its number.
+            nearest: (h * w,) distances to the nearest row of the others, where they are known.
+        """
+        own = self.origins[:, 0] == image
+        k, others = self.settings.n_neighbours, int((~own).sum())
+        if others == 0:
+            raise DataError(
+                "expected a bank with rows of at least two images, to tell what unseen good images "
+                f"score; all {len(own)} rows come from one: use a larger bank"
+            )
+        if k > others:
+            raise ParameterError(
+                f"n_neighbours: expected at most {others} (the rows of the bank that come from "
+                f"other images than number {image}), got {k}; use a larger bank"
+            )
+        if nearest is not None:
+            return self._scored(embedding, nearest[:, None], own)
+        distances, _ = self._exact().nearest(_rows(embedding), k, without=own)
+        return self._scored(embedding, distances, own)
+
+    def tensors(self) -> Tensors:
+        """Everything learned, by name."""
+        return {
+            "bank": self.bank,
+            "bank_origins": self.origins,
+            "bank_radii": self.radii,
+            "index_recall": np.array([self.recall]),
+        }
+
+    def facts(self) -> Mapping[str, Any]:
+        """Rows, dimensions, covering radius and recall."""
+        radius = float(self.radii[-1]) if len(self.radii) else None
+        return {
+            "bank_rows": len(self.bank),
+            "dimensions": self.bank.shape[1],
+            "covering_radius": radius,
+            "index_recall": self.recall,
+        }
+
+    def _scored(
+        self,
+        embedding: Array,
+        distances: NDArray[np.float32],
+        without: NDArray[np.bool_] | None = None,
+    ) -> Scored:
+        """Score from the distances (n, k) to the nearest rows, some of them left out."""
+        values = scoring.patch_scores(distances, self.settings.metric)
+        grid = values.reshape(embedding.shape[:2])  # (h, w)
+        score = self._image_score(grid, embedding, distances, without)
+        return Scored(grid, score, self.settings.patch_stride)
+
+    def _image_score(
+        self,
+        grid: NDArray[np.float32],
+        embedding: Array,
+        distances: NDArray[np.float32],
+        without: NDArray[np.bool_] | None,
+    ) -> float:
+        if self.settings.image_score == "smooth_max":
+            return scoring.smooth_largest(grid)
+        if self.settings.image_score == "top_share":
+            return scoring.top_share_mean(grid, self.settings.top_share)
+        rows = len(self.bank) if without is None else int((~without).sum())
+        if self.settings.image_score == "max" or rows == 1:
+            return scoring.largest(grid)
+        exact = self._exact()
+        support = min(self.settings.support, rows)
+        query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
+        if self.settings.image_score == "hcw":
+            return scoring.hcw_reweighted(
+                exact.nearest(query[None], support, without=without)[0][0]
+            )
+        nearest, row = exact.nearest(query[None], without=without)
+        _, around = exact.nearest(self.bank[row[0]], support, without=without)
+        to_support = np.linalg.norm(self.bank[around[0]] - query, axis=1)  # (b,)
+        return scoring.reweighted(float(nearest[0, 0]), to_support)
+
+    def _exact(self) -> neighbours.ExactIndex:
+        """The exact index, built when it is first needed where another one serves `score`."""
+        if self._exact_index is None:
+            self._exact_index = neighbours.ExactIndex(self.bank, self.device)
+        return self._exact_index
+
+
+def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
+    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
+
+    Raises:
+        ShapeError: a feature is not finite: what cannot be measured must not pass for normal.
+    """
+    if settings.target_dims is None:
+        embedding = patches.concatenated(
+            maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
+        )
+    else:
+        embedding = patches.adaptively_pooled(
+            maps,
+            settings.patch_size,
+            settings.patch_stride,
+            layer_dims=settings.layer_dims or settings.target_dims,
+            target_dims=settings.target_dims,
+            alignment=settings.alignment,
+        )
+    xp = namespace(embedding)
+    if not xp.all(xp.isfinite(embedding)):
+        raise ShapeError("features: expected finite numbers, got NaN or infinity")
+    return embedding
+
+
+def _rows(embedding: Array) -> Array:
+    """(h, w, d) -> (h * w, d)."""
+    return embedding.reshape(-1, embedding.shape[2])
+
+
+def fit(
+    settings: PatchCoreSettings,
+    features: Iterable[FeatureMaps],
+    n_images: int,
+    progress: Progress,
+    device: Device,
+) -> Fit:
+    """Fill the bank from the features of good images, and score each image when left out."""
+    store = PatchStore(n_images)
+    for maps in features:
+        store.append(to_numpy(embed(settings, maps)))
+    if not len(store.features):
+        raise DataError("expected the features of at least two images, got none")
+    picked = select(settings, store, progress, device)
+    bank, origins = store.features[picked.rows], store.origins(picked.rows)
+    model = PatchCoreModel(settings, bank, origins, picked.radii, device=device)
+    if settings.index != "exact":
+        model.recall = _measured_recall(settings, model, store.features, picked.rows)
+    left_out = []
+    with progress.task("calibrating", n_images) as advance:
+        for image in range(n_images):
+            nearest = picked.to_others[store.patches_of(image)] if len(picked.to_others) else None
+            left_out.append(model.score_left_out(store.embedding(image), image, nearest))
+            advance(1)
+    return Fit(model, tuple(left_out))
+
+
+def restore(settings: PatchCoreSettings, tensors: Tensors, device: Device) -> PatchCoreModel:
+    """Build the model that `tensors` came from."""
+    return PatchCoreModel(
+        settings,
+        tensors["bank"],
+        tensors["bank_origins"],
+        tensors["bank_radii"],
+        float(tensors["index_recall"][0]),
+        device=device,
+    )
+
+
+def _measured_recall(
+    settings: PatchCoreSettings, model: PatchCoreModel, features: Features, bank_rows: Indices
+) -> float:
+    """Recall of the model's index on patches that are not in the bank themselves, if there are."""
+    rng = np.random.default_rng(settings.seed)
+    others = np.setdiff1d(np.arange(len(features)), bank_rows)
+    candidates = others if len(others) else bank_rows
+    some = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
+    return neighbours.recall(model.index, neighbours.ExactIndex(model.bank), features[some])
+
+
+METHOD = Method("patchcore", PatchCoreSettings, PRESETS, fit, restore)
