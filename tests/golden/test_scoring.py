@@ -1,9 +1,15 @@
 """Distances, image scores and maps of the official code, anomalib, hcw-00, and equation 7."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from patchbank.core import maps, neighbours, scoring
+from patchbank.core.arrays import HOST
+from patchbank.methods import METHODS, PatchCoreSettings
+from patchbank.methods.patchcore import PRESETS
+from patchbank.pipeline.features import Box, View
 from tests.golden.inputs import normal
 
 OFFICIAL = {"square": (20, 21, (28, 28), (224, 224)), "nonsquare": (22, 23, (28, 20), (224, 160))}
@@ -104,3 +110,82 @@ def test_the_map_of_hcw_is_ours(golden):
     enlarged = [maps.anomaly_map(s, (224, 224)) for s in squared.reshape(3, 28, 28)]
     expected = golden("hcw_reweight")["small_scale/hcw_map_sub8"]
     np.testing.assert_allclose(np.stack(enlarged)[:, ::8, ::8], expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", HCW)
+def test_the_re_weighting_of_hcw_is_its_own_without_the_overflow(golden, case):
+    bank_seed, query_seed, scale = HCW[case]
+    expected = golden("hcw_reweight")
+    bank = normal("hcw_reweight", f"{case}.bank", bank_seed, (500, 64), scale)
+    query = normal("hcw_reweight", f"{case}.query", query_seed, (2352, 64), scale)
+    index = neighbours.ExactIndex(bank)
+
+    ours = []
+    for image in query.reshape(3, 784, 64):
+        distances, rows = index.nearest(image, 9)
+        worst = distances[:, 0].argmax()
+        differences = bank[rows[worst]].astype(np.float64) - image[worst]
+        ours.append(scoring.hcw_reweighted(np.linalg.norm(differences, axis=1)))
+
+    np.testing.assert_allclose(ours, expected[f"{case}/hcw_formula_f64_stable"], rtol=1e-5)
+    theirs = expected[f"{case}/hcw_image_score"]
+    finite = np.isfinite(theirs)
+    np.testing.assert_allclose(np.array(ours)[finite], theirs[finite], rtol=1e-5)
+
+
+def test_a_whole_image_scores_what_anomalib_says(golden):
+    """Feature maps to embedding, image score and map with the settings of the preset."""
+    layers = [
+        normal("anomalib_scoring", "forward.layer2", 46, (2, 64, 28, 20)),
+        normal("anomalib_scoring", "forward.layer3", 47, (2, 128, 14, 10)),
+    ]
+    bank = normal("anomalib_scoring", "forward.bank", 48, (300, 192), 0.35)
+    expected = golden("anomalib_scoring")
+    settings = PatchCoreSettings.from_mapping(PRESETS["anomalib"])
+    tensors = {
+        "bank": bank,
+        "bank_origins": np.zeros((300, 3), np.int32),
+        "bank_radii": np.zeros(0, np.float32),
+        "index_recall": np.ones(1),
+    }
+    model = METHODS["patchcore"].restore(settings, tensors, HOST)
+
+    scored = [model.score([layer[image] for layer in layers]) for image in range(2)]
+
+    scores = [s.image_score for s in scored]
+    np.testing.assert_allclose(scores, expected["forward/pred_score"].ravel(), atol=2e-5)
+    size, cells = (224, 160), (28, 20)
+    view = View(size, Box(0, 0, *size), size, cells, replace(settings, smoothing=SIGMA_4))
+    drawn = np.stack([view.anomaly_map(s) for s in scored])
+    np.testing.assert_allclose(
+        drawn[:, ::8, ::8],
+        expected["forward/anomaly_map_sub8"].reshape(2, 28, 20),
+        atol=1e-4,
+    )
+
+
+SIGMA_4 = 4 * 224 / (224 * 160) ** 0.5  # what is 4 pixels of this input, said for 224 x 224
+
+
+def test_a_whole_image_scores_what_the_official_code_says(golden):
+    expected = golden("official_scoring")
+    bank = normal("official_scoring", "nonsquare.bank", 22, (500, 64))
+    query = normal("official_scoring", "nonsquare.query", 23, (1680, 64))
+    settings = PatchCoreSettings.from_mapping(
+        {**PRESETS["official"], "target_dims": None, "layer_dims": None, "patch_size": 1}
+    )
+    tensors = {
+        "bank": bank,
+        "bank_origins": np.zeros((500, 3), np.int32),
+        "bank_radii": np.zeros(0, np.float32),
+        "index_recall": np.ones(1),
+    }
+    model = METHODS["patchcore"].restore(settings, tensors, HOST)
+    maps = query.reshape(3, 28, 20, 64).transpose(0, 3, 1, 2)
+
+    scored = [model.score([np.ascontiguousarray(m)]) for m in maps]
+
+    grids = np.stack([s.patch_scores for s in scored])
+    np.testing.assert_allclose(grids, expected["nonsquare/k1/patch_scores"], atol=1e-4)
+    scores = [s.image_score for s in scored]
+    np.testing.assert_allclose(scores, expected["nonsquare/k1/image_scores"], atol=1e-4)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from patchbank.core import coreset
 from patchbank.core.coreset import greedy_coreset
 from tests.golden.inputs import normal
 
@@ -44,3 +45,28 @@ def test_greedy_picks_are_those_of_anomalib(golden):
 
     assert picked.rows.tolist() == expected["k800/idx"].tolist()
     assert picked.radii[-1] == pytest.approx(float(expected["k800/cover_radius_f64"]), rel=1e-6)
+
+
+def test_approximate_picks_are_those_of_the_official_code(golden):
+    features = normal("official_greedy", "g800.features", 30, (800, 32))
+    expected = golden("official_greedy")
+    initial = coreset.mean_distances(features, expected["g800/start_points"])
+
+    picked = greedy_coreset(features, 80, initial=initial)
+
+    assert picked.rows.tolist() == expected["g800/approx_idx"].tolist()
+    assert len(picked.radii) == 0  # the mean that stays in the minimum is no covering radius
+    found = radius_of(features, picked.rows)
+    assert found == pytest.approx(float(expected["g800/approx_cover_radius_f64"]), rel=1e-6)
+
+
+def test_the_official_start_is_the_row_farthest_from_the_mean(golden):
+    features = normal("official_greedy", "g800.features", 30, (800, 32))
+    start = coreset.row_farthest_from_mean(features)
+    assert start == golden("official_greedy")["g800/greedy_idx"][0]
+
+
+def radius_of(features, rows):
+    """Largest distance of any row to the nearest of `rows`, in float64."""
+    points = features.astype(np.float64)
+    return max(np.linalg.norm(points[rows] - point, axis=1).min() for point in points)

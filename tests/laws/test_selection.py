@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from patchbank.core import coreset
 from patchbank.core.coreset import greedy_coreset, random_coreset, row_nearest_to_mean
@@ -98,6 +99,23 @@ def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(rng):
     assert 2 < len(steps) < 50  # blocks, not single picks
 
 
+def test_rounding_decides_nothing(rng, monkeypatch):
+    """Blurred products, as another machine might round them, do not move a single pick."""
+    features = rng.standard_normal((3000, 30)).astype(np.float32)
+    features[1500:] = features[:1500] + rng.normal(0, 1e-4, (1500, 30)).astype(np.float32)
+    start = row_nearest_to_mean(features)
+    matmul = np.matmul
+
+    def blurred(left, right, out):
+        result = matmul(left, right, out=out)
+        out *= 1 + rng.uniform(-3e-7, 3e-7, out.shape).astype(np.float32)
+        return result
+
+    monkeypatch.setattr(coreset.np, "matmul", blurred)
+    picked = greedy_coreset(features, 900)
+    assert picked.rows.tolist() == greedy(features, 900, start)[0]
+
+
 @settings(deadline=None)
 @given(**CASES)
 def test_the_distance_to_the_picks_of_other_groups_falls_out(
@@ -156,10 +174,65 @@ def test_more_rows_than_there_are_is_an_error(n_keep):
         random_coreset(10, n_keep, rng=np.random.default_rng())
 
 
+@settings(deadline=None)
+@given(**CASES)
+def test_distances_before_the_first_pick_stay_in_the_minimum(
+    n, d, grid, share, candidates, tile_rows, seed
+):
+    features, n_keep, _ = drawn(n, d, grid, share, seed)
+    points = np.random.default_rng(seed).choice(n, min(3, n), replace=False)
+    initial = coreset.mean_distances(features, points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+        picked = greedy_coreset(features, n_keep, initial=initial)
+
+    gap, rows = np.square(initial, dtype=np.float64), []
+    for _ in range(n_keep):
+        rows.append(int(gap.argmax()))
+        to_pick = np.square(features - features[rows[-1]]).sum(axis=1, dtype=np.float64)
+        gap = np.minimum(gap, to_pick)
+        gap[rows] = -1.0
+    assert picked.rows.tolist() == rows
+    assert len(picked.radii) == 0
+
+
+def test_the_farthest_row_is_that_of_the_matrix_of_distances(rng):
+    features = rng.standard_normal((300, 7)).astype(np.float32)
+    points = features.astype(np.float64)
+    matrix = np.linalg.norm(points[:, None] - points[None], axis=2)
+    assert coreset.row_farthest_from_mean(features) == np.linalg.norm(matrix, axis=1).argmax()
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "uniform", "sparse"])
+def test_projections_keep_distances_but_for_a_factor(kind, rng):
+    features = rng.standard_normal((60, 400)).astype(np.float32)
+    matrix = coreset.projection_matrix(kind, 400, 200, rng=rng)
+    projected = coreset.project(features, matrix)
+    assert projected.shape == (60, 200)
+    upper = np.triu_indices(60, 1)
+    ratios = [np.linalg.norm(f[upper[0]] - f[upper[1]], axis=1) for f in (projected, features)]
+    ratio = ratios[0] / ratios[1]
+    expected = {"gaussian": 1.0, "uniform": np.sqrt(200 / 400 / 3), "sparse": 1.0}[kind]
+    assert ratio.mean() == pytest.approx(expected, rel=0.05)
+    assert ratio.std() < 0.1 * expected
+    if kind == "sparse":
+        assert (matrix != 0).mean() == pytest.approx(1 / np.sqrt(400), rel=0.1)
+
+
+def test_dimensions_are_those_of_scikit_learn():
+    for n in (100, 1568, 163_840):
+        assert coreset.johnson_lindenstrauss_dims(n) == johnson_lindenstrauss_min_dim(n, eps=0.9)
+
+
 def test_wrong_arguments_are_named():
     features = np.zeros((10, 2), np.float32)
     with pytest.raises(ParameterError, match="start: expected a row from 0 to 9, got 10"):
         greedy_coreset(features, 2, start=10)
+    with pytest.raises(ShapeError, match=r"initial: expected \(10,\), one a row, got \(9,\)"):
+        greedy_coreset(features, 2, initial=np.zeros(9, np.float32))
+    with pytest.raises(ParameterError, match="initial: expected without start and radius"):
+        greedy_coreset(features, 2, initial=np.zeros(10, np.float32), start=0)
     with pytest.raises(ParameterError, match="radius: expected 0 or more, got -1"):
         greedy_coreset(features, 2, radius=-1)
     with pytest.raises(ShapeError, match=r"expected \(n, d\), got \(10, 2, 1\)"):

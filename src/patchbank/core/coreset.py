@@ -12,6 +12,10 @@ pays one pass over all features for each pick.  Here a pass serves hundreds of p
 
 Ties go to the lowest row number, as in the loop.  Distances are squared until the end.
 
+Products in float32 round, and round otherwise on every machine.  Where rounding could decide
+between candidates, their gaps are computed again in double precision, from the features: so the
+picks are those of exact arithmetic, wherever the products were made.
+
 The features may be a numpy array or a torch tensor.  The passes run on a `Device`; features that
 do not fit there go through it in blocks.  The picks of a block are made on the CPU: that is a
 short chain of small steps.
@@ -42,6 +46,8 @@ from patchbank.types import Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
 TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache
+ROUNDING = 16 * 2.0**-24  # of a squared distance in float32, relative to the largest norm
+MOST_TIES = 256  # candidates that are told apart exactly; more are exact ties, as on whole numbers
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
 
 Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
@@ -259,7 +265,10 @@ class _Greedy:
         self.knows_radii = initial is None
         if initial is not None:
             self.gaps = self.xp.minimum(self.gaps, beside(np.square(initial), self.gaps))
+        self.margin = ROUNDING * float(self.xp.max(self.norms))
+        self.initial = initial
         self.rows = [first]
+        self.folded = [self._points(np.array([first]))]  # picks of each block, and their norms
         self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
         self.groups = groups
@@ -283,25 +292,52 @@ class _Greedy:
     def _pick_block(self) -> list[int]:
         """Make every pick that the candidates alone decide, and note the radius after each."""
         all_gaps = to_numpy(self.gaps)
-        rows, outside_gap, outside_row = _candidates(all_gaps)
-        gaps = all_gaps[rows]
-        between = self._distances_among(rows)
-        picks: list[int] = []
-        while len(self.rows) + len(picks) < self.n_keep:
-            best = int(gaps.argmax())  # rows ascend, so equals go to the lowest
-            gap = float(gaps[best])
-            if picks:
-                if gap < outside_gap or (gap == outside_gap and rows[best] > outside_row):
+        block = _Block(*_candidates(all_gaps), all_gaps, self.margin)
+        between = self._distances_among(block.rows)
+        while len(self.rows) + len(block.picked) < self.n_keep:
+            best = int(block.gaps.argmax())  # rows ascend, so equals go to the lowest
+            gap = float(block.gaps[best])
+            if block.picked:
+                if block.is_decided_outside(best):
                     break
                 self.radii[-1] = max(gap, 0.0)
                 if gap <= self.stop_gap:
                     break
-            picks.append(int(rows[best]))
+            close = block.close_to(best)
+            if len(close) > 1:
+                best = int(close[self._exact_gaps(block, close, between).argmax()])
+            block.picked.append(best)
             self.radii.append(0.0)  # known when the next pick, or the fold, shows the largest gap
             to_best = np.maximum(between[best], 0.0, out=between[best])
-            np.minimum(gaps, to_best, out=gaps)
-            gaps[best] = TAKEN
-        return picks
+            np.minimum(block.gaps, to_best, out=block.gaps)
+            block.gaps[best] = TAKEN
+        return block.rows[block.picked].tolist()
+
+    def _exact_gaps(
+        self, block: _Block, close: Indices, between: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Gaps of a few candidates in double precision.
+
+        Only picks that rounding may have made nearest are looked at again.
+        """
+        rows = block.rows[close]
+        points, norms = self._points(rows)
+        parts = [
+            to_numpy(norms[:, None] + (of_picks - 2.0 * (points @ picks.T)))
+            for picks, of_picks in self.folded
+        ]
+        rounded = np.concatenate([*parts, between[np.ix_(close, block.picked)]], axis=1)
+        picks = np.concatenate([self.rows, block.rows[block.picked]]).astype(np.intp)
+        exact = np.full(len(rows), np.inf)
+        if self.initial is not None:
+            exact = np.square(self.initial[rows].astype(np.float64))
+        for number, row in enumerate(rows):
+            near = picks[rounded[number] <= rounded[number].min() + 2 * self.margin]
+            point = to_numpy(self.features[int(row)]).astype(np.float64)
+            differences = to_numpy(self.features[near]).astype(np.float64) - point
+            nearest = float(np.square(differences).sum(axis=1).min())
+            exact[number] = min(exact[number], nearest)
+        return exact
 
     def _distances_among(self, rows: Indices) -> NDArray[np.float32]:
         """Squared distances of candidates, (m, m), but for rounding below zero.
@@ -329,6 +365,7 @@ class _Greedy:
         """
         xp, put = self.xp, self.device.put
         points, norms = self._points(picks)
+        self.folded.append((points, norms))
         m, d = points.shape
         extended = ones_beside((d + 1, m), points)
         extended[:d] = -2.0 * points.T
@@ -366,6 +403,41 @@ class _Greedy:
         """The gaps of some rows, lowered to |x|^2 + (|p|^2 - 2xp) where that is lower."""
         squared = self.xp.clip(nearest + self.norms[rows], 0.0, None)
         return self.xp.minimum(gaps[rows], squared)
+
+
+class _Block:
+    """Candidates of one block, and what lies outside."""
+
+    def __init__(
+        self,
+        rows: Indices,
+        outside_gap: float,
+        outside_row: int,
+        all_gaps: NDArray[np.float32],
+        margin: float,
+    ) -> None:
+        self.rows = rows  # ascending
+        self.gaps = all_gaps[rows]
+        self.picked: list[int] = []  # places among the rows
+        self._outside_gap, self._outside_row = outside_gap, outside_row
+        self._margin = margin
+
+    def is_decided_outside(self, best: int) -> bool:
+        """Whether a row outside may be the farthest of all."""
+        gap = float(self.gaps[best])
+        if gap < self._outside_gap + self._margin_at(gap):
+            return True
+        return gap == self._outside_gap and bool(self.rows[best] > self._outside_row)
+
+    def close_to(self, best: int) -> Indices:
+        """The candidates that rounding may have put behind `best`, itself among them."""
+        gap = float(self.gaps[best])
+        close = np.flatnonzero(self.gaps >= gap - self._margin_at(gap))
+        return close if len(close) <= MOST_TIES else np.array([best])
+
+    def _margin_at(self, gap: float) -> float:
+        """What rounding may have moved a gap; below it all is noise, and nothing to tell apart."""
+        return 2 * self._margin if gap > 4 * self._margin else 0.0
 
 
 def _candidates(gaps: NDArray[np.float32]) -> tuple[Indices, float, int]:

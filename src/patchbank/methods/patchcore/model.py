@@ -132,13 +132,16 @@ class PatchCoreModel:
         support = min(self.settings.support, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
         if self.settings.image_score == "hcw":
-            return scoring.hcw_reweighted(
-                exact.nearest(query[None], support, without=without)[0][0]
-            )
+            _, around = exact.nearest(query[None], support, without=without)
+            return scoring.hcw_reweighted(self._distances(query, around[0]))
         nearest, row = exact.nearest(query[None], without=without)
         _, around = exact.nearest(self.bank[row[0]], support, without=without)
-        to_support = np.linalg.norm(self.bank[around[0]] - query, axis=1)  # (b,)
-        return scoring.reweighted(float(nearest[0, 0]), to_support)
+        return scoring.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
+
+    def _distances(self, query: NDArray[np.float32], rows: Indices) -> NDArray[np.float64]:
+        """(d,), (b,) -> (b,), in double precision: exponents magnify the rounding of single."""
+        differences = self.bank[rows].astype(np.float64) - query
+        return np.asarray(np.linalg.norm(differences, axis=1))
 
     def _exact(self) -> neighbours.ExactIndex:
         """The exact index, built when it is first needed where another one serves `score`."""

@@ -1,0 +1,168 @@
+"""What is computed does not depend on where: numpy, tensors, and devices that hold little."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchbank import ParameterError, PatchCore
+from patchbank.core import coreset, neighbours, patches
+from patchbank.core.arrays import HOST, settle, to_numpy
+from patchbank.core.coreset import greedy_coreset
+from patchbank.core.neighbours import ExactIndex
+from patchbank.devices import TorchDevice, open_device
+from tests.photographs import part, parts
+
+torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
+
+NOTHING_STAYS, ALL_STAYS = 0, None
+DEVICES = [pytest.param("cpu", id="cpu"), pytest.param("cuda", id="cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=DEVICES)
+def place(request):
+    """The name of a torch device; tests of GPUs are left out where there is none."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    return request.param
+
+
+@pytest.fixture(params=[NOTHING_STAYS, ALL_STAYS], ids=["streamed", "resident"])
+def device(request, place):
+    return TorchDevice(place, tile_factor=2, limit_bytes=request.param)
+
+
+def drawn(rng, n=6000, d=40):
+    """Features that many rows share a subspace of, far from the origin."""
+    basis = rng.standard_normal((6, d)) * np.linspace(3, 0.5, 6)[:, None]
+    return (rng.standard_normal((n, 6)) @ basis).astype(np.float32) + 100
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    n=st.integers(1, 60),
+    d=st.integers(1, 4),
+    grid=st.integers(1, 5),
+    share=st.floats(0.01, 1.0),
+    candidates=st.integers(1, 25),
+    seed=st.integers(0, 999),
+    stays=st.sampled_from([NOTHING_STAYS, ALL_STAYS]),
+)
+def test_picks_are_the_same_on_whole_numbers(n, d, grid, share, candidates, seed, stays):
+    rng = np.random.default_rng(seed)
+    features = rng.integers(0, grid, (n, d)).astype(np.float32)
+    groups = np.sort(rng.integers(0, 4, n))
+    n_keep, start = max(1, round(n * share)), int(rng.integers(n))
+    device = TorchDevice("cpu", tile_factor=1, limit_bytes=stays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "TILE_ROWS", 7)
+        ours = greedy_coreset(features, n_keep, start=start, groups=groups)
+        theirs = greedy_coreset(features, n_keep, start=start, groups=groups, device=device)
+        tensor = greedy_coreset(torch.from_numpy(features), n_keep, start=start, groups=groups)
+    for other in (theirs, tensor):
+        assert ours.rows.tolist() == other.rows.tolist()
+        np.testing.assert_allclose(ours.radii, other.radii, rtol=1e-6)
+        np.testing.assert_allclose(ours.to_others, other.to_others, rtol=1e-6)
+
+
+def test_picks_are_the_same_on_real_numbers(rng, device):
+    features = drawn(rng)
+    ours, theirs = greedy_coreset(features, 500), greedy_coreset(features, 500, device=device)
+    assert ours.rows.tolist() == theirs.rows.tolist()
+    np.testing.assert_allclose(ours.radii, theirs.radii, rtol=1e-5)
+
+
+def test_approximate_picks_are_the_same(rng, device):
+    features = drawn(rng, 2000)
+    initial = coreset.mean_distances(features, np.arange(10))
+    there = coreset.mean_distances(settle(features, device), np.arange(10), device=device)
+    np.testing.assert_allclose(initial, there, rtol=1e-5)
+    ours = greedy_coreset(features, 200, initial=initial)
+    assert (
+        ours.rows.tolist()
+        == greedy_coreset(features, 200, initial=initial, device=device).rows.tolist()
+    )
+
+
+def test_starts_and_projections_are_the_same(rng, device):
+    features = drawn(rng, 3000)
+    for start in (coreset.row_nearest_to_mean, coreset.row_farthest_from_mean):
+        assert start(features) == start(features, device=device)
+    matrix = coreset.projection_matrix("sparse", 40, 12, rng=rng)
+    ours, theirs = (coreset.project(features, matrix, device=d) for d in (HOST, device))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_neighbours_are_the_same(rng, device, k, monkeypatch):
+    monkeypatch.setattr(neighbours, "TILE_ROWS", 100)
+    bank, queries = drawn(rng, 700), drawn(rng, 900)
+    without = rng.random(700) < 0.3
+    ours, theirs = ExactIndex(bank), ExactIndex(bank, device)
+    there = device.put(queries)
+    for left_out in (None, without):
+        distances, rows = ours.nearest(queries, k, without=left_out)
+        for asked in (queries, there):
+            found, found_rows = theirs.nearest(asked, k, without=left_out)
+            np.testing.assert_allclose(distances, found, rtol=1e-5)
+            assert (rows == found_rows).all()
+    np.testing.assert_array_equal(ours.nearest(queries)[0], ours.nearest(there)[0])
+
+
+@pytest.mark.parametrize(
+    "embed",
+    [
+        lambda maps: patches.concatenated(maps, 3),
+        lambda maps: patches.concatenated(maps, 5, 2, alignment="nearest"),
+        lambda maps: patches.adaptively_pooled(maps, 3, layer_dims=30, target_dims=20),
+    ],
+)
+def test_embeddings_are_the_same(rng, place, embed):
+    maps = [rng.standard_normal(s).astype(np.float32) for s in ((8, 12, 18), (16, 6, 9))]
+    there = [torch.from_numpy(m).to(place) for m in maps]
+    found = embed(there)
+    assert found.device.type == place
+    np.testing.assert_allclose(embed(maps), to_numpy(found), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+@pytest.mark.parametrize("image_score", ["top_share", "reweighted", "hcw"])
+def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
+    recipe = PatchCore(
+        backbone="efficientnet_lite0",
+        image_size=128,
+        bank_rows=200,
+        image_score=image_score,
+        projection="gaussian",
+        projection_dims=16,
+    )
+    ours = recipe.fit(parts(5), device="cpu")
+    monkeypatch.setattr("patchbank.pipeline.fit.open_device", lambda name: device)
+    theirs = recipe.fit(parts(5), device="cuda")
+    for image in (part(60), part(60, defect=9)):
+        one, other = ours.predict(image), theirs.predict(image)
+        assert one.score == pytest.approx(other.score, rel=1e-5)
+        np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, rtol=1e-5, atol=1e-5)
+    calibrations = ours.calibration, theirs.calibration
+    np.testing.assert_allclose(*(c.image_scores for c in calibrations), rtol=1e-5)
+
+
+def test_a_device_keeps_what_fits_and_no_more():
+    features = np.zeros((10, 4), np.float32)  # 160 bytes
+    small, large = (TorchDevice("cpu", tile_factor=1, limit_bytes=n) for n in (159, 160))
+    assert isinstance(settle(features, small), np.ndarray)
+    assert isinstance(settle(features, large), torch.Tensor)
+
+
+def test_devices_that_are_not_there_are_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert open_device("cpu") is HOST
+    assert open_device("auto") is HOST
+    with pytest.raises(ParameterError, match="no GPU that torch can use.*'cuda:0'"):
+        open_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ParameterError, match=r"cuda:0 to cuda:1.*'cuda:2'"):
+        open_device("cuda:2")
+    assert open_device("cuda:1").name == "cuda:1"
