@@ -1,7 +1,7 @@
 # The two commands a newcomer needs; each makes the environment that it runs in.
 PYTHON ?= python3
 
-.PHONY: demo test check clean
+.PHONY: demo test test-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -13,6 +13,11 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/lint-imports
 	.venv/bin/pytest
 
+test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
+	.venv-torch/bin/pytest tests/unit/test_timm_backbones.py tests/unit/test_export.py \
+		tests/unit/test_cli_torch.py tests/unit/test_pages.py tests/laws/test_devices.py \
+		src/patchbank/backbones src/patchbank/devices.py
+
 .venv-demo/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]'
@@ -23,5 +28,10 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+.venv-torch/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo
+	rm -rf .venv .venv-demo .venv-torch

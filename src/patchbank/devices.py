@@ -9,7 +9,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,6 +45,10 @@ class TorchDevice:
             array = self._torch.from_numpy(np.require(array, requirements=("C", "W")))
         return array.to(self._device)
 
+    def precise(self) -> AbstractContextManager[None]:
+        """While it is open, products are made in full float32."""
+        return full_float32()
+
     def holds(self, n_bytes: int) -> bool:
         """Whether so much may stay there beside the products."""
         if self._limit is not None:
@@ -76,10 +80,15 @@ def open_device(name: str) -> Device:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keep torch from rounding the factors of float32 products (TF32), and undo that after."""
+    """Keep torch from rounding the factors of float32 products (TF32, bfloat16), for a while.
+
+    What the host program has chosen comes back after.
+    """
     import torch
 
-    places: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]
+    backends = torch.backends
+    places: list[Any] = [backends.cuda.matmul, backends.cudnn.conv]
+    places += [backends.mkldnn.matmul, backends.mkldnn.conv]
     before = [place.fp32_precision for place in places]
     for place in places:
         place.fp32_precision = "ieee"

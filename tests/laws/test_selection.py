@@ -102,7 +102,7 @@ def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(rng):
 def test_rounding_decides_nothing(rng, monkeypatch):
     """Blurred products, as another machine might round them, do not move a single pick."""
     features = rng.standard_normal((3000, 30)).astype(np.float32)
-    features[1500:] = features[:1500] + rng.normal(0, 1e-4, (1500, 30)).astype(np.float32)
+    features[1500:] = features[:1500] + rng.normal(0, 3e-6, (1500, 30)).astype(np.float32)
     start = row_nearest_to_mean(features)
     matmul = np.matmul
 

@@ -213,7 +213,7 @@ def test_info_tells_what_a_file_holds(capsys, fitted):
         assert word in out
     facts = json.loads(run(capsys, "info", fitted, "--json", "-")[1])
     assert facts["members"][0]["bank_rows"] == 300
-    assert facts["settings"]["image_size"] == 128
+    assert facts["members"][0]["settings"]["image_size"] == 128
 
 
 def test_backbones_lists_layers_and_hashes(capsys):

@@ -6,6 +6,7 @@ namespace (Array API); what is small (picks, distances, scores) always comes bac
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
@@ -37,6 +38,10 @@ class Device(Protocol):
         """Whether so much may stay there; what may not is brought in blocks, again and again."""
         ...
 
+    def precise(self) -> AbstractContextManager[None]:
+        """While it is open, products are made in full float32."""
+        ...
+
 
 class Host:
     """The CPU with numpy: arrays stay as they are."""
@@ -51,6 +56,10 @@ class Host:
     def holds(self, n_bytes: int) -> bool:
         """Everything that is in memory is there."""
         return True
+
+    def precise(self) -> AbstractContextManager[None]:
+        """They are always made so."""
+        return nullcontext()
 
 
 HOST = Host()

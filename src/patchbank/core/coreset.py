@@ -311,7 +311,7 @@ class _Greedy:
             to_best = np.maximum(between[best], 0.0, out=between[best])
             np.minimum(block.gaps, to_best, out=block.gaps)
             block.gaps[best] = TAKEN
-        return block.rows[block.picked].tolist()
+        return [int(row) for row in block.rows[block.picked]]
 
     def _exact_gaps(
         self, block: _Block, close: Indices, between: NDArray[np.float32]
@@ -326,7 +326,7 @@ class _Greedy:
             to_numpy(norms[:, None] + (of_picks - 2.0 * (points @ picks.T)))
             for picks, of_picks in self.folded
         ]
-        rounded = np.concatenate([*parts, between[np.ix_(close, block.picked)]], axis=1)
+        rounded = np.concatenate([*parts, between[close][:, block.picked]], axis=1)
         picks = np.concatenate([self.rows, block.rows[block.picked]]).astype(np.intp)
         exact = np.full(len(rows), np.inf)
         if self.initial is not None:

@@ -118,6 +118,8 @@ def input_size(
         height, width = size[0] * side / own, size[1] * side / own
         if resize == "squash":
             height = width = side
+        elif resize == "short_side":  # the long one is cut off to whole pixels, as torchvision does
+            height, width = float(int(height)), float(int(width))
     return _rounded(height, multiple), _rounded(width, multiple)
 
 

@@ -216,6 +216,7 @@ def unpack_member(
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device),
         model=method.restore(settings, _below("model.", tensors), device),
+        device=device,
         image_scale=Scale(**record["image_scale"]),
         map_scale=Scale(**record["map_scale"]),
     )

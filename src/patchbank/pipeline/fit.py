@@ -165,8 +165,15 @@ def _fit_member(
     )
     views: list[View] = []
     features = _features(extractor, settings, sources, views, progress)
-    learned = method.fit(settings, features, len(sources), progress, device)
-    member = Member(method=method.name, settings=settings, extractor=extractor, model=learned.model)
+    with device.precise():
+        learned = method.fit(settings, features, len(sources), progress, device)
+    member = Member(
+        method=method.name,
+        settings=settings,
+        extractor=extractor,
+        model=learned.model,
+        device=device,
+    )
     return member, [Finding(*pair) for pair in zip(learned.left_out, views, strict=True)]
 
 

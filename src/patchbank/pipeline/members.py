@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
+from patchbank.core.arrays import Device
 from patchbank.methods import FittedMethod, Scored, Settings
 from patchbank.pipeline.features import View, extract
 from patchbank.types import AnomalyMap, Image
@@ -45,6 +46,8 @@ class Member:
     settings: Settings
     extractor: FeatureExtractor
     model: FittedMethod
+    device: Device
+    """Where it computes."""
     image_scale: Scale = Scale()
     """Of its image scores."""
     map_scale: Scale = Scale()
@@ -52,8 +55,10 @@ class Member:
 
     def find(self, image: Image) -> Finding:
         """Look at one photograph, (H, W, 3) uint8 RGB."""
-        maps, view = extract(self.extractor, self.settings, image)
-        return Finding(self.model.score(maps), view, self.image_scale, self.map_scale)
+        with self.device.precise():
+            maps, view = extract(self.extractor, self.settings, image)
+            scored = self.model.score(maps)
+        return Finding(scored, view, self.image_scale, self.map_scale)
 
 
 @dataclass(frozen=True, slots=True)

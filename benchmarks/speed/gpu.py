@@ -1,0 +1,161 @@
+"""A whole MVTec class at 10 % on a GPU: selection, search, features with Wide ResNet-50.
+
+    python benchmarks/speed/gpu.py                        # needs the extra ``torch`` and a GPU
+    python benchmarks/speed/gpu.py --with-anomalib        # and anomalib, for the ratio
+    python benchmarks/speed/gpu.py --device cpu --rows 20000 --picks 500     # to try the script
+
+188,160 x 1024 features (240 images of 28 x 28 patches), 18,816 picks.  The device is waited for
+inside what is timed.  anomalib's selection makes one pass a pick; it is timed for
+`--anomalib-picks` of them and scaled, on the same points and device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from environment import environment
+from patchbank.backbones.timm import TimmExtractor, describe_timm
+from patchbank.core.coreset import greedy_coreset
+from patchbank.core.neighbours import ExactIndex
+from patchbank.core.patches import concatenated
+from patchbank.devices import GPU_TILE_FACTOR, TorchDevice, full_float32
+
+BACKBONE = "wide_resnet50_2.tv_in1k"  # with random weights: speed does not depend on them
+PATCHES = 784
+
+
+def points(n: int, d: int) -> np.ndarray:
+    """Seeded features of low intrinsic dimension, with noise."""
+    rng = np.random.default_rng(0)
+    inner = rng.standard_normal((n, 40)) * np.linspace(3, 0.3, 40)
+    mixed = inner.astype(np.float32) @ rng.standard_normal((40, d)).astype(np.float32)
+    mixed += 0.3 * rng.standard_normal((n, d), dtype=np.float32)
+    return mixed
+
+
+def timed(run: Callable[[], Any], place: str) -> tuple[float, Any]:
+    """Seconds of a call, the device waited for before and after, and what it returned."""
+    wait = torch.cuda.synchronize if place.startswith("cuda") else lambda: None
+    wait()
+    began = time.perf_counter()
+    outcome = run()
+    wait()
+    return time.perf_counter() - began, outcome
+
+
+def matrix_product_tflops(place: str) -> float:
+    """The float32 matrix-product speed of the device, without TF32."""
+    side = 8192 if place.startswith("cuda") else 1024
+    a = torch.randn(side, side, device=place)
+    with full_float32():
+        a @ a
+        seconds = min(timed(lambda: a @ a, place)[0] for _ in range(5))
+    return 2 * side**3 / seconds / 1e12
+
+
+def of_anomalib(features: torch.Tensor, picks: int, of: int) -> float:
+    """Seconds that anomalib's selection would take, from fewer picks."""
+    from anomalib.models.components.sampling import KCenterGreedy
+
+    place = str(features.device)
+    KCenterGreedy(features, sampling_ratio=8 / len(features)).select_coreset_idxs()
+    few = KCenterGreedy(features, sampling_ratio=picks / len(features))
+    seconds, _ = timed(few.select_coreset_idxs, place)
+    return seconds * of / picks
+
+
+def images_per_second(device: TorchDevice, bank: np.ndarray, count: int) -> dict[str, float]:
+    """Extraction alone, and with embedding and search, of decoded 224 x 224 images."""
+    network = timm.create_model(BACKBONE.partition(".")[0], num_classes=0)
+    extractor = TimmExtractor(describe_timm(BACKBONE), network, None, device)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
+    width = concatenated(extractor(images[0])).shape[2]
+    index = ExactIndex(np.resize(bank, (len(bank), width)), device)
+
+    def whole(image: np.ndarray) -> None:
+        embedding = concatenated(extractor(image))
+        index.nearest(embedding.reshape(-1, width))
+
+    rates = {}
+    for name, run in (("features", extractor), ("features_and_search", whole)):
+        run(images[0])
+        seconds, _ = timed(
+            lambda run=run: [run(images[i % len(images)]) for i in range(count)], device.name
+        )
+        rates[name] = count / seconds
+    return rates
+
+
+def main() -> None:
+    """Measure and write gpu.json."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--rows", type=int, default=188_160)
+    parser.add_argument("--dims", type=int, default=1024)
+    parser.add_argument("--picks", type=int, default=18_816)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--with-anomalib", action="store_true")
+    parser.add_argument("--anomalib-picks", type=int, default=400)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    given = parser.parse_args()
+    if given.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit("expected a GPU that torch can use, got none; gpu.json says: not yet measured")
+    factor = GPU_TILE_FACTOR if given.device.startswith("cuda") else 1
+    device = TorchDevice(given.device, tile_factor=factor)
+    features = points(given.rows, given.dims)
+    groups = np.arange(given.rows) // PATCHES
+    peak = matrix_product_tflops(given.device)
+    with full_float32():
+        greedy_coreset(features[:20_000], 200, device=device)  # warm up
+        runs = [
+            timed(
+                lambda: greedy_coreset(features, given.picks, groups=groups, device=device),
+                given.device,
+            )
+            for _ in range(given.repeats)
+        ]
+    seconds = [run[0] for run in runs]
+    median = float(np.median(seconds))
+    picked = runs[0][1]
+    with full_float32():
+        rates = images_per_second(device, features[picked.rows], given.images)
+    record: dict[str, Any] = {
+        "command": " ".join(sys.argv),
+        "environment": environment(),
+        "device": torch.cuda.get_device_name() if given.device.startswith("cuda") else "cpu",
+        "torch": torch.__version__,
+        "rows": given.rows,
+        "dims": given.dims,
+        "picks": given.picks,
+        "selection_s": seconds,
+        "matrix_product_tflops": peak,
+        "share_of_peak": 2 * given.rows * given.dims * given.picks / median / 1e12 / peak,
+        "images_per_second": rates,
+    }
+    if given.device.startswith("cuda"):
+        record["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
+    if given.with_anomalib:
+        there = torch.from_numpy(features).to(given.device)
+        theirs = of_anomalib(there, given.anomalib_picks, given.picks)
+        record |= {"anomalib_s_scaled": theirs, "times_faster_than_anomalib": theirs / median}
+    given.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
