@@ -126,14 +126,17 @@ def test_a_packed_backbone_needs_no_file(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_torch_settings_of_the_host_program_stay_as_they_were(tmp_path, monkeypatch):
+def test_torch_settings_of_the_host_program_stay_as_they_were(tmp_path):
     backends = torch.backends
     places = [backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv]
-    monkeypatch.setattr(backends.mkldnn.conv, "fp32_precision", "bf16")
-    before = [place.fp32_precision for place in places]
-    found = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))(IMAGE)
-    assert [place.fp32_precision for place in places] == before
-    monkeypatch.undo()
+    chosen = backends.mkldnn.conv.fp32_precision
+    backends.mkldnn.conv.fp32_precision = "bf16"
+    try:
+        before = [place.fp32_precision for place in places]
+        found = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))(IMAGE)
+        assert [place.fp32_precision for place in places] == before
+    finally:
+        backends.mkldnn.conv.fp32_precision = chosen
     precise = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))(IMAGE)
     assert all((a == b).all() for a, b in zip(found, precise, strict=True))
 
