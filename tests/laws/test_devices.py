@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbank import ParameterError, PatchCore
-from patchbank.core import coreset, neighbours, patches
+from patchbank.core import coreset, neighbours, patches, projection
 from patchbank.core.arrays import HOST, settle, to_numpy
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
@@ -89,8 +89,8 @@ def test_starts_and_projections_are_the_same(rng, device):
     features = drawn(rng, 3000)
     for start in (coreset.row_nearest_to_mean, coreset.row_farthest_from_mean):
         assert start(features) == start(features, device=device)
-    matrix = coreset.projection_matrix("sparse", 40, 12, rng=rng)
-    ours, theirs = (coreset.project(features, matrix, device=d) for d in (HOST, device))
+    matrix = projection.projection_matrix("sparse", 40, 12, rng=rng)
+    ours, theirs = (projection.project(features, matrix, device=d) for d in (HOST, device))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-3)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
-from patchbank.core import coreset
+from patchbank.core import coreset, projection
 from patchbank.core.coreset import greedy_coreset, random_coreset, row_nearest_to_mean
 from patchbank.errors import ParameterError, ShapeError
 from tests.oracles.coreset import greedy
@@ -207,8 +207,8 @@ def test_the_farthest_row_is_that_of_the_matrix_of_distances(rng):
 @pytest.mark.parametrize("kind", ["gaussian", "uniform", "sparse"])
 def test_projections_keep_distances_but_for_a_factor(kind, rng):
     features = rng.standard_normal((60, 400)).astype(np.float32)
-    matrix = coreset.projection_matrix(kind, 400, 200, rng=rng)
-    projected = coreset.project(features, matrix)
+    matrix = projection.projection_matrix(kind, 400, 200, rng=rng)
+    projected = projection.project(features, matrix)
     assert projected.shape == (60, 200)
     upper = np.triu_indices(60, 1)
     ratios = [np.linalg.norm(f[upper[0]] - f[upper[1]], axis=1) for f in (projected, features)]
@@ -222,7 +222,7 @@ def test_projections_keep_distances_but_for_a_factor(kind, rng):
 
 def test_dimensions_are_those_of_scikit_learn():
     for n in (100, 1568, 163_840):
-        assert coreset.johnson_lindenstrauss_dims(n) == johnson_lindenstrauss_min_dim(n, eps=0.9)
+        assert projection.johnson_lindenstrauss_dims(n) == johnson_lindenstrauss_min_dim(n, eps=0.9)
 
 
 def test_wrong_arguments_are_named():

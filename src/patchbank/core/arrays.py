@@ -6,6 +6,7 @@ namespace (Array API); what is small (picks, distances, scores) always comes bac
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias
 
@@ -63,6 +64,12 @@ class Host:
 
 
 HOST = Host()
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Cut n rows into blocks of `size`; the last may be shorter."""
+    for begin in range(0, n, size):
+        yield slice(begin, min(begin + size, n))
 
 
 def settle(array: Array, device: Device) -> Array:

@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from patchbank.core.arrays import (
     Array,
     Device,
     beside,
+    blocks,
     namespace,
     ones_beside,
     settle,
@@ -49,8 +49,6 @@ TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in
 ROUNDING = 16 * 2.0**-24  # of a squared distance in float32, relative to the largest norm
 MOST_TIES = 256  # candidates that are told apart exactly; more are exact ties, as on whole numbers
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
-
-Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,49 +155,6 @@ def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> 
     return (total / len(rows)).astype(np.float32)
 
 
-def projection_matrix(
-    kind: Projection, d: int, n_dims: int, *, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Draw a matrix that keeps distances on average, but for a factor.  -> (d, n_dims).
-
-    Only ever used to select: the bank holds the features themselves.
-
-    * ``gaussian``: normal numbers (Johnson and Lindenstrauss, 1984);
-    * ``uniform``: from -1/sqrt(d) to 1/sqrt(d), the initial weights of a linear layer (official
-      code); it shortens all distances by the same factor on average, which no pick depends on;
-    * ``sparse``: mostly zeros, a share 1/sqrt(d) of equal size (Li et al., 2006; hcw-00, anomalib).
-    """
-    if kind == "uniform":
-        matrix = rng.uniform(-1.0, 1.0, (d, n_dims)) / np.sqrt(d)
-    elif kind == "sparse":
-        share = 1.0 / np.sqrt(d)
-        signs = rng.choice([-1.0, 0.0, 1.0], (d, n_dims), p=[share / 2, 1 - share, share / 2])
-        matrix = signs / np.sqrt(share * n_dims)
-    else:
-        matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
-    return np.asarray(matrix, dtype=np.float32)
-
-
-def johnson_lindenstrauss_dims(n: int, distortion: float = 0.9) -> int:
-    """Dimensions that keep all squared distances of n points within 1 +- `distortion`.
-
-    >>> johnson_lindenstrauss_dims(163_840)  # a class of 209 images of 28 x 28 patches
-    296
-    """
-    return int(4 * np.log(n) / (distortion**2 / 2 - distortion**3 / 3))
-
-
-def project(
-    features: Array, matrix: NDArray[np.float32], *, device: Device = HOST
-) -> NDArray[np.float32]:
-    """Multiply by a projection matrix, block by block.  (n, d), (d, n_dims) -> (n, n_dims)."""
-    out = np.empty((len(features), matrix.shape[1]), dtype=np.float32)
-    matrix_there = beside(matrix, device.put(features[:1]))
-    for tile in _tiles(len(features), device):
-        out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
-    return out
-
-
 def _check(features: Array, n_keep: int) -> int:
     if features.ndim != 2:
         raise ShapeError(f"features: expected (n, d), got {tuple(features.shape)}")
@@ -211,9 +166,7 @@ def _check(features: Array, n_keep: int) -> int:
 
 def _tiles(n: int, device: Device) -> Iterator[slice]:
     """Blocks of rows that suit the device."""
-    size = TILE_ROWS * device.tile_factor
-    for begin in range(0, n, size):
-        yield slice(begin, min(begin + size, n))
+    return blocks(n, TILE_ROWS * device.tile_factor)
 
 
 def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float32]:

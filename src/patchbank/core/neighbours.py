@@ -87,11 +87,10 @@ class ExactIndex:
         if not 1 <= k <= left:
             raise ParameterError(f"k: expected 1 to {left} (the rows of the bank), got {k}")
         rows = np.empty((len(queries), k), dtype=np.intp)
-        size = TILE_QUERIES * self._device.tile_factor
-        buffer = self._buffer(min(size, len(queries)))
-        for begin in range(0, len(queries), size):
-            some = self._near(queries[begin : begin + size])
-            rows[begin : begin + size] = self._candidates(some, k, without, buffer)
+        buffer = self._buffer(min(TILE_QUERIES, len(queries)))
+        for begin in range(0, len(queries), TILE_QUERIES):
+            some = slice(begin, begin + TILE_QUERIES)
+            rows[some] = self._candidates(self._near(queries[some]), k, without, buffer)
         return sorted_by_distance(self.bank, to_numpy(queries), rows)
 
     def _near(self, queries: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import coreset
+from patchbank.core import coreset, projection
 from patchbank.core.arrays import Array, Device, settle
 from patchbank.core.coreset import Coreset
 from patchbank.methods.base import Progress
@@ -104,9 +104,9 @@ def _projected(
     if settings.projection == "none":
         return settle(features, device)
     d = features.shape[1]
-    n_dims = settings.projection_dims or coreset.johnson_lindenstrauss_dims(len(features))
-    matrix = coreset.projection_matrix(settings.projection, d, n_dims, rng=rng)
-    return settle(coreset.project(features, matrix, device=device), device)
+    n_dims = settings.projection_dims or projection.johnson_lindenstrauss_dims(len(features))
+    matrix = projection.projection_matrix(settings.projection, d, n_dims, rng=rng)
+    return settle(projection.project(features, matrix, device=device), device)
 
 
 def _start(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from patchbank.core.coreset import Projection
 from patchbank.core.neighbours import IndexKind
+from patchbank.core.projection import Projection
 from patchbank.core.sampling import Interpolation
 from patchbank.core.scoring import ImageScore, Metric
 from patchbank.errors import ParameterError
@@ -146,7 +146,6 @@ class PatchCoreSettings(Settings):
 
 _WIDE_RESNET: Mapping[str, Any] = {
     "backbone": "wide_resnet50_2.tv_in1k",
-    "layers": ("layer2", "layer3"),
     "scales": (1.0,),
     "largest_enlargement": 100,
     "patch_stride": 1,

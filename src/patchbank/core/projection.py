@@ -1,0 +1,58 @@
+"""Random projections to select on (PatchCore, Algorithm 1, line 2).
+
+Only ever used to select: the bank holds the features themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.arrays import HOST, Array, Device, beside, blocks, to_numpy
+
+TILE_ROWS = 8192
+
+Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
+
+
+def projection_matrix(
+    kind: Projection, d: int, n_dims: int, *, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw a matrix that keeps distances on average, but for a factor.  -> (d, n_dims).
+
+    * ``gaussian``: normal numbers (Johnson and Lindenstrauss, 1984);
+    * ``uniform``: from -1/sqrt(d) to 1/sqrt(d), the initial weights of a linear layer (official
+      code); it shortens all distances by the same factor on average, which no pick depends on;
+    * ``sparse``: mostly zeros, a share 1/sqrt(d) of equal size (Li et al., 2006; hcw-00, anomalib).
+    """
+    if kind == "uniform":
+        matrix = rng.uniform(-1.0, 1.0, (d, n_dims)) / np.sqrt(d)
+    elif kind == "sparse":
+        share = 1.0 / np.sqrt(d)
+        signs = rng.choice([-1.0, 0.0, 1.0], (d, n_dims), p=[share / 2, 1 - share, share / 2])
+        matrix = signs / np.sqrt(share * n_dims)
+    else:
+        matrix = rng.standard_normal((d, n_dims)) / np.sqrt(n_dims)
+    return np.asarray(matrix, dtype=np.float32)
+
+
+def johnson_lindenstrauss_dims(n: int, distortion: float = 0.9) -> int:
+    """Dimensions that keep all squared distances of n points within 1 +- `distortion`.
+
+    >>> johnson_lindenstrauss_dims(163_840)  # a class of 209 images of 28 x 28 patches
+    296
+    """
+    return int(4 * np.log(n) / (distortion**2 / 2 - distortion**3 / 3))
+
+
+def project(
+    features: Array, matrix: NDArray[np.float32], *, device: Device = HOST
+) -> NDArray[np.float32]:
+    """Multiply by a projection matrix, block by block.  (n, d), (d, n_dims) -> (n, n_dims)."""
+    out = np.empty((len(features), matrix.shape[1]), dtype=np.float32)
+    matrix_there = beside(matrix, device.put(features[:1]))
+    for tile in blocks(len(features), TILE_ROWS * device.tile_factor):
+        out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
+    return out
