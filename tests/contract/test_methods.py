@@ -152,6 +152,6 @@ def test_unknown_settings_are_refused_with_a_hint(method):
 
 
 def test_settings_survive_their_mapping(method):
-    for preset in method.presets.values():
-        settings = method.settings.from_mapping(preset)
+    for preset in method.presets:
+        settings = method.settings.from_mapping(method.changed_preset(preset, {}))
         assert method.settings.from_mapping(settings.to_mapping()) == settings

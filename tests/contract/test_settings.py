@@ -133,6 +133,14 @@ def test_by_default_nothing_is_left_to_the_seed():
 def test_presets_are_sizes_of_the_same_recipe():
     assert PatchCore.preset("balanced") == PatchCore()
     assert PatchCore.preset("fast", seed=3).seed == 3
+    with_changes = PatchCore.preset("official", bank_rows=500)
+    assert (with_changes.coreset, with_changes.start) == (None, "starting_points")
+    assert PatchCore.preset("official", bank_limit=500).coreset is None
+    assert PatchCore.preset("anomalib", image_size=(96, 128)).resize == "area"
+    assert PatchCore.preset("official", projection="none").projection_dims is None
+    everything = PatchCore.preset("official", selection="all")
+    assert (everything.coreset, everything.start) == (None, "mean")
+    assert PatchCore.preset("official", selection="greedy").start == "starting_points"
     with pytest.raises(
         ParameterError,
         match="preset: expected one of fast, balanced, accurate, official, hcw, anomalib",

@@ -93,8 +93,9 @@ def fit(
     backbone: Annotated[
         Optional[list[str]],
         typer.Option(
+            metavar="NAME|FILE",
             help="One of `patchbank backbones`, an ONNX file, or a timm model with its tag; "
-            "several times for an ensemble."
+            "several times for an ensemble.",
         ),
     ] = None,
     weights: Annotated[
@@ -103,7 +104,9 @@ def fit(
     ] = None,
     layers: Annotated[
         Optional[list[str]],
-        typer.Option(help="Layers of the backbone, by commas, shallow to deep; likewise."),
+        typer.Option(
+            metavar="NAMES", help="Layers of the backbone, by commas, shallow to deep; likewise."
+        ),
     ] = None,
     mean: Annotated[
         Optional[str], typer.Option(help="Mean of red,green,blue in [0, 1], for files of yours.")
@@ -225,7 +228,7 @@ def fit(
 
     chosen = METHODS[method]
     members = [
-        (chosen, chosen.settings.from_mapping({**chosen.presets[preset], **parsed(one)}))
+        (chosen, chosen.settings.from_mapping(chosen.changed_preset(preset, parsed(one))))
         for one in of_members(given)
     ]
     detector = fit_detector(members, good, Bars(), open_device(device))
@@ -318,7 +321,7 @@ def demo(
     good, dataset = solar_cells(draw_defects=draw_defects)
     _make_folder(out)
     method = METHODS["patchcore"]
-    settings = method.settings.from_mapping(method.presets[preset])
+    settings = method.settings.from_mapping(method.changed_preset(preset, {}))
     detector = fit_detector([(method, settings)], good, Bars(), open_device(device))
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")

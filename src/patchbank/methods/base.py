@@ -67,8 +67,10 @@ class Method:
 
     name: str
     settings: type[Settings]
-    presets: Mapping[str, Mapping[str, Any]]
-    """Changes to the default settings, by the name of the preset."""
+    presets: tuple[str, ...]
+    """Their names."""
+    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+    """(name of a preset, changes) -> what differs from the default settings."""
     fit: Callable[[Any, Iterable[FeatureMaps], int, Progress, Device], Fit]
     """(settings, features of each image, number of images, progress, device) -> Fit."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]

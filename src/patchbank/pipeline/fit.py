@@ -75,9 +75,9 @@ class PatchCore(PatchCoreSettings):
         >>> PatchCore.preset("fast", seed=1).backbone
         'efficientnet_lite0'
         """
-        presets = METHODS["patchcore"].presets
-        require_choice("preset", name, tuple(presets))
-        return cls.from_mapping({**presets[name], **changes})
+        method = METHODS["patchcore"]
+        require_choice("preset", name, method.presets)
+        return cls.from_mapping(method.changed_preset(name, changes))
 
 
 @dataclass(frozen=True, slots=True)

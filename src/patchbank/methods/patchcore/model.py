@@ -13,7 +13,7 @@ from patchbank.core.arrays import Array, Device, namespace, to_numpy
 from patchbank.errors import DataError, ParameterError, ShapeError
 from patchbank.methods.base import FeatureMaps, Fit, Method, Progress, Scored, Tensors
 from patchbank.methods.patchcore.selection import PatchStore, select
-from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings
+from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings, changed_preset
 from patchbank.types import Features, Indices
 
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
@@ -230,4 +230,4 @@ def _measured_recall(
     return neighbours.recall(model.index, neighbours.ExactIndex(model.bank), features[some])
 
 
-METHOD = Method("patchcore", PatchCoreSettings, PRESETS, fit, restore)
+METHOD = Method("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, fit, restore)

@@ -97,8 +97,7 @@ class PatchCoreSettings(Settings):
         self._check_bank_size()
 
     def _check_bank_size(self) -> None:
-        asked = ("coreset", "bank_rows", "covering_radius")
-        given = [name for name in asked if getattr(self, name) is not None]
+        given = [name for name in _BANK_SIZES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ParameterError(f"expected one size of the bank, got {' and '.join(given)}")
         if given and self.selection == "all":
@@ -197,3 +196,26 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """Changes to the default settings: sizes of ours, chosen from benchmarks/quality/presets.md, and
 what other implementations do, see docs/methods/patchcore.md."""
+
+_BANK_SIZES = ("coreset", "bank_rows", "covering_radius")
+
+
+def changed_preset(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset with changes; what they rule out is left out of the preset.
+
+    >>> changed_preset("anomalib", {"bank_rows": 500}).get("coreset") is None
+    True
+    """
+    ruled_out: set[str] = set()
+    if any(size in changes for size in (*_BANK_SIZES, "bank_limit")):
+        ruled_out.update(_BANK_SIZES)
+    if changes.get("selection") in ("random", "all"):
+        ruled_out.update(("start", "projection", "projection_dims"))
+    if changes.get("selection") == "all":
+        ruled_out.update(_BANK_SIZES)
+    if changes.get("projection") == "none":
+        ruled_out.add("projection_dims")
+    if isinstance(changes.get("image_size"), (tuple, list)):
+        ruled_out.add("resize")
+    kept = {key: value for key, value in PRESETS[name].items() if key not in ruled_out}
+    return {**kept, **changes}
