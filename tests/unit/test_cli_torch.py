@@ -72,6 +72,21 @@ def test_an_ensemble_takes_one_of_each_a_member(capsys, plates, weights, tmp_pat
     assert "layers: expected one for each backbone (2), or none, got 3" in err
 
 
+def test_a_fit_is_not_lost_to_a_backbone_that_cannot_be_exported(
+    capsys, plates, weights, tmp_path, monkeypatch
+):
+    def fail(*some, **others):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr("torch.onnx.export", fail)
+    file = tmp_path / "a.patchbank"
+    chosen = ["--backbone", RESNET, "--weights", weights[RESNET]]
+    status, _, err = run(capsys, "fit", plates, *chosen, *SMALL, "--out", file)
+    assert status == 0
+    assert "got: no such operator; saved with its backbone for torch instead" in err
+    assert run(capsys, "info", file)[0] == 0
+
+
 def test_presets_of_others_take_other_backbones(capsys, plates, weights, tmp_path):
     file = tmp_path / "a.patchbank"
     chosen = ["--backbone", RESNET, "--weights", weights[RESNET], "--false-alarm-rate", "0.2"]

@@ -6,14 +6,17 @@ import io
 import sys
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
 from patchbank.cli import backbones, output
 from patchbank.cli.options import JsonPath, of_members, parsed
 from patchbank.cli.output import write_json
-from patchbank.errors import DataError, PatchbankError
+from patchbank.errors import BackboneError, DataError, PatchbankError
+
+if TYPE_CHECKING:
+    from patchbank.pipeline.detector import Detector
 
 app = typer.Typer(
     name="patchbank",
@@ -28,7 +31,7 @@ app.add_typer(backbones.app, name="backbones")
 
 DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]
 Preset = Literal["fast", "balanced", "accurate", "official", "hcw", "anomalib"]
-Device = Annotated[
+DeviceName = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
 ]
 
@@ -212,7 +215,7 @@ def fit(
         Optional[float], typer.Option(help="Share of good parts that may be flagged.")
     ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of everything random.")] = None,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     save_backbone: Annotated[
         Literal["onnx", "torch"],
         typer.Option(help="Hold a timm backbone as ONNX (opens anywhere) or for torch (GPU)."),
@@ -232,7 +235,7 @@ def fit(
         for one in of_members(given)
     ]
     detector = fit_detector(members, good, Bars(), open_device(device))
-    detector.save(out, backbone=save_backbone)
+    _save(detector, out, save_backbone)
     output.fitted(detector, out)
 
 
@@ -247,7 +250,7 @@ def predict(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False,
-    device: Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
     from patchbank.cli.inspecting import inspect_paths
@@ -270,7 +273,7 @@ def evaluate(
     report: Annotated[
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
     ] = None,
-    device: Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import Bars
@@ -307,7 +310,7 @@ def demo(
         bool,
         typer.Option("--draw-defects", help="Draw the defective cells too: a harder test."),
     ] = False,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     to_json: JsonPath = None,
 ) -> None:
     """Fit and test on real photographs of solar cells (PyPI package elpv-dataset)."""
@@ -342,6 +345,15 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
         for unread in evaluation.unread:
             output.error(unread.error)
         raise typer.Exit(Exit.UNREAD)
+
+
+def _save(detector: Detector, out: Path, backbone: Literal["onnx", "torch"]) -> None:
+    """Save, and lose no fit to a backbone that cannot be exported."""
+    try:
+        detector.save(out, backbone=backbone)
+    except BackboneError as error:
+        detector.save(out, backbone="torch")
+        output.note(f"note: {error}; saved with its backbone for torch instead")
 
 
 def _check_target(out: Path) -> None:
