@@ -46,7 +46,7 @@ from patchbank.types import Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
 TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache
-ROUNDING = 16 * 2.0**-24  # of a squared distance in float32, relative to the largest norm
+ROUNDING = 10 * 2.0**-24  # of a squared distance in float32, relative to the largest norm
 MOST_TIES = 256  # candidates that are told apart exactly; more are exact ties, as on whole numbers
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
 
@@ -221,7 +221,7 @@ class _Greedy:
         self.margin = ROUNDING * float(self.xp.max(self.norms))
         self.initial = initial
         self.rows = [first]
-        self.folded = [self._points(np.array([first]))]  # picks of each block, and their norms
+        self.folded = _Points(*self._points(np.array([first])))
         self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
         self.groups = groups
@@ -275,11 +275,8 @@ class _Greedy:
         """
         rows = block.rows[close]
         points, norms = self._points(rows)
-        parts = [
-            to_numpy(norms[:, None] + (of_picks - 2.0 * (points @ picks.T)))
-            for picks, of_picks in self.folded
-        ]
-        rounded = np.concatenate([*parts, between[close][:, block.picked]], axis=1)
+        to_folded = norms[:, None] + (self.folded.norms - 2.0 * (points @ self.folded.rows.T))
+        rounded = np.concatenate([to_numpy(to_folded), between[close][:, block.picked]], axis=1)
         picks = np.concatenate([self.rows, block.rows[block.picked]]).astype(np.intp)
         exact = np.full(len(rows), np.inf)
         if self.initial is not None:
@@ -318,7 +315,7 @@ class _Greedy:
         """
         xp, put = self.xp, self.device.put
         points, norms = self._points(picks)
-        self.folded.append((points, norms))
+        self.folded.append(points, norms)
         m, d = points.shape
         extended = ones_beside((d + 1, m), points)
         extended[:d] = -2.0 * points.T
@@ -356,6 +353,34 @@ class _Greedy:
         """The gaps of some rows, lowered to |x|^2 + (|p|^2 - 2xp) where that is lower."""
         squared = self.xp.clip(nearest + self.norms[rows], 0.0, None)
         return self.xp.minimum(gaps[rows], squared)
+
+
+class _Points:
+    """Rows side by side, and their squared norms; there is always room for more."""
+
+    def __init__(self, rows: Array, norms: Array) -> None:
+        self._rows, self._norms, self._count = rows, norms, len(rows)
+
+    @property
+    def rows(self) -> Array:
+        """(m, d): a view."""
+        return self._rows[: self._count]
+
+    @property
+    def norms(self) -> Array:
+        """(m,): a view."""
+        return self._norms[: self._count]
+
+    def append(self, rows: Array, norms: Array) -> None:
+        """Add rows."""
+        count = self._count + len(rows)
+        if count > len(self._rows):
+            xp, room = namespace(rows), ones_beside((count, rows.shape[1]), rows)
+            self._rows = xp.concat([self.rows, room])
+            self._norms = xp.concat([self.norms, room[:, 0]])
+        self._rows[self._count : count] = rows
+        self._norms[self._count : count] = norms
+        self._count = count
 
 
 class _Block:
