@@ -14,7 +14,9 @@ Ties go to the lowest row number, as in the loop.  Distances are squared until t
 
 Products in float32 round, and round otherwise on every machine.  Where rounding could decide
 between candidates, their gaps are computed again in double precision, from the features: so the
-picks are those of exact arithmetic, wherever the products were made.
+picks are those of exact arithmetic, wherever the products were made.  Two limits: more than
+`MOST_TIES` candidates that close are taken for exact ties, and when every gap has sunk into the
+rounding (near-duplicates only are left), the order is that of the rounded numbers.
 
 The features may be a numpy array or a torch tensor.  The passes run on a `Device`; features that
 do not fit there go through it in blocks.  The picks of a block are made on the CPU: that is a
@@ -46,8 +48,8 @@ from patchbank.types import Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
 TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache
-ROUNDING = 10 * 2.0**-24  # of a squared distance in float32, relative to the largest norm
-MOST_TIES = 256  # candidates that are told apart exactly; more are exact ties, as on whole numbers
+ROUNDING = 20 * 2.0**-24  # of a squared distance in float32, relative to norm and distance
+MOST_TIES = 64  # candidates that are told apart exactly; more are exact ties, as on whole numbers
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
 
 
@@ -96,7 +98,8 @@ def greedy_coreset(
         ShapeError: `features` does not have two axes, or another array not one number a row.
         ParameterError: `n_keep`, `start` or `radius` is out of range.
 
-    Cost: 2 * n * n_keep * d operations in a few tens of passes, n floats of extra memory.
+    Cost: 2 * n * n_keep * d operations in a few tens of passes; a few floats a row and a copy of
+    the picked rows of extra memory.
 
     >>> line = np.array([[0.0], [1.0], [10.0]], dtype=np.float32)
     >>> picked = greedy_coreset(line, 3, start=0)
@@ -208,27 +211,29 @@ class _Greedy:
         self.n_keep = n_keep
         self.stop_gap = TAKEN if radius is None else radius * radius
         self.device = device
-        # Seen from the first pick, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
+        # Seen from an ordinary row, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
         # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
-        self.origin = device.put(features[first] + 0)  # a copy
+        self.origin = device.put(features[row_nearest_to_mean(features, device=device)] + 0)
         self.norms = _squared_distances_to(features, self.origin, device)
+        self.norms_here = to_numpy(self.norms)
         self.xp = namespace(self.norms)
         # Squared distance to the nearest pick.
-        self.gaps = self.norms + 0
+        to_first = _squared_distances_to(features, device.put(features[first] + 0), device)
+        self.gaps = to_first + 0
         self.knows_radii = initial is None
         if initial is not None:
             self.gaps = self.xp.minimum(self.gaps, beside(np.square(initial), self.gaps))
-        self.margin = ROUNDING * float(self.xp.max(self.norms))
         self.initial = initial
         self.rows = [first]
-        self.folded = _Points(*self._points(np.array([first])))
+        self.holds_picks = device.holds(n_keep * features.shape[1] * 4)
+        self.folded = _Points(*self._kept(self._points(np.array([first]))))
         self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
         self.groups = groups
         self.to_others = self.norms[:0]  # squared until the end
         if groups is not None:
             own = np.where(groups == groups[first], np.float32(np.inf), np.float32(0.0))
-            self.to_others = self.norms + beside(own, self.norms)
+            self.to_others = to_first + beside(own, to_first)
 
     def run(self, on_progress: Callable[[int], None]) -> Coreset:
         on_progress(1)
@@ -245,7 +250,7 @@ class _Greedy:
     def _pick_block(self) -> list[int]:
         """Make every pick that the candidates alone decide, and note the radius after each."""
         all_gaps = to_numpy(self.gaps)
-        block = _Block(*_candidates(all_gaps), all_gaps, self.margin)
+        block = _Block(all_gaps, self.norms_here)
         between = self._distances_among(block.rows)
         while len(self.rows) + len(block.picked) < self.n_keep:
             best = int(block.gaps.argmax())  # rows ascend, so equals go to the lowest
@@ -274,20 +279,27 @@ class _Greedy:
         Only picks that rounding may have made nearest are looked at again.
         """
         rows = block.rows[close]
-        points, norms = self._points(rows)
+        points, norms = self._kept(self._points(rows))
         to_folded = norms[:, None] + (self.folded.norms - 2.0 * (points @ self.folded.rows.T))
         rounded = np.concatenate([to_numpy(to_folded), between[close][:, block.picked]], axis=1)
         picks = np.concatenate([self.rows, block.rows[block.picked]]).astype(np.intp)
+        limits = rounded.min(axis=1) + 2 * block.rounding[close]
+        which, near = np.nonzero(rounded <= limits[:, None])
         exact = np.full(len(rows), np.inf)
         if self.initial is not None:
             exact = np.square(self.initial[rows].astype(np.float64))
-        for number, row in enumerate(rows):
-            near = picks[rounded[number] <= rounded[number].min() + 2 * self.margin]
-            point = to_numpy(self.features[int(row)]).astype(np.float64)
-            differences = to_numpy(self.features[near]).astype(np.float64) - point
-            nearest = float(np.square(differences).sum(axis=1).min())
-            exact[number] = min(exact[number], nearest)
+        for some in blocks(len(which), TILE_ROWS):
+            one, other = (
+                to_numpy(self.features[numbers]).astype(np.float64)
+                for numbers in (rows[which[some]], picks[near[some]])
+            )
+            np.minimum.at(exact, which[some], np.square(one - other).sum(axis=1))
         return exact
+
+    def _kept(self, points_and_norms: tuple[Array, Array]) -> tuple[Array, Array]:
+        """The same where the picks are kept: on the device, if it holds them all."""
+        points, norms = points_and_norms
+        return (points, norms) if self.holds_picks else (to_numpy(points), to_numpy(norms))
 
     def _distances_among(self, rows: Indices) -> NDArray[np.float32]:
         """Squared distances of candidates, (m, m), but for rounding below zero.
@@ -315,7 +327,7 @@ class _Greedy:
         """
         xp, put = self.xp, self.device.put
         points, norms = self._points(picks)
-        self.folded.append(points, norms)
+        self.folded.append(*self._kept((points, norms)))
         m, d = points.shape
         extended = ones_beside((d + 1, m), points)
         extended[:d] = -2.0 * points.T
@@ -386,36 +398,34 @@ class _Points:
 class _Block:
     """Candidates of one block, and what lies outside."""
 
-    def __init__(
-        self,
-        rows: Indices,
-        outside_gap: float,
-        outside_row: int,
-        all_gaps: NDArray[np.float32],
-        margin: float,
-    ) -> None:
-        self.rows = rows  # ascending
-        self.gaps = all_gaps[rows]
+    def __init__(self, gaps: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+        self.rows, self._outside_gap, self._outside_row = _candidates(gaps)
+        self.gaps = gaps[self.rows]
+        self.rounding = ROUNDING * (norms[self.rows] + self.gaps)
+        """What float32 may have moved each gap by."""
         self.picked: list[int] = []  # places among the rows
-        self._outside_gap, self._outside_row = outside_gap, outside_row
-        self._margin = margin
+        limits = np.where(gaps < 0, -np.inf, gaps + ROUNDING * (norms + gaps))
+        limits[self.rows] = -np.inf
+        self._outside_limit = float(limits.max())
 
     def is_decided_outside(self, best: int) -> bool:
         """Whether a row outside may be the farthest of all."""
         gap = float(self.gaps[best])
-        if gap < self._outside_gap + self._margin_at(gap):
-            return True
-        return gap == self._outside_gap and bool(self.rows[best] > self._outside_row)
+        if not self._is_noise(best):
+            return bool(gap - self.rounding[best] < self._outside_limit)
+        tie = gap == self._outside_gap and self.rows[best] > self._outside_row
+        return bool(gap < self._outside_gap or tie)
 
     def close_to(self, best: int) -> Indices:
         """The candidates that rounding may have put behind `best`, itself among them."""
-        gap = float(self.gaps[best])
-        close = np.flatnonzero(self.gaps >= gap - self._margin_at(gap))
+        if self._is_noise(best):
+            return np.array([best])
+        close = np.flatnonzero(self.gaps + self.rounding >= self.gaps[best] - self.rounding[best])
         return close if len(close) <= MOST_TIES else np.array([best])
 
-    def _margin_at(self, gap: float) -> float:
-        """What rounding may have moved a gap; below it all is noise, and nothing to tell apart."""
-        return 2 * self._margin if gap > 4 * self._margin else 0.0
+    def _is_noise(self, best: int) -> bool:
+        """Whether gaps are as small as what rounding moves them by: there is nothing to tell."""
+        return bool(self.gaps[best] <= 4 * self.rounding[best])
 
 
 def _candidates(gaps: NDArray[np.float32]) -> tuple[Indices, float, int]:
