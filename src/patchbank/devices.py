@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,9 +46,19 @@ class TorchDevice:
             array = self._torch.from_numpy(np.require(array, requirements=("C", "W")))
         return array.to(self._device)
 
-    def precise(self) -> AbstractContextManager[None]:
-        """While it is open, products are made in full float32."""
-        return full_float32()
+    @contextmanager
+    def precise(self) -> Iterator[None]:
+        """While it is open, products are made in full float32.
+
+        Raises:
+            MemoryError: the device has too little memory.
+        """
+        with full_float32():
+            try:
+                yield
+            except self._torch.OutOfMemoryError as error:
+                reason = str(error).partition(".")[0]
+                raise MemoryError(f"device {self.name}: {reason}") from None
 
     def holds(self, n_bytes: int) -> bool:
         """Whether so much may stay there beside the products."""
@@ -78,25 +89,59 @@ def open_device(name: str) -> Device:
     return _cuda("cuda:0" if name in ("auto", "cuda") else name)
 
 
+class _Precision:
+    """How torch rounds the factors of float32 products, which is one setting a process.
+
+    The first that asks for full precision sets it, and the last to leave restores what the host
+    program had chosen, in whatever thread that is.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._chosen: list[str] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._chosen = [place.fp32_precision for place in self._places()]
+                for place in self._places():
+                    place.fp32_precision = "ieee"
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                for place, chosen in zip(self._places(), self._chosen, strict=True):
+                    place.fp32_precision = chosen
+
+    @staticmethod
+    def _places() -> list[Any]:
+        from torch import backends
+
+        return [
+            backends.cuda.matmul,
+            backends.cudnn.conv,
+            backends.mkldnn.matmul,
+            backends.mkldnn.conv,
+        ]
+
+
+_precision = _Precision()
+
+
 @contextmanager
 def full_float32() -> Iterator[None]:
     """Keep torch from rounding the factors of float32 products (TF32, bfloat16), for a while.
 
     What the host program has chosen comes back after.
     """
-    import torch
-
-    backends = torch.backends
-    places: list[Any] = [backends.cuda.matmul, backends.cudnn.conv]
-    places += [backends.mkldnn.matmul, backends.mkldnn.conv]
-    before = [place.fp32_precision for place in places]
-    for place in places:
-        place.fp32_precision = "ieee"
+    _precision.enter()
     try:
         yield
     finally:
-        for place, precision in zip(places, before, strict=True):
-            place.fp32_precision = precision
+        _precision.leave()
 
 
 def _cuda(name: str) -> TorchDevice:
@@ -105,8 +150,8 @@ def _cuda(name: str) -> TorchDevice:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = int(name.removeprefix("cuda:"))
     if number >= count:
-        has = f"cuda:0 to cuda:{count - 1}" if count else "no GPU that torch can use"
-        raise ParameterError(f"device: expected one of this machine ({has}), got {name!r}")
+        has = f"one of cuda:0 to cuda:{count - 1}" if count else "cpu, as torch finds no GPU here"
+        raise ParameterError(f"device: expected {has}, got {name!r}")
     return TorchDevice(name, tile_factor=GPU_TILE_FACTOR)
 
 

@@ -197,6 +197,19 @@ def test_distances_before_the_first_pick_stay_in_the_minimum(
     assert len(picked.radii) == 0
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e5])
+def test_an_outlier_spoils_nothing(distance, rng):
+    features = rng.standard_normal((3000, 20)).astype(np.float32)
+    features[17] = 0
+    features[17, 0] = distance
+    start = coreset.row_farthest_from_mean(features)
+    assert start == 17
+    picked = greedy_coreset(features, 300, start=start)
+    rows, radii = greedy(features, 300, start)
+    assert picked.rows.tolist() == rows
+    np.testing.assert_allclose(picked.radii, radii, rtol=1e-5)
+
+
 def test_the_farthest_row_is_that_of_the_matrix_of_distances(rng):
     features = rng.standard_normal((300, 7)).astype(np.float32)
     points = features.astype(np.float64)

@@ -69,7 +69,19 @@ def test_an_ensemble_takes_one_of_each_a_member(capsys, plates, weights, tmp_pat
     ]
     status, _, err = run(capsys, "fit", plates, *members, "--layers", "x", "--out", file)
     assert status == 2
-    assert "layers: expected one for each backbone (2), or none, got 3" in err
+    assert "layers: expected one for each backbone (2; - for none), got 3" in err
+
+
+def test_an_ensemble_may_mix_what_needs_weights_with_what_does_not(
+    capsys, plates, weights, tmp_path
+):
+    members = ["--backbone", RESNET, "--weights", weights[RESNET]]
+    members += ["--backbone", "efficientnet_lite0", "--weights", "-"]
+    file = tmp_path / "a.patchbank"
+    assert run(capsys, "fit", plates, *members, *SMALL, "--out", file)[0] == 0
+    facts = json.loads(run(capsys, "info", file, "--json", "-")[1])
+    assert [m["backbone"] for m in facts["members"]] == [RESNET, "efficientnet_lite0"]
+    assert facts["members"][0]["backbone_runs_in"] == "onnxruntime"
 
 
 def test_a_fit_is_not_lost_to_a_backbone_that_cannot_be_exported(
@@ -111,10 +123,11 @@ def test_show_tells_layers_without_weights(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["backbones", "export", "resnet18", "--out", "{tmp}/a.onnx"], "a name with its tag"),
+        (["backbones", "export", "resnet18", "--out", "{tmp}/a.onnx"], "a name with a tag of timm"),
         (["backbones", "export", RESNET, "--out", "{tmp}/no/a.onnx"], "a folder that exists"),
+        (["backbones", "export", RESNET, "--out", "{tmp}/a.pt"], "ends in .onnx"),
         (["backbones", "export", "efficientnet_lite0", "--out", "{tmp}/a.onnx"], "ONNX already"),
-        (["fit", "{plates}", "--device", "cuda:9", "--out", "{tmp}/a"], "device: expected one of"),
+        (["fit", "{plates}", "--device", "cuda:9", "--out", "{tmp}/a"], "device: expected cpu"),
         (["fit", "{plates}", "--device", "tpu", "--out", "{tmp}/a"], "device: expected auto"),
     ],
 )

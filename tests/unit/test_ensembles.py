@@ -1,10 +1,13 @@
 """Several members, each with its own backbone and bank."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from patchbank import Ensemble, ParameterError, PatchCore, load
 from patchbank.pipeline.members import Scale
+from patchbank.pipeline.overlay import draw_overlay
 from tests.photographs import part, parts
 
 SHARED = {"image_size": 128, "bank_rows": 200, "false_alarm_rate": 0.2}
@@ -74,6 +77,42 @@ def test_one_member_alone_keeps_its_raw_scores(alone):
     image = part(60, defect=9)
     assert single.predict(image).score == alone[0].predict(image).score
     assert single.members[0].image_scale == Scale()
+
+
+def test_overlays_colour_what_is_flagged_whatever_the_threshold(detector, tmp_path):
+    """Standardised maps have negative values and thresholds."""
+    low = replace(detector.calibration, map_peaks=detector.calibration.map_peaks - 4)
+    image = part(60, defect=9)
+    seen = replace(detector, calibration=low).predict(image)
+    assert seen.pixel_threshold < 0
+    scale = 4  # small photographs are enlarged
+    changed = _changed(image, seen, scale)
+    flagged = seen.anomaly_map > seen.pixel_threshold
+    assert flagged.sum() > 100
+    assert changed[flagged].mean() > 0.9
+    good = part(61)
+    assert _changed(good, detector.predict(good), scale).mean() < 0.05
+
+
+def _changed(image, seen, scale):
+    """(H, W): where the overlay has another colour than the photograph."""
+    height = scale * image.shape[0]
+    picture = np.asarray(draw_overlay(image, seen))[-height::scale, ::scale]
+    return np.abs(picture.astype(int) - image).sum(axis=2) > 30
+
+
+def test_what_was_not_looked_at_is_never_the_worst():
+    cropped = {**SHARED, "image_size": 160, "crop": 96, "scales": (1.0,)}
+    recipes = [PatchCore(backbone=f"efficientnet_lite{n}", **cropped) for n in (0, 2)]
+    detector = Ensemble(recipes).fit(parts(8))
+    for radius in (0, 9):
+        seen = detector.predict(part(60, defect=radius))
+        drawn = seen.anomaly_map
+        outside = np.ones_like(drawn, dtype=bool)
+        seen.box.of(outside)[...] = False
+        np.testing.assert_allclose(drawn[outside], seen.map_zero, rtol=1e-6)
+        assert drawn[outside].max() < seen.box.of(drawn).min()
+    assert len(set(detector.calibration.map_peaks.tolist())) == 8
 
 
 def test_equal_scores_spread_by_one():

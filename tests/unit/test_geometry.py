@@ -116,6 +116,11 @@ def test_a_crop_larger_than_the_photograph_is_named():
         PatchCore(**{**CROPPED, "image_size": 64}).fit(parts(3, size=(100, 200)))
 
 
+def test_a_crop_that_the_network_does_not_take_is_named():
+    with pytest.raises(ParameterError, match="crop: expected multiples of 16 .*got 100 x 96"):
+        PatchCore(**{**CROPPED, "crop": (100, 96)}).fit(parts(3))
+
+
 def test_a_backbone_of_one_size_takes_a_crop_of_that_size(tmp_path):
     path = write_onnx(tmp_path / "a.onnx", size=(96, 96))
     mean, std = HALF

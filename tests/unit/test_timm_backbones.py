@@ -1,6 +1,9 @@
 """Backbones of timm: small ones with random weights, offline."""
 
 import json
+import os
+import socket
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ from tests.photographs import part
 require_torch()
 import timm  # noqa: E402
 import torch  # noqa: E402
+
+from patchbank.backbones import timm as timm_backbones  # noqa: E402
+from patchbank.devices import TorchDevice, full_float32  # noqa: E402
 
 RESNET, VIT = FAMILIES["ResNet"], FAMILIES["ViT"]
 IMAGE = part(0, size=(96, 160))
@@ -71,9 +77,11 @@ def test_features_do_not_depend_on_what_was_seen_before(tmp_path):
 def test_the_record_tells_where_weights_come_from(tmp_path):
     weights = weights_file(tmp_path, RESNET)
     info = open_backbone(RESNET, weights=weights).info
-    assert info.license == "apache-2.0"
-    assert weights in info.source
-    assert "timm/test_resnet.r160_in1k" in info.source
+    assert info.license == "not stated"
+    described = describe_backbone(RESNET)
+    assert described.license == "apache-2.0"
+    assert "timm/test_resnet.r160_in1k" in described.source
+    assert info.source == "test_resnet.safetensors, in place of the weights of its tag"
     assert info.mean == (0.5, 0.5, 0.5)
     assert len(info.sha256) == 64
 
@@ -126,6 +134,83 @@ def test_a_packed_backbone_needs_no_file(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+PLACES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", [RESNET, VIT])
+def test_features_are_the_same_on_every_device(tmp_path, name, place):
+    if place == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    weights = weights_file(tmp_path, name)
+    device = TorchDevice(place, tile_factor=1)
+    here, there = (
+        open_backbone(name, weights=weights),
+        open_backbone(name, weights=weights, device=device),
+    )
+    packed = pack_backbone(there)
+    again = unpack_backbone(*packed, device)
+    for ours, theirs, third in zip(here(IMAGE), there(IMAGE), again(IMAGE), strict=True):
+        assert theirs.device.type == place
+        np.testing.assert_allclose(ours, theirs.cpu(), rtol=1e-4, atol=1e-4)
+        assert (theirs == third).all()
+
+
+def test_the_network_runs_in_full_precision(tmp_path):
+    extractor = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))
+    seen = []
+    extractor.network.register_forward_hook(
+        lambda *some: seen.append(
+            (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+        )
+    )
+    extractor(IMAGE)
+    assert seen == [("ieee", "ieee")]
+
+
+def test_precision_comes_back_whichever_thread_leaves_last():
+    conv = torch.backends.cudnn.conv
+    before, inside, leave = conv.fp32_precision, threading.Event(), threading.Event()
+    found = []
+
+    def other():
+        with full_float32():
+            inside.set()
+            leave.wait(10)
+            found.append(conv.fp32_precision)
+
+    thread = threading.Thread(target=other)
+    with full_float32():
+        thread.start()
+        inside.wait(10)
+    leave.set()
+    thread.join()
+    assert found == ["ieee"]
+    assert conv.fp32_precision == before
+
+
+def test_sizes_that_a_network_refuses_are_named(tmp_path):
+    extractor = open_backbone(VIT, weights=weights_file(tmp_path, VIT))
+    with pytest.raises(BackboneError, match="test_vit.* cannot run on an input of 50 x 64"):
+        extractor(part(0, size=(50, 64)))
+
+
+def test_convolutions_take_sizes_of_no_multiple(tmp_path):
+    extractor = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))
+    assert extractor.info.size_multiple == 1
+    assert [m.shape[1:] for m in extractor(part(0, size=(100, 140)))] == [(13, 18), (7, 9)]
+
+
+def test_a_network_that_timm_has_changed_is_named(tmp_path):
+    record, tensors = pack_backbone(open_backbone(RESNET, weights=weights_file(tmp_path, RESNET)))
+    renamed = {name.replace("conv1", "convolution1"): t for name, t in tensors.items()}
+    with pytest.raises(BackboneError, match="expected the network that the weights were saved"):
+        unpack_backbone(record, renamed)
+    record["info"]["name"] = "gone_network.a_tag"
+    with pytest.raises(BackboneError, match="gone_network.*install the version"):
+        unpack_backbone(record, tensors)
+
+
 def test_torch_settings_of_the_host_program_stay_as_they_were(tmp_path):
     backends = torch.backends
     places = [backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv]
@@ -144,12 +229,14 @@ def test_torch_settings_of_the_host_program_stay_as_they_were(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet18", {}, "a name with its tag .*resnet18.tv_in1k"),
-        ("resnet18.bogus", {}, "a name with its tag .*resnet18.tv_in1k"),
-        ("resnt18.tv_in1k", {}, "did you mean resnet18"),
+        ("resnet18", {}, "a name with a tag of timm .*resnet18.tv_in1k"),
+        ("resnet18.bogus", {}, "a name with a tag of timm .*resnet18.tv_in1k"),
+        ("resnt18.tv_in1k", {}, "did you mean resnet18.tv_in1k"),
+        ("timm/resnet18.tv_in1k", {}, "did you mean resnet18.tv_in1k"),
+        ("resnet18.pth", {}, "--backbone NAME --weights FILE"),
         (RESNET, {"weights": "/no/file"}, "got nothing named /no/file"),
         (RESNET, {"weights": "{text}"}, "expected a safetensors file or state dict"),
-        (RESNET, {"weights": "{pickle}"}, "expected a safetensors file or state dict"),
+        (RESNET, {"weights": "{pickle}"}, "it holds more than weights; save its state_dict"),
         (RESNET, {"weights": "{vit}"}, "without conv1.0.weight, .* missing"),
         (RESNET, {"weights": "{own}", "layers": ("layer9",)}, "some of act1, layer1, .*'layer9'"),
         ("efficientnet_lite0", {"weights": "{own}"}, "weights: expected with a timm model"),
@@ -157,7 +244,7 @@ def test_torch_settings_of_the_host_program_stay_as_they_were(tmp_path):
 )
 def test_what_cannot_be_had_is_named_in_one_line(tmp_path, name, options, message):
     (tmp_path / "text").write_text("no weights")
-    torch.save({"evil": Evil()}, tmp_path / "pickle")
+    torch.save({"evil": Evil(str(tmp_path / "executed"))}, tmp_path / "pickle")
     paths = {"own": weights_file(tmp_path, RESNET), "vit": weights_file(tmp_path, VIT)}
     paths |= {kind: str(tmp_path / kind) for kind in ("text", "pickle")}
     given = {k: v.format(**paths) if isinstance(v, str) else v for k, v in options.items()}
@@ -168,13 +255,30 @@ def test_what_cannot_be_had_is_named_in_one_line(tmp_path, name, options, messag
 
 
 class Evil:
-    """Runs code when it is unpickled."""
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
 
     def __reduce__(self):
-        return (eval, ("1/0",))
+        return (os.mkdir, (self.folder,))
+
+
+def test_a_hub_out_of_reach_is_found_out_at_once(monkeypatch):
+    def refuse(address, timeout):
+        assert address == ("huggingface.co", 443)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr(timm, "create_model", lambda *some, **options: 1 / 0)
+    with pytest.raises(BackboneError, match="no such host; .*model.safetensors of https"):
+        timm_backbones._with_weights_of_tag(RESNET)
 
 
 def test_weights_that_cannot_be_fetched_name_the_file_to_bring(monkeypatch):
+    monkeypatch.setattr(timm_backbones, "_require_network", lambda config: None)
+
     def refuse(*args, pretrained, **options):
         if pretrained:
             raise OSError("no route to host\nmore")
@@ -184,7 +288,7 @@ def test_weights_that_cannot_be_fetched_name_the_file_to_bring(monkeypatch):
     monkeypatch.setattr(timm, "create_model", refuse)
     with pytest.raises(
         BackboneError,
-        match=r"got: no route to host; .*model\.safetensors of https://huggingface\.co/timm/"
+        match=r"got: no route to host more; .*model\.safetensors of https://huggingface\.co/timm/"
         r"test_resnet\.r160_in1k.*--weights FILE",
     ):
         open_backbone(RESNET)

@@ -19,7 +19,7 @@ from patchbank.core.arrays import to_numpy
 from patchbank.errors import BackboneError
 
 TOLERANCE = 1e-3  # largest difference of a map, relative to its largest value
-TRIAL_CELLS = ((6, 9), (10, 7))  # inputs tried, in steps of the deepest stride: never square
+TRIAL_CELLS = ((6, 9), (10, 7))  # inputs tried, in steps of 32 or of the patch: never square
 
 
 def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = None) -> bytes:
@@ -37,8 +37,10 @@ def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = No
     """
     info = extractor.info
     input_size = input_size or info.input_size
-    multiple = max(tap.stride for tap in info.taps.values())
-    sizes = [input_size] if input_size else [(h * multiple, w * multiple) for h, w in TRIAL_CELLS]
+    step = info.size_multiple if info.size_multiple > 1 else 32
+    sizes = [input_size] if input_size else [(h * step, w * step) for h, w in TRIAL_CELLS]
+    if input_size is None and info.size_multiple == 1:
+        sizes.append((sizes[0][0] + 3, sizes[0][1] - 5))  # of no multiple at all
     ordered = [layer for layer in info.taps if layer in extractor.layers]
     try:
         model = _traced(extractor, ordered, sizes[0], fixed=input_size is not None)
@@ -54,7 +56,7 @@ def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = No
         ) from None
     record = asdict(info)
     del record["input_size"]  # the file's own input says it
-    record["source_sha256"] = record.pop("sha256")
+    record["source_sha256"] = record.pop("sha256")  # the file's own hash cannot stand in it
     record["taps"] = {layer: record["taps"][layer] for layer in ordered}
     record["default_layers"] = extractor.layers
     entry = model.metadata_props.add()

@@ -44,7 +44,9 @@ class BackboneInfo:
     license: str
     source: str
     sha256: str
-    """Of the weights; empty where they were not read."""
+    """Of the weights, or of the ONNX file; empty where they were not read."""
+    source_sha256: str = ""
+    """Of the weights that an ONNX file was made from, where it says so."""
 
     @property
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

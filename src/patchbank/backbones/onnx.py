@@ -106,6 +106,7 @@ class OnnxExtractor:
             license=record.get("license", "not stated"),
             source=record.get("source", "ONNX file"),
             sha256=hashlib.sha256(self.content).hexdigest(),
+            source_sha256=str(record.get("source_sha256", "")),
         )
 
     def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Tap]:

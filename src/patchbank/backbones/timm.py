@@ -10,7 +10,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 import inspect
+import socket
 import sys
+import textwrap
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
 from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import (
@@ -33,6 +38,8 @@ from patchbank.errors import BackboneError
 from patchbank.types import Image
 
 CNN_STRIDES = (8, 16)  # of the layers taken by default: layer2 and layer3 of a ResNet
+WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+REACHABLE_S = 5.0
 DEPTHS = (1 / 2, 3 / 4)  # of a transformer, all of whose layers have one stride
 
 State = Mapping[str, NDArray[Any]]
@@ -80,8 +87,16 @@ class TimmExtractor:
     def __call__(self, image: Image) -> Sequence[Array]:
         """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
         planes = self._device.put(np.ascontiguousarray(image)).permute(2, 0, 1)
-        with torch.no_grad(), full_float32():
-            maps = self.network((planes * self._scale + self._shift)[None])
+        try:
+            with torch.no_grad(), full_float32():
+                maps = self.network((planes * self._scale + self._shift)[None])
+        except torch.OutOfMemoryError:  # `Device.precise` says it
+            raise
+        except Exception as error:  # networks refuse sizes with errors of any type
+            size = f"{image.shape[0]} x {image.shape[1]}"
+            raise BackboneError(
+                f"{self._info.name}: it cannot run on an input of {size}: {_short(error)}"
+            ) from None
         found = [maps[position][0] for position in self._order]
         return [m.numpy() for m in found] if self._on_host else found
 
@@ -136,19 +151,30 @@ def open_timm(
             "that say it themselves; leave them away"
         )
     network = _with_weights_of_file(name, weights) if weights else _with_weights_of_tag(name)
-    source = f"{weights} in {info.source}" if weights else info.source
-    return TimmExtractor(
-        replace(info, source=source, sha256=_digest(network)), network, layers, device
-    )
+    if weights:
+        source = f"{Path(weights).name}, in place of the weights of its tag"
+        info = replace(info, source=source, license="not stated")
+    return TimmExtractor(replace(info, sha256=_digest(network)), network, layers, device)
 
 
 def restore_timm(
     info: BackboneInfo, layers: tuple[str, ...], state: State, device: Device = HOST
 ) -> TimmExtractor:
-    """Open a timm network with the weights that `TimmExtractor.state` gave."""
-    extractor = TimmExtractor(info, _create(info.name), layers, device)
+    """Open a timm network with the weights that `TimmExtractor.state` gave.
+
+    Raises:
+        BackboneError: this version of timm has another network of that name, or none.
+    """
     tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
-    extractor.network.network.load_state_dict(tensors)
+    try:
+        extractor = TimmExtractor(info, _create(info.name), layers, device)
+        extractor.network.network.load_state_dict(tensors)
+    except (RuntimeError, ValueError) as error:
+        raise BackboneError(
+            f"{info.name}: expected the network that the weights were saved from, got another one "
+            f"from timm {timm.__version__} ({_short(error)}); install the version that "
+            "`patchbank info` of a file tells"
+        ) from None
     return extractor
 
 
@@ -159,9 +185,7 @@ def describe_timm(name: str, normalisation: Normalisation | None = None) -> Back
         network: Any = _create(name)
     if not hasattr(network, "forward_intermediates"):
         raise BackboneError(f"{name}: expected a network with intermediate features, got none")
-    entries = network.feature_info
-    entries = entries if isinstance(entries, list) else entries.info
-    taps = {e["module"]: Tap(e["num_chs"], e["reduction"]) for e in entries}
+    taps = {e["module"]: Tap(e["num_chs"], e["reduction"]) for e in _entries(network)}
     fixed = config.fixed_input_size and not _takes(network, "dynamic_img_size")
     mean, std = normalisation or (config.mean, config.std)
     return BackboneInfo(
@@ -170,7 +194,7 @@ def describe_timm(name: str, normalisation: Normalisation | None = None) -> Back
         default_layers=_default_layers(taps),
         mean=mean,
         std=std,
-        size_multiple=1 if fixed else max(tap.stride for tap in taps.values()),
+        size_multiple=_size_multiple(network) if not fixed else 1,
         input_size=tuple(config.input_size[1:]) if fixed else None,
         license=config.license or "not stated",
         source=f"timm {timm.__version__}, {config.hf_hub_id or config.url or 'no address'}",
@@ -180,33 +204,62 @@ def describe_timm(name: str, normalisation: Normalisation | None = None) -> Back
 
 def _config(name: str) -> Any:
     """The record of a tag: where its weights are, and how its input is prepared."""
-    architecture, _, tag = name.partition(".")
+    architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise BackboneError(
             f"backbone: expected an embedded one (`patchbank backbones`), the path of an .onnx "
-            f"file or the name of a timm model, got {name!r}{hint}"
+            f"file or the name of a timm model with its tag, got {name!r}{_hint(name)}"
         )
     configs = timm.models.get_arch_pretrained_cfgs(architecture)
-    if name not in configs or not tag:
+    if name not in configs:
         known = ", ".join(sorted(configs)) or "none: timm has no weights for it"
-        raise BackboneError(f"backbone: expected a name with its tag ({known}), got {name!r}")
+        raise BackboneError(
+            f"backbone: expected a name with a tag of timm ({known}), got {name!r}"
+            f"{_hint(name) if Path(name).suffix in WEIGHT_FILES else ''}"
+        )
     return configs[name]
 
 
-def _create(name: str) -> torch.nn.Module:
-    """The network without classifier and weights, for inputs of any size where it can."""
+def _hint(name: str) -> str:
+    if Path(name).suffix in WEIGHT_FILES:
+        return (
+            "; a file of weights goes with the name of its network: --backbone NAME --weights FILE"
+        )
+    bare = name.rpartition("/")[2].lower()
+    near = difflib.get_close_matches(bare, timm.list_models(pretrained=True), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _create(name: str, *, pretrained: bool = False) -> torch.nn.Module:
+    """The network without classifier, for inputs of any size where it can."""
     architecture = name.partition(".")[0]
     with torch.device("meta"):
         probe = timm.create_model(architecture, pretrained=False, num_classes=0)
     options = {"dynamic_img_size": True} if _takes(probe, "dynamic_img_size") else {}
-    network: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    network: torch.nn.Module = timm.create_model(
+        name, pretrained=pretrained, num_classes=0, **options
+    )
     return network
 
 
 def _takes(network: torch.nn.Module, option: str) -> bool:
     return option in inspect.signature(type(network).__init__).parameters
+
+
+def _size_multiple(network: Any) -> int:
+    """What a transformer cuts images into; convolutions take any size."""
+    if not _takes(network, "dynamic_img_size"):
+        return 1
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
+    deepest = max(entry["reduction"] for entry in _entries(network))
+    return int(max(deepest, *(patch if isinstance(patch, tuple) else (patch,))))
+
+
+def _entries(network: Any) -> list[dict[str, Any]]:
+    """What timm tells of each layer: module, num_chs, reduction."""
+    told = network.feature_info
+    entries: list[dict[str, Any]] = told if isinstance(told, list) else told.info
+    return entries
 
 
 def _default_layers(taps: Mapping[str, Tap]) -> tuple[str, ...]:
@@ -219,25 +272,33 @@ def _default_layers(taps: Mapping[str, Tap]) -> tuple[str, ...]:
 
 def _with_weights_of_tag(name: str) -> torch.nn.Module:
     config = _config(name)
-    network: Any = _create(name)
-    options = {"dynamic_img_size": True} if _takes(network, "dynamic_img_size") else {}
     try:
-        trained: torch.nn.Module = timm.create_model(
-            name, pretrained=True, num_classes=0, **options
-        )
+        _require_network(config)
+        network = _create(name, pretrained=True)
     except Exception as error:  # the hub, the network and the file system have types of their own
         places = []
         if config.hf_hub_id:
             places.append(f"model.safetensors of https://huggingface.co/{config.hf_hub_id}")
         if config.url:
             places.append(config.url)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
-            f"{name}: expected to fetch its weights, got: {reason}; on a machine with a network "
-            f"download {' or '.join(places) or 'them from their authors'}, bring the file here "
-            "and give it as weights (--weights FILE)"
+            f"{name}: expected to fetch its weights, got: {_short(error)}; on a machine with a "
+            f"network download {' or '.join(places) or 'them from their authors'}, bring the "
+            "file here and give it as weights (--weights FILE)"
         ) from None
-    return trained
+    return network
+
+
+def _require_network(config: Any) -> None:
+    """Find out in seconds that weights cannot be fetched; the hub tries for a minute, aloud."""
+    hub = config.hf_hub_id
+    if not hub or isinstance(try_to_load_from_cache(hub, "model.safetensors"), str):
+        return
+    if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
+        return  # the hub says at once that it is offline; what a proxy reaches, only it knows
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname or "", port), timeout=REACHABLE_S).close()
 
 
 def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
@@ -249,7 +310,8 @@ def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
         adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
         missing = network.load_state_dict(adapt(state, network) if adapt else state, strict=False)
     except Exception as error:  # of torch, safetensors and timm: many types for one fact
-        reason = " ".join(str(error).split())[:200]
+        pickled = "weights_only" in str(error)
+        reason = "it holds more than weights; save its state_dict()" if pickled else _short(error)
         raise BackboneError(
             f"weights: expected a safetensors file or state dict for {name}, got {path}: {reason}"
         ) from None
@@ -260,6 +322,12 @@ def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
             f"({len(missing.missing_keys)} are missing)"
         )
     return network
+
+
+def _short(error: Exception) -> str:
+    """The beginning of an error of others, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return textwrap.shorten(text, 160, placeholder=" ...")
 
 
 def _digest(network: torch.nn.Module) -> str:

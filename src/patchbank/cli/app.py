@@ -103,25 +103,30 @@ def fit(
     ] = None,
     weights: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="FILE", help="Weights of a timm model; one for each, or none."),
+        typer.Option(
+            metavar="FILE", help="Weights of a timm model; one for each backbone, - for none."
+        ),
     ] = None,
     layers: Annotated[
         Optional[list[str]],
         typer.Option(
-            metavar="NAMES", help="Layers of the backbone, by commas, shallow to deep; likewise."
+            metavar="NAMES",
+            help="Layers by commas; the first gives the grid of patches. Likewise.",
         ),
     ] = None,
     mean: Annotated[
-        Optional[str], typer.Option(help="Mean of red,green,blue in [0, 1], for files of yours.")
+        Optional[list[str]],
+        typer.Option(metavar="R,G,B", help="Mean of each colour in [0, 1], for files of yours."),
     ] = None,
     std: Annotated[
-        Optional[str], typer.Option(help="Deviation of red,green,blue, likewise.")
+        Optional[list[str]], typer.Option(metavar="R,G,B", help="Deviation, likewise.")
     ] = None,
     image_size: Annotated[
         Optional[str], typer.Option(metavar="SIDE|HxW", help="What the network sees, in pixels.")
     ] = None,
     scales: Annotated[
-        Optional[str], typer.Option(help="Sizes relative to that, by commas: 1,0.5.")
+        Optional[str],
+        typer.Option(help="Sizes relative to that, by commas; the first gives the grid."),
     ] = None,
     resize: Annotated[
         Optional[Literal["area", "short_side", "squash"]],

@@ -71,6 +71,8 @@ def export(
     fixed = size("image_size", image_size) if image_size is not None else None
     if isinstance(fixed, int):
         fixed = (fixed, fixed)
+    if out.suffix != ".onnx":
+        raise ParameterError(f"--out: expected a name that ends in .onnx, got {out}")
     if out.is_dir() or not out.parent.is_dir():
         raise DataError(f"{out}: expected a file in a folder that exists, got none such")
     extractor = open_backbone(

@@ -13,8 +13,10 @@ JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
 ]
 
-OF_MEMBERS = ("backbone", "weights", "layers")
+OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")
 """Options that are given once for each member of an ensemble."""
+NONE = "-"
+"""What stands for a member that takes none."""
 
 
 def of_members(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -22,6 +24,8 @@ def of_members(given: dict[str, Any]) -> list[dict[str, Any]]:
 
     >>> of_members({"backbone": ["a", "b"], "seed": 1})
     [{'seed': 1, 'backbone': 'a'}, {'seed': 1, 'backbone': 'b'}]
+    >>> of_members({"backbone": ["a", "b"], "weights": ["a.pth", "-"]})
+    [{'backbone': 'a', 'weights': 'a.pth'}, {'backbone': 'b'}]
     """
     shared = {name: value for name, value in given.items() if name not in OF_MEMBERS}
     several = {name: list(given[name]) for name in OF_MEMBERS if given.get(name)}
@@ -29,10 +33,10 @@ def of_members(given: dict[str, Any]) -> list[dict[str, Any]]:
     for name, values in several.items():
         if len(values) != count:
             raise ParameterError(
-                f"{name}: expected one for each backbone ({count}), or none, got {len(values)}"
+                f"{name}: expected one for each backbone ({count}; - for none), got {len(values)}"
             )
     return [
-        {**shared, **{name: values[number] for name, values in several.items()}}
+        {**shared, **{n: values[number] for n, values in several.items() if values[number] != NONE}}
         for number in range(count)
     ]
 
@@ -40,8 +44,8 @@ def of_members(given: dict[str, Any]) -> list[dict[str, Any]]:
 def parsed(given: dict[str, Any]) -> dict[str, Any]:
     """Turn the few options that are written as lists into values."""
     readers: dict[str, Callable[[str], Any]] = {
-        "mean": numbers_of_colours,
-        "std": numbers_of_colours,
+        "mean": lambda text: numbers_of_colours("mean", text),
+        "std": lambda text: numbers_of_colours("std", text),
         "scales": _scales,
         "layers": names,
         "image_size": lambda text: size("image_size", text),
@@ -60,7 +64,7 @@ def normalisation(
         raise ParameterError("mean, std: expected both or none of them, got one")
     if mean is None or std is None:
         return None
-    return numbers_of_colours(mean), numbers_of_colours(std)
+    return numbers_of_colours("mean", mean), numbers_of_colours("std", std)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -68,12 +72,12 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def numbers_of_colours(text: str) -> tuple[float, float, float]:
+def numbers_of_colours(name: str, text: str) -> tuple[float, float, float]:
     """Three numbers with commas."""
     try:
         red, green, blue = (float(part) for part in text.split(","))
     except ValueError:
-        raise ParameterError(f"expected three numbers with commas, got {text!r}") from None
+        raise ParameterError(f"{name}: expected three numbers with commas, got {text!r}") from None
     return red, green, blue
 
 

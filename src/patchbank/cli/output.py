@@ -109,13 +109,19 @@ def detector_facts(detector: Detector) -> dict[str, Any]:
 
 
 def _member_facts(member: Member) -> dict[str, Any]:
+    from patchbank.backbones import OnnxExtractor
+
     info = member.extractor.info
     return {
         "method": member.method,
         **member.model.facts(),
         "backbone": info.name,
         "layers": list(member.extractor.layers),
+        "backbone_runs_in": "onnxruntime"
+        if isinstance(member.extractor, OnnxExtractor)
+        else "torch",
         "backbone_sha256": info.sha256,
+        "backbone_weights_sha256": info.source_sha256 or info.sha256,
         "backbone_license": info.license,
         "backbone_source": info.source,
         "settings": member.settings.to_mapping(),

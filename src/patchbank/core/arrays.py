@@ -89,16 +89,21 @@ def to_numpy(array: Array) -> NDArray[Any]:
     return np.asarray(array_api_compat.to_device(array, "cpu"))
 
 
+def device_of(array: Array) -> Any:
+    """Where an array lies."""
+    return array_api_compat.device(array)
+
+
 def beside(constant: NDArray[Any], array: Array) -> Array:
     """The numpy array `constant`, where `array` lies."""
     if isinstance(array, np.ndarray):
         return constant
     xp = array_api_compat.array_namespace(array)
     # A copy: torch does not share memory that must not be written to.
-    return xp.asarray(constant.copy(), device=array_api_compat.device(array))
+    return xp.asarray(constant.copy(), device=device_of(array))
 
 
 def ones_beside(shape: tuple[int, ...], array: Array) -> Array:
     """Float32 ones where `array` lies."""
     xp = namespace(array)
-    return xp.ones(shape, dtype=xp.float32, device=array_api_compat.device(array))
+    return xp.ones(shape, dtype=xp.float32, device=device_of(array))

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from patchbank.core import sampling
-from patchbank.core.arrays import Array, beside, namespace
+from patchbank.core.arrays import Array, beside, device_of, namespace
 from patchbank.core.sampling import Interpolation
 from patchbank.errors import ShapeError
 
@@ -141,31 +141,41 @@ class _Mixer:
 
     rows: slice
     """The target dimensions that this layer contributes to."""
-    common: sparse.csr_array
-    """(rows, c), of the sum over all offsets."""
-    corrections: tuple[tuple[int, sparse.csr_array], ...]
-    """(offset, (rows, c)) to add for offsets whose matrix is another."""
+    common: _ChannelMix
+    """Of the sum over all offsets."""
+    corrections: tuple[tuple[int, _ChannelMix], ...]
+    """(offset, what to add) for offsets whose matrix is another."""
 
 
 def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
     """(c, h, w) -> (rows, h', w') on the layer's own grid."""
     h, w = planes.shape[1:]
     down, across = (patch_size * sampling.window_mean(n, patch_size, stride) for n in (h, w))
-    mixed = _apply_to_channels(mixer.common, sampling.apply(down, across, planes))
-    for offset, matrix in mixer.corrections:
+    mixed = mixer.common(sampling.apply(down, across, planes))
+    for offset, correction in mixer.corrections:
         down = sampling.window_pick(h, patch_size, stride, offset // patch_size)
         across = sampling.window_pick(w, patch_size, stride, offset % patch_size)
-        mixed += _apply_to_channels(matrix, sampling.apply(down, across, planes))
+        mixed += correction(sampling.apply(down, across, planes))
     return mixed
 
 
-def _apply_to_channels(matrix: sparse.csr_array, planes: Array) -> Array:
-    """(rows, c) by (c, h, w) -> (rows, h, w)."""
-    c, h, w = planes.shape
-    flat = planes.reshape(c, h * w)
-    if isinstance(planes, np.ndarray):
-        return (matrix @ flat).reshape(-1, h, w)
-    return (beside(matrix.toarray(), planes) @ flat).reshape(-1, h, w)
+class _ChannelMix:
+    """A sparse matrix over channels, (rows, c); dense on tensors, made once for each place."""
+
+    def __init__(self, matrix: sparse.csr_array) -> None:
+        self._matrix = matrix
+        self._dense: dict[str, Array] = {}
+
+    def __call__(self, planes: Array) -> Array:
+        """(c, h, w) -> (rows, h, w)."""
+        c, h, w = planes.shape
+        flat = planes.reshape(c, h * w)
+        if isinstance(planes, np.ndarray):
+            return (self._matrix @ flat).reshape(-1, h, w)
+        place = str(device_of(planes))
+        if place not in self._dense:
+            self._dense[place] = beside(self._matrix.toarray(), planes)
+        return (self._dense[place] @ flat).reshape(-1, h, w)
 
 
 @lru_cache(maxsize=8)
@@ -194,8 +204,8 @@ def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
         difference.data[np.abs(difference.data) < 1e-12] = 0.0  # rounding of the two poolings
         difference.eliminate_zeros()
         if difference.nnz:
-            corrections.append((offset, difference.astype(np.float32)))
-    return _Mixer(rows, common.astype(np.float32), tuple(corrections))
+            corrections.append((offset, _ChannelMix(difference.astype(np.float32))))
+    return _Mixer(rows, _ChannelMix(common.astype(np.float32)), tuple(corrections))
 
 
 def _same(one: sparse.csr_array, other: sparse.csr_array) -> bool:

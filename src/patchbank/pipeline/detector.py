@@ -30,6 +30,7 @@ from patchbank.data.prefetch import prefetched
 from patchbank.devices import open_device
 from patchbank.errors import BackboneError, DetectorFileError, PatchbankError
 from patchbank.methods import METHODS
+from patchbank.methods.settings import require_choice
 from patchbank.pipeline.inspection import Inspection, Unread
 from patchbank.pipeline.members import (
     Findings,
@@ -107,8 +108,10 @@ class Detector:
 
         Raises:
             DetectorFileError: the file cannot be written.
-            BackboneError: the backbone cannot be exported.
+            BackboneError: the backbone cannot be exported; it can be held for torch still.
+            ParameterError: another word than these two.
         """
+        require_choice("backbone", backbone, ("onnx", "torch"))
         record: dict[str, Any] = {
             "members": [],
             "fitted_on": self.fitted_on,

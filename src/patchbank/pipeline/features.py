@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import BackboneInfo, FeatureExtractor
+from patchbank.backbones import FeatureExtractor
 from patchbank.core import maps
 from patchbank.data.images import input_size, resized
 from patchbank.errors import ParameterError
@@ -75,9 +75,9 @@ def extract(
         ParameterError: the backbone accepts another size only, or the photograph is too small.
     """
     photograph = image.shape[0], image.shape[1]
-    whole, crop = _resized_and_cropped(extractor.info, settings, photograph)
+    whole, crop = _resized_and_cropped(extractor, settings, photograph)
     box = _in_photograph(crop, whole, photograph)
-    sizes = _sizes(extractor.info, settings.scales, (crop.height, crop.width))
+    sizes = _sizes(extractor, settings.scales, (crop.height, crop.width))
     taken = [
         m for size in sizes for m in extractor(_input(settings, image, whole, crop, box, size))
     ]
@@ -100,25 +100,33 @@ def _input(
 
 
 def _resized_and_cropped(
-    info: BackboneInfo, settings: Settings, photograph: tuple[int, int]
+    extractor: FeatureExtractor, settings: Settings, photograph: tuple[int, int]
 ) -> tuple[tuple[int, int], Box]:
     """-> (H, W) to which the whole photograph is resized, and the middle of that to look at.
 
     Raises:
-        ParameterError: the resized photograph is smaller than the middle.
+        ParameterError: the middle is larger than the whole, or not of a size that the network
+            takes.
     """
-    multiple = info.size_multiple if settings.crop is None else 1
+    demanded = extractor.info.size_multiple
+    is_area = settings.resize == "area" and not isinstance(settings.image_size, tuple)
+    multiple = _grid_step(extractor) if is_area else demanded
     whole = input_size(
         photograph,
         settings.image_size,
         settings.resize,
-        multiple,
+        multiple if settings.crop is None else 1,
         settings.largest_enlargement,
     )
     if settings.crop is None:
         return whole, Box(0, 0, *whole)
     crop = (settings.crop,) * 2 if isinstance(settings.crop, int) else settings.crop
-    height, width = (max(1, round(n / info.size_multiple)) * info.size_multiple for n in crop)
+    height, width = crop
+    if height % demanded or width % demanded:
+        raise ParameterError(
+            f"crop: expected multiples of {demanded} (what {extractor.info.name} takes), "
+            f"got {height} x {width}"
+        )
     if height > whole[0] or width > whole[1]:
         raise ParameterError(
             f"crop: expected at most {whole[0]} x {whole[1]} (height x width of the resized "
@@ -128,15 +136,23 @@ def _resized_and_cropped(
     return whole, Box(top, left, height, width)
 
 
+def _grid_step(extractor: FeatureExtractor) -> int:
+    """Sizes of our own choice are multiples of this, so that the grids of all layers align."""
+    deepest = max(extractor.info.taps[layer].stride for layer in extractor.layers)
+    return max(extractor.info.size_multiple, deepest)
+
+
 def _sizes(
-    info: BackboneInfo, scales: tuple[float, ...], seen: tuple[int, int]
+    extractor: FeatureExtractor, scales: tuple[float, ...], seen: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """The (H, W) that the network sees at each scale."""
-    multiple = info.size_multiple
+    info, step = extractor.info, _grid_step(extractor)
     sizes = [
-        (
-            max(1, round(seen[0] * scale / multiple)) * multiple,
-            max(1, round(seen[1] * scale / multiple)) * multiple,
+        seen
+        if scale == 1
+        else (
+            max(1, round(seen[0] * scale / step)) * step,
+            max(1, round(seen[1] * scale / step)) * step,
         )
         for scale in scales
     ]

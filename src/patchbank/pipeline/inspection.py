@@ -10,7 +10,7 @@ from typing import Any
 from patchbank.core.regions import Region
 from patchbank.data.images import ImageInput, read_image
 from patchbank.pipeline.features import Box
-from patchbank.pipeline.members import Finding, combined_map
+from patchbank.pipeline.members import Finding, combined_map, zero_value
 from patchbank.types import AnomalyMap
 
 
@@ -48,9 +48,14 @@ class Inspection:
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; made anew at each access.
 
-        It is 0 where the photograph was not looked at, see `box`.
+        Where the photograph was not looked at (see `box`) it has its lowest value, `map_zero`.
         """
         return combined_map(self.findings)
+
+    @property
+    def map_zero(self) -> float:
+        """The value of the map where nothing differs: 0, but for ensembles (they standardise)."""
+        return zero_value(self.findings)
 
     @property
     def box(self) -> Box:

@@ -33,7 +33,7 @@ class Scale:
         return cls(float(good_scores.mean()), float(good_scores.std()) or 1.0)
 
     def apply(self, values: Any) -> Any:
-        """Standardise a number or an array."""
+        """Standardise a number or an array; float32 stays float32."""
         return (values - self.centre) / self.spread
 
 
@@ -80,15 +80,18 @@ class Finding:
         """What no value of the map exceeds: the worst patch."""
         return float(self.map_scale.apply(self.scored.patch_scores.max()))
 
+    @property
+    def zero(self) -> float:
+        """What the map says where nothing differs from good parts: its lowest value."""
+        return float(self.map_scale.apply(0.0))
+
     def anomaly_map(self) -> AnomalyMap:
-        """(H, W) float32 in the photograph's own pixels; 0 where it was not looked at."""
+        """(H, W) float32 in the photograph's own pixels; `zero` where it was not looked at."""
         raw = self.view.anomaly_map(self.scored)
         if self.map_scale == Scale():
             return raw
-        values = np.zeros_like(raw)
-        box = self.view.box
-        box.of(values)[...] = self.map_scale.apply(box.of(raw))
-        return values
+        scaled: AnomalyMap = self.map_scale.apply(raw)
+        return scaled
 
 
 Findings = Sequence[Finding]
@@ -112,3 +115,8 @@ def combined_map(findings: Findings) -> AnomalyMap:
 def highest_value(findings: Findings) -> float:
     """What no value of the combined map exceeds."""
     return float(np.mean([finding.highest for finding in findings]))
+
+
+def zero_value(findings: Findings) -> float:
+    """What the combined map says where nothing differs: its lowest value."""
+    return float(np.mean([finding.zero for finding in findings]))

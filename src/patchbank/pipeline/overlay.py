@@ -30,7 +30,9 @@ def draw_overlay(image: Image, inspection: Inspection) -> pillow.Image:
     Colours mean the same on every picture: they begin below the pixel threshold, so that a good
     part looks good.
     """
-    heat = inspection.anomaly_map / max(inspection.pixel_threshold, SMALLEST_THRESHOLD)
+    zero = inspection.map_zero
+    unit = max(inspection.pixel_threshold - zero, SMALLEST_THRESHOLD)
+    heat = (inspection.anomaly_map - zero) / unit
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)  # (H, W)
     picture = pillow.fromarray(_blended(_lit(image, inspection.box), strength))
     scale = max(1, -(-SMALLEST_SIDE_PX // max(picture.size)))
