@@ -207,7 +207,7 @@ def test_a_network_that_timm_has_changed_is_named(tmp_path):
     with pytest.raises(BackboneError, match="expected the network that the weights were saved"):
         unpack_backbone(record, renamed)
     record["info"]["name"] = "gone_network.a_tag"
-    with pytest.raises(BackboneError, match="gone_network.*install the version"):
+    with pytest.raises(BackboneError, match="gone_network.*install the timm it was fitted with"):
         unpack_backbone(record, tensors)
 
 

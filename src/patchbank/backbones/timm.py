@@ -172,8 +172,7 @@ def restore_timm(
     except (RuntimeError, ValueError) as error:
         raise BackboneError(
             f"{info.name}: expected the network that the weights were saved from, got another one "
-            f"from timm {timm.__version__} ({_short(error)}); install the version that "
-            "`patchbank info` of a file tells"
+            f"from timm {timm.__version__} ({_short(error)}); install the timm it was fitted with"
         ) from None
     return extractor
 

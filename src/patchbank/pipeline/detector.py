@@ -173,8 +173,10 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Detector:
     bundle, opened = read_bundle(Path(path)), open_device(device)
     try:
         return _restore(bundle, opened)
-    except BackboneError:  # says itself what is missing
-        raise
+    except BackboneError as error:
+        programs = bundle.record.get("versions", {})
+        fitted_with = [f"{n} {programs[n]}" for n in ("torch", "timm") if n in programs]
+        raise BackboneError(f"{path}: {error}; fitted with {', '.join(fitted_with)}") from None
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
             f"{path}: expected a detector that this version knows, got: {error}; "
