@@ -135,5 +135,9 @@ def test_a_normalised_score_has_the_threshold_in_the_middle():
         assert 0 <= seen.normalised_score <= 1
         assert (seen.normalised_score > 0.5) == seen.is_anomalous
         assert seen.to_json()["normalised_score"] == seen.normalised_score
-    assert detector.calibration.normalised(detector.calibration.threshold) == 0.5
+    calibration = detector.calibration
+    quarter = float(np.ptp(calibration.image_scores)) / 4  # of the range of good images left out
+    for steps, expected in ((-3, 0.0), (-1, 0.25), (0, 0.5), (1, 0.75), (3, 1.0)):
+        found = calibration.normalised(calibration.threshold + steps * quarter)
+        assert found == pytest.approx(expected)
     assert "normalised_score" not in PatchCore(**CROPPED).fit(parts(3)).predict(part(9)).to_json()
