@@ -103,6 +103,12 @@ def beside(constant: NDArray[Any], array: Array) -> Array:
     return xp.asarray(constant.copy(), device=device_of(array))
 
 
+def empty_beside(shape: tuple[int, ...], array: Array) -> Array:
+    """Room for float32 numbers where `array` lies."""
+    xp = namespace(array)
+    return xp.empty(shape, dtype=xp.float32, device=device_of(array))
+
+
 def ones_beside(shape: tuple[int, ...], array: Array) -> Array:
     """Float32 ones where `array` lies."""
     xp = namespace(array)

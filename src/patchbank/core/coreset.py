@@ -38,6 +38,7 @@ from patchbank.core.arrays import (
     Device,
     beside,
     blocks,
+    empty_beside,
     namespace,
     ones_beside,
     settle,
@@ -226,7 +227,7 @@ class _Greedy:
         self.initial = initial
         self.rows = [first]
         self.holds_picks = device.holds(n_keep * features.shape[1] * 4)
-        self.folded = _Points(*self._kept(self._points(np.array([first]))))
+        self.folded = _Points(n_keep, *self._kept(self._points(np.array([first]))))
         self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
         self.groups = groups
@@ -334,7 +335,7 @@ class _Greedy:
         extended[d] = norms
         n_rows = min(TILE_ROWS * self.device.tile_factor, len(self.features))
         tile = ones_beside((n_rows, d + 1), points)
-        products = ones_beside((n_rows, m), points)
+        products = empty_beside((n_rows, m), points)
         for some in _tiles(len(self.features), self.device):
             count = some.stop - some.start
             rows, out = tile[:count], products[:count]
@@ -368,10 +369,13 @@ class _Greedy:
 
 
 class _Points:
-    """Rows side by side, and their squared norms; there is always room for more."""
+    """Rows side by side, and their squared norms, in room that is taken up as they come."""
 
-    def __init__(self, rows: Array, norms: Array) -> None:
-        self._rows, self._norms, self._count = rows, norms, len(rows)
+    def __init__(self, room: int, rows: Array, norms: Array) -> None:
+        self._rows = empty_beside((room, rows.shape[1]), rows)
+        self._norms = empty_beside((room,), rows)
+        self._count = 0
+        self.append(rows, norms)
 
     @property
     def rows(self) -> Array:
@@ -385,14 +389,9 @@ class _Points:
 
     def append(self, rows: Array, norms: Array) -> None:
         """Add rows."""
-        count = self._count + len(rows)
-        if count > len(self._rows):
-            xp, room = namespace(rows), ones_beside((count, rows.shape[1]), rows)
-            self._rows = xp.concat([self.rows, room])
-            self._norms = xp.concat([self.norms, room[:, 0]])
-        self._rows[self._count : count] = rows
-        self._norms[self._count : count] = norms
-        self._count = count
+        some = slice(self._count, self._count + len(rows))
+        self._rows[some], self._norms[some] = rows, norms
+        self._count = some.stop
 
 
 class _Block:

@@ -16,6 +16,7 @@ from patchbank.core.arrays import (
     HOST,
     Array,
     Device,
+    empty_beside,
     namespace,
     ones_beside,
     settle,
@@ -102,7 +103,7 @@ class ExactIndex:
     def _buffer(self, n_queries: int) -> Array:
         """Room for the products of one tile."""
         n_rows = min(TILE_ROWS * self._device.tile_factor, len(self.bank))
-        return ones_beside((n_queries, n_rows), self._origin)
+        return empty_beside((n_queries, n_rows), self._origin)
 
     def _candidates(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None, buffer: Array
