@@ -1,7 +1,7 @@
 """Peak memory of selecting a bank, as a multiple of the features.
 
     python benchmarks/speed/memory.py                    # 600,000 x 1024 (2.5 GB), 2,000 picks
-    python benchmarks/speed/memory.py --picks 60000      # a tenth of them: 22 minutes on a busy machine
+    python benchmarks/speed/memory.py --picks 60000      # a tenth of them: 22 minutes here
 
 The peak is that of the whole process (``ru_maxrss``) less what it held before the features were
 made, which are made in place.  The selection runs as `fit` runs it: with the images that the
