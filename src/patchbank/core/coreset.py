@@ -118,10 +118,11 @@ def greedy_coreset(
     if initial is not None and (start is not None or radius is not None):
         raise ParameterError("initial: expected without start and radius, which it rules out")
     rows = settle(features, device)
+    origin = row_nearest_to_mean(rows, device=device)
     if initial is not None:
         start = int(initial.argmax())
-    first = row_nearest_to_mean(rows, device=device) if start is None else start
-    greedy = _Greedy(rows, n_keep, first, initial, radius, groups, device)
+    first = origin if start is None else start
+    greedy = _Greedy(rows, n_keep, origin, first, initial, radius, groups, device)
     return greedy.run(on_progress or (lambda picks: None))
 
 
@@ -202,6 +203,7 @@ class _Greedy:
         self,
         features: Array,
         n_keep: int,
+        origin: int,
         first: int,
         initial: NDArray[np.float32] | None,
         radius: float | None,
@@ -214,12 +216,14 @@ class _Greedy:
         self.device = device
         # Seen from an ordinary row, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
         # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
-        self.origin = device.put(features[row_nearest_to_mean(features, device=device)] + 0)
+        self.origin = device.put(features[origin] + 0)
         self.norms = _squared_distances_to(features, self.origin, device)
         self.norms_here = to_numpy(self.norms)
         self.xp = namespace(self.norms)
         # Squared distance to the nearest pick.
-        to_first = _squared_distances_to(features, device.put(features[first] + 0), device)
+        to_first = self.norms
+        if first != origin:
+            to_first = _squared_distances_to(features, device.put(features[first] + 0), device)
         self.gaps = to_first + 0
         self.knows_radii = initial is None
         if initial is not None:
