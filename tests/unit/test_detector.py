@@ -12,6 +12,7 @@ from patchbank import (
     CalibrationWarning,
     DataError,
     DetectorFileError,
+    Ensemble,
     ImageError,
     ParameterError,
     PatchCore,
@@ -232,8 +233,11 @@ def test_what_cannot_be_learned_from_is_named(tmp_path):
 
 
 def test_too_few_images_warn_once_in_one_line():
-    with pytest.warns(CalibrationWarning, match="8 good images cannot tell"):
-        RECIPE.with_changes(false_alarm_rate=0.01).fit(parts(8))
+    strict = RECIPE.with_changes(false_alarm_rate=0.01)
+    for recipe in (strict, Ensemble([strict])):
+        with pytest.warns(CalibrationWarning, match="8 good images cannot tell") as warned:
+            recipe.fit(parts(8))
+        assert [w.filename for w in warned] == [__file__]  # it points at the caller
 
 
 def test_a_detector_does_not_change(detector):

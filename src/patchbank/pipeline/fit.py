@@ -63,7 +63,7 @@ class PatchCore(PatchCoreSettings):
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
         """
-        return Ensemble((self,)).fit(images, device=device, progress=progress)
+        return _fit_recipes((self,), images, device, progress)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -112,11 +112,21 @@ class Ensemble:
         progress: Progress | None = None,
     ) -> Detector:
         """Learn from good photographs; see `PatchCore.fit`."""
-        parts = [(METHODS["patchcore"], recipe) for recipe in self.recipes]
-        detector = fit(parts, images, progress or Silent(), open_device(device))
-        if detector.calibration.remark:
-            warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=2)
-        return detector
+        return _fit_recipes(self.recipes, images, device, progress)
+
+
+def _fit_recipes(
+    recipes: Sequence[PatchCore],
+    images: ImageInput | Iterable[ImageInput],
+    device: str,
+    progress: Progress | None,
+) -> Detector:
+    """What both recipes' `fit` do; a warning points at whoever called that."""
+    parts = [(METHODS["patchcore"], recipe) for recipe in recipes]
+    detector = fit(parts, images, progress or Silent(), open_device(device))
+    if detector.calibration.remark:
+        warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
+    return detector
 
 
 def fit(
