@@ -50,7 +50,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     }
     content = to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
     try:
-        _replace(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise DetectorFileError(
             f"{path}: expected to write {len(content):,} bytes, got: {error.strerror}; "
@@ -123,7 +123,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> s
     return digest.hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write beside the target, sync, rename over it: a crash leaves the old file or the new."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     temporary = Path(name)

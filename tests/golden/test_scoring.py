@@ -133,6 +133,17 @@ def test_the_re_weighting_of_hcw_is_its_own_without_the_overflow(golden, case):
     np.testing.assert_allclose(np.array(ours)[finite], theirs[finite], rtol=1e-5)
 
 
+def model_of(settings, bank):
+    """A fitted PatchCore with a given bank."""
+    tensors = {
+        "bank": bank,
+        "bank_origins": np.zeros((len(bank), 3), np.int32),
+        "bank_radii": np.zeros(0, np.float32),
+        "index_recall": np.ones(1),
+    }
+    return METHODS["patchcore"].restore(settings, tensors, HOST)
+
+
 def test_a_whole_image_scores_what_anomalib_says(golden):
     """Feature maps to embedding, image score and map with the settings of the preset."""
     layers = [
@@ -142,13 +153,7 @@ def test_a_whole_image_scores_what_anomalib_says(golden):
     bank = normal("anomalib_scoring", "forward.bank", 48, (300, 192), 0.35)
     expected = golden("anomalib_scoring")
     settings = PatchCoreSettings.from_mapping(PRESETS["anomalib"])
-    tensors = {
-        "bank": bank,
-        "bank_origins": np.zeros((300, 3), np.int32),
-        "bank_radii": np.zeros(0, np.float32),
-        "index_recall": np.ones(1),
-    }
-    model = METHODS["patchcore"].restore(settings, tensors, HOST)
+    model = model_of(settings, bank)
 
     scored = [model.score([layer[image] for layer in layers]) for image in range(2)]
 
@@ -174,13 +179,7 @@ def test_a_whole_image_scores_what_the_official_code_says(golden):
     settings = PatchCoreSettings.from_mapping(
         {**PRESETS["official"], "target_dims": None, "layer_dims": None, "patch_size": 1}
     )
-    tensors = {
-        "bank": bank,
-        "bank_origins": np.zeros((500, 3), np.int32),
-        "bank_radii": np.zeros(0, np.float32),
-        "index_recall": np.ones(1),
-    }
-    model = METHODS["patchcore"].restore(settings, tensors, HOST)
+    model = model_of(settings, bank)
     maps = query.reshape(3, 28, 20, 64).transpose(0, 3, 1, 2)
 
     scored = [model.score([np.ascontiguousarray(m)]) for m in maps]

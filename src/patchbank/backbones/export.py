@@ -14,7 +14,7 @@ import torch
 
 from patchbank.backbones.extractor import FeatureExtractor
 from patchbank.backbones.onnx import METADATA_KEY, OnnxExtractor
-from patchbank.backbones.timm import TimmExtractor
+from patchbank.backbones.timm import TimmExtractor, in_one_line
 from patchbank.core.arrays import to_numpy
 from patchbank.errors import BackboneError
 
@@ -51,8 +51,7 @@ def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = No
         ) from None
     except Exception as error:  # torch's exporter has many types for what it cannot do
         raise BackboneError(
-            f"{info.name}: expected a network that ONNX can express, got: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"{info.name}: expected a network that ONNX can express, got: {in_one_line(error)}"
         ) from None
     record = asdict(info)
     del record["input_size"]  # the file's own input says it

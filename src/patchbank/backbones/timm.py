@@ -95,7 +95,7 @@ class TimmExtractor:
         except Exception as error:  # networks refuse sizes with errors of any type
             size = f"{image.shape[0]} x {image.shape[1]}"
             raise BackboneError(
-                f"{self._info.name}: it cannot run on an input of {size}: {_short(error)}"
+                f"{self._info.name}: it cannot run on an input of {size}: {in_one_line(error)}"
             ) from None
         found = [maps[position][0] for position in self._order]
         return [m.numpy() for m in found] if self._on_host else found
@@ -172,7 +172,8 @@ def restore_timm(
     except (RuntimeError, ValueError) as error:
         raise BackboneError(
             f"{info.name}: expected the network that the weights were saved from, got another one "
-            f"from timm {timm.__version__} ({_short(error)}); install the timm it was fitted with"
+            f"from timm {timm.__version__} ({in_one_line(error)}); install the timm it was "
+            "fitted with"
         ) from None
     return extractor
 
@@ -281,8 +282,8 @@ def _with_weights_of_tag(name: str) -> torch.nn.Module:
         if config.url:
             places.append(config.url)
         raise BackboneError(
-            f"{name}: expected to fetch its weights, got: {_short(error)}; on a machine with a "
-            f"network download {' or '.join(places) or 'them from their authors'}, bring the "
+            f"{name}: expected to fetch its weights, got: {in_one_line(error)}; on a machine with "
+            f"a network download {' or '.join(places) or 'them from their authors'}, bring the "
             "file here and give it as weights (--weights FILE)"
         ) from None
     return network
@@ -310,7 +311,9 @@ def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
         missing = network.load_state_dict(adapt(state, network) if adapt else state, strict=False)
     except Exception as error:  # of torch, safetensors and timm: many types for one fact
         pickled = "weights_only" in str(error)
-        reason = "it holds more than weights; save its state_dict()" if pickled else _short(error)
+        reason = (
+            "it holds more than weights; save its state_dict()" if pickled else in_one_line(error)
+        )
         raise BackboneError(
             f"weights: expected a safetensors file or state dict for {name}, got {path}: {reason}"
         ) from None
@@ -323,7 +326,7 @@ def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
     return network
 
 
-def _short(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
     """The beginning of an error of others, in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return textwrap.shorten(text, 160, placeholder=" ...")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import typer
 
 from patchbank.cli import backbones, output
-from patchbank.cli.options import JsonPath, of_members, parsed
+from patchbank.cli.options import JsonPath, check_target, of_members, parsed
 from patchbank.cli.output import write_json
 from patchbank.errors import BackboneError, DataError, PatchbankError
 
@@ -228,7 +228,7 @@ def fit(
 ) -> None:
     """Learn a detector from good photographs."""
     given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
-    _check_target(out)
+    check_target(out)
     from patchbank.cli.progress import Bars
     from patchbank.devices import open_device
     from patchbank.methods import METHODS
@@ -359,12 +359,6 @@ def _save(detector: Detector, out: Path, backbone: Literal["onnx", "torch"]) -> 
     except BackboneError as error:
         detector.save(out, backbone="torch")
         output.note(f"note: {error}; saved with its backbone for torch instead")
-
-
-def _check_target(out: Path) -> None:
-    """Find out before the work, not after, that the result has nowhere to go."""
-    if out.is_dir() or not out.parent.is_dir():
-        raise DataError(f"{out}: expected a file in a folder that exists, got none such")
 
 
 def _make_folder(folder: Path) -> None:

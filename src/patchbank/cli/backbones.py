@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import JsonPath, names, normalisation, size
+from patchbank.cli.options import JsonPath, check_target, names, normalisation, size
 from patchbank.errors import DataError, ParameterError
 
 app = typer.Typer(
@@ -67,14 +67,14 @@ def export(
 ) -> None:
     """Export a timm model as an ONNX backbone, checked against torch, that runs without it."""
     from patchbank.backbones import export_backbone, open_backbone
+    from patchbank.bundle import replace_file
 
     fixed = size("image_size", image_size) if image_size is not None else None
     if isinstance(fixed, int):
         fixed = (fixed, fixed)
     if out.suffix != ".onnx":
         raise ParameterError(f"--out: expected a name that ends in .onnx, got {out}")
-    if out.is_dir() or not out.parent.is_dir():
-        raise DataError(f"{out}: expected a file in a folder that exists, got none such")
+    check_target(out)
     extractor = open_backbone(
         name,
         names(layers) if layers is not None else None,
@@ -83,7 +83,7 @@ def export(
     )
     content = export_backbone(extractor, fixed)
     try:
-        out.write_bytes(content)
+        replace_file(out, content)
     except OSError as error:
         raise DataError(f"{out}: expected to write a backbone, got: {error.strerror}") from error
     print(f"{out}: {', '.join(extractor.layers)} of {name}, {len(content) / 1e6:.1f} MB")

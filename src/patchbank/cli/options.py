@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from patchbank.errors import ParameterError
+from patchbank.errors import DataError, ParameterError
 
 JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
@@ -54,6 +55,12 @@ def parsed(given: dict[str, Any]) -> dict[str, Any]:
     return {
         name: readers[name](value) if name in readers else value for name, value in given.items()
     }
+
+
+def check_target(out: Path) -> None:
+    """Find out before the work, not after, that the result has nowhere to go."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise DataError(f"{out}: expected a file in a folder that exists, got none such")
 
 
 def normalisation(

@@ -120,7 +120,7 @@ def input_size(
             height = width = side
         elif resize == "short_side":  # the long one is cut off to whole pixels, as torchvision does
             height, width = float(int(height)), float(int(width))
-    return _rounded(height, multiple), _rounded(width, multiple)
+    return to_multiple(height, multiple), to_multiple(width, multiple)
 
 
 def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilinear") -> Image:
@@ -144,7 +144,8 @@ def check_size(name: str, image_size: Any) -> int | tuple[int, int]:
     return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
 
 
-def _rounded(side: float, multiple: int) -> int:
+def to_multiple(side: float, multiple: int) -> int:
+    """The multiple nearest to `side`, at least one."""
     return max(1, round(side / multiple)) * multiple
 
 

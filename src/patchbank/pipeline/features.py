@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.core import maps
-from patchbank.data.images import input_size, resized
+from patchbank.data.images import input_size, resized, to_multiple
 from patchbank.errors import ParameterError
 from patchbank.methods import Scored, Settings
 from patchbank.methods.base import FeatureMaps
@@ -150,10 +150,7 @@ def _sizes(
     sizes = [
         seen
         if scale == 1
-        else (
-            max(1, round(seen[0] * scale / step)) * step,
-            max(1, round(seen[1] * scale / step)) * step,
-        )
+        else (to_multiple(seen[0] * scale, step), to_multiple(seen[1] * scale, step))
         for scale in scales
     ]
     if info.input_size is not None and sizes != [info.input_size]:
