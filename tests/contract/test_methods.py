@@ -1,11 +1,13 @@
 """The contract that every entry of METHODS keeps, checked on the features of a fake backbone."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from patchbank.core.arrays import HOST
 from patchbank.errors import DataError, PatchbankError, ShapeError
-from patchbank.methods import METHODS
+from patchbank.methods import METHODS, Example
 from patchbank.pipeline.progress import Silent
 from tests.photographs import part, parts
 
@@ -28,17 +30,21 @@ def method(request):
 
 @pytest.fixture
 def settings(method):
-    return method.settings.from_mapping(EVERY_CELL[method.name])
+    """Those with which the method scores every cell of the first layer."""
+    strided = "patch_stride" in {field.name for field in fields(method.settings)}
+    return method.settings.from_mapping({"patch_stride": 1} if strided else {})
 
 
-# Settings with which a method scores every cell of the first layer.
-EVERY_CELL = {"patchcore": {"patch_stride": 1}}
 GOOD = [fake_features(image) for image in parts(6)]
 GRID = (18, 26)
 
 
 def fitted(method, settings, features=GOOD):
-    return method.fit(settings, iter(features), len(features), Silent(), HOST)
+    return fitted_on(method, settings, [Example(maps, i) for i, maps in enumerate(features)])
+
+
+def fitted_on(method, settings, examples):
+    return method.fit(settings, iter(examples), len(examples), Silent(), HOST)
 
 
 def same(a, b):
@@ -139,9 +145,48 @@ def test_nothing_to_learn_from_is_an_error(method, settings):
         fitted(method, settings, [])
 
 
-def test_one_image_alone_cannot_calibrate(method, settings):
-    with pytest.raises(PatchbankError, match="at least two images"):
-        fitted(method, settings, GOOD[:1])
+def test_one_photograph_alone_is_learned_but_nothing_can_be_left_out(method, settings):
+    fit = fitted(method, settings, GOOD[:1])
+    assert fit.left_out == ()
+    image, broken = fake_features(part(50)), fake_features(part(50, defect=9))
+    assert fit.model.score(broken).image_score > fit.model.score(image).image_score
+
+
+def with_copies(features, inside):
+    """Each photograph and a copy of it, whose cells outside hold nonsense."""
+    examples = []
+    for number, maps in enumerate(features):
+        copy = [np.ascontiguousarray(m[:, :, ::-1]) for m in maps]
+        for m in copy:
+            h, w = m.shape[1:]
+            m[:, ~inside[:: GRID[0] // h, :: GRID[1] // w]] = 1e3
+        examples += [Example(maps, number), Example(copy, number, inside)]
+    return examples
+
+
+def test_cells_outside_a_copy_are_not_learned(method, settings):
+    """Nonsense that shows nothing of a photograph must not become what is normal."""
+    inside = np.ones(GRID, dtype=bool)
+    inside[:6] = False
+    model = fitted_on(method, settings, with_copies(GOOD, inside)).model
+    nonsense = [m.copy() for m in GOOD[0]]
+    for m in nonsense:
+        m[:, : m.shape[1] // 4] = 1e3
+    assert model.score(nonsense).image_score > 2 * model.score(GOOD[0]).image_score
+
+
+def test_copies_leave_with_their_photograph(method, settings):
+    """A photograph whose copy stays in would find itself there, and score nothing."""
+    inside = np.ones(GRID, dtype=bool)
+    examples = [
+        Example(maps, number, hidden)
+        for number, maps in enumerate(GOOD)
+        for hidden in (None, inside)  # the copy is the photograph itself
+    ]
+    alone, doubled = fitted(method, settings), fitted_on(method, settings, examples)
+    assert len(doubled.left_out) == len(GOOD)
+    for one, two in zip(alone.left_out, doubled.left_out, strict=True):
+        assert two.image_score == pytest.approx(one.image_score, rel=0.35)
 
 
 def test_unknown_settings_are_refused_with_a_hint(method):

@@ -32,6 +32,10 @@ CHANGES = {
     "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320}, 4.0),
     "smoothing": ({}, 2.0),
+    "rotations": ({}, 3),
+    "flips": ({}, "vertical"),
+    "translations": ({}, 2),
+    "zooms": ({}, (0.9,)),
     "false_alarm_rate": ({}, 0.5),
     "seed": ({"selection": "random"}, 1),
     "patch_size": ({}, 5),
@@ -111,13 +115,13 @@ def test_a_bank_of_everything_is_no_coreset():
 @pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
 def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
     """Distances that fall out of the selection equal those of a search without the image."""
-    from patchbank.methods.patchcore.model import PatchCoreModel
+    from patchbank.methods.bank import BankModel
 
     recipe = PatchCore(**{**BASE, "image_score": score})
     known = recipe.fit(PHOTOGRAPHS).calibration
-    original = PatchCoreModel.score_left_out
+    original = BankModel.score_left_out
     monkeypatch.setattr(
-        PatchCoreModel,
+        BankModel,
         "score_left_out",
         lambda self, embedding, image, nearest: original(self, embedding, image),
     )
@@ -191,6 +195,11 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"largest_enlargement": 0.5}, "largest_enlargement: expected 1 to 100, got 0.5"),
         ({"smoothing": -1}, "smoothing: expected 0 to 100"),
         ({"false_alarm_rate": 0}, "false_alarm_rate: expected more than 0"),
+        ({"rotations": 0}, "rotations: expected a whole number, 1 or more"),
+        ({"flips": "diagonal"}, "flips: expected one of none, horizontal, vertical, both"),
+        ({"translations": -1}, "translations: expected a whole number, 0 or more"),
+        ({"zooms": (3.0,)}, "zooms: expected factors from 0.5 to 2 but 1"),
+        ({"zooms": (1.0,)}, "zooms: expected factors from 0.5 to 2 but 1"),
         ({"seed": -1}, "seed: expected a whole number, 0 or more"),
         ({"layers": ()}, "layers: expected a list of names"),
         ({"mean": (1, 2, 3)}, "mean, std: expected both or none"),

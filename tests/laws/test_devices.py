@@ -138,7 +138,7 @@ def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
         projection_dims=16,
     )
     ours = recipe.fit(parts(5), device="cpu")
-    monkeypatch.setattr("patchbank.pipeline.fit.open_device", lambda name: device)
+    monkeypatch.setattr("patchbank.pipeline.recipes.open_device", lambda name: device)
     theirs = recipe.fit(parts(5), device="cuda")
     for image in (part(60), part(60, defect=9)):
         one, other = ours.predict(image), theirs.predict(image)

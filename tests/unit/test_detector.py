@@ -220,8 +220,8 @@ def test_more_neighbours_than_rows_are_refused_at_the_fit():
 
 
 def test_what_cannot_be_learned_from_is_named(tmp_path):
-    with pytest.raises(DataError, match="at least 2 good images .* got 1"):
-        RECIPE.fit([part(0)])
+    with pytest.raises(DataError, match="at least one good image, got none"):
+        RECIPE.fit([])
     with pytest.raises(ShapeError, match="NaN"):
         RECIPE.fit([part(0), np.full((72, 104, 3), np.nan)])
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -238,6 +238,25 @@ def test_too_few_images_warn_once_in_one_line():
         with pytest.warns(CalibrationWarning, match="8 good images cannot tell") as warned:
             recipe.fit(parts(8))
         assert [w.filename for w in warned] == [__file__]  # it points at the caller
+
+
+def test_one_photograph_says_what_it_cannot_tell(tmp_path):
+    with pytest.warns(CalibrationWarning, match="one good image cannot tell what other good ones"):
+        detector = RECIPE.fit([part(0)])
+    assert len(detector.calibration.image_scores) == 9  # other views of it
+    assert detector.calibration.image_scores.min() > 0
+    assert detector.predict(part(0)).score < detector.calibration.threshold
+    assert detector.predict(part(50, defect=9)).is_anomalous
+    detector.save(tmp_path / "one.patchbank")
+    restored = load(tmp_path / "one.patchbank").calibration
+    assert restored.views_of_one
+    assert restored.threshold == detector.calibration.threshold == restored.image_scores.max()
+
+
+def test_one_photograph_in_many_orientations_is_calibrated_on_views_not_learned():
+    with pytest.warns(CalibrationWarning, match="one good image"):
+        detector = RECIPE.with_changes(rotations=4, zooms=(1.06,)).fit([part(0)])
+    assert detector.calibration.image_scores.min() > 0
 
 
 def test_a_detector_does_not_change(detector):

@@ -6,6 +6,15 @@ import pytest
 from patchbank.data import find_dataset, find_images, good_images, prefetched
 from patchbank.data.folders import list_images
 from patchbank.errors import DataError
+from tests.fake_datasets import (
+    kolektor,
+    kolektor_2,
+    loco,
+    magnetic_tiles,
+    mvtec_category,
+    table,
+    visa,
+)
 from tests.photographs import part, save, write_dataset
 
 
@@ -90,6 +99,49 @@ def test_a_data_set_needs_good_and_defect_images(tmp_path, folders):
         save(tmp_path / folder / "1.png", part(0))
     with pytest.raises(DataError, match="beside at least one of defects, got"):
         find_dataset(tmp_path)
+
+
+def test_one_category_of_every_layout_can_be_evaluated_on(tmp_path):
+    mvtec_category(tmp_path / "btad" / "01", good="ok", bad="ko")
+    mvtec_category(
+        tmp_path / "ad2" / "can", test="test_public", truth="test_public/ground_truth", bad="bad"
+    )
+    loco(tmp_path / "loco")
+    visa(tmp_path / "visa")
+    for root, name, n_good, n_defect in (
+        (tmp_path / "btad" / "01", "01", 1, 2),
+        (tmp_path / "ad2" / "can", "can", 1, 2),
+        (tmp_path / "loco" / "pushpins", "pushpins", 1, 3),
+        (tmp_path / "visa" / "pcb1", "pcb1", 1, 1),
+        (kolektor(tmp_path / "kolektor"), "kolektorsdd", 4, 10),
+        (kolektor_2(tmp_path / "kolektor2"), "kolektorsdd2", 3, 1),
+        (magnetic_tiles(tmp_path / "tiles"), "magnetic_tiles", 3, 2),
+    ):
+        dataset = find_dataset(root)
+        defects = [s for s in dataset.samples if s.is_defect]
+        assert (dataset.name, len(defects)) == (name, n_defect)
+        assert len(dataset.samples) == n_good + n_defect
+        assert dataset.has_masks
+
+
+def test_several_categories_cannot_be_evaluated_on_at_once(tmp_path):
+    for root in (loco(tmp_path / "loco"), visa(tmp_path / "visa")):
+        with pytest.raises(DataError, match=r"expected one category, got 2 \(.*, .*\); give one"):
+            find_dataset(root)
+    for name in ("bolt", "nut"):
+        write_dataset(tmp_path / "own" / name)
+    with pytest.raises(DataError, match=r"expected one category, got 2 \(bolt, nut\)"):
+        find_dataset(tmp_path / "own")
+    with pytest.raises(DataError, match="4 of bolt, nut; give a table of one"):
+        find_dataset(table(tmp_path / "table"))
+
+
+def test_neither_a_missing_folder_nor_a_file_is_a_data_set(tmp_path):
+    with pytest.raises(DataError, match="the folder of a data set, got nothing of that name"):
+        find_dataset(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("no table")
+    with pytest.raises(DataError, match=r"or a .csv or .parquet table, got a file"):
+        find_dataset(tmp_path / "notes.txt")
 
 
 def test_prefetching_keeps_the_order_and_each_error_with_its_item():

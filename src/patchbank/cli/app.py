@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import typer
 
 from patchbank.cli import backbones, output
-from patchbank.cli.options import JsonPath, check_target, of_members, parsed
+from patchbank.cli.fitting import fit
+from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
-from patchbank.errors import BackboneError, DataError, PatchbankError
-
-if TYPE_CHECKING:
-    from patchbank.pipeline.detector import Detector
+from patchbank.errors import DataError, PatchbankError
 
 app = typer.Typer(
     name="patchbank",
@@ -27,17 +25,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command()(fit)
 app.add_typer(backbones.app, name="backbones")
 
 DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]
-Preset = Literal["fast", "balanced", "accurate", "official", "hcw", "anomalib"]
-DeviceName = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
-]
-
-
-NO_SETTINGS = ("good", "out", "preset", "method", "device", "save_backbone")
-"""Parameters of `fit` that are no settings of the method."""
 
 
 class Exit(IntEnum):
@@ -81,167 +72,6 @@ def _version(
 
         print(f"patchbank {__version__}")
         raise typer.Exit(Exit.DONE)
-
-
-@app.command()
-def fit(
-    good: Annotated[
-        Path, typer.Argument(metavar="GOOD", help="Folder of good photographs, or a data set.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the detector goes.")],
-    preset: Annotated[
-        Preset, typer.Option(help="Sizes of ours, or what another implementation does.")
-    ] = "balanced",
-    method: Annotated[Literal["patchcore"], typer.Option(help="The method.")] = "patchcore",
-    backbone: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            metavar="NAME|FILE",
-            help="One of `patchbank backbones`, an ONNX file, or a timm model with its tag; "
-            "several times for an ensemble.",
-        ),
-    ] = None,
-    weights: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            metavar="FILE", help="Weights of a timm model; one for each backbone, - for none."
-        ),
-    ] = None,
-    layers: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            metavar="NAMES",
-            help="Layers by commas; the first gives the grid of patches. Likewise.",
-        ),
-    ] = None,
-    mean: Annotated[
-        Optional[list[str]],
-        typer.Option(metavar="R,G,B", help="Mean of each colour in [0, 1], for files of yours."),
-    ] = None,
-    std: Annotated[
-        Optional[list[str]], typer.Option(metavar="R,G,B", help="Deviation, likewise.")
-    ] = None,
-    image_size: Annotated[
-        Optional[str], typer.Option(metavar="SIDE|HxW", help="What the network sees, in pixels.")
-    ] = None,
-    scales: Annotated[
-        Optional[str],
-        typer.Option(help="Sizes relative to that, by commas; the first gives the grid."),
-    ] = None,
-    resize: Annotated[
-        Optional[Literal["area", "short_side", "squash"]],
-        typer.Option(help="What one side means: root of the area, the shorter, or both."),
-    ] = None,
-    resampling: Annotated[
-        Optional[Literal["bilinear", "bicubic", "lanczos"]],
-        typer.Option(help="Filter that resizes photographs."),
-    ] = None,
-    crop: Annotated[
-        Optional[str],
-        typer.Option(metavar="SIDE|HxW", help="Look at the middle of the resized photograph."),
-    ] = None,
-    largest_enlargement: Annotated[
-        Optional[float], typer.Option(help="Small photographs grow at most so many times.")
-    ] = None,
-    coreset: Annotated[
-        Optional[float], typer.Option(metavar="SHARE", help="Share of patches the bank keeps.")
-    ] = None,
-    bank_rows: Annotated[Optional[int], typer.Option(help="Rows that the bank keeps.")] = None,
-    bank_limit: Annotated[
-        Optional[int], typer.Option(help="The most rows where no size is asked for.")
-    ] = None,
-    covering_radius: Annotated[
-        Optional[float], typer.Option(help="Keep rows until all patches are this near to one.")
-    ] = None,
-    selection: Annotated[
-        Optional[Literal["greedy", "random", "all"]], typer.Option(help="Which patches are kept.")
-    ] = None,
-    start: Annotated[
-        Optional[Literal["mean", "random", "first", "farthest", "starting_points"]],
-        typer.Option(help="First pick of the selection."),
-    ] = None,
-    n_starting_points: Annotated[
-        Optional[int], typer.Option(help="Rows drawn for --start starting_points.")
-    ] = None,
-    projection: Annotated[
-        Optional[Literal["none", "gaussian", "uniform", "sparse"]],
-        typer.Option(help="Select on a random projection."),
-    ] = None,
-    projection_dims: Annotated[
-        Optional[int], typer.Option(help="Its dimensions; as many as keep distances, if not given.")
-    ] = None,
-    patch_size: Annotated[
-        Optional[int], typer.Option(help="Neighbourhood of a patch, odd.")
-    ] = None,
-    patch_stride: Annotated[Optional[int], typer.Option(help="Steps between patches.")] = None,
-    alignment: Annotated[
-        Optional[Literal["bilinear", "nearest"]],
-        typer.Option(help="How deep layers come to the grid of the first."),
-    ] = None,
-    target_dims: Annotated[
-        Optional[int], typer.Option(help="Pool patches as the official code does.")
-    ] = None,
-    layer_dims: Annotated[
-        Optional[int], typer.Option(help="Numbers a layer before that pooling.")
-    ] = None,
-    n_neighbours: Annotated[
-        Optional[int], typer.Option(help="Neighbours averaged for a patch.")
-    ] = None,
-    metric: Annotated[
-        Optional[Literal["euclidean", "squared"]], typer.Option(help="Distance of patches.")
-    ] = None,
-    index: Annotated[
-        Optional[Literal["exact", "hnsw", "ivf"]], typer.Option(help="How neighbours are found.")
-    ] = None,
-    image_score: Annotated[
-        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]],
-        typer.Option(help="From patches to the score of an image."),
-    ] = None,
-    top_share: Annotated[
-        Optional[float], typer.Option(help="Share of worst patches that are averaged.")
-    ] = None,
-    support: Annotated[
-        Optional[int], typer.Option(help="Neighbours in the re-weighting (equation 7).")
-    ] = None,
-    smoothing: Annotated[
-        Optional[float], typer.Option(help="Sigma of the map at 224 pixels, scaled.")
-    ] = None,
-    map_interpolation: Annotated[
-        Optional[Literal["bilinear", "nearest"]], typer.Option(help="How maps are enlarged.")
-    ] = None,
-    map_border: Annotated[
-        Optional[Literal["reflect", "mirror"]], typer.Option(help="How maps go on at the border.")
-    ] = None,
-    normalise_score: Annotated[
-        Optional[bool],
-        typer.Option(help="Tell scores in [0, 1] with the threshold at 0.5 too."),
-    ] = None,
-    false_alarm_rate: Annotated[
-        Optional[float], typer.Option(help="Share of good parts that may be flagged.")
-    ] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of everything random.")] = None,
-    device: DeviceName = "auto",
-    save_backbone: Annotated[
-        Literal["onnx", "torch"],
-        typer.Option(help="Hold a timm backbone as ONNX (opens anywhere) or for torch (GPU)."),
-    ] = "onnx",
-) -> None:
-    """Learn a detector from good photographs."""
-    given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
-    check_target(out)
-    from patchbank.cli.progress import Bars
-    from patchbank.devices import open_device
-    from patchbank.methods import METHODS
-    from patchbank.pipeline.fit import fit as fit_detector
-
-    chosen = METHODS[method]
-    members = [
-        (chosen, chosen.settings.from_mapping(chosen.changed_preset(preset, parsed(one))))
-        for one in of_members(given)
-    ]
-    detector = fit_detector(members, good, Bars(), open_device(device))
-    _save(detector, out, save_backbone)
-    output.fitted(detector, out)
 
 
 @app.command()
@@ -350,15 +180,6 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
         for unread in evaluation.unread:
             output.error(unread.error)
         raise typer.Exit(Exit.UNREAD)
-
-
-def _save(detector: Detector, out: Path, backbone: Literal["onnx", "torch"]) -> None:
-    """Save, and lose no fit to a backbone that cannot be exported."""
-    try:
-        detector.save(out, backbone=backbone)
-    except BackboneError as error:
-        detector.save(out, backbone="torch")
-        output.note(f"note: {error}; saved with its backbone for torch instead")
 
 
 def _make_folder(folder: Path) -> None:

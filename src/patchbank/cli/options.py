@@ -13,6 +13,9 @@ from patchbank.errors import DataError, ParameterError
 JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
 ]
+DeviceName = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
+]
 
 OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")
 """Options that are given once for each member of an ensemble."""
@@ -52,9 +55,36 @@ def parsed(given: dict[str, Any]) -> dict[str, Any]:
         "image_size": lambda text: size("image_size", text),
         "crop": lambda text: size("crop", text),
     }
-    return {
+    values = {
         name: readers[name](value) if name in readers else value for name, value in given.items()
     }
+    copies = augmentation(values.pop("augment", ""))
+    return {**values, **copies}
+
+
+def augmentation(text: str) -> dict[str, Any]:
+    """What ``rotations=8,flips=horizontal,translations=4,zooms=0.9:1.1`` says, as settings.
+
+    >>> augmentation("rotations=8,zooms=0.9:1.1")
+    {'rotations': 8, 'zooms': (0.9, 1.1)}
+    """
+    readers: dict[str, Callable[[str], Any]] = {
+        "rotations": int,
+        "flips": str,
+        "translations": int,
+        "zooms": lambda factors: tuple(float(factor) for factor in factors.split(":")),
+    }
+    found = {}
+    for part in text.split(",") if text else []:
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            found[name] = readers[name](value)
+        except (KeyError, ValueError):
+            raise ParameterError(
+                "augment: expected rotations=N, flips=horizontal|vertical|both, translations=N or "
+                f"zooms=0.9:1.1, with commas between them, got {part!r}"
+            ) from None
+    return found
 
 
 def check_target(out: Path) -> None:

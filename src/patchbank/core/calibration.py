@@ -4,6 +4,10 @@ Every good image is scored against what was learned from the others (leave one i
 are the scores that unseen good parts get.  Conformal prediction (Vovk et al., 2005) turns them
 into p-values that hold without any assumption on their distribution: of n + 1 exchangeable good
 images, the new one ranks among the k worst with probability k / (n + 1).
+
+With one good image nothing can be left out.  Other views of that image are scored instead; they say
+what the same part scores when it lies a little otherwise, not what other good parts score, so no
+rate of false alarms follows from them.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ class Calibration:
     """(n,) largest value of their anomaly maps."""
     false_alarm_rate: float
     """Share of good images that may be called anomalous, in (0, 1)."""
+    views_of_one: bool = False
+    """Whether the scores are those of other views of the one good image that there was."""
 
     def __post_init__(self) -> None:
         check_false_alarm_rate(self.false_alarm_rate)
@@ -37,6 +43,8 @@ class Calibration:
     @property
     def threshold(self) -> float:
         """An image is anomalous when its score is larger than this."""
+        if self.views_of_one:
+            return float(self.image_scores.max())
         return conformal_threshold(self.image_scores, self.false_alarm_rate)
 
     @property
@@ -45,6 +53,8 @@ class Calibration:
 
         It is set so that a good image shows any region at all at the false-alarm rate.
         """
+        if self.views_of_one:
+            return float(self.map_peaks.max())
         return conformal_threshold(self.map_peaks, self.false_alarm_rate)
 
     @property
@@ -55,6 +65,13 @@ class Calibration:
     @property
     def remark(self) -> str | None:
         """One line where there are too few images for the rate that was asked for, else None."""
+        if self.views_of_one:
+            return (
+                "one good image cannot tell what other good ones score: the threshold is the "
+                f"highest of {len(self.image_scores)} other views of itself, and the rate of false "
+                f"alarms is not known; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would "
+                f"resolve {self.false_alarm_rate:.2%}"
+            )
         if self.false_alarm_rate >= self.smallest_rate:
             return None
         return (

@@ -88,6 +88,18 @@ def adaptively_pooled(
     return _channels_last(total)  # (h, w, target_dims)
 
 
+def require_finite(features: Array) -> Array:
+    """The features themselves; what cannot be measured must not pass for normal.
+
+    Raises:
+        ShapeError: one of them is NaN or infinite.
+    """
+    xp = namespace(features)
+    if not xp.all(xp.isfinite(features)):
+        raise ShapeError("features: expected finite numbers, got NaN or infinity")
+    return features
+
+
 def _channels_last(planes: Array) -> Array:
     """(d, h, w) -> (h, w, d), contiguous."""
     last = namespace(planes).permute_dims(planes, (1, 2, 0))

@@ -14,6 +14,15 @@ ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_s
 Metric: TypeAlias = Literal["euclidean", "squared"]
 
 
+def grid_score(grid: PatchGrid, kind: ImageScore, top_share: float) -> float:
+    """Score an image by its patches alone: ``max``, ``smooth_max`` or ``top_share``."""
+    if kind == "smooth_max":
+        return smooth_largest(grid)
+    if kind == "top_share":
+        return top_share_mean(grid, top_share)
+    return largest(grid)
+
+
 def patch_scores(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
     """Score each patch by its mean distance to its k neighbours.  (n, k) -> (n,)."""
     values = np.square(distances) if metric == "squared" else distances

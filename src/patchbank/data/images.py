@@ -44,9 +44,22 @@ def read_image(source: ImageInput) -> Image:
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
 
+    Of a folder of masks (MVTec LOCO AD has one an image) it is their union.
+
     Raises:
-        ImageError: the file cannot be read, or has another size than its photograph.
+        ImageError: a file cannot be read, or has another size than its photograph, or a folder
+            is empty.
     """
+    if not path.is_dir():
+        return _one_mask(path, size)
+    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    if not files:
+        raise ImageError(f"{path}: expected at least one mask in the folder, got none")
+    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in sorted(files)])
+    return union
+
+
+def _one_mask(path: Path, size: tuple[int, int]) -> Mask:
     mask: Mask = _decoded(path, _not_black)
     if mask.shape != size:
         raise ImageError(
@@ -54,6 +67,15 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
             f"photograph), got {mask.shape[0]} x {mask.shape[1]}"
         )
     return mask
+
+
+def shows_anything(path: Path) -> bool:
+    """Whether a mask is not black all over: in some data sets it is the label.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    return _decoded(path, lambda _, opened: bool(_mask_values(opened).any()))
 
 
 def _decoded(path: Path, convert: Callable[[Path, pillow.Image], Decoded]) -> Decoded:
@@ -167,10 +189,14 @@ def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
 
 
 def _not_black(path: Path, opened: pillow.Image) -> Mask:
-    deep = opened.mode.startswith("I") or opened.mode == "F"
-    values = np.asarray(opened if deep else opened.convert("RGB"))
+    values = _mask_values(opened)
     mask: Mask = (values != 0).reshape(*values.shape[:2], -1).any(axis=2)
     return mask
+
+
+def _mask_values(opened: pillow.Image) -> NDArray[Any]:
+    deep = opened.mode.startswith("I") or opened.mode == "F"
+    return np.asarray(opened if deep else opened.convert("RGB"))
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:

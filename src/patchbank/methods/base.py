@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.arrays import Array, Device
@@ -16,6 +17,30 @@ from patchbank.types import PatchGrid
 FeatureMaps: TypeAlias = Sequence[Array]
 """Of one image: one (c, h, w) float32 map a layer, numpy arrays or tensors on a device."""
 Tensors: TypeAlias = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The features of one good photograph, or of an augmented copy of it."""
+
+    maps: FeatureMaps
+    photograph: int
+    """Its number from 0; copies have that of their original.  Ascending: the original comes first,
+    its copies follow."""
+    inside: NDArray[np.bool_] | None = None
+    """(h, w) of the first layer's grid: False where a copy shows nothing of its photograph.  None
+    for the photograph itself."""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is an augmented copy: learned from, but nobody's left-out score."""
+        return self.inside is not None
+
+    def cells_inside(self, grid: tuple[int, int], stride: int = 1) -> NDArray[np.intp]:
+        """Numbers of the cells of the patch `grid` that show something of the photograph.  (n,)."""
+        if self.inside is None:
+            return np.arange(grid[0] * grid[1])
+        return np.flatnonzero(self.inside[::stride, ::stride])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +80,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The outcome of fitting: the model, and the score of each image when it is left out."""
+    """The outcome of fitting."""
 
     model: FittedMethod
     left_out: tuple[Scored, ...]
+    """What each photograph scores, in order, when it and all its copies are left out; empty where
+    there is one photograph only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +98,7 @@ class Method:
     """Their names."""
     changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
     """(name of a preset, changes) -> what differs from the default settings."""
-    fit: Callable[[Any, Iterable[FeatureMaps], int, Progress, Device], Fit]
-    """(settings, features of each image, number of images, progress, device) -> Fit."""
+    fit: Callable[[Any, Iterable[Example], int, Progress, Device], Fit]
+    """(settings, examples, number of examples, progress, device) -> Fit."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
     """(settings, tensors, device) -> the model that `tensors` came from."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 from typing_extensions import Self
 
 from patchbank.core.calibration import check_false_alarm_rate
 from patchbank.core.sampling import Border, Interpolation
+from patchbank.core.scoring import ImageScore
+from patchbank.data.augment import Copy, Flips, copies
 from patchbank.data.images import Resampling, Resize, check_size
 from patchbank.errors import ParameterError
 
@@ -43,6 +45,15 @@ class Settings:
     """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
     largest_enlargement: float = 1.25
     """Small photographs are enlarged at most so many times (but to 224 pixels at least)."""
+    rotations: int = 1
+    """Learn each good photograph in so many orientations, evenly over the full circle: Algorithm 1
+    of the GraphCore paper.  This and the next three are combined."""
+    flips: Flips = "none"
+    """Learn mirrored copies too: ``horizontal`` (left to right), ``vertical``, ``both``."""
+    translations: int = 0
+    """Learn copies shifted by 4 % in so many directions, evenly over the full circle."""
+    zooms: tuple[float, ...] = ()
+    """Learn copies nearer (factors above 1) or farther (below 1), from 0.5 to 2."""
     smoothing: float = 4.0
     """Sigma of the map's Gaussian, in pixels of a 224 x 224 input; scaled with the input."""
     map_interpolation: Interpolation = "bilinear"
@@ -73,12 +84,22 @@ class Settings:
             raise ParameterError(
                 f"largest_enlargement: expected 1 to 100, got {self.largest_enlargement}"
             )
+        self._check_augmentation()
         require_number("smoothing", self.smoothing)
         require_number("false_alarm_rate", self.false_alarm_rate)
         if not 0 <= self.smoothing <= 100:
             raise ParameterError(f"smoothing: expected 0 to 100 pixels, got {self.smoothing}")
         check_false_alarm_rate(self.false_alarm_rate)
         require_whole("seed", self.seed, 0)
+
+    def _check_augmentation(self) -> None:
+        require_whole("rotations", self.rotations, 1)
+        require_choice("flips", self.flips, get_args(Flips))
+        require_whole("translations", self.translations, 0)
+        zooms = tuple(self.zooms) if isinstance(self.zooms, (list, tuple)) else (self.zooms,)
+        if not all(isinstance(z, (int, float)) and 0.5 <= z <= 2 and z != 1 for z in zooms):
+            raise ParameterError(f"zooms: expected factors from 0.5 to 2 but 1, got {self.zooms!r}")
+        _set(self, "zooms", tuple(float(zoom) for zoom in zooms))
 
     def _check_geometry(self) -> None:
         if self.weights is not None:
@@ -98,6 +119,11 @@ class Settings:
             )
         if self.crop is not None:
             _set(self, "crop", check_size("crop", self.crop))
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        """What is learned of each good photograph: itself, then its augmented copies."""
+        return copies(self.rotations, self.flips, self.translations, self.zooms)
 
     @property
     def normalisation(
@@ -129,6 +155,51 @@ class Settings:
         """The same settings but for those given; an unknown one is a ParameterError."""
         type(self).from_mapping({**self.to_mapping(), **changes})
         return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSettings(Settings):
+    """Of methods that score every patch: the grid of patches, and from patches to an image."""
+
+    IMAGE_SCORES: ClassVar[tuple[str, ...]] = ("max", "smooth_max", "top_share")
+    """Those that the method knows."""
+
+    patch_size: int = 3
+    """Side of the neighbourhood that a patch sees, odd: 1, 3, 5, ..."""
+    patch_stride: int = 2
+    """Steps of the feature grid between patches."""
+    alignment: Interpolation = "bilinear"
+    """How deeper layers are brought to the first one's grid: ``bilinear`` or ``nearest``."""
+    image_score: ImageScore = "top_share"
+    """``max``, ``smooth_max`` (3 x 3 mean) or ``top_share``; where there is a bank also
+    ``reweighted`` (equation 7 of PatchCore) and ``hcw`` (its own re-weighting)."""
+    top_share: float = 0.01
+    """Share of an image's patches, the worst ones, whose mean is its score."""
+
+    def __post_init__(self) -> None:
+        # slots make a new class, which the argument-free super() would not find
+        super(PatchSettings, self).__post_init__()
+        for name in ("patch_size", "patch_stride"):
+            require_whole(name, getattr(self, name), 1)
+        if self.patch_size % 2 == 0:
+            raise ParameterError(f"patch_size: expected an odd number, got {self.patch_size}")
+        require_choice("alignment", self.alignment, get_args(Interpolation))
+        require_choice("image_score", self.image_score, self.IMAGE_SCORES)
+        require_share("top_share", self.top_share)
+
+
+def preset_with(
+    preset: Mapping[str, Any], changes: Mapping[str, Any], ruled_out: Collection[str] = ()
+) -> dict[str, Any]:
+    """A preset with changes, without what they rule out: of `ruled_out`, and of the geometry.
+
+    >>> preset_with({"resize": "squash", "image_size": 256}, {"image_size": (96, 128)})
+    {'image_size': (96, 128)}
+    """
+    dropped = {*ruled_out}
+    if isinstance(changes.get("image_size"), (tuple, list)):
+        dropped.add("resize")
+    return {key: value for key, value in preset.items() if key not in dropped} | dict(changes)
 
 
 def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -116,6 +116,7 @@ class Detector:
             "members": [],
             "fitted_on": self.fitted_on,
             "false_alarm_rate": self.calibration.false_alarm_rate,
+            "views_of_one": self.calibration.views_of_one,
             "versions": dict(self.versions),
         }
         tensors: dict[str, NDArray[Any]] = {
@@ -239,6 +240,7 @@ def _restore(bundle: Bundle, device: Device) -> Detector:
             tensors["calibration.image_scores"],
             tensors["calibration.map_peaks"],
             record["false_alarm_rate"],
+            record.get("views_of_one", False),  # not in files of 0.1.0
         ),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],

@@ -47,6 +47,13 @@ class View:
     settings: Settings
     """The rest of how it was looked at."""
 
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of that part, as shares of the photograph."""
+        height, width = self.photograph
+        bottom, right = self.box.top + self.box.height, self.box.left + self.box.width
+        return self.box.top / height, self.box.left / width, bottom / height, right / width
+
     def anomaly_map(self, scored: Scored) -> AnomalyMap:
         """The map in the photograph's own pixels; 0 where it was not looked at."""
         inside = maps.anomaly_map(

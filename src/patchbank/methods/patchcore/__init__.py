@@ -3,7 +3,7 @@
 `docs/methods/patchcore.md` maps equations to functions and says where implementations differ.
 """
 
-from patchbank.methods.patchcore.model import METHOD
+from patchbank.methods.patchcore.method import METHOD, embed
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings
 
-__all__ = ["METHOD", "PRESETS", "PatchCoreSettings"]
+__all__ = ["METHOD", "PRESETS", "PatchCoreSettings", "embed"]

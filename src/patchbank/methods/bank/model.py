@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import neighbours, patches, scoring
-from patchbank.core.arrays import Array, Device, namespace, to_numpy
-from patchbank.errors import DataError, ParameterError, ShapeError
-from patchbank.methods.base import FeatureMaps, Fit, Method, Progress, Scored, Tensors
-from patchbank.methods.patchcore.selection import PatchStore, select
-from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings, changed_preset
+from patchbank.core import neighbours, scoring
+from patchbank.core.arrays import Array, Device, to_numpy
+from patchbank.errors import DataError, ParameterError
+from patchbank.methods.bank.selection import PatchStore, select
+from patchbank.methods.bank.settings import BankSettings
+from patchbank.methods.base import Example, FeatureMaps, Fit, Progress, Scored, Tensors
 from patchbank.types import Features, Indices
+
+Embed: TypeAlias = Callable[[FeatureMaps], Array]
+"""[(c, h, w), ...] of one image -> (h, w, d): its grid of patches."""
 
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
 
-class PatchCoreModel:
+class BankModel:
     """A bank of patch features and where each row came from."""
 
     def __init__(
         self,
-        settings: PatchCoreSettings,
+        settings: BankSettings,
+        embed: Embed,
         bank: Features,
         origins: NDArray[np.int32],
         radii: NDArray[np.float32],
@@ -33,11 +37,12 @@ class PatchCoreModel:
         device: Device,
     ) -> None:
         self.settings = settings
+        self.embed = embed
         self.device = device
         self.bank = bank
         """(m, d), in picking order: the first rows are the coreset of that size."""
         self.origins = origins
-        """(m, 3): number of the image, row and column in its patch grid."""
+        """(m, 4): photograph, row and column in the patch grid, number of the augmented copy."""
         self.radii = radii
         """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
         self.recall = recall
@@ -49,34 +54,34 @@ class PatchCoreModel:
 
     def score(self, maps: FeatureMaps) -> Scored:
         """Score the feature maps of one image."""
-        embedding = embed(self.settings, maps)  # (h, w, d)
+        embedding = self.embed(maps)  # (h, w, d)
         distances, _ = self.index.nearest(_rows(embedding), self.settings.n_neighbours)
         return self._scored(embedding, distances)
 
     def score_left_out(
         self,
         embedding: Array,
-        image: int,
+        photograph: int,
         nearest: NDArray[np.float32] | None = None,
     ) -> Scored:
-        """Score image number `image` of the fit against the rows of the others.
+        """Score a photograph of the fit against the rows of the others.
 
         Args:
-            embedding: (h, w, d) of that image.
-            image: its number.
+            embedding: (h, w, d) of that photograph.
+            photograph: its number; the rows of its copies are left out with it.
             nearest: (h * w,) distances to the nearest row of the others, where they are known.
         """
-        own = self.origins[:, 0] == image
+        own = self.origins[:, 0] == photograph
         k, others = self.settings.n_neighbours, int((~own).sum())
         if others == 0:
             raise DataError(
-                "expected a bank with rows of at least two images, to tell what unseen good images "
-                f"score; all {len(own)} rows come from one: use a larger bank"
+                "expected a bank with rows of at least two photographs, to tell what unseen good "
+                f"ones score; all {len(own)} rows come from one: use a larger bank"
             )
         if k > others:
             raise ParameterError(
                 f"n_neighbours: expected at most {others} (the rows of the bank that come from "
-                f"other images than number {image}), got {k}; use a larger bank"
+                f"other photographs than number {photograph}), got {k}; use a larger bank"
             )
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
@@ -121,17 +126,14 @@ class PatchCoreModel:
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None,
     ) -> float:
-        if self.settings.image_score == "smooth_max":
-            return scoring.smooth_largest(grid)
-        if self.settings.image_score == "top_share":
-            return scoring.top_share_mean(grid, self.settings.top_share)
+        kind = self.settings.image_score
         rows = len(self.bank) if without is None else int((~without).sum())
-        if self.settings.image_score == "max" or rows == 1:
-            return scoring.largest(grid)
+        if kind not in ("reweighted", "hcw") or rows == 1:
+            return scoring.grid_score(grid, kind, self.settings.top_share)
         exact = self._exact()
         support = min(self.settings.support, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
-        if self.settings.image_score == "hcw":
+        if kind == "hcw":
             _, around = exact.nearest(query[None], support, without=without)
             return scoring.hcw_reweighted(self._distances(query, around[0]))
         nearest, row = exact.nearest(query[None], without=without)
@@ -150,67 +152,48 @@ class PatchCoreModel:
         return self._exact_index
 
 
-def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
-    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
-
-    Raises:
-        ShapeError: a feature is not finite: what cannot be measured must not pass for normal.
-    """
-    if settings.target_dims is None:
-        embedding = patches.concatenated(
-            maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
-        )
-    else:
-        embedding = patches.adaptively_pooled(
-            maps,
-            settings.patch_size,
-            settings.patch_stride,
-            layer_dims=settings.layer_dims or settings.target_dims,
-            target_dims=settings.target_dims,
-            alignment=settings.alignment,
-        )
-    xp = namespace(embedding)
-    if not xp.all(xp.isfinite(embedding)):
-        raise ShapeError("features: expected finite numbers, got NaN or infinity")
-    return embedding
-
-
 def _rows(embedding: Array) -> Array:
     """(h, w, d) -> (h * w, d)."""
     return embedding.reshape(-1, embedding.shape[2])
 
 
-def fit(
-    settings: PatchCoreSettings,
-    features: Iterable[FeatureMaps],
-    n_images: int,
+def fit_bank(
+    settings: BankSettings,
+    embed: Embed,
+    examples: Iterable[Example],
+    n_examples: int,
     progress: Progress,
     device: Device,
 ) -> Fit:
-    """Fill the bank from the features of good images, and score each image when left out."""
-    store = PatchStore(n_images)
-    for maps in features:
-        store.append(to_numpy(embed(settings, maps)))
-    if not len(store.features):
-        raise DataError("expected the features of at least two images, got none")
+    """Fill the bank from the features of good photographs, and score each when it is left out."""
+    store = PatchStore(n_examples, settings.patch_stride)
+    for example in examples:
+        store.append(to_numpy(embed(example.maps)), example)
+    if not store.n_photographs:
+        raise DataError("expected the features of at least one photograph, got none")
     picked = select(settings, store, progress, device)
     bank, origins = store.features[picked.rows], store.origins(picked.rows)
-    model = PatchCoreModel(settings, bank, origins, picked.radii, device=device)
+    model = BankModel(settings, embed, bank, origins, picked.radii, device=device)
     if settings.index != "exact":
         model.recall = _measured_recall(settings, model, store.features, picked.rows)
+    if store.n_photographs == 1:
+        return Fit(model, ())
     left_out = []
-    with progress.task("calibrating", n_images) as advance:
-        for image in range(n_images):
-            nearest = picked.to_others[store.patches_of(image)] if len(picked.to_others) else None
-            left_out.append(model.score_left_out(store.embedding(image), image, nearest))
+    with progress.task("calibrating", store.n_photographs) as advance:
+        for number in range(store.n_photographs):
+            nearest = picked.to_others[store.patches_of(number)] if len(picked.to_others) else None
+            left_out.append(model.score_left_out(store.embedding(number), number, nearest))
             advance(1)
     return Fit(model, tuple(left_out))
 
 
-def restore(settings: PatchCoreSettings, tensors: Tensors, device: Device) -> PatchCoreModel:
+def restore_bank(
+    settings: BankSettings, embed: Embed, tensors: Tensors, device: Device
+) -> BankModel:
     """Build the model that `tensors` came from."""
-    return PatchCoreModel(
+    return BankModel(
         settings,
+        embed,
         tensors["bank"],
         tensors["bank_origins"],
         tensors["bank_radii"],
@@ -220,7 +203,7 @@ def restore(settings: PatchCoreSettings, tensors: Tensors, device: Device) -> Pa
 
 
 def _measured_recall(
-    settings: PatchCoreSettings, model: PatchCoreModel, features: Features, bank_rows: Indices
+    settings: BankSettings, model: BankModel, features: Features, bank_rows: Indices
 ) -> float:
     """Recall of the model's index on patches that are not in the bank themselves, if there are."""
     rng = np.random.default_rng(settings.seed)
@@ -228,6 +211,3 @@ def _measured_recall(
     candidates = others if len(others) else bank_rows
     some = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
     return neighbours.recall(model.index, neighbours.ExactIndex(model.bank), features[some])
-
-
-METHOD = Method("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, fit, restore)

@@ -1,0 +1,117 @@
+"""How far features change when the photograph turns: plain, rotated-bank and graph features.
+
+    python benchmarks/quality/rotation.py ../shared/data/screw ../shared/data/mtd
+
+For each of some good photographs, the bank holds all its patches (and those of its turned copies,
+where the method learns them).  The photograph is turned, and each patch that still shows it is
+searched in that bank.  The median distance is told as a share of what *another* good photograph's
+patches are away from the same bank: 0 is no change, 1 is as far as another part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from environment import environment
+from patchbank.backbones import open_backbone
+from patchbank.core.arrays import HOST
+from patchbank.data.augment import Copy
+from patchbank.data.folders import good_images
+from patchbank.data.images import read_image
+from patchbank.methods import METHODS, Example, Settings
+from patchbank.pipeline.features import extract
+from patchbank.pipeline.progress import Silent
+from patchbank.types import Image
+
+HERE = Path(__file__).parent
+ANGLES = (90.0, 180.0, 270.0, 22.5, 45.0, 7.5, 30.0, 100.0)
+FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("patchcore", {}),
+    "rotated bank, 8": ("patchcore", {"rotations": 8}),
+    "rotated bank, 24": ("patchcore", {"rotations": 24}),
+    "graph beside features": ("graphcore", {}),
+}
+
+
+def change(
+    method: str, changes: dict[str, Any], photographs: list[Image], angle: float
+) -> list[float]:
+    """Of each photograph, the change that turning it makes, as a share of another part's."""
+    settings: Settings = METHODS[method].settings.from_mapping({"selection": "all", **changes})
+    extractor = open_backbone(settings.backbone, settings.layers)
+    shares = []
+    for number, photograph in enumerate(photographs):
+        examples = []
+        for copy in settings.copies:
+            maps, view = extract(extractor, settings, copy.of(photograph))
+            inside = copy.inside(photograph.shape[:2], view.cells, view.window)
+            examples.append(Example(maps, 0, None if copy.is_original else inside))
+        model = METHODS[method].fit(settings, examples, len(examples), Silent(), HOST).model
+        turn = Copy(angle)
+        maps, view = extract(extractor, settings, turn.of(photograph))
+        inside = turn.inside(photograph.shape[:2], view.cells, view.window)
+        scored = model.score(maps)
+        seen = scored.patch_scores[inside[:: scored.stride, :: scored.stride]]
+        other, _ = extract(extractor, settings, photographs[number - 1])
+        shares.append(float(np.median(seen) / np.median(model.score(other).patch_scores)))
+    return shares
+
+
+def main() -> None:
+    """Measure all features at all angles."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("roots", nargs="+", type=Path)
+    parser.add_argument("--photographs", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=HERE / "rotation")
+    given = parser.parse_args()
+    results = []
+    for root in given.roots:
+        photographs = [read_image(path) for path in good_images(root)[: given.photographs]]
+        for name, (method, changes) in FEATURES.items():
+            for angle in ANGLES:
+                shares = change(method, changes, photographs, angle)
+                results.append(
+                    {"dataset": root.name, "features": name, "angle": angle, "shares": shares}
+                )
+                print(f"{root.name} {name} {angle}: {np.median(shares):.2f}", flush=True)
+    record = {"command": " ".join(sys.argv), "environment": environment(), "results": results}
+    given.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    given.out.with_suffix(".md").write_text(_page(record, given.roots))
+
+
+def _page(record: dict[str, Any], roots: list[Path]) -> str:
+    where = record["environment"]
+    lines = [
+        "# What turning the photograph does to features",
+        "",
+        f"Made by `python {record['command']}` on {where['processor']}, commit {where['commit']}. "
+        "Median over photographs (range) of the median distance of a turned photograph's patches "
+        "to the bank of the same photograph, as a share of the distance of another part's patches.",
+    ]
+    for root in roots:
+        lines += ["", f"## {root.name}", "", "| angle | " + " | ".join(FEATURES) + " |"]
+        lines += ["|--:|" + "--:|" * len(FEATURES)]
+        for angle in ANGLES:
+            cells = []
+            for name in FEATURES:
+                shares = next(
+                    r["shares"]
+                    for r in record["results"]
+                    if (r["dataset"], r["features"], r["angle"]) == (root.name, name, angle)
+                )
+                cells.append(f"{np.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})")
+            lines.append(f"| {angle:g}° | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Augmented copies of photographs: turned, mirrored, shifted, zoomed.
+
+Where a copy reaches beyond its photograph, the photograph is mirrored at its border, so that the
+network sees no black corners; and the copy tells which cells those are, so that nothing is learned
+from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from patchbank.types import Image
+
+Flips: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
+
+SHIFT = 0.04  # of height and width, by which `translations` move a photograph
+_MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
+    "none": ((1, 1),),
+    "horizontal": ((1, 1), (1, -1)),
+    "vertical": ((1, 1), (-1, 1)),
+    "both": ((1, 1), (1, -1), (-1, 1)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How a copy is made: mirrored, zoomed and turned about the middle, then shifted."""
+
+    angle_degrees: float = 0.0
+    """Anticlockwise."""
+    signs: tuple[int, int] = (1, 1)
+    """Of (y, x): -1 where the copy is mirrored."""
+    zoom: float = 1.0
+    """More than 1 is a closer look."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """(down, right), as shares of height and width."""
+
+    @property
+    def is_original(self) -> bool:
+        """Whether it is the photograph itself."""
+        return self == Copy()
+
+    def of(self, image: Image) -> Image:
+        """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) where it is turned by 90 degrees."""
+        if self._is_exact:
+            mirrored = image[:: self.signs[0], :: self.signs[1]]
+            return np.ascontiguousarray(np.rot90(mirrored, round(self.angle_degrees / 90)))
+        return self._warped(image)
+
+    def inside(
+        self,
+        size: tuple[int, int],
+        grid: tuple[int, int],
+        window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    ) -> NDArray[np.bool_]:
+        """Which cells of a grid over the copy lie within the photograph as a whole.  -> `grid`.
+
+        Args:
+            size: (H, W) of the photograph.
+            grid: (h, w) cells.
+            window: (top, left, bottom, right) of what the grid covers, as shares of the copy.
+        """
+        if self._is_exact:
+            return np.ones(grid, dtype=np.bool_)
+        top, left, bottom, right = window
+        down = np.linspace(top, bottom, grid[0] + 1) * size[0]
+        across = np.linspace(left, right, grid[1] + 1) * size[1]
+        corners = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1)  # (h + 1, w + 1, 2)
+        linear, offset = self._to_photograph(size)
+        there = corners @ linear.T + offset
+        slack = 1e-6 * max(size)  # a border that only rounding moves
+        reached = (there >= -slack) & (there <= np.array(size) + slack)
+        within: NDArray[np.bool_] = reached[..., 0] & reached[..., 1]
+        # What lies within is convex, so a cell does if its corners do.
+        every: NDArray[np.bool_] = within[:-1, :-1] & within[1:, :-1]
+        return every & within[:-1, 1:] & within[1:, 1:]
+
+    @property
+    def _is_exact(self) -> bool:
+        """Whether pixels only change places."""
+        return self.angle_degrees % 90 == 0 and self.zoom == 1 and self.shift == (0, 0)
+
+    def _to_photograph(
+        self, size: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(2, 2) and (2,): (y, x) in the photograph = linear (y, x) in the copy + offset."""
+        angle = np.deg2rad(self.angle_degrees)
+        cosine, sine = np.cos(angle), np.sin(angle)
+        turned_back = np.array([[cosine, sine], [-sine, cosine]])
+        linear = np.diag(self.signs) @ turned_back / self.zoom
+        centre = np.array(size) / 2
+        return linear, centre - linear @ (centre + np.array(self.shift) * size)
+
+    def _warped(self, image: Image) -> Image:
+        height, width = image.shape[:2]
+        linear, offset = self._to_photograph((height, width))
+        corners = np.array(list(product((0, height), (0, width)))) @ linear.T + offset
+        low = np.ceil(np.maximum(-corners.min(axis=0), 0)).astype(int) + 1
+        high = np.ceil(np.maximum(corners.max(axis=0) - (height, width), 0)).astype(int) + 1
+        padded = np.pad(image, ((low[0], high[0]), (low[1], high[1]), (0, 0)), mode="symmetric")
+        # Pillow asks for x before y.
+        (yy, yx), (xy, xx) = linear
+        coefficients = (xx, xy, offset[1] + low[1], yx, yy, offset[0] + low[0])
+        warped = pillow.fromarray(padded).transform(
+            (width, height), pillow.Transform.AFFINE, coefficients, pillow.Resampling.BILINEAR
+        )
+        return np.asarray(warped)
+
+
+ORIGINAL = Copy()
+
+
+def copies(
+    rotations: int = 1, flips: Flips = "none", translations: int = 0, zooms: tuple[float, ...] = ()
+) -> tuple[Copy, ...]:
+    """Every combination of the given changes; the photograph itself comes first.
+
+    Args:
+        rotations: angles, evenly over the full circle, 0 among them.
+        flips: mirrored left to right (``horizontal``), top to bottom (``vertical``), or either.
+        translations: directions, evenly over the full circle, in which a copy is shifted.
+        zooms: factors of copies that are nearer (more than 1) or farther.
+
+    >>> [copy.angle_degrees for copy in copies(rotations=4)]
+    [0.0, 90.0, 180.0, 270.0]
+    >>> len(copies(rotations=4, flips="horizontal", translations=2, zooms=(1.1,)))
+    48
+    """
+    angles = [360.0 * i / rotations for i in range(rotations)]
+    directions = [2 * np.pi * i / translations for i in range(translations)]
+    shifts = [(0.0, 0.0), *((SHIFT * np.sin(a), SHIFT * np.cos(a)) for a in directions)]
+    return tuple(
+        Copy(angle, signs, zoom, shift)
+        for shift, zoom, signs, angle in product(shifts, (1.0, *zooms), _MIRRORED[flips], angles)
+    )
+
+
+def views_of_one(learned: tuple[Copy, ...]) -> tuple[Copy, ...]:
+    """Other views of a photograph than those that were learned, all of them inside it.
+
+    A little nearer, and moved to each side as far as that allows: what the camera might have seen
+    of the same part.
+    """
+    zoom = 1.06
+    edge = (zoom - 1) / 2
+    moved = [(edge * down, edge * right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    views = [Copy(zoom=zoom, shift=shift) for shift in moved]
+    return tuple(view for view in views if view not in learned)

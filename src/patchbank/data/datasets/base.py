@@ -1,0 +1,163 @@
+"""What every reader of a data set gives, and the checks that all of them share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from patchbank.data.datasets.published import Published
+from patchbank.errors import DataError
+
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image."""
+
+    path: Path
+    label: str
+    """``good``, or the name of the defect."""
+    mask: Path | None = None
+    """An image that is not black where the defect is, or a folder of such: their union counts."""
+
+    @property
+    def is_defect(self) -> bool:
+        """Whether the image shows a defect."""
+        return self.label != GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled images to evaluate on."""
+
+    name: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every defect image has a mask: pixel metrics need them all."""
+        defects = [s for s in self.samples if s.is_defect]
+        return bool(defects) and all(s.mask is not None for s in defects)
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One part or material of a data set: good photographs to learn from, labelled to test on."""
+
+    dataset: str
+    """``MVTec AD``, ``VisA``, ..., or ``folders`` or ``table`` for what is nobody's known set."""
+    name: str
+    train: tuple[Path, ...]
+    """Good photographs, in the order of their paths."""
+    test: Dataset
+    shortfall: str | None = None
+    """One line where images are missing against the published counts."""
+
+
+def category(
+    facts: Published, name: str, train: Iterable[Path], samples: Iterable[Sample], place: Path
+) -> Category:
+    """Put a category together, in the order of its paths.
+
+    Raises:
+        DataError: nothing to learn from, or good or defect images to test on are missing.
+    """
+    learned = tuple(sorted(train))
+    tested = tuple(sorted(samples, key=lambda sample: sample.path))
+    n_good = sum(not s.is_defect for s in tested)
+    n_defect = len(tested) - n_good
+    if not (learned and n_good and n_defect):
+        raise DataError(
+            f"{place}: expected good photographs to learn from, and good and defective ones to "
+            f"test on, got {len(learned)}, {n_good} and {n_defect} for {name}"
+        )
+    shortfall = _shortfall(facts, name, len(learned), n_good, n_defect)
+    return Category(facts.name, name, learned, Dataset(name, tested), shortfall)
+
+
+def _shortfall(facts: Published, name: str, n_train: int, n_good: int, n_defect: int) -> str | None:
+    if name not in facts.counts:
+        return None
+    expected = facts.counts[name]
+    if facts.has_split:
+        kinds = ("train", "test")
+        wanted, got = (
+            (expected.train, expected.good + expected.defect),
+            (n_train, n_good + n_defect),
+        )
+    else:  # how many are for learning was our choice, so it says nothing about the copy
+        kinds = ("good", "defect")
+        wanted, got = (expected.good, expected.defect), (n_train + n_good, n_defect)
+    if got[0] >= wanted[0] and got[1] >= wanted[1]:
+        return None
+    return (
+        f"{facts.name} {name}: expected {wanted[0]} {kinds[0]} and {wanted[1]} {kinds[1]} images, "
+        f"got {got[0]} and {got[1]}; copy it again"
+    )
+
+
+def split_good(good: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Divide good photographs of a set without a split: learn from four fifths, test on the rest.
+
+    The order is that of the SHA-256 of each path below `folder`: the same on every machine and
+    with every version of every library, and blind to what the names mean.
+
+    Raises:
+        DataError: fewer than two photographs.
+    """
+    if len(good) < 2:
+        raise DataError(
+            f"{folder}: expected at least two good photographs, one to learn from and one to test "
+            f"on, got {len(good)}"
+        )
+    mixed = sorted(
+        good, key=lambda path: sha256(path.relative_to(folder).as_posix().encode()).digest()
+    )
+    n_train = len(good) * 4 // 5
+    return mixed[:n_train], mixed[n_train:]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, in order; hidden ones, and those of no folder, are none."""
+    if not folder.is_dir():
+        return []
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder to look into, got: {error.strerror}"
+        ) from None
+
+
+def name_of(folder: Path) -> str:
+    """The name of a folder, also of ``.``; of a link, its own."""
+    return Path(os.path.abspath(folder)).name
+
+
+def few(names: Sequence[str], what: str) -> str:
+    """The first names of many, for a message; `what` they are where there is none.
+
+    >>> few(["a", "b", "c", "d", "e", "f", "g"], "folder"), few([], "folder")
+    ('a, b, c, d, e and 2 more', 'no folder')
+    """
+    shown = ", ".join(names[:5]) or f"no {what}"
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def check_there(place: Path, what: str, paths: Iterable[Path]) -> None:
+    """Refuse a set that names files which are not there.
+
+    Raises:
+        DataError: some are missing; the first is named, the others are counted.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(
+            f"{place}: expected every {what} to be there, got no {missing[0]}{others}; "
+            "copy the data set again, or correct its names"
+        )

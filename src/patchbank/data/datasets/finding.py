@@ -1,0 +1,145 @@
+"""Which data set a folder is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchbank.data.datasets import folders, kolektor, magnetic_tiles, mvtec, tables, visa
+from patchbank.data.datasets.base import Category, Dataset, few
+from patchbank.data.datasets.published import (
+    BTAD,
+    FOLDERS,
+    KOLEKTOR,
+    KOLEKTOR_2,
+    MAGNETIC_TILES,
+    MPDD,
+    MVTEC_AD,
+    MVTEC_AD_2,
+    MVTEC_LOCO,
+    TABLE,
+    VISA,
+    Published,
+)
+from patchbank.errors import DataError, ParameterError
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way in which a data set can lie on disk."""
+
+    facts: Published
+    recognises: Callable[[Path, Published], bool]
+    read: Callable[[Path, Published], list[Category]]
+    """Gives nothing where there is nothing of the set."""
+
+
+LAYOUTS = (
+    *(
+        Layout(facts, mvtec.recognises, mvtec.read)
+        for facts in (MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO, VISA, BTAD, MPDD)
+    ),
+    Layout(VISA, visa.recognises, visa.read),
+    Layout(KOLEKTOR, kolektor.recognises_items, kolektor.read_items),
+    Layout(KOLEKTOR_2, kolektor.recognises_split, kolektor.read_split),
+    Layout(MAGNETIC_TILES, magnetic_tiles.recognises, magnetic_tiles.read),
+    Layout(TABLE, tables.recognises, tables.read),
+    Layout(FOLDERS, folders.recognises, folders.read),  # last: most others would pass for it
+)
+
+
+def dataset_names() -> list[str]:
+    """Names of all data sets that can be recognised, and of what is one's own."""
+    return list(dict.fromkeys(layout.facts.name for layout in LAYOUTS))
+
+
+def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
+    """Find the parts and materials of a data set, by name.
+
+    Args:
+        root: a folder, or a table.
+        dataset: what it is, in any spelling of a name of `dataset_names`; then one category is
+            enough, and folders of other names are passed over.  Without it, a folder is a known
+            set only where it holds two or more categories of it and no other.
+
+    Raises:
+        ParameterError: no data set of that name is known.
+        DataError: nothing is there, or not what is asked for, or it is not whole.
+    """
+    layouts = LAYOUTS if dataset is None else _named(dataset)
+    for layout in layouts:
+        if dataset is not None or layout.recognises(root, layout.facts):
+            found = layout.read(root, layout.facts)
+            if found:
+                return sorted(found, key=lambda category: category.name)
+    raise DataError(_nothing(root) if dataset is None else _not_there(root, layouts[0].facts))
+
+
+def find_dataset(root: Path) -> Dataset:
+    """Read the test images of one category.
+
+    A category of any data set that `find_categories` knows, or plain folders: ``root/<defect>``
+    beside good images in a folder called good, ok or normal, which are then all tested on.
+
+    Raises:
+        DataError: not such a folder, good or defect images are missing, or there are several
+            categories.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: expected the folder of a data set, got nothing of that name")
+    if tables.recognises(root, TABLE):
+        return tables.read_test(root)
+    for layout in LAYOUTS:
+        if layout.facts != FOLDERS and layout.recognises(root, layout.facts):
+            found = {c.name: c for c in layout.read(root, layout.facts)}
+            _check_one(root, list(found))
+            return next(iter(found.values())).test
+    if not root.is_dir():
+        kinds = " or ".join(tables.READERS)
+        raise DataError(f"{root}: expected the folder of a data set or a {kinds} table, got a file")
+    own = folders.categories(root)
+    if root not in own:
+        _check_one(root, [folder.name for folder in own])
+    return mvtec.read_test(root)
+
+
+def _check_one(root: Path, names: list[str]) -> None:
+    if len(names) > 1:
+        found = few(sorted(names), "category")
+        raise DataError(f"{root}: expected one category, got {len(names)} ({found}); give one")
+
+
+def _named(dataset: str) -> list[Layout]:
+    layouts = [layout for layout in LAYOUTS if _bare(layout.facts.name) == _bare(dataset)]
+    if not layouts:
+        raise ParameterError(
+            f"dataset: expected one of {', '.join(dataset_names())}, got {dataset!r}"
+        )
+    return layouts
+
+
+def _bare(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _nothing(root: Path) -> str:
+    return (
+        f"{root}: expected a data set ({', '.join(dataset_names())}), got {_what(root)}; "
+        "docs/datasets.md and `patchbank benchmark --help` say how each is laid out"
+    )
+
+
+def _not_there(root: Path, facts: Published) -> str:
+    return (
+        f"{root}: expected {facts.name}, laid out as {facts.layout}, got {_what(root)}; "
+        f"get it from {facts.source} (licence: {facts.licence})"
+    )
+
+
+def _what(root: Path) -> str:
+    if not root.exists():
+        return "nothing of that name"
+    if not root.is_dir():
+        return "a file"
+    return few(sorted(p.name for p in root.iterdir() if not p.name.startswith(".")), "file in it")

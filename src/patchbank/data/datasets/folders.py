@@ -1,0 +1,51 @@
+"""Folders of one's own: in the layout of MVTec AD, or named after what their photographs show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from patchbank.data.datasets import mvtec
+from patchbank.data.datasets.base import Category, category, name_of, split_good, subfolders
+from patchbank.data.datasets.published import Published
+
+
+def recognises(root: Path, facts: Published) -> bool:
+    """Whether a folder is a category of one's own, or holds some."""
+    return bool(categories(root))
+
+
+def read(root: Path, facts: Published) -> list[Category]:
+    """Read a folder, or each folder in it that is a category; others are passed over.
+
+    Folders in the layout of MVTec AD say themselves what to learn from.  Of plain ones (``good``
+    beside ``dent``, ``scratch``, ...) four fifths of the good photographs are learned from and
+    the rest is tested on, see `split_good`; the defects are all tested on.
+
+    Raises:
+        DataError: a category is not whole.
+    """
+    return [
+        mvtec.read_category(folder, facts) if mvtec.is_category(folder) else _plain(folder, facts)
+        for folder in categories(root)
+    ]
+
+
+def categories(root: Path) -> list[Path]:
+    """The folder itself where it is a category of one's own, otherwise those in it."""
+    if _is_own(root):
+        return [root]
+    return [folder for folder in subfolders(root) if _is_own(folder)]
+
+
+def _is_own(folder: Path) -> bool:
+    inside = [f for f in subfolders(folder) if f.name != mvtec.GROUND_TRUTH]
+    good = [f for f in inside if mvtec.is_good(f)]
+    return mvtec.is_category(folder) or 0 < len(good) < len(inside)
+
+
+def _plain(folder: Path, facts: Published) -> Category:
+    samples = mvtec.read_test(folder).samples
+    train, _ = split_good([s.path for s in samples if not s.is_defect], folder)
+    learned = set(train)
+    tested = [s for s in samples if s.path not in learned]
+    return category(facts, name_of(folder), train, tested, folder)

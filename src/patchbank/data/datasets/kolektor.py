@@ -1,0 +1,72 @@
+"""KolektorSDD and KolektorSDD2: photographs of surfaces whose labels are their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from patchbank.data.datasets.base import GOOD, Category, Sample, category, check_there, subfolders
+from patchbank.data.datasets.published import Published
+from patchbank.data.images import shows_anything
+
+DEFECT = "defect"
+EVERY = 5  # of the items of KolektorSDD, each fifth is for testing
+
+
+def recognises_items(root: Path, facts: Published) -> bool:
+    """Whether a folder is KolektorSDD: one folder an item, a label beside each photograph."""
+    return any(next(folder.glob("Part*_label.bmp"), None) for folder in _items(root))
+
+
+def read_items(root: Path, facts: Published) -> list[Category]:
+    """Read KolektorSDD, which comes without a split for learning from good photographs alone.
+
+    Every one of the 50 items has a defect on one of its surfaces.  The good photographs of each
+    fifth item (in the order of their names) are tested on, those of the others learned from: no
+    item lies on both sides.  All defects are tested on.
+
+    Raises:
+        DataError: a photograph has no label, or labels cannot be read.
+    """
+    if not recognises_items(root, facts):
+        return []
+    items = _items(root)
+    samples = _labelled(root, (p for item in items for p in item.glob("Part*.jpg")), "_label.bmp")
+    held_out = set(items[EVERY - 1 :: EVERY])
+    train = [s.path for s in samples if not s.is_defect and s.path.parent not in held_out]
+    test = [s for s in samples if s.is_defect or s.path.parent in held_out]
+    return [category(facts, "kolektorsdd", train, test, root)]
+
+
+def recognises_split(root: Path, facts: Published) -> bool:
+    """Whether a folder is KolektorSDD2: train and test, a mask beside each photograph."""
+    return all(next((root / s).glob("*_GT.png"), None) for s in ("train", "test"))
+
+
+def read_split(root: Path, facts: Published) -> list[Category]:
+    """Read KolektorSDD2; the defects of its training part are left out.
+
+    Raises:
+        DataError: a photograph has no mask, or masks cannot be read.
+    """
+    if not recognises_split(root, facts):
+        return []
+    train, test = (
+        _labelled(root, (p for p in (root / s).glob("*.png") if p.stem.isdigit()), "_GT.png")
+        for s in ("train", "test")
+    )
+    learned = [s.path for s in train if not s.is_defect]
+    return [category(facts, "kolektorsdd2", learned, test, root)]
+
+
+def _items(root: Path) -> list[Path]:
+    return [folder for folder in subfolders(root) if folder.name.startswith("kos")]
+
+
+def _labelled(root: Path, photographs: Iterable[Path], ending: str) -> list[Sample]:
+    pairs = [(path, path.with_name(path.stem + ending)) for path in sorted(photographs)]
+    check_there(root, "mask", (mask for _, mask in pairs))
+    return [
+        Sample(path, DEFECT, mask) if shows_anything(mask) else Sample(path, GOOD)
+        for path, mask in pairs
+    ]

@@ -1,0 +1,239 @@
+"""Data sets as a table: one row an image, in a CSV or Parquet file."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from patchbank.data.datasets.base import (
+    GOOD,
+    Category,
+    Dataset,
+    Sample,
+    category,
+    check_there,
+    few,
+)
+from patchbank.data.datasets.published import Published
+from patchbank.data.folders import GOOD_NAMES
+from patchbank.errors import DataError
+
+REQUIRED = ("path", "label", "split")
+OPTIONAL = ("mask", "category")
+SPLITS = ("train", "test")
+DEFECT = "defect"  # what a 1 shows
+
+Cells: TypeAlias = Mapping[str, str]
+"""One row of a table: texts by the name of their column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image as a table gives it."""
+
+    sample: Sample
+    split: str
+    category: str
+
+
+def recognises(root: Path, facts: Published) -> bool:
+    """Whether a path is a file of a kind that can be read as a table."""
+    return root.is_file() and root.suffix.lower() in READERS
+
+
+def read(root: Path, facts: Published) -> list[Category]:
+    """Read a table; paths in it are relative to its own folder.
+
+    Columns: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
+    test), and, where wanted, ``mask`` and ``category``.  Without the latter, all rows are one
+    category with the name of the file.
+
+    Raises:
+        DataError: the table cannot be read, or a row is not what it should be.
+    """
+    if not recognises(root, facts):
+        return []
+    return categories(root, parsed(root, read_cells(root), root.parent), facts)
+
+
+def read_test(path: Path) -> Dataset:
+    """Read the test rows of a table of one category; it may have no others.
+
+    Raises:
+        DataError: the table cannot be read, a row is not what it should be, or there are several
+            categories.
+    """
+    rows = [row for row in parsed(path, read_cells(path), path.parent) if row.split == "test"]
+    names = sorted({row.category for row in rows})
+    labels = {row.sample.is_defect for row in rows}
+    if len(names) != 1 or len(labels) != 2:
+        raise DataError(
+            f"{path}: expected test rows of one category, good and defective ones, got "
+            f"{len(rows)} of {few(names, 'category')}; give a table of one"
+        )
+    return Dataset(names[0], tuple(row.sample for row in rows))
+
+
+def read_cells(path: Path) -> list[Cells]:
+    """Read the rows of a table as texts.
+
+    Raises:
+        DataError: the file is damaged, or no table.
+    """
+    try:
+        rows = READERS[path.suffix.lower()](path)
+    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are of these, too
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: expected a table that can be read, got: {reason}") from None
+    if not rows:
+        raise DataError(f"{path}: expected one row an image, got none")
+    return rows
+
+
+def parsed(table: Path, cells: Sequence[Cells], folder: Path) -> list[Row]:
+    """Check the rows of a table, whose paths are relative to `folder`.
+
+    Raises:
+        DataError: columns, labels, splits or files are missing or unknown, or rows are repeated.
+    """
+    _check_columns(table, cells[0])
+    _check_cells(table, cells)
+    rows = [_parse(row, folder, table.stem) for row in cells]
+    _check_repeated(table, rows)
+    check_there(table, "image", (row.sample.path for row in rows))
+    check_there(table, "mask", (row.sample.mask for row in rows if row.sample.mask))
+    return rows
+
+
+def categories(table: Path, rows: Sequence[Row], facts: Published) -> list[Category]:
+    """Sort the rows of a table into categories of a set.
+
+    Raises:
+        DataError: a category is not whole.
+    """
+    found = []
+    for name in sorted({row.category for row in rows}):
+        own = [row for row in rows if row.category == name]
+        train = [row.sample.path for row in own if row.split == "train"]
+        test = [row.sample for row in own if row.split == "test"]
+        found.append(category(facts, name, train, test, table))
+    return found
+
+
+def _check_columns(table: Path, cells: Cells) -> None:
+    missing = [name for name in REQUIRED if name not in cells]
+    if missing:
+        raise DataError(
+            f"{table}: expected columns {', '.join(REQUIRED)} (and mask, category if you like), "
+            f"got {few(list(cells), 'column')}"
+        )
+    for name in cells.keys() - {*REQUIRED, *OPTIONAL}:
+        near = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.75)
+        if near and near[0] not in cells:
+            raise DataError(f"{table}: expected a column {near[0]}, got {name}; rename it")
+
+
+def _check_cells(table: Path, rows: Sequence[Cells]) -> None:
+    def check(rule: str, column: str, right: Callable[[Cells], bool]) -> None:
+        wrong = [i for i, cells in enumerate(rows) if not right(cells)]
+        if wrong:
+            others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise DataError(
+                f"{table}: expected {rule}, got {rows[wrong[0]][column]!r} in row {wrong[0] + 1}"
+                f"{others}"
+            )
+
+    check("a path", "path", lambda cells: bool(cells["path"]))
+    check("split train or test", "split", lambda cells: cells["split"].lower() in SPLITS)
+    check(
+        "label good, the name of a defect, 0 or 1",
+        "label",
+        lambda cells: cells["label"] in ("0", "1") or not _is_number(cells["label"]),
+    )
+    check(
+        "good images alone in split train",
+        "label",
+        lambda cells: cells["split"].lower() != "train" or _label(cells) == GOOD,
+    )
+
+
+def _parse(cells: Cells, folder: Path, default: str) -> Row:
+    label = _label(cells)
+    mask = folder / cells["mask"] if cells.get("mask") and label != GOOD else None
+    sample = Sample(folder / cells["path"], label, mask)
+    return Row(sample, cells["split"].lower(), cells.get("category") or default)
+
+
+def _label(cells: Cells) -> str:
+    label = cells["label"]
+    good = label == "0" or label.lower() in GOOD_NAMES
+    return GOOD if good else DEFECT if label == "1" else label
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text or "nan")  # an empty cell is no name, either
+    except ValueError:
+        return False
+    return True
+
+
+def _check_repeated(table: Path, rows: Sequence[Row]) -> None:
+    times = Counter(os.path.abspath(row.sample.path) for row in rows)
+    repeated = [path for path, n in times.items() if n > 1]
+    if repeated:
+        others = f" and {len(repeated) - 1} more" if len(repeated) > 1 else ""
+        raise DataError(
+            f"{table}: expected each image once, got {repeated[0]}{others} more than once"
+        )
+
+
+def _read_csv(path: Path) -> list[Cells]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        names = [name.strip().lower() for name in next(lines, [])]
+        rows = [[text.strip() for text in line] for line in lines if line]
+    if len(set(names)) < len(names):
+        raise ValueError(f"columns {', '.join(names)}, of which two are named alike")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise ValueError(f"{len(row)} instead of {len(names)} cells in row {number}")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _read_parquet(path: Path) -> list[Cells]:
+    try:
+        parquet = import_module("pyarrow.parquet")
+    except ImportError:
+        raise DataError(
+            f"{path}: expected pyarrow to read a Parquet file with, got none; "
+            "pip install 'patchbank[parquet]'"
+        ) from None
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return [{name.strip().lower(): _text(value) for name, value in row.items()} for row in rows]
+
+
+def _text(value: Any) -> str:
+    """A cell as a CSV file would say it.
+
+    >>> _text(None), _text(float("nan")), _text(1.0), _text(True), _text(" dent ")
+    ('', '', '1', '1', 'dent')
+    """
+    if value is None or value != value:  # of all numbers, NaN alone is not itself
+        return ""
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    return str(value).strip()
+
+
+READERS: Mapping[str, Callable[[Path], list[Cells]]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,9 @@
+"""The memory bank: patches of good photographs that are kept, and the distances of others to them.
+
+What the methods with a bank share; they differ in how they turn feature maps into patches.
+"""
+
+from patchbank.methods.bank.model import BankModel, Embed, fit_bank, restore_bank
+from patchbank.methods.bank.settings import BankSettings, ruled_out
+
+__all__ = ["BankModel", "BankSettings", "Embed", "fit_bank", "restore_bank", "ruled_out"]

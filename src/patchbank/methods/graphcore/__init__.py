@@ -1,0 +1,9 @@
+"""GraphCore (Xie et al., ICLR 2023): a bank of features from a graph of patches, for few shots.
+
+`docs/methods/graphcore.md` says what the paper leaves open, and what we chose.
+"""
+
+from patchbank.methods.graphcore.method import METHOD, embed
+from patchbank.methods.graphcore.settings import PRESETS, GraphCoreSettings
+
+__all__ = ["METHOD", "PRESETS", "GraphCoreSettings", "embed"]

@@ -1,0 +1,153 @@
+"""Data sets given as a table: one row an image."""
+
+import csv
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from patchbank.data.datasets import GOOD, Sample, find_categories, find_dataset
+from patchbank.errors import DataError
+from tests.fake_datasets import by_label, names, table, write_table
+
+
+def test_a_table_gives_its_categories_by_name(tmp_path):
+    bolt, nut = find_categories(table(tmp_path))
+    assert (bolt.dataset, bolt.name, nut.name) == ("table", "bolt", "nut")
+    assert bolt.train == (tmp_path / "a" / "1.png",)
+    assert bolt.test.samples == (
+        Sample(tmp_path / "a" / "2.png", GOOD),
+        Sample(tmp_path / "a" / "3.png", "dent", tmp_path / "m" / "3.png"),
+    )
+    assert by_label(nut) == {GOOD: ["2.png"], "defect": ["3.png"]}
+    assert not nut.test.has_masks
+
+
+def test_a_table_without_mask_and_category_is_one_category_with_its_own_name(tmp_path):
+    path = table(tmp_path)
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    path = write_table(tmp_path / "lot 7.CSV", [[f" {c} " for c in row[:3]] for row in rows])
+    (found,) = find_categories(path)
+    assert (found.name, len(found.train), len(found.test.samples)) == ("lot 7", 2, 4)
+
+
+def test_paths_of_a_table_may_be_absolute_and_its_text_may_start_with_a_mark(tmp_path):
+    path = table(tmp_path / "photos")
+    text = path.read_text().replace("a/", f"{tmp_path}/photos/a/").replace("b/", "photos/b/")
+    text = text.replace("m/3", "photos/m/3")
+    (tmp_path / "parts.csv").write_text(text, encoding="utf-8-sig")
+    assert [c.name for c in find_categories(tmp_path / "parts.csv")] == ["bolt", "nut"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["a/9.png", "good", "train", "", "bolt"], "every image to be there, got no .*9.png;"),
+        (["m/3.png", "dent", "test", "m/9.png", "bolt"], "every mask to be there, got no .*9.png;"),
+        (["a/../a/1.png", "good", "train", "", ""], r"each image once, got .*a/1.png more than"),
+        (
+            ["m/3.png", "dent", "train", "", ""],
+            "good images alone in split train, got 'dent' in row 7",
+        ),
+        (["m/3.png", "dent", "valid", "", ""], "split train or test, got 'valid' in row 7"),
+        (["m/3.png", "2", "test", "", ""], "label good, .* got '2' in row 7"),
+        (["m/3.png", "", "test", "", ""], "label good, .* got '' in row 7"),
+        (["", "good", "test", "", ""], "a path, got '' in row 7"),
+        (["m/3.png", "good", "test"], "got: 3 instead of 5 cells in row 7"),
+        (["m/3.png", "good", "train", "", "cog"], "to test on, got 1, 0 and 0 for cog"),
+    ],
+)
+def test_a_row_that_is_not_right_is_named(tmp_path, row, message):
+    with pytest.raises(DataError, match=f"parts.csv: expected .*{message}") as raised:
+        find_categories(table(tmp_path, row))
+    assert "\n" not in str(raised.value)
+
+
+def test_of_many_wrong_rows_the_first_is_named_and_the_others_are_counted(tmp_path):
+    rows = [[f"a/{i}.png", "good", "valid", "", "bolt"] for i in range(4, 8)]
+    with pytest.raises(DataError, match="got 'valid' in row 7 and 3 more$"):
+        find_categories(table(tmp_path, *rows))
+    rows = [[f"a/{i}.png", "good", "test", "", "bolt"] for i in range(4, 8)]
+    with pytest.raises(DataError, match="got no .*4.png and 3 more;"):
+        find_categories(table(tmp_path, *rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (("file", "label", "split", "mask", "category"), "got file, label, split, mask, category"),
+        (("path", "label", "split", "masks", "category"), "expected a column mask, got masks"),
+        (("path", "label", "split", "mask", "mask"), "two are named alike"),
+    ],
+)
+def test_columns_that_are_missing_or_misspelt_are_named(tmp_path, header, message):
+    with pytest.raises(DataError, match=message):
+        find_categories(table(tmp_path, header=header))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected one row an image, got none"),
+        (b"path,label,split\n", "expected one row an image, got none"),
+        (b'path,label,split\na,"good,train', "a table that can be read, got: unexpected end"),
+        (b"path,label,split\n\xff\xfe,good,train\n", "a table that can be read, got: .*utf-8"),
+    ],
+)
+def test_a_damaged_table_is_told(tmp_path, content, message):
+    (tmp_path / "parts.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        find_categories(tmp_path / "parts.csv")
+
+
+def test_parquet_needs_an_extra_that_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "parts.parquet").touch()
+    with pytest.raises(DataError, match=r"pip install 'patchbank\[parquet\]'"):
+        find_categories(tmp_path / "parts.parquet")
+
+
+PARQUET_ROWS = [  # what Parquet files of pandas hold: numbers, booleans, nothing
+    {"path": "a/1.png", "label": 0, "split": "train", "mask": None},
+    {"path": "a/2.png", "label": 0.0, "split": "test", "mask": float("nan")},
+    {"path": "a/3.png", "label": True, "split": "test", "mask": "m/3.png"},
+]
+
+
+def test_cells_of_parquet_are_read_as_those_of_csv(tmp_path, monkeypatch):
+    table(tmp_path)
+    content = SimpleNamespace(to_pylist=lambda: PARQUET_ROWS)
+    parquet = SimpleNamespace(read_table=lambda path: content)
+    monkeypatch.setitem(sys.modules, "pyarrow", SimpleNamespace(parquet=parquet))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", parquet)
+    (tmp_path / "lot.parquet").touch()
+    (found,) = find_categories(tmp_path / "lot.parquet")
+    assert names(found.train) == ["1.png"]
+    assert [(s.label, s.mask) for s in found.test.samples] == [
+        (GOOD, None),
+        ("defect", tmp_path / "m" / "3.png"),
+    ]
+
+
+def test_a_real_parquet_file_is_read_and_a_damaged_one_is_told(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{**row, "label": int(row["label"])} for row in PARQUET_ROWS]
+    rows[1]["mask"] = None
+    table(tmp_path)
+    parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "lot.parquet")
+    (found,) = find_categories(tmp_path / "lot.parquet")
+    assert by_label(found) == {GOOD: ["2.png"], "defect": ["3.png"]}
+    whole = (tmp_path / "lot.parquet").read_bytes()
+    (tmp_path / "lot.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="expected a table that can be read, got: "):
+        find_categories(tmp_path / "lot.parquet")
+
+
+def test_a_table_to_evaluate_on_needs_no_images_to_learn_from(tmp_path):
+    path = table(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *lines[2:4]]))
+    dataset = find_dataset(path)
+    assert (dataset.name, [s.label for s in dataset.samples]) == ("bolt", [GOOD, "dent"])
