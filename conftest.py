@@ -2,8 +2,12 @@
 
 from importlib.util import find_spec
 
-collect_ignore = (
-    [f"src/patchbank/backbones/{name}.py" for name in ("timm", "export")]
-    if find_spec("timm") is None
-    else []
-)
+NEED_TIMM = ["backbones/timm.py", "backbones/export.py", "backbones/torch_extractor.py"]
+NEED_TORCH = ["methods/simplenet/training.py"]
+
+collect_ignore = [
+    f"src/patchbank/{path}"
+    for module, paths in (("timm", NEED_TIMM), ("torch", NEED_TORCH))
+    if find_spec(module) is None
+    for path in paths
+]

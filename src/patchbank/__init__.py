@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from patchbank.pipeline.detector import load as load
     from patchbank.pipeline.evaluate import Evaluation as Evaluation
     from patchbank.pipeline.evaluate import evaluate as evaluate
-    from patchbank.pipeline.fit import Ensemble as Ensemble
-    from patchbank.pipeline.fit import PatchCore as PatchCore
     from patchbank.pipeline.inspection import Inspection as Inspection
+    from patchbank.pipeline.recipes import SPADE as SPADE
+    from patchbank.pipeline.recipes import Ensemble as Ensemble
+    from patchbank.pipeline.recipes import GraphCore as GraphCore
+    from patchbank.pipeline.recipes import PaDiM as PaDiM
+    from patchbank.pipeline.recipes import PatchCore as PatchCore
 
 __version__ = version("patchbank")
 
@@ -39,14 +42,17 @@ _HOMES = {
     "DataError": "patchbank.errors",
     "Detector": "patchbank.pipeline.detector",
     "DetectorFileError": "patchbank.errors",
-    "Ensemble": "patchbank.pipeline.fit",
+    "Ensemble": "patchbank.pipeline.recipes",
     "Evaluation": "patchbank.pipeline.evaluate",
+    "GraphCore": "patchbank.pipeline.recipes",
     "ImageError": "patchbank.errors",
     "Inspection": "patchbank.pipeline.inspection",
     "ParameterError": "patchbank.errors",
-    "PatchCore": "patchbank.pipeline.fit",
+    "PaDiM": "patchbank.pipeline.recipes",
+    "PatchCore": "patchbank.pipeline.recipes",
     "PatchbankError": "patchbank.errors",
     "Region": "patchbank.core.regions",
+    "SPADE": "patchbank.pipeline.recipes",
     "ShapeError": "patchbank.errors",
     "evaluate": "patchbank.pipeline.evaluate",
     "load": "patchbank.pipeline.detector",

@@ -147,7 +147,7 @@ def test_presets_are_sizes_of_the_same_recipe():
     assert PatchCore.preset("official", selection="greedy").start == "starting_points"
     with pytest.raises(
         ParameterError,
-        match="preset: expected one of fast, balanced, accurate, official, hcw, anomalib",
+        match="preset: expected one of fast, balanced, accurate, few-shot, official, hcw, anomalib",
     ):
         PatchCore.preset("best")
 

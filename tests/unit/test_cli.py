@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from patchbank.cli.app import app, main
+from patchbank.methods import METHODS
 from tests.photographs import part, save, write_dataset
 
 SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "128", "--bank-limit", "300"]
@@ -270,14 +272,68 @@ def test_too_few_images_are_said_in_one_line(capsys, plates, tmp_path):
     assert len(err.splitlines()) == 1
 
 
-def test_every_setting_is_an_option_of_fit():
-    from dataclasses import fields
+AUGMENTATION = {"rotations", "flips", "translations", "zooms"}  # together they are --augment
 
-    from patchbank.methods import PatchCoreSettings
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_is_an_option_of_fit(method):
     command = next(c for c in app.registered_commands if c.callback.__name__ == "fit")
     options = set(command.callback.__annotations__)
-    assert {f.name for f in fields(PatchCoreSettings)} <= options
+    assert {f.name for f in fields(METHODS[method].settings)} - AUGMENTATION <= options
+
+
+def test_augment_means_settings(capsys, tmp_path):
+    good = write_dataset(tmp_path / "plates")
+    out = tmp_path / "a.patchbank"
+    augment = "rotations=2, flips=vertical,zooms=0.9:1.1"
+    status, *_ = run(capsys, "fit", good, "--out", out, *SMALL, "--augment", augment)
+    assert status == 0
+    settings = json.loads(run(capsys, "info", out, "--json", "-")[1])["members"][0]["settings"]
+    assert settings["rotations"] == 2
+    assert settings["flips"] == "vertical"
+    assert settings["zooms"] == [0.9, 1.1]
+
+
+@pytest.mark.parametrize("text", ["rotate=8", "rotations=many", "zooms=", "rotations"])
+def test_an_unknown_augmentation_is_told_what_there_is(capsys, tmp_path, text):
+    status, _, errors = run(capsys, "fit", tmp_path, "--out", tmp_path / "a", "--augment", text)
+    assert status == 2
+    assert "augment: expected rotations=N, flips=" in errors
+    assert errors.count("\n") == 1
+
+
+def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
+    photograph = save(tmp_path / "good.png", part(0))
+    out = tmp_path / "one.patchbank"
+    few = ["--preset", "few-shot", *SMALL, "--augment", "rotations=4"]
+    status, _, errors = run(capsys, "fit", photograph, "--out", out, *few)
+    assert status == 0
+    assert "one good image cannot tell what other good ones score" in errors
+    facts = json.loads(run(capsys, "info", out, "--json", "-")[1])
+    assert facts["good_images"] == 1
+    assert facts["members"][0]["settings"]["image_score"] == "max"
+    status, *_ = run(capsys, "predict", out, save(tmp_path / "bad.png", part(9, defect=9)))
+    assert status == 0
+
+
+@pytest.mark.parametrize("method", ["graphcore", "padim", "spade"])
+def test_every_method_goes_the_whole_way(capsys, tmp_path, method):
+    data, out = write_dataset(tmp_path / "plates"), tmp_path / "a.patchbank"
+    small = ["--backbone", "efficientnet_lite0", "--image-size", "128"]
+    assert run(capsys, "fit", data, "--out", out, "--method", method, *small)[0] == 0
+    status, figures, _ = run(capsys, "evaluate", out, data, "--json", "-")
+    assert status == 0
+    assert json.loads(figures)["image_auroc"] == 1.0
+    pictures = tmp_path / "pictures"
+    assert run(capsys, "predict", out, data / "test" / "blot", "--out", pictures)[0] == 0
+    assert len(list(pictures.iterdir())) == 4
+
+
+def test_a_setting_of_another_method_is_refused(capsys, tmp_path):
+    arguments = ["fit", tmp_path, "--out", tmp_path / "a", "--method", "padim", "--coreset", "0.1"]
+    status, _, errors = run(capsys, *arguments)
+    assert status == 2
+    assert "expected a setting of PadimSettings, got 'coreset'" in errors
 
 
 def test_help_does_not_import_what_computes():

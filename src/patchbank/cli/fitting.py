@@ -143,7 +143,7 @@ def fit(
         Optional[Literal["exact", "hnsw", "ivf"]], typer.Option(help="How neighbours are found.")
     ] = None,
     image_score: Annotated[
-        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]],
+        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_share", "pooled"]],
         typer.Option(help="From patches to the score of an image."),
     ] = None,
     top_share: Annotated[
@@ -158,6 +158,51 @@ def fit(
     ] = None,
     graph_weight: Annotated[
         Optional[float], typer.Option(help="GraphCore: weight of what the graph tells.")
+    ] = None,
+    dims: Annotated[
+        Optional[int], typer.Option(help="PaDiM: channels kept, drawn by --seed; all if not given.")
+    ] = None,
+    rank: Annotated[
+        Optional[int], typer.Option(help="PaDiM: directions of each covariance that are kept.")
+    ] = None,
+    ridge: Annotated[Optional[float], typer.Option(help="PaDiM: added to each variance.")] = None,
+    n_images: Annotated[
+        Optional[int], typer.Option(help="SPADE: most similar good photographs that are looked at.")
+    ] = None,
+    fusion: Annotated[
+        Optional[Literal["mean", "concatenate"]],
+        typer.Option(help="SPADE: mean of a map a layer, or layers side by side."),
+    ] = None,
+    deepest_apart: Annotated[
+        Optional[bool], typer.Option(help="SPADE: the deepest layer finds photographs only.")
+    ] = None,
+    hidden_dims: Annotated[
+        Optional[int], typer.Option(help="SimpleNet: width of the discriminator.")
+    ] = None,
+    noise_std: Annotated[
+        Optional[float],
+        typer.Option(help="SimpleNet: of the noise, relative to each channel's own spread."),
+    ] = None,
+    margin: Annotated[
+        Optional[float],
+        typer.Option(help="SimpleNet: by which good patches are told from odd ones."),
+    ] = None,
+    adaptor_learning_rate: Annotated[
+        Optional[float], typer.Option(help="SimpleNet: of the adaptor.")
+    ] = None,
+    discriminator_learning_rate: Annotated[
+        Optional[float], typer.Option(help="SimpleNet: of the discriminator.")
+    ] = None,
+    schedule: Annotated[
+        Optional[Literal["fixed", "early_stopping"]],
+        typer.Option(help="SimpleNet: all steps, or as many as held-out good photographs ask for."),
+    ] = None,
+    steps: Annotated[Optional[int], typer.Option(help="SimpleNet: steps of the training.")] = None,
+    batch_patches: Annotated[
+        Optional[int], typer.Option(help="SimpleNet: good patches a step.")
+    ] = None,
+    folds: Annotated[
+        Optional[int], typer.Option(help="SimpleNet: parts of the photographs left out in turn.")
     ] = None,
     smoothing: Annotated[
         Optional[float], typer.Option(help="Sigma of the map at 224 pixels, scaled.")

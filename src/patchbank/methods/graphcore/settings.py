@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from patchbank.core.scoring import ImageScore
 from patchbank.errors import ParameterError
 from patchbank.methods.bank import BankSettings, ruled_out
 from patchbank.methods.settings import preset_with, require_number, require_whole
@@ -15,6 +16,8 @@ from patchbank.methods.settings import preset_with, require_number, require_whol
 class GraphCoreSettings(BankSettings):
     """All knobs of GraphCore; the defaults are the preset ``balanced``."""
 
+    image_score: ImageScore = "max"
+    """As `PatchSettings.image_score`."""
     graph_neighbours: int = 9
     """Patches of the same image that each is compared with, itself among them; 0 takes the features
     as they are, for backbones that are graph networks themselves."""
@@ -45,7 +48,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "projection": "sparse",
         "start": "random",
         "metric": "squared",
-        "image_score": "max",
     },
 }
 """Changes to the default settings; ``paper`` as far as the paper says, see

@@ -1,0 +1,175 @@
+"""Recipes: the settings of a method, and the verb that makes a detector of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from typing_extensions import Self
+
+from patchbank.data.images import ImageInput
+from patchbank.devices import open_device
+from patchbank.errors import CalibrationWarning, ParameterError
+from patchbank.methods import (
+    METHODS,
+    GraphCoreSettings,
+    PadimSettings,
+    PatchCoreSettings,
+    Progress,
+    Settings,
+    SpadeSettings,
+)
+from patchbank.methods.settings import require_choice
+from patchbank.pipeline.detector import Detector
+from patchbank.pipeline.fit import fit
+from patchbank.pipeline.progress import Silent
+
+
+class Recipe:
+    """What the recipes of all methods share: beside it, each has the settings of its method."""
+
+    __slots__ = ()
+
+    METHOD: ClassVar[str]
+    """Its name in METHODS."""
+
+    def fit(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> Detector:
+        """Learn from good photographs.
+
+        Args:
+            images: a folder, a data set in MVTec layout (its ``train/good``), paths, or
+                (H, W, 3) uint8 RGB arrays.  One is enough to find odd patches, but tells nothing
+                of how good parts differ: the threshold is a makeshift then.
+            device: where it is computed: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
+                ``cuda:1``.
+            progress: told how far it has come.
+
+        Raises:
+            DataError: no image, or a folder that holds others beside the good.
+            ImageError, ShapeError: an image that cannot be read: what is learned from must be
+                right, so nothing is skipped.
+            ParameterError: settings that these images cannot meet, or no such device.
+            BackboneError: no such backbone or layers, or weights that cannot be had.
+
+        Warns:
+            CalibrationWarning: too few images to resolve the false-alarm rate.
+        """
+        return _fit_recipes((self,), images, device, progress)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """The recipe of a preset, with changes; `METHODS[...].presets` has their names.
+
+        Of PatchCore, ``fast``, ``balanced`` and ``accurate`` are sizes of ours, ``few-shot`` is
+        for one to eight photographs; ``official``, ``hcw`` and ``anomalib`` do what those
+        implementations do.
+
+        >>> PatchCore.preset("fast", seed=1).backbone
+        'efficientnet_lite0'
+        """
+        method = METHODS[cls.METHOD]
+        require_choice("preset", name, method.presets)
+        settings: Any = cls  # as every recipe, it is a subclass of the method's settings
+        recipe: Self = settings.from_mapping(method.changed_preset(name, changes))
+        return recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchCore(PatchCoreSettings, Recipe):
+    """Distance to a bank of patches of good parts (Roth et al., CVPR 2022).
+
+    >>> PatchCore(image_size=320, bank_rows=4000).bank_rows
+    4000
+    """
+
+    METHOD: ClassVar[str] = "patchcore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphCore(GraphCoreSettings, Recipe):
+    """A bank of patches with what they are among their likes (Xie et al., ICLR 2023).
+
+    >>> GraphCore().graph_neighbours
+    9
+    """
+
+    METHOD: ClassVar[str] = "graphcore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaDiM(PadimSettings, Recipe):
+    """A Gaussian of patches at each position (Defard et al., 2020).
+
+    >>> PaDiM().resize
+    'squash'
+    """
+
+    METHOD: ClassVar[str] = "padim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SPADE(SpadeSettings, Recipe):
+    """The most similar good photographs, then their most similar pixels (Cohen, Hoshen, 2020).
+
+    >>> SPADE(n_images=5).n_images
+    5
+    """
+
+    METHOD: ClassVar[str] = "spade"
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """The recipe of a detector of several members, each with its own method and backbone.
+
+    Each member's scores and maps are standardised by what it says of good images that are left
+    out, then averaged; the threshold comes from those averages.  No test image is needed for it.
+
+    >>> Ensemble((PatchCore(), PaDiM(backbone="efficientnet_lite0"))).recipes[1].METHOD
+    'padim'
+    """
+
+    recipes: tuple[Recipe, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recipes", tuple(self.recipes))
+        if not self.recipes:
+            raise ParameterError("ensemble: expected at least one recipe, got none")
+        for name in ("false_alarm_rate", "normalise_score"):
+            values = {getattr(recipe, name) for recipe in self.recipes}
+            if len(values) > 1:
+                raise ParameterError(
+                    f"{name}: expected the same for all members, got {sorted(values)}"
+                )
+
+    def fit(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> Detector:
+        """Learn from good photographs; see `Recipe.fit`."""
+        return _fit_recipes(self.recipes, images, device, progress)
+
+
+def _fit_recipes(
+    recipes: Sequence[Recipe],
+    images: ImageInput | Iterable[ImageInput],
+    device: str,
+    progress: Progress | None,
+) -> Detector:
+    """What both recipes' `fit` do; a warning points at whoever called that."""
+    parts = [(METHODS[recipe.METHOD], cast(Settings, recipe)) for recipe in recipes]
+    detector = fit(parts, images, progress or Silent(), open_device(device))
+    if detector.calibration.remark:
+        warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
+    return detector
