@@ -142,13 +142,19 @@ def copies(
 
 
 def views_of_one(learned: tuple[Copy, ...]) -> tuple[Copy, ...]:
-    """Other views of a photograph than those that were learned, all of them inside it.
+    """Nine other views of a photograph, as unlike what was learned as one photograph allows.
 
-    A little nearer, and moved to each side as far as that allows: what the camera might have seen
-    of the same part.
+    They stand in for other good parts, which differ more than another look at the same part: so
+    they are mirrored, a tenth nearer, moved to each side, and half-way between the orientations
+    that were learned.
     """
-    zoom = 1.06
+    zoom = 1.1
     edge = (zoom - 1) / 2
     moved = [(edge * down, edge * right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    views = [Copy(zoom=zoom, shift=shift) for shift in moved]
+    angles = sorted({copy.angle_degrees for copy in learned})
+    between = 180.0 / len(angles) if len(angles) > 1 else 0.0
+    views = [
+        Copy(angles[number * len(angles) // len(moved)] + between, (1, -1), zoom, shift)
+        for number, shift in enumerate(moved)
+    ]
     return tuple(view for view in views if view not in learned)
