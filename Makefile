@@ -16,6 +16,7 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
 	.venv-torch/bin/pytest tests/unit/test_timm_backbones.py tests/unit/test_export.py \
 		tests/unit/test_cli_torch.py tests/unit/test_pages.py tests/laws/test_devices.py \
+		tests/unit/test_vig_backbones.py tests/unit/test_vig_graphs.py tests/golden/test_vig.py \
 		src/patchbank/backbones src/patchbank/devices.py
 
 .venv-demo/ready: pyproject.toml

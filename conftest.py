@@ -2,7 +2,10 @@
 
 from importlib.util import find_spec
 
-NEED_TIMM = ["backbones/timm.py", "backbones/export.py", "backbones/torch_extractor.py"]
+NEED_TIMM = [
+    *(f"backbones/{name}.py" for name in ("timm", "export", "torch_extractor")),
+    *(f"backbones/vig/{name}.py" for name in ("graph", "network", "opening", "positions")),
+]
 NEED_TORCH = ["methods/simplenet/training.py"]
 
 collect_ignore = [

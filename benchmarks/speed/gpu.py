@@ -26,7 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
-from patchbank.backbones.timm import TimmExtractor, describe_timm
+from patchbank.backbones.timm import describe_timm, run_timm
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
 from patchbank.core.patches import concatenated
@@ -82,7 +82,7 @@ def of_anomalib(features: torch.Tensor, picks: int, of: int) -> float:
 def images_per_second(device: TorchDevice, bank: np.ndarray, count: int) -> dict[str, float]:
     """Extraction alone, and with embedding and search, of decoded 224 x 224 images."""
     network = timm.create_model(BACKBONE.partition(".")[0], num_classes=0)
-    extractor = TimmExtractor(describe_timm(BACKBONE), network, None, device)
+    extractor = run_timm(describe_timm(BACKBONE), network, None, device)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     width = concatenated(extractor(images[0])).shape[2]

@@ -1,4 +1,4 @@
-"""From a timm network to an ONNX file that runs without torch (extra ``torch``)."""
+"""From a network in torch to an ONNX file that runs without torch (extra ``torch``)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import copy
 import json
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import FeatureExtractor
 from patchbank.backbones.onnx import METADATA_KEY, OnnxExtractor
-from patchbank.backbones.timm import TimmExtractor, in_one_line
+from patchbank.backbones.torch_extractor import TorchExtractor, in_one_line
 from patchbank.core.arrays import to_numpy
 from patchbank.errors import BackboneError
+from patchbank.types import Image
 
 TOLERANCE = 1e-3  # largest difference of a map, relative to its largest value
 TRIAL_CELLS = ((6, 9), (10, 7))  # inputs tried, in steps of 32 or of the patch: never square
+TRIAL_CELLS_OF_GRAPHS = ((2, 3), (4, 3))  # few nodes: fewer of them are equally near
+N_TRIALS_OF_GRAPHS = 8  # images of each size
 
 
-def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = None) -> bytes:
+def to_onnx(extractor: TorchExtractor, *, input_size: tuple[int, int] | None = None) -> bytes:
     """Export the network up to the layers that are taken, and check it against torch.
 
     Args:
@@ -37,10 +42,7 @@ def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = No
     """
     info = extractor.info
     input_size = input_size or info.input_size
-    step = info.size_multiple if info.size_multiple > 1 else 32
-    sizes = [input_size] if input_size else [(h * step, w * step) for h, w in TRIAL_CELLS]
-    if input_size is None and info.size_multiple == 1:
-        sizes.append((sizes[0][0] + 3, sizes[0][1] - 5))  # of no multiple at all
+    sizes = [input_size] if input_size else _trial_sizes(extractor)
     ordered = [layer for layer in info.taps if layer in extractor.layers]
     try:
         model = _traced(extractor, ordered, sizes[0], fixed=input_size is not None)
@@ -66,25 +68,66 @@ def to_onnx(extractor: TimmExtractor, *, input_size: tuple[int, int] | None = No
 
 
 def largest_difference(
-    one: FeatureExtractor, other: FeatureExtractor, sizes: list[tuple[int, int]]
+    one: FeatureExtractor, other: FeatureExtractor, sizes: Sequence[tuple[int, int]]
 ) -> float:
     """Largest difference of any map, relative to its largest value, on images of noise."""
     rng = np.random.default_rng(0)
+    differences = [_differences(one, other, _noise(size, rng)) for size in sizes]
+    return max(float(d.max()) for maps in differences for d in maps)
+
+
+def typical_difference(
+    one: FeatureExtractor, other: FeatureExtractor, sizes: Sequence[tuple[int, int]]
+) -> float:
+    """Difference of the middle node of a map, on an image of each size that agrees.
+
+    For networks that are not continuous: where two nodes are equally near, rounding chooses one,
+    and the features of whatever follows differ by per cents.  That befalls some images; what is
+    computed wrongly is wrong on all, and then the least of the differences is told.
+    """
+    rng = np.random.default_rng(0)
     worst = 0.0
     for size in sizes:
-        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        for ours, theirs in zip(
-            map(to_numpy, one(image)), map(to_numpy, other(image)), strict=True
-        ):
-            if ours.shape != theirs.shape:
-                return float("inf")
-            scale = max(float(np.abs(ours).max()), 1e-12)
-            worst = max(worst, float(np.abs(ours - theirs).max()) / scale)
+        best = float("inf")
+        for _ in range(N_TRIALS_OF_GRAPHS):
+            maps = _differences(one, other, _noise(size, rng))
+            best = min(best, max(float(np.median(d)) for d in maps))
+            if best <= TOLERANCE:
+                break
+        worst = max(worst, best)
     return worst
 
 
+def _noise(size: tuple[int, int], rng: np.random.Generator) -> Image:
+    return rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def _differences(
+    one: FeatureExtractor, other: FeatureExtractor, image: Image
+) -> list[NDArray[np.float32]]:
+    """(h, w) a layer: largest difference of any channel, relative to the map's largest value."""
+    found = []
+    for ours, theirs in zip(map(to_numpy, one(image)), map(to_numpy, other(image)), strict=True):
+        if ours.shape != theirs.shape:
+            found.append(np.array([np.inf], dtype=np.float32))
+        else:
+            scale = max(float(np.abs(ours).max()), 1e-12)
+            found.append(np.abs(ours - theirs).max(axis=0) / scale)
+    return found
+
+
+def _trial_sizes(extractor: TorchExtractor) -> list[tuple[int, int]]:
+    multiple = extractor.info.size_multiple
+    step = multiple if multiple > 1 else 32
+    cells = TRIAL_CELLS if extractor.network.is_continuous else TRIAL_CELLS_OF_GRAPHS
+    sizes = [(height * step, width * step) for height, width in cells]
+    if multiple == 1:
+        sizes.append((sizes[0][0] + 3, sizes[0][1] - 5))  # of no multiple at all
+    return sizes
+
+
 def _traced(
-    extractor: TimmExtractor, outputs: list[str], size: tuple[int, int], *, fixed: bool
+    extractor: TorchExtractor, outputs: list[str], size: tuple[int, int], *, fixed: bool
 ) -> Any:
     network = copy.deepcopy(extractor.network).cpu()
     image = torch.zeros(1, 3, *size)
@@ -109,8 +152,11 @@ def _traced(
     return program.model_proto
 
 
-def _check(extractor: TimmExtractor, exported: OnnxExtractor, sizes: list[tuple[int, int]]) -> None:
-    difference = largest_difference(extractor, exported, sizes)
+def _check(
+    extractor: TorchExtractor, exported: OnnxExtractor, sizes: list[tuple[int, int]]
+) -> None:
+    measure = largest_difference if extractor.network.is_continuous else typical_difference
+    difference = measure(extractor, exported, sizes)
     if not difference <= TOLERANCE:
         raise BackboneError(
             f"{extractor.info.name}: expected the ONNX file to give the features of torch to "

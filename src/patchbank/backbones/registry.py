@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
 from patchbank.backbones.onnx import OnnxExtractor
+from patchbank.backbones.vig.variants import VARIANTS, describe_vig
 from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
 
@@ -40,12 +41,13 @@ def open_backbone(
     """Open a backbone by its name, or by the path of an ONNX file.
 
     Args:
-        name: one of `embedded_names`, a path that ends in ``.onnx``, or a timm model with its tag.
+        name: one of `embedded_names`, a path that ends in ``.onnx``, a timm model with its tag, or
+            a ViG.
         layers: outputs to take, shallow to deep; None for the backbone's own choice.
         normalisation: (mean, std) of each colour as shares of the full range, for files that do
             not say it themselves.
-        weights: file of weights for a timm model; None fetches those of its tag.
-        device: where a timm model runs; ONNX files run on the CPU.
+        weights: file of weights for a timm model or a ViG; None fetches those of a timm tag.
+        device: where networks run in torch; ONNX files run on the CPU.
 
     Raises:
         BackboneError: no such backbone, file or layer, or a file that cannot serve as one.
@@ -54,14 +56,18 @@ def open_backbone(
     is_file = name.endswith(".onnx")
     if weights is not None and (is_file or name in EMBEDDED):
         raise BackboneError(
-            f"weights: expected with a timm model, got them with {name}, which has its own"
+            f"weights: expected with a timm model or a ViG, got them with {name}, which has its own"
         )
     if is_file:
         return OnnxExtractor(_content(name), Path(name).stem, layers, normalisation)
     if name in EMBEDDED:
         asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
         return OnnxExtractor(asset.read_bytes(), name, layers, normalisation)
-    _require_timm(name)
+    _require_torch(name)
+    if name in VARIANTS:
+        from patchbank.backbones.vig.opening import open_vig
+
+        return open_vig(name, layers, weights=weights, normalisation=normalisation, device=device)
     from patchbank.backbones.timm import open_timm
 
     return open_timm(name, layers, weights=weights, normalisation=normalisation, device=device)
@@ -70,11 +76,13 @@ def open_backbone(
 def describe_backbone(
     name: str | os.PathLike[str], *, normalisation: Normalisation | None = None
 ) -> BackboneInfo:
-    """Tell layers and preprocessing of a backbone; weights of timm models are not fetched."""
+    """Tell layers and preprocessing of a backbone; no weights are fetched."""
     name = os.fspath(name)
     if name in EMBEDDED or name.endswith(".onnx"):
         return open_backbone(name, normalisation=normalisation).info
-    _require_timm(name)
+    if name in VARIANTS:
+        return describe_vig(name, normalisation)
+    _require_torch(name)
     from patchbank.backbones.timm import describe_timm
 
     return describe_timm(name, normalisation)
@@ -94,13 +102,16 @@ def export_backbone(
     """
     if isinstance(extractor, OnnxExtractor):
         raise BackboneError(
-            f"expected a timm model to export, got {extractor.info.name}, which is ONNX already"
+            f"expected a timm model or a ViG to export, got {extractor.info.name}, "
+            "which is ONNX already"
         )
     from patchbank.backbones.export import to_onnx
-    from patchbank.backbones.timm import TimmExtractor
+    from patchbank.backbones.torch_extractor import TorchExtractor
 
-    if not isinstance(extractor, TimmExtractor):
-        raise BackboneError(f"expected a timm model to export, got {type(extractor).__name__}")
+    if not isinstance(extractor, TorchExtractor):
+        raise BackboneError(
+            f"expected a timm model or a ViG to export, got {type(extractor).__name__}"
+        )
     return to_onnx(extractor, input_size=input_size)
 
 
@@ -117,9 +128,10 @@ def pack_backbone(extractor: FeatureExtractor) -> Packed:
     state = getattr(extractor, "state", None)
     if state is None:
         raise BackboneError(
-            f"expected an ONNX or timm backbone, which a file can hold, got {extractor.info.name}"
+            "expected a backbone of ONNX, timm or ViG, which a file can hold, "
+            f"got {extractor.info.name}"
         )
-    return record | {"kind": "timm"}, state()
+    return record | {"kind": "vig" if extractor.info.name in VARIANTS else "timm"}, state()
 
 
 def unpack_backbone(
@@ -135,11 +147,15 @@ def unpack_backbone(
         given = record["normalisation"]
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
         return OnnxExtractor(tensors["onnx"].tobytes(), info["name"], layers, normalisation)
-    if not _has_timm():
+    if not _has_torch():
         raise BackboneError(
             f"expected torch and timm for the backbone {info['name']} of this file, got none; "
             "pip install 'patchbank[torch]', or save the detector with its backbone as onnx"
         )
+    if record["kind"] == "vig":
+        from patchbank.backbones.vig.opening import restore_vig
+
+        return restore_vig(_info(info), layers, tensors, device)
     from patchbank.backbones.timm import restore_timm
 
     return restore_timm(_info(info), layers, tensors, device)
@@ -164,13 +180,13 @@ def _content(path: str) -> bytes:
         ) from error
 
 
-def _has_timm() -> bool:
+def _has_torch() -> bool:
     return find_spec("timm") is not None and find_spec("torch") is not None
 
 
-def _require_timm(name: str) -> None:
-    if not _has_timm():
+def _require_torch(name: str) -> None:
+    if not _has_torch():
         raise BackboneError(
             f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
-            f"got {name!r}; timm models need more: pip install 'patchbank[torch]'"
+            f"got {name!r}; timm models and ViGs need more: pip install 'patchbank[torch]'"
         )

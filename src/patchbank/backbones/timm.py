@@ -8,23 +8,20 @@ same record as the weights.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
 import socket
 import sys
-import textwrap
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
-from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import (
     BackboneInfo,
@@ -32,89 +29,32 @@ from patchbank.backbones.extractor import (
     Tap,
     check_layers,
 )
-from patchbank.core.arrays import HOST, Array, Device
-from patchbank.devices import TorchDevice, full_float32
+from patchbank.backbones.torch_extractor import (
+    State,
+    Taps,
+    TorchExtractor,
+    in_one_line,
+    load_weights,
+    weights_digest,
+)
+from patchbank.backbones.vig.variants import VARIANTS
+from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
-from patchbank.types import Image
 
 CNN_STRIDES = (8, 16)  # of the layers taken by default: layer2 and layer3 of a ResNet
 WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 REACHABLE_S = 5.0
 DEPTHS = (1 / 2, 3 / 4)  # of a transformer, all of whose layers have one stride
 
-State = Mapping[str, NDArray[Any]]
 
-
-class TimmExtractor:
-    """A feature extractor that runs a timm network in torch, on the CPU or a GPU.
-
-    Images go through one at a time on every device, so features cannot depend on a batch.
-    On the CPU the maps come as numpy arrays, on a GPU they stay there.
-    """
-
-    def __init__(
-        self,
-        info: BackboneInfo,
-        network: torch.nn.Module,
-        layers: tuple[str, ...] | None = None,
-        device: Device = HOST,
-    ) -> None:
-        self._info = info
-        self._layers = check_layers(info, layers or info.default_layers)
-        every = list(info.taps)
-        ascending = sorted(every.index(layer) for layer in self._layers)
-        self._order = [ascending.index(every.index(layer)) for layer in self._layers]
-        self.network = Taps(network, ascending)
-        self.network.eval().requires_grad_(False)
-        self._on_host = device is HOST
-        self._device = TorchDevice("cpu", tile_factor=1) if self._on_host else device
-        self.network.to(self._device.name)
-        self._scale, self._shift = (
-            self._device.put(np.array(values, dtype=np.float32)[:, None, None])
-            for values in info.scale_and_shift
-        )
-
-    @property
-    def info(self) -> BackboneInfo:
-        """Where the weights come from and how their input is prepared."""
-        return self._info
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers taken, in the order of the maps returned."""
-        return self._layers
-
-    def __call__(self, image: Image) -> Sequence[Array]:
-        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
-        planes = self._device.put(np.ascontiguousarray(image)).permute(2, 0, 1)
-        try:
-            with torch.no_grad(), full_float32():
-                maps = self.network((planes * self._scale + self._shift)[None])
-        except torch.OutOfMemoryError:  # `Device.precise` says it
-            raise
-        except Exception as error:  # networks refuse sizes with errors of any type
-            size = f"{image.shape[0]} x {image.shape[1]}"
-            raise BackboneError(
-                f"{self._info.name}: it cannot run on an input of {size}: {in_one_line(error)}"
-            ) from None
-        found = [maps[position][0] for position in self._order]
-        return [m.numpy() for m in found] if self._on_host else found
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The weights that the layers taken need, by name."""
-        return {name: t.cpu().numpy() for name, t in self.network.network.state_dict().items()}
-
-
-class Taps(torch.nn.Module):  # type: ignore[misc]  # torch need not be installed to check
-    """A network cut after the deepest of the layers to take.  (b, 3, H, W) -> maps, by depth."""
+class TimmTaps(Taps):
+    """A timm network cut after the deepest of the layers to take."""
 
     def __init__(self, network: torch.nn.Module, indices: list[int]) -> None:
-        super().__init__()
-        cut: Any = network
-        self.indices: list[int] = cut.prune_intermediate_layers(
+        super().__init__(network)
+        self.indices: list[int] = self.network.prune_intermediate_layers(
             indices, prune_norm=True, prune_head=True
         )
-        self.network: Any = network
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(b, 3, H, W) -> (b, c, h, w) a layer; prefix tokens of transformers are left out."""
@@ -130,6 +70,16 @@ class Taps(torch.nn.Module):  # type: ignore[misc]  # torch need not be installe
         )
 
 
+def run_timm(
+    info: BackboneInfo,
+    network: torch.nn.Module,
+    layers: tuple[str, ...] | None = None,
+    device: Device = HOST,
+) -> TorchExtractor:
+    """Make an extractor of a timm network of one's own; it is cut after the layers taken."""
+    return TorchExtractor(info, partial(TimmTaps, network), layers, device)
+
+
 def open_timm(
     name: str,
     layers: tuple[str, ...] | None = None,
@@ -137,7 +87,7 @@ def open_timm(
     weights: str | None = None,
     normalisation: Normalisation | None = None,
     device: Device = HOST,
-) -> TimmExtractor:
+) -> TorchExtractor:
     """Open a timm network with the weights of its tag, or with those of a file.
 
     Raises:
@@ -154,21 +104,20 @@ def open_timm(
     if weights:
         source = f"{Path(weights).name}, in place of the weights of its tag"
         info = replace(info, source=source, license="not stated")
-    return TimmExtractor(replace(info, sha256=_digest(network)), network, layers, device)
+    return run_timm(replace(info, sha256=weights_digest(network)), network, layers, device)
 
 
 def restore_timm(
     info: BackboneInfo, layers: tuple[str, ...], state: State, device: Device = HOST
-) -> TimmExtractor:
-    """Open a timm network with the weights that `TimmExtractor.state` gave.
+) -> TorchExtractor:
+    """Open a timm network with the weights that `TorchExtractor.state` gave.
 
     Raises:
         BackboneError: this version of timm has another network of that name, or none.
     """
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
     try:
-        extractor = TimmExtractor(info, _create(info.name), layers, device)
-        extractor.network.network.load_state_dict(tensors)
+        extractor = run_timm(info, _create(info.name), layers, device)
+        extractor.restore(state)
     except (RuntimeError, ValueError) as error:
         raise BackboneError(
             f"{info.name}: expected the network that the weights were saved from, got another one "
@@ -226,7 +175,7 @@ def _hint(name: str) -> str:
             "; a file of weights goes with the name of its network: --backbone NAME --weights FILE"
         )
     bare = name.rpartition("/")[2].lower()
-    near = difflib.get_close_matches(bare, timm.list_models(pretrained=True), n=3)
+    near = difflib.get_close_matches(bare, [*timm.list_models(pretrained=True), *VARIANTS], n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -302,40 +251,7 @@ def _require_network(config: Any) -> None:
 
 
 def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
-    if not Path(path).is_file():
-        raise BackboneError(f"weights: expected a file of weights, got nothing named {path}")
     network = _create(name)
-    try:
-        state = timm.models.load_state_dict(path, weights_only=True)
-        adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-        missing = network.load_state_dict(adapt(state, network) if adapt else state, strict=False)
-    except Exception as error:  # of torch, safetensors and timm: many types for one fact
-        pickled = "weights_only" in str(error)
-        reason = (
-            "it holds more than weights; save its state_dict()" if pickled else in_one_line(error)
-        )
-        raise BackboneError(
-            f"weights: expected a safetensors file or state dict for {name}, got {path}: {reason}"
-        ) from None
-    if missing.missing_keys:
-        some = ", ".join(missing.missing_keys[:3])
-        raise BackboneError(
-            f"weights: expected all weights of {name}, got {path} without {some} "
-            f"({len(missing.missing_keys)} are missing)"
-        )
+    adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    load_weights(network, name, path, lambda state: adapt(state, network) if adapt else state)
     return network
-
-
-def in_one_line(error: Exception) -> str:
-    """The beginning of an error of others, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return textwrap.shorten(text, 160, placeholder=" ...")
-
-
-def _digest(network: torch.nn.Module) -> str:
-    """The sha256 of names and values of all weights, whatever file they came in."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()

@@ -38,7 +38,9 @@ def listing(context: typer.Context, to_json: JsonPath = None) -> None:
 def show(
     backbones: Annotated[
         list[str],
-        typer.Argument(metavar="NAME|FILE...", help="timm models with their tag, or ONNX files."),
+        typer.Argument(
+            metavar="NAME|FILE...", help="timm models with their tag, ViGs, or ONNX files."
+        ),
     ],
     mean: Mean = None,
     std: Std = None,
@@ -50,7 +52,9 @@ def show(
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A timm model with its tag.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A timm model with its tag, or a ViG.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="Where it goes.")],
     layers: Annotated[
         Optional[str], typer.Option(help="Layers that become outputs, by commas.")
@@ -65,7 +69,7 @@ def export(
         typer.Option(metavar="HxW", help="The one size that the file accepts; any, if not given."),
     ] = None,
 ) -> None:
-    """Export a timm model as an ONNX backbone, checked against torch, that runs without it."""
+    """Export a timm model or a ViG as an ONNX backbone, checked against torch, that runs without it."""
     from patchbank.backbones import export_backbone, open_backbone
     from patchbank.bundle import replace_file
 

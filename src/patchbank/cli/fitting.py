@@ -46,14 +46,15 @@ def fit(
         Optional[list[str]],
         typer.Option(
             metavar="NAME|FILE",
-            help="One of `patchbank backbones`, an ONNX file, or a timm model with its tag; "
+            help="One of `patchbank backbones`, an ONNX file, a timm model with its tag, or a ViG; "
             "several times for an ensemble.",
         ),
     ] = None,
     weights: Annotated[
         Optional[list[str]],
         typer.Option(
-            metavar="FILE", help="Weights of a timm model; one for each backbone, - for none."
+            metavar="FILE",
+            help="Weights of a timm model or ViG; one for each backbone, - for none.",
         ),
     ] = None,
     layers: Annotated[
