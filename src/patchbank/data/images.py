@@ -190,13 +190,13 @@ def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
 
 def _not_black(path: Path, opened: pillow.Image) -> Mask:
     values = _mask_values(opened)
-    mask: Mask = (values != 0).reshape(*values.shape[:2], -1).any(axis=2)
+    mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
     return mask
 
 
 def _mask_values(opened: pillow.Image) -> NDArray[Any]:
-    deep = opened.mode.startswith("I") or opened.mode == "F"
-    return np.asarray(opened if deep else opened.convert("RGB"))
+    plain = opened.mode in ("1", "L", "F") or opened.mode.startswith("I")
+    return np.asarray(opened if plain else opened.convert("RGB"))
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
