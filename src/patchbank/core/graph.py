@@ -49,7 +49,8 @@ def nearest_nodes(nodes: Features, k: int) -> NDArray[np.intp]:
         return np.broadcast_to(np.arange(n), (n, n))
     directions = nodes.astype(np.float64)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    squared = 2.0 - 2.0 * (directions @ directions.T)  # (n, n)
+    norms = np.square(directions).sum(axis=1)  # 1, or 0 where nothing was seen
+    squared = norms[:, None] + norms - 2.0 * (directions @ directions.T)  # (n, n)
     keys = np.rint(squared / RESOLUTION).astype(np.int64) * n + np.arange(n)
     keys[np.diag_indices(n)] = -1  # itself, whatever rounding says
     nearest = np.argpartition(keys, k - 1, axis=1)[:, :k]

@@ -1,0 +1,239 @@
+"""A Gaussian at each position, and how far a point lies from it without one of its samples.
+
+The covariance is S / (n - 1) + ridge I, with S = sum of (x - mean)(x - mean)^T.  It is kept as an
+orthonormal basis Q (d, r) and the variance along each of its directions; all directions outside
+share one variance.  With r = min(d, n - 1) directions nothing lies outside but the ridge, and this
+*is* the covariance; with fewer it is the probabilistic PCA of Tipping and Bishop (1999): what lies
+outside has the mean of the variances left over.
+
+Leaving g of n samples out moves the mean by -V 1 / (n - g), V = [v_1 .. v_g], v = x - mean, and
+takes V C V^T from S, C = I + 1 1^T / (n - g).  That is a change of rank g, so that the distance
+follows from the same basis by a g x g system (Woodbury) instead of a new decomposition; the inverse
+of C is I - 1 1^T / n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.arrays import blocks
+from patchbank.types import Indices
+
+BLOCK_POSITIONS = 512  # whose bases are gathered at a time, for a grid of another shape
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussians:
+    """Of p positions, in float32 or float64."""
+
+    means: NDArray[np.floating]
+    """(p, d)."""
+    bases: NDArray[np.floating]
+    """(p, d, r): orthonormal columns, largest variance first."""
+    variances: NDArray[np.floating]
+    """(p, r): along each column."""
+    rests: NDArray[np.floating]
+    """(p,): along each direction outside."""
+
+    def distances(
+        self, points: NDArray[np.floating], positions: Indices | None = None
+    ) -> NDArray[np.floating]:
+        """Mahalanobis distances.  (n, d) -> (n,).
+
+        Args:
+            points: (n, d).
+            positions: (n,) whose Gaussian each is held against; None where point i belongs to
+                position i.
+        """
+        found = np.empty(len(points), dtype=np.result_type(points, self.means))
+        for some in blocks(len(points), BLOCK_POSITIONS):
+            these = some if positions is None else positions[some]
+            found[some] = self._distances(points[some], these)
+        return found
+
+    @classmethod
+    def room(cls, p: int, d: int, r: int) -> Gaussians:
+        """Room in float32 for p positions, to be filled by `put`."""
+        shapes = (p, d), (p, d, r), (p, r), (p,)
+        return cls(*(np.empty(shape, dtype=np.float32) for shape in shapes))
+
+    def put(self, positions: slice, part: Gaussians) -> None:
+        """Fill in some positions."""
+        for name in ("means", "bases", "variances", "rests"):
+            getattr(self, name)[positions] = getattr(part, name)
+
+    def _distances(
+        self, points: NDArray[np.floating], these: slice | Indices
+    ) -> NDArray[np.floating]:
+        centred, basis = points - self.means[these], self.bases[these]
+        along = (centred[:, None, :] @ basis)[:, 0]  # (n, r)
+        squared = np.einsum("nr,nr->n", along, along / self.variances[these])
+        if basis.shape[2] < basis.shape[1]:  # by subtraction: a difference of squares would cancel
+            outside = centred - (basis @ along[:, :, None])[:, :, 0]
+            squared += np.einsum("nd,nd->n", outside, outside) / self.rests[these]
+        return np.asarray(np.sqrt(squared))
+
+
+@dataclass(frozen=True, slots=True)
+class Scatters:
+    """Sums of squares at a few positions, in float64: what Gaussians are made of."""
+
+    counts: Float64
+    """(p,) samples."""
+    means: Float64
+    """(p, d)."""
+    bases: Float64
+    """(p, d, r)."""
+    sums: Float64
+    """(p, r): of squares, along each column of the basis."""
+    outside: Float64
+    """(p,): of squares, along all directions outside together."""
+
+    def gaussians(self, ridge: float) -> Gaussians:
+        """The Gaussians; of one sample alone, its place and the ridge."""
+        freedom = np.maximum(self.counts - 1, 1)
+        variances = self.sums / freedom[:, None] + ridge
+        return Gaussians(self.means, self.bases, variances, self.rest(self.outside, freedom, ridge))
+
+    def rest(self, outside: Float64, freedom: Float64, ridge: float) -> Float64:
+        """The variance along each direction outside."""
+        _, d, r = self.bases.shape
+        return np.asarray(outside / (max(d - r, 1) * freedom) + ridge)
+
+    def along(self, points: Float64) -> Float64:
+        """Coordinates of vectors in the basis.  (p, ..., d) -> (p, ..., r)."""
+        p, d, r = self.bases.shape
+        return (points.reshape(p, -1, d) @ self.bases).reshape(*points.shape[:-1], r)
+
+
+def scatters(
+    samples: NDArray[np.floating], present: NDArray[np.bool_], rank: int | None = None
+) -> Scatters:
+    """Decompose the scatter of the samples at each position.
+
+    Args:
+        samples: (p, n, d).
+        present: (p, n), False for what is no sample there; at least one is, at each position.
+        rank: directions kept, from 1; None for all that the samples span.
+
+    Cost: p eigen-decompositions of d x d, or singular values of n x d where n <= d.
+    """
+    samples, weights = samples.astype(np.float64), present[..., None].astype(np.float64)
+    n, d = samples.shape[1:]
+    counts = present.sum(axis=1).astype(np.float64)
+    means = (samples * weights).sum(axis=1) / counts[:, None]
+    centred = (samples - means[:, None]) * weights
+    if n > d:
+        values, vectors = np.linalg.eigh(centred.swapaxes(1, 2) @ centred)
+        values, vectors = values[:, ::-1], vectors[:, :, ::-1]
+    else:
+        _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+        values, vectors = singular**2, rows.swapaxes(1, 2)
+    spanned, r = min(d, n - 1), n_directions(n, d, rank)
+    bases = np.ascontiguousarray(vectors[:, :, :r])
+    outside = values[:, r:spanned].sum(axis=1)
+    return Scatters(counts, means, bases, values[:, :r].clip(0), outside.clip(0))
+
+
+def n_directions(n: int, d: int, rank: int | None = None) -> int:
+    """How many directions are kept of n samples in d dimensions.
+
+    >>> n_directions(8, 168), n_directions(320, 168), n_directions(320, 168, 32)
+    (7, 168, 32)
+    """
+    spanned = min(d, n - 1)
+    return spanned if rank is None else min(rank, spanned)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Samples that are left out together, at each position."""
+
+    samples: NDArray[np.floating]
+    """(p, m, g, d): m groups of up to g."""
+    present: NDArray[np.bool_]
+    """(p, m, g): False where it is no sample there, or the group is smaller."""
+
+
+def left_out_distances(
+    learned: Scatters,
+    groups: Groups,
+    points: NDArray[np.floating],
+    group_of: Indices,
+    ridge: float,
+) -> Float64:
+    """Mahalanobis distances to what the Gaussians would be without a group of their samples.
+
+    Exact where the basis holds all directions that the samples span.  Where it was cut, it is kept
+    as it is: variances, mean and the variance outside are those of the other samples, along
+    directions that were found with the group.
+
+    Args:
+        learned: of p positions, from all samples.
+        groups: m groups; at each position at least one sample is left without any one of them.
+        points: (p, n, d).
+        group_of: (p, n) the group that is left out for each point.
+        ridge: added to the covariance.
+
+    Returns:
+        (p, n) distances.
+    """
+    without = _without(learned, groups, ridge)
+    some = np.arange(len(points))[:, None], group_of
+    moved = points - (learned.means[:, None] + without.shift[some])  # (p, n, d)
+    along = learned.along(moved)  # (p, n, r)
+    meets = (without.scaled[some] @ along[..., None])[..., 0]  # (p, n, g)
+    solved = np.linalg.solve(without.kernel[some], meets[..., None])[..., 0]
+    squared = np.einsum("pnr,pnr->pn", along, along / without.variances[some])
+    squared += np.einsum("png,png->pn", meets, solved)
+    if along.shape[-1] < moved.shape[-1]:
+        squared += _beyond(moved, along) / without.rests[some]
+    return np.asarray(np.sqrt(squared))
+
+
+@dataclass(frozen=True, slots=True)
+class _Without:
+    """What m groups change at p positions, A = S / f + ridge I, f the degrees of freedom left."""
+
+    shift: Float64
+    """(p, m, d): of the mean."""
+    variances: Float64
+    """(p, m, r): A in the basis."""
+    scaled: Float64
+    """(p, m, g, r): V^T A^-1 in the basis."""
+    kernel: Float64
+    """(p, m, g, g): f C^-1 - V^T A^-1 V."""
+    rests: Float64
+    """(p, m): the variance outside the basis."""
+
+
+def _without(learned: Scatters, groups: Groups, ridge: float) -> _Without:
+    present = groups.present.astype(np.float64)  # (p, m, g)
+    taken = (groups.samples - learned.means[:, None, None]) * present[..., None]  # V^T
+    along = learned.along(taken)  # (p, m, g, r)
+    n = learned.counts[:, None]
+    left = n - present.sum(axis=2)  # (p, m)
+    freedom = np.maximum(left - 1, 1)
+    variances = learned.sums[:, None] / freedom[..., None] + ridge
+    scaled = along / variances[:, :, None]
+    mixed = np.eye(present.shape[2]) - present[..., None] * present[:, :, None] / n[..., None, None]
+    total = taken.sum(axis=2)  # (p, m, d)
+    outside = _beyond(taken, along).sum(axis=2) + _beyond(total, along.sum(axis=2)) / left
+    return _Without(
+        shift=-total / left[..., None],
+        variances=variances,
+        scaled=scaled,
+        kernel=freedom[..., None, None] * mixed - scaled @ along.swapaxes(2, 3),
+        rests=learned.rest((learned.outside[:, None] - outside).clip(0), freedom, ridge),
+    )
+
+
+def _beyond(points: Float64, along: Float64) -> Float64:
+    """Squared length of what lies outside the basis.  (..., d), (..., r) -> (...)."""
+    squared = np.einsum("...d,...d->...", points, points)
+    return np.asarray((squared - np.einsum("...r,...r->...", along, along)).clip(0))

@@ -1,0 +1,43 @@
+"""Rows that come image by image, kept in one array."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from patchbank.types import Features
+
+
+class Rows:
+    """Grows as images come; room for all of them is asked for at the first.
+
+    >>> rows = Rows(2)
+    >>> rows.append(np.zeros((3, 5), np.float32)), rows.append(np.ones((4, 5), np.float32))
+    (slice(0, 3, None), slice(3, 7, None))
+    >>> rows.all.shape
+    (7, 5)
+    """
+
+    def __init__(self, n_images: int) -> None:
+        self._n_images = n_images
+        self._buffer = np.empty((0, 0), dtype=np.float32)
+        self._ends = [0]
+
+    @property
+    def all(self) -> Features:
+        """(n, d) float32: a view."""
+        return self._buffer[: self._ends[-1]]
+
+    def append(self, rows: Features) -> slice:
+        """Add the rows of the next image, (m, d); tell where they lie."""
+        begin, end = self._ends[-1], self._ends[-1] + len(rows)
+        if end > len(self._buffer):
+            # Memory that is not written to costs nothing, so ask for all images at once.
+            remaining = max(self._n_images - len(self._ends) + 1, 1)
+            room = (begin + int(len(rows) * remaining * 1.2) + 1, rows.shape[1])
+            larger = np.empty(room, dtype=np.float32)
+            if begin:
+                larger[:begin] = self._buffer[:begin]
+            self._buffer = larger
+        self._buffer[begin:end] = rows
+        self._ends.append(end)
+        return slice(begin, end)

@@ -1,0 +1,105 @@
+"""Learn a Gaussian at each position, and score each photograph without its own samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.arrays import Device, blocks
+from patchbank.core.gaussians import (
+    Gaussians,
+    Scatters,
+    left_out_distances,
+    n_directions,
+    scatters,
+)
+from patchbank.errors import DataError
+from patchbank.methods.base import Example, Fit, Method, Progress, Tensors
+from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
+from patchbank.methods.padim.samples import Block, Samples
+from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
+
+BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions takes
+
+
+def fit(
+    settings: PadimSettings,
+    examples: Iterable[Example],
+    n_examples: int,
+    progress: Progress,
+    device: Device,
+) -> Fit:
+    """Learn the Gaussians, and score each photograph when it and its copies are left out.
+
+    All of it is computed on the CPU, wherever the features come from.  Positions go by in blocks:
+    what is held is the features of all examples and the Gaussians, both in float32, and one block
+    in float64.
+
+    Raises:
+        DataError: there is no example.
+        ParameterError: more channels are asked for than there are.
+        ShapeError: a feature is not finite.
+    """
+    samples, n_channels = Samples(n_examples, settings.patch_stride), 0
+    for example in examples:
+        embedding = embed(settings, example.maps)
+        n_channels = embedding.shape[2]
+        samples.append(embedding[..., settings.channels(n_channels)], example)
+    if not samples.n_photographs:
+        raise DataError("expected the features of at least one photograph, got none")
+    samples.close()
+    gaussians, left_out = _learned(settings, samples, progress)
+    model = PadimModel(settings, gaussians, samples.grid, n_channels)
+    if samples.n_photographs == 1:
+        return Fit(model, ())
+    grids = samples.grids_of(left_out)
+    return Fit(model, tuple(scored(settings, grid) for grid in grids))
+
+
+def restore(settings: PadimSettings, tensors: Tensors, device: Device) -> PadimModel:
+    """Build the model that `tensors` came from; it scores on the CPU."""
+    return restore_model(settings, tensors)
+
+
+def _learned(
+    settings: PadimSettings, samples: Samples, progress: Progress
+) -> tuple[Gaussians, NDArray[np.float32]]:
+    """-> the Gaussians, and what each row of the samples scores when it is left out."""
+    n_positions = samples.grid[0] * samples.grid[1]
+    n_examples, d = samples.shape
+    whole = Gaussians.room(n_positions, d, n_directions(n_examples, d, settings.rank))
+    left_out = np.zeros(samples.n_rows, dtype=np.float32)
+    with progress.task("learning positions", n_positions) as advance:
+        for some in blocks(n_positions, max(1, BLOCK_BYTES // (8 * samples.numbers_a_position))):
+            block = samples.block(some)
+            learned = scatters(block.samples, block.present, settings.rank)
+            whole.put(some, learned.gaussians(settings.ridge))
+            if samples.n_photographs > 1:
+                _score_left_out(settings, samples, learned, block, left_out)
+            advance(some.stop - some.start)
+    return whole, left_out
+
+
+def _score_left_out(
+    settings: PadimSettings,
+    samples: Samples,
+    learned: Scatters,
+    block: Block,
+    left_out: NDArray[np.float32],
+) -> None:
+    """Fill in what the rows of one block score."""
+    of_photographs = samples.of_photographs(block.positions)
+    distances = left_out_distances(
+        learned,
+        samples.groups(block),
+        samples.rows(of_photographs.rows),
+        of_photographs.photographs,
+        settings.ridge,
+    )
+    there = of_photographs.is_there
+    left_out[of_photographs.rows[there]] = distances[there]
+
+
+METHOD = Method("padim", PadimSettings, tuple(PRESETS), changed_preset, fit, restore)

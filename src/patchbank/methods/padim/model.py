@@ -1,0 +1,94 @@
+"""The fitted PaDiM: a Gaussian at each position of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import patches, scoring
+from patchbank.core.arrays import to_numpy
+from patchbank.core.gaussians import Gaussians
+from patchbank.core.places import nearest_cells
+from patchbank.errors import ShapeError
+from patchbank.methods.base import FeatureMaps, Scored, Tensors
+from patchbank.methods.padim.settings import PadimSettings
+from patchbank.types import PatchGrid
+
+
+class PadimModel:
+    """Gaussians of some channels; it scores on the CPU, wherever the maps come from."""
+
+    def __init__(
+        self, settings: PadimSettings, gaussians: Gaussians, grid: tuple[int, int], n_channels: int
+    ) -> None:
+        self.settings = settings
+        self.gaussians = gaussians
+        """float32, of grid[0] * grid[1] positions, row by row."""
+        self.grid = grid
+        """(h, w) of the positions."""
+        self.n_channels = n_channels
+        """Of all layers together, before some are drawn."""
+
+    def score(self, maps: FeatureMaps) -> Scored:
+        """Score the feature maps of one image.
+
+        An image of another grid is scored on its own: each patch by the Gaussian nearest to its
+        share of the height and width.
+
+        Raises:
+            ShapeError: a feature is not finite, or there are not as many channels as were learned.
+        """
+        embedding = embed(self.settings, maps)  # (h, w, c)
+        if embedding.shape[2] != self.n_channels:
+            raise ShapeError(
+                f"features: expected {self.n_channels} channels of all layers together, "
+                f"got {embedding.shape[2]}"
+            )
+        h, w = embedding.shape[:2]
+        points = embedding[..., self.settings.channels(self.n_channels)].reshape(h * w, -1)
+        positions = None if (h, w) == self.grid else nearest_cells((h, w), self.grid)
+        return scored(self.settings, self.gaussians.distances(points, positions).reshape(h, w))
+
+    def tensors(self) -> Tensors:
+        """Everything learned, by name."""
+        return {
+            "means": self.gaussians.means,
+            "bases": self.gaussians.bases,
+            "variances": self.gaussians.variances,
+            "rests": self.gaussians.rests,
+            "grid": np.array(self.grid, dtype=np.int32),
+            "n_channels": np.array([self.n_channels], dtype=np.int32),
+        }
+
+    def facts(self) -> Mapping[str, Any]:
+        """Positions, dimensions, and directions of each covariance."""
+        positions, dimensions, directions = self.gaussians.bases.shape
+        return {"positions": positions, "dimensions": dimensions, "directions": directions}
+
+
+def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
+    """Embed the patches of one image, all channels.  [(c, h, w), ...] -> (h, w, d).
+
+    Raises:
+        ShapeError: a feature is not finite.
+    """
+    embedding = patches.concatenated(
+        maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
+    )
+    return to_numpy(patches.require_finite(embedding))
+
+
+def scored(settings: PadimSettings, grid: PatchGrid) -> Scored:
+    """What the distances of an image's patches say of it."""
+    score = scoring.grid_score(grid, settings.image_score, settings.top_share)
+    return Scored(grid, score, settings.patch_stride)
+
+
+def restore_model(settings: PadimSettings, tensors: Tensors) -> PadimModel:
+    """Build the model that `tensors` came from."""
+    gaussians = Gaussians(*(tensors[name] for name in ("means", "bases", "variances", "rests")))
+    h, w = tensors["grid"].tolist()
+    return PadimModel(settings, gaussians, (h, w), int(tensors["n_channels"][0]))

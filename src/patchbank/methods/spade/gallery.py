@@ -1,0 +1,184 @@
+"""What SPADE keeps of the good photographs, and what it sees of any image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import patches
+from patchbank.core.arrays import to_numpy
+from patchbank.core.places import all_inside
+from patchbank.core.rows import Rows
+from patchbank.errors import ParameterError
+from patchbank.methods.base import Example, FeatureMaps
+from patchbank.methods.spade.settings import SpadeSettings
+from patchbank.types import Features, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image: a feature to find its like, and its pixels."""
+
+    pooled: NDArray[np.float32]
+    """(c,): mean of the deepest layer of the first scale."""
+    planes: tuple[NDArray[np.float32], ...]
+    """One (h, w, d) of each layer; with `fusion` "concatenate" one of all together."""
+    grid: tuple[int, int]
+    """(h, w) of the first layer."""
+
+    @classmethod
+    def of(
+        cls, settings: SpadeSettings, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
+    ) -> Picture:
+        """Take it from feature maps; of an augmented copy only what is `inside` is pooled.
+
+        Raises:
+            ShapeError: a feature is not finite.
+            ParameterError: `deepest_apart` leaves no layer.
+        """
+        arrays = [to_numpy(patches.require_finite(planes)) for planes in maps]
+        n_layers = len(arrays) // len(settings.scales)
+        deepest = arrays[n_layers - 1]
+        if settings.deepest_apart:
+            arrays = [a for number, a in enumerate(arrays) if (number + 1) % n_layers]
+            if not arrays:
+                raise ParameterError("deepest_apart: expected at least two layers, got one")
+        h, w = arrays[0].shape[1:]
+        return cls(_pooled(deepest, inside), _planes(settings, arrays), (h, w))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the pooled feature and of each plane."""
+        return len(self.pooled), *(plane.shape[2] for plane in self.planes)
+
+
+class Gallery:
+    """Good photographs and their copies: the pooled feature and the pixels of each."""
+
+    def __init__(
+        self,
+        pooled: Features,
+        photographs: NDArray[np.int32],
+        planes: tuple[Features, ...],
+        counts: NDArray[np.int32],
+    ) -> None:
+        self.pooled = pooled
+        """(n, c)."""
+        self.photographs = photographs
+        """(n,): number of the photograph that each is, or is a copy of."""
+        self.planes = planes
+        """(m, d) for each plane: the pixels of the first, of the second, ..."""
+        self.counts = counts
+        """(n, planes): how many pixels each has."""
+        self._begins = np.cumsum(counts, axis=0, dtype=np.intp) - counts
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the pooled feature and of each plane."""
+        return self.pooled.shape[1], *(plane.shape[1] for plane in self.planes)
+
+    def similar(
+        self, pooled: NDArray[np.float32], k: int, without: int | None = None
+    ) -> tuple[Indices, NDArray[np.float64]]:
+        """Find the pictures whose pooled feature is nearest.
+
+        Args:
+            pooled: (c,) of an image.
+            k: how many; all where there are fewer.
+            without: number of a photograph that is left out with its copies.
+
+        Returns:
+            (k,) numbers of pictures, nearest first, and their Euclidean distances.
+        """
+        differences = self.pooled.astype(np.float64) - pooled
+        distances = np.sqrt(np.einsum("nc,nc->n", differences, differences))
+        candidates = np.arange(len(distances))
+        if without is not None:
+            candidates = np.flatnonzero(self.photographs != without)
+        nearest = candidates[np.argsort(distances[candidates], kind="stable")[:k]]
+        return nearest, distances[nearest]
+
+    def pixels(self, plane: int, pictures: Indices) -> Features:
+        """The pixels of some pictures on one plane, one after the other.  -> (m, d)."""
+        begins, counts = self._begins[pictures, plane], self.counts[pictures, plane]
+        parts = [self.planes[plane][b : b + n] for b, n in zip(begins, counts, strict=True)]
+        return np.concatenate(parts)
+
+
+class GalleryBuilder:
+    """Fills a gallery example by example."""
+
+    def __init__(self, settings: SpadeSettings, n_examples: int) -> None:
+        self._settings = settings
+        self._n_examples = n_examples
+        self._pooled: list[NDArray[np.float32]] = []
+        self._photographs: list[int] = []
+        self._planes: list[Rows] = []
+        self._counts: list[list[int]] = []
+        self._originals: list[tuple[tuple[int, int], list[slice], list[tuple[int, int]]]] = []
+
+    @property
+    def n_photographs(self) -> int:
+        """Photographs, copies not counted."""
+        return len(self._originals)
+
+    def append(self, example: Example) -> None:
+        """Add the next example; a copy of which a layer shows no whole cell is passed over."""
+        if example.inside is not None and not _is_seen(example.maps, example.inside):
+            return
+        picture = Picture.of(self._settings, example.maps, example.inside)
+        if not self._planes:
+            self._planes = [Rows(self._n_examples) for _ in picture.planes]
+        kept = [_rows(plane, example.inside) for plane in picture.planes]
+        slices = [rows.append(some) for rows, some in zip(self._planes, kept, strict=True)]
+        self._pooled.append(picture.pooled)
+        self._photographs.append(example.photograph)
+        self._counts.append([len(some) for some in kept])
+        if not example.is_copy:
+            grids = [(plane.shape[0], plane.shape[1]) for plane in picture.planes]
+            self._originals.append((picture.grid, slices, grids))
+
+    def gallery(self) -> Gallery:
+        """All of them; the pixels are views."""
+        return Gallery(
+            np.stack(self._pooled),
+            np.array(self._photographs, dtype=np.int32),
+            tuple(rows.all for rows in self._planes),
+            np.array(self._counts, dtype=np.int32),
+        )
+
+    def photograph(self, number: int) -> Picture:
+        """One of the photographs, as it was taken."""
+        grid, slices, grids = self._originals[number]
+        planes = tuple(
+            rows.all[some].reshape(*sides, -1)
+            for rows, some, sides in zip(self._planes, slices, grids, strict=True)
+        )
+        return Picture(self._pooled[self._photographs.index(number)], planes, grid)
+
+
+def _pooled(planes: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """(c, h, w) -> (c,): the mean of what is inside."""
+    c, h, w = planes.shape
+    kept = planes.reshape(c, h * w) if inside is None else planes[:, all_inside(inside, (h, w))]
+    return np.asarray(kept.mean(axis=1, dtype=np.float64), dtype=np.float32)
+
+
+def _planes(
+    settings: SpadeSettings, maps: list[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], ...]:
+    if settings.fusion == "concatenate":
+        return (patches.concatenated(maps, 1),)
+    return tuple(np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in maps)
+
+
+def _rows(plane: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> Features:
+    """(h, w, d) -> (m, d): the pixels that are inside."""
+    h, w, d = plane.shape
+    return plane.reshape(h * w, d) if inside is None else plane[all_inside(inside, (h, w))]
+
+
+def _is_seen(maps: FeatureMaps, inside: NDArray[np.bool_]) -> bool:
+    return all(all_inside(inside, (m.shape[1], m.shape[2])).any() for m in maps)

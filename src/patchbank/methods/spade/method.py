@@ -1,0 +1,55 @@
+"""Collect the gallery, and score each photograph without itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from patchbank.core.arrays import Device
+from patchbank.errors import DataError
+from patchbank.methods.base import Example, Fit, Method, Progress, Tensors
+from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
+from patchbank.methods.spade.model import SpadeModel
+from patchbank.methods.spade.settings import PRESETS, SpadeSettings, changed_preset
+
+
+def fit(
+    settings: SpadeSettings,
+    examples: Iterable[Example],
+    n_examples: int,
+    progress: Progress,
+    device: Device,
+) -> Fit:
+    """Keep the features of the photographs, and score each when it and its copies are left out.
+
+    All of it is computed on the CPU, wherever the features come from.
+
+    Raises:
+        DataError: there is no example.
+        ShapeError: a feature is not finite.
+        ParameterError: `deepest_apart` leaves no layer.
+    """
+    builder = GalleryBuilder(settings, n_examples)
+    for example in examples:
+        builder.append(example)
+    if not builder.n_photographs:
+        raise DataError("expected the features of at least one photograph, got none")
+    model = SpadeModel(settings, builder.gallery())
+    if builder.n_photographs == 1:
+        return Fit(model, ())
+    left_out = []
+    with progress.task("calibrating", builder.n_photographs) as advance:
+        for number in range(builder.n_photographs):
+            left_out.append(model.score_picture(builder.photograph(number), without=number))
+            advance(1)
+    return Fit(model, tuple(left_out))
+
+
+def restore(settings: SpadeSettings, tensors: Tensors, device: Device) -> SpadeModel:
+    """Build the model that `tensors` came from; it scores on the CPU."""
+    n_planes = tensors["counts"].shape[1]
+    planes = tuple(tensors[f"plane{number}"] for number in range(n_planes))
+    gallery = Gallery(tensors["pooled"], tensors["photographs"], planes, tensors["counts"])
+    return SpadeModel(settings, gallery)
+
+
+METHOD = Method("spade", SpadeSettings, tuple(PRESETS), changed_preset, fit, restore)
