@@ -40,27 +40,27 @@ FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def change(
-    method: str, changes: dict[str, Any], photographs: list[Image], angle: float
-) -> list[float]:
-    """Of each photograph, the change that turning it makes, as a share of another part's."""
+def shares_of(
+    method: str, changes: dict[str, Any], photograph: Image, other: Image
+) -> dict[float, float]:
+    """Of each angle, the change that turning a photograph makes, as a share of another part's."""
     settings: Settings = METHODS[method].settings.from_mapping({"selection": "all", **changes})
     extractor = open_backbone(settings.backbone, settings.layers)
-    shares = []
-    for number, photograph in enumerate(photographs):
-        examples = []
-        for copy in settings.copies:
-            maps, view = extract(extractor, settings, copy.of(photograph))
-            inside = copy.inside(photograph.shape[:2], view.cells, view.window)
-            examples.append(Example(maps, 0, None if copy.is_original else inside))
-        model = METHODS[method].fit(settings, examples, len(examples), Silent(), HOST).model
-        turn = Copy(angle)
-        maps, view = extract(extractor, settings, turn.of(photograph))
-        inside = turn.inside(photograph.shape[:2], view.cells, view.window)
-        scored = model.score(maps)
-        seen = scored.patch_scores[inside[:: scored.stride, :: scored.stride]]
-        other, _ = extract(extractor, settings, photographs[number - 1])
-        shares.append(float(np.median(seen) / np.median(model.score(other).patch_scores)))
+
+    def looked_at(copy: Copy) -> Example:
+        maps, view = extract(extractor, settings, copy.of(photograph))
+        inside = copy.inside(photograph.shape[:2], view.cells, view.window)
+        return Example(maps, 0, None if copy.is_original else inside)
+
+    examples = [looked_at(copy) for copy in settings.copies]
+    model = METHODS[method].fit(settings, examples, len(examples), Silent(), HOST).model
+    far = np.median(model.score(extract(extractor, settings, other)[0]).patch_scores)
+    shares = {}
+    for angle in ANGLES:
+        turned = looked_at(Copy(angle))
+        scored = model.score(turned.maps)
+        seen = turned.cells_inside(scored.patch_scores.shape, scored.stride)
+        shares[angle] = float(np.median(scored.patch_scores.ravel()[seen]) / far)
     return shares
 
 
@@ -77,8 +77,12 @@ def main() -> None:
     for root in given.roots:
         photographs = [read_image(path) for path in good_images(root)[: given.photographs]]
         for name, (method, changes) in FEATURES.items():
+            found = [
+                shares_of(method, changes, photograph, photographs[number - 1])
+                for number, photograph in enumerate(photographs)
+            ]
             for angle in ANGLES:
-                shares = change(method, changes, photographs, angle)
+                shares = [of_one[angle] for of_one in found]
                 results.append(
                     {"dataset": root.name, "features": name, "angle": angle, "shares": shares}
                 )

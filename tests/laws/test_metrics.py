@@ -1,5 +1,7 @@
 """Metrics against trying every threshold, and against scikit-learn."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,53 @@ def test_pixel_metrics_are_those_of_every_threshold(levels, seed, limit):
     assert ours.aupro == pytest.approx(oracle.aupro(maps, masks, limit))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    levels=st.integers(1, 30),
+    seed=st.integers(0, 9999),
+    scores_at_once=st.integers(1, 5),
+    pixels_at_once=st.integers(1, 20),
+)
+def test_pixel_metrics_do_not_depend_on_what_is_done_at_once(
+    levels, seed, scores_at_once, pixels_at_once
+):
+    rng = np.random.default_rng(seed)
+    maps = [rng.integers(-levels, levels, (5, 7)).astype(np.float32) / 3 for _ in range(4)]
+    masks = [rng.random((5, 7)) < share for share in (0.3, 0.0, 0.9, 0.1)]
+    masks[0][1, 2], masks[0][0, 0] = True, False
+
+    def images():
+        return zip(maps, masks, strict=True)
+
+    whole = PixelCounter(images).metrics()
+    in_parts = PixelCounter(
+        images, scores_at_once=scores_at_once, pixels_at_once=pixels_at_once
+    ).metrics()
+    assert in_parts.f1_max == whole.f1_max
+    assert in_parts.auroc == pytest.approx(whole.auroc, rel=1e-12)
+    assert in_parts.average_precision == pytest.approx(whole.average_precision, rel=1e-12)
+    assert in_parts.aupro == pytest.approx(whole.aupro, rel=1e-12)
+    assert whole.aupro == pytest.approx(oracle.aupro(maps, masks, 0.3))
+
+
+@pytest.mark.parametrize("n_images", [4, 24])
+def test_memory_of_pixel_metrics_does_not_grow_with_the_images(n_images):
+    shape, at_once = (96, 128), 2**14
+
+    def images():
+        for seed in range(n_images):
+            rng = np.random.default_rng(seed)
+            yield rng.random(shape, dtype=np.float32), rng.random(shape) < 0.5
+
+    tracemalloc.start()
+    PixelCounter(images, scores_at_once=at_once, pixels_at_once=at_once).metrics()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    of_one_image = 40 * shape[0] * shape[1]
+    assert peak < 160 * at_once + 2 * of_one_image
+    assert peak > 36 * at_once
+
+
 def test_what_cannot_be_ranked_is_named():
     with pytest.raises(ShapeError, match="one class only"):
         count_images(np.zeros(3), np.zeros(3, bool))
@@ -68,5 +117,7 @@ def test_what_cannot_be_ranked_is_named():
         PixelCounter(lambda: [(one, one < 0)]).metrics()
     with pytest.raises(ShapeError, match="at least one good pixel"):
         PixelCounter(lambda: [(one, one > 0)]).metrics()
+    with pytest.raises(ShapeError, match="map: expected finite numbers"):
+        PixelCounter(lambda: [(one * np.nan, one > 0)]).metrics()
     with pytest.raises(ShapeError, match="as its map"):
         PixelCounter(lambda: [(one, np.ones((3, 2), bool))]).metrics()

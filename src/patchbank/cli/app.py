@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Optional
 import typer
 
 from patchbank.cli import backbones, output
+from patchbank.cli.benchmarking import benchmark
 from patchbank.cli.fitting import fit
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command()(fit)
+app.command()(benchmark)
 app.add_typer(backbones.app, name="backbones")
 
 DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]

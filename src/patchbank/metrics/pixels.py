@@ -1,24 +1,35 @@
-"""Pixel AUROC, AP and AUPRO of any number of images, exact, in memory of the defect pixels only.
+"""Pixel AUROC, AP, F1-max and AUPRO of any number of images: exact, in memory of a fixed size.
 
-Two passes over the maps: the first collects the scores of defect pixels, the second counts good
-pixels between them.  The maps themselves are made again instead of kept.
+Every metric here is decided at the distinct scores of defect pixels.  A first pass over the maps
+finds these, a second counts the pixels at and above each.  Where they are too many for memory, the
+highest are done first, then the next lower ones, with two more passes each time.  The maps
+themselves are made again for each pass instead of kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from patchbank.core.arrays import blocks
 from patchbank.core.regions import TOUCHING
 from patchbank.errors import ShapeError
 from patchbank.metrics.curves import RankingCounts, auroc, average_precision, f1_max
 from patchbank.types import AnomalyMap, Mask
 
 FALSE_POSITIVE_LIMIT = 0.3  # where AUPRO is cut, as everybody does (Bergmann et al., 2020)
+SCORES_AT_ONCE = 2**25  # their counts take 1.2 GB
+PIXELS_AT_ONCE = 2**24  # sorted together: 0.6 GB
+PART = 2**20  # scores whose curves are summed together
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +48,24 @@ class PixelCounter:
     Args:
         images: called for each pass; yields a map and its mask, the same in every pass.  A good
             image has a mask of all False.
+        scores_at_once: distinct scores of defect pixels that are counted in one pass; the result
+            does not depend on it.
+        pixels_at_once: pixels that are sorted together; likewise.
+
+    Memory: 36 bytes for each of `scores_at_once` (or of the distinct scores, where they are
+    fewer), and 40 for each of `pixels_at_once`.
     """
 
-    def __init__(self, images: Callable[[], Iterable[tuple[AnomalyMap, Mask]]]) -> None:
+    def __init__(
+        self,
+        images: Callable[[], Iterable[tuple[AnomalyMap, Mask]]],
+        *,
+        scores_at_once: int = SCORES_AT_ONCE,
+        pixels_at_once: int = PIXELS_AT_ONCE,
+    ) -> None:
         self._images = images
+        self._scores_at_once = scores_at_once
+        self._pixels_at_once = pixels_at_once
 
     def metrics(self, limit: float = FALSE_POSITIVE_LIMIT) -> PixelMetrics:
         """Compute all metrics.
@@ -49,72 +74,208 @@ class PixelCounter:
             limit: false-positive rate up to which AUPRO integrates, in (0, 1].
 
         Raises:
-            ShapeError: a map and its mask differ in shape, or there is no defect or no good pixel.
+            ShapeError: a map and its mask differ in shape, a map is not finite, or there is no
+                defect or no good pixel.
         """
-        scores, weights = self._defect_pixels()
-        values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-        above, at, n_good = self._count_good(values)
-        ranking = RankingCounts(values[::-1], counts[::-1], above[::-1], at[::-1], n_good)
-        overlap = np.bincount(inverse, weights, minlength=len(values))[::-1].astype(np.float64)
+        sums = _Sums(limit)
+        values, more = self._highest_defect_scores(np.inf)
+        if len(values) == 0:
+            raise ShapeError("masks: expected at least one defect pixel, got none")
+        while len(values):
+            sums.add(self._counted(values))
+            values, more = self._highest_defect_scores(values[0]) if more else (values[:0], False)
+        return sums.metrics()
+
+    def _highest_defect_scores(self, below: float) -> tuple[Scores, bool]:
+        """The highest distinct scores of defect pixels, of those below a score.
+
+        -> (t,) ascending, and whether there are lower ones.
+        """
+        most = self._scores_at_once
+        kept, more, lowest = np.empty(0, dtype=np.float32), False, -np.inf
+
+        def merge(scores: Scores) -> None:
+            nonlocal kept, more, lowest
+            kept = np.unique(np.concatenate([kept, scores]))
+            if len(kept) > most:
+                kept, more = kept[-most:].copy(), True  # the copy lets the rest go
+                lowest = kept[0]
+
+        batch = _Batch(most, merge)
+        for anomaly_map, mask in self._images():
+            _check(anomaly_map, mask)
+            scores = anomaly_map[mask]
+            batch.add(scores[(scores < below) & (scores > lowest)])
+        batch.hand_on()
+        return kept, more
+
+    def _counted(self, values: Scores) -> _Tally:
+        """Count the pixels of all images at some distinct scores of defect pixels."""
+        tally = _Tally(values)
+        good = _Batch(self._pixels_at_once, tally.count_good)
+        defect = _Batch(self._pixels_at_once, tally.count_defect)
+        low, high = values[0], values[-1]
+        for anomaly_map, mask in self._images():
+            scores = anomaly_map[~mask]
+            tally.n_good += len(scores)
+            tally.n_good_below += int(np.count_nonzero(scores < low))
+            good.add(scores[(scores >= low) & (scores <= high)])
+            labels, count = ndimage.label(mask, structure=TOUCHING)
+            inside, scores = labels[mask], anomaly_map[mask]
+            tally.n_defect += len(scores)
+            tally.n_regions += count
+            shares = 1.0 / np.bincount(inside, minlength=count + 1)[inside]
+            reached = (scores >= low) & (scores <= high)
+            defect.add(scores[reached], shares[reached])
+        good.hand_on()
+        defect.hand_on()
+        if tally.n_good == 0:
+            raise ShapeError("masks: expected at least one good pixel, got none")
+        return tally
+
+
+class _Batch:
+    """Arrays put aside until they hold enough numbers, then handed on as one."""
+
+    def __init__(self, size: int, take: Callable[..., None]) -> None:
+        self._size, self._take = size, take
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+        self._held = 0
+
+    def add(self, *columns: NDArray[Any]) -> None:
+        """Put arrays of one length aside."""
+        self._parts.append(columns)
+        self._held += len(columns[0])
+        if self._held >= self._size:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Hand on what there is."""
+        parts, self._parts, self._held = self._parts, [], 0
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        parts.clear()  # no copy beside the joined arrays
+        if columns:
+            self._take(*columns)
+
+
+class _Tally:
+    """Counts at some distinct scores of defect pixels, ascending, which are without a gap.
+
+    All (t,); pixels of scores beyond them are counted in the totals only.
+    """
+
+    def __init__(self, values: Scores) -> None:
+        self.values = values
+        self._good_below = np.zeros(len(values), dtype=np.int64)
+        self._good_not_above = np.zeros(len(values), dtype=np.int64)
+        self._defects_at = np.zeros(len(values), dtype=np.int64)
+        self._overlap_at = np.zeros(len(values))  # sum of 1 / area of the pixel's region
+        self.n_good = self.n_good_below = self.n_defect = self.n_regions = 0
+
+    def count_good(self, scores: Scores) -> None:
+        """Count good pixels between the lowest and the highest value.  (n,)."""
+        scores.sort()
+        for some in blocks(len(self.values), PART):
+            values = self.values[some]
+            self._good_below[some] += np.searchsorted(scores, values, side="left")
+            self._good_not_above[some] += np.searchsorted(scores, values, side="right")
+
+    def count_defect(self, scores: Scores, shares: Floats) -> None:
+        """Count defect pixels between them, each with its share of its region.  (n,), (n,)."""
+        if len(scores) == 0:
+            return
+        order = np.argsort(scores)
+        scores, shares = scores[order], shares[order]
+        first = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
+        place = np.searchsorted(self.values, scores[first])
+        self._defects_at[place] += np.diff(first, append=len(scores))
+        self._overlap_at[place] += np.add.reduceat(shares, first)
+
+    def parts(self, found_above: int) -> Iterator[tuple[_Part, Floats]]:
+        """From the highest score down, in parts: counts, and the overlap gained at each score."""
+        for begin in reversed(range(0, len(self.values), PART)):
+            some = slice(begin, begin + PART)
+            not_above = self._good_not_above[some] + self.n_good_below
+            at = self._good_not_above[some] - self._good_below[some]
+            part = _Part(
+                scores=self.values[some][::-1],
+                defects_at=self._defects_at[some][::-1],
+                good_above=(self.n_good - not_above)[::-1],
+                good_at=at[::-1],
+                n_good=self.n_good,
+                found_above=found_above,
+                n_all=self.n_defect,
+            )
+            found_above += int(part.defects_at.sum())
+            yield part, self._overlap_at[some][::-1] / self.n_regions
+
+
+@dataclass(frozen=True, slots=True)
+class _Part(RankingCounts):
+    """Neighbouring scores of a longer ranking: its metrics are sums over them, or the best."""
+
+    found_above: int
+    """Defect elements of higher scores."""
+    n_all: int
+    """Defect elements of all scores."""
+
+    @property
+    def n_defect(self) -> int:
+        return self.n_all
+
+    @property
+    def found(self) -> Counts:
+        return self.found_above + np.cumsum(self.defects_at)
+
+
+class _Sums:
+    """The metrics, summed from the highest score down."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._auroc = self._average_precision = self._f1_max = self._area = 0.0
+        self._found = 0
+        self._corner = (0.0, 0.0)  # where the overlap curve has come to
+
+    def add(self, tally: _Tally) -> None:
+        """Add the next lower scores."""
+        for part, overlap in tally.parts(self._found):
+            self._auroc += auroc(part)
+            self._average_precision += average_precision(part)
+            self._f1_max = max(self._f1_max, f1_max(part)[0])
+            self._found = int(part.found[-1])
+            self._follow_overlap(part, overlap)
+
+    def metrics(self) -> PixelMetrics:
+        """Close the curves."""
+        self._add_area(np.array([1.0]), np.array([self._corner[1]]))
         return PixelMetrics(
-            auroc=auroc(ranking),
-            average_precision=average_precision(ranking),
-            f1_max=f1_max(ranking)[0],
-            aupro=_aupro(ranking, overlap, limit),
+            self._auroc, self._average_precision, self._f1_max, self._area / self._limit
         )
 
-    def _defect_pixels(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Scores of all defect pixels, and for each the share of its region that it is."""
-        scores, shares, n_regions = [], [], 0
-        for anomaly_map, mask in self._images():
-            if anomaly_map.shape != mask.shape:
-                raise ShapeError(f"mask: expected {anomaly_map.shape} as its map, got {mask.shape}")
-            labels, count = ndimage.label(mask, structure=TOUCHING)
-            inside = labels[mask]
-            areas = np.bincount(inside, minlength=count + 1)
-            scores.append(anomaly_map[mask])
-            shares.append(1.0 / areas[inside])
-            n_regions += count
-        if n_regions == 0:
-            raise ShapeError("masks: expected at least one defect pixel, got none")
-        return np.concatenate(scores), np.concatenate(shares) / n_regions
+    def _follow_overlap(self, part: _Part, overlap: Floats) -> None:
+        """The per-region overlap curve: one point a distinct score, straight lines between.
 
-    def _count_good(
-        self, values: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """For each of the ascending `values`: good pixels above it, and exactly at it."""
-        below_or_at = np.zeros(len(values) + 1, dtype=np.int64)  # by number of values below
-        at = np.zeros(len(values), dtype=np.int64)
-        n_good = 0
-        for anomaly_map, mask in self._images():
-            good = np.sort(anomaly_map[~mask])
-            n_good += len(good)
-            place = np.searchsorted(values, good, side="left")
-            below_or_at += np.bincount(place, minlength=len(values) + 1)
-            reached = place < len(values)
-            equal = place[reached][values[place[reached]] == good[reached]]
-            at += np.bincount(equal, minlength=len(values))
-        if n_good == 0:
-            raise ShapeError("masks: expected at least one good pixel, got none")
-        not_above = np.cumsum(below_or_at[:-1])  # good pixels <= each value
-        return n_good - not_above, at, n_good
+        The overlap stays level while only good pixels are passed, so the corners at the defects'
+        scores are the whole curve.
+        """
+        reached = self._corner[1] + np.cumsum(overlap)
+        x = np.stack([part.good_above, part.false_alarms], axis=1).ravel() / part.n_good
+        y = np.stack([reached - overlap, reached], axis=1).ravel()
+        self._add_area(x, y)
+
+    def _add_area(self, x: Floats, y: Floats) -> None:
+        """The area below the lines from the last corner through (t,), (t,), up to the limit."""
+        x, y = np.append(self._corner[0], x), np.append(self._corner[1], y)
+        self._corner = (float(x[-1]), float(y[-1]))
+        width = np.diff(x)
+        taken = np.clip(self._limit - x[:-1], 0.0, width)
+        slope = np.diff(y) / np.where(width > 0, width, 1.0)
+        self._area += float(np.sum(taken * (y[:-1] + slope * taken / 2)))
 
 
-def _aupro(ranking: RankingCounts, overlap: NDArray[np.float64], limit: float) -> float:
-    """Area under the per-region overlap curve up to a false-positive rate, over that rate.
-
-    One point a distinct score, from (0, 0), straight lines between.  The overlap stays level
-    while only good pixels are passed, so the corners at the defects' scores are the whole curve.
-    """
-    before, after = ranking.good_above, ranking.false_alarms
-    reached = np.cumsum(overlap)
-    x = np.stack([before, after], axis=1).ravel() / ranking.n_good
-    y = np.stack([reached - overlap, reached], axis=1).ravel()
-    x = np.concatenate([[0.0], x, [1.0]])
-    y = np.concatenate([[0.0], y, [reached[-1]]])
-    last = int(np.searchsorted(x, limit, side="right")) - 1  # the corner at or before the limit
-    at_limit = y[last]
-    if x[last] < limit:  # on the line to the next corner
-        at_limit += (y[last + 1] - y[last]) * (limit - x[last]) / (x[last + 1] - x[last])
-    x, y = np.append(x[: last + 1], limit), np.append(y[: last + 1], at_limit)
-    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) / limit)
+def _check(anomaly_map: AnomalyMap, mask: Mask) -> None:
+    if anomaly_map.shape != mask.shape:
+        raise ShapeError(f"mask: expected {anomaly_map.shape} as its map, got {mask.shape}")
+    if not np.isfinite(anomaly_map).all():
+        raise ShapeError("map: expected finite numbers, got NaN or inf")

@@ -56,6 +56,7 @@ class Evaluation:
     n_good: int
     n_defect: int
     per_defect: dict[str, DefectResult]
+    """By the name of the defect; empty where it was not asked for."""
     ranking: RankingCounts
     """Counts at every defect image's score: the ROC curve."""
     inspections: tuple[tuple[Sample, Inspection], ...]
@@ -84,11 +85,21 @@ class Evaluation:
 
 
 def evaluate(
-    detector: Detector, dataset: Dataset, *, progress: Progress | None = None
+    detector: Detector,
+    dataset: Dataset,
+    *,
+    per_defect: bool = True,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Inspect all images of a data set and compare with their labels.
 
     Pixels are compared where the photographs were looked at: in the middle, where `crop` is set.
+
+    Args:
+        detector: to measure.
+        dataset: labelled images.
+        per_defect: compare each defect class by itself too, which makes all maps again for each.
+        progress: told how far it has come.
 
     Raises:
         DataError: too few of its images can be read to compare good with defect ones.
@@ -117,7 +128,7 @@ def evaluate(
         false_alarm_rate=float(flagged[~is_defect].mean()),
         n_good=int((~is_defect).sum()),
         n_defect=int(is_defect.sum()),
-        per_defect=_per_defect(seen, dataset, progress),
+        per_defect=_per_defect(seen, dataset, progress) if per_defect else {},
         ranking=ranking,
         inspections=tuple(seen),
         unread=tuple(unread),
@@ -166,7 +177,8 @@ def _per_defect(seen: Seen, dataset: Dataset, progress: Progress) -> dict[str, D
 def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMetrics | None:
     if not dataset.has_masks:
         return None
-    with progress.task("comparing pixels", 2 * len(seen)) as advance:
+    passes = 2  # more where there are too many distinct scores for memory, which nobody knows yet
+    with progress.task("comparing pixels", passes * len(seen)) as advance:
 
         def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
             for sample, inspection in seen:

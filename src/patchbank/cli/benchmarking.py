@@ -1,0 +1,227 @@
+"""`patchbank benchmark`: tables of methods by categories, as papers print them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from patchbank.cli import output
+from patchbank.cli.options import DeviceName, JsonPath
+from patchbank.cli.output import write_json
+from patchbank.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from patchbank.data.datasets import Category
+    from patchbank.pipeline.benchmark.plan import Run
+    from patchbank.pipeline.benchmark.results import Row
+    from patchbank.pipeline.benchmark.summary import Summary
+
+METHODS = ("patchcore:fast", "patchcore:balanced")
+UNDONE = 1
+"""Exit status: done, but for some runs, each of which is named."""
+
+
+def benchmark(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="A data set, or a folder of its categories.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where results, tables and page go.")
+    ],
+    methods: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]",
+            help="Methods by commas, or several times, such as 'patchcore:fast(image_size=256)'. "
+            f"[default: {', '.join(METHODS)}]",
+        ),
+    ] = None,
+    categories: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="NAMES", help="Some of the categories, by commas; all if not given."),
+    ] = None,
+    shots: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="Training images by commas, such as full,1,2,4.")
+    ] = "full",
+    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5,
+    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Runs at once, each on its share of the cores; 1 times best.")
+    ] = 1,
+    dataset: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="What data set it is, if not recognised.")
+    ] = None,
+    device: DeviceName = "auto",
+    cache_gb: Annotated[
+        float, typer.Option(help="Disk for features that runs share, below --out; 0 for none.")
+    ] = 10.0,
+    memory_gb: Annotated[
+        Optional[float], typer.Option(help="A run that needs more memory is given up.")
+    ] = None,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Go on where images are missing.")
+    ] = False,
+    to_json: JsonPath = None,
+) -> None:
+    """Compare methods on all categories of a data set; the same command goes on after a stop."""
+    from patchbank.data.datasets import find_categories
+    from patchbank.devices import open_device
+    from patchbank.pipeline.benchmark.contenders import Contender, split_outside
+    from patchbank.pipeline.benchmark.plan import make_plan, parse_shots
+    from patchbank.pipeline.benchmark.running import Resources, run_benchmark
+
+    written = [part for text in methods or METHODS for part in split_outside(text)]
+    contenders = [Contender.parse(text) for text in written]
+    numbers = parse_shots(shots)
+    place = open_device(device).name
+    resources = Resources(device=place, workers=workers, cache_gb=cache_gb, memory_gb=memory_gb)
+    chosen = _chosen(find_categories(root, dataset), categories)
+    _check_whole(chosen, allow_incomplete)
+    plan = make_plan(
+        chosen, contenders, shots=numbers, seeds=seeds, full_seeds=full_seeds, device=place
+    )
+    for line in plan.skipped:
+        output.note(f"note: {line}")
+    told = Told()
+    try:
+        with told.shown():
+            summary, failures = run_benchmark(plan, out, resources, told)
+    except KeyboardInterrupt:
+        output.note(f"stopped with {told.standing()}; the same command goes on from there")
+        raise typer.Exit(UNDONE) from None
+    _show(summary, out, to_json, failures)
+
+
+class Told:
+    """Draws a bar of runs on a terminal; elsewhere, writes one line a run.  On standard error."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._total = self._before = self._over = self._to_do = 0
+        self._bar: Progress | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While it is open, runs are shown."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        text, left = TextColumn("{task.description}"), TextColumn("{task.fields[left]}")
+        bar = Progress(
+            *(text, BarColumn(), MofNCompleteColumn(), left),
+            console=Console(stderr=True),
+            transient=True,
+            refresh_per_second=1,  # the cores are for the runs
+            disable=not sys.stderr.isatty(),
+            redirect_stdout=False,
+        )
+        with bar:
+            self._bar = bar if sys.stderr.isatty() else None
+            yield
+        self._bar = None
+
+    def standing(self) -> str:
+        """How far it has come, in words."""
+        return f"{self._before + self._over} of {self._total} runs done"
+
+    def begins(self, total: int, to_do: int) -> None:
+        """So many runs are planned, and so many are not done yet."""
+        self._began = time.perf_counter()
+        self._total, self._to_do, self._before = total, to_do, total - to_do
+        if self._before:
+            output.note(f"{self._before} of {total} runs are done already")
+        if self._bar is not None:
+            self._bar.add_task("runs", total=total, completed=self._before, left="")
+
+    def finished(self, run: Run, row: Row) -> None:
+        """A run has its result."""
+        self._over += 1
+        figures = f"image AUROC {row['image_auroc']:.4f}, fit {row['fit_seconds']:.1f} s"
+        self._tell(f"{run}: {figures}, {row['ms_per_image']:.0f} ms an image")
+
+    def failed(self, run: Run, reason: str) -> None:
+        """A run has none; the reason is told at the end."""
+        self._over += 1
+        self._tell(f"{run}: failed")
+
+    def _tell(self, line: str) -> None:
+        spent = time.perf_counter() - self._began
+        left = _time_text(spent / self._over * (self._to_do - self._over))
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], advance=1, description=line, left=left)
+        else:
+            output.note(f"[{self._before + self._over}/{self._total}] {line}; {left}")
+
+
+def _time_text(seconds: float) -> str:
+    """Expected time left.
+
+    >>> _time_text(20), _time_text(600), _time_text(20_000)
+    ('less than a minute left', 'about 10 min left', 'about 5.6 h left')
+    """
+    if seconds < 60:
+        return "less than a minute left"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+def _chosen(found: Sequence[Category], names: Sequence[str] | None) -> list[Category]:
+    """Those that are asked for, in the order of the data set."""
+    if names is None:
+        return list(found)
+    asked = [part.strip() for text in names for part in text.split(",")]
+    known = [category.name for category in found]
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ParameterError(
+                f"categories: expected some of {', '.join(known)}, got {name!r}{hint}"
+            )
+    return [category for category in found if category.name in asked]
+
+
+def _check_whole(categories: Sequence[Category], allow_incomplete: bool) -> None:
+    short = [category.shortfall for category in categories if category.shortfall]
+    if short and not allow_incomplete:
+        more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+        raise DataError(
+            f"{short[0]}{more}; figures of a part cannot be compared with published ones: "
+            "get all of it, or give --allow-incomplete"
+        )
+    for line in short:
+        output.note(f"note: {line}")
+
+
+def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, str]) -> None:
+    from patchbank.pipeline.benchmark.tables import COLUMNS, cell_text, records
+
+    if to_json != "-":
+        for table in (t for t in summary.accuracy if t.metric == "image_auroc"):
+            print(table.title)
+            for label, _, mean in table.lines:
+                print(f"  {label:<40} {cell_text(mean)}")
+    output.note(f"tables and page: {out}/tables.md, tables.csv, index.html")
+    if to_json is not None:
+        content: dict[str, Any] = {
+            "runs": summary.total,
+            "done": summary.done,
+            "failed": failures,
+            "skipped": list(summary.plan.skipped),
+            "figures": [dict(zip(COLUMNS, record, strict=True)) for record in records(summary)],
+        }
+        write_json(content, to_json)
+    for name, reason in failures.items():
+        output.error(f"{name}: {reason}")
+    if failures:
+        raise typer.Exit(UNDONE)

@@ -1,0 +1,146 @@
+"""Feature maps on disk, so that runs which look at the same images share the backbone's work.
+
+What is stored are the very float32 numbers, so scores are the same with and without.  Beside them
+stand the seconds that they took, so that times can be told as if nothing had been stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from patchbank.backbones import BackboneInfo, FeatureExtractor
+from patchbank.core.arrays import HOST, Array, Device, to_numpy
+from patchbank.types import FeatureMap, Image
+
+SUFFIX = ".features"
+UNFINISHED = ".part"
+STORED_BETWEEN_LOOKS = 32  # images stored before the folder's size is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the cache holds of one image."""
+
+    maps: Sequence[FeatureMap]
+    seconds: float
+    """That the backbone took."""
+    were_tensors: bool
+    """Whether the backbone left them on a device of torch."""
+
+
+class FeatureCache:
+    """A folder of feature maps that several processes read and write.
+
+    Args:
+        folder: of one category, below that of all.
+        limit_bytes: what all categories together may take; beyond it nothing is stored.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder, self._limit = folder, limit_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        self._used = used_bytes(folder.parent)
+        self._stored = 0
+
+    def load(self, key: str) -> Stored | None:
+        """What is stored under a key; None where nothing is."""
+        try:
+            with safe_open(self._folder / (key + SUFFIX), framework="numpy") as file:
+                facts = file.metadata()
+                maps = [file.get_tensor(str(i)) for i in range(len(file.keys()))]
+        except (OSError, SafetensorError):  # not there, or cut by a crash
+            return None
+        return Stored(maps, float(facts["seconds"]), facts["were_tensors"] == "True")
+
+    def store(self, key: str, stored: Stored) -> None:
+        """Store, unless there is no room; a reader sees all of it or nothing."""
+        n_bytes = sum(m.nbytes for m in stored.maps)
+        if self._used + n_bytes > self._limit:
+            return
+        tensors = {str(i): np.ascontiguousarray(m) for i, m in enumerate(stored.maps)}
+        facts = {"seconds": repr(stored.seconds), "were_tensors": str(stored.were_tensors)}
+        unfinished = self._folder / f"{key}.{os.getpid()}{UNFINISHED}"
+        try:
+            unfinished.write_bytes(to_safetensors(tensors, facts))
+            unfinished.replace(self._folder / (key + SUFFIX))
+        except OSError:  # a full disk costs time later, not this run
+            unfinished.unlink(missing_ok=True)
+        self._used += n_bytes
+        self._stored += 1
+        if self._stored % STORED_BETWEEN_LOOKS == 0:  # others store here too
+            self._used = used_bytes(self._folder.parent)
+
+
+class CachedExtractor:
+    """A feature extractor that asks a cache first."""
+
+    def __init__(self, extractor: FeatureExtractor, cache: FeatureCache, device: Device) -> None:
+        self.plain = extractor
+        """The extractor itself."""
+        self.saved_s = 0.0
+        """Seconds that the cache has saved so far, less those that it cost."""
+        self._cache, self._device = cache, device
+        self._identity = _identity(extractor.info, extractor.layers)
+
+    @property
+    def info(self) -> BackboneInfo:
+        """Where the weights come from and how their input is prepared."""
+        return self.plain.info
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers taken, in the order of the maps returned."""
+        return self.plain.layers
+
+    def __call__(self, image: Image) -> Sequence[Array]:
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer, where they were computed."""
+        began = time.perf_counter()
+        key = self._key(image)
+        stored = self._cache.load(key)
+        if stored is None:
+            maps, seconds = self._compute(key, image)
+        else:
+            put = self._device.put if stored.were_tensors else HOST.put
+            maps, seconds = [put(m) for m in stored.maps], stored.seconds
+        self.saved_s += seconds - (time.perf_counter() - began)
+        return maps
+
+    def _compute(self, key: str, image: Image) -> tuple[Sequence[Array], float]:
+        began = time.perf_counter()
+        maps = self.plain(image)
+        on_host = [to_numpy(m) for m in maps]  # waits until a GPU has finished
+        seconds = time.perf_counter() - began
+        self._cache.store(key, Stored(on_host, seconds, not isinstance(maps[0], np.ndarray)))
+        return maps, seconds
+
+    def _key(self, image: Image) -> str:
+        digest = hashlib.blake2b(self._identity, digest_size=20)
+        digest.update(repr((image.shape, image.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+
+
+def used_bytes(folder: Path) -> int:
+    """Sizes of all files below a folder that others may be writing to."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # it is gone
+                total += os.stat(os.path.join(parent, name)).st_size
+    return total
+
+
+def _identity(info: BackboneInfo, layers: tuple[str, ...]) -> bytes:
+    """What determines the features of an image."""
+    return json.dumps([info.name, info.sha256, info.mean, info.std, layers]).encode()

@@ -1,0 +1,150 @@
+"""Methods as they are written in a benchmark: ``graph=graphcore:balanced(image_size=320)``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from patchbank.errors import ParameterError
+from patchbank.methods import METHODS, Settings
+
+FORM = "LABEL=NAME:PRESET(SETTING=VALUE,...), of which only NAME must be there"
+WRITTEN = re.compile(
+    r"(?:(?P<label>[^=(]*)=)?(?P<method>[^:(=]*)(?::(?P<preset>[^(=]*))?(?:\((?P<changes>.*)\))?",
+    re.DOTALL,
+)
+PLAIN = re.compile(r"[\w./+-]+")
+OPENING, CLOSING = "([{", ")]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One row of the tables: a method, with a preset and changes to it.
+
+    >>> fast = Contender.parse("patchcore:fast(image_size=320, scales=[1, 0.5])")
+    >>> fast.settings.image_size, fast.settings.scales
+    (320, (1, 0.5))
+    >>> str(fast)
+    'patchcore:fast(image_size=320,scales=[1,0.5])'
+    """
+
+    method: str
+    """Its name in METHODS."""
+    preset: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    """What the tables call it, where that is not how it is written."""
+
+    @classmethod
+    def parse(cls, text: str) -> Contender:
+        """Read one as it is written.
+
+        Values are JSON, or text where they are no JSON; several numbers are a JSON list.
+
+        Raises:
+            ParameterError: another form, or no such method, preset, setting or value.
+        """
+        found = WRITTEN.fullmatch(text.strip())
+        if found is None:
+            raise ParameterError(f"methods: expected {FORM}, got {text!r}")
+        parts = {key: part.strip() for key, part in found.groupdict().items() if part is not None}
+        if not all(part for key, part in parts.items() if key != "changes"):
+            raise ParameterError(f"methods: expected {FORM}, got {text!r}")
+        _require_known("method", parts["method"], METHODS)
+        if "preset" in parts:
+            presets = METHODS[parts["method"]].presets
+            _require_known(f"preset of {parts['method']}", parts["preset"], presets)
+        changes = _changes(parts.get("changes", ""))
+        contender = cls(parts["method"], parts.get("preset"), changes, parts.get("label"))
+        try:
+            _ = contender.settings
+        except ParameterError as error:
+            raise ParameterError(f"{text.strip()}: {error}") from None
+        return contender
+
+    @property
+    def label(self) -> str:
+        """What the tables call it."""
+        return self.name or self._written
+
+    @property
+    def settings(self) -> Settings:
+        """All settings of the method."""
+        method = METHODS[self.method]
+        if self.preset is None:
+            return method.settings.from_mapping(self.changes)
+        return method.settings.from_mapping(method.changed_preset(self.preset, self.changes))
+
+    def __str__(self) -> str:
+        return self._written if self.name is None else f"{self.name}={self._written}"
+
+    @property
+    def _written(self) -> str:
+        preset = "" if self.preset is None else f":{self.preset}"
+        changes = ",".join(f"{name}={_value_text(value)}" for name, value in self.changes.items())
+        return f"{self.method}{preset}" + (f"({changes})" if changes else "")
+
+
+def split_outside(text: str, separator: str = ",") -> list[str]:
+    """Cut at a separator, but not within brackets or double quotes.
+
+    >>> split_outside("patchcore:fast(image_size=320,coreset=0.01),padim")
+    ['patchcore:fast(image_size=320,coreset=0.01)', 'padim']
+
+    Raises:
+        ParameterError: a bracket or quote is not closed.
+    """
+    parts, depth, quoted, escaped = [""], 0, False, False
+    for letter in text:
+        if letter == '"' and not escaped:
+            quoted = not quoted
+        elif not quoted:
+            depth += (letter in OPENING) - (letter in CLOSING)
+        escaped = quoted and letter == "\\" and not escaped
+        if letter == separator and not quoted and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if depth or quoted:
+        raise ParameterError(f"expected brackets and quotes in pairs, got {text!r}")
+    return [part.strip() for part in parts]
+
+
+def _changes(text: str) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for part in split_outside(text) if text else []:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ParameterError(f"expected SETTING=VALUE with commas between, got {part!r}")
+        if name.strip() in changes:
+            raise ParameterError(f"{name.strip()}: expected once, got it twice in {text!r}")
+        changes[name.strip()] = _value(value.strip())
+    return changes
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        return text
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, str) and PLAIN.fullmatch(value) and _value(value) == value:
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _require_known(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ParameterError(f"{what}: expected one of {', '.join(known)}, got {name!r}{hint}")

@@ -1,0 +1,229 @@
+"""What a benchmark runs: every category with every method, number of shots and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from patchbank.data.datasets import Category
+from patchbank.errors import ParameterError
+from patchbank.methods import Settings
+from patchbank.pipeline.benchmark.contenders import Contender
+
+FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One detector to fit and to measure."""
+
+    category: Category
+    contender: Contender
+    shots: int | None
+    """Training images; None for all."""
+    seed: int
+    """Draws the shots, and is added to the seed of the settings."""
+    data: str
+    """Hash of the names and sizes of the files of the category."""
+    key: str
+    """Hash of what determines the numbers."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the contender, with a seed of this run's own."""
+        return seeded(self.contender, self.seed)
+
+    @property
+    def training(self) -> tuple[Path, ...]:
+        """The good photographs to learn from."""
+        return drawn(self.category.train, self.shots, self.seed)
+
+    def __str__(self) -> str:
+        shots = "" if self.shots is None else f"{shots_text(self.shots)}, "
+        return f"{self.category.name}, {shots}seed {self.seed}, {self.contender.label}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All runs, in the order in which they are done and told."""
+
+    categories: tuple[Category, ...]
+    contenders: tuple[Contender, ...]
+    shots: tuple[int | None, ...]
+    runs: tuple[Run, ...]
+    skipped: tuple[str, ...]
+    """What is left out, one line each."""
+
+    def column(self, category: Category) -> str:
+        """What the tables call a category."""
+        several = len({c.dataset for c in self.categories}) > 1
+        return f"{category.dataset}/{category.name}" if several else category.name
+
+
+def make_plan(
+    categories: Sequence[Category],
+    contenders: Sequence[Contender],
+    *,
+    shots: Sequence[int | None] = (None,),
+    seeds: int = 5,
+    full_seeds: int = 1,
+    device: str = "cpu",
+) -> Plan:
+    """List the runs.
+
+    Args:
+        categories: to learn and test on.
+        contenders: methods, each with a label of its own.
+        shots: numbers of training images; None for all.
+        seeds: draws of the shots, from seed 0.
+        full_seeds: runs on all training images, from the seed of the settings up.
+        device: the name of the device that computes.
+
+    Raises:
+        ParameterError: two contenders of one label, numbers that are not above 0, or more shots
+            than any category has.
+    """
+    labels = [contender.label for contender in contenders]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ParameterError(f"methods: expected each label once, got {label!r} twice")
+    for name, value in (("seeds", seeds), ("full_seeds", full_seeds)):
+        if value < 1:
+            raise ParameterError(f"{name}: expected 1 or more, got {value}")
+    runs: list[Run] = []
+    skipped: list[str] = []
+    for category in categories:
+        data = data_hash(category)
+        for k in shots:
+            if k is not None and k > len(category.train):
+                has = f"{len(category.train)} training images"
+                skipped.append(f"{category.name}: {has}, so {shots_text(k)} are left out")
+                continue
+            runs += [
+                _run(category, contender, k, seed, data, device)
+                for contender in contenders
+                for seed in range(full_seeds if k is None else seeds)
+            ]
+    if not runs:
+        raise ParameterError(f"shots: expected fewer: {'; '.join(skipped)}")
+    done = {run.shots for run in runs}
+    return Plan(
+        categories=tuple(categories),
+        contenders=tuple(contenders),
+        shots=tuple(k for k in shots if k in done),
+        runs=tuple(runs),
+        skipped=tuple(skipped),
+    )
+
+
+def parse_shots(text: str) -> tuple[int | None, ...]:
+    """Read numbers of shots, with commas.
+
+    >>> parse_shots("full,1,4")
+    (None, 1, 4)
+    """
+    shots: list[int | None] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part != FULL and not (part.isascii() and part.isdigit() and int(part) > 0):
+            raise ParameterError(
+                f"shots: expected {FULL} and numbers above 0 with commas, got {text!r}"
+            )
+        shots.append(None if part == FULL else int(part))
+    if len(set(shots)) < len(shots):
+        raise ParameterError(f"shots: expected each number once, got {text!r}")
+    return tuple(shots)
+
+
+def shots_text(shots: int | None) -> str:
+    """A number of shots in words."""
+    if shots is None:
+        return "all training images"
+    return "1 shot" if shots == 1 else f"{shots} shots"
+
+
+def in_order(shots: int | None) -> float:
+    """Sorts numbers of shots; all training images are the most."""
+    return math.inf if shots is None else shots
+
+
+def drawn(train: Sequence[Path], shots: int | None, seed: int) -> tuple[Path, ...]:
+    """The training images of a run; those of fewer shots are among those of more."""
+    if shots is None:
+        return tuple(train)
+    order = np.random.default_rng(seed).permutation(len(train))
+    return tuple(train[i] for i in order[:shots])
+
+
+def seeded(contender: Contender, seed: int) -> Settings:
+    """The settings of a contender's run of that number."""
+    settings = contender.settings
+    return settings.with_changes(seed=settings.seed + seed)
+
+
+def data_hash(category: Category) -> str:
+    """Hash of the names and sizes of a category's files, wherever its folder lies."""
+    test = category.test.samples
+    masks = [sample.mask for sample in test if sample.mask is not None]
+    files = [*category.train, *(sample.path for sample in test), *masks]
+    top = os.path.commonpath([os.path.abspath(path.parent) for path in files])
+
+    def fact(path: Path | None) -> Any:
+        return path and [Path(os.path.relpath(path, top)).as_posix(), path.stat().st_size]
+
+    facts = {
+        "train": [fact(path) for path in category.train],
+        "test": [[fact(sample.path), sample.label, fact(sample.mask)] for sample in test],
+    }
+    return _sha256(facts)
+
+
+def _run(
+    category: Category,
+    contender: Contender,
+    shots: int | None,
+    seed: int,
+    data: str,
+    device: str,
+) -> Run:
+    settings = seeded(contender, seed)
+    determined_by = {
+        "dataset": category.dataset,
+        "category": category.name,
+        "data": data,
+        "method": contender.method,
+        "settings": settings.to_mapping(),
+        "files": _file_hashes(name for name in (settings.backbone, settings.weights) if name),
+        "shots": shots,
+        "seed": seed,
+        "device": device,
+        "patchbank": version("patchbank"),
+    }
+    return Run(
+        category=category,
+        contender=contender,
+        shots=shots,
+        seed=seed,
+        data=data,
+        key=_sha256(determined_by),
+    )
+
+
+def _file_hashes(names: Iterable[str]) -> dict[str, str]:
+    """Of weights that are files: their names alone do not determine the numbers."""
+    paths = [Path(name) for name in names]
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()
+    }
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

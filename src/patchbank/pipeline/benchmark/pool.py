@@ -1,0 +1,140 @@
+"""Worker processes: some at once, each on its own cores, none left when their parent ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Any
+
+from typing_extensions import Self
+
+from patchbank.pipeline.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
+
+COMMAND = (sys.executable, "-m", "patchbank.pipeline.benchmark.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that gave no row."""
+
+    reason: str
+    """One line."""
+    details: str = ""
+    """What the worker printed, where it did not name the reason itself."""
+
+
+class Pool:
+    """Runs jobs in processes of their own; leaving the block ends those that still run.
+
+    Args:
+        workers: processes at once.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._cores = shares_of_cores(workers)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._changing = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            process.kill()
+            process.wait()
+
+    def outcomes(
+        self, jobs: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, dict[str, Any] | Failure]]:
+        """Run all jobs, and yield (number of the job, its row or failure) as they finish."""
+        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[int, dict[str, Any] | Failure]] = queue.SimpleQueue()
+        for number in range(len(jobs)):
+            waiting.put(number)
+
+        def work(cores: list[int]) -> None:
+            while not (self._stopped or waiting.empty()):
+                try:
+                    number = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                done.put((number, self._outcome({**jobs[number], "cores": cores})))
+
+        for cores in self._cores:
+            threading.Thread(target=work, args=(cores,), daemon=True).start()
+        for _ in jobs:
+            yield done.get()
+
+    def _outcome(self, job: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        try:
+            with tempfile.TemporaryFile() as errors:
+                answer, status = self._run(job, errors)
+                errors.seek(0)
+                return _read(answer, status, job, errors.read().decode(errors="replace"))
+        except OSError as error:
+            return Failure(f"expected to start a worker, got: {error}")
+
+    def _run(self, job: Mapping[str, Any], errors: IO[bytes]) -> tuple[bytes, int]:
+        """-> what a worker answered, and its exit status."""
+        process = self._started(errors)
+        if process is None or process.stdin is None or process.stdout is None:
+            return b"", 0
+        try:
+            process.stdin.write(json.dumps(job).encode() + b"\n")
+            process.stdin.flush()  # and it stays open: the worker ends when it is closed
+            answer = process.stdout.read()
+            return answer, process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            with suppress(OSError):  # what it did not read any more
+                process.stdin.close()
+            with self._changing:
+                self._running.discard(process)
+
+    def _started(self, errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
+        """A new worker; None where the pool was stopped meanwhile."""
+        with self._changing:
+            if self._stopped:
+                return None
+            process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},  # no module of the current folder
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them
+            )
+            self._running.add(process)
+            return process
+
+
+def _read(
+    answer: bytes, status: int, job: Mapping[str, Any], printed: str
+) -> dict[str, Any] | Failure:
+    if status == TOO_MUCH_MEMORY:
+        return Failure(f"expected at most {job['memory_bytes'] / 1e9:g} GB of memory, needs more")
+    if status < 0:
+        return Failure(f"its process was ended by signal {-status}; was memory short?", printed)
+    try:
+        content = json.loads(answer)
+    except ValueError:
+        last = next((line for line in reversed(printed.splitlines()) if line.strip()), "nothing")
+        return Failure(f"its process ended with status {status}: {last.strip()}", printed)
+    if "error" in content:
+        return Failure(" ".join(str(content["error"]).split()))
+    row: dict[str, Any] = content["row"]
+    return row

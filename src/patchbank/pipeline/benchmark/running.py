@@ -1,0 +1,205 @@
+"""The verb: do what is not done yet, keep every result, and rewrite the tables after each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+from patchbank.bundle import replace_file
+from patchbank.errors import DataError, ParameterError
+from patchbank.pipeline.benchmark.cache import UNFINISHED
+from patchbank.pipeline.benchmark.page import page
+from patchbank.pipeline.benchmark.plan import Plan, Run
+from patchbank.pipeline.benchmark.pool import Failure, Pool
+from patchbank.pipeline.benchmark.results import Results, Row, locked
+from patchbank.pipeline.benchmark.summary import Summary, summarise
+from patchbank.pipeline.benchmark.tables import as_csv, as_markdown
+
+CACHE = "cache"
+FAILURES = "failures.log"
+GB = 10**9
+
+
+class Watcher(Protocol):
+    """Is told how far a benchmark has come."""
+
+    def begins(self, total: int, to_do: int) -> None:
+        """So many runs are planned, and so many are not done yet."""
+        ...
+
+    def finished(self, run: Run, row: Row) -> None:
+        """A run has its result."""
+        ...
+
+    def failed(self, run: Run, reason: str) -> None:
+        """A run has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a benchmark may use."""
+
+    device: str = "cpu"
+    """Name of the device that computes."""
+    workers: int = 1
+    """Processes at once; times are honest with one."""
+    cache_gb: float = 10.0
+    """Of disk for features that several runs share; 0 for none."""
+    memory_gb: float | None = None
+    """That a worker may hold; None for any."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ParameterError(f"workers: expected 1 or more, got {self.workers}")
+        if not 0 <= self.cache_gb < float("inf"):
+            raise ParameterError(f"cache_gb: expected 0 or more, got {self.cache_gb}")
+        if self.memory_gb is not None and not 0 < self.memory_gb < float("inf"):
+            raise ParameterError(f"memory_gb: expected more than 0, got {self.memory_gb}")
+
+
+def run_benchmark(
+    plan: Plan, out: Path, resources: Resources, watcher: Watcher
+) -> tuple[Summary, dict[str, str]]:
+    """Do all runs that have no result in a folder yet.
+
+    -> the summary, and the reason of each failed run by its name.
+
+    Args:
+        plan: the runs.
+        out: folder of ``results.jsonl``, ``tables.md``, ``tables.csv`` and ``index.html``; made if
+            it is not there.
+        resources: what it may use.
+        watcher: told of each run.
+
+    Raises:
+        DataError: another benchmark writes there, or its results are not ours.
+    """
+    _make_folder(out)
+    with locked(out):
+        results = Results(out)
+        to_do = list({run.key: run for run in plan.runs if run.key not in results.rows}.values())
+        watcher.begins(len({run.key for run in plan.runs}), len(to_do))
+        _clear_cache(out, to_do)
+        failures: dict[str, str] = {}
+        _write_tables(plan, results, out)
+        with Pool(resources.workers) as pool:
+            jobs = [_job(run, out, resources) for run in to_do]
+            for number, outcome in pool.outcomes(jobs):
+                run = to_do[number]
+                if isinstance(outcome, Failure):
+                    failures[str(run)] = _failure(run, outcome, out)
+                    watcher.failed(run, failures[str(run)])
+                else:
+                    row = _row(run, outcome)
+                    results.append(row)
+                    _write_tables(plan, results, out)
+                    watcher.finished(run, row)
+                _forget(out, run, to_do, results, failures)
+        shutil.rmtree(out / CACHE, ignore_errors=True)
+        return summarise(plan, results.rows), failures
+
+
+def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
+    """What a worker is told."""
+    cache = {
+        "folder": str(_cache_folder(out, run).absolute()),
+        "limit_bytes": round(resources.cache_gb * GB),
+    }
+    limit = resources.memory_gb
+    return {
+        "category": run.category.name,
+        "train": [str(path) for path in run.training],
+        "test": [
+            {
+                "path": str(sample.path),
+                "label": sample.label,
+                "mask": None if sample.mask is None else str(sample.mask),
+            }
+            for sample in run.category.test.samples
+        ],
+        "method": run.contender.method,
+        "settings": run.settings.to_mapping(),
+        "device": resources.device,
+        "cache": cache if resources.cache_gb else None,
+        "memory_bytes": None if limit is None else round(limit * GB),
+    }
+
+
+def _row(run: Run, measured: Row) -> Row:
+    """What stands in the results file."""
+    few = run.shots is not None
+    return {
+        "key": run.key,
+        "dataset": run.category.dataset,
+        "category": run.category.name,
+        "label": run.contender.label,
+        "method": run.contender.method,
+        "preset": run.contender.preset,
+        "shots": run.shots,
+        "seed": run.seed,
+        "training_images": [path.name for path in run.training] if few else len(run.training),
+        **measured,
+        "settings": run.settings.to_mapping(),
+        "data_sha256": run.data,
+        "finished_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _failure(run: Run, failure: Failure, out: Path) -> str:
+    """One line; what a worker printed goes to a file of its own."""
+    if not failure.details:
+        return failure.reason
+    with (out / FAILURES).open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{run}\n{failure.details}\n")
+    return f"{failure.reason} ({out / FAILURES} has all of it)"
+
+
+def _write_tables(plan: Plan, results: Results, out: Path) -> None:
+    """Rewrite all tables; one can look at them at any time."""
+    summary = summarise(plan, results.rows)
+    writers: dict[str, Callable[[Summary], str]] = {
+        "tables.md": as_markdown,
+        "tables.csv": as_csv,
+        "index.html": page,
+    }
+    for name, write in writers.items():
+        replace_file(out / name, write(summary).encode("utf-8", "backslashreplace"))
+
+
+def _cache_folder(out: Path, run: Run) -> Path:
+    return out / CACHE / run.data[:16]
+
+
+def _clear_cache(out: Path, to_do: Iterable[Run]) -> None:
+    """Remove features that no run needs any more, and what a kill left unfinished."""
+    needed = {_cache_folder(out, run) for run in to_do}
+    for folder in (out / CACHE).glob("*"):
+        if folder not in needed:
+            shutil.rmtree(folder, ignore_errors=True)
+    for unfinished in (out / CACHE).glob(f"*/*{UNFINISHED}"):
+        unfinished.unlink(missing_ok=True)
+
+
+def _forget(
+    out: Path, run: Run, to_do: Iterable[Run], results: Results, failures: dict[str, str]
+) -> None:
+    """Remove the features of a category whose runs are all over."""
+    rest = [
+        other
+        for other in to_do
+        if other.data == run.data and other.key not in results.rows and str(other) not in failures
+    ]
+    if not rest:
+        shutil.rmtree(_cache_folder(out, run), ignore_errors=True)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: expected to make this folder, got: {error.strerror}") from error

@@ -1,0 +1,55 @@
+"""One run in a process of its own: a JSON job on standard input, a JSON row on standard output.
+
+    python -m patchbank.pipeline.benchmark.worker
+
+Standard input stays open: when it closes, the parent is gone, and so is this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from patchbank.errors import PatchbankError
+from patchbank.pipeline.benchmark.process import end_beyond, end_with_parent, hold_to
+
+
+def main() -> None:
+    """Do the job; what is wrong with data or settings is answered in one line."""
+    job = json.loads(_first_line())
+    end_with_parent()
+    if job["memory_bytes"] is not None:
+        end_beyond(job["memory_bytes"])
+    hold_to(job["cores"])
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever libraries print, the row stays alone on its stream
+    with os.fdopen(answers, "w", encoding="utf-8") as out:
+        json.dump(_answer(job), out)
+
+
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    # heavy: only after the cores are chosen
+    from patchbank.pipeline.benchmark.measure import measure  # noqa: PLC0415
+
+    try:
+        return {"row": measure(job)}
+    except PatchbankError as error:
+        return {"error": str(error)}
+    except MemoryError as error:
+        return {"error": f"expected enough memory, got: {error or 'none left'}"}
+
+
+def _first_line() -> bytes:
+    """Read no further than the line: what comes after is for `end_with_parent`."""
+    line = b""
+    while not line.endswith(b"\n"):
+        some = os.read(0, 65536)
+        if not some:
+            raise SystemExit("expected a job on standard input, got its end")
+        line += some
+    return line
+
+
+if __name__ == "__main__":
+    main()
