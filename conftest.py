@@ -6,7 +6,7 @@ NEED_TIMM = [
     *(f"backbones/{name}.py" for name in ("timm", "export", "torch_extractor")),
     *(f"backbones/vig/{name}.py" for name in ("graph", "network", "opening", "positions")),
 ]
-NEED_TORCH = ["methods/simplenet/training.py"]
+NEED_TORCH = [f"methods/simplenet/{name}.py" for name in ("training", "folds")]
 
 collect_ignore = [
     f"src/patchbank/{path}"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from patchbank.pipeline.recipes import GraphCore as GraphCore
     from patchbank.pipeline.recipes import PaDiM as PaDiM
     from patchbank.pipeline.recipes import PatchCore as PatchCore
+    from patchbank.pipeline.recipes import SimpleNet as SimpleNet
 
 __version__ = version("patchbank")
 
@@ -53,6 +54,7 @@ _HOMES = {
     "PatchbankError": "patchbank.errors",
     "Region": "patchbank.core.regions",
     "SPADE": "patchbank.pipeline.recipes",
+    "SimpleNet": "patchbank.pipeline.recipes",
     "ShapeError": "patchbank.errors",
     "evaluate": "patchbank.pipeline.evaluate",
     "load": "patchbank.pipeline.detector",

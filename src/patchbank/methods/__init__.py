@@ -1,19 +1,37 @@
 """Methods: siblings that see features, never images, and never each other."""
 
-from patchbank.methods import patchcore
-from patchbank.methods.base import Fit, FittedMethod, Method, Progress, Scored
+from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
+from patchbank.methods.base import Example, Fit, FittedMethod, Method, Progress, Scored
+from patchbank.methods.graphcore import GraphCoreSettings
+from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
 from patchbank.methods.settings import Settings
+from patchbank.methods.simplenet import SimpleNetSettings
+from patchbank.methods.spade import SpadeSettings
 
-METHODS = {method.name: method for method in (patchcore.METHOD,)}
+METHODS = {
+    method.name: method
+    for method in (
+        patchcore.METHOD,
+        graphcore.METHOD,
+        padim.METHOD,
+        spade.METHOD,
+        simplenet.METHOD,
+    )
+}
 
 __all__ = [
     "METHODS",
+    "Example",
     "Fit",
     "FittedMethod",
+    "GraphCoreSettings",
     "Method",
+    "PadimSettings",
     "PatchCoreSettings",
     "Progress",
     "Scored",
     "Settings",
+    "SimpleNetSettings",
+    "SpadeSettings",
 ]

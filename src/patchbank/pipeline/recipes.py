@@ -19,6 +19,7 @@ from patchbank.methods import (
     PatchCoreSettings,
     Progress,
     Settings,
+    SimpleNetSettings,
     SpadeSettings,
 )
 from patchbank.methods.settings import require_choice
@@ -124,6 +125,17 @@ class SPADE(SpadeSettings, Recipe):
     """
 
     METHOD: ClassVar[str] = "spade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimpleNet(SimpleNetSettings, Recipe):
+    """A small network that tells patches from patches with noise (Liu et al., CVPR 2023).
+
+    >>> SimpleNet.preset("balanced", seed=3).seed
+    3
+    """
+
+    METHOD: ClassVar[str] = "simplenet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""SimpleNet: trained on the features of good photographs, it scores those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import patches, scoring
+from patchbank.core.arrays import Array, Device, to_numpy
+from patchbank.errors import DataError, ParameterError
+from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
+from patchbank.methods.simplenet.discriminator import Discriminator
+from patchbank.methods.simplenet.samples import Samples
+from patchbank.methods.simplenet.settings import PRESETS, SimpleNetSettings, changed_preset
+
+
+class SimpleNetModel:
+    """A discriminator, and how its scores are told."""
+
+    def __init__(
+        self, settings: SimpleNetSettings, discriminator: Discriminator, steps: int
+    ) -> None:
+        self.settings = settings
+        self.discriminator = discriminator
+        self.steps = steps
+        """Of the optimisers, that it was trained with."""
+
+    def score(self, maps: FeatureMaps) -> Scored:
+        """Score the feature maps of one image."""
+        return self.score_embedding(embed(self.settings, maps))
+
+    def score_embedding(self, embedding: Array) -> Scored:
+        """Score the patches of one image, (h, w, d)."""
+        h, w, d = embedding.shape
+        said = to_numpy(self.discriminator(embedding.reshape(h * w, d)))
+        grid = oddness(said, self.settings.margin).reshape(h, w)
+        score = scoring.grid_score(grid, self.settings.image_score, self.settings.top_share)
+        return Scored(grid, score, self.settings.patch_stride)
+
+    def tensors(self) -> Tensors:
+        """Everything learned, by name."""
+        return {
+            "weight": self.discriminator.weight,
+            "bias": self.discriminator.bias,
+            "tail": self.discriminator.tail,
+            "steps": np.array([self.steps]),
+        }
+
+    def facts(self) -> Mapping[str, Any]:
+        """Dimensions, width of the discriminator, and steps of its training."""
+        hidden, d = self.discriminator.weight.shape
+        return {"dimensions": d, "hidden_dims": hidden, "steps": self.steps}
+
+
+def oddness(said: NDArray[np.float32], margin: float) -> NDArray[np.float32]:
+    """From D, high for good patches, to scores from 0 up, high for odd ones.  (n,) -> (n,).
+
+    log(1 + exp(-D / margin)): where D says odd it is nearly -D / margin, without end; where D says
+    good it falls towards 0.  So ranks are those of -D (up to D = 87 margins, where float32 ends).
+
+    >>> oddness(np.array([5.0, 0.5, -0.5, -5.0], np.float32), margin=0.5).round(2).tolist()
+    [0.0, 0.3100000023841858, 1.309999942779541, 10.0]
+    """
+    scores: NDArray[np.float32] = np.logaddexp(np.float32(0), -said / np.float32(margin))
+    return scores
+
+
+def embed(settings: SimpleNetSettings, maps: FeatureMaps) -> Array:
+    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
+
+    Raises:
+        ShapeError: a feature is not finite.
+    """
+    return patches.require_finite(
+        patches.concatenated(
+            maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
+        )
+    )
+
+
+def fit(
+    settings: SimpleNetSettings,
+    examples: Iterable[Example],
+    n_examples: int,
+    progress: Progress,
+    device: Device,
+) -> Fit:
+    """Train on the features of good photographs, and once without each fold of them.
+
+    Raises:
+        ParameterError: torch is not installed.
+        DataError: no examples.
+    """
+    if find_spec("torch") is None:
+        raise ParameterError(
+            "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
+        )
+    from patchbank.methods.simplenet.folds import fold_of_photographs, train
+
+    samples = Samples(n_examples, settings.patch_stride)
+    for example in examples:
+        samples.append(to_numpy(embed(settings, example.maps)), example)
+    if not samples.n_photographs:
+        raise DataError("expected the features of at least one photograph, got none")
+    folds = fold_of_photographs(samples.n_photographs, settings.folds)
+    trained = train(
+        settings, samples.features, folds[samples.photograph_of_rows()], progress, device
+    )
+    model = SimpleNetModel(settings, trained.whole, trained.steps)
+    if not trained.without:
+        return Fit(model, ())
+    others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
+    left_out = [
+        others[fold].score_embedding(samples.embedding(photograph))
+        for photograph, fold in enumerate(folds.tolist())
+    ]
+    return Fit(model, tuple(left_out))
+
+
+def restore(settings: SimpleNetSettings, tensors: Tensors, device: Device) -> SimpleNetModel:
+    """Build the model that `tensors` came from."""
+    discriminator = Discriminator(tensors["weight"], tensors["bias"], tensors["tail"], device)
+    return SimpleNetModel(settings, discriminator, int(tensors["steps"][0]))
+
+
+METHOD = Method("simplenet", SimpleNetSettings, tuple(PRESETS), changed_preset, fit, restore)

@@ -1,0 +1,206 @@
+"""Training of SimpleNet in torch (extra ``torch``): adaptor, discriminator, and their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from patchbank.core.arrays import Device, blocks
+from patchbank.devices import full_float32
+from patchbank.methods.simplenet.discriminator import SLOPE, Affine, Discriminator
+from patchbank.methods.simplenet.settings import SimpleNetSettings
+from patchbank.types import Indices
+
+ADAPTOR_WEIGHT_DECAY = 0.01
+DISCRIMINATOR_WEIGHT_DECAY = 1e-5
+SPREAD_ROWS = 65_536  # patches from which the channels' means and spreads are taken
+LEAST_SPREAD = 0.01  # of a channel, relative to the usual one: a silent channel is not blown up
+HELD_OUT_ROWS = 16_384  # patches on which the loss is looked at
+
+
+class Networks:
+    """The adaptor and the discriminator."""
+
+    def __init__(self, d: int, hidden: int, generator: torch.Generator) -> None:
+        self.adaptor = _linear(d, d, generator)
+        self.discriminator = nn.Sequential(
+            _linear(d, hidden, generator),
+            nn.BatchNorm1d(hidden),
+            nn.LeakyReLU(SLOPE),
+            _linear(hidden, 1, generator, bias=False),
+        )
+
+    def to(self, place: Any) -> Networks:
+        """Move them to a device, or to another precision."""
+        self.adaptor.to(place)
+        self.discriminator.to(place)
+        return self
+
+    def scores(
+        self, features: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """D of good patches and of the same with noise.  (n, d), (n, d) -> (n,), (n,).
+
+        Both go through in one batch, so that batch normalisation tells them apart by nothing.
+        """
+        adapted = self.adaptor(features)
+        both = self.discriminator(torch.cat([adapted, adapted + noise]))
+        good, odd = both[:, 0].chunk(2)
+        return good, odd
+
+    def folded(self) -> tuple[Affine, NDArray[np.float64]]:
+        """-> everything before the rectifier in one, as it predicts; the last layer's (hidden,)."""
+        linear, norm, _, tail = self.discriminator
+        gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
+        shift = _numpy(norm.bias) - gain * _numpy(norm.running_mean)
+        hidden = Affine.scaling(gain, shift).after(_affine(linear)).after(_affine(self.adaptor))
+        return hidden, _numpy(tail.weight)[0]
+
+
+def truncated_loss(good: torch.Tensor, odd: torch.Tensor, margin: float) -> torch.Tensor:
+    """How far D is from more than `margin` on good patches and less than -`margin` on odd ones."""
+    return torch.relu(margin - good).mean() + torch.relu(margin + odd).mean()
+
+
+class Optimisers:
+    """One for each network, as in the paper."""
+
+    def __init__(
+        self, networks: Networks, adaptor_learning_rate: float, discriminator_learning_rate: float
+    ) -> None:
+        self._all = (
+            torch.optim.AdamW(
+                networks.adaptor.parameters(),
+                lr=adaptor_learning_rate,
+                weight_decay=ADAPTOR_WEIGHT_DECAY,
+            ),
+            torch.optim.Adam(
+                networks.discriminator.parameters(),
+                lr=discriminator_learning_rate,
+                weight_decay=DISCRIMINATOR_WEIGHT_DECAY,
+            ),
+        )
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Change both networks so that the loss falls."""
+        for optimiser in self._all:
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in self._all:
+            optimiser.step()
+
+
+class Training:
+    """Networks that learn from some rows of the features."""
+
+    def __init__(
+        self, settings: SimpleNetSettings, features: torch.Tensor, rows: Indices, device: Device
+    ) -> None:
+        """Draw the networks, and look at the features' spread.
+
+        Args:
+            settings: of the method.
+            features: (n, d) float32, on the device or on the CPU.
+            rows: (m,) of the features, those to learn from.
+            device: where it is computed.
+        """
+        d, place = features.shape[1], device.name
+        self._settings = settings
+        self._features = features
+        self._device = device
+        self._place = place
+        self._rng = np.random.default_rng(settings.seed)
+        self._mean, self._spread = (
+            torch.from_numpy(array).to(place) for array in _spread(features, rows, self._rng)
+        )
+        drawn = torch.Generator().manual_seed(settings.seed)  # on the CPU: the same on all devices
+        self.networks = Networks(d, settings.hidden_dims, drawn).to(place)
+        self._optimisers = Optimisers(
+            self.networks, settings.adaptor_learning_rate, settings.discriminator_learning_rate
+        )
+        self._noise = torch.Generator(place).manual_seed(settings.seed)
+        self._batches = _batches(rows, settings.batch_patches, self._rng)
+
+    def advance(self, n_steps: int) -> None:
+        """Take so many more steps."""
+        self.networks.discriminator.train()
+        for _ in range(n_steps):
+            batch = self._standardised(next(self._batches))
+            self._optimisers.step(self._loss(batch, self._noise))
+
+    def loss_on(self, rows: Indices) -> float:
+        """The loss on other rows, some of them where they are many; always with the same noise."""
+        rows = rows[:: -(-len(rows) // HELD_OUT_ROWS)]
+        self.networks.discriminator.eval()
+        noise = torch.Generator(self._place).manual_seed(self._settings.seed)
+        with torch.no_grad():
+            return float(self._loss(self._standardised(rows), noise))
+
+    def learned(self) -> Discriminator:
+        """What to predict with, from raw features on."""
+        hidden, tail = self.networks.folded()
+        factors = 1 / _numpy(self._spread)
+        hidden = hidden.after(Affine.scaling(factors, -factors * _numpy(self._mean)))
+        return Discriminator(hidden.weight, hidden.bias, tail, self._device)
+
+    def _standardised(self, rows: Indices) -> torch.Tensor:
+        """(m, d) features of some rows in units of each channel's spread, where it computes."""
+        chosen = torch.from_numpy(rows).to(self._features.device)
+        return (self._features[chosen].to(self._place) - self._mean) / self._spread
+
+    def _loss(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        noise = torch.empty_like(batch).normal_(0, self._settings.noise_std, generator=generator)
+        good, odd = self.networks.scores(batch, noise)
+        return truncated_loss(good, odd, self._settings.margin)
+
+
+@contextmanager
+def apart_from_the_host_program() -> Iterator[None]:
+    """Gradients and full precision, whatever the program around has chosen for itself."""
+    with torch.inference_mode(False), torch.enable_grad(), full_float32():
+        yield
+
+
+def _linear(n_in: int, n_out: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
+    # made without the draws that nn.Linear takes from the generator of the whole program
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias)
+    nn.init.xavier_normal_(layer.weight, generator=generator)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _affine(layer: nn.Linear) -> Affine:
+    return Affine(_numpy(layer.weight), _numpy(layer.bias))
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    array: NDArray[np.float64] = tensor.detach().cpu().numpy().astype(np.float64)
+    return array
+
+
+def _spread(
+    features: torch.Tensor, rows: Indices, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel over some of the rows.  (d,), (d,)."""
+    if len(rows) > SPREAD_ROWS:
+        rows = np.sort(rng.choice(rows, SPREAD_ROWS, replace=False))
+    some = features[torch.from_numpy(rows).to(features.device)].cpu().numpy()
+    mean, spread = some.mean(axis=0, dtype=np.float64), some.std(axis=0, dtype=np.float64)
+    usual = float(np.sqrt(np.mean(spread**2))) or 1.0
+    return mean.astype(np.float32), np.maximum(spread, LEAST_SPREAD * usual).astype(np.float32)
+
+
+def _batches(rows: Indices, size: int, rng: np.random.Generator) -> Iterator[Indices]:
+    """Yield rows without end, in one random order after another; what is left over waits."""
+    size = min(size, len(rows))
+    while True:
+        order = rng.permutation(rows)
+        for block in blocks(len(order) // size * size, size):
+            yield order[block]
