@@ -17,6 +17,9 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 	.venv-torch/bin/pytest tests/unit/test_timm_backbones.py tests/unit/test_export.py \
 		tests/unit/test_cli_torch.py tests/unit/test_pages.py tests/laws/test_devices.py \
 		tests/unit/test_vig_backbones.py tests/unit/test_vig_graphs.py tests/golden/test_vig.py \
+		tests/unit/test_simplenet.py tests/unit/test_simplenet_training.py \
+		tests/golden/test_simplenet.py tests/contract/test_settings_simplenet.py \
+		tests/contract/test_methods.py \
 		src/patchbank/backbones src/patchbank/devices.py
 
 .venv-demo/ready: pyproject.toml

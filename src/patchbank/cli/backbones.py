@@ -69,7 +69,7 @@ def export(
         typer.Option(metavar="HxW", help="The one size that the file accepts; any, if not given."),
     ] = None,
 ) -> None:
-    """Export a timm model or a ViG as an ONNX backbone, checked against torch, that runs without it."""
+    """Export a timm model or a ViG as an ONNX backbone that runs without torch, and check it."""
     from patchbank.backbones import export_backbone, open_backbone
     from patchbank.bundle import replace_file
 
