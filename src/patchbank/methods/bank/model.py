@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from patchbank.core.arrays import Array, Device, to_numpy
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.bank.selection import PatchStore, select
 from patchbank.methods.bank.settings import BankSettings
-from patchbank.methods.base import Example, FeatureMaps, Fit, Progress, Scored, Tensors
+from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
 from patchbank.types import Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array]
@@ -187,19 +188,36 @@ def fit_bank(
     return Fit(model, tuple(left_out))
 
 
-def restore_bank(
-    settings: BankSettings, embed: Embed, tensors: Tensors, device: Device
-) -> BankModel:
-    """Build the model that `tensors` came from."""
-    return BankModel(
-        settings,
-        embed,
-        tensors["bank"],
-        tensors["bank_origins"],
-        tensors["bank_radii"],
-        float(tensors["index_recall"][0]),
-        device=device,
-    )
+def method_with_bank(
+    name: str,
+    settings: type[BankSettings],
+    presets: tuple[str, ...],
+    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
+    embed: Callable[[Any, FeatureMaps], Array],
+) -> Method:
+    """A method with a bank; what is its own is `embed`: (settings, feature maps) -> (h, w, d)."""
+
+    def fit(
+        chosen: BankSettings,
+        examples: Iterable[Example],
+        n_examples: int,
+        progress: Progress,
+        device: Device,
+    ) -> Fit:
+        return fit_bank(chosen, partial(embed, chosen), examples, n_examples, progress, device)
+
+    def restore(chosen: BankSettings, tensors: Tensors, device: Device) -> BankModel:
+        return BankModel(
+            chosen,
+            partial(embed, chosen),
+            tensors["bank"],
+            tensors["bank_origins"],
+            tensors["bank_radii"],
+            float(tensors["index_recall"][0]),
+            device=device,
+        )
+
+    return Method(name, settings, presets, changed_preset, fit, restore)
 
 
 def _measured_recall(

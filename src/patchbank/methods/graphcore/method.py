@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
-
 import numpy as np
 
 from patchbank.core import patches
-from patchbank.core.arrays import Array, Device, to_numpy
+from patchbank.core.arrays import Array, to_numpy
 from patchbank.core.graph import max_relative
-from patchbank.methods.bank import BankModel, fit_bank, restore_bank
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Tensors
+from patchbank.methods.bank import method_with_bank
+from patchbank.methods.base import FeatureMaps
 from patchbank.methods.graphcore.settings import PRESETS, GraphCoreSettings, changed_preset
 
 
@@ -34,20 +31,4 @@ def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
     return np.concatenate([grid, weight * relative.reshape(grid.shape)], axis=2)  # (h, w, 2d)
 
 
-def fit(
-    settings: GraphCoreSettings,
-    examples: Iterable[Example],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Fill the bank, and score each photograph when it is left out."""
-    return fit_bank(settings, partial(embed, settings), examples, n_examples, progress, device)
-
-
-def restore(settings: GraphCoreSettings, tensors: Tensors, device: Device) -> BankModel:
-    """Build the model that `tensors` came from."""
-    return restore_bank(settings, partial(embed, settings), tensors, device)
-
-
-METHOD = Method("graphcore", GraphCoreSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = method_with_bank("graphcore", GraphCoreSettings, tuple(PRESETS), changed_preset, embed)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
-
 from patchbank.core import patches
-from patchbank.core.arrays import Array, Device
-from patchbank.methods.bank import BankModel, fit_bank, restore_bank
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Tensors
+from patchbank.core.arrays import Array
+from patchbank.methods.bank import method_with_bank
+from patchbank.methods.base import FeatureMaps
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings, changed_preset
 
 
@@ -34,20 +31,4 @@ def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
     return patches.require_finite(embedding)
 
 
-def fit(
-    settings: PatchCoreSettings,
-    examples: Iterable[Example],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Fill the bank, and score each photograph when it is left out."""
-    return fit_bank(settings, partial(embed, settings), examples, n_examples, progress, device)
-
-
-def restore(settings: PatchCoreSettings, tensors: Tensors, device: Device) -> BankModel:
-    """Build the model that `tensors` came from."""
-    return restore_bank(settings, partial(embed, settings), tensors, device)
-
-
-METHOD = Method("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = method_with_bank("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, embed)
