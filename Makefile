@@ -19,7 +19,7 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		tests/unit/test_vig_backbones.py tests/unit/test_vig_graphs.py tests/golden/test_vig.py \
 		tests/unit/test_simplenet.py tests/unit/test_simplenet_training.py \
 		tests/golden/test_simplenet.py tests/contract/test_settings_simplenet.py \
-		src/patchbank/backbones src/patchbank/devices.py
+		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
 
 .venv-demo/ready: pyproject.toml

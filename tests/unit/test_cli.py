@@ -306,14 +306,20 @@ def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
     photograph = save(tmp_path / "good.png", part(0))
     out = tmp_path / "one.patchbank"
     few = ["--preset", "few-shot", *SMALL, "--augment", "rotations=4"]
-    status, _, errors = run(capsys, "fit", photograph, "--out", out, *few)
+    status, printed, errors = run(capsys, "fit", photograph, "--out", out, *few)
     assert status == 0
+    assert "1 good image, threshold" in printed
+    assert "(false alarms not known)" in printed
     assert "one good image cannot tell what other good ones score" in errors
     facts = json.loads(run(capsys, "info", out, "--json", "-")[1])
     assert facts["good_images"] == 1
+    assert facts["smallest_false_alarm_rate"] == 1
+    assert facts["threshold_from"] == "other views of the one good image"
     assert facts["members"][0]["settings"]["image_score"] == "max"
-    status, *_ = run(capsys, "predict", out, save(tmp_path / "bad.png", part(9, defect=9)))
-    assert status == 0
+    data = write_dataset(tmp_path / "plates")
+    report = tmp_path / "report"
+    assert run(capsys, "evaluate", out, data, "--report", report)[0] == 0
+    assert "is a makeshift" in (report / "index.html").read_text()
 
 
 @pytest.mark.parametrize("method", ["graphcore", "padim", "spade"])

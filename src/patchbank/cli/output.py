@@ -43,9 +43,11 @@ def write_json(content: Any, target: str) -> None:
 def fitted(detector: Detector, path: Path) -> None:
     """What `fit` made."""
     calibration = detector.calibration
+    count = len(detector.fitted_on)
+    rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
     print(
-        f"{path}: {len(detector.fitted_on)} good images, threshold {calibration.threshold:.4g} "
-        f"(false alarms {calibration.false_alarm_rate:.1%}), {path.stat().st_size / 1e6:.1f} MB"
+        f"{path}: {count} good image{'s' if count > 1 else ''}, threshold "
+        f"{calibration.threshold:.4g} (false alarms {rate}), {path.stat().st_size / 1e6:.1f} MB"
     )
     for member in detector.members:
         facts = [f"{name} {_short(v)}" for name, v in member.model.facts().items() if v is not None]
@@ -103,6 +105,9 @@ def detector_facts(detector: Detector) -> dict[str, Any]:
         "pixel_threshold": calibration.pixel_threshold,
         "false_alarm_rate": calibration.false_alarm_rate,
         "smallest_false_alarm_rate": calibration.smallest_rate,
+        "threshold_from": "other views of the one good image"
+        if calibration.views_of_one
+        else "good images left out",
         "members": [_member_facts(member) for member in detector.members],
         "versions": dict(detector.versions),
     }

@@ -59,8 +59,11 @@ class Calibration:
 
     @property
     def smallest_rate(self) -> float:
-        """The smallest false-alarm rate that this many images can tell apart: 1 / (n + 1)."""
-        return 1.0 / (len(self.image_scores) + 1)
+        """The smallest false-alarm rate that this many images can tell apart: 1 / (n + 1).
+
+        One image alone tells none apart: it is 1.
+        """
+        return 1.0 if self.views_of_one else 1.0 / (len(self.image_scores) + 1)
 
     @property
     def remark(self) -> str | None:
