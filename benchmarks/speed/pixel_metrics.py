@@ -4,10 +4,9 @@
     python benchmarks/speed/pixel_metrics.py --cases 2 --maps 500
 
 Maps are made on demand from 64 x 64 patch scores, as `evaluate` makes them; good ones lie around
-8, defect ones around 11.  The third case takes their eighth power, which spreads the maps over
-almost as many distinct scores as are counted at once: the tables can hardly be larger.  Each case
-runs in a process of its own; the peak is that of the whole process (``ru_maxrss``).  Of cases that
-are not run, the old results stay in the file.
+8, defect ones around 11.  The third case takes their eighth power, which spreads the maps over more
+distinct scores.  Each case runs in a process of its own; the peak is that of the whole process
+(``ru_maxrss``).  Of cases that are not run, the old results stay in the file.
 """
 
 from __future__ import annotations

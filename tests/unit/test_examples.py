@@ -1,0 +1,62 @@
+"""What methods learn from: photographs, their copies, and the cells that show something."""
+
+import numpy as np
+import pytest
+
+from patchbank.backbones import open_backbone
+from patchbank.core.calibration import Calibration
+from patchbank.methods import Example, PatchCoreSettings
+from patchbank.pipeline.fit import _examples
+from patchbank.pipeline.progress import Silent
+from tests.photographs import part
+
+
+def examples_of(photographs, **settings):
+    chosen = PatchCoreSettings(backbone="efficientnet_lite0", scales=(1.0,), **settings)
+    extractor = open_backbone(chosen.backbone)
+    views = []
+    found = list(_examples(extractor, chosen, photographs, views, Silent()))
+    assert len(views) == len(photographs)
+    return found
+
+
+def test_each_photograph_is_followed_by_its_copies():
+    photographs = [part(0), part(1, size=(104, 72))]
+    found = examples_of(photographs, image_size=96, rotations=3, flips="horizontal")
+    assert [example.photograph for example in found] == [0] * 6 + [1] * 6
+    assert [example.is_copy for example in found] == ([False] + [True] * 5) * 2
+    for example in found[1:6]:
+        assert example.inside.shape == example.maps[0].shape[1:]
+
+
+def test_corners_of_a_turned_copy_are_outside_and_the_middle_is_not():
+    copy = examples_of([part(0, size=(96, 160))], image_size=160, rotations=8)[1]
+    h, w = copy.inside.shape
+    assert not copy.inside[0, 0]
+    assert not copy.inside[-1, -1]
+    assert copy.inside[h // 2, w // 2]
+
+
+def test_the_middle_that_a_crop_looks_at_is_inside_whatever_the_angle():
+    photograph = part(0, size=(160, 192))
+    found = examples_of([photograph], image_size=(160, 192), crop=96, rotations=5)
+    assert all(example.inside.all() for example in found[1:])
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_cells_inside_are_those_of_the_patches_that_a_stride_keeps(stride):
+    inside = np.random.default_rng(0).random((5, 8)) < 0.5
+    kept = inside[::stride, ::stride]
+    cells = Example([], 0, inside).cells_inside(kept.shape, stride)
+    expected = [r * kept.shape[1] + c for r, c in np.ndindex(*kept.shape) if kept[r, c]]
+    assert cells.tolist() == expected
+    assert Example([], 0).cells_inside(kept.shape, stride).tolist() == list(range(kept.size))
+
+
+def test_other_views_of_one_photograph_give_their_highest_score_and_peak():
+    scores, peaks = np.array([1.0, 3.0, 2.0]), np.array([5.0, 4.0, 7.0])
+    calibration = Calibration(scores, peaks, 0.5, views_of_one=True)
+    assert (calibration.threshold, calibration.pixel_threshold) == (3.0, 7.0)
+    assert calibration.smallest_rate == 1
+    assert "other views of itself" in calibration.remark
+    assert Calibration(scores, peaks, 0.5).threshold < 3.0
