@@ -6,6 +6,7 @@ import pytest
 from patchbank.backbones import open_backbone
 from patchbank.core.calibration import Calibration
 from patchbank.methods import Example, PatchCoreSettings
+from patchbank.methods.store import PatchStore
 from patchbank.pipeline.fit import _examples
 from patchbank.pipeline.progress import Silent
 from tests.photographs import part
@@ -60,3 +61,24 @@ def test_other_views_of_one_photograph_give_their_highest_score_and_peak():
     assert calibration.smallest_rate == 1
     assert "other views of itself" in calibration.remark
     assert Calibration(scores, peaks, 0.5).threshold < 3.0
+
+
+def test_stored_patches_know_their_photographs_and_leave_out_what_shows_nothing_of_them():
+    store = PatchStore(3, stride=2)
+    grid = np.arange(6, dtype=np.float32).reshape(2, 3, 1)  # every other cell of 4 x 5
+    inside = np.ones((4, 5), dtype=bool)
+    inside[:2] = False
+    store.append(grid, Example([], 0))
+    store.append(grid + 10, Example([], 0, inside))
+    store.append(grid[:1] + 20, Example([], 1))
+    assert store.features[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 13, 14, 15, 20, 21, 22]
+    assert store.photograph_of_patches().tolist() == [0] * 9 + [1] * 3
+    assert store.n_photographs == 2
+    assert (store.embedding(0) == grid).all()
+    assert store.embedding(1).tolist() == [[[20.0], [21.0], [22.0]]]
+    assert store.patches_of(1) == slice(9, 12)
+    assert store.origins(np.array([4, 6, 10])).tolist() == [
+        [0, 1, 1, 0],
+        [0, 1, 0, 1],
+        [1, 0, 1, 0],
+    ]

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from patchbank.core.arrays import HOST
 from patchbank.errors import ParameterError, PatchbankError, ShapeError
-from patchbank.methods import Example
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings, method
 from patchbank.methods.simplenet.discriminator import Affine
 from patchbank.methods.simplenet.method import oddness
-from patchbank.methods.simplenet.samples import Samples
 from patchbank.pipeline.progress import Silent
 
 SETTINGS = SimpleNetSettings(patch_size=1, patch_stride=1, image_score="max")
@@ -115,18 +113,3 @@ def test_without_torch_the_fit_says_what_to_install(monkeypatch):
         "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
     )
     assert isinstance(caught.value, PatchbankError)
-
-
-def test_samples_know_their_photographs_and_leave_out_what_shows_nothing_of_them():
-    samples = Samples(3, stride=2)
-    grid = np.arange(6, dtype=np.float32).reshape(2, 3, 1)  # every other cell of 4 x 5
-    inside = np.ones((4, 5), dtype=bool)
-    inside[:2] = False
-    samples.append(grid, Example([], 0))
-    samples.append(grid + 10, Example([], 0, inside))
-    samples.append(grid[:1] + 20, Example([], 1))
-    assert samples.features[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 13, 14, 15, 20, 21, 22]
-    assert samples.photograph_of_rows().tolist() == [0] * 9 + [1] * 3
-    assert samples.n_photographs == 2
-    assert (samples.embedding(0) == grid).all()
-    assert samples.embedding(1).tolist() == [[[20.0], [21.0], [22.0]]]

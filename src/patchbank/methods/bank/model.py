@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from patchbank.core import neighbours, scoring
 from patchbank.core.arrays import Array, Device, to_numpy
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.bank.selection import PatchStore, select
+from patchbank.methods.bank.selection import select
 from patchbank.methods.bank.settings import BankSettings
 from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
+from patchbank.methods.store import PatchStore
 from patchbank.types import Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array]

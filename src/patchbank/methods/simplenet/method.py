@@ -14,8 +14,8 @@ from patchbank.core.arrays import Array, Device, to_numpy
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
 from patchbank.methods.simplenet.discriminator import Discriminator
-from patchbank.methods.simplenet.samples import Samples
 from patchbank.methods.simplenet.settings import PRESETS, SimpleNetSettings, changed_preset
+from patchbank.methods.store import PatchStore
 
 
 class SimpleNetModel:
@@ -101,21 +101,21 @@ def fit(
         )
     from patchbank.methods.simplenet.folds import fold_of_photographs, train
 
-    samples = Samples(n_examples, settings.patch_stride)
+    store = PatchStore(n_examples, settings.patch_stride)
     for example in examples:
-        samples.append(to_numpy(embed(settings, example.maps)), example)
-    if not samples.n_photographs:
+        store.append(to_numpy(embed(settings, example.maps)), example)
+    if not store.n_photographs:
         raise DataError("expected the features of at least one photograph, got none")
-    folds = fold_of_photographs(samples.n_photographs, settings.folds)
+    folds = fold_of_photographs(store.n_photographs, settings.folds)
     trained = train(
-        settings, samples.features, folds[samples.photograph_of_rows()], progress, device
+        settings, store.features, folds[store.photograph_of_patches()], progress, device
     )
     model = SimpleNetModel(settings, trained.whole, trained.steps)
     if not trained.without:
         return Fit(model, ())
     others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
     left_out = [
-        others[fold].score_embedding(samples.embedding(photograph))
+        others[fold].score_embedding(store.embedding(photograph))
         for photograph, fold in enumerate(folds.tolist())
     ]
     return Fit(model, tuple(left_out))
