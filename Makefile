@@ -1,6 +1,8 @@
 # The two commands a newcomer needs; each makes the environment that it runs in.
 PYTHON ?= python3
 
+KERNEL = hatch_build.py $(wildcard src/patchbank/core/native/*.[ch])
+
 .PHONY: demo test test-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
@@ -22,17 +24,17 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
 
-.venv-demo/ready: pyproject.toml
+.venv-demo/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]'
 	touch $@
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-.venv-torch/ready: pyproject.toml
+.venv-torch/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
 	touch $@

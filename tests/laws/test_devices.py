@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from patchbank import ParameterError, PatchCore
 from patchbank.core import coreset, neighbours, patches, projection
+from patchbank.core import greedy as greedy_products
 from patchbank.core.arrays import HOST, settle, to_numpy
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
@@ -55,8 +56,8 @@ def test_picks_are_the_same_on_whole_numbers(n, d, grid, share, candidates, seed
     n_keep, start = max(1, round(n * share)), int(rng.integers(n))
     device = TorchDevice("cpu", tile_factor=1, limit_bytes=stays)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "TILE_ROWS", 7)
+        patch.setattr(greedy_products, "CANDIDATES", candidates)
+        patch.setattr(greedy_products, "TILE_ROWS", 7)
         ours = greedy_coreset(features, n_keep, start=start, groups=groups)
         theirs = greedy_coreset(features, n_keep, start=start, groups=groups, device=device)
         tensor = greedy_coreset(torch.from_numpy(features), n_keep, start=start, groups=groups)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from patchbank.core import neighbours
 from patchbank.core.neighbours import ExactIndex, build_index, recall
 from patchbank.errors import ParameterError, ShapeError
+from tests.kernels import KERNELS, on_kernel
 from tests.oracles.neighbours import nearest
 
 
@@ -20,9 +21,10 @@ from tests.oracles.neighbours import nearest
     grid=st.integers(1, 5),
     tile_rows=st.integers(1, 20),
     tile_queries=st.integers(1, 20),
+    kernel=st.sampled_from(KERNELS),
     seed=st.integers(0, 999),
 )
-def test_exact_search_finds_the_nearest(m, n, d, k, grid, tile_rows, tile_queries, seed):
+def test_exact_search_finds_the_nearest(m, n, d, k, grid, tile_rows, tile_queries, kernel, seed):
     rng = np.random.default_rng(seed)
     bank = rng.integers(0, grid, (m, d)).astype(np.float32)
     queries = rng.integers(0, grid, (n, d)).astype(np.float32)
@@ -30,6 +32,7 @@ def test_exact_search_finds_the_nearest(m, n, d, k, grid, tile_rows, tile_querie
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "TILE_ROWS", tile_rows)
         patch.setattr(neighbours, "TILE_QUERIES", tile_queries)
+        on_kernel(patch, kernel)
         distances, rows = ExactIndex(bank).nearest(queries, k)
 
     np.testing.assert_allclose(distances, nearest(bank, queries, k), atol=1e-5)
@@ -38,7 +41,9 @@ def test_exact_search_finds_the_nearest(m, n, d, k, grid, tile_rows, tile_querie
     assert all(len(set(r)) == k for r in rows.tolist())
 
 
-def test_distances_are_exact_far_from_the_origin(rng):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_distances_are_exact_far_from_the_origin(kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
     bank = (rng.standard_normal((300, 20)) + 1000).astype(np.float32)
     queries = bank[:50] + np.float32(1e-2)
     distances, rows = ExactIndex(bank).nearest(queries)
@@ -47,7 +52,9 @@ def test_distances_are_exact_far_from_the_origin(rng):
     np.testing.assert_allclose(distances[:, 0], expected, rtol=1e-5)
 
 
-def test_rows_can_be_left_out(rng):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_rows_can_be_left_out(kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
     bank = rng.standard_normal((60, 5)).astype(np.float32)
     without = np.arange(60) % 3 == 0
     distances, rows = ExactIndex(bank).nearest(bank, 2, without=without)

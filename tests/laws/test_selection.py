@@ -1,5 +1,6 @@
 """Laws of the greedy selection, on whole numbers so that ties happen and are exact."""
 
+from contextlib import contextmanager
 from itertools import combinations
 
 import numpy as np
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
-from patchbank.core import coreset, projection
+from patchbank.core import coreset, projection, screen, screened
+from patchbank.core import greedy as greedy_products
 from patchbank.core.coreset import greedy_coreset, random_coreset, row_nearest_to_mean
 from patchbank.errors import ParameterError, ShapeError
+from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
 
 CASES = {
@@ -20,8 +23,21 @@ CASES = {
     "share": st.floats(0.01, 1.0),
     "candidates": st.integers(1, 25),
     "tile_rows": st.integers(1, 30),
+    "kernel": st.sampled_from(KERNELS),
     "seed": st.integers(0, 9999),
 }
+
+
+@contextmanager
+def small_blocks(candidates, tile_rows, kernel):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(greedy_products, "CANDIDATES", candidates)
+        patch.setattr(greedy_products, "TILE_ROWS", tile_rows)
+        patch.setattr(screened, "FEWEST", candidates)
+        patch.setattr(screened, "SAMPLE", tile_rows)
+        patch.setattr(screen, "PART_ROWS", tile_rows)
+        patch.setattr(screen, "_level", lambda: kernel)
+        yield
 
 
 def drawn(n, d, grid, share, seed):
@@ -33,12 +49,10 @@ def drawn(n, d, grid, share, seed):
 @settings(max_examples=300, deadline=None)
 @given(**CASES)
 def test_blocks_pick_what_the_one_at_a_time_loop_picks(
-    n, d, grid, share, candidates, tile_rows, seed
+    n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, start = drawn(n, d, grid, share, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+    with small_blocks(candidates, tile_rows, kernel):
         picked = greedy_coreset(features, n_keep, start=start)
 
     rows, radii = greedy(features, n_keep, start)
@@ -49,14 +63,12 @@ def test_blocks_pick_what_the_one_at_a_time_loop_picks(
 @settings(deadline=None)
 @given(**CASES)
 def test_a_radius_stops_at_the_first_pick_that_reaches_it(
-    n, d, grid, share, candidates, tile_rows, seed
+    n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, _, start = drawn(n, d, grid, share, seed)
     rows, radii = greedy(features, n, start)
     radius = radii[min(len(radii) - 1, candidates)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+    with small_blocks(candidates, tile_rows, kernel):
         picked = greedy_coreset(features, n, start=start, radius=radius * (1 + 1e-6))
 
     enough = next(i for i, r in enumerate(radii) if r <= radius * (1 + 1e-6)) + 1
@@ -85,7 +97,9 @@ def test_the_radius_is_at_most_twice_the_best_possible(n, share, seed, grid):
     assert len(set(picked.rows.tolist())) == n_keep
 
 
-def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(rng):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
     basis = rng.standard_normal((6, 40)) * np.linspace(3, 0.5, 6)[:, None]
     features = (rng.standard_normal((6000, 6)) @ basis).astype(np.float32) + 100
     start = row_nearest_to_mean(features)
@@ -104,6 +118,7 @@ def test_rounding_decides_nothing(rng, monkeypatch):
     features = rng.standard_normal((3000, 30)).astype(np.float32)
     features[1500:] = features[:1500] + rng.normal(0, 3e-6, (1500, 30)).astype(np.float32)
     start = row_nearest_to_mean(features)
+    on_kernel(monkeypatch, 0)  # the products
     matmul = np.matmul
 
     def blurred(left, right, out):
@@ -111,7 +126,7 @@ def test_rounding_decides_nothing(rng, monkeypatch):
         out *= 1 + rng.uniform(-3e-7, 3e-7, out.shape).astype(np.float32)
         return result
 
-    monkeypatch.setattr(coreset.np, "matmul", blurred)
+    monkeypatch.setattr(greedy_products.np, "matmul", blurred)
     picked = greedy_coreset(features, 900)
     assert picked.rows.tolist() == greedy(features, 900, start)[0]
 
@@ -119,13 +134,11 @@ def test_rounding_decides_nothing(rng, monkeypatch):
 @settings(deadline=None)
 @given(**CASES)
 def test_the_distance_to_the_picks_of_other_groups_falls_out(
-    n, d, grid, share, candidates, tile_rows, seed
+    n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, start = drawn(n, d, grid, share, seed)
     groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+    with small_blocks(candidates, tile_rows, kernel):
         picked = greedy_coreset(features, n_keep, start=start, groups=groups)
 
     assert picked.rows.tolist() == greedy(features, n_keep, start)[0]
@@ -177,14 +190,12 @@ def test_more_rows_than_there_are_is_an_error(n_keep):
 @settings(deadline=None)
 @given(**CASES)
 def test_distances_before_the_first_pick_stay_in_the_minimum(
-    n, d, grid, share, candidates, tile_rows, seed
+    n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, _ = drawn(n, d, grid, share, seed)
     points = np.random.default_rng(seed).choice(n, min(3, n), replace=False)
     initial = coreset.mean_distances(features, points)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "TILE_ROWS", tile_rows)
+    with small_blocks(candidates, tile_rows, kernel):
         picked = greedy_coreset(features, n_keep, initial=initial)
 
     gap, rows = np.square(initial, dtype=np.float64), []
@@ -197,8 +208,10 @@ def test_distances_before_the_first_pick_stay_in_the_minimum(
     assert len(picked.radii) == 0
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("distance", [1e3, 1e5])
-def test_an_outlier_spoils_nothing(distance, rng):
+def test_an_outlier_spoils_nothing(distance, kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
     features = rng.standard_normal((3000, 20)).astype(np.float32)
     features[17] = 0
     features[17, 0] = distance

@@ -1,8 +1,9 @@
 """Nearest rows of the bank: exact by default, approximate (faiss) when asked.
 
-Exact search expands |q - b|^2 = |q|^2 + |b|^2 - 2qb, so that the work is one matrix product; the
-distances of the rows found are then computed again by differences, and are exact to rounding.
-It runs on a `Device`; a bank that does not fit there goes through it in blocks.
+On a CPU that multiplies whole numbers fast, pairs that cannot be nearest are passed over by those
+(`screen.py`).  Elsewhere |q - b|^2 = |q|^2 + |b|^2 - 2qb makes one matrix product of the work; the
+distances of the rows found are then computed again by differences, and are exact to rounding.  It
+runs on a `Device`; a bank that does not fit there goes through it in blocks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core import screen
 from patchbank.core.arrays import (
     HOST,
     Array,
@@ -51,22 +53,17 @@ def build_index(bank: Features, kind: IndexKind, device: Device = HOST) -> Neigh
 
 
 class ExactIndex:
-    """Brute force at matrix-product speed."""
+    """The nearest of all rows, without looking at most of them for long."""
 
     def __init__(self, bank: Features, device: Device = HOST) -> None:
         if bank.ndim != 2 or len(bank) == 0:
             raise ShapeError(f"bank: expected (m, d) with at least one row, got {bank.shape}")
         self.bank = bank
-        self._device = device
-        # Seen from the middle of the bank the norms are small, and little is lost to cancellation.
-        origin = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = bank - origin
-        d = bank.shape[1]
-        points = np.empty((d + 1, len(bank)), dtype=np.float32)
-        np.multiply(centred.T, -2.0, out=points[:d])
-        points[d] = np.einsum("md,md->m", centred, centred)
-        self._origin = device.put(origin)
-        self._points = settle(points, device)
+        self._search: _Screen | _Products
+        if device is HOST and screen.is_available(bank.shape[1]):
+            self._search = _Screen(bank)
+        else:
+            self._search = _Products(bank, device)
 
     def nearest(
         self, queries: Array, k: int = 1, *, without: NDArray[np.bool_] | None = None
@@ -79,7 +76,8 @@ class ExactIndex:
             without: (m,) True for the rows to leave out.
 
         Returns:
-            Euclidean distances (n, k), ascending, and row numbers (n, k).
+            Euclidean distances (n, k), ascending, and row numbers (n, k); of equal distances the
+            lower row comes first.
         """
         m, d = self.bank.shape
         left = m if without is None else m - int(without.sum())
@@ -87,12 +85,54 @@ class ExactIndex:
             raise ShapeError(f"queries: expected (n, {d}), got {tuple(queries.shape)}")
         if not 1 <= k <= left:
             raise ParameterError(f"k: expected 1 to {left} (the rows of the bank), got {k}")
+        return self._search.nearest(queries, k, without)
+
+
+class _Screen:
+    """Exact search on the native kernel."""
+
+    def __init__(self, bank: Features) -> None:
+        rows = np.ascontiguousarray(bank, dtype=np.float32)
+        self._columns = screen.Columns(screen.Coded(rows, screen.Scale.of(rows)))
+
+    def nearest(
+        self, queries: Array, k: int, without: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], Indices]:
+        """Like `ExactIndex.nearest`, of sound arguments."""
+        rows = np.ascontiguousarray(to_numpy(queries), dtype=np.float32)
+        coded = screen.Coded(rows, self._columns.scale)
+        squared = np.full((len(rows), k), np.inf)
+        columns = np.zeros((len(rows), k), dtype=np.int64)
+        screen.lower(coded, self._columns, squared, best_columns=columns, skipped=without)
+        return np.sqrt(squared).astype(np.float32), columns.astype(np.intp, copy=False)
+
+
+class _Products:
+    """Exact search by matrix products, on any device."""
+
+    def __init__(self, bank: Features, device: Device) -> None:
+        self._bank = bank
+        self._device = device
+        # Seen from the middle of the bank the norms are small, and little is lost to cancellation.
+        origin = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = bank - origin
+        d = bank.shape[1]
+        points = np.empty((d + 1, len(bank)), dtype=np.float32)
+        np.multiply(centred.T, -2.0, out=points[:d])
+        points[d] = np.einsum("md,md->m", centred, centred)
+        self._origin = device.put(origin)
+        self._points = settle(points, device)
+
+    def nearest(
+        self, queries: Array, k: int, without: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], Indices]:
+        """Like `ExactIndex.nearest`, of sound arguments."""
         rows = np.empty((len(queries), k), dtype=np.intp)
         buffer = self._buffer(min(TILE_QUERIES, len(queries)))
         for begin in range(0, len(queries), TILE_QUERIES):
             some = slice(begin, begin + TILE_QUERIES)
             rows[some] = self._candidates(self._near(queries[some]), k, without, buffer)
-        return sorted_by_distance(self.bank, to_numpy(queries), rows)
+        return sorted_by_distance(self._bank, to_numpy(queries), rows)
 
     def _near(self, queries: Array) -> Array:
         """Queries where the products are computed, from wherever they are."""
@@ -102,7 +142,7 @@ class ExactIndex:
 
     def _buffer(self, n_queries: int) -> Array:
         """Room for the products of one tile."""
-        n_rows = min(TILE_ROWS * self._device.tile_factor, len(self.bank))
+        n_rows = min(TILE_ROWS * self._device.tile_factor, len(self._bank))
         return empty_beside((n_queries, n_rows), self._origin)
 
     def _candidates(
@@ -116,7 +156,7 @@ class ExactIndex:
         best = np.full((n, 0), np.inf, dtype=np.float32)
         best_rows = np.empty((n, 0), dtype=np.intp)
         size = buffer.shape[1]
-        for begin in range(0, len(self.bank), size):
+        for begin in range(0, len(self._bank), size):
             points = self._device.put(self._points[:, begin : begin + size])
             products = xp.matmul(extended, points, out=buffer[:n, : points.shape[1]])  # (n, tile)
             if without is not None:

@@ -1,0 +1,337 @@
+"""Exact distances by way of whole numbers: the native kernel, and the arrays that it works on.
+
+Rows become codes of eight bits a dimension, and the length of what is lost is kept for each row.
+The distance of two rows is at least that of their codes less both errors (triangle inequality), so
+most pairs are passed over by products of whole numbers, which are several times as fast as those of
+float32; where a pair could matter, the distance is computed from the rows in double precision.
+`native/screen.c` says how.  Where it was not compiled, or the processor has no such products,
+`is_available` is false, and the callers use the matrix products of their BLAS.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.threads import cores, in_parts
+from patchbank.types import Features, Indices
+
+INTERFACE = 1  # this and the next two as in screen.c
+PANEL = 32
+SIDE_BY_SIDE = 4
+MOST_DIMS = 4096  # more could overflow the sums
+SAMPLE_ROWS = 2048  # from which the step is chosen
+SURE_SHARE = 0.001  # of the rows, those of largest error, always pass the screen
+PART_ROWS = 2048  # that one thread takes at a time
+NEVER = 1 << 29  # threshold that nothing reaches
+RESERVE = 16  # rows that may be read beyond the last
+LARGEST_CODES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.15,
+)  # shares of the largest number that 127 stands for
+
+
+def is_available(n_dims: int) -> bool:
+    """Whether rows of so many numbers can be screened here."""
+    return _level() > 0 and n_dims <= MOST_DIMS
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How rows become codes: x is about origin + step * code."""
+
+    origin: NDArray[np.float32]
+    """(d,)"""
+    step: float
+    error_limit: float
+    """In steps; as columns, rows of larger error always pass the screen."""
+
+    @classmethod
+    def of(cls, rows: Features) -> Scale:
+        """The scale that loses least on a sample of rows (n, d)."""
+        sample = np.ascontiguousarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
+        origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        largest = float(np.abs(sample - origin).max()) or 1.0
+        steps = [largest * share / 127 for share in LARGEST_CODES]
+        errors = [Coded(sample, cls(origin, step, np.inf)).errors for step in steps]
+        lost = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
+        best = int(np.argmin(lost))
+        return cls(origin, steps[best], float(np.quantile(errors[best], 1 - SURE_SHARE)))
+
+
+class Coded:
+    """Rows (n, d) float32 and their codes."""
+
+    def __init__(self, values: Features, scale: Scale) -> None:
+        n, d = values.shape
+        self._room(values, scale, np.empty((n + RESERVE, -(-d // 4) * 4), dtype=np.int8))
+        self.sums = np.empty(n, dtype=np.int32)
+        self.norms = np.empty(n, dtype=np.int32)
+        self.errors = np.empty(n, dtype=np.float32)
+        """Length of what the codes lose, in steps; a little more, for rounding."""
+        in_parts(self._quantise, n, PART_ROWS)
+
+    def some(self, rows: Indices) -> Coded:
+        """A copy of some rows."""
+        few = Coded.__new__(Coded)
+        few._room(
+            self.values[rows], self.scale, np.empty((len(rows) + RESERVE, self.width), np.int8)
+        )
+        few.codes[: len(rows)] = self.codes[rows]
+        few.sums, few.norms, few.errors = self.sums[rows], self.norms[rows], self.errors[rows]
+        return few
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def _room(self, values: Features, scale: Scale, codes: NDArray[np.int8]) -> None:
+        self.values = values
+        self.scale = scale
+        self.width = codes.shape[1]
+        self.codes = codes
+        codes[len(values) :] = 0
+
+    def _quantise(self, begin: int, end: int) -> None:
+        _library().screen_quantise(
+            _at(self.values[begin:end]),
+            end - begin,
+            self.values.shape[1],
+            self.width,
+            _at(self.scale.origin),
+            self.scale.step,
+            _at(self.codes[begin:]),
+            _at(self.sums[begin:]),
+            _at(self.norms[begin:]),
+            _at(self.errors[begin:]),
+        )
+
+
+class Columns:
+    """Rows that others are compared with: their codes lie side by side in panels."""
+
+    def __init__(self, coded: Coded) -> None:
+        n, width = len(coded), coded.width
+        padded = -(-n // (PANEL * SIDE_BY_SIDE)) * PANEL * SIDE_BY_SIDE
+        self.values = coded.values
+        self.scale = coded.scale
+        self.width = width
+        self.panels = np.empty(padded * width, dtype=np.uint8)
+        self.offsets = np.empty(padded, dtype=np.int32)
+        _library().screen_pack(
+            _at(coded.codes),
+            _at(coded.norms),
+            _at(coded.errors),
+            n,
+            width,
+            coded.scale.error_limit,
+            padded,
+            _at(self.panels),
+            _at(self.offsets),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The nearest column of another group, beside the nearest of all."""
+
+    of_rows: NDArray[np.int32]
+    of_columns: NDArray[np.int32]
+    others: NDArray[np.float64]
+    """(n,) squared distances, lowered where a nearer column of another group is found."""
+
+
+def lower(
+    rows: Coded,
+    columns: Columns,
+    best: NDArray[np.float64],
+    *,
+    best_columns: Indices | None = None,
+    skipped: NDArray[np.bool_] | None = None,
+    groups: Groups | None = None,
+) -> None:
+    """Lower squared distances to those of nearer columns.
+
+    Args:
+        rows: (n, d).
+        columns: (m, d), coded on the same scale.
+        best: (n, k) squared distances known so far, ascending; below 0 for rows that no column can
+            be near to.  Changed in place.
+        best_columns: (n, k) their columns, changed with them; of equal distances the lower column
+            stays.
+        skipped: (m,) True for columns to leave out.
+        groups: tells those of another group apart; with k = 1.
+    """
+    task = _Search(
+        d=rows.values.shape[1],
+        width=rows.width,
+        step=rows.scale.step,
+        error_limit=rows.scale.error_limit,
+        row_values=_at(rows.values),
+        row_codes=_at(rows.codes),
+        row_norms=_at(rows.norms),
+        row_sums=_at(rows.sums),
+        row_errors=_at(rows.errors),
+        n_columns=len(columns.values),
+        column_values=_at(columns.values),
+        panels=_at(columns.panels),
+        offsets=_at(columns.offsets),
+        skipped=_at(skipped),
+        k=1 if best.ndim == 1 else best.shape[1],
+        best=_at(best),
+        best_columns=_at(best_columns),
+        row_groups=_at(groups.of_rows if groups else None),
+        column_groups=_at(groups.of_columns if groups else None),
+        others=_at(groups.others if groups else None),
+    )
+
+    def part(begin: int, end: int) -> None:
+        thresholds = np.empty(end - begin + RESERVE, dtype=np.int32)
+        _library().screen_nearest(_level(), ctypes.byref(task), begin, end, _at(thresholds))
+
+    size = min(PART_ROWS, max(RESERVE, -(-len(rows) // (2 * cores()))))
+    in_parts(part, len(rows), size)
+
+
+def pick(
+    candidates: Coded,
+    gaps: NDArray[np.float64],
+    n_picks: int,
+    *,
+    outside: float,
+    stop: float,
+) -> tuple[Indices, NDArray[np.float64]]:
+    """Pick the candidate of largest gap, again and again (greedy k-centre among candidates).
+
+    Args:
+        candidates: (m, d), in the order in which equal ones are picked.
+        gaps: (m,) squared distance of each to the nearest pick so far.  Changed in place; that of
+            a picked one becomes -1.
+        n_picks: the most picks.
+        outside: what no gap of other rows exceeds: no pick is made below it.
+        stop: no pick is made unless its gap is larger than this.
+
+    Returns:
+        Places of the picks among the candidates, and the gap of each before it was picked.
+    """
+    columns = Columns(candidates)
+    thresholds = np.empty(len(columns.offsets), dtype=np.int32)
+    thresholds[len(candidates) :] = NEVER
+    places = np.empty(n_picks, dtype=np.int64)
+    gaps_before = np.empty(n_picks, dtype=np.float64)
+    block = _Block(
+        d=candidates.values.shape[1],
+        width=candidates.width,
+        count=len(candidates),
+        step=candidates.scale.step,
+        error_limit=candidates.scale.error_limit,
+        values=_at(candidates.values),
+        codes=_at(candidates.codes),
+        norms=_at(candidates.norms),
+        sums=_at(candidates.sums),
+        errors=_at(candidates.errors),
+        panels=_at(columns.panels),
+        thresholds=_at(thresholds),
+        gaps=_at(gaps),
+    )
+    count = _library().screen_pick(
+        _level(), ctypes.byref(block), n_picks, outside, stop, _at(places), _at(gaps_before)
+    )
+    return places[:count].astype(np.intp), gaps_before[:count]
+
+
+def distances_to(rows: Features, point: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Squared distance of every row (n, d) to one point (d,), in double precision."""
+    squared = np.empty(len(rows), dtype=np.float64)
+
+    def part(begin: int, end: int) -> None:
+        some = rows[begin:end]
+        _library().screen_distances(
+            _level(), _at(some), *some.shape, _at(point), _at(squared[begin:])
+        )
+
+    in_parts(part, len(rows), PART_ROWS)
+    return squared
+
+
+def _at(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+_KINDS: dict[str, Any] = {
+    "p": ctypes.c_void_p,
+    "w": ctypes.c_int64,
+    "r": ctypes.c_double,
+    "i": ctypes.c_int,
+}
+
+
+class _Search(ctypes.Structure):
+    """As `search` in screen.c."""
+
+    _fields_ = [
+        *((name, _KINDS["w"]) for name in ("d", "width")),
+        *((name, _KINDS["r"]) for name in ("step", "error_limit")),
+        *((name, _KINDS["p"]) for name in ("row_values", "row_codes", "row_norms", "row_sums")),
+        ("row_errors", _KINDS["p"]),
+        ("n_columns", _KINDS["w"]),
+        *((name, _KINDS["p"]) for name in ("column_values", "panels", "offsets", "skipped")),
+        ("k", _KINDS["w"]),
+        *((name, _KINDS["p"]) for name in ("best", "best_columns", "row_groups")),
+        *((name, _KINDS["p"]) for name in ("column_groups", "others")),
+    ]
+
+
+class _Block(ctypes.Structure):
+    """As `block` in screen.c."""
+
+    _fields_ = [
+        *((name, _KINDS["w"]) for name in ("d", "width", "count")),
+        *((name, _KINDS["r"]) for name in ("step", "error_limit")),
+        *((name, _KINDS["p"]) for name in ("values", "codes", "norms", "sums", "errors")),
+        *((name, _KINDS["p"]) for name in ("panels", "thresholds", "gaps")),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(_path()))
+    for name, arguments in (
+        ("quantise", "pwwwprpppp"),
+        ("pack", "pppwwrwpp"),
+        ("nearest", "ipwwp"),
+        ("pick", "ipwrrpp"),
+        ("distances", "ipwwpp"),
+    ):
+        getattr(library, f"screen_{name}").argtypes = [_KINDS[kind] for kind in arguments]
+    library.screen_pick.restype = ctypes.c_int64
+    return library
+
+
+def _path() -> Path:
+    return (
+        Path(__file__).parent
+        / "native"
+        / ("screen.dll" if sys.platform == "win32" else "screen.so")
+    )
+
+
+@lru_cache(maxsize=1)
+def _level() -> int:
+    """Of the instructions: 0 for none, 1 for vectors of 256 bits, 2 for 512."""
+    if not _path().exists():
+        return 0
+    interface = getattr(ctypes.CDLL(str(_path())), "screen_interface", lambda: 0)
+    if interface() != INTERFACE:  # compiled from another version: install again
+        return 0
+    return next((level for level in (2, 1) if _library().screen_supports(level)), 0)

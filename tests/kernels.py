@@ -1,0 +1,16 @@
+"""The ways in which distances are computed on a CPU: all must find the same."""
+
+import pytest
+
+from patchbank.core import screen
+
+KERNELS = [
+    0,
+    *(level for level in (1, 2) if screen._level() and screen._library().screen_supports(level)),
+]
+"""0 for products of numpy, 1 and 2 for the native kernel where this processor runs it."""
+
+
+def on_kernel(patch: pytest.MonkeyPatch, kernel: int) -> None:
+    """Compute with one of them."""
+    patch.setattr(screen, "_level", lambda: kernel)
