@@ -64,7 +64,7 @@ def test_other_views_of_one_photograph_give_their_highest_score_and_peak():
 
 
 def test_stored_patches_know_their_photographs_and_leave_out_what_shows_nothing_of_them():
-    store = PatchStore(3, stride=2)
+    store = PatchStore(3, stride=2, note=print)
     grid = np.arange(6, dtype=np.float32).reshape(2, 3, 1)  # every other cell of 4 x 5
     inside = np.ones((4, 5), dtype=bool)
     inside[:2] = False

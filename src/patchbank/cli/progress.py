@@ -43,3 +43,7 @@ class Bars:
         with bar:
             task = bar.add_task(title, total=total)
             yield lambda steps: bar.advance(task, steps)
+
+    def note(self, text: str) -> None:
+        """Print a line beside the bars."""
+        self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from patchbank.core import screen
 from patchbank.core.arrays import HOST, Array, Device, beside, namespace, settle, to_numpy
 from patchbank.core.greedy import ProductGreedy, squared_distances_to, tiles
+from patchbank.core.mapped import release
 from patchbank.core.screened import ScreenedGreedy
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.types import Indices
@@ -95,7 +96,7 @@ def greedy_coreset(
     first = row_nearest_to_mean(rows, device=device) if start is None else start
     greedy: ScreenedGreedy | ProductGreedy
     if _can_be_screened(rows, device):
-        contiguous = np.ascontiguousarray(rows, dtype=np.float32)
+        contiguous = np.require(rows, np.float32, "C")
         greedy = ScreenedGreedy(contiguous, n_keep, first, initial, radius, groups)
     else:
         origin = first if start is None else row_nearest_to_mean(rows, device=device)
@@ -166,8 +167,9 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
         rows = device.put(features[tile])
         xp = namespace(rows)
         total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
+        release(features[tile])
     mean = (total / len(features)).astype(np.float32)
     if _can_be_screened(features, device):
-        return screen.distances_to(np.ascontiguousarray(features, dtype=np.float32), mean)
+        return screen.distances_to(np.require(features, np.float32, "C"), mean)
     point = beside(mean.astype(np.float64), device.put(features[:1]))
     return to_numpy(squared_distances_to(features, point, device))

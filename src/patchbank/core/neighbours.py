@@ -93,14 +93,14 @@ class _Screen:
 
     def __init__(self, bank: Features) -> None:
         rows = np.ascontiguousarray(bank, dtype=np.float32)
-        self._columns = screen.Columns(screen.Coded(rows, screen.Scale.of(rows)))
+        self._columns = screen.Columns(screen.Coded.of(rows, screen.Scale.of(rows)))
 
     def nearest(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], Indices]:
         """Like `ExactIndex.nearest`, of sound arguments."""
         rows = np.ascontiguousarray(to_numpy(queries), dtype=np.float32)
-        coded = screen.Coded(rows, self._columns.scale)
+        coded = screen.Coded.of(rows, self._columns.scale)
         squared = np.full((len(rows), k), np.inf)
         columns = np.zeros((len(rows), k), dtype=np.int64)
         screen.lower(coded, self._columns, squared, best_columns=columns, skipped=without)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.arrays import HOST, Array, Device, beside, blocks, to_numpy
+from patchbank.core.mapped import release, where
 
 TILE_ROWS = 8192
 
@@ -51,8 +52,9 @@ def project(
     features: Array, matrix: NDArray[np.float32], *, device: Device = HOST
 ) -> NDArray[np.float32]:
     """Multiply by a projection matrix, block by block.  (n, d), (d, n_dims) -> (n, n_dims)."""
-    out = np.empty((len(features), matrix.shape[1]), dtype=np.float32)
+    out: NDArray[np.float32] = where(features, (len(features), matrix.shape[1]), np.float32)
     matrix_there = beside(matrix, device.put(features[:1]))
     for tile in blocks(len(features), TILE_ROWS * device.tile_factor):
         out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
+        release(out[tile])
     return out

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from patchbank.core.mapped import release
 from patchbank.types import Features
+
+
+def _in_memory(shape: tuple[int, int]) -> Features:
+    return np.empty(shape, dtype=np.float32)
 
 
 class Rows:
     """Grows as images come; room for all of them is asked for at the first.
+
+    Where that room is, in memory or in a file, `allocate` decides.
 
     >>> rows = Rows(2)
     >>> rows.append(np.zeros((3, 5), np.float32)), rows.append(np.ones((4, 5), np.float32))
@@ -17,8 +26,11 @@ class Rows:
     (7, 5)
     """
 
-    def __init__(self, n_images: int) -> None:
+    def __init__(
+        self, n_images: int, allocate: Callable[[tuple[int, int]], Features] = _in_memory
+    ) -> None:
         self._n_images = n_images
+        self._allocate = allocate
         self._buffer = np.empty((0, 0), dtype=np.float32)
         self._ends = [0]
 
@@ -34,10 +46,11 @@ class Rows:
             # Memory that is not written to costs nothing, so ask for all images at once.
             remaining = max(self._n_images - len(self._ends) + 1, 1)
             room = (begin + int(len(rows) * remaining * 1.2) + 1, rows.shape[1])
-            larger = np.empty(room, dtype=np.float32)
+            larger = self._allocate(room)
             if begin:
                 larger[:begin] = self._buffer[:begin]
             self._buffer = larger
         self._buffer[begin:end] = rows
+        release(self._buffer[begin:end])
         self._ends.append(end)
         return slice(begin, end)

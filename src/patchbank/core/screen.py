@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.mapped import release, taken, where
 from patchbank.core.threads import cores, in_parts
 from patchbank.types import Features, Indices
 
@@ -64,45 +65,59 @@ class Scale:
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         largest = float(np.abs(sample - origin).max()) or 1.0
         steps = [largest * share / 127 for share in LARGEST_CODES]
-        errors = [Coded(sample, cls(origin, step, np.inf)).errors for step in steps]
+        errors = [Coded.of(sample, cls(origin, step, np.inf)).errors for step in steps]
         lost = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
         best = int(np.argmin(lost))
         return cls(origin, steps[best], float(np.quantile(errors[best], 1 - SURE_SHARE)))
 
 
+@dataclass(frozen=True, slots=True)
 class Coded:
     """Rows (n, d) float32 and their codes."""
 
-    def __init__(self, values: Features, scale: Scale) -> None:
+    scale: Scale
+    values: Features
+    codes: NDArray[np.int8]
+    """(n + RESERVE, width): the dimensions filled up to a multiple of 4."""
+    sums: NDArray[np.int32]
+    """(n,) of the codes."""
+    norms: NDArray[np.int32]
+    """(n,) of the squares of the codes."""
+    errors: NDArray[np.float32]
+    """(n,) length of what the codes lose, in steps; a little more, for rounding."""
+
+    @classmethod
+    def of(cls, values: Features, scale: Scale) -> Coded:
+        """Code rows; the codes lie where they do, in memory or in a file."""
         n, d = values.shape
-        self._room(values, scale, np.empty((n + RESERVE, -(-d // 4) * 4), dtype=np.int8))
-        self.sums = np.empty(n, dtype=np.int32)
-        self.norms = np.empty(n, dtype=np.int32)
-        self.errors = np.empty(n, dtype=np.float32)
-        """Length of what the codes lose, in steps; a little more, for rounding."""
-        in_parts(self._quantise, n, PART_ROWS)
+        codes = where(values, (n + RESERVE, -(-d // 4) * 4), np.int8)
+        codes[n:] = 0
+        sums, norms = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+        coded = cls(scale, values, codes, sums, norms, np.empty(n, dtype=np.float32))
+        in_parts(coded._fill, n, PART_ROWS)
+        return coded
 
     def some(self, rows: Indices) -> Coded:
-        """A copy of some rows."""
-        few = Coded.__new__(Coded)
-        few._room(
-            self.values[rows], self.scale, np.empty((len(rows) + RESERVE, self.width), np.int8)
-        )
-        few.codes[: len(rows)] = self.codes[rows]
-        few.sums, few.norms, few.errors = self.sums[rows], self.norms[rows], self.errors[rows]
-        return few
+        """A copy of some rows, in memory."""
+        codes = np.zeros((len(rows) + RESERVE, self.width), dtype=np.int8)
+        codes[: len(rows)] = taken(self.codes, rows)
+        columns = (self.sums[rows], self.norms[rows], self.errors[rows])
+        return Coded(self.scale, taken(self.values, rows), codes, *columns)
+
+    @property
+    def width(self) -> int:
+        """Codes of a row."""
+        return int(self.codes.shape[1])
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def _room(self, values: Features, scale: Scale, codes: NDArray[np.int8]) -> None:
-        self.values = values
-        self.scale = scale
-        self.width = codes.shape[1]
-        self.codes = codes
-        codes[len(values) :] = 0
+    def release(self, begin: int, end: int) -> None:
+        """Give back the memory of rows that lie in a file."""
+        release(self.values[begin:end])
+        release(self.codes[begin:end])
 
-    def _quantise(self, begin: int, end: int) -> None:
+    def _fill(self, begin: int, end: int) -> None:
         _library().screen_quantise(
             _at(self.values[begin:end]),
             end - begin,
@@ -115,6 +130,7 @@ class Coded:
             _at(self.norms[begin:]),
             _at(self.errors[begin:]),
         )
+        self.release(begin, end)
 
 
 class Columns:
@@ -198,6 +214,7 @@ def lower(
     def part(begin: int, end: int) -> None:
         thresholds = np.empty(end - begin + RESERVE, dtype=np.int32)
         _library().screen_nearest(_level(), ctypes.byref(task), begin, end, _at(thresholds))
+        rows.release(begin, end)
 
     size = min(PART_ROWS, max(RESERVE, -(-len(rows) // (2 * cores()))))
     in_parts(part, len(rows), size)
@@ -259,6 +276,7 @@ def distances_to(rows: Features, point: NDArray[np.float32]) -> NDArray[np.float
         _library().screen_distances(
             _level(), _at(some), *some.shape, _at(point), _at(squared[begin:])
         )
+        release(some)
 
     in_parts(part, len(rows), PART_ROWS)
     return squared

@@ -35,7 +35,7 @@ class ScreenedGreedy:
         radius: float | None,
         groups: Indices | None,
     ) -> None:
-        self.coded = Coded(features, Scale.of(features))
+        self.coded = Coded.of(features, Scale.of(features))
         self.n_keep = n_keep
         self.stop_gap = TAKEN if radius is None else float(radius) ** 2
         to_first = screen.distances_to(features, features[first] + 0)

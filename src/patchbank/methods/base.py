@@ -77,6 +77,10 @@ class Progress(Protocol):
         """Open a task; what it yields is called with the steps done since the last call."""
         ...
 
+    def note(self, text: str) -> None:
+        """Tell in one line what the person should know, though all is well."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.rows import Rows
+from patchbank.memory import room_for_features
 from patchbank.methods.base import Example
 from patchbank.types import Features, Indices
 
 
 class PatchStore:
-    """All patches of the fit in one array, and where each came from."""
+    """All patches of the fit in one array, and where each came from.
 
-    def __init__(self, n_examples: int, stride: int) -> None:
-        self._rows = Rows(n_examples)
+    Where memory is too small for them they go to a file, and `note` is told so in one line.
+    """
+
+    def __init__(self, n_examples: int, stride: int, note: Callable[[str], None]) -> None:
+        self._rows = Rows(n_examples, partial(room_for_features, note=note))
         self._stride = stride
         self._sources: list[_Source] = []
         self._originals: list[_Source] = []

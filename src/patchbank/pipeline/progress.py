@@ -13,3 +13,6 @@ class Silent:
     def task(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Accept the steps of a task, and show none."""
         yield lambda steps: None
+
+    def note(self, text: str) -> None:
+        """Say nothing."""

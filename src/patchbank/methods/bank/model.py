@@ -168,7 +168,7 @@ def fit_bank(
     device: Device,
 ) -> Fit:
     """Fill the bank from the features of good photographs, and score each when it is left out."""
-    store = PatchStore(n_examples, settings.patch_stride)
+    store = PatchStore(n_examples, settings.patch_stride, progress.note)
     for example in examples:
         store.append(to_numpy(embed(example.maps)), example)
     if not store.n_photographs:

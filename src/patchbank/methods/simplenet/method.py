@@ -101,7 +101,7 @@ def fit(
         )
     from patchbank.methods.simplenet.folds import fold_of_photographs, train
 
-    store = PatchStore(n_examples, settings.patch_stride)
+    store = PatchStore(n_examples, settings.patch_stride, progress.note)
     for example in examples:
         store.append(to_numpy(embed(settings, example.maps)), example)
     if not store.n_photographs:

@@ -1,0 +1,164 @@
+"""Features in a file: the same picks, little memory, and a file that leaves nothing behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from patchbank import PatchCore, memory
+from patchbank.core import mapped, screen
+from patchbank.core.coreset import greedy_coreset, row_nearest_to_mean
+from patchbank.core.mapped import in_file, release, taken, where
+from patchbank.core.projection import project
+from patchbank.errors import DataError
+from patchbank.memory import free_bytes, room_for_features
+from tests.kernels import KERNELS, on_kernel
+from tests.photographs import parts
+
+
+def filed(array, folder):
+    room = in_file(array.shape, array.dtype, folder)
+    room[...] = array
+    return room
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_picks_are_those_of_memory(kernel, tmp_path, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
+    monkeypatch.setattr(mapped, "TAKEN_AT_ONCE", 7)
+    monkeypatch.setattr(screen, "PART_ROWS", 100)
+    features = rng.standard_normal((3000, 21)).astype(np.float32)
+    features[500:600] = features[100:200]
+    groups = np.arange(3000) // 50
+    ours = greedy_coreset(features, 300, groups=groups)
+    theirs = greedy_coreset(filed(features, tmp_path), 300, groups=groups)
+    assert ours.rows.tolist() == theirs.rows.tolist()
+    assert ours.radii.tolist() == theirs.radii.tolist()
+    assert ours.to_others.tolist() == theirs.to_others.tolist()
+
+
+def test_a_file_that_is_only_read_will_do(tmp_path, rng):
+    features = rng.standard_normal((500, 9)).astype(np.float32)
+    features.tofile(tmp_path / "features")
+    opened = np.memmap(tmp_path / "features", np.float32, "r", shape=features.shape)
+    assert row_nearest_to_mean(opened) == row_nearest_to_mean(features)
+    assert (greedy_coreset(opened, 40).rows == greedy_coreset(features, 40).rows).all()
+
+
+def test_what_belongs_to_features_in_a_file_lies_beside_them(tmp_path, rng):
+    features = filed(rng.standard_normal((300, 12)).astype(np.float32), tmp_path)
+    if KERNELS != [0]:
+        coded = screen.Coded.of(features, screen.Scale.of(features))
+        assert isinstance(coded.codes, np.memmap)
+        assert not isinstance(coded.some(np.arange(5)).values, np.memmap)
+    matrix = rng.standard_normal((12, 4)).astype(np.float32)
+    projected = project(features, matrix)
+    assert isinstance(projected, np.memmap)
+    np.testing.assert_allclose(projected, project(np.array(features), matrix))
+
+
+def test_a_file_has_no_name_and_keeps_what_was_written(tmp_path, rng):
+    numbers = rng.standard_normal((4000, 5)).astype(np.float32)
+    room = filed(numbers, tmp_path)
+    release(room[37:3900])
+    assert (room == numbers).all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_are_given_back(tmp_path):
+    room = in_file((4096, 1024), np.float32, tmp_path)
+    room[...] = 1
+    before = resident_bytes(room)
+    release(room)
+    assert before == room.nbytes
+    assert resident_bytes(room) < room.nbytes // 10
+
+
+def test_changes_to_a_private_copy_are_not_thrown_away(tmp_path):
+    np.zeros(5000, np.float32).tofile(tmp_path / "file")
+    private = np.memmap(tmp_path / "file", np.float32, "c")
+    private[:] = 3
+    release(private)
+    assert (private == 3).all()
+
+
+def test_rows_are_taken_in_any_order(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(mapped, "TAKEN_AT_ONCE", 3)
+    numbers = rng.standard_normal((50, 4)).astype(np.float32)
+    rows = rng.integers(0, 50, 20)
+    assert (taken(filed(numbers, tmp_path), rows) == numbers[rows]).all()
+    assert not isinstance(where(numbers, (3, 2), np.int8), np.memmap)
+
+
+def test_a_fit_without_memory_finds_the_same_bank(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    images = parts(6, size=(96, 128))
+    recipe = PatchCore(image_size=96, bank_rows=60, false_alarm_rate=0.2)
+    here = recipe.fit(images)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    notes = Notes()
+    there = recipe.fit(images, progress=notes)
+    assert (here.members[0].model.bank == there.members[0].model.bank).all()
+    assert here.calibration.image_scores.tolist() == there.calibration.image_scores.tolist()
+    assert len(notes.lines) == 1
+    assert f"go to a file in {tmp_path}, as only 0.0 GB of memory are free" in notes.lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    notes = []
+    with pytest.raises(
+        DataError, match=r"expected room for 400000.0 GB of features, .* set TMPDIR"
+    ):
+        room_for_features((10**12, 100), notes.append)
+    assert notes == []
+
+
+def test_free_memory_is_no_more_than_the_container_leaves(tmp_path, monkeypatch):
+    group = tmp_path / "memory" / "lines" / "third"
+    for folder, limit in ((group, 9 * 10**18), (group.parent, 3_000_000)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.limit_in_bytes").write_text(str(limit))
+        (folder / "memory.usage_in_bytes").write_text("1400000")
+        (folder / "memory.stat").write_text("cache 5\ntotal_inactive_file 400000\n")
+    listing = tmp_path / "cgroup"
+    listing.write_text("4:memory:/lines/third\n0::/\n")
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path)
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda path: read(listing if str(path) == "/proc/self/cgroup" else path),
+    )
+    assert free_bytes() == 2_000_000
+
+
+class Notes:
+    """Keeps the lines that a person would see."""
+
+    def __init__(self):
+        self.lines = []
+        self.note = self.lines.append
+
+    def task(self, title, total):
+        return self
+
+    def __enter__(self):
+        return lambda steps: None
+
+    def __exit__(self, *exception):
+        return None
+
+
+def resident_bytes(array):
+    """Of the pages of an array, those that this process holds now."""
+    address, total = array.ctypes.data, 0
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+            inside = begin <= address < end
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
