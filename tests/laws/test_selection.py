@@ -150,6 +150,28 @@ def test_the_distance_to_the_picks_of_other_groups_falls_out(
         assert found == pytest.approx(expected, abs=1e-6)
 
 
+@settings(deadline=None)
+@given(**CASES)
+def test_distances_to_others_are_those_of_the_smaller_selection(
+    n, d, grid, share, candidates, tile_rows, kernel, seed
+):
+    features, n_keep, start = drawn(n, d, grid, share, seed)
+    groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
+    sizes = [size for size in (1, 2, 5, n_keep, n_keep + 1) if size != n]
+    with small_blocks(candidates, tile_rows, kernel):
+        picked = greedy_coreset(features, n_keep, start=start, groups=groups, sizes=sizes)
+        alone = {
+            size: greedy_coreset(features, size, start=start, groups=groups).to_others
+            for size in sizes
+            if size <= n_keep
+        }
+
+    assert picked.rows.tolist() == greedy(features, n_keep, start)[0]
+    assert picked.to_others_at.keys() == alone.keys()
+    for size, expected in alone.items():
+        np.testing.assert_allclose(picked.to_others_at[size], expected, rtol=1e-6, atol=1e-6)
+
+
 def test_the_bank_is_nested(rng):
     features = rng.standard_normal((500, 8)).astype(np.float32)
     large, small = greedy_coreset(features, 90), greedy_coreset(features, 30)

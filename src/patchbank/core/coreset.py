@@ -10,15 +10,15 @@ elsewhere, and for tensors of torch, the passes are matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import screen
 from patchbank.core.arrays import HOST, Array, Device, beside, namespace, settle, to_numpy
-from patchbank.core.greedy import ProductGreedy, squared_distances_to, tiles
+from patchbank.core.greedy import TAKEN, ProductGreedy, squared_distances_to, tiles
 from patchbank.core.mapped import release
 from patchbank.core.screened import ScreenedGreedy
 from patchbank.errors import ParameterError, ShapeError
@@ -39,6 +39,8 @@ class Coreset:
     to_others: NDArray[np.float32]
     """(n,) distance of each row to the nearest pick of *another* group, infinite if there is none;
     empty where no groups were given."""
+    to_others_at: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    """The same for the coresets of the first so many rows, the sizes that were asked for."""
 
 
 def greedy_coreset(
@@ -49,6 +51,7 @@ def greedy_coreset(
     initial: NDArray[np.float32] | None = None,
     radius: float | None = None,
     groups: Indices | None = None,
+    sizes: Collection[int] = (),
     device: Device = HOST,
     on_progress: Callable[[int], None] | None = None,
 ) -> Coreset:
@@ -65,6 +68,7 @@ def greedy_coreset(
         groups: (n,) group of each row, equal ones side by side (the image that a patch comes
             from); the selection then also tells how far each row is from the picks of the others,
             which is what leaving one group out needs, at little cost.
+        sizes: numbers of picks after which that is noted too.
         device: where the passes over the features run.
         on_progress: called with the number of picks made since the last call.
 
@@ -97,16 +101,24 @@ def greedy_coreset(
     greedy: ScreenedGreedy | ProductGreedy
     if _can_be_screened(rows, device):
         contiguous = np.require(rows, np.float32, "C")
-        greedy = ScreenedGreedy(contiguous, n_keep, first, initial, radius, groups)
+        greedy = ScreenedGreedy(contiguous, first, initial, groups)
     else:
         origin = first if start is None else row_nearest_to_mean(rows, device=device)
-        greedy = ProductGreedy(rows, n_keep, origin, first, initial, radius, groups, device)
-    greedy.run(on_progress or (lambda picks: None))
-    no_radii: list[float] = []
+        greedy = ProductGreedy(rows, n_keep, origin, first, initial, groups, device)
+    told = on_progress or (lambda picks: None)
+    told(1)
+    stop_gap = TAKEN if radius is None else float(radius) ** 2
+    to_others_at = {}
+    for size in sorted(size for size in {*sizes, n_keep} if size <= n_keep):
+        greedy.pick_until(size, stop_gap, told)
+        if len(greedy.rows) == size and size in sizes:
+            to_others_at[size] = np.sqrt(to_numpy(greedy.to_others)).astype(np.float32)
+    radii = np.sqrt(np.array(greedy.radii if initial is None else [], dtype=np.float64))
     return Coreset(
         np.array(greedy.rows, dtype=np.intp),
-        np.sqrt(np.array(greedy.radii if initial is None else no_radii)).astype(np.float32),
+        radii.astype(np.float32),
         np.sqrt(to_numpy(greedy.to_others)).astype(np.float32),
+        to_others_at,
     )
 
 

@@ -71,13 +71,10 @@ class ProductGreedy:
         origin: int,
         first: int,
         initial: NDArray[np.float32] | None,
-        radius: float | None,
         groups: Indices | None,
         device: Device,
     ) -> None:
         self.features = features
-        self.n_keep = n_keep
-        self.stop_gap = TAKEN if radius is None else radius * radius
         self.device = device
         # Seen from an ordinary row, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
         # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
@@ -104,29 +101,31 @@ class ProductGreedy:
             own = np.where(groups == groups[first], np.float32(np.inf), np.float32(0.0))
             self.to_others = to_first + beside(own, to_first)
 
-    def run(self, on_progress: Callable[[int], None]) -> None:
-        """Make all picks; then `rows`, `radii` and `to_others` hold what is squared still."""
-        on_progress(1)
-        while len(self.rows) < self.n_keep and self.radii[-1] > self.stop_gap:
-            picks = self._pick_block()
+    def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:
+        """Pick until there are `size` rows, or no gap is larger than `stop_gap`.
+
+        `rows`, `radii` and `to_others` then hold what was found; distances are squared.
+        """
+        while len(self.rows) < size and self.radii[-1] > stop_gap:
+            picks = self._pick_block(size - len(self.rows), stop_gap)
             self.rows += picks
             self._fold(np.array(picks))
             self.radii[-1] = max(float(self.xp.max(self.gaps)), 0.0)
             on_progress(len(picks))
 
-    def _pick_block(self) -> list[int]:
+    def _pick_block(self, most: int, stop_gap: float) -> list[int]:
         """Make every pick that the candidates alone decide, and note the radius after each."""
         all_gaps = to_numpy(self.gaps)
         block = _Block(all_gaps, self.norms_here)
         between = self._distances_among(block.rows)
-        while len(self.rows) + len(block.picked) < self.n_keep:
+        while len(block.picked) < most:
             best = int(block.gaps.argmax())  # rows ascend, so equals go to the lowest
             gap = float(block.gaps[best])
             if block.picked:
                 if block.is_decided_outside(best):
                     break
                 self.radii[-1] = max(gap, 0.0)
-                if gap <= self.stop_gap:
+                if gap <= stop_gap:
                     break
             close = block.close_to(best)
             if len(close) > 1:

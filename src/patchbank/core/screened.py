@@ -29,15 +29,11 @@ class ScreenedGreedy:
     def __init__(
         self,
         features: Features,
-        n_keep: int,
         first: int,
         initial: NDArray[np.float32] | None,
-        radius: float | None,
         groups: Indices | None,
     ) -> None:
         self.coded = Coded.of(features, Scale.of(features))
-        self.n_keep = n_keep
-        self.stop_gap = TAKEN if radius is None else float(radius) ** 2
         to_first = screen.distances_to(features, features[first] + 0)
         self.gaps = to_first.copy()  # squared distance to the nearest pick
         if initial is not None:
@@ -52,26 +48,28 @@ class ScreenedGreedy:
         wanted = len(features) // (ROWS_A_CANDIDATE * cores())
         self.n_candidates = min(max(wanted, FEWEST), MOST)
 
-    def run(self, on_progress: Callable[[int], None]) -> None:
-        """Make all picks; then `rows`, `radii` and `to_others` hold what is squared still."""
-        on_progress(1)
-        while len(self.rows) < self.n_keep and self.radii[-1] > self.stop_gap:
-            picks = self._pick_block()
+    def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:
+        """Pick until there are `size` rows, or no gap is larger than `stop_gap`.
+
+        `rows`, `radii` and `to_others` then hold what was found; distances are squared.
+        """
+        while len(self.rows) < size and self.radii[-1] > stop_gap:
+            picks = self._pick_block(size - len(self.rows), stop_gap)
             self._fold(picks)
             self.radii.append(max(float(self.gaps.max()), 0.0))
-            if len(picks) < SHORT:
+            if len(picks) < SHORT and len(self.rows) < size:
                 self.n_candidates = min(2 * self.n_candidates, MOST)
             on_progress(len(picks))
 
-    def _pick_block(self) -> Indices:
+    def _pick_block(self, most: int, stop_gap: float) -> Indices:
         """Make every pick that the candidates alone decide, and note the radius after each."""
         rows, outside = self._candidates()
         places, before = screen.pick(
             self.coded.some(rows),
             self.gaps[rows],
-            self.n_keep - len(self.rows),
+            most,
             outside=outside,
-            stop=self.stop_gap,
+            stop=stop_gap,
         )
         self.rows += rows[places].tolist()
         self.radii += before[1:].tolist()  # the largest gap after each pick but the last

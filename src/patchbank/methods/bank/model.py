@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from patchbank.core import neighbours, scoring
 from patchbank.core.arrays import Array, Device, to_numpy
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.bank.selection import select
+from patchbank.methods.bank.selection import cut_sizes, select
 from patchbank.methods.bank.settings import BankSettings
 from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
 from patchbank.methods.store import PatchStore
@@ -21,6 +21,7 @@ from patchbank.types import Features, Indices
 Embed: TypeAlias = Callable[[FeatureMaps], Array]
 """[(c, h, w), ...] of one image -> (h, w, d): its grid of patches."""
 
+UNKNOWN = np.empty(0, dtype=np.float32)
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
 
@@ -89,6 +90,38 @@ class BankModel:
             return self._scored(embedding, nearest[:, None], own)
         distances, _ = self._exact().nearest(_rows(embedding), k, without=own)
         return self._scored(embedding, distances, own)
+
+    def with_rows(self, n_rows: int) -> BankModel:
+        """The model of the first so many rows, which are the coreset of that size.
+
+        Raises:
+            ParameterError: there are fewer rows, or the bank is not in greedy order, or its index
+                is approximate (its recall would not be known).
+        """
+        if self.settings.selection != "greedy":
+            raise ParameterError(
+                "bank_rows: expected a bank that was selected greedily, whose first rows are a "
+                f"smaller one, got selection {self.settings.selection!r}"
+            )
+        if self.settings.index != "exact":
+            raise ParameterError(
+                f"bank_rows: expected the exact index, got {self.settings.index!r}, whose recall "
+                "on another bank is not known"
+            )
+        least = max(self.settings.n_neighbours, 1)
+        if not least <= n_rows <= len(self.bank):
+            raise ParameterError(
+                f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
+                f"got {n_rows}"
+            )
+        return BankModel(
+            self.settings,
+            self.embed,
+            self.bank[:n_rows],
+            self.origins[:n_rows],
+            self.radii[:n_rows],
+            device=self.device,
+        )
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -180,13 +213,42 @@ def fit_bank(
         model.recall = _measured_recall(settings, model, store.features, picked.rows)
     if store.n_photographs == 1:
         return Fit(model, ())
-    left_out = []
-    with progress.task("calibrating", store.n_photographs) as advance:
-        for number in range(store.n_photographs):
-            nearest = picked.to_others[store.patches_of(number)] if len(picked.to_others) else None
-            left_out.append(model.score_left_out(store.embedding(number), number, nearest))
-            advance(1)
-    return Fit(model, tuple(left_out))
+    smaller = [size for size in cut_sizes(len(bank)) if _can_be_cut(model, size)]
+    with progress.task("calibrating", store.n_photographs * (1 + len(smaller))) as advance:
+        left_out = _left_out(model, store, picked.to_others, advance)
+        left_out_of = {
+            size: _left_out(
+                model.with_rows(size), store, picked.to_others_at.get(size, UNKNOWN), advance
+            )
+            for size in smaller
+        }
+    return Fit(model, left_out, left_out_of)
+
+
+def _left_out(
+    model: BankModel,
+    store: PatchStore,
+    to_others: NDArray[np.float32],
+    advance: Callable[[int], None],
+) -> tuple[Scored, ...]:
+    """Score every photograph without its own rows.
+
+    `to_others` has the distance of each patch to the rows of other photographs, if it is known.
+    """
+    scored = []
+    for number in range(store.n_photographs):
+        nearest = to_others[store.patches_of(number)] if len(to_others) else None
+        scored.append(model.score_left_out(store.embedding(number), number, nearest))
+        advance(1)
+    return tuple(scored)
+
+
+def _can_be_cut(model: BankModel, n_rows: int) -> bool:
+    """Whether the first rows are a bank that every photograph can be left out of."""
+    if model.settings.selection != "greedy" or model.settings.index != "exact":
+        return False
+    _, counts = np.unique(model.origins[:n_rows, 0], return_counts=True)
+    return bool(n_rows - counts.max() >= model.settings.n_neighbours)
 
 
 def method_with_bank(

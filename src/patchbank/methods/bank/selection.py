@@ -40,12 +40,24 @@ def select(
             initial=initial,
             radius=settings.covering_radius,
             groups=groups,
+            # How many rows a radius takes shows at the end.
+            sizes=cut_sizes(n_keep) if total else [2**e for e in range(3, n_keep.bit_length())],
             device=device,
             on_progress=advance,
         )
     if projected:  # radii of a projection are not distances of the features
         return Coreset(picked.rows, unknown, unknown)
     return picked
+
+
+def cut_sizes(n_rows: int) -> list[int]:
+    """The smaller banks that are calibrated too: powers of two, down to a thirtieth.
+
+    >>> cut_sizes(7000)
+    [256, 512, 1024, 2048, 4096]
+    """
+    exponents = range(3, n_rows.bit_length())
+    return [2**e for e in exponents if n_rows / 30 <= 2**e < n_rows]
 
 
 def _projected(
