@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from patchbank.pipeline.recipes import PaDiM as PaDiM
     from patchbank.pipeline.recipes import PatchCore as PatchCore
     from patchbank.pipeline.recipes import SimpleNet as SimpleNet
-
-__version__ = version("patchbank")
 
 # Imported when first used: `import patchbank` must not cost what a fit costs.
 _HOMES = {
@@ -64,6 +61,8 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("patchbank")
     if name not in _HOMES:
         raise AttributeError(f"module 'patchbank' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

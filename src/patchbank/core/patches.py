@@ -15,14 +15,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from patchbank.core import sampling
 from patchbank.core.arrays import Array, beside, device_of, namespace
 from patchbank.core.sampling import Interpolation
 from patchbank.errors import ShapeError
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def concatenated(
@@ -233,4 +236,6 @@ def _adaptive_pooling(n_in: int, n_out: int) -> sparse.csr_array:
     columns = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
     weights = np.repeat(1.0 / sizes, sizes)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
+    from scipy import sparse  # only this way of embedding waits for it
+
     return sparse.csr_array((weights, columns, bounds), shape=(n_out, n_in))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from patchbank.types import AnomalyMap
 
@@ -32,6 +31,8 @@ def find_regions(anomaly_map: AnomalyMap, threshold: float) -> tuple[Region, ...
     >>> find_regions(np.array([[0, 5, 0], [0, 0, 7]], np.float32), threshold=1.0)
     (Region(left=1, top=0, width=2, height=2, area=2, score=7.0),)
     """
+    from scipy import ndimage  # a tenth of a second, which good parts need not wait for
+
     labels, count = ndimage.label(anomaly_map > threshold, structure=TOUCHING)
     if count == 0:
         return ()

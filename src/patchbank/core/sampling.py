@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from patchbank.core.arrays import Array, beside
 
@@ -91,8 +90,14 @@ def gaussian(n: int, sigma: float, border: Border = "reflect") -> Operator:
 
     ``reflect`` repeats the edge sample (the official code), ``mirror`` does not (anomalib).
     """
-    identity = np.eye(n)
-    return _frozen(gaussian_filter1d(identity, sigma, axis=0, mode=border).astype(np.float32))
+    reach = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    beyond: Literal["symmetric", "reflect"] = "symmetric" if border == "reflect" else "reflect"
+    source = np.pad(np.arange(n), reach, mode=beyond)  # numpy's names are not scipy's
+    operator = np.zeros((n, n))
+    for offset, weight in enumerate(weights / weights.sum()):
+        operator[np.arange(n), source[offset : offset + n]] += weight
+    return _frozen(operator.astype(np.float32))
 
 
 def _frozen(operator: Operator) -> Operator:

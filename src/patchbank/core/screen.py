@@ -68,7 +68,8 @@ class Scale:
         errors = [Coded.of(sample, cls(origin, step, np.inf)).errors for step in steps]
         lost = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
         best = int(np.argmin(lost))
-        return cls(origin, steps[best], float(np.quantile(errors[best], 1 - SURE_SHARE)))
+        limit = int((1 - SURE_SHARE) * (len(sample) - 1))
+        return cls(origin, steps[best], float(np.sort(errors[best])[limit]))
 
 
 @dataclass(frozen=True, slots=True)
