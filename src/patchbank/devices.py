@@ -32,6 +32,7 @@ class TorchDevice:
         self._torch = torch
         self._device = torch.device(name)
         self._limit = limit_bytes
+        self._turn = threading.RLock()
         self.tile_factor = tile_factor
 
     @property
@@ -48,12 +49,14 @@ class TorchDevice:
 
     @contextmanager
     def precise(self) -> Iterator[None]:
-        """While it is open, products are made in full float32.
+        """While it is open, products are made in full float32, and for one thread only.
+
+        Several at a time would be no faster, and would need the memory several times.
 
         Raises:
             MemoryError: the device has too little memory.
         """
-        with full_float32():
+        with self._turn, full_float32():
             try:
                 yield
             except self._torch.OutOfMemoryError as error:

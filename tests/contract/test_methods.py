@@ -1,5 +1,6 @@
 """The contract that every entry of METHODS keeps, checked on the features of a fake backbone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_scores_do_not_depend_on_what_was_scored_before(method, settings):
     forward = [model.score(image) for image in images]
     backward = [model.score(image) for image in reversed(images)][::-1]
     assert all(same(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+def test_several_threads_score_as_one_does(method, settings):
+    images = [fake_features(stained(seed, seed % 3 * 4)) for seed in range(50, 58)]
+    tensors = fitted(method, settings).model.tensors()
+    alone = method.restore(settings, tensors, HOST)
+    expected = [alone.score(image) for image in images]
+    shared = method.restore(settings, tensors, HOST)  # which has scored nothing yet
+    with ThreadPoolExecutor(len(images)) as pool:
+        found = list(pool.map(shared.score, images))
+    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
 
 
 def test_a_larger_defect_never_scores_lower(method, settings):

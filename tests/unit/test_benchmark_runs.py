@@ -175,7 +175,7 @@ def test_all_threads_of_a_worker_stay_on_its_cores():
 import os
 from patchbank.backbones import open_backbone
 from patchbank.pipeline.benchmark.process import hold_to
-backbone = open_backbone("efficientnet_lite0")  # onnxruntime puts its threads where it likes
+backbone = open_backbone("efficientnet_lite0")
 hold_to([{core}])
 threads = [int(name) for name in os.listdir("/proc/self/task")]
 print({{core for thread in threads for core in os.sched_getaffinity(thread)}})

@@ -18,6 +18,7 @@ from patchbank import (
     PatchCore,
     ShapeError,
     load,
+    threads,
 )
 from patchbank.pipeline.inspection import Unread
 from tests.photographs import part, parts, save, write_dataset
@@ -102,6 +103,32 @@ def test_an_unreadable_image_is_never_scored(detector, tmp_path):
         detector.predict(broken)
     with pytest.raises(ImageError):
         list(detector.predict([good, broken]))
+
+
+def test_images_side_by_side_are_seen_as_one_at_a_time(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 5)
+    images = [part(40 + i, defect=i % 3 * 6, size=(60 + 7 * i, 104 - 3 * i)) for i in range(12)]
+    given = [*images[:7], tmp_path / "missing.png", *images[7:]]
+    outcomes = list(detector.inspect(given))
+    assert [isinstance(outcome, Unread) for outcome in outcomes] == [i == 7 for i in range(13)]
+    alone = [detector.predict(image) for image in images]
+    for one, many in zip(alone, [*outcomes[:7], *outcomes[8:]], strict=True):
+        assert one.score == many.score
+        assert one.regions == many.regions
+        assert (one.anomaly_map == many.anomaly_map).all()
+    with pytest.raises(ImageError, match="missing.png"):
+        list(detector.predict(given))
+
+
+def test_a_fit_does_not_depend_on_the_number_of_cores(monkeypatch):
+    recipe = PatchCore(image_size=96, bank_limit=200, rotations=3, false_alarm_rate=0.3)
+    tensors = []
+    for cores in (1, 5):
+        monkeypatch.setattr(threads, "usable_cores", lambda cores=cores: cores)
+        detector = recipe.fit(parts(4))
+        tensors.append([*detector.members[0].model.tensors().values()])
+        tensors[-1].append(detector.calibration.map_peaks)
+    assert all((a == b).all() for a, b in zip(*tensors, strict=True))
 
 
 def test_an_inspection_says_all_of_it_in_json(detector):

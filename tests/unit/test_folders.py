@@ -1,9 +1,8 @@
 """Which files are photographs, which are good, and what they show."""
 
-import numpy as np
 import pytest
 
-from patchbank.data import find_dataset, find_images, good_images, prefetched
+from patchbank.data import find_dataset, find_images, good_images
 from patchbank.data.folders import list_images
 from patchbank.errors import DataError
 from tests.fake_datasets import (
@@ -142,32 +141,3 @@ def test_neither_a_missing_folder_nor_a_file_is_a_data_set(tmp_path):
     (tmp_path / "notes.txt").write_text("no table")
     with pytest.raises(DataError, match=r"or a .csv or .parquet table, got a file"):
         find_dataset(tmp_path / "notes.txt")
-
-
-def test_prefetching_keeps_the_order_and_each_error_with_its_item():
-    def work(number):
-        if number == 3:
-            raise ValueError("three")
-        return number * 10
-
-    outcomes = list(prefetched(work, iter(range(20))))
-    assert [item for item, _ in outcomes] == list(range(20))
-    assert [f.result() for item, f in outcomes if item != 3] == [
-        n * 10 for n in range(20) if n != 3
-    ]
-    with pytest.raises(ValueError, match="three"):
-        outcomes[3][1].result()
-
-
-def test_prefetching_reads_only_a_few_ahead():
-    taken = []
-
-    def items():
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    stream = prefetched(np.sqrt, items())
-    next(stream)
-    assert len(taken) < 10
-    stream.close()

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from patchbank.backbones.engines import OnnxRuntime
 from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
@@ -23,8 +24,8 @@ DEFAULT_MULTIPLE = 32
 class OnnxExtractor:
     """A feature extractor held as the bytes of an ONNX model.
 
-    Images go through one at a time: on a CPU that is as fast as batches, and the features of an
-    image cannot depend on its neighbours.
+    Images go through one by one, also where several threads bring them: on a CPU that is as fast as
+    batches, and the features of an image cannot depend on its neighbours.
     """
 
     def __init__(
@@ -36,8 +37,8 @@ class OnnxExtractor:
     ) -> None:
         self.content = content
         self.normalisation = normalisation
-        self._session = _open_session(content, name)
-        self._input = _image_input(self._session, name)
+        self._network = OnnxRuntime(content, name)
+        self._input = _image_input(self._network.session, name)
         self._info = self._describe(name, normalisation)
         self._layers = check_layers(self._info, layers or self._info.default_layers)
         self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
@@ -60,14 +61,14 @@ class OnnxExtractor:
 
     def _run(self, planes: NDArray[np.float32], layers: tuple[str, ...]) -> list[FeatureMap]:
         try:
-            maps = self._session.run(list(layers), {self._input.name: planes[None]})
+            maps = self._network(planes[None], layers)
         except Exception as error:  # onnxruntime has no exception type of its own
             size = f"{planes.shape[1]} x {planes.shape[2]}"
             raise BackboneError(f"backbone: it cannot run on an input of {size}: {error}") from None
-        return [_single(layer, np.asarray(m)) for layer, m in zip(layers, maps, strict=True)]
+        return [_single(layer, m) for layer, m in zip(layers, maps, strict=True)]
 
     def _describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
-        record = _metadata(self._session, name)
+        record = _metadata(self._network.session, name)
         try:
             return self._info_from(record, name, normalisation)
         except PatchbankError:
@@ -94,7 +95,7 @@ class OnnxExtractor:
         multiple = 1 if size else int(record.get("size_multiple", DEFAULT_MULTIPLE))
         if multiple < 1:
             raise ValueError(f"size_multiple {multiple}")
-        outputs = tuple(output.name for output in self._session.get_outputs())
+        outputs = tuple(output.name for output in self._network.session.get_outputs())
         return BackboneInfo(
             name=record.get("name", name),
             taps=taps or self._probe(outputs, size or PROBE_SIZE),
@@ -116,18 +117,6 @@ class OnnxExtractor:
             name: Tap(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
             for name, m in zip(outputs, maps, strict=True)
         }
-
-
-def _open_session(content: bytes, name: str) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Threads that spin between two images would take the cores from the search that follows.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no exception type of its own
-        reason = str(error).splitlines()[0]
-        raise BackboneError(f"{name}: expected an ONNX model, got: {reason}") from None
 
 
 def _image_input(session: onnxruntime.InferenceSession, name: str) -> onnxruntime.NodeArg:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ class Taps(torch.nn.Module):  # type: ignore[misc]  # torch need not be installe
 class TorchExtractor:
     """A feature extractor that runs a network in torch, on the CPU or a GPU.
 
-    Images go through one at a time on every device, so features cannot depend on a batch.
+    Images go through one at a time on every device, so features cannot depend on a batch, and
+    memory does not grow with the threads that bring them.
     On the CPU the maps come as numpy arrays, on a GPU they stay there.
     """
 
@@ -61,6 +63,7 @@ class TorchExtractor:
         self._on_host = device is HOST
         self._device = TorchDevice("cpu", tile_factor=1) if self._on_host else device
         self.network.to(self._device.name)
+        self._turn = threading.Lock()
         self._scale, self._shift = (
             self._device.put(np.array(values, dtype=np.float32)[:, None, None])
             for values in info.scale_and_shift
@@ -80,7 +83,7 @@ class TorchExtractor:
         """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
         planes = self._device.put(np.ascontiguousarray(image)).permute(2, 0, 1)
         try:
-            with torch.no_grad(), full_float32():
+            with self._turn, torch.no_grad(), full_float32():
                 maps = self.network((planes * self._scale + self._shift)[None])
         except torch.OutOfMemoryError:  # `Device.precise` says it
             raise

@@ -40,7 +40,7 @@ class Device(Protocol):
         ...
 
     def precise(self) -> AbstractContextManager[None]:
-        """While it is open, products are made in full float32."""
+        """While it is open, products are made in full float32; some devices serve one at a time."""
         ...
 
 

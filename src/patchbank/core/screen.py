@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.mapped import release, taken, where
-from patchbank.core.threads import cores, in_parts
+from patchbank.threads import in_parts, usable_cores
 from patchbank.types import Features, Indices
 
 INTERFACE = 1  # this and the next two as in screen.c
@@ -217,7 +217,7 @@ def lower(
         _library().screen_nearest(_level(), ctypes.byref(task), begin, end, _at(thresholds))
         rows.release(begin, end)
 
-    size = min(PART_ROWS, max(RESERVE, -(-len(rows) // (2 * cores()))))
+    size = min(PART_ROWS, max(RESERVE, -(-len(rows) // (2 * usable_cores()))))
     in_parts(part, len(rows), size)
 
 

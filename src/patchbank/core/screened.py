@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from patchbank.core import screen
 from patchbank.core.screen import Coded, Columns, Groups, Scale
-from patchbank.core.threads import cores
+from patchbank.threads import usable_cores
 from patchbank.types import Features, Indices
 
 FEWEST, MOST = 1024, 32_768  # candidates of a block
@@ -45,7 +45,7 @@ class ScreenedGreedy:
         self.to_others = to_first[:0]
         if self.groups is not None:
             self.to_others = np.where(self.groups == self.groups[first], np.inf, to_first)
-        wanted = len(features) // (ROWS_A_CANDIDATE * cores())
+        wanted = len(features) // (ROWS_A_CANDIDATE * usable_cores())
         self.n_candidates = min(max(wanted, FEWEST), MOST)
 
     def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:

@@ -2,8 +2,7 @@
 
 from patchbank.data.datasets import Category, Dataset, Sample, find_categories, find_dataset
 from patchbank.data.folders import find_images, good_images
-from patchbank.data.images import ImageInput, read_image, resized
-from patchbank.data.prefetch import prefetched
+from patchbank.data.images import ImageInput, n_pixels, read_image, resized
 
 __all__ = [
     "Category",
@@ -14,7 +13,7 @@ __all__ = [
     "find_dataset",
     "find_images",
     "good_images",
-    "prefetched",
+    "n_pixels",
     "read_image",
     "resized",
 ]

@@ -41,6 +41,17 @@ def read_image(source: ImageInput) -> Image:
     return np.asarray(_decoded(Path(source), _rgb))
 
 
+def n_pixels(source: ImageInput) -> int:
+    """How many pixels a photograph has, from the head of its file; 0 where that tells nothing."""
+    if isinstance(source, np.ndarray):
+        return source.size // 3
+    try:
+        with pillow.open(source) as opened:
+            return opened.width * opened.height
+    except Exception:  # whatever is wrong with it, `read_image` says it
+        return 0
+
+
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
 

@@ -25,8 +25,7 @@ from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
 from patchbank.core.regions import Region, find_regions
 from patchbank.data.folders import list_images
-from patchbank.data.images import ImageInput, read_image
-from patchbank.data.prefetch import prefetched
+from patchbank.data.images import ImageInput, n_pixels, read_image
 from patchbank.devices import open_device
 from patchbank.errors import BackboneError, DetectorFileError, PatchbankError
 from patchbank.methods import METHODS
@@ -40,6 +39,7 @@ from patchbank.pipeline.members import (
     combined_score,
     highest_value,
 )
+from patchbank.threads import side_by_side
 from patchbank.types import Image
 
 
@@ -79,17 +79,20 @@ class Detector:
             ImageError, ShapeError: an image cannot be read. `inspect` goes on to the next.
         """
         if isinstance(images, np.ndarray):
-            return self._inspect("array", images, read_image(images))
-        if isinstance(images, (str, os.PathLike)) and not Path(images).is_dir():
-            return self._inspect(str(images), images, read_image(images))
-        return self._inspections(images)
+            return self._inspect(images)
+        if isinstance(images, (str, os.PathLike)):
+            if not Path(images).is_dir():
+                return self._inspect(images)
+            images = list_images(images)
+        results = side_by_side(self._inspect, images, n_pixels)
+        return (inspection.result() for _, inspection in results)
 
     def inspect(self, images: Iterable[ImageInput]) -> Iterator[Inspection | Unread]:
-        """Inspect photographs, each in its turn; one that cannot be read comes as Unread."""
-        for source, decoded in prefetched(read_image, images):
-            name = "array" if isinstance(source, np.ndarray) else str(source)
+        """Inspect photographs, and give them in their order; one that cannot be read as Unread."""
+        for source, inspection in side_by_side(self._inspect, images, n_pixels):
+            name = _name(source)
             try:
-                yield self._inspect(name, source, decoded.result())
+                yield inspection.result()
             except PatchbankError as error:
                 yield Unread(name, str(error))
             except MemoryError:
@@ -129,18 +132,13 @@ class Detector:
             tensors |= {f"{number}.{name}": t for name, t in member_tensors.items()}
         write_bundle(Path(path), Bundle(tensors, record))
 
-    def _inspections(self, images: ImageInput | Iterable[ImageInput]) -> Iterator[Inspection]:
-        sources = list_images(images) if isinstance(images, (str, os.PathLike)) else images
-        for source, decoded in prefetched(read_image, sources):
-            name = "array" if isinstance(source, np.ndarray) else str(source)
-            yield self._inspect(name, source, decoded.result())
-
-    def _inspect(self, name: str, source: ImageInput, image: Image) -> Inspection:
+    def _inspect(self, source: ImageInput) -> Inspection:
+        image = read_image(source)
         findings = tuple(member.find(image) for member in self.members)
         score = combined_score(findings)
         normalise = self.members[0].settings.normalise_score
         return Inspection(
-            image=name,
+            image=_name(source),
             size=(image.shape[1], image.shape[0]),
             score=score,
             p_value=self.calibration.p_value(score),
@@ -245,6 +243,10 @@ def _restore(bundle: Bundle, device: Device) -> Detector:
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )
+
+
+def _name(source: ImageInput) -> str:
+    return "array" if isinstance(source, np.ndarray) else str(source)
 
 
 def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

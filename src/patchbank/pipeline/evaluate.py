@@ -24,6 +24,7 @@ from patchbank.metrics import (
 from patchbank.pipeline.detector import Detector
 from patchbank.pipeline.inspection import Inspection, Unread
 from patchbank.pipeline.progress import Silent
+from patchbank.threads import side_by_side
 from patchbank.types import AnomalyMap, Mask
 
 
@@ -181,16 +182,27 @@ def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMet
     with progress.task("comparing pixels", passes * len(seen)) as advance:
 
         def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
-            for sample, inspection in seen:
-                box = inspection.box
-                yield box.of(inspection.anomaly_map), box.of(_mask(sample, inspection))
+            for _, drawn in side_by_side(_map_and_mask, seen, _n_pixels):
+                yield drawn.result()
                 advance(1)
 
-        if not any(
-            inspection.box.of(_mask(sample, inspection)).any() for sample, inspection in seen
-        ):
+        if not any(_mask_inside(sample, inspection).any() for sample, inspection in seen):
             return None
         return PixelCounter(maps_and_masks).metrics()
+
+
+def _map_and_mask(one: tuple[Sample, Inspection]) -> tuple[AnomalyMap, Mask]:
+    sample, inspection = one
+    return inspection.box.of(inspection.anomaly_map), _mask_inside(sample, inspection)
+
+
+def _mask_inside(sample: Sample, inspection: Inspection) -> Mask:
+    return inspection.box.of(_mask(sample, inspection))
+
+
+def _n_pixels(one: tuple[Sample, Inspection]) -> int:
+    width, height = one[1].size
+    return width * height
 
 
 def _mask(sample: Sample, inspection: Inspection) -> Mask:

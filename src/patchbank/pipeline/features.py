@@ -73,10 +73,34 @@ class View:
         return whole
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A photograph at the sizes that the network sees."""
+
+    inputs: list[Image]
+    """One (H, W, 3) a scale."""
+    photograph: tuple[int, int]
+    box: Box
+    settings: Settings
+
+    def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, View]:
+        """Take its features: one (c, h, w) map a layer and scale."""
+        taken = [m for image in self.inputs for m in extractor(image)]
+        seen, cells = self.inputs[0].shape[:2], taken[0].shape[1:]
+        return taken, View(
+            self.photograph, self.box, (seen[0], seen[1]), (cells[0], cells[1]), self.settings
+        )
+
+
 def extract(
     extractor: FeatureExtractor, settings: Settings, image: Image
 ) -> tuple[FeatureMaps, View]:
-    """Take the features of a photograph at every scale: one (c, h, w) map a layer and scale.
+    """Take the features of a photograph; see `prepare` and `Prepared.features`."""
+    return prepare(extractor, settings, image).features(extractor)
+
+
+def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Prepared:
+    """Bring a photograph to the sizes that the network shall see.
 
     Raises:
         ParameterError: the backbone accepts another size only, or the photograph is too small.
@@ -85,11 +109,8 @@ def extract(
     whole, crop = _resized_and_cropped(extractor, settings, photograph)
     box = _in_photograph(crop, whole, photograph)
     sizes = _sizes(extractor, settings.scales, (crop.height, crop.width))
-    taken = [
-        m for size in sizes for m in extractor(_input(settings, image, whole, crop, box, size))
-    ]
-    cells = taken[0].shape[1], taken[0].shape[2]
-    return taken, View(photograph, box, sizes[0], cells, settings)
+    inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
+    return Prepared(inputs, photograph, box, settings)
 
 
 def _input(

@@ -13,16 +13,24 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor, open_backbone
 from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
-from patchbank.data.augment import views_of_one
+from patchbank.data.augment import Copy, views_of_one
 from patchbank.data.folders import good_images
-from patchbank.data.images import ImageInput, read_image
-from patchbank.data.prefetch import prefetched
+from patchbank.data.images import ImageInput, n_pixels, read_image
 from patchbank.errors import DataError
 from patchbank.methods import Method, Progress, Settings
-from patchbank.methods.base import Example
+from patchbank.methods.base import Example, FeatureMaps
 from patchbank.pipeline.detector import Detector, versions
 from patchbank.pipeline.features import View, extract
-from patchbank.pipeline.members import Finding, Member, Scale, combined_map, combined_score
+from patchbank.pipeline.members import (
+    Finding,
+    Findings,
+    Member,
+    Scale,
+    combined_map,
+    combined_score,
+)
+from patchbank.threads import side_by_side
+from patchbank.types import Image
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
@@ -117,19 +125,28 @@ def _examples(
 
     How the photographs themselves were looked at is noted in `views`.
     """
+
+    def looked_at(look: tuple[int, Image, Copy]) -> tuple[FeatureMaps, View]:
+        _, photograph, copy = look
+        return extract(extractor, settings, copy.of(photograph))
+
+    looks = (
+        (number, decoded.result(), copy)
+        for number, (_, decoded) in enumerate(side_by_side(read_image, sources, n_pixels))
+        for copy in settings.copies
+    )
     title = "reading good images"
     with progress.task(title, len(sources) * len(settings.copies)) as advance:
-        for number, (_, decoded) in enumerate(prefetched(read_image, sources)):
-            photograph = decoded.result()
-            for copy in settings.copies:
-                maps, view = extract(extractor, settings, copy.of(photograph))
-                if copy.is_original:
-                    views.append(view)
-                    yield Example(maps, number)
-                else:
-                    inside = copy.inside(photograph.shape[:2], view.cells, view.window)
-                    yield Example(maps, number, inside)
-                advance(1)
+        for look, taken in side_by_side(looked_at, looks, lambda look: n_pixels(look[1])):
+            number, photograph, copy = look
+            maps, view = taken.result()
+            if copy.is_original:
+                views.append(view)
+                yield Example(maps, number)
+            else:
+                inside = copy.inside(photograph.shape[:2], view.cells, view.window)
+                yield Example(maps, number, inside)
+            advance(1)
 
 
 def _standardised(member: Member, findings: list[Finding], progress: Progress) -> Fitted:
@@ -160,10 +177,15 @@ def _peaks(of_members: list[list[Finding]], progress: Progress) -> NDArray[np.fl
     """(n,) largest value of the map of each good image."""
     peaks = []
     with progress.task("calibrating the maps", len(of_members[0])) as advance:
-        for findings in zip(*of_members, strict=True):
-            peaks.append(combined_map(findings).max())
+        of_images = zip(*of_members, strict=True)
+        for _, peak in side_by_side(_peak, of_images, lambda findings: findings[0].n_pixels):
+            peaks.append(peak.result())
             advance(1)
     return np.array(peaks, dtype=np.float64)
+
+
+def _peak(findings: Findings) -> float:
+    return float(combined_map(findings).max())
 
 
 def _name(source: ImageInput, number: int) -> str:

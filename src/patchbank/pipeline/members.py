@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.core.arrays import Device
 from patchbank.methods import FittedMethod, Scored, Settings
-from patchbank.pipeline.features import View, extract
+from patchbank.pipeline.features import View, prepare
 from patchbank.types import AnomalyMap, Image
 
 
@@ -55,8 +55,9 @@ class Member:
 
     def find(self, image: Image) -> Finding:
         """Look at one photograph, (H, W, 3) uint8 RGB."""
+        prepared = prepare(self.extractor, self.settings, image)
         with self.device.precise():
-            maps, view = extract(self.extractor, self.settings, image)
+            maps, view = prepared.features(self.extractor)
             scored = self.model.score(maps)
         return Finding(scored, view, self.image_scale, self.map_scale)
 
@@ -84,6 +85,11 @@ class Finding:
     def zero(self) -> float:
         """What the map says where nothing differs from good parts: its lowest value."""
         return float(self.map_scale.apply(0.0))
+
+    @property
+    def n_pixels(self) -> int:
+        """Of the photograph."""
+        return self.view.photograph[0] * self.view.photograph[1]
 
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; `zero` where it was not looked at."""

@@ -16,7 +16,7 @@ from patchbank.devices import open_device
 from patchbank.errors import DataError
 from patchbank.methods import METHODS
 from patchbank.pipeline.benchmark.cache import CachedExtractor, FeatureCache
-from patchbank.pipeline.benchmark.process import hold_to, machine, peak_memory
+from patchbank.pipeline.benchmark.process import machine, peak_memory
 from patchbank.pipeline.detector import Detector
 from patchbank.pipeline.evaluate import evaluate
 from patchbank.pipeline.fit import fit
@@ -49,7 +49,6 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     wrapped: list[CachedExtractor] = []
 
     def wrap(extractor: FeatureExtractor) -> FeatureExtractor:
-        hold_to(job["cores"])
         if job["cache"] is None:
             return extractor
         cache = FeatureCache(Path(job["cache"]["folder"]), job["cache"]["limit_bytes"])

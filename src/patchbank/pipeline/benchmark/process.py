@@ -39,11 +39,7 @@ def shares_of_cores(workers: int) -> list[list[int]]:
 
 
 def hold_to(cores: Sequence[int]) -> None:
-    """Keep all threads of this process on some cores, where the system can.
-
-    Later threads inherit that, but not those which onnxruntime puts on cores of its own choice:
-    it is called again when a backbone has been opened.
-    """
+    """Keep all threads of this process, and those to come, on some cores, where the system can."""
     if not cores or not hasattr(os, "sched_setaffinity"):
         return
     tasks = Path("/proc/self/task")

@@ -1,0 +1,162 @@
+"""Images side by side: in order, bounded, and nothing left behind."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from patchbank import threads
+from patchbank.threads import ITEMS_A_CORE, LEAST_PIXELS, side_by_side, usable_cores
+
+
+def nothing(_):
+    return 0
+
+
+@pytest.fixture(params=[1, 2, 5])
+def cores(request, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: request.param)
+    return request.param
+
+
+def test_the_order_is_kept_and_each_error_comes_with_its_item(cores):
+    def work(number):
+        time.sleep(0.002 * (number % 3))  # the later ones overtake
+        if number == 3:
+            raise ValueError("three")
+        return number * 10
+
+    outcomes = list(side_by_side(work, iter(range(20)), nothing))
+    assert [item for item, _ in outcomes] == list(range(20))
+    assert [f.result() for item, f in outcomes if item != 3] == [
+        n * 10 for n in range(20) if n != 3
+    ]
+    with pytest.raises(ValueError, match="three"):
+        outcomes[3][1].result()
+
+
+def test_as_many_are_at_work_as_there_are_cores(cores):
+    together = threading.Barrier(cores, timeout=30)  # breaks unless all come at once
+    outcomes = list(side_by_side(lambda _: together.wait(), range(cores * 3), nothing))
+    assert len([future.result() for _, future in outcomes]) == cores * 3
+
+
+def test_only_a_few_are_taken_ahead(cores):
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    may_go_on = threading.Event()
+    threading.Timer(0.2, may_go_on.set).start()
+    stream = side_by_side(lambda _: may_go_on.wait(), items(), nothing)
+    next(stream)
+    assert cores <= len(taken) <= ITEMS_A_CORE * cores + 1
+    stream.close()
+
+
+def test_of_large_ones_fewer_are_in_memory(cores):
+    in_memory, most = set(), []
+
+    def items():
+        for number in range(12):
+            most.append(len(in_memory))
+            in_memory.add(number)
+            yield number
+
+    def work(number):
+        time.sleep(0.01)
+
+    for number, _ in side_by_side(work, items(), lambda _: LEAST_PIXELS * 2 // 5):
+        in_memory.remove(number)
+    # two fit beside each other; the third is in the caller's hands until there is room
+    assert max(most) <= 2
+    assert usable_cores() == 1 or cores == 1 or max(most) == 2
+
+
+def test_one_larger_than_all_that_may_be_in_memory_goes_alone():
+    outcomes = list(side_by_side(str, range(3), lambda _: LEAST_PIXELS * 9))
+    assert [future.result() for _, future in outcomes] == ["0", "1", "2"]
+
+
+def test_items_that_come_slowly_are_not_kept_until_more_have_come(cores):
+    behind = []
+
+    def camera():
+        for number in range(6):
+            time.sleep(0.05)
+            behind.append(number - len(seen))
+            yield number
+
+    seen = []
+    for number, _ in side_by_side(str, camera(), nothing):
+        seen.append(number)
+    assert behind[-1] < ITEMS_A_CORE * cores
+
+
+def own_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("patchbank-images")]
+
+
+def test_an_abandoned_iteration_leaves_no_thread_and_begins_nothing_more(cores):
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.01)
+
+    stream = side_by_side(work, range(1000), nothing)
+    next(stream)
+    del stream
+    assert not own_threads()
+    count = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == count < 1000
+
+
+def test_an_error_of_the_iterator_of_items_passes_and_leaves_no_thread():
+    def items():
+        yield 1
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        list(side_by_side(str, items(), nothing))
+    assert not own_threads()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
+def test_ctrl_c_ends_the_iteration():
+    code = """
+import time
+from patchbank.threads import side_by_side
+for _ in side_by_side(lambda _: time.sleep(0.01), iter(int, 1), lambda _: 0):
+    print("going", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.send_signal(2)
+    _, told = process.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in told
+    assert process.returncode != 0
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system does not bind threads to cores"
+)
+def test_cores_are_counted_that_this_process_may_use():
+    core = min(os.sched_getaffinity(0))
+    code = f"""
+import os
+os.sched_setaffinity(0, [{core}])
+from patchbank.threads import usable_cores
+print(usable_cores())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
