@@ -6,16 +6,19 @@ import io
 import sys
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmarking import benchmark
 from patchbank.cli.fitting import fit
-from patchbank.cli.options import DeviceName, JsonPath
+from patchbank.cli.options import BankRows, DeviceName, JsonPath, LatencyBudget
 from patchbank.cli.output import write_json
 from patchbank.errors import DataError, PatchbankError
+
+if TYPE_CHECKING:
+    from patchbank.pipeline.detector import Detector
 
 app = typer.Typer(
     name="patchbank",
@@ -88,12 +91,14 @@ def predict(
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False,
     device: DeviceName = "auto",
+    bank_rows: BankRows = None,
+    latency_budget: LatencyBudget = None,
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
     from patchbank.cli.inspecting import inspect_paths
-    from patchbank.pipeline.detector import load
 
-    count = inspect_paths(load(file, device=device), paths, out, to_json)
+    detector = _load(file, device, bank_rows, latency_budget)
+    count = inspect_paths(detector, paths, out, to_json)
     if fail_on_anomaly and count.anomalous:
         raise typer.Exit(Exit.ANOMALY)
     if count.unread:
@@ -111,14 +116,15 @@ def evaluate(
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
     ] = None,
     device: DeviceName = "auto",
+    bank_rows: BankRows = None,
+    latency_budget: LatencyBudget = None,
 ) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import Bars
     from patchbank.data import find_dataset
-    from patchbank.pipeline.detector import load
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
 
-    detector = load(file, device=device)
+    detector = _load(file, device, bank_rows, latency_budget)
     evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
     _report(evaluation, detector, report, to_json)
 
@@ -167,6 +173,18 @@ def demo(
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=Bars())
     _report(evaluation, detector, out, to_json)
+
+
+def _load(
+    file: Path, device: str, bank_rows: int | None, latency_budget_ms: float | None
+) -> Detector:
+    from patchbank.pipeline.detector import load
+
+    detector = load(file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms)
+    if latency_budget_ms is not None:
+        rows = detector.members[0].model.facts()["bank_rows"]
+        output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
+    return detector
 
 
 def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | None) -> None:

@@ -17,6 +17,19 @@ DeviceName = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
 ]
 
+BankRows = Annotated[
+    Optional[int],
+    typer.Option("--bank-rows", help="Use so many rows of the bank: faster, less exact."),
+]
+LatencyBudget = Annotated[
+    Optional[float],
+    typer.Option(
+        "--latency-budget",
+        metavar="MS",
+        help="Use as many rows as let this machine inspect a photograph in so many milliseconds.",
+    ),
+]
+
 OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")
 """Options that are given once for each member of an ensemble."""
 NONE = "-"

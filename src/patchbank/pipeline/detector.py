@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,14 +23,16 @@ from patchbank.backbones import (
 from patchbank.bundle import Bundle, read_bundle, write_bundle
 from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
+from patchbank.core.ladder import Ladder
 from patchbank.core.regions import Region, find_regions
 from patchbank.data.folders import list_images
 from patchbank.data.images import ImageInput, n_pixels, read_image
 from patchbank.devices import open_device
-from patchbank.errors import BackboneError, DetectorFileError, PatchbankError
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.methods import METHODS
 from patchbank.methods.settings import require_choice
 from patchbank.pipeline.inspection import Inspection, Unread
+from patchbank.pipeline.latency import within_latency
 from patchbank.pipeline.members import (
     Findings,
     Member,
@@ -54,6 +56,8 @@ class Detector:
     """Names of the good images, in the order that the models number them."""
     versions: Mapping[str, str]
     """Of the programs that fitted it."""
+    ladder: Ladder | None = None
+    """Of the bank, where it can be cut."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
@@ -98,6 +102,40 @@ class Detector:
             except MemoryError:
                 yield Unread(name, f"{name}: expected enough memory to inspect it, got too little")
 
+    @property
+    def bank_sizes(self) -> tuple[int, ...]:
+        """Rows of the banks that were calibrated, ascending; the last is the whole one.
+
+        Raises:
+            ParameterError: the bank cannot be cut.
+        """
+        if self.ladder is None:
+            raise ParameterError(
+                "bank_rows: expected a detector of one member with a bank that was selected "
+                "greedily, on two photographs or more, got another; fit it with fewer rows"
+            )
+        return tuple(self.ladder.bank_rows.tolist())
+
+    def with_bank_rows(self, n_rows: int) -> Detector:
+        """The detector of a smaller bank: the first rows, which are the coreset of that size.
+
+        Its threshold is that of the smaller bank.  It is faster, and less exact.
+
+        Raises:
+            ParameterError: the bank cannot be cut, or not to this size.
+        """
+        (*_, whole), ladder = self.bank_sizes, self.ladder
+        if n_rows == whole or ladder is None:
+            return self
+        calibration = ladder.at(n_rows, self.calibration)
+        model: Any = self.members[0].model  # a BankModel, as there is a ladder
+        return replace(
+            self,
+            members=(replace(self.members[0], model=model.with_rows(n_rows)),),
+            calibration=calibration,
+            ladder=ladder.up_to(n_rows, calibration),
+        )
+
     def save(
         self, path: str | os.PathLike[str], *, backbone: Literal["onnx", "torch"] = "onnx"
     ) -> None:
@@ -126,6 +164,8 @@ class Detector:
             "calibration.image_scores": self.calibration.image_scores,
             "calibration.map_peaks": self.calibration.map_peaks,
         }
+        if self.ladder is not None:
+            tensors |= {f"ladder.{f.name}": getattr(self.ladder, f.name) for f in fields(Ladder)}
         for number, member in enumerate(self.members):
             member_record, member_tensors = pack_member(member, as_onnx=backbone == "onnx")
             record["members"].append(member_record)
@@ -157,21 +197,41 @@ class Detector:
         return find_regions(combined_map(findings), threshold)
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> Detector:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    bank_rows: int | None = None,
+    latency_budget_ms: float | None = None,
+) -> Detector:
     """Open a detector file: safe (no code in it runs), whole (no network), the same scores.
 
     Args:
         path: of the file.
         device: where it runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
+        bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
+        latency_budget_ms: use as many as let this machine inspect a photograph in that time; see
+            `within_latency`.
 
     Raises:
         DetectorFileError: the file is missing, cut, altered, of another format or newer.
         BackboneError: it was saved for torch, and there is none.
-        ParameterError: there is no such device.
+        ParameterError: there is no such device, or the bank cannot be cut so.
     """
-    bundle, opened = read_bundle(Path(path)), open_device(device)
+    if bank_rows is not None and latency_budget_ms is not None:
+        raise ParameterError("bank_rows: expected without latency_budget, got both")
+    detector = _load(Path(path), open_device(device))
+    if bank_rows is not None:
+        return detector.with_bank_rows(bank_rows)
+    if latency_budget_ms is not None:
+        return within_latency(detector, latency_budget_ms)
+    return detector
+
+
+def _load(path: Path, device: Device) -> Detector:
+    bundle = read_bundle(path)
     try:
-        return _restore(bundle, opened)
+        return _restore(bundle, device)
     except BackboneError as error:
         programs = bundle.record.get("versions", {})
         fitted_with = [f"{n} {programs[n]}" for n in ("torch", "timm") if n in programs]
@@ -242,7 +302,12 @@ def _restore(bundle: Bundle, device: Device) -> Detector:
         ),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
+        ladder=_ladder(_below("ladder.", tensors)),
     )
+
+
+def _ladder(tensors: Mapping[str, NDArray[Any]]) -> Ladder | None:
+    return Ladder(**tensors) if tensors else None
 
 
 def _name(source: ImageInput) -> str:

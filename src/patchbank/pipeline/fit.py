@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor, open_backbone
 from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
+from patchbank.core.ladder import Ladder
 from patchbank.data.augment import Copy, views_of_one
 from patchbank.data.folders import good_images
 from patchbank.data.images import ImageInput, n_pixels, read_image
 from patchbank.errors import DataError
-from patchbank.methods import Method, Progress, Settings
+from patchbank.methods import Method, Progress, Scored, Settings
 from patchbank.methods.base import Example, FeatureMaps
 from patchbank.pipeline.detector import Detector, versions
 from patchbank.pipeline.features import View, extract
@@ -60,22 +61,30 @@ def fit(
         raise DataError("expected at least one good image, got none")
     fitted = [_fit_member(*part, sources, progress, device, wrap) for part in parts]
     if len(fitted) > 1:
-        fitted = [_standardised(member, findings, progress) for member, findings in fitted]
+        fitted = [_standardised(one, progress) for one in fitted]
+    smaller = fitted[0].smaller if len(fitted) == 1 else {}
+    scores, peaks = _scores_and_peaks(
+        [[one.findings for one in fitted], *([findings] for findings in smaller.values())],
+        progress,
+    )
+    rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
     return Detector(
-        members=tuple(member for member, _ in fitted),
-        calibration=_calibration(
-            parts[0][1].false_alarm_rate,
-            [findings for _, findings in fitted],
-            len(sources),
-            progress,
-        ),
+        members=tuple(one.member for one in fitted),
+        calibration=Calibration(scores[0], peaks[0], rate, views_of_one=is_one),
+        ladder=_ladder(fitted[0].member, list(smaller), scores, peaks) if smaller else None,
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
 
 
-Fitted = tuple[Member, list[Finding]]
-"""A member, and what it says of each good image when that is left out."""
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A member, and what it says of each good image when that is left out."""
+
+    member: Member
+    findings: list[Finding]
+    smaller: Mapping[int, list[Finding]]
+    """The same of smaller banks, by their rows, where it has one that can be cut."""
 
 
 def _fit_member(
@@ -110,8 +119,14 @@ def _fit_member(
     )
     if len(sources) == 1:
         photograph = read_image(sources[0])
-        return member, [member.find(view.of(photograph)) for view in views_of_one(settings.copies)]
-    return member, [Finding(*pair) for pair in zip(learned.left_out, views, strict=True)]
+        others = [member.find(view.of(photograph)) for view in views_of_one(settings.copies)]
+        return Fitted(member, others, {})
+
+    def findings(left_out: Sequence[Scored]) -> list[Finding]:
+        return [Finding(*pair) for pair in zip(left_out, views, strict=True)]
+
+    smaller = {rows: findings(left_out) for rows, left_out in learned.left_out_of.items()}
+    return Fitted(member, findings(learned.left_out), smaller)
 
 
 def _examples(
@@ -149,43 +164,49 @@ def _examples(
             advance(1)
 
 
-def _standardised(member: Member, findings: list[Finding], progress: Progress) -> Fitted:
+def _standardised(one: Fitted, progress: Progress) -> Fitted:
     """The same, on a scale that other members share."""
-    scores = np.array([finding.image_score for finding in findings])
-    peaks = _peaks([findings], progress)
-    image_scale, map_scale = Scale.of(scores), Scale.of(peaks)
-    scaled = [replace(f, image_scale=image_scale, map_scale=map_scale) for f in findings]
-    return replace(member, image_scale=image_scale, map_scale=map_scale), scaled
+    scores, peaks = _scores_and_peaks([[one.findings]], progress)
+    image_scale, map_scale = Scale.of(scores[0]), Scale.of(peaks[0])
+    scaled = [replace(f, image_scale=image_scale, map_scale=map_scale) for f in one.findings]
+    member = replace(one.member, image_scale=image_scale, map_scale=map_scale)
+    return Fitted(member, scaled, {})
 
 
-def _calibration(
-    false_alarm_rate: float,
-    of_members: list[list[Finding]],
-    n_photographs: int,
-    progress: Progress,
-) -> Calibration:
-    scores = [combined_score(findings) for findings in zip(*of_members, strict=True)]
-    return Calibration(
-        np.array(scores, dtype=np.float64),
-        _peaks(of_members, progress),
-        false_alarm_rate,
-        views_of_one=n_photographs == 1,
-    )
+def _scores_and_peaks(
+    of_detectors: Sequence[Sequence[Sequence[Finding]]], progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of the good images, and the largest values of their maps.  -> (s, n), (s, n).
 
-
-def _peaks(of_members: list[list[Finding]], progress: Progress) -> NDArray[np.float64]:
-    """(n,) largest value of the map of each good image."""
-    peaks = []
-    with progress.task("calibrating the maps", len(of_members[0])) as advance:
-        of_images = zip(*of_members, strict=True)
-        for _, peak in side_by_side(_peak, of_images, lambda findings: findings[0].n_pixels):
-            peaks.append(peak.result())
+    Args:
+        of_detectors: s detectors, each with the findings of its members on n images.
+        progress: told how far it has come.
+    """
+    of_images = [
+        [tuple(member[number] for member in members) for members in of_detectors]
+        for number in range(len(of_detectors[0][0]))
+    ]  # image by image: all maps of an image are drawn with the same operators
+    pairs = []
+    with progress.task("calibrating the maps", len(of_images)) as advance:
+        for _, pair in side_by_side(_score_and_peak, of_images, lambda some: some[0][0].n_pixels):
+            pairs.append(pair.result())
             advance(1)
-    return np.array(peaks, dtype=np.float64)
+    scores, peaks = np.array(pairs, dtype=np.float64).transpose(1, 2, 0)
+    return scores, peaks
 
 
-def _peak(findings: Findings) -> float:
-    return float(combined_map(findings).max())
+def _score_and_peak(of_detectors: Sequence[Findings]) -> tuple[list[float], list[float]]:
+    """Of one image: its score and its map's largest value, for several detectors."""
+    scores = [combined_score(findings) for findings in of_detectors]
+    return scores, [float(combined_map(findings).max()) for findings in of_detectors]
+
+
+def _ladder(
+    member: Member, sizes: list[int], scores: NDArray[np.float64], peaks: NDArray[np.float64]
+) -> Ladder:
+    """Of the smaller banks and the whole one, whose scores and peaks come first."""
+    rows = np.array([*sizes, member.model.facts()["bank_rows"]], dtype=np.int64)
+    return Ladder(rows, np.roll(scores, -1, axis=0), np.roll(peaks, -1, axis=0))
 
 
 def _name(source: ImageInput, number: int) -> str:

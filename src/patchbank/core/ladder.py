@@ -1,0 +1,70 @@
+"""What good images score against smaller banks: the calibrations of a bank that is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.calibration import Calibration
+from patchbank.errors import ParameterError, ShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Scores of the good images, left out, at several sizes of the bank.
+
+    A smaller bank lies farther from everything, so that its scores are higher and the threshold of
+    the whole bank would raise false alarms.
+    """
+
+    bank_rows: NDArray[np.int64]
+    """(s,) ascending; the last is the whole bank."""
+    image_scores: NDArray[np.float64]
+    """(s, n)."""
+    map_peaks: NDArray[np.float64]
+    """(s, n)."""
+
+    def __post_init__(self) -> None:
+        s, shapes = len(self.bank_rows), {self.image_scores.shape, self.map_peaks.shape}
+        if len(shapes) != 1 or self.image_scores.ndim != 2 or self.image_scores.shape[0] != s:
+            raise ShapeError(f"ladder: expected two arrays ({s}, n), got {sorted(shapes)}")
+        if s == 0 or (np.diff(self.bank_rows) <= 0).any():
+            raise ShapeError(f"ladder: expected ascending sizes, got {self.bank_rows.tolist()}")
+
+    def at(self, n_rows: int, whole: Calibration) -> Calibration:
+        """The calibration of a bank of the first `n_rows` rows.
+
+        Between two sizes it is that of the smaller one: good images score no higher against more
+        rows, so the rate of false alarms is kept, if at some cost in detection.  (Scores that were
+        interpolated fell short of the true ones: a score stays until the row that lowers it comes.)
+
+        Args:
+            n_rows: from the smallest size to the largest.
+            whole: of the whole bank; the false-alarm rate is its own.
+
+        Raises:
+            ParameterError: another number of rows.
+
+        >>> scores = np.array([[4.0, 8.0], [2.0, 4.0]])
+        >>> whole = Calibration(scores[1], scores[1], 0.4)
+        >>> Ladder(np.array([100, 400]), scores, scores).at(399, whole).image_scores.tolist()
+        [4.0, 8.0]
+        """
+        least, most = int(self.bank_rows[0]), int(self.bank_rows[-1])
+        if not least <= n_rows <= most:
+            raise ParameterError(
+                f"bank_rows: expected {least} to {most} (sizes that were calibrated), got {n_rows}"
+            )
+        step = int(np.searchsorted(self.bank_rows, n_rows, side="right")) - 1
+        return replace(whole, image_scores=self.image_scores[step], map_peaks=self.map_peaks[step])
+
+    def up_to(self, n_rows: int, calibration: Calibration) -> Ladder:
+        """The ladder of a bank that was cut to `n_rows` rows, and its calibration."""
+        below = self.bank_rows < n_rows
+        return Ladder(
+            np.append(self.bank_rows[below], n_rows),
+            np.vstack([self.image_scores[below], calibration.image_scores]),
+            np.vstack([self.map_peaks[below], calibration.map_peaks]),
+        )

@@ -1,0 +1,80 @@
+"""As many rows of the bank as this machine can search in time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from patchbank.errors import ParameterError
+from patchbank.types import Image
+
+if TYPE_CHECKING:
+    from patchbank.pipeline.detector import Detector
+
+WARM_UP, REPEATS = 2, 5  # images; the median of the second counts
+TRIES = 6
+MARGIN = 0.95  # of the budget that is aimed at: times vary
+
+
+def within_latency(detector: Detector, budget_ms: float) -> Detector:
+    """Cut the bank until one photograph takes at most so many milliseconds here; maybe not at all.
+
+    The time is that of a photograph in memory that is alone: resizing, features, search and image
+    score, but no decoding and no overlay.  It is measured on noise of the size that the network
+    sees.  It grows with the rows along a line, which is drawn anew through each measurement.
+
+    Raises:
+        ParameterError: the budget cannot be met, or the bank cannot be cut.
+    """
+    if not 0 < budget_ms < float("inf"):
+        raise ParameterError(f"latency_budget: expected milliseconds above 0, got {budget_ms}")
+    took_ms = latency_ms(detector)
+    if took_ms <= budget_ms:
+        return detector
+    sizes = detector.bank_sizes
+    smallest = detector.with_bank_rows(sizes[0])
+    least_ms = latency_ms(smallest)
+    if least_ms > budget_ms:
+        raise ParameterError(
+            f"latency_budget: expected at least {least_ms:.1f} ms, what this machine takes with "
+            f"the smallest bank of this detector ({sizes[0]:,} rows), got {budget_ms:g}; fit it "
+            "with a smaller image_size or a lighter backbone"
+        )
+    below, above = (sizes[0], least_ms), (sizes[-1], took_ms)
+    best = smallest
+    for _ in range(TRIES):
+        share = (MARGIN * budget_ms - below[1]) / max(above[1] - below[1], 1e-9)
+        rows = int(below[0] + max(share, 0.0) * (above[0] - below[0]))
+        if rows <= below[0]:
+            break
+        tried = detector.with_bank_rows(rows)
+        tried_ms = latency_ms(tried)
+        if tried_ms <= budget_ms:
+            best, below = tried, (rows, tried_ms)
+            if tried_ms >= 0.9 * budget_ms:
+                break
+        else:
+            above = (rows, tried_ms)
+    return best
+
+
+def latency_ms(detector: Detector) -> float:
+    """Median time of one photograph that is alone, in milliseconds."""
+    image = _noise(detector)
+    times_ms = []
+    for _ in range(WARM_UP + REPEATS):
+        began = time.perf_counter()
+        for member in detector.members:
+            member.find(image)
+        times_ms.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(times_ms[WARM_UP:])
+
+
+def _noise(detector: Detector) -> Image:
+    size = detector.members[0].settings.image_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    noise: Image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return noise

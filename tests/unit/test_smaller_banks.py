@@ -1,0 +1,192 @@
+"""A bank is cut when it is loaded: the bank, and the threshold, of a smaller fit."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from patchbank import Ensemble, GraphCore, PaDiM, ParameterError, PatchCore, load
+from patchbank.cli import main
+from patchbank.core.ladder import Ladder
+from patchbank.errors import ShapeError
+from patchbank.pipeline import latency
+from patchbank.pipeline.latency import latency_ms, within_latency
+from tests.photographs import part, parts, save
+
+SMALL = {"image_size": 64, "false_alarm_rate": 0.2}
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return PatchCore(bank_rows=100, **SMALL).fit(parts(8))
+
+
+def bank_of(detector):
+    return detector.members[0].model.bank
+
+
+@pytest.mark.parametrize("recipe", [PatchCore, GraphCore])
+@pytest.mark.parametrize("options", [{}, {"n_neighbours": 2}, {"projection": "gaussian"}])
+def test_a_cut_bank_is_that_of_a_smaller_fit(recipe, options):
+    images = parts(8, size=(96, 128))
+    whole = recipe(bank_rows=100, **SMALL, **options).fit(images)
+    small = recipe(bank_rows=32, **SMALL, **options).fit(images)
+
+    cut = whole.with_bank_rows(32)
+
+    assert (bank_of(cut) == bank_of(small)).all()
+    for name in ("image_scores", "map_peaks"):
+        ours, theirs = (getattr(d.calibration, name) for d in (cut, small))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    odd = part(3, size=(96, 128), defect=9)
+    assert cut.predict(odd).score == pytest.approx(small.predict(odd).score, rel=1e-6)
+    assert cut.predict(odd).threshold != whole.predict(odd).threshold
+
+
+def test_between_two_sizes_the_threshold_errs_on_the_safe_side(detector):
+    exact = PatchCore(bank_rows=50, **SMALL).fit(parts(8))
+    cut = detector.with_bank_rows(50)
+    assert len(bank_of(cut)) == 50
+    assert cut.calibration.image_scores.tolist() == (
+        detector.with_bank_rows(32).calibration.image_scores.tolist()
+    )
+    assert cut.calibration.threshold >= exact.calibration.threshold
+
+
+def test_a_cut_bank_can_be_saved_and_cut_again(detector, tmp_path):
+    detector.save(tmp_path / "whole.patchbank")
+    load(tmp_path / "whole.patchbank", bank_rows=50).save(tmp_path / "cut.patchbank")
+    again = load(tmp_path / "cut.patchbank", bank_rows=16)
+    straight = load(tmp_path / "whole.patchbank", bank_rows=16)
+    assert again.bank_sizes == straight.bank_sizes
+    assert again.calibration.threshold == straight.calibration.threshold
+    assert (bank_of(again) == bank_of(straight)).all()
+    assert load(tmp_path / "whole.patchbank", bank_rows=100).bank_sizes == detector.bank_sizes
+
+
+def test_sizes_that_were_not_calibrated_are_named(detector):
+    assert detector.bank_sizes == (8, 16, 32, 64, 100)
+    for rows in (7, 101):
+        with pytest.raises(ParameterError, match=f"bank_rows: expected 8 to 100 .* got {rows}"):
+            detector.with_bank_rows(rows)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        PaDiM(**SMALL),
+        PatchCore(selection="random", bank_rows=50, **SMALL),
+        PatchCore(index="hnsw", bank_rows=50, **SMALL),
+        Ensemble([PatchCore(bank_rows=50, **SMALL), PaDiM(**SMALL)]),
+    ],
+    ids=["no bank", "random", "approximate", "ensemble"],
+)
+def test_what_cannot_be_cut_says_so(recipe):
+    detector = recipe.fit(parts(6))
+    with pytest.raises(ParameterError, match="bank_rows: expected a detector of one member"):
+        detector.with_bank_rows(20)
+
+
+def test_a_model_that_is_not_nested_refuses():
+    model = PatchCore(selection="random", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
+    with pytest.raises(ParameterError, match="expected a bank that was selected greedily"):
+        model.with_rows(20)
+    model = PatchCore(index="hnsw", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
+    with pytest.raises(ParameterError, match="expected the exact index, got 'hnsw'"):
+        model.with_rows(20)
+
+
+def test_a_ladder_is_checked():
+    scores = np.ones((2, 3))
+    with pytest.raises(ShapeError, match="expected ascending sizes"):
+        Ladder(np.array([5, 5]), scores, scores)
+    with pytest.raises(ShapeError, match=r"expected two arrays \(3, n\)"):
+        Ladder(np.array([5, 6, 7]), scores, scores)
+
+
+class Clock:
+    """Says that a photograph takes 10 ms, and 0.1 ms for each row of the bank."""
+
+    def __init__(self, monkeypatch):
+        self.asked = []
+        monkeypatch.setattr(latency, "latency_ms", self)
+
+    def __call__(self, detector):
+        rows = len(bank_of(detector))
+        self.asked.append(rows)
+        return 10 + 0.1 * rows
+
+
+@pytest.mark.parametrize("budget_ms", [11, 13, 15.5, 19.9])
+def test_a_budget_is_used_up_and_kept(detector, budget_ms, monkeypatch):
+    clock = Clock(monkeypatch)
+    rows = len(bank_of(within_latency(detector, budget_ms)))
+    assert 0.85 * budget_ms <= 10 + 0.1 * rows <= budget_ms
+    assert len(clock.asked) < 9
+
+
+def test_a_budget_that_is_met_already_cuts_nothing(detector, monkeypatch):
+    Clock(monkeypatch)
+    assert within_latency(detector, 20) is detector
+
+
+def test_a_budget_that_cannot_be_met_is_named(detector, monkeypatch):
+    Clock(monkeypatch)
+    with pytest.raises(ParameterError, match=r"expected at least 10\.8 ms, .* \(8 rows\), got 5;"):
+        within_latency(detector, 5)
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ParameterError, match="expected milliseconds above 0"):
+            within_latency(detector, wrong)
+
+
+def test_the_time_is_that_of_looking_at_one_photograph(detector, monkeypatch):
+    looked = []
+
+    class Slow(type(detector.members[0])):
+        def find(self, image):
+            looked.append(image.shape)
+
+    slow = replace(
+        detector,
+        members=(
+            Slow(
+                **{
+                    name: getattr(detector.members[0], name)
+                    for name in detector.members[0].__slots__
+                }
+            ),
+        ),
+    )
+    assert latency_ms(slow) > 0
+    assert set(looked) == {(64, 64, 3)}
+
+
+def test_on_the_command_line(detector, tmp_path, capsys, monkeypatch):
+    file, photograph = tmp_path / "parts.patchbank", tmp_path / "odd.png"
+    detector.save(file)
+    save(photograph, part(3, defect=9))
+
+    def run(*options):
+        monkeypatch.setattr(
+            "sys.argv", ["patchbank", "predict", str(file), str(photograph), *options]
+        )
+        status = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            status = leaving.code
+        return status or 0, capsys.readouterr()
+
+    _, whole = run("--json", "-")
+    _, cut = run("--json", "-", "--bank-rows", "16")
+    expected = detector.with_bank_rows(16).calibration.threshold
+    assert json.loads(cut.out)["threshold"] == pytest.approx(expected)
+    assert json.loads(whole.out)["threshold"] == pytest.approx(detector.calibration.threshold)
+    Clock(monkeypatch)
+    status, budget = run("--latency-budget", "15")
+    assert status == 0
+    assert "rows of the bank are used, for 15 ms" in budget.err
+    status, both = run("--latency-budget", "15", "--bank-rows", "16")
+    assert status == 2
+    assert both.err == "error: bank_rows: expected without latency_budget, got both\n"
