@@ -69,7 +69,7 @@ def _operator(axis: Axis, sigma: float, interpolation: Interpolation, border: Bo
     to_input = _to_input(axis._replace(n_pixels=0), sigma, interpolation, border)
     if axis.n_pixels == axis.n_input:
         return to_input
-    return sampling.resize.__wrapped__(axis.n_input, axis.n_pixels) @ to_input  # too large to keep
+    return sampling.resized(to_input, axis.n_pixels)
 
 
 @lru_cache(maxsize=32)

@@ -69,19 +69,28 @@ def resize(
     The same as torch's ``interpolate(..., align_corners=False)``; or, where the samples are every
     `stride`-th of `n_cells` cells, from those to the pixels that the cells cover.
     """
-    operator = np.zeros((n_out, n_in), dtype=np.float32)
-    rows = np.arange(n_out)
-    position = ((rows + 0.5) * (n_cells or n_in) / n_out - 0.5) / stride
+    identity = np.eye(n_in, dtype=np.float32)
+    return _frozen(resized(identity, n_out, interpolation, stride=stride, n_cells=n_cells))
+
+
+def resized(
+    planes: NDArray[np.float32],
+    n_out: int,
+    interpolation: Interpolation = "bilinear",
+    *,
+    stride: int = 1,
+    n_cells: int | None = None,
+) -> NDArray[np.float32]:
+    """Resize the first axis, as `resize` says.  (n_in, ...) -> (n_out, ...)."""
+    n_in = len(planes)
+    position = ((np.arange(n_out) + 0.5) * (n_cells or n_in) / n_out - 0.5) / stride
     if interpolation == "nearest":
         nearest = np.floor(position + 0.5).astype(np.intp)
-        operator[rows, np.clip(nearest, 0, n_in - 1)] = 1.0
-        return _frozen(operator)
+        return planes[np.clip(nearest, 0, n_in - 1)]
     centre = np.clip(position, 0, n_in - 1)
     low = np.floor(centre).astype(np.intp)
-    high = np.minimum(low + 1, n_in - 1)
-    np.add.at(operator, (rows, low), 1 - (centre - low))
-    np.add.at(operator, (rows, high), centre - low)
-    return _frozen(operator)
+    share = (centre - low).astype(np.float32).reshape(-1, *[1] * (planes.ndim - 1))
+    return planes[low] * (1 - share) + planes[np.minimum(low + 1, n_in - 1)] * share
 
 
 @lru_cache(maxsize=64)
