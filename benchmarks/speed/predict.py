@@ -35,6 +35,7 @@ from rivals import Answer, Side, alternated, sides, times, times_faster
 
 IMAGE_SIZE = 224
 BATCH = 8
+WARM_UP_IMAGES = 16
 
 
 def prepare(folder: Path, given: argparse.Namespace) -> list[Sample]:
@@ -59,20 +60,24 @@ def prepare(folder: Path, given: argparse.Namespace) -> list[Sample]:
     return samples
 
 
-def ways_of(started: Mapping[str, Side]) -> dict[str, Callable[[int], Answer]]:
-    """Every way that is timed, by its name."""
-    ours = started["patchbank"].run
-    ways: dict[str, Callable[[int], Answer]] = {
-        "files": lambda _: ours(source="files", maps=True),
-        "decoded": lambda _: ours(source="arrays", maps=True),
-        "decoded_without_maps": lambda _: ours(source="arrays", maps=False),
+def ways_of(started: Mapping[str, Side], images: int) -> dict[str, Callable[[int], Answer]]:
+    """Every way that is timed, by its name; rounds that warm up see a few photographs only."""
+
+    def way(side: str, **request: Any) -> Callable[[int], Answer]:
+        return lambda number: started[side].run(
+            **request, count=min(images, WARM_UP_IMAGES) if number < 0 else images
+        )
+
+    ways = {
+        "files": way("patchbank", source="files", maps=True),
+        "decoded": way("patchbank", source="arrays", maps=True),
+        "decoded_without_maps": way("patchbank", source="arrays", maps=False),
     }
     if "anomalib" in started:
-        theirs = started["anomalib"].run
         ways |= {
-            "anomalib_engine_files": lambda _: theirs(source="files", batch=1),
-            "anomalib_bare_decoded": lambda _: theirs(source="arrays", batch=1),
-            "anomalib_bare_decoded_in_batches": lambda _: theirs(source="arrays", batch=BATCH),
+            "anomalib_engine_files": way("anomalib", source="files", batch=1),
+            "anomalib_bare_decoded": way("anomalib", source="arrays", batch=1),
+            "anomalib_bare_decoded_in_batches": way("anomalib", source="arrays", batch=BATCH),
         }
     return ways
 
@@ -108,7 +113,7 @@ def main() -> None:
         samples = prepare(Path(name), given)
         bank_shape = np.load(Path(name) / "bank.npy").shape
         with sides(pythons, "predict", Path(name), {"image_size": IMAGE_SIZE}) as started:
-            answers = alternated(ways_of(started), repeats=given.repeats)
+            answers = alternated(ways_of(started, len(samples)), repeats=given.repeats)
             versions = {side: process.versions for side, process in started.items()}
     results: dict[str, Any] = {
         "versions": versions,

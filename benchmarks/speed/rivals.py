@@ -84,14 +84,14 @@ def alternated(
     """Run several ways in turn, the other way round every second time.
 
     Args:
-        ways: by name; each is called with the number of the round.
+        ways: by name; each is called with the number of the round, negative in those to warm up.
         repeats: rounds that count.
         warm_up: rounds before, that do not.
     """
     answers: dict[str, list[Answer]] = {name: [] for name in ways}
     for number in range(-warm_up, repeats):
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
-            answer = ways[name](max(number, 0))
+            answer = ways[name](number)
             if number >= 0:
                 answers[name].append(answer)
     return answers

@@ -50,15 +50,15 @@ def predict(folder: Path, settings: Settings) -> Task:
         enable_progress_bar=False,
         default_root_dir=str(folder / "anomalib"),
     )
-    dataset = PredictDataset(path=folder / "images")
-    images = [
-        read_image(path, as_tensor=True) for path in sorted((folder / "images").iterdir())
-    ]  # float32 in [0, 1], as its data sets hold them
+    paths = sorted((folder / "images").iterdir())
+    images = [read_image(p, as_tensor=True) for p in paths]  # float32 in [0, 1], as it holds them
 
-    def run(source: str, batch: int) -> list[float]:
-        if source == "files":
-            return _with_engine(engine, model, dataset)
-        return _bare(model, images, batch)
+    def run(source: str, batch: int, count: int) -> list[float]:
+        if source == "arrays":
+            return _bare(model, images[:count], batch)
+        dataset = PredictDataset(path=folder / "images")
+        dataset.image_filenames = paths[:count]
+        return _with_engine(engine, model, dataset)
 
     return Task(run, lambda scores: {"scores": scores})
 

@@ -41,9 +41,9 @@ def predict(folder: Path, settings: Settings) -> Task:
     paths = sorted((folder / "images").iterdir())
     arrays = [read_image(path) for path in paths]
 
-    def run(source: str, maps: bool) -> list[float]:
+    def run(source: str, maps: bool, count: int) -> list[float]:
         scores = []
-        for seen in detector.predict(arrays if source == "arrays" else paths):
+        for seen in detector.predict((arrays if source == "arrays" else paths)[:count]):
             scores.append(seen.score)
             if maps:
                 seen.anomaly_map  # noqa: B018  (made when it is asked for)
