@@ -1,9 +1,13 @@
-# The two commands a newcomer needs; each makes the environment that it runs in.
+# The commands a newcomer needs; each makes the environment that it runs in.
 PYTHON ?= python3
+# Folder of the data sets that benchmarks look at (mtd, screw); what needs them is left out without.
+DATA ?= ../shared/data
+# Some shells slow down the matrix products of numpy and faiss; benchmarks take what these choose.
+MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/native/*.[ch])
 
-.PHONY: demo test test-torch clean
+.PHONY: demo test test-torch bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -24,6 +28,16 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
 
+bench: .venv-bench/ready  ## how fast and how large we are, an hour; results in benchmarks/speed
+	$(MEASURE) .venv-bench/bin/python benchmarks/speed/run.py $(DATA)
+
+bench-peers: .venv-bench/ready .venv-peers/ready  ## beside anomalib, faiss and scikit-learn
+	$(MEASURE) .venv-bench/bin/python benchmarks/speed/run.py $(DATA) \
+		--peers .venv-peers/bin/python
+
+bench-torch: .venv-torch/ready  ## what needs torch on our side
+	$(MEASURE) .venv-torch/bin/python benchmarks/speed/embedding.py
+
 .venv-demo/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]'
@@ -39,5 +53,15 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
 	touch $@
 
+.venv-bench/ready: pyproject.toml $(KERNEL)
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv-peers/ready: benchmarks/speed/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/speed/peers.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo .venv-torch
+	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers

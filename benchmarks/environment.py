@@ -9,26 +9,31 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+THREAD_VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_")
+"""Beginnings of the environment variables that decide how fast matrix products are."""
+CODE = ("../src", ".", ":(exclude)*.json")
+"""What a figure depends on, seen from here."""
+
 
 def environment() -> dict[str, Any]:
     """Describe this machine and this checkout, as JSON can hold it."""
-    root = Path(__file__).parent
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {n: version(n) for n in ("patchbank", "numpy", "onnxruntime", "scipy")},
-        "commit": commit.stdout.strip(),
+        "variables": {n: v for n, v in os.environ.items() if n.startswith(THREAD_VARIABLES)},
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed_since_commit": _git("status", "--porcelain", "--", *CODE).splitlines(),
         "load_average": os.getloadavg()[0],
     }
+
+
+def _git(*command: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

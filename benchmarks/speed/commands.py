@@ -1,32 +1,22 @@
-"""What the commands cost as whole processes, and what the base install weighs.
+"""What do the commands cost as whole processes, and what does the base install weigh?
 
-    python benchmarks/speed/commands.py FILE PHOTOGRAPH      # a detector file, one photograph
+    python benchmarks/speed/commands.py ../shared/data/screw
+    python benchmarks/speed/commands.py ../shared/data/screw --file FILE    # a detector of yours
 
-Run it with the Python of an environment that holds the base install alone.
+`predict` of one photograph starts cold: the process, the file, the backbone; what the disk holds
+is in the page cache.  Without --file the detector is fitted on the good photographs with the
+default settings.  Run it with the Python of an environment that holds the base install alone,
+whose size is told.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
-
-
-def wall_s(command: list[str], repeats: int) -> list[float]:
-    """Seconds of whole processes, after one warm-up."""
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - began)
-    return seconds[1:]
+from contract import Run, arguments, measured
+from processes import PROGRAM, run_process
 
 
 def size_mb(folder: Path) -> float:
@@ -36,30 +26,29 @@ def size_mb(folder: Path) -> float:
 
 def main() -> None:
     """Measure and write commands.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("photograph", type=Path)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    given = parser.parse_args()
-    program = str(Path(sys.executable).parent / "patchbank")
-    commands = {
-        "--help": [program, "--help"],
-        "predict, cold": [program, "predict", str(given.file), str(given.photograph)],
-        "import patchbank": [sys.executable, "-c", "import patchbank"],
-    }
-    measured = {name: wall_s(command, given.repeats) for name, command in commands.items()}
-    record = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
-        "median_s": {name: statistics.median(s) for name, s in measured.items()},
-        "all_s": measured,
-        "environment_mb": size_mb(Path(sys.prefix)),
-    }
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in record.items() if k != "environment"}, indent=1))
+    parser = arguments(__doc__)
+    parser.add_argument("photographs", type=Path, help="a data set in MVTec layout")
+    parser.add_argument("--file", type=Path, help="of a fitted detector")
+    parser.add_argument("--repeats", type=int, default=9)
+    run = Run(__file__, __doc__, given := parser.parse_args())
+    photograph = min((given.photographs / "test/good").iterdir())
+    with tempfile.TemporaryDirectory() as name:
+        file = given.file or Path(name) / "fitted.patchbank"
+        if given.file is None:
+            run_process([PROGRAM, "fit", str(given.photographs), "--out", str(file)])
+        commands = {
+            "--help": [PROGRAM, "--help"],
+            "predict, cold": [PROGRAM, "predict", str(file), str(photograph)],
+            "import patchbank": [sys.executable, "-c", "import patchbank"],
+        }
+        results: dict[str, object] = {}
+        for title, command in commands.items():
+            times, peak_mb = measured(
+                lambda command=command: run_process(command), repeats=given.repeats
+            )
+            results[title] = {**times.to_json(), "peak_memory_mb": peak_mb}
+        results["file_mb"] = file.stat().st_size / 1e6
+    run.write(results | {"environment_mb": size_mb(Path(sys.prefix))})
 
 
 if __name__ == "__main__":

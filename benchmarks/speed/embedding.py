@@ -1,4 +1,4 @@
-"""The official 1024-dim embedding: without unfolding, against the unfolded definition in torch.
+"""How much faster is the official 1024-dim embedding without unfolding than unfolded in torch?
 
     python benchmarks/speed/embedding.py                 # needs the extra ``torch``
 
@@ -8,17 +8,10 @@ return 784 x 1024.  They are timed in turn, in one process, with the same number
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
+from contract import Run, Times, arguments, measured, summary
 from patchbank.core.patches import adaptively_pooled
 
 LAYERS = ((512, 28, 28), (1024, 14, 14))
@@ -46,44 +39,36 @@ def unfolded(maps: list[torch.Tensor]) -> torch.Tensor:
 
 def main() -> None:
     """Measure and write embedding.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    given = parser.parse_args()
+    run = Run(__file__, __doc__, given := parser.parse_args())
     rng = np.random.default_rng(0)
     maps = [rng.standard_normal(shape).astype(np.float32) for shape in LAYERS]
     tensors = [torch.from_numpy(m) for m in maps]
-    rivals = {
+    ways = {
         "ours_numpy": lambda: adaptively_pooled(maps, PATCH, layer_dims=DIMS, target_dims=DIMS),
         "ours_torch_cpu": lambda: adaptively_pooled(
             tensors, PATCH, layer_dims=DIMS, target_dims=DIMS
         ),
         "unfolded_torch_cpu": lambda: unfolded(tensors),
     }
+    all_s: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(given.repeats):
+        for name, way in ways.items():  # in turn, each warmed up anew
+            times, _ = measured(way, repeats=1)
+            all_s[name].append(times.median_s)
     expected = unfolded(tensors).numpy()
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    for _ in range(given.repeats + 3):
-        for name, run in rivals.items():
-            began = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - began))
-    median = {name: float(np.median(values[3:])) for name, values in times.items()}
-    record = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "median_ms": median,
-        "all_ms": {name: values[3:] for name, values in times.items()},
-        "times_faster": median["unfolded_torch_cpu"] / median["ours_numpy"],
-        "largest_difference": float(
-            np.abs(rivals["ours_numpy"]().reshape(-1, DIMS) - expected).max()
-        ),
-    }
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in record.items() if k != "all_ms"}, indent=1))
+    ours = ways["ours_numpy"]().reshape(-1, DIMS)
+    pairs = zip(all_s["unfolded_torch_cpu"], all_s["ours_numpy"], strict=True)
+    run.write(
+        {
+            "versions": {"torch": torch.__version__},
+            "threads": torch.get_num_threads(),
+            **{name: Times(tuple(values), 1).to_json() for name, values in all_s.items()},
+            "times_faster": summary([theirs / own for theirs, own in pairs]),
+            "largest_difference": float(np.abs(ours - expected).max()),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A whole MVTec class at 10 % on a GPU: selection, search, features with Wide ResNet-50.
+"""How fast is a whole MVTec class at 10 % on a GPU: selection, search, Wide ResNet-50 features?
 
     python benchmarks/speed/gpu.py                        # needs the extra ``torch`` and a GPU
     python benchmarks/speed/gpu.py --with-anomalib        # and anomalib, for the ratio
@@ -12,47 +12,29 @@ the same points and device.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import timm
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
+from contract import Run, arguments, measured
 from patchbank.backbones.timm import describe_timm, run_timm
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
 from patchbank.core.patches import concatenated
 from patchbank.devices import GPU_TILE_FACTOR, TorchDevice, full_float32
+from points import drawn
 
 BACKBONE = "wide_resnet50_2.tv_in1k"  # with random weights: speed does not depend on them
 PATCHES = 784
 
 
-def points(n: int, d: int) -> np.ndarray:
-    """Seeded features of low intrinsic dimension, with noise."""
-    rng = np.random.default_rng(0)
-    inner = rng.standard_normal((n, 40)) * np.linspace(3, 0.3, 40)
-    mixed = inner.astype(np.float32) @ rng.standard_normal((40, d)).astype(np.float32)
-    mixed += 0.3 * rng.standard_normal((n, d), dtype=np.float32)
-    return mixed
-
-
-def timed(run: Callable[[], Any], place: str) -> tuple[float, Any]:
-    """Seconds of a call, the device waited for before and after, and what it returned."""
-    wait = torch.cuda.synchronize if place.startswith("cuda") else lambda: None
-    wait()
-    began = time.perf_counter()
-    outcome = run()
-    wait()
-    return time.perf_counter() - began, outcome
+def waiting(place: str) -> Callable[[], Any]:
+    """What waits until a device has nothing left to do."""
+    return torch.cuda.synchronize if place.startswith("cuda") else lambda: None
 
 
 def matrix_product_tflops(place: str) -> float:
@@ -60,9 +42,8 @@ def matrix_product_tflops(place: str) -> float:
     side = 8192 if place.startswith("cuda") else 1024
     a = torch.randn(side, side, device=place)
     with full_float32():
-        a @ a
-        seconds = min(timed(lambda: a @ a, place)[0] for _ in range(5))
-    return 2 * side**3 / seconds / 1e12
+        times, _ = measured(lambda: a @ a, repeats=5, wait=waiting(place))
+    return 2 * side**3 / min(times.all_s) / 1e12
 
 
 def of_anomalib(features: torch.Tensor, picks: int, of: int) -> float:
@@ -71,7 +52,8 @@ def of_anomalib(features: torch.Tensor, picks: int, of: int) -> float:
 
     def seconds(count: int) -> float:
         run = KCenterGreedy(features, sampling_ratio=(count + 0.5) / len(features))
-        return timed(run.select_coreset_idxs, str(features.device))[0]
+        wait = waiting(str(features.device))
+        return measured(run.select_coreset_idxs, repeats=1, warm_up=0, wait=wait)[0].median_s
 
     seconds(8)  # warm up
     short, long = seconds(picks // 4), seconds(picks)
@@ -95,18 +77,19 @@ def images_per_second(device: TorchDevice, bank: np.ndarray, count: int) -> dict
     rates = {}
     for name, run in (("features", extractor), ("features_and_search", whole)):
         run(images[0])
-        seconds, _ = timed(
-            lambda run=run: [run(images[i % len(images)]) for i in range(count)], device.name
+        times, _ = measured(
+            lambda run=run: [run(images[i % len(images)]) for i in range(count)],
+            repeats=1,
+            warm_up=0,
+            wait=waiting(device.name),
         )
-        rates[name] = count / seconds
+        rates[name] = count / times.median_s
     return rates
 
 
 def main() -> None:
     """Measure and write gpu.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--rows", type=int, default=188_160)
     parser.add_argument("--dims", type=int, default=1024)
@@ -115,50 +98,44 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--with-anomalib", action="store_true")
     parser.add_argument("--anomalib-picks", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     given = parser.parse_args()
     if given.device.startswith("cuda") and not torch.cuda.is_available():
-        sys.exit("expected a GPU that torch can use, got none; gpu.json says: not yet measured")
+        sys.exit("expected a GPU that torch can use, got none")
+    run = Run(__file__, __doc__, given)
     factor = GPU_TILE_FACTOR if given.device.startswith("cuda") else 1
     device = TorchDevice(given.device, tile_factor=factor)
-    features = points(given.rows, given.dims)
+    features = drawn(given.rows, given.dims)
     groups = np.arange(given.rows) // PATCHES
     peak = matrix_product_tflops(given.device)
     with full_float32():
         greedy_coreset(features[:20_000], 200, device=device)  # warm up
-        runs = [
-            timed(
-                lambda: greedy_coreset(features, given.picks, groups=groups, device=device),
-                given.device,
-            )
-            for _ in range(given.repeats)
-        ]
-    seconds = [run[0] for run in runs]
-    median = float(np.median(seconds))
-    picked = runs[0][1]
+        times, picked = measured(
+            lambda: greedy_coreset(features, given.picks, groups=groups, device=device),
+            repeats=given.repeats,
+            warm_up=0,
+            wait=waiting(given.device),
+        )
     with full_float32():
         rates = images_per_second(device, features[picked.rows], given.images)
-    record: dict[str, Any] = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
+    gflops = 2 * given.rows * given.dims * given.picks / times.median_s / 1e9
+    results: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if given.device.startswith("cuda") else "cpu",
-        "torch": torch.__version__,
-        "rows": given.rows,
-        "dims": given.dims,
-        "picks": given.picks,
-        "selection_s": seconds,
+        "versions": {"torch": torch.__version__},
+        "selection": times.to_json(),
         "matrix_product_tflops": peak,
-        "share_of_peak": 2 * given.rows * given.dims * given.picks / median / 1e12 / peak,
+        "share_of_peak": gflops / 1e3 / peak,
         "images_per_second": rates,
     }
     if given.device.startswith("cuda"):
-        record["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
+        results["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
     if given.with_anomalib:
         there = torch.from_numpy(features).to(given.device)
         theirs = of_anomalib(there, given.anomalib_picks, given.picks)
-        record |= {"anomalib_s_scaled": theirs, "times_faster_than_anomalib": theirs / median}
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps(record, indent=1))
+        results |= {
+            "anomalib_s_scaled": theirs,
+            "times_faster_than_anomalib": theirs / times.median_s,
+        }
+    run.write(results)
 
 
 if __name__ == "__main__":

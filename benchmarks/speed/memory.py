@@ -1,4 +1,4 @@
-"""Peak memory of selecting a bank, as a multiple of the features.
+"""What is the peak memory of selecting a bank, as a multiple of the features?
 
     python benchmarks/speed/memory.py                    # 600,000 x 1024 (2.5 GB), 2,000 picks
     python benchmarks/speed/memory.py --picks 60000      # a tenth of them: 22 minutes here
@@ -10,18 +10,16 @@ patches come from.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
+from contract import Run, arguments, measured
 from patchbank.core.coreset import greedy_coreset
+from patchbank.types import Features
+
+INNER_DIMS = 32
+BLOCK_ROWS = 8192
 
 
 def peak_bytes() -> int:
@@ -29,43 +27,43 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def drawn_in_place(rows: int, dims: int) -> Features:
+    """Features of low intrinsic dimension, made with nothing beside them.  (rows, dims)."""
+    rng = np.random.default_rng(0)
+    features = np.empty((rows, dims), dtype=np.float32)
+    mixing = rng.standard_normal((INNER_DIMS, dims)).astype(np.float32)
+    for begin in range(0, rows, BLOCK_ROWS):
+        some = features[begin : begin + BLOCK_ROWS]
+        inner = rng.standard_normal((len(some), INNER_DIMS), dtype=np.float32)
+        np.matmul(inner, mixing, out=some)
+    return features
+
+
 def main() -> None:
     """Measure and write memory.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--rows", type=int, default=600_000)
     parser.add_argument("--dims", type=int, default=1024)
     parser.add_argument("--picks", type=int, default=2_000)
     parser.add_argument("--patches", type=int, default=784, help="of one image")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    given = parser.parse_args()
+    run = Run(__file__, __doc__, given := parser.parse_args())
     before = peak_bytes()
-    rng = np.random.default_rng(0)
-    features = np.empty((given.rows, given.dims), dtype=np.float32)
-    mixing = rng.standard_normal((32, given.dims)).astype(np.float32)
-    for begin in range(0, given.rows, 8192):
-        some = features[begin : begin + 8192]
-        inner = rng.standard_normal((len(some), 32), dtype=np.float32)
-        np.matmul(inner, mixing, out=some)
+    features = drawn_in_place(given.rows, given.dims)
     filled = peak_bytes()
-    began = time.perf_counter()
-    picked = greedy_coreset(features, given.picks, groups=np.arange(given.rows) // given.patches)
-    record = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
-        "rows": given.rows,
-        "dims": given.dims,
-        "picks": len(picked.rows),
-        "features_bytes": features.nbytes,
-        "peak_bytes_before": before,
-        "peak_bytes_with_features": filled,
-        "peak_bytes": peak_bytes(),
-        "peak_over_features": (peak_bytes() - before) / features.nbytes,
-        "seconds": time.perf_counter() - began,
-    }
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps(record, indent=1))
+    groups = np.arange(given.rows) // given.patches
+    times, _ = measured(
+        lambda: greedy_coreset(features, given.picks, groups=groups), repeats=1, warm_up=0
+    )
+    run.write(
+        {
+            "features_bytes": features.nbytes,
+            "peak_bytes_before": before,
+            "peak_bytes_with_features": filled,
+            "peak_bytes": peak_bytes(),
+            "peak_over_features": (peak_bytes() - before) / features.nbytes,
+            "selection": times.to_json(),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peak memory and time of the pixel metrics on a thousand maps of 1024 x 1024.
+"""What memory and time do the pixel metrics of a thousand maps of 1024 x 1024 take?
 
     python benchmarks/speed/pixel_metrics.py --cases 0 1
     python benchmarks/speed/pixel_metrics.py --cases 2 --maps 500
@@ -6,25 +6,22 @@
 Maps are made on demand from 64 x 64 patch scores, as `evaluate` makes them; good ones lie around
 8, defect ones around 11.  The third case takes their eighth power, which spreads the maps over more
 distinct scores.  Each case runs in a process of its own; the peak is that of the whole process
-(``ru_maxrss``).  Of cases that are not run, the old results stay in the file.
+(``ru_maxrss``).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
+from contract import Run, arguments
 from patchbank.core.maps import anomaly_map
 from patchbank.metrics import PixelCounter
 from patchbank.types import AnomalyMap, Mask
@@ -82,28 +79,24 @@ def measure(count: int, side: int, share: float, power: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure every case and write pixel_metrics.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    """Measure the cases and write pixel_metrics.json."""
+    parser = arguments(__doc__)
     parser.add_argument("--maps", type=int, default=1000)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--cases", type=int, nargs="+", default=range(len(CASES)))
+    parser.add_argument("--cases", type=int, nargs="+", default=list(range(len(CASES))))
     parser.add_argument("--one", type=int, metavar="NUMBER", help="one case, in this process")
     given = parser.parse_args()
     if given.one is not None:
         print(json.dumps(measure(given.maps, given.side, *CASES[given.one])))
         return
-    results = json.loads(given.out.read_text()) if given.out.exists() else {}
+    run = Run(__file__, __doc__, given)
+    results = {}
     for number in given.cases:
         sizes = ["--maps", str(given.maps), "--side", str(given.side)]
         command = [sys.executable, __file__, "--one", str(number), *sizes]
-        record = {"command": " ".join(sys.argv), "environment": environment()}
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        results[f"case {number}"] = record | json.loads(done.stdout)
-        print(done.stdout, end="", flush=True)
-        given.out.write_text(json.dumps(results, indent=1) + "\n")
+        results[f"case {number}"] = json.loads(done.stdout)
+    run.write(results)
 
 
 if __name__ == "__main__":

@@ -1,115 +1,113 @@
-"""The block selection against the one-at-a-time loop: same picks, how much faster.
+"""How much faster is the selection than others, and are the picks those of exact arithmetic?
 
-    python benchmarks/speed/selection.py                 # 160,000 x 152, 4,000 picks
+    python benchmarks/speed/selection.py                          # 164,000 x 152, 4,000 picks
+    python benchmarks/speed/selection.py --peers .venv-peers/bin/python     # and anomalib, 6 min
 
-Against three loops, in one process on the same points: the oracle of the tests (differences in
-float64; timed for a few picks and scaled, since every pick costs the same); the fastest form of
-the loop (one float32 matrix-vector product a pick, with the norms kept), run whole for its time;
-and that form in float64, run whole for its picks.  The matrix-product peak of the machine stands
-beside them.
+Against three loops: the oracle of the tests (differences in float64; timed for a few picks and
+scaled, since every pick costs the same); the fastest form of the loop (one float32 matrix-vector
+product a pick, with the norms kept), run whole for its time; and that form in float64, run whole
+for its picks.  With --peers also against anomalib's KCenterGreedy with its own random projection,
+in a process of its own on the same points: our runs stand before and after its one.  It makes
+other picks (it projects, and starts at random), so only ours are compared with the oracle.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+from contract import Run, arguments, matrix_product_gflops, measured, summary
+from loops import one_at_a_time
+from points import drawn
+from rivals import Answer, Side, sides, times
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.oracles.coreset import greedy
 
-from environment import environment
-from patchbank.core.coreset import greedy_coreset
+from patchbank.types import Features, Indices
+
+ORACLE_PICKS = 12
 
 
-def points(n: int, d: int, *, seed: int = 0) -> np.ndarray:
-    """Hard but seeded: features of low intrinsic dimension, with noise."""
-    rng = np.random.default_rng(seed)
-    inner = rng.standard_normal((n, 24)) * np.linspace(3, 0.3, 24)
-    mixed = inner @ rng.standard_normal((24, d)) + 0.3 * rng.standard_normal((n, d))
-    return mixed.astype(np.float32)
+def against_loops(features: Features, rows: Indices, ours_s: float) -> dict[str, Any]:
+    """Times of the loops, and how many picks they share with ours."""
+    picks, start = len(rows), int(rows[0])
+    oracle, (first, _) = measured(lambda: greedy(features, ORACLE_PICKS, start), repeats=1)
+    loop, rounded = measured(lambda: one_at_a_time(features, picks, start), repeats=1, warm_up=0)
+    exact = one_at_a_time(features.astype(np.float64), picks, start)
+    oracle_s = oracle.median_s * picks / ORACLE_PICKS
+    return {
+        "oracle_s_scaled": oracle_s,
+        "times_faster_than_oracle": oracle_s / ours_s,
+        "first_picks_of_oracle_equal": first == rows[:ORACLE_PICKS].tolist(),
+        "one_at_a_time_s": loop.median_s,
+        "times_faster_than_one_at_a_time": loop.median_s / ours_s,
+        "picks_of_float64_loop_equal_in_order": int((exact == rows).sum()),
+        "picks_of_float32_loop_equal_in_order": int((rounded == rows).sum()),
+        "same_set_as_float64_loop": set(exact.tolist()) == set(rows.tolist()),
+    }
 
 
-def one_at_a_time(features: np.ndarray, n_keep: int, start: int) -> np.ndarray:
-    """The loop of Gonzalez (1985), one matrix-vector product a pick."""
-    norms = np.einsum("nd,nd->n", features, features)
-    gap = np.full(len(features), np.inf, dtype=features.dtype)
-    rows, row = np.empty(n_keep, dtype=np.intp), start
-    for i in range(n_keep):
-        rows[i] = row
-        distance = norms + norms[row] - 2 * (features @ features[row])
-        np.minimum(gap, distance, out=gap)
-        gap[row] = -1.0
-        row = int(gap.argmax())
-    return rows
+def of_anomalib(side: Side, picks: int, timed_picks: int) -> dict[str, Any]:
+    """Its seconds: those of `timed_picks`, prolonged by what a pick costs where these are fewer."""
+    side.run(picks=8)  # warm up
+    tenth = max(1, timed_picks // 10)
+    short, long = side.run(picks=tenth), side.run(picks=timed_picks)
+    a_pick_s = (long.seconds - short.seconds) / (timed_picks - tenth)
+    return {
+        "seconds": long.seconds + a_pick_s * (picks - timed_picks),
+        "scaled": timed_picks < picks,
+        "timed_s": {str(tenth): short.seconds, str(timed_picks): long.seconds},
+        "ms_a_pick": 1e3 * a_pick_s,
+        "projected_dims": long.facts["projected_dims"],
+    }
 
 
-def matrix_product_gflops(seconds: float = 1.0) -> float:
-    """The float32 matrix-product speed of this machine, now."""
-    a = np.random.default_rng(0).standard_normal((4096, 512)).astype(np.float32)
-    b = a.T.copy()
-    a @ b
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        a @ b
-        count += 1
-    return count * 2 * 4096 * 4096 * 512 / (time.perf_counter() - began) / 1e9
+def in_turn(given: argparse.Namespace, features: Features) -> tuple[list[Answer], dict[str, Any]]:
+    """Our answers, and what is written of both sides; half of our runs come after anomalib's."""
+    pythons = {"patchbank": sys.executable, **({"anomalib": given.peers} if given.peers else {})}
+    written: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        np.save(Path(name) / "features.npy", features)
+        with sides(pythons, "selection", Path(name)) as started:
+            ours = started["patchbank"]
+            ours.run(picks=given.picks)  # warm up
+            before = given.repeats // 2 if given.peers else given.repeats
+            answers = [ours.run(picks=given.picks) for _ in range(before)]
+            if given.peers:
+                timed_picks = min(given.peer_picks or given.picks, given.picks)
+                written["anomalib"] = of_anomalib(started["anomalib"], given.picks, timed_picks)
+                answers += [ours.run(picks=given.picks) for _ in range(given.repeats - before)]
+                ratios = [written["anomalib"]["seconds"] / answer.seconds for answer in answers]
+                written["times_faster_than_anomalib"] = summary(ratios)
+            versions = {name: side.versions for name, side in started.items()}
+    return answers, {"versions": versions, "ours": times(answers).to_json(), **written}
 
 
 def main() -> None:
-    """Measure and write selection.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=160_000)
+    """Measure and write selection.json, or selection_beside_peers.json."""
+    parser = arguments(__doc__, peers="anomalib")
+    parser.add_argument("--rows", type=int, default=164_000)
     parser.add_argument("--dims", type=int, default=152)
     parser.add_argument("--picks", type=int, default=4_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    given = parser.parse_args()
-    features = points(given.rows, given.dims)
-    peak = matrix_product_gflops()
-    greedy_coreset(features, 200)  # warm up
-    ours_s = []
-    for _ in range(given.repeats):
-        began = time.perf_counter()
-        picked = greedy_coreset(features, given.picks)
-        ours_s.append(time.perf_counter() - began)
-    began = time.perf_counter()
-    rows = one_at_a_time(features, given.picks, int(picked.rows[0]))
-    loop_s = time.perf_counter() - began
-    exact = one_at_a_time(features.astype(np.float64), given.picks, int(picked.rows[0]))
-    few = 12
-    began = time.perf_counter()
-    by_differences, _ = greedy(features, few, int(picked.rows[0]))
-    oracle_s = (time.perf_counter() - began) * given.picks / few
-    median = float(np.median(ours_s))
-    work = 2 * given.rows * given.dims * given.picks / 1e9
-    record = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
-        "rows": given.rows,
-        "dims": given.dims,
-        "picks": given.picks,
-        "ours_s": ours_s,
-        "oracle_s_scaled": oracle_s,
-        "times_faster_than_oracle": oracle_s / median,
-        "first_picks_of_oracle_equal": by_differences == picked.rows[:few].tolist(),
-        "one_at_a_time_s": loop_s,
-        "times_faster_than_one_at_a_time": loop_s / median,
-        "picks_of_float64_loop_equal_in_order": int((exact == picked.rows).sum()),
-        "picks_of_float32_loop_equal_in_order": int((rows == picked.rows).sum()),
-        "same_set_as_float64_loop": set(exact.tolist()) == set(picked.rows.tolist()),
-        "gflops": work / median,
-        "matrix_product_gflops": peak,
-        "share_of_peak": work / median / peak,
-    }
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in record.items() if k != "environment"}, indent=1))
+    parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--peer-picks", type=int, help="time so many, and scale; else all of them")
+    run = Run(__file__, __doc__, given := parser.parse_args())
+    features = drawn(given.rows, given.dims)
+    peak_before = matrix_product_gflops()
+    answers, results = in_turn(given, features)
+    peak = max(peak_before, matrix_product_gflops())
+    median = results["ours"]["median_s"]
+    gflops = 2 * given.rows * given.dims * given.picks / median / 1e9
+    results |= {"gflops": gflops, "matrix_product_gflops": peak, "share_of_peak": gflops / peak}
+    rows = np.array(answers[0].facts["rows"])
+    results["against_loops"] = against_loops(features, rows, median)
+    run.write(results)
 
 
 if __name__ == "__main__":
