@@ -27,9 +27,9 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def drawn_in_place(rows: int, dims: int) -> Features:
+def drawn_in_place(rows: int, dims: int, *, seed: int = 0) -> Features:
     """Features of low intrinsic dimension, made with nothing beside them.  (rows, dims)."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     features = np.empty((rows, dims), dtype=np.float32)
     mixing = rng.standard_normal((INNER_DIMS, dims)).astype(np.float32)
     for begin in range(0, rows, BLOCK_ROWS):

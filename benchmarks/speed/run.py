@@ -41,6 +41,7 @@ SCRIPTS = (
     Script("predict", needs="screw", beside_peers=True),
     Script("commands", needs="screw"),
     Script("memory"),
+    Script("out_of_core"),
     Script("long_run"),
     Script("pixel_metrics"),
 )
