@@ -55,7 +55,7 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv-bench/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable .
+	.venv-bench/bin/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
 .venv-peers/ready: benchmarks/speed/peers.txt

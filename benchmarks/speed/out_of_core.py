@@ -42,6 +42,8 @@ def write_features(path: Path, rows: int, dims: int) -> None:
             block.tofile(file)
         file.flush()
         os.fsync(file.fileno())
+        # Whoever reads it next has to answer for the memory of its pages.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def enter_control_group(limit_bytes: int) -> Path | None:

@@ -43,6 +43,7 @@ SCRIPTS = (
     Script("memory"),
     Script("out_of_core"),
     Script("long_run"),
+    Script("growth", needs="screw"),
     Script("pixel_metrics"),
 )
 

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from patchbank.types import Indices
 
-TAKEN_AT_ONCE = 1024
+TAKEN_AT_ONCE = 64  # rows; the system may bring 2 MB of the file for each
 
 
 def in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
@@ -48,7 +48,7 @@ def taken(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
     if not isinstance(array, np.memmap):
         return array[rows]
     copy = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
-    for begin in range(0, len(rows), TAKEN_AT_ONCE):  # the system brings many pages for each row
+    for begin in range(0, len(rows), TAKEN_AT_ONCE):
         some = slice(begin, begin + TAKEN_AT_ONCE)
         copy[some] = array[rows[some]]
         release(array)

@@ -61,7 +61,7 @@ class Scale:
     @classmethod
     def of(cls, rows: Features) -> Scale:
         """The scale that loses least on a sample of rows (n, d)."""
-        sample = np.ascontiguousarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
+        sample = taken(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         largest = float(np.abs(sample - origin).max()) or 1.0
         steps = [largest * share / 127 for share in LARGEST_CODES]
