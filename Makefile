@@ -1,7 +1,7 @@
 # The two commands a newcomer needs; each makes the environment that it runs in.
 PYTHON ?= python3
 
-.PHONY: demo test test-torch clean
+.PHONY: demo test test-torch test-openvino clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -22,6 +22,9 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
 
+test-openvino: .venv-openvino/ready  ## what needs OpenVINO
+	.venv-openvino/bin/pytest tests/unit/test_engines.py src/patchbank/backbones
+
 .venv-demo/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]'
@@ -37,5 +40,10 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
 	touch $@
 
+.venv-openvino/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-openvino
+	.venv-openvino/bin/python -m pip install --quiet --editable '.[openvino,dev]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo .venv-torch
+	rm -rf .venv .venv-demo .venv-torch .venv-openvino

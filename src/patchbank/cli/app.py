@@ -13,7 +13,7 @@ import typer
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmarking import benchmark
 from patchbank.cli.fitting import fit
-from patchbank.cli.options import DeviceName, JsonPath
+from patchbank.cli.options import DeviceName, JsonPath, OtherEngine
 from patchbank.cli.output import write_json
 from patchbank.errors import DataError, PatchbankError
 
@@ -88,12 +88,13 @@ def predict(
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False,
     device: DeviceName = "auto",
+    engine: OtherEngine = None,
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
     from patchbank.cli.inspecting import inspect_paths
     from patchbank.pipeline.detector import load
 
-    count = inspect_paths(load(file, device=device), paths, out, to_json)
+    count = inspect_paths(load(file, device=device, engine=engine), paths, out, to_json)
     if fail_on_anomaly and count.anomalous:
         raise typer.Exit(Exit.ANOMALY)
     if count.unread:
@@ -111,6 +112,7 @@ def evaluate(
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
     ] = None,
     device: DeviceName = "auto",
+    engine: OtherEngine = None,
 ) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import Bars
@@ -118,7 +120,7 @@ def evaluate(
     from patchbank.pipeline.detector import load
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
 
-    detector = load(file, device=device)
+    detector = load(file, device=device, engine=engine)
     evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
     _report(evaluation, detector, report, to_json)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -15,6 +15,14 @@ JsonPath = Annotated[
 ]
 DeviceName = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
+]
+
+Engine = Literal["onnxruntime", "openvino"]
+OtherEngine = Annotated[
+    Optional[Engine],
+    typer.Option(
+        "--engine", help="What runs ONNX backbones; the one it was fitted for if not given."
+    ),
 ]
 
 OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
+    Engine,
+    EngineName,
     OnnxExtractor,
     Packed,
     export_backbone,
@@ -157,25 +159,35 @@ class Detector:
         return find_regions(combined_map(findings), threshold)
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> Detector:
+def load(
+    path: str | os.PathLike[str], *, device: str = "auto", engine: EngineName | None = None
+) -> Detector:
     """Open a detector file: safe (no code in it runs), whole (no network), the same scores.
 
     Args:
         path: of the file.
         device: where it runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
+        engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``, with the same scores to
+            1e-4; None takes onnxruntime, unless the detector was fitted in a precision that it
+            lacks.
 
     Raises:
         DetectorFileError: the file is missing, cut, altered, of another format or newer.
-        BackboneError: it was saved for torch, and there is none.
-        ParameterError: there is no such device.
+        BackboneError: it was saved for torch or fitted with OpenVINO, and there is none; or the
+            engine lacks the precision that it was fitted in.
+        ParameterError: there is no such device or engine.
     """
+    if engine is not None:
+        Engine(engine)  # says what is wrong with it, before the file is looked at
     bundle, opened = read_bundle(Path(path)), open_device(device)
     try:
-        return _restore(bundle, opened)
+        return _restore(bundle, opened, engine)
     except BackboneError as error:
         programs = bundle.record.get("versions", {})
-        fitted_with = [f"{n} {programs[n]}" for n in ("torch", "timm") if n in programs]
-        raise BackboneError(f"{path}: {error}; fitted with {', '.join(fitted_with)}") from None
+        names = ("openvino", "torch", "timm")
+        fitted_with = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
+        told = f"; fitted with {fitted_with}" if fitted_with else ""
+        raise BackboneError(f"{path}: {error}{told}") from None
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
             f"{path}: expected a detector that this version knows, got: {error}; "
@@ -185,7 +197,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Detector:
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what computes for it."""
-    names = ("patchbank", "numpy", "onnxruntime", "torch", "timm")
+    names = ("patchbank", "numpy", "onnxruntime", "openvino", "torch", "timm")
     return {name: version(name) for name in names if find_spec(name) is not None}
 
 
@@ -210,15 +222,18 @@ def pack_member(member: Member, *, as_onnx: bool) -> Packed:
 
 
 def unpack_member(
-    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: Device
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    device: Device,
+    engine: EngineName | None = None,
 ) -> Member:
-    """Build the member that `pack_member` took apart."""
+    """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
     method = METHODS[record["method"]]
     settings = method.settings.from_mapping(record["settings"])
     return Member(
         method=method.name,
         settings=settings,
-        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device),
+        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
         model=method.restore(settings, _below("model.", tensors), device),
         device=device,
         image_scale=Scale(**record["image_scale"]),
@@ -226,10 +241,10 @@ def unpack_member(
     )
 
 
-def _restore(bundle: Bundle, device: Device) -> Detector:
+def _restore(bundle: Bundle, device: Device, engine: EngineName | None) -> Detector:
     record, tensors = bundle.record, bundle.tensors
     members = tuple(
-        unpack_member(member, _below(f"{number}.", tensors), device)
+        unpack_member(member, _below(f"{number}.", tensors), device, engine)
         for number, member in enumerate(record["members"])
     )
     return Detector(
