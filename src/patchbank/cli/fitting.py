@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import DeviceName, Engine, check_target, of_members, parsed
+from patchbank.cli.options import DeviceName, EngineName, check_target, of_members, parsed
 from patchbank.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -224,11 +224,14 @@ def fit(
     seed: Annotated[Optional[int], typer.Option(help="Of everything random.")] = None,
     device: DeviceName = "auto",
     engine: Annotated[
-        Engine, typer.Option(help="What runs ONNX backbones; openvino is an extra.")
+        EngineName, typer.Option(help="What runs ONNX backbones; openvino is an extra.")
     ] = "onnxruntime",
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option(help="Of the backbone; bfloat16 is faster, rounds, and asks for openvino."),
+        typer.Option(
+            help="Of the backbone; bfloat16 is faster and rounds, needs openvino, and is compared "
+            "with a second fit in float32."
+        ),
     ] = "float32",
     save_backbone: Annotated[
         Literal["onnx", "torch"],
@@ -238,7 +241,7 @@ def fit(
     """Learn a detector from good photographs."""
     given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
     check_target(out)
-    from patchbank import backbones
+    from patchbank.backbones import Engine
     from patchbank.cli.progress import Bars
     from patchbank.devices import open_device
     from patchbank.methods import METHODS
@@ -253,12 +256,13 @@ def fit(
         (chosen, chosen.settings.from_mapping(chosen.changed_preset(name, parsed(one))))
         for one in of_members(given)
     ]
-    runs_in = backbones.Engine(engine, precision)
-    detector = fit_detector(members, good, Bars(), open_device(device), engine=runs_in)
+    place = open_device(device)
+    detector = fit_detector(members, good, Bars(), place, engine=Engine(engine, precision))
     _save(detector, out, save_backbone)
     output.fitted(detector, out)
     if precision != "float32":
-        output.note(f"{precision}: {score_change(detector, good, Bars())}")
+        precise = fit_detector(members, good, Bars(), place, engine=Engine(engine))
+        output.note(f"{precision}: {score_change(detector, precise)}")
 
 
 def _save(detector: Detector, out: Path, backbone: Literal["onnx", "torch"]) -> None:

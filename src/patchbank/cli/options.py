@@ -17,9 +17,9 @@ DeviceName = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:NUMBER.")
 ]
 
-Engine = Literal["onnxruntime", "openvino"]
+EngineName = Literal["onnxruntime", "openvino"]
 OtherEngine = Annotated[
-    Optional[Engine],
+    Optional[EngineName],
     typer.Option(
         "--engine", help="What runs ONNX backbones; the one it was fitted for if not given."
     ),

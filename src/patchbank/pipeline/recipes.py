@@ -56,7 +56,8 @@ class Recipe:
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
             precision: of the backbone: ``float32``, or with OpenVINO ``bfloat16``: faster, with
-                other scores (`score_change` tells by how much), and the detector needs OpenVINO.
+                other scores (`pipeline.precision.score_change` tells by how much), and the detector
+                needs OpenVINO.
             progress: told how far it has come.
 
         Raises:
