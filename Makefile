@@ -7,7 +7,7 @@ MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/native/*.[ch])
 
-.PHONY: demo test test-torch bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-openvino bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -27,6 +27,9 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		tests/golden/test_simplenet.py tests/contract/test_settings_simplenet.py \
 		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
+
+test-openvino: .venv-openvino/ready  ## what needs OpenVINO
+	.venv-openvino/bin/pytest tests/unit/test_engines.py src/patchbank/backbones
 
 bench: .venv-bench/ready  ## how fast and how large we are, an hour; results in benchmarks/speed
 	$(MEASURE) .venv-bench/bin/python benchmarks/speed/run.py $(DATA)
@@ -53,15 +56,20 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
 	touch $@
 
+.venv-openvino/ready: pyproject.toml $(KERNEL)
+	$(PYTHON) -m venv .venv-openvino
+	.venv-openvino/bin/python -m pip install --quiet --editable '.[openvino,dev]'
+	touch $@
+
 .venv-bench/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
-.venv-peers/ready: benchmarks/speed/peers.txt
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/speed/peers.txt
+.venv-peers .venv-openvino/ready: benchmarks/speed/peers.txt
+	$(PYTHON) -m venv .venv-peers .venv-openvino
+	.venv-peers .venv-openvino/bin/python -m pip install --quiet --requirement benchmarks/speed/peers.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers
+	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers .venv-openvino

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-
 from contract import Run, arguments, matrix_product_gflops, measured
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
@@ -81,6 +79,8 @@ def draw(
     logarithmic: bool,
 ) -> None:
     """Draw one picture: a plot for the values of the same unit, (key, label) each."""
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
     for (key, label), style in zip(ys, ("o-", "--"), strict=False):
         axes.plot([line[x[0]] for line in lines], [line[key] for line in lines], style, label=label)
@@ -101,6 +101,8 @@ def draw(
 
 def draw_all(results: dict[str, list[dict[str, Any]]]) -> None:
     """Draw the pictures of docs/performance.md."""
+    import matplotlib.pyplot as plt
+
     PICTURES.mkdir(parents=True, exist_ok=True)
     plt.rcParams["svg.hashsalt"] = "patchbank"
     seconds, memory = [("seconds", "seconds of a fit")], [("peak_memory_mb", "peak memory, MB")]

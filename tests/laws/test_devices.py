@@ -1,17 +1,22 @@
 """What is computed does not depend on where: numpy, tensors, and devices that hold little."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank import ParameterError, PatchCore
+from patchbank import ParameterError, PatchCore, threads
 from patchbank.core import coreset, neighbours, patches, projection
 from patchbank.core import greedy as greedy_products
 from patchbank.core.arrays import HOST, settle, to_numpy
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
 from patchbank.devices import TorchDevice, open_device
+from patchbank.methods import METHODS
 from tests.photographs import part, parts
 
 torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
@@ -169,3 +174,29 @@ def test_devices_that_are_not_there_are_named(monkeypatch):
     with pytest.raises(ParameterError, match=r"cuda:0 to cuda:1.*'cuda:2'"):
         open_device("cuda:2")
     assert open_device("cuda:1").name == "cuda:1"
+
+
+def test_a_device_serves_one_thread_at_a_time(device):
+    inside, together = [], []
+
+    def work(number):
+        with device.precise(), device.precise():  # who is in may go further in
+            inside.append(number)
+            time.sleep(0.002)
+            together.append(len(inside))
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(16)))
+    assert together == [1] * 16
+
+
+def test_a_device_searches_for_many_photographs_as_for_one(device, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 4)
+    recipe = PatchCore(image_size=96, bank_limit=200, false_alarm_rate=0.3)
+    fitted = recipe.fit(parts(4))
+    model = METHODS["patchcore"].restore(recipe, fitted.members[0].model.tensors(), device)
+    there = replace(fitted, members=(replace(fitted.members[0], model=model, device=device),))
+    images = [part(40 + i, defect=i % 2 * 8) for i in range(8)]
+    alone = [there.predict(image).score for image in images]
+    assert [seen.score for seen in there.predict(images)] == alone

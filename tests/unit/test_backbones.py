@@ -1,18 +1,13 @@
 """The embedded backbones, and ONNX files from elsewhere."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from patchbank.backbones import embedded_names, engines, open_backbone
-from patchbank.backbones.engines import OnnxRuntime
+from patchbank.backbones import embedded_names, open_backbone
 from patchbank.errors import BackboneError, ShapeError
 from tests.photographs import part
 
@@ -153,40 +148,3 @@ def test_outputs_that_are_no_feature_maps_are_named(tmp_path):
 def _write(path, content):
     path.write_bytes(content)
     return str(path)
-
-
-@pytest.mark.parametrize("name", embedded_names())
-def test_images_side_by_side_have_the_features_of_one_that_is_alone(name, monkeypatch):
-    monkeypatch.setattr(engines, "usable_cores", lambda: 3)
-    content = open_backbone(name).content
-    planes = np.random.default_rng(0).normal(size=(1, 3, 96, 160)).astype(np.float32)
-    network = OnnxRuntime(content, name)
-    layers = tuple(output.name for output in network.session.get_outputs())
-    alone = network(planes, layers)
-    with network._session() as several_cores:  # as if another image were at work
-        beside = network(planes, layers)
-        assert several_cores.get_session_options().intra_op_num_threads == 3
-        with network._session() as one_core:
-            assert one_core.get_session_options().intra_op_num_threads == 1
-    assert all((a == b).all() for a, b in zip(alone, beside, strict=True))
-    assert all((a == b).all() for a, b in zip(alone, network(planes, layers), strict=True))
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/task").is_dir() or not hasattr(os, "sched_setaffinity"),
-    reason="this system does not tell where threads run",
-)
-def test_a_backbone_keeps_to_the_cores_of_its_process():
-    core = min(os.sched_getaffinity(0))
-    code = f"""
-import os
-os.sched_setaffinity(0, [{core}])
-import numpy as np
-from patchbank.backbones import open_backbone
-before = len(os.listdir("/proc/self/task"))
-open_backbone("efficientnet_lite0")(np.zeros((64, 96, 3), np.uint8))
-threads = [int(name) for name in os.listdir("/proc/self/task")]
-print(len(threads) - before, {{c for thread in threads for c in os.sched_getaffinity(thread)}})
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"0 {{{core}}}"

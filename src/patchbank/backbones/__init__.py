@@ -1,5 +1,6 @@
 """Backbones: from a photograph to feature maps."""
 
+from patchbank.backbones.engines import ONNX_RUNTIME, Engine, EngineName, Precision
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
 from patchbank.backbones.onnx import OnnxExtractor
 from patchbank.backbones.registry import (
@@ -13,11 +14,15 @@ from patchbank.backbones.registry import (
 )
 
 __all__ = [
+    "ONNX_RUNTIME",
     "BackboneInfo",
+    "Engine",
+    "EngineName",
     "FeatureExtractor",
     "Normalisation",
     "OnnxExtractor",
     "Packed",
+    "Precision",
     "Tap",
     "describe_backbone",
     "embedded_names",

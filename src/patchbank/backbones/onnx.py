@@ -1,4 +1,4 @@
-"""Backbones that run in ONNX Runtime: the embedded ones, and any ONNX file of feature maps."""
+"""Backbones in the ONNX format: the embedded ones, and any ONNX file of feature maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from patchbank.backbones.engines import OnnxRuntime
+from patchbank.backbones.engines import ONNX_RUNTIME, Engine, described
 from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
@@ -34,12 +34,13 @@ class OnnxExtractor:
         name: str,
         layers: tuple[str, ...] | None = None,
         normalisation: Normalisation | None = None,
+        engine: Engine = ONNX_RUNTIME,
     ) -> None:
         self.content = content
         self.normalisation = normalisation
-        self._network = OnnxRuntime(content, name)
-        self._input = _image_input(self._network.session, name)
-        self._info = self._describe(name, normalisation)
+        self.engine = engine
+        self._network = engine.open(content, name)
+        self._info = self._describe(described(content, name), name, normalisation)
         self._layers = check_layers(self._info, layers or self._info.default_layers)
         self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
 
@@ -62,24 +63,35 @@ class OnnxExtractor:
     def _run(self, planes: NDArray[np.float32], layers: tuple[str, ...]) -> list[FeatureMap]:
         try:
             maps = self._network(planes[None], layers)
-        except Exception as error:  # onnxruntime has no exception type of its own
+        except Exception as error:  # the engines have no exception types of their own
             size = f"{planes.shape[1]} x {planes.shape[2]}"
             raise BackboneError(f"backbone: it cannot run on an input of {size}: {error}") from None
         return [_single(layer, m) for layer, m in zip(layers, maps, strict=True)]
 
-    def _describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
-        record = _metadata(self._network.session, name)
+    def _describe(
+        self,
+        session: onnxruntime.InferenceSession,
+        name: str,
+        normalisation: Normalisation | None,
+    ) -> BackboneInfo:
+        size = _fixed_size(_image_input(session, name))
+        outputs = tuple(output.name for output in session.get_outputs())
+        record = _metadata(session, name)
         try:
-            return self._info_from(record, name, normalisation)
+            return self._info_from(record, name, normalisation, size, outputs)
         except PatchbankError:
             raise
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise BackboneError(f"{name}: expected sound metadata, got: {error!r}") from None
 
     def _info_from(
-        self, record: Mapping[str, Any], name: str, normalisation: Normalisation | None
+        self,
+        record: Mapping[str, Any],
+        name: str,
+        normalisation: Normalisation | None,
+        size: tuple[int, int] | None,
+        outputs: tuple[str, ...],
     ) -> BackboneInfo:
-        size = _fixed_size(self._input)
         taps = {t: Tap(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
         says = "mean" in record and "std" in record
         if says == (normalisation is not None):
@@ -95,7 +107,6 @@ class OnnxExtractor:
         multiple = 1 if size else int(record.get("size_multiple", DEFAULT_MULTIPLE))
         if multiple < 1:
             raise ValueError(f"size_multiple {multiple}")
-        outputs = tuple(output.name for output in self._network.session.get_outputs())
         return BackboneInfo(
             name=record.get("name", name),
             taps=taps or self._probe(outputs, size or PROBE_SIZE),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.backbones.engines import ONNX_RUNTIME, Engine, EngineName
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
 from patchbank.backbones.onnx import OnnxExtractor
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
@@ -37,6 +38,7 @@ def open_backbone(
     normalisation: Normalisation | None = None,
     weights: str | None = None,
     device: Device = HOST,
+    engine: Engine = ONNX_RUNTIME,
 ) -> FeatureExtractor:
     """Open a backbone by its name, or by the path of an ONNX file.
 
@@ -48,6 +50,7 @@ def open_backbone(
             not say it themselves.
         weights: file of weights for a timm model or a ViG; None fetches those of a timm tag.
         device: where networks run in torch; ONNX files run on the CPU.
+        engine: what runs ONNX files and the embedded backbones; networks in torch have no choice.
 
     Raises:
         BackboneError: no such backbone, file or layer, or a file that cannot serve as one.
@@ -59,11 +62,12 @@ def open_backbone(
             f"weights: expected with a timm model or a ViG, got them with {name}, which has its own"
         )
     if is_file:
-        return OnnxExtractor(_content(name), Path(name).stem, layers, normalisation)
+        return OnnxExtractor(_content(name), Path(name).stem, layers, normalisation, engine)
     if name in EMBEDDED:
         asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
-        return OnnxExtractor(asset.read_bytes(), name, layers, normalisation)
+        return OnnxExtractor(asset.read_bytes(), name, layers, normalisation, engine)
     _require_torch(name)
+    _refuse_engine(name, engine.name)
     if name in VARIANTS:
         from patchbank.backbones.vig.opening import open_vig
 
@@ -123,7 +127,11 @@ def pack_backbone(extractor: FeatureExtractor) -> Packed:
     """
     record: dict[str, Any] = {"info": asdict(extractor.info), "layers": extractor.layers}
     if isinstance(extractor, OnnxExtractor):
-        record |= {"kind": "onnx", "normalisation": extractor.normalisation}
+        record |= {
+            "kind": "onnx",
+            "normalisation": extractor.normalisation,
+            "precision": extractor.engine.precision,
+        }
         return record, {"onnx": np.frombuffer(extractor.content, dtype=np.uint8)}
     state = getattr(extractor, "state", None)
     if state is None:
@@ -135,18 +143,42 @@ def pack_backbone(extractor: FeatureExtractor) -> Packed:
 
 
 def unpack_backbone(
-    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: Device = HOST
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    device: Device = HOST,
+    engine: EngineName | None = None,
 ) -> FeatureExtractor:
     """Build the backbone that `pack_backbone` took apart; nothing is fetched.
 
+    Args:
+        record: of `pack_backbone`, as JSON gives it back.
+        tensors: likewise.
+        device: where networks run in torch.
+        engine: what runs ONNX networks; None for the one that the record's precision needs.
+
     Raises:
-        BackboneError: it needs torch, and there is none.
+        BackboneError: it needs torch or OpenVINO, and there is none; or the engine lacks the
+            precision that the backbone was used with.
     """
     info, layers = record["info"], tuple(record["layers"])
     if record["kind"] == "onnx":
         given = record["normalisation"]
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
-        return OnnxExtractor(tensors["onnx"].tobytes(), info["name"], layers, normalisation)
+        precision = record.get("precision", "float32")  # not in files of 0.1.0
+        needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
+        if engine == "onnxruntime" and needed != engine:
+            raise BackboneError(
+                f"engine: expected {needed}, as features were taken in {precision}, got {engine}"
+            )
+        return OnnxExtractor(
+            tensors["onnx"].tobytes(),
+            info["name"],
+            layers,
+            normalisation,
+            Engine(engine or needed, precision),
+        )
+    if engine is not None:
+        _refuse_engine(info["name"], engine)
     if not _has_torch():
         raise BackboneError(
             f"expected torch and timm for the backbone {info['name']} of this file, got none; "
@@ -189,4 +221,12 @@ def _require_torch(name: str) -> None:
         raise BackboneError(
             f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
             f"got {name!r}; timm models and ViGs need more: pip install 'patchbank[torch]'"
+        )
+
+
+def _refuse_engine(name: str, engine: EngineName) -> None:
+    if engine != "onnxruntime":
+        raise BackboneError(
+            f"engine: expected none for {name}, which runs in torch, got {engine}; make an ONNX "
+            f"file of it (patchbank backbones export {name}) and take that as backbone"
         )

@@ -13,7 +13,14 @@ import typer
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmarking import benchmark
 from patchbank.cli.fitting import fit
-from patchbank.cli.options import BankRows, DeviceName, JsonPath, LatencyBudget
+from patchbank.cli.options import (
+    BankRows,
+    DeviceName,
+    EngineName,
+    JsonPath,
+    LatencyBudget,
+    OtherEngine,
+)
 from patchbank.cli.output import write_json
 from patchbank.errors import DataError, PatchbankError
 
@@ -91,13 +98,14 @@ def predict(
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False,
     device: DeviceName = "auto",
+    engine: OtherEngine = None,
     bank_rows: BankRows = None,
     latency_budget: LatencyBudget = None,
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
     from patchbank.cli.inspecting import inspect_paths
 
-    detector = _load(file, device, bank_rows, latency_budget)
+    detector = _load(file, device, engine, bank_rows, latency_budget)
     count = inspect_paths(detector, paths, out, to_json)
     if fail_on_anomaly and count.anomalous:
         raise typer.Exit(Exit.ANOMALY)
@@ -116,6 +124,7 @@ def evaluate(
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
     ] = None,
     device: DeviceName = "auto",
+    engine: OtherEngine = None,
     bank_rows: BankRows = None,
     latency_budget: LatencyBudget = None,
 ) -> None:
@@ -124,7 +133,7 @@ def evaluate(
     from patchbank.data import find_dataset
     from patchbank.pipeline.evaluate import evaluate as evaluate_detector
 
-    detector = _load(file, device, bank_rows, latency_budget)
+    detector = _load(file, device, engine, bank_rows, latency_budget)
     evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
     _report(evaluation, detector, report, to_json)
 
@@ -176,11 +185,17 @@ def demo(
 
 
 def _load(
-    file: Path, device: str, bank_rows: int | None, latency_budget_ms: float | None
+    file: Path,
+    device: str,
+    engine: EngineName | None,
+    bank_rows: int | None,
+    latency_budget_ms: float | None,
 ) -> Detector:
     from patchbank.pipeline.detector import load
 
-    detector = load(file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms)
+    detector = load(
+        file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
+    )
     if latency_budget_ms is not None:
         rows = detector.members[0].model.facts()["bank_rows"]
         output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import DeviceName, check_target, of_members, parsed
+from patchbank.cli.options import DeviceName, EngineName, check_target, of_members, parsed
 from patchbank.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MethodName = Literal["patchcore", "graphcore", "padim", "spade", "simplenet"]
 
-NO_SETTINGS = ("good", "out", "preset", "method", "device", "save_backbone")
+NO_SETTINGS = ("good", "out", "preset", "method", "device", "engine", "precision", "save_backbone")
 """Parameters of `fit` that are no settings of the method."""
 
 
@@ -223,6 +223,16 @@ def fit(
     ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of everything random.")] = None,
     device: DeviceName = "auto",
+    engine: Annotated[
+        EngineName, typer.Option(help="What runs ONNX backbones; openvino is an extra.")
+    ] = "onnxruntime",
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(
+            help="Of the backbone; bfloat16 is faster and rounds, needs openvino, and is compared "
+            "with a second fit in float32."
+        ),
+    ] = "float32",
     save_backbone: Annotated[
         Literal["onnx", "torch"],
         typer.Option(help="Hold a timm backbone as ONNX (opens anywhere) or for torch (GPU)."),
@@ -231,11 +241,13 @@ def fit(
     """Learn a detector from good photographs."""
     given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
     check_target(out)
+    from patchbank.backbones import Engine
     from patchbank.cli.progress import Bars
     from patchbank.devices import open_device
     from patchbank.methods import METHODS
     from patchbank.methods.settings import require_choice
     from patchbank.pipeline.fit import fit as fit_detector
+    from patchbank.pipeline.precision import score_change
 
     chosen = METHODS[method]
     name = "balanced" if preset is None else preset
@@ -244,9 +256,13 @@ def fit(
         (chosen, chosen.settings.from_mapping(chosen.changed_preset(name, parsed(one))))
         for one in of_members(given)
     ]
-    detector = fit_detector(members, good, Bars(), open_device(device))
+    place = open_device(device)
+    detector = fit_detector(members, good, Bars(), place, engine=Engine(engine, precision))
     _save(detector, out, save_backbone)
     output.fitted(detector, out)
+    if precision != "float32":
+        precise = fit_detector(members, good, Bars(), place, engine=Engine(engine))
+        output.note(f"{precision}: {score_change(detector, precise)}")
 
 
 def _save(detector: Detector, out: Path, backbone: Literal["onnx", "torch"]) -> None:

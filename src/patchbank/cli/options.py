@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -27,6 +27,14 @@ LatencyBudget = Annotated[
         "--latency-budget",
         metavar="MS",
         help="Use as many rows as let this machine inspect a photograph in so many milliseconds.",
+    ),
+]
+
+EngineName = Literal["onnxruntime", "openvino"]
+OtherEngine = Annotated[
+    Optional[EngineName],
+    typer.Option(
+        "--engine", help="What runs ONNX backbones; the one it was fitted for if not given."
     ),
 ]
 

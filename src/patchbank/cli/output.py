@@ -117,14 +117,14 @@ def _member_facts(member: Member) -> dict[str, Any]:
     from patchbank.backbones import OnnxExtractor
 
     info = member.extractor.info
+    engine = member.extractor.engine if isinstance(member.extractor, OnnxExtractor) else None
     return {
         "method": member.method,
         **member.model.facts(),
         "backbone": info.name,
         "layers": list(member.extractor.layers),
-        "backbone_runs_in": "onnxruntime"
-        if isinstance(member.extractor, OnnxExtractor)
-        else "torch",
+        "backbone_runs_in": engine.name if engine else "torch",
+        "backbone_precision": engine.precision if engine else "float32",
         "backbone_sha256": info.sha256,
         "backbone_weights_sha256": info.source_sha256 or info.sha256,
         "backbone_license": info.license,

@@ -183,7 +183,8 @@ def to_multiple(side: float, multiple: int) -> int:
 
 
 def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
-    image: pillow.Image = ImageOps.exif_transpose(opened)
+    ImageOps.exif_transpose(opened, in_place=True)  # not copied where it stays as it is
+    image = opened
     sixteen_bits = image.mode.startswith("I;16")
     if image.mode == "I" and opened.format == "PNG":  # older versions of Pillow open 16 bits so
         sixteen_bits = True
@@ -196,7 +197,8 @@ def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
         image = image.convert("RGBA")
         black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
         image = pillow.alpha_composite(black, image)
-    return image.convert("RGB")
+    image.load()  # before the file is closed
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _not_black(path: Path, opened: pillow.Image) -> Mask:

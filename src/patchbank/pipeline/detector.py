@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
+    Engine,
+    EngineName,
     OnnxExtractor,
     Packed,
     export_backbone,
@@ -201,6 +203,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     device: str = "auto",
+    engine: EngineName | None = None,
     bank_rows: int | None = None,
     latency_budget_ms: float | None = None,
 ) -> Detector:
@@ -209,18 +212,24 @@ def load(
     Args:
         path: of the file.
         device: where it runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
+        engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``, with the same scores to
+            1e-4; None takes onnxruntime, unless the detector was fitted in a precision that it
+            lacks.
         bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
         latency_budget_ms: use as many as let this machine inspect a photograph in that time; see
             `within_latency`.
 
     Raises:
         DetectorFileError: the file is missing, cut, altered, of another format or newer.
-        BackboneError: it was saved for torch, and there is none.
-        ParameterError: there is no such device, or the bank cannot be cut so.
+        BackboneError: it was saved for torch or fitted with OpenVINO, and there is none; or the
+            engine lacks the precision that it was fitted in.
+        ParameterError: there is no such device or engine, or the bank cannot be cut so.
     """
+    if engine is not None:
+        Engine(engine)  # says what is wrong with it, before the file is looked at
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
-    detector = _load(Path(path), open_device(device))
+    detector = _load(Path(path), open_device(device), engine)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
@@ -228,14 +237,16 @@ def load(
     return detector
 
 
-def _load(path: Path, device: Device) -> Detector:
+def _load(path: Path, device: Device, engine: EngineName | None) -> Detector:
     bundle = read_bundle(path)
     try:
-        return _restore(bundle, device)
+        return _restore(bundle, device, engine)
     except BackboneError as error:
         programs = bundle.record.get("versions", {})
-        fitted_with = [f"{n} {programs[n]}" for n in ("torch", "timm") if n in programs]
-        raise BackboneError(f"{path}: {error}; fitted with {', '.join(fitted_with)}") from None
+        names = ("openvino", "torch", "timm")
+        fitted_with = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
+        told = f"; fitted with {fitted_with}" if fitted_with else ""
+        raise BackboneError(f"{path}: {error}{told}") from None
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
             f"{path}: expected a detector that this version knows, got: {error}; "
@@ -245,7 +256,7 @@ def _load(path: Path, device: Device) -> Detector:
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what computes for it."""
-    names = ("patchbank", "numpy", "onnxruntime", "torch", "timm")
+    names = ("patchbank", "numpy", "onnxruntime", "openvino", "torch", "timm")
     return {name: version(name) for name in names if find_spec(name) is not None}
 
 
@@ -270,15 +281,18 @@ def pack_member(member: Member, *, as_onnx: bool) -> Packed:
 
 
 def unpack_member(
-    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: Device
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    device: Device,
+    engine: EngineName | None = None,
 ) -> Member:
-    """Build the member that `pack_member` took apart."""
+    """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
     method = METHODS[record["method"]]
     settings = method.settings.from_mapping(record["settings"])
     return Member(
         method=method.name,
         settings=settings,
-        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device),
+        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
         model=method.restore(settings, _below("model.", tensors), device),
         device=device,
         image_scale=Scale(**record["image_scale"]),
@@ -286,10 +300,10 @@ def unpack_member(
     )
 
 
-def _restore(bundle: Bundle, device: Device) -> Detector:
+def _restore(bundle: Bundle, device: Device, engine: EngineName | None) -> Detector:
     record, tensors = bundle.record, bundle.tensors
     members = tuple(
-        unpack_member(member, _below(f"{number}.", tensors), device)
+        unpack_member(member, _below(f"{number}.", tensors), device, engine)
         for number, member in enumerate(record["members"])
     )
     return Detector(

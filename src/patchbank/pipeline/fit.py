@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import FeatureExtractor, open_backbone
+from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
 from patchbank.core.arrays import Device
 from patchbank.core.calibration import Calibration
 from patchbank.core.ladder import Ladder
@@ -42,6 +42,7 @@ def fit(
     progress: Progress,
     device: Device,
     *,
+    engine: Engine = ONNX_RUNTIME,
     wrap: Wrap = lambda extractor: extractor,
 ) -> Detector:
     """Learn a detector whose members are fitted by any methods.
@@ -54,12 +55,29 @@ def fit(
         images: as `Recipe.fit` takes them.
         progress: told how far it has come.
         device: where it is computed.
+        engine: what runs ONNX backbones.
         wrap: what becomes of each opened backbone before it is used (a cache around it, say).
     """
     sources = good_images(images)
     if not sources:
         raise DataError("expected at least one good image, got none")
-    fitted = [_fit_member(*part, sources, progress, device, wrap) for part in parts]
+
+    def opened(settings: Settings) -> FeatureExtractor:
+        return wrap(
+            open_backbone(
+                settings.backbone,
+                settings.layers,
+                normalisation=settings.normalisation,
+                weights=settings.weights,
+                device=device,
+                engine=engine,
+            )
+        )
+
+    fitted = [
+        _fit_member(method, settings, opened(settings), sources, progress, device)
+        for method, settings in parts
+    ]
     if len(fitted) > 1:
         fitted = [_standardised(one, progress) for one in fitted]
     smaller = fitted[0].smaller if len(fitted) == 1 else {}
@@ -90,20 +108,11 @@ class Fitted:
 def _fit_member(
     method: Method,
     settings: Settings,
+    extractor: FeatureExtractor,
     sources: list[ImageInput],
     progress: Progress,
     device: Device,
-    wrap: Wrap,
 ) -> Fitted:
-    extractor = wrap(
-        open_backbone(
-            settings.backbone,
-            settings.layers,
-            normalisation=settings.normalisation,
-            weights=settings.weights,
-            device=device,
-        )
-    )
     views: list[View] = []
     examples = _examples(extractor, settings, sources, views, progress)
     with device.precise():

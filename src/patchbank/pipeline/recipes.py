@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from typing_extensions import Self
 
+from patchbank.backbones import Engine, EngineName, Precision
 from patchbank.data.images import ImageInput
 from patchbank.devices import open_device
 from patchbank.errors import CalibrationWarning, ParameterError
@@ -41,6 +42,8 @@ class Recipe:
         images: ImageInput | Iterable[ImageInput],
         *,
         device: str = "auto",
+        engine: EngineName = "onnxruntime",
+        precision: Precision = "float32",
         progress: Progress | None = None,
     ) -> Detector:
         """Learn from good photographs.
@@ -51,19 +54,24 @@ class Recipe:
                 of how good parts differ: the threshold is a makeshift then.
             device: where it is computed: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
                 ``cuda:1``.
+            engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
+            precision: of the backbone: ``float32``, or with OpenVINO ``bfloat16``: faster, with
+                other scores (`pipeline.precision.score_change` tells by how much), and the detector
+                needs OpenVINO.
             progress: told how far it has come.
 
         Raises:
             DataError: no image, or a folder that holds others beside the good.
             ImageError, ShapeError: an image that cannot be read: what is learned from must be
                 right, so nothing is skipped.
-            ParameterError: settings that these images cannot meet, or no such device.
-            BackboneError: no such backbone or layers, or weights that cannot be had.
+            ParameterError: settings that these images cannot meet, or no such device, engine or
+                precision.
+            BackboneError: no such backbone or layers, or weights that cannot be had; no OpenVINO.
 
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
         """
-        return _fit_recipes((self,), images, device, progress)
+        return _fit_recipes((self,), images, device, Engine(engine, precision), progress)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -167,21 +175,24 @@ class Ensemble:
         images: ImageInput | Iterable[ImageInput],
         *,
         device: str = "auto",
+        engine: EngineName = "onnxruntime",
+        precision: Precision = "float32",
         progress: Progress | None = None,
     ) -> Detector:
         """Learn from good photographs; see `Recipe.fit`."""
-        return _fit_recipes(self.recipes, images, device, progress)
+        return _fit_recipes(self.recipes, images, device, Engine(engine, precision), progress)
 
 
 def _fit_recipes(
     recipes: Sequence[Recipe],
     images: ImageInput | Iterable[ImageInput],
     device: str,
+    engine: Engine,
     progress: Progress | None,
 ) -> Detector:
     """What both recipes' `fit` do; a warning points at whoever called that."""
     parts = [(METHODS[recipe.METHOD], cast(Settings, recipe)) for recipe in recipes]
-    detector = fit(parts, images, progress or Silent(), open_device(device))
+    detector = fit(parts, images, progress or Silent(), open_device(device), engine=engine)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
     return detector
