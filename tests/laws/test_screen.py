@@ -25,9 +25,13 @@ CASES = {
 
 
 def between_codes(rng, n, d, reach):
-    """Rows that lie half-way between codes: twins may differ by one in every dimension."""
-    whole = rng.integers(-reach, reach + 1, (n, 1)) + rng.integers(0, 2, (n, d))
-    return (whole + rng.choice([0.49, -0.49, 0.02], (n, d))).astype(np.float32)
+    """Rows that lie half-way between codes: twins may differ by one in every dimension.
+
+    All that a row loses points to the same side, as the bounds must allow for.
+    """
+    along = rng.integers(-reach, reach + 1, (n, 1)) + rng.choice([0.49, -0.49, 0.25, 0.02], (n, 1))
+    aside = rng.integers(0, 2, (n, d)) * (rng.random((n, 1)) < 0.2)
+    return (along * rng.choice([-1, 1], d) + aside).astype(np.float32)
 
 
 def scale(rows, share):

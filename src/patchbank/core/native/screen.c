@@ -95,8 +95,8 @@ static int32_t row_threshold(const search *s, int64_t i)
 
 static int32_t candidate_threshold(const block *b, int64_t i)
 {
-    if (b->gaps[i] < 0 || b->errors[i] > b->error_limit)
-        return b->gaps[i] < 0 ? NEVER : ALWAYS;
+    if (b->gaps[i] < 0)
+        return NEVER;
     double reach = sqrt(b->gaps[i]) / b->step + b->errors[i] + b->error_limit;
     return within(floor((b->norms[i] - reach * reach) / 2 - 1));
 }
