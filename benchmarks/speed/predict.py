@@ -88,6 +88,12 @@ def image_auroc(answer: Answer, samples: Sequence[Sample]) -> float:
     return auroc(count_images(np.array(answer.facts["scores"]), is_defect))
 
 
+def largest_difference(ours: Answer, theirs: Answer) -> float:
+    """Of two sides' scores of the same photograph, relative to ours."""
+    own, other = np.array(ours.facts["scores"]), np.array(theirs.facts["scores"])
+    return float((np.abs(other - own) / own).max())
+
+
 def ratios(answers: Mapping[str, list[Answer]]) -> dict[str, Any]:
     """How many times each way of anomalib takes what ours takes from the same source."""
     found: dict[str, Any] = {}
@@ -124,6 +130,7 @@ def main() -> None:
                 **times(of_way).to_json(),
                 "images_per_second": len(samples) / times(of_way).median_s,
                 "image_auroc": image_auroc(of_way[0], samples),
+                "scores_from_ours": largest_difference(answers["decoded"][0], of_way[0]),
             }
             for name, of_way in answers.items()
         },
