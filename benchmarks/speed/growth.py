@@ -88,6 +88,9 @@ def draw(
     if logarithmic:
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     else:
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3, which="both")

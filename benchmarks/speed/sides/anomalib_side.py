@@ -52,10 +52,11 @@ def predict(folder: Path, settings: Settings) -> Task:
     )
     paths = sorted((folder / "images").iterdir())
     images = [read_image(p, as_tensor=True) for p in paths]  # float32 in [0, 1], as it holds them
+    seen = [read_image(p, as_tensor=True) for p in sorted((folder / "seen").iterdir())]
 
     def run(source: str, batch: int, count: int) -> list[float]:
-        if source == "arrays":
-            return _bare(model, images[:count], batch)
+        if source in ("arrays", "seen"):
+            return _bare(model, (images if source == "arrays" else seen)[:count], batch)
         dataset = PredictDataset(path=folder / "images")
         dataset.image_filenames = paths[:count]
         return _with_engine(engine, model, dataset)
