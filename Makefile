@@ -66,9 +66,9 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 	.venv-bench/bin/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
-.venv-peers .venv-openvino/ready: benchmarks/speed/peers.txt
-	$(PYTHON) -m venv .venv-peers .venv-openvino
-	.venv-peers .venv-openvino/bin/python -m pip install --quiet --requirement benchmarks/speed/peers.txt
+.venv-peers/ready: benchmarks/speed/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/speed/peers.txt
 	touch $@
 
 clean:

@@ -20,10 +20,13 @@ class NativeKernel(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before a wheel or an editable install is made."""
+        library = FOLDER / "screen.so"
+        (Path(self.root) / library).unlink(missing_ok=True)  # what it was compiled from may be old
         compiler = next((c for c in map(shutil.which, ("cc", "gcc", "clang")) if c), None)
-        if platform.machine().lower() not in ("x86_64", "amd64") or compiler is None:
+        is_x86 = platform.machine().lower() == "x86_64" and sys.maxsize > 2**32
+        # MinGW's stack is too little aligned for the vectors.
+        if sys.platform == "win32" or not is_x86 or compiler is None:
             return
-        library = FOLDER / ("screen.dll" if sys.platform == "win32" else "screen.so")
         command = [compiler, "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden"]
         command += [str(FOLDER / "screen.c"), "-o", str(library), "-lm"]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
@@ -33,4 +36,5 @@ class NativeKernel(BuildHookInterface):
         build_data["artifacts"].append(f"/{library.as_posix()}")
         build_data["pure_python"] = False
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        tag = tag.replace("universal2", "x86_64")
         build_data["tag"] = f"py3-none-{tag}"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from patchbank.core.mapped import in_file, scratch_folder
-from patchbank.errors import DataError
 from patchbank.types import Features
 
-BESIDE = 1.3  # of the features: with the codes of a selection, and what it notes of each row
-RESERVE_BYTES = 300_000_000  # for the rest of the program
+CODES = 1.25  # of the features, with the codes of a selection
+BYTES_A_PATCH = 130  # that a fit notes beside: where it comes from, gaps, distances to others
+RESERVE_BYTES = 600_000_000  # for the candidates of a selection, and the rest of the program
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -44,17 +44,10 @@ def room_for_features(shape: tuple[int, int], note: Callable[[str], None]) -> Fe
         DataError: the disk has too little room as well.
     """
     n_bytes, free = shape[0] * shape[1] * 4, free_bytes()
-    if n_bytes * BESIDE + RESERVE_BYTES <= free:
+    if n_bytes * CODES + shape[0] * BYTES_A_PATCH + RESERVE_BYTES <= free:
         return np.empty(shape, dtype=np.float32)
     folder = scratch_folder()
-    try:
-        room: Features = in_file(shape, np.float32, folder)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: expected room for {_gigabytes(n_bytes)} of features, which do not fit in "
-            f"the {_gigabytes(free)} of memory that are free, got: {error.strerror}; set TMPDIR to "
-            "a larger disk, or use a smaller image_size or a larger patch_stride"
-        ) from None
+    room: Features = in_file(shape, np.float32, folder)
     note(
         f"features of up to {_gigabytes(n_bytes)} go to a file in {folder}, as only "
         f"{_gigabytes(free)} of memory are free: the same bank, in more time"

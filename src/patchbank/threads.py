@@ -7,9 +7,10 @@ this one, get the cores that are not needed here.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
@@ -83,7 +84,7 @@ def in_parts(work: Callable[[int, int], None], n: int, size: int) -> None:
     """Call ``work(begin, end)`` for parts of 0 to n, `size` long, side by side on all cores.
 
     The caller works too, and waits for no thread that has not begun: so a part may itself call
-    this.  The first error of a part is raised when those that have begun are through.
+    this.  After an error no more parts are begun, and it is raised when those at work are through.
 
     >>> parts = []
     >>> in_parts(lambda begin, end: parts.append((begin, end)), 5, 2)
@@ -92,9 +93,17 @@ def in_parts(work: Callable[[int, int], None], n: int, size: int) -> None:
     """
     begins = iter(range(0, n, size))  # a range gives each number once, to whichever thread asks
 
+    failed = threading.Event()
+
     def some() -> None:
-        for begin in begins:
-            work(begin, min(begin + size, n))
+        try:
+            for begin in begins:
+                if failed.is_set():
+                    return
+                work(begin, min(begin + size, n))
+        except BaseException:
+            failed.set()
+            raise
 
     helpers = min(usable_cores(), -(-n // size)) - 1
     if helpers < 1:
@@ -104,9 +113,10 @@ def in_parts(work: Callable[[int, int], None], n: int, size: int) -> None:
     try:
         some()
     finally:
-        for future in waiting:
-            if not future.cancel():
-                future.result()
+        begun = [future for future in waiting if not future.cancel()]
+        wait(begun)
+    for future in begun:
+        future.result()
 
 
 @lru_cache(maxsize=1)

@@ -5,13 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank.core import screen
+from patchbank.core import screen, screened
+from patchbank.core.coreset import greedy_coreset
 from patchbank.core.screen import Coded, Columns, Groups, Scale
 from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
 
 NATIVE = [kernel for kernel in KERNELS if kernel]
 pytestmark = pytest.mark.skipif(not NATIVE, reason="no native kernel on this processor")
+
+ASIDE = (31 / 64, -31 / 64, 1 / 4, 1 / 64)  # sums of their squares are exact: so are ties
 
 CASES = {
     "n": st.integers(1, 50),
@@ -29,7 +32,7 @@ def between_codes(rng, n, d, reach):
 
     All that a row loses points to the same side, as the bounds must allow for.
     """
-    along = rng.integers(-reach, reach + 1, (n, 1)) + rng.choice([0.49, -0.49, 0.25, 0.02], (n, 1))
+    along = rng.integers(-reach, reach + 1, (n, 1)) + rng.choice(ASIDE, (n, 1))
     aside = rng.integers(0, 2, (n, d)) * (rng.random((n, 1)) < 0.2)
     return (along * rng.choice([-1, 1], d) + aside).astype(np.float32)
 
@@ -123,3 +126,29 @@ def test_no_pick_is_made_below_what_lies_outside_or_at_the_stop(kernel, rng, mon
 def test_rows_of_many_numbers_are_left_to_the_products():
     assert screen.is_available(screen.MOST_DIMS)
     assert not screen.is_available(screen.MOST_DIMS + 1)
+
+
+def test_a_library_of_another_system_or_version_is_left_alone(tmp_path, monkeypatch):
+    foreign = tmp_path / "screen.so"
+    foreign.write_bytes(b"not for this system")
+    monkeypatch.setattr(screen, "_path", lambda: foreign)
+    assert screen._level.__wrapped__() == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(screen, "INTERFACE", -1)
+    assert screen._level.__wrapped__() == 0
+
+
+@pytest.mark.parametrize("kernel", NATIVE)
+@pytest.mark.parametrize("rows", ["nearly all", "in steps of the sample"])
+def test_no_pass_is_spent_on_a_single_pick(rows, kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
+    monkeypatch.setattr(screened, "FEWEST", 64)
+    monkeypatch.setattr(screened, "SAMPLE", 100)
+    features = rng.standard_normal((3000, 5)).astype(np.float32)
+    if rows == "in steps of the sample":  # which sees small gaps only
+        features[::30] *= 0.01
+    n_keep = 2990 if rows == "nearly all" else 500
+    steps = []
+    picked = greedy_coreset(features, n_keep, on_progress=steps.append)
+    assert picked.rows.tolist() == greedy(features, n_keep, int(picked.rows[0]))[0]
+    assert len(steps) < 120

@@ -84,7 +84,7 @@ def test_sizes_that_were_not_calibrated_are_named(detector):
 )
 def test_what_cannot_be_cut_says_so(recipe):
     detector = recipe.fit(parts(6))
-    with pytest.raises(ParameterError, match="bank_rows: expected a detector of one member"):
+    with pytest.raises(ParameterError, match="expected a detector whose bank can be cut"):
         detector.with_bank_rows(20)
 
 
@@ -190,3 +190,19 @@ def test_on_the_command_line(detector, tmp_path, capsys, monkeypatch):
     status, both = run("--latency-budget", "15", "--bank-rows", "16")
     assert status == 2
     assert both.err == "error: bank_rows: expected without latency_budget, got both\n"
+
+
+def test_a_detector_without_a_bank_may_keep_to_a_budget_too(tmp_path, capsys, monkeypatch):
+    file, photograph = tmp_path / "parts.patchbank", tmp_path / "odd.png"
+    PaDiM(**SMALL).fit(parts(6)).save(file)
+    save(photograph, part(3, defect=9))
+    monkeypatch.setattr(latency, "latency_ms", lambda detector: 10.0)
+    line = ["patchbank", "predict", str(file), str(photograph), "--latency-budget"]
+    monkeypatch.setattr("sys.argv", [*line, "20"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.argv", [*line, "5"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "expected a detector whose bank can be cut" in capsys.readouterr().err

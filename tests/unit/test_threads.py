@@ -9,7 +9,7 @@ import time
 import pytest
 
 from patchbank import threads
-from patchbank.threads import ITEMS_A_CORE, LEAST_PIXELS, side_by_side, usable_cores
+from patchbank.threads import ITEMS_A_CORE, LEAST_PIXELS, in_parts, side_by_side, usable_cores
 
 
 def nothing(_):
@@ -160,3 +160,20 @@ print(usable_cores())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+def test_an_error_of_a_part_ends_the_others_before_it_is_raised(cores):
+    at_work, begun = [], []
+
+    def part(begin, end):
+        begun.append(begin)
+        at_work.append(begin)
+        time.sleep(0.002)
+        at_work.remove(begin)
+        if begin == 6:
+            raise ValueError("the fourth")
+
+    with pytest.raises(ValueError, match="the fourth"):
+        in_parts(part, 2000, 2)
+    assert at_work == []
+    assert len(begun) < 50

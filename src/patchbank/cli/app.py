@@ -196,7 +196,7 @@ def _load(
     detector = load(
         file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
     )
-    if latency_budget_ms is not None:
+    if latency_budget_ms is not None and detector.ladder is not None:
         rows = detector.members[0].model.facts()["bank_rows"]
         output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
     return detector

@@ -26,7 +26,7 @@ LatencyBudget = Annotated[
     typer.Option(
         "--latency-budget",
         metavar="MS",
-        help="Use as many rows as let this machine inspect a photograph in so many milliseconds.",
+        help="Use as many rows as let this machine score a resized photograph in so many ms.",
     ),
 ]
 

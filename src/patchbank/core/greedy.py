@@ -37,6 +37,7 @@ from patchbank.core.arrays import (
     ones_beside,
     to_numpy,
 )
+from patchbank.core.mapped import release
 from patchbank.types import Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
@@ -58,6 +59,7 @@ def squared_distances_to(features: Array, point: Array, device: Device) -> Array
     for tile in tiles(len(features), device):
         difference = device.put(features[tile]) - point
         parts.append(xp.einsum("nd,nd->n", difference, difference))
+        release(features[tile])
     return xp.concat(parts)
 
 
@@ -205,6 +207,7 @@ class ProductGreedy:
             count = some.stop - some.start
             rows, out = tile[:count], products[:count]
             xp.subtract(put(self.features[some]), self.origin, out=rows[:, :d])
+            release(self.features[some])
             xp.matmul(rows, extended, out=out)
             nearest = xp.min(out, axis=1)
             if self.groups is not None:

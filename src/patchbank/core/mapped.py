@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from patchbank.errors import DataError
 from patchbank.types import Indices
 
 TAKEN_AT_ONCE = 64  # rows; the system may bring 2 MB of the file for each
@@ -23,15 +24,22 @@ def in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[A
     """Room in a file without a name in `folder`, which is gone when the array is.
 
     Raises:
-        OSError: there is no such folder, or too little room in it.
+        DataError: there is no such folder, or too little room in it.
     """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    with tempfile.TemporaryFile(prefix="patchbank-", dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, n_bytes)  # else a full disk would kill the process
-        else:
-            file.truncate(n_bytes)
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(prefix="patchbank-", dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # else a full disk would kill the process
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected room for {n_bytes / 1e9:.1f} GB of features, which memory cannot "
+            f"hold, got: {error.strerror}; set TMPDIR to a folder on a larger disk, or use a "
+            "smaller image_size or a larger patch_stride"
+        ) from None
 
 
 def where(array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -56,5 +56,6 @@ def project(
     matrix_there = beside(matrix, device.put(features[:1]))
     for tile in blocks(len(features), TILE_ROWS * device.tile_factor):
         out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
+        release(features[tile])
         release(out[tile])
     return out

@@ -11,7 +11,6 @@ float32; where a pair could matter, the distance is computed from the rows in do
 from __future__ import annotations
 
 import ctypes
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +32,7 @@ SURE_SHARE = 0.001  # of the rows, those of largest error, always pass the scree
 PART_ROWS = 2048  # that one thread takes at a time
 NEVER = 1 << 29  # threshold that nothing reaches
 RESERVE = 16  # rows that may be read beyond the last
+SMALLEST = 1e-20  # of the largest number: steps below could not be told from zero
 LARGEST_CODES = (
     1.0,
     0.7,
@@ -63,7 +63,7 @@ class Scale:
         """The scale that loses least on a sample of rows (n, d)."""
         sample = taken(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-        largest = float(np.abs(sample - origin).max()) or 1.0
+        largest = max(float(np.abs(sample - origin).max()), SMALLEST)
         steps = [largest * share / 127 for share in LARGEST_CODES]
         errors = [Coded.of(sample, cls(origin, step, np.inf)).errors for step in steps]
         lost = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
@@ -338,11 +338,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _path() -> Path:
-    return (
-        Path(__file__).parent
-        / "native"
-        / ("screen.dll" if sys.platform == "win32" else "screen.so")
-    )
+    return Path(__file__).parent / "native/screen.so"
 
 
 @lru_cache(maxsize=1)
@@ -350,7 +346,10 @@ def _level() -> int:
     """Of the instructions: 0 for none, 1 for vectors of 256 bits, 2 for 512."""
     if not _path().exists():
         return 0
-    interface = getattr(ctypes.CDLL(str(_path())), "screen_interface", lambda: 0)
-    if interface() != INTERFACE:  # compiled from another version: install again
+    try:
+        library = ctypes.CDLL(str(_path()))
+    except OSError:  # compiled for another system
+        return 0
+    if getattr(library, "screen_interface", lambda: 0)() != INTERFACE:  # or from another version
         return 0
     return next((level for level in (2, 1) if _library().screen_supports(level)), 0)

@@ -34,17 +34,16 @@ class ScreenedGreedy:
         groups: Indices | None,
     ) -> None:
         self.coded = Coded.of(features, Scale.of(features))
-        to_first = screen.distances_to(features, features[first] + 0)
-        self.gaps = to_first.copy()  # squared distance to the nearest pick
+        self.gaps = screen.distances_to(features, features[first] + 0)  # to the nearest pick
+        self.groups = None if groups is None else groups.astype(np.int32)
+        self.to_others = self.gaps[:0]
+        if self.groups is not None:
+            self.to_others = np.where(self.groups == self.groups[first], np.inf, self.gaps)
         if initial is not None:
             np.minimum(self.gaps, np.square(initial, dtype=np.float64), out=self.gaps)
         self.rows = [first]
         self.radii = [float(self.gaps.max())]
         self.gaps[first] = TAKEN
-        self.groups = None if groups is None else groups.astype(np.int32)
-        self.to_others = to_first[:0]
-        if self.groups is not None:
-            self.to_others = np.where(self.groups == self.groups[first], np.inf, to_first)
         wanted = len(features) // (ROWS_A_CANDIDATE * usable_cores())
         self.n_candidates = min(max(wanted, FEWEST), MOST)
 
@@ -87,7 +86,12 @@ class ScreenedGreedy:
         kth = int(len(sample) * (1 - share))
         bound = float(np.partition(sample, kth)[kth])
         rows = np.flatnonzero(self.gaps >= bound)
-        if len(rows) > 2 * self.n_candidates or bound < 0:  # many equal ones
+        if bound < 0:  # few are left
+            return np.flatnonzero(self.gaps >= 0), TAKEN
+        if len(rows) > 2 * self.n_candidates:  # the sample was not like the rest
+            bound = float(np.partition(self.gaps[rows], -self.n_candidates)[-self.n_candidates])
+            rows = rows[self.gaps[rows] >= bound]
+        if len(rows) > 2 * self.n_candidates:  # many equal ones
             bound = float(self.gaps.max())
             rows = np.flatnonzero(self.gaps == bound)[: self.n_candidates]
         return rows, bound

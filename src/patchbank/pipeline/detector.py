@@ -113,8 +113,9 @@ class Detector:
         """
         if self.ladder is None:
             raise ParameterError(
-                "bank_rows: expected a detector of one member with a bank that was selected "
-                "greedily, on two photographs or more, got another; fit it with fewer rows"
+                "expected a detector whose bank can be cut: of one member, selected greedily from "
+                "two photographs or more, with the exact index, fitted by this version or a newer "
+                "one, got another; fit it with fewer rows"
             )
         return tuple(self.ladder.bank_rows.tolist())
 

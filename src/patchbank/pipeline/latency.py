@@ -22,9 +22,9 @@ MARGIN = 0.95  # of the budget that is aimed at: times vary
 def within_latency(detector: Detector, budget_ms: float) -> Detector:
     """Cut the bank until one photograph takes at most so many milliseconds here; maybe not at all.
 
-    The time is that of a photograph in memory that is alone: resizing, features, search and image
-    score, but no decoding and no overlay.  It is measured on noise of the size that the network
-    sees.  It grows with the rows along a line, which is drawn anew through each measurement.
+    The time is that of a photograph that is alone, from the pixels that the network sees to the
+    image score: without decoding, resizing, map and regions.  It is measured on noise.  It grows
+    with the rows along a line, which is drawn anew through each measurement.
 
     Raises:
         ParameterError: the budget cannot be met, or the bank cannot be cut.

@@ -3,7 +3,7 @@
    Rows x become codes: x = origin + step * (code + error), each code from -127 to 127, and the
    length of the error of each row is known.  By the triangle inequality two rows lie at least
    step * (|code - code'| - error - error') apart.  The distance of codes is a sum of products of
-   whole numbers, which processors since 2019 make four times as fast as those of float32, and
+   whole numbers, which processors with VNNI make four times as fast as those of float32, and
    without rounding.  A pair that cannot be nearer than what is known already is passed over; of
    the others the distance is computed from the rows themselves, in double precision.
 
@@ -14,11 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
 #define EXPORT __attribute__((visibility("default")))
-#endif
 
 enum { PANEL = 32 };        /* columns side by side: codes of 4 dimensions of each, then the next 4 */
 enum { SIDE_BY_SIDE = 4 };  /* panels that one row meets at once */

@@ -108,7 +108,7 @@ class BankModel:
                 f"bank_rows: expected the exact index, got {self.settings.index!r}, whose recall "
                 "on another bank is not known"
             )
-        least = max(self.settings.n_neighbours, 1)
+        least = self.settings.n_neighbours
         if not least <= n_rows <= len(self.bank):
             raise ParameterError(
                 f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
