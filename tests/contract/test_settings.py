@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from patchbank import ParameterError, PatchCore
-from patchbank.methods import PatchCoreSettings
-from tests.photographs import part, parts
+from patchbank.methods import METHODS, PatchCoreSettings
+from tests.contract import settings_of_all
+from tests.contract.settings_of_all import PHOTOGRAPHS, told
+from tests.photographs import part
 from tests.unit.test_backbones import write_onnx
 
 BASE = {
@@ -17,26 +19,16 @@ BASE = {
     "top_share": 0.1,
     "patch_stride": 1,
 }
-PHOTOGRAPHS = parts(5)
 # setting -> settings that it needs beside it, a value that differs from the default
 CHANGES = {
-    "backbone": ({}, "efficientnet_lite2"),
-    "layers": ({}, ("blocks.1", "blocks.3")),
-    "image_size": ({}, 128),
+    **settings_of_all.CHANGES,
     "scales": ({}, (1.0,)),
     "resize": ({}, "squash"),
-    "resampling": ({}, "lanczos"),
-    "crop": ({"image_size": 128}, 96),
-    "map_interpolation": ({}, "nearest"),
-    "map_border": ({}, "mirror"),
-    "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320}, 4.0),
-    "smoothing": ({}, 2.0),
     "rotations": ({}, 3),
     "flips": ({}, "vertical"),
     "translations": ({}, 2),
     "zooms": ({}, (0.9,)),
-    "false_alarm_rate": ({}, 0.5),
     "seed": ({"selection": "random"}, 1),
     "patch_size": ({}, 5),
     "patch_stride": ({}, 2),
@@ -55,25 +47,13 @@ CHANGES = {
     "n_neighbours": ({}, 3),
     "metric": ({}, "squared"),
     "index": ({"bank_limit": 500}, "ivf"),
-    "image_score": ({}, "max"),
-    "top_share": ({}, 0.2),
     "support": ({"image_score": "reweighted"}, 3),
 }
 
 
 def outcome(**settings):
     """Everything that a fit and an inspection tell."""
-    detector = PatchCore(**{**BASE, **settings}).fit(PHOTOGRAPHS)
-    seen = detector.predict(part(50, defect=7))
-    calibration = detector.calibration
-    return (
-        seen.score,
-        seen.threshold,
-        seen.findings[0].scored.patch_scores.tobytes(),
-        seen.normalised_score,
-        seen.anomaly_map.tobytes(),
-        calibration.image_scores.tobytes(),
-    )
+    return told(METHODS["patchcore"], PatchCoreSettings(**{**BASE, **settings}))
 
 
 # A bank of five images resolves no rate below 1/6; the remark is tested elsewhere.

@@ -5,12 +5,10 @@ from dataclasses import fields
 import pytest
 
 from patchbank import ParameterError
-from patchbank.core.arrays import HOST
 from patchbank.methods import METHODS, PadimSettings
 from patchbank.methods.padim import PRESETS
-from patchbank.pipeline.fit import fit
-from patchbank.pipeline.progress import Silent
-from tests.photographs import part, parts
+from tests.contract import settings_of_all
+from tests.contract.settings_of_all import told
 from tests.unit.test_backbones import write_onnx
 
 BASE = {
@@ -20,32 +18,20 @@ BASE = {
     "top_share": 0.1,
     "dims": 40,
 }
-PHOTOGRAPHS = parts(5)
 # setting -> settings that it needs beside it, a value that differs from the default
 CHANGES = {
-    "backbone": ({}, "efficientnet_lite2"),
-    "layers": ({}, ("blocks.1", "blocks.3")),
-    "image_size": ({}, 128),
+    **settings_of_all.CHANGES,
     "scales": ({}, (1.0, 0.5)),
     "resize": ({}, "area"),
-    "resampling": ({}, "lanczos"),
-    "crop": ({"image_size": 128}, 96),
     "rotations": ({}, 2),
     "flips": ({}, "horizontal"),
     "translations": ({}, 1),
     "zooms": ({}, (1.2,)),
-    "map_interpolation": ({}, "nearest"),
-    "map_border": ({}, "mirror"),
-    "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320, "resize": "area"}, 4.0),
-    "smoothing": ({}, 2.0),
-    "false_alarm_rate": ({}, 0.5),
     "seed": ({}, 1),
     "patch_size": ({}, 1),
     "patch_stride": ({}, 2),
     "alignment": ({}, "nearest"),
-    "image_score": ({}, "max"),
-    "top_share": ({}, 0.2),
     "dims": ({}, None),
     "rank": ({}, 2),
     "ridge": ({}, 0.1),
@@ -57,17 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 
 def outcome(**settings):
     """Everything that a fit and an inspection tell."""
-    chosen = PadimSettings(**{**BASE, **settings})
-    detector = fit([(METHODS["padim"], chosen)], PHOTOGRAPHS, Silent(), HOST)
-    seen = detector.predict(part(50, defect=7))
-    return (
-        seen.score,
-        seen.threshold,
-        seen.findings[0].scored.patch_scores.tobytes(),
-        seen.normalised_score,
-        seen.anomaly_map.tobytes(),
-        detector.calibration.image_scores.tobytes(),
-    )
+    return told(METHODS["padim"], PadimSettings(**{**BASE, **settings}))
 
 
 @pytest.mark.parametrize("name", CHANGES)

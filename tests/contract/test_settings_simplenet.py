@@ -5,11 +5,9 @@ from dataclasses import fields
 import pytest
 
 from patchbank import ParameterError
-from patchbank.core.arrays import HOST
 from patchbank.methods.simplenet import METHOD, PRESETS, SimpleNetSettings
-from patchbank.pipeline.fit import fit
-from patchbank.pipeline.progress import Silent
-from tests.photographs import part, parts
+from tests.contract import settings_of_all
+from tests.contract.settings_of_all import told
 from tests.unit.test_backbones import write_onnx
 
 BASE = {
@@ -21,32 +19,20 @@ BASE = {
     "steps": 3,
     "batch_patches": 32,
 }
-PHOTOGRAPHS = parts(5)
 # setting -> settings that it needs beside it, a value that differs from the default
 CHANGES = {
-    "backbone": ({}, "efficientnet_lite2"),
-    "layers": ({}, ("blocks.1", "blocks.3")),
-    "image_size": ({}, 128),
+    **settings_of_all.CHANGES,
     "scales": ({}, (1.0,)),
     "resize": ({}, "squash"),
-    "resampling": ({}, "lanczos"),
-    "crop": ({"image_size": 128}, 96),
     "rotations": ({}, 2),
     "flips": ({}, "horizontal"),
     "translations": ({}, 1),
     "zooms": ({}, (1.2,)),
-    "map_interpolation": ({}, "nearest"),
-    "map_border": ({}, "mirror"),
-    "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320}, 4.0),
-    "smoothing": ({}, 2.0),
-    "false_alarm_rate": ({}, 0.5),
     "seed": ({}, 1),
     "patch_size": ({}, 1),
     "patch_stride": ({}, 2),
     "alignment": ({}, "nearest"),
-    "image_score": ({}, "max"),
-    "top_share": ({}, 0.2),
     "hidden_dims": ({}, 17),
     "noise_std": ({}, 1.0),
     "margin": ({}, 1.0),
@@ -69,17 +55,7 @@ def outcome():
     pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
 
     def of(**settings):
-        chosen = SimpleNetSettings(**{**BASE, **settings})
-        detector = fit([(METHOD, chosen)], PHOTOGRAPHS, Silent(), HOST)
-        seen = detector.predict(part(50, defect=7))
-        return (
-            seen.score,
-            seen.threshold,
-            seen.findings[0].scored.patch_scores.tobytes(),
-            seen.normalised_score,
-            seen.anomaly_map.tobytes(),
-            detector.calibration.image_scores.tobytes(),
-        )
+        return told(METHOD, SimpleNetSettings(**{**BASE, **settings}))
 
     return of
 

@@ -9,9 +9,9 @@ from patchbank import ParameterError
 from patchbank.core.arrays import HOST
 from patchbank.methods import METHODS, SpadeSettings
 from patchbank.methods.base import Example
-from patchbank.pipeline.fit import fit
 from patchbank.pipeline.progress import Silent
-from tests.photographs import part, parts
+from tests.contract import settings_of_all
+from tests.contract.settings_of_all import told
 from tests.unit.test_backbones import write_onnx
 
 BASE = {
@@ -20,34 +20,22 @@ BASE = {
     "top_share": 0.1,
     "n_images": 3,
 }
-PHOTOGRAPHS = parts(5)
 ONE_LAYER = np.ones((3, 4, 6), np.float32)
 EVERY = {"n_images": 50}  # copies may be unlike any photograph, and then are not looked at
 # setting -> settings that it needs beside it, a value that differs from the default
 CHANGES = {
-    "backbone": ({}, "efficientnet_lite2"),
-    "layers": ({}, ("blocks.1", "blocks.3")),
-    "image_size": ({}, 128),
+    **settings_of_all.CHANGES,
     "scales": ({}, (1.0, 0.5)),
     "resize": ({}, "squash"),
-    "resampling": ({}, "lanczos"),
-    "crop": ({"image_size": 128}, 96),
     "rotations": (EVERY, 2),
     "flips": (EVERY, "horizontal"),
     "translations": (EVERY, 1),
     "zooms": (EVERY, (1.2,)),
-    "map_interpolation": ({}, "nearest"),
-    "map_border": ({}, "mirror"),
-    "normalise_score": ({}, True),
     "largest_enlargement": ({"image_size": 320}, 4.0),
-    "smoothing": ({}, 2.0),
-    "false_alarm_rate": ({}, 0.5),
     "n_images": ({}, 1),
     "n_neighbours": ({}, 3),
     "fusion": ({}, "concatenate"),
     "deepest_apart": ({}, True),
-    "image_score": ({}, "max"),
-    "top_share": ({}, 0.2),
 }
 
 # Five images resolve no rate below 1/6; the remark is tested elsewhere.
@@ -56,17 +44,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 
 def outcome(**settings):
     """Everything that a fit and an inspection tell."""
-    chosen = SpadeSettings(**{**BASE, **settings})
-    detector = fit([(METHODS["spade"], chosen)], PHOTOGRAPHS, Silent(), HOST)
-    seen = detector.predict(part(50, defect=7))
-    return (
-        seen.score,
-        seen.threshold,
-        seen.findings[0].scored.patch_scores.tobytes(),
-        seen.normalised_score,
-        seen.anomaly_map.tobytes(),
-        detector.calibration.image_scores.tobytes(),
-    )
+    return told(METHODS["spade"], SpadeSettings(**{**BASE, **settings}))
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -1,0 +1,42 @@
+"""What the tests of every method's settings share: changes to try, and all that a fit tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from patchbank.core.arrays import HOST
+from patchbank.methods import Method, Settings
+from patchbank.pipeline.fit import fit
+from patchbank.pipeline.progress import Silent
+from tests.photographs import part, parts
+
+PHOTOGRAPHS = parts(5)
+CHANGES = {
+    "backbone": ({}, "efficientnet_lite2"),
+    "layers": ({}, ("blocks.1", "blocks.3")),
+    "image_size": ({}, 128),
+    "resampling": ({}, "lanczos"),
+    "crop": ({"image_size": 128}, 96),
+    "map_interpolation": ({}, "nearest"),
+    "map_border": ({}, "mirror"),
+    "normalise_score": ({}, True),
+    "smoothing": ({}, 2.0),
+    "false_alarm_rate": ({}, 0.5),
+    "image_score": ({}, "max"),
+    "top_share": ({}, 0.2),
+}
+"""Setting -> settings that it needs beside it, a value that differs from every method's default."""
+
+
+def told(method: Method, chosen: Settings) -> tuple[Any, ...]:
+    """Everything that a fit and an inspection tell."""
+    detector = fit([(method, chosen)], PHOTOGRAPHS, Silent(), HOST)
+    seen = detector.predict(part(50, defect=7))
+    return (
+        seen.score,
+        seen.threshold,
+        seen.findings[0].scored.patch_scores.tobytes(),
+        seen.normalised_score,
+        seen.anomaly_map.tobytes(),
+        detector.calibration.image_scores.tobytes(),
+    )
