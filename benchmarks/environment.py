@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from patchbank.pipeline.benchmark.process import processor
+
 THREAD_VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_")
 """Beginnings of the environment variables that decide how fast matrix products are."""
 CODE = ("../src", ".", ":(exclude)*.json")
@@ -18,7 +20,7 @@ CODE = ("../src", ".", ":(exclude)*.json")
 def environment() -> dict[str, Any]:
     """Describe this machine and this checkout, as JSON can hold it."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -34,11 +36,3 @@ def _git(*command: str) -> str:
     here = Path(__file__).parent
     done = subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=False)
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((n.split(":")[1].strip() for n in lines if n.startswith("model name")), "unknown")

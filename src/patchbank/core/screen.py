@@ -23,7 +23,7 @@ from patchbank.core.mapped import release, taken, where
 from patchbank.threads import in_parts, usable_cores
 from patchbank.types import Features, Indices
 
-INTERFACE = 1  # this and the next two as in screen.c
+INTERFACE = 2  # this and the next two as in screen.c
 PANEL = 32
 SIDE_BY_SIDE = 4
 MOST_DIMS = 4096  # more could overflow the sums
@@ -190,15 +190,7 @@ def lower(
         groups: tells those of another group apart; with k = 1.
     """
     task = _Search(
-        d=rows.values.shape[1],
-        width=rows.width,
-        step=rows.scale.step,
-        error_limit=rows.scale.error_limit,
-        row_values=_at(rows.values),
-        row_codes=_at(rows.codes),
-        row_norms=_at(rows.norms),
-        row_sums=_at(rows.sums),
-        row_errors=_at(rows.errors),
+        rows=_coded(rows),
         n_columns=len(columns.values),
         column_values=_at(columns.values),
         panels=_at(columns.panels),
@@ -248,16 +240,8 @@ def pick(
     places = np.empty(n_picks, dtype=np.int64)
     gaps_before = np.empty(n_picks, dtype=np.float64)
     block = _Block(
-        d=candidates.values.shape[1],
-        width=candidates.width,
+        rows=_coded(candidates),
         count=len(candidates),
-        step=candidates.scale.step,
-        error_limit=candidates.scale.error_limit,
-        values=_at(candidates.values),
-        codes=_at(candidates.codes),
-        norms=_at(candidates.norms),
-        sums=_at(candidates.sums),
-        errors=_at(candidates.errors),
         panels=_at(columns.panels),
         thresholds=_at(thresholds),
         gaps=_at(gaps),
@@ -295,14 +279,21 @@ _KINDS: dict[str, Any] = {
 }
 
 
-class _Search(ctypes.Structure):
-    """As `search` in screen.c."""
+class _Coded(ctypes.Structure):
+    """As `coded` in screen.c."""
 
     _fields_ = [
         *((name, _KINDS["w"]) for name in ("d", "width")),
         *((name, _KINDS["r"]) for name in ("step", "error_limit")),
-        *((name, _KINDS["p"]) for name in ("row_values", "row_codes", "row_norms", "row_sums")),
-        ("row_errors", _KINDS["p"]),
+        *((name, _KINDS["p"]) for name in ("values", "codes", "norms", "sums", "errors")),
+    ]
+
+
+class _Search(ctypes.Structure):
+    """As `search` in screen.c."""
+
+    _fields_ = [
+        ("rows", _Coded),
         ("n_columns", _KINDS["w"]),
         *((name, _KINDS["p"]) for name in ("column_values", "panels", "offsets", "skipped")),
         ("k", _KINDS["w"]),
@@ -315,11 +306,24 @@ class _Block(ctypes.Structure):
     """As `block` in screen.c."""
 
     _fields_ = [
-        *((name, _KINDS["w"]) for name in ("d", "width", "count")),
-        *((name, _KINDS["r"]) for name in ("step", "error_limit")),
-        *((name, _KINDS["p"]) for name in ("values", "codes", "norms", "sums", "errors")),
+        ("rows", _Coded),
+        ("count", _KINDS["w"]),
         *((name, _KINDS["p"]) for name in ("panels", "thresholds", "gaps")),
     ]
+
+
+def _coded(rows: Coded) -> _Coded:
+    return _Coded(
+        d=rows.values.shape[1],
+        width=rows.width,
+        step=rows.scale.step,
+        error_limit=rows.scale.error_limit,
+        values=_at(rows.values),
+        codes=_at(rows.codes),
+        norms=_at(rows.norms),
+        sums=_at(rows.sums),
+        errors=_at(rows.errors),
+    )
 
 
 @lru_cache(maxsize=1)

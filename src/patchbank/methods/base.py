@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -90,8 +90,8 @@ class Fit:
     left_out: tuple[Scored, ...]
     """What each photograph scores, in order, when it and all its copies are left out; empty where
     there is one photograph only."""
-    left_out_of: Mapping[int, tuple[Scored, ...]] = field(default_factory=dict)
-    """The same for smaller banks, by their rows, where the model has one that can be cut."""
+    left_out_of: Callable[[], Mapping[int, tuple[Scored, ...]]] = dict
+    """() -> the same for smaller banks, by their rows, where the model has one that can be cut."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,13 +111,16 @@ class Detector:
         Raises:
             ParameterError: the bank cannot be cut.
         """
+        return tuple(self._cuts().bank_rows.tolist())
+
+    def _cuts(self) -> Ladder:
         if self.ladder is None:
             raise ParameterError(
                 "expected a detector whose bank can be cut: of one member, selected greedily from "
                 "two photographs or more, with the exact index, fitted by this version or a newer "
                 "one, got another; fit it with fewer rows"
             )
-        return tuple(self.ladder.bank_rows.tolist())
+        return self.ladder
 
     def with_bank_rows(self, n_rows: int) -> Detector:
         """The detector of a smaller bank: the first rows, which are the coreset of that size.
@@ -127,8 +130,8 @@ class Detector:
         Raises:
             ParameterError: the bank cannot be cut, or not to this size.
         """
-        (*_, whole), ladder = self.bank_sizes, self.ladder
-        if n_rows == whole or ladder is None:
+        ladder = self._cuts()
+        if n_rows == ladder.bank_rows[-1]:
             return self
         calibration = ladder.at(n_rows, self.calibration)
         model: Any = self.members[0].model  # a BankModel, as there is a ladder

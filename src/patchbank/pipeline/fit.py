@@ -75,21 +75,33 @@ def fit(
         )
 
     fitted = [
-        _fit_member(method, settings, opened(settings), sources, progress, device)
+        _fit_member(
+            method,
+            settings,
+            opened(settings),
+            sources,
+            progress,
+            device,
+            with_smaller=len(parts) == 1,
+        )
         for method, settings in parts
     ]
     if len(fitted) > 1:
         fitted = [_standardised(one, progress) for one in fitted]
-    smaller = fitted[0].smaller if len(fitted) == 1 else {}
+    smaller = fitted[0].smaller
     scores, peaks = _scores_and_peaks(
-        [[one.findings for one in fitted], *([findings] for findings in smaller.values())],
+        [*([findings] for findings in smaller.values()), [one.findings for one in fitted]],
         progress,
     )
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
+    ladder = None
+    if smaller:
+        sizes = [*smaller, fitted[0].member.model.facts()["bank_rows"]]
+        ladder = Ladder(np.array(sizes, dtype=np.int64), scores, peaks)
     return Detector(
         members=tuple(one.member for one in fitted),
-        calibration=Calibration(scores[0], peaks[0], rate, views_of_one=is_one),
-        ladder=_ladder(fitted[0].member, list(smaller), scores, peaks) if smaller else None,
+        calibration=Calibration(scores[-1], peaks[-1], rate, views_of_one=is_one),
+        ladder=ladder,
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
@@ -112,13 +124,17 @@ def _fit_member(
     sources: list[ImageInput],
     progress: Progress,
     device: Device,
+    *,
+    with_smaller: bool,
 ) -> Fitted:
+    """Fit one member; only one that is alone can be cut to a smaller bank."""
     views: list[View] = []
     examples = _examples(extractor, settings, sources, views, progress)
     with device.precise():
         learned = method.fit(
             settings, examples, len(sources) * len(settings.copies), progress, device
         )
+        left_out_of = learned.left_out_of() if with_smaller else {}
     member = Member(
         method=method.name,
         settings=settings,
@@ -134,7 +150,7 @@ def _fit_member(
     def findings(left_out: Sequence[Scored]) -> list[Finding]:
         return [Finding(*pair) for pair in zip(left_out, views, strict=True)]
 
-    smaller = {rows: findings(left_out) for rows, left_out in learned.left_out_of.items()}
+    smaller = {rows: findings(left_out) for rows, left_out in left_out_of.items()}
     return Fitted(member, findings(learned.left_out), smaller)
 
 
@@ -208,14 +224,6 @@ def _score_and_peak(of_detectors: Sequence[Findings]) -> tuple[list[float], list
     """Of one image: its score and its map's largest value, for several detectors."""
     scores = [combined_score(findings) for findings in of_detectors]
     return scores, [float(combined_map(findings).max()) for findings in of_detectors]
-
-
-def _ladder(
-    member: Member, sizes: list[int], scores: NDArray[np.float64], peaks: NDArray[np.float64]
-) -> Ladder:
-    """Of the smaller banks and the whole one, whose scores and peaks come first."""
-    rows = np.array([*sizes, member.model.facts()["bank_rows"]], dtype=np.int64)
-    return Ladder(rows, np.roll(scores, -1, axis=0), np.roll(peaks, -1, axis=0))
 
 
 def _name(source: ImageInput, number: int) -> str:

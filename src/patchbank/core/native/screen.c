@@ -22,16 +22,21 @@ enum { SIDE_BY_SIDE = 4 };  /* panels that one row meets at once */
 enum { NEVER = 1 << 29, ALWAYS = -(1 << 29) };      /* thresholds */
 enum { PADDING = -(1 << 30), SURELY = 1 << 30 };    /* offsets of columns */
 
-/* Find for each row the nearest of the columns. */
+/* Rows and their codes. */
 typedef struct {
     int64_t d, width;           /* numbers of a row; codes of a row, a multiple of 4 */
     double step;
-    double error_limit;         /* of the columns that are screened; others always pass */
-    const float *row_values;    /* (n, d) */
-    const int8_t *row_codes;    /* (n, width), and room to read beyond */
-    const int32_t *row_norms;   /* (n) sum of squares of the codes */
-    const int32_t *row_sums;    /* (n) sum of the codes */
-    const float *row_errors;    /* (n) */
+    double error_limit;         /* of the rows that are screened as columns; others always pass */
+    const float *values;        /* (n, d) */
+    const int8_t *codes;        /* (n, width), and room to read beyond */
+    const int32_t *norms;       /* (n) sum of squares of the codes */
+    const int32_t *sums;        /* (n) sum of the codes */
+    const float *errors;        /* (n) */
+} coded;
+
+/* Find for each row the nearest of the columns. */
+typedef struct {
+    coded rows;
     int64_t n_columns;
     const float *column_values; /* (n_columns, d) */
     const uint8_t *panels;
@@ -47,12 +52,8 @@ typedef struct {
 
 /* Pick the farthest of some candidates, again and again. */
 typedef struct {
-    int64_t d, width, count;
-    double step, error_limit;
-    const float *values;        /* (count, d) */
-    const int8_t *codes;        /* (count, width) */
-    const int32_t *norms, *sums;
-    const float *errors;
+    coded rows;
+    int64_t count;
     const uint8_t *panels;      /* of the same rows, padded to SIDE_BY_SIDE panels */
     int32_t *thresholds;        /* as many */
     double *gaps;               /* (count) squared distance to the nearest pick */
@@ -85,23 +86,23 @@ static int32_t row_threshold(const search *s, int64_t i)
     double gap = row_bound(s, i);
     if (gap < 0)
         return NEVER;
-    double reach = sqrt(gap) / s->step + s->row_errors[i] + s->error_limit;
-    return within(floor((s->row_norms[i] - reach * reach) / 2 - 1) + 128.0 * s->row_sums[i]);
+    double reach = sqrt(gap) / s->rows.step + s->rows.errors[i] + s->rows.error_limit;
+    return within(floor((s->rows.norms[i] - reach * reach) / 2 - 1) + 128.0 * s->rows.sums[i]);
 }
 
 static int32_t candidate_threshold(const block *b, int64_t i)
 {
     if (b->gaps[i] < 0)
         return NEVER;
-    double reach = sqrt(b->gaps[i]) / b->step + b->errors[i] + b->error_limit;
-    return within(floor((b->norms[i] - reach * reach) / 2 - 1));
+    double reach = sqrt(b->gaps[i]) / b->rows.step + b->rows.errors[i] + b->rows.error_limit;
+    return within(floor((b->rows.norms[i] - reach * reach) / 2 - 1));
 }
 
 static int32_t pick_offset(const block *b, int64_t pick)
 {
-    if (b->errors[pick] > b->error_limit)
+    if (b->rows.errors[pick] > b->rows.error_limit)
         return SURELY;
-    return -128 * b->sums[pick] - b->norms[pick] / 2;
+    return -128 * b->rows.sums[pick] - b->rows.norms[pick] / 2;
 }
 
 /* Keep what was found out about a pair; tell whether the row's threshold changes. */
@@ -211,7 +212,7 @@ TARGET static inline float sum_of_256(__m256 a)
 /* Raised whenever a function or a structure here changes: a library of another one is left alone. */
 EXPORT int screen_interface(void)
 {
-    return 1;
+    return 2;
 }
 
 /* Whether this processor has the instructions of a level: 1, vectors of 256 bits; 2, of 512. */

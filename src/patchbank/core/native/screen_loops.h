@@ -51,15 +51,15 @@ TARGET static void NAME(look)(const search *s, int64_t row, int64_t column, cons
                               int32_t *threshold)
 {
     const int32_t old = *threshold;
-    const float *value = s->row_values + row * s->d;
+    const float *value = s->rows.values + row * s->rows.d;
     double bound = row_bound(s, row);
     uint32_t passed = PASSED(LOAD(sums)) | PASSED(LOAD(sums + LANES)) << LANES;
     for (; passed; passed &= passed - 1) {
         int c = __builtin_ctz(passed);
-        const float *other = s->column_values + (column + c) * s->d;
-        if (sums[c] + (int64_t)old < *threshold || NAME(at_least)(value, other, s->d) >= bound)
+        const float *other = s->column_values + (column + c) * s->rows.d;
+        if (sums[c] + (int64_t)old < *threshold || NAME(at_least)(value, other, s->rows.d) >= bound)
             continue;
-        if (note(s, row, column + c, NAME(squared)(value, other, s->d))) {
+        if (note(s, row, column + c, NAME(squared)(value, other, s->rows.d))) {
             bound = row_bound(s, row);
             *threshold = row_threshold(s, row);
         }
@@ -68,14 +68,14 @@ TARGET static void NAME(look)(const search *s, int64_t row, int64_t column, cons
 
 TARGET static void NAME(nearest)(const search *s, int64_t begin, int64_t end, int32_t *thresholds)
 {
-    const int64_t width = s->width, count = end - begin;
+    const int64_t width = s->rows.width, count = end - begin;
     for (int64_t i = 0; i < count; i++)
         thresholds[i] = row_threshold(s, begin + i);
     for (int64_t i = count; i < count + ROWS; i++)
         thresholds[i] = NEVER;
     for (int64_t panel = 0; panel * PANEL < s->n_columns; panel++)
         for (int64_t i = 0; i < count; i += ROWS) {
-            const int8_t *rows = s->row_codes + (begin + i) * width;
+            const int8_t *rows = s->rows.codes + (begin + i) * width;
             for (int strip = 0; strip < PANEL; strip += COLUMNS) {
                 const uint8_t *columns = s->panels + panel * PANEL * width + strip * 4;
                 const int32_t *offsets = s->offsets + panel * PANEL + strip;
@@ -119,9 +119,9 @@ TARGET static void NAME(nearest)(const search *s, int64_t begin, int64_t end, in
 /* Lower the gaps of all candidates to a pick, which is one of them. */
 TARGET static void NAME(lower)(const block *b, int64_t pick)
 {
-    const int64_t width = b->width;
-    const int8_t *row = b->codes + pick * width;
-    const float *value = b->values + pick * b->d;
+    const int64_t width = b->rows.width;
+    const int8_t *row = b->rows.codes + pick * width;
+    const float *value = b->rows.values + pick * b->rows.d;
     const VECTOR start = SPREAD(pick_offset(b, pick));
     for (int64_t panel = 0; panel * PANEL < b->count; panel += SIDE_BY_SIDE) {
         const uint8_t *columns = b->panels + panel * PANEL * width;
@@ -149,7 +149,7 @@ TARGET static void NAME(lower)(const block *b, int64_t pick)
                 int64_t i = first + __builtin_ctz(passed);
                 if (i >= b->count)
                     break;
-                double exact = NAME(squared)(value, b->values + i * b->d, b->d);
+                double exact = NAME(squared)(value, b->rows.values + i * b->rows.d, b->rows.d);
                 if (exact < b->gaps[i]) {
                     b->gaps[i] = exact;
                     b->thresholds[i] = candidate_threshold(b, i);

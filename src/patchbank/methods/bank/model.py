@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,10 +50,18 @@ class BankModel:
         """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
         self.recall = recall
         """Share of patches of the good images whose nearest row the index finds."""
-        self.index = neighbours.build_index(bank, settings.index, device)
-        self._exact_index: neighbours.ExactIndex | None = None
+
+    @cached_property
+    def index(self) -> neighbours.NeighbourIndex:
+        """Of the bank, built when it is first searched: not every model is."""
+        return neighbours.build_index(self.bank, self.settings.index, self.device)
+
+    @cached_property
+    def exact_index(self) -> neighbours.ExactIndex:
+        """The index itself, or an exact one beside it."""
         if isinstance(self.index, neighbours.ExactIndex):
-            self._exact_index = self.index
+            return self.index
+        return neighbours.ExactIndex(self.bank, self.device)
 
     def score(self, maps: FeatureMaps) -> Scored:
         """Score the feature maps of one image."""
@@ -88,7 +96,7 @@ class BankModel:
             )
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
-        distances, _ = self._exact().nearest(_rows(embedding), k, without=own)
+        distances, _ = self.exact_index.nearest(_rows(embedding), k, without=own)
         return self._scored(embedding, distances, own)
 
     def with_rows(self, n_rows: int) -> BankModel:
@@ -165,7 +173,7 @@ class BankModel:
         rows = len(self.bank) if without is None else int((~without).sum())
         if kind not in ("reweighted", "hcw") or rows == 1:
             return scoring.grid_score(grid, kind, self.settings.top_share)
-        exact = self._exact()
+        exact = self.exact_index
         support = min(self.settings.support, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
         if kind == "hcw":
@@ -179,12 +187,6 @@ class BankModel:
         """(d,), (b,) -> (b,), in double precision: exponents magnify the rounding of single."""
         differences = self.bank[rows].astype(np.float64) - query
         return np.asarray(np.linalg.norm(differences, axis=1))
-
-    def _exact(self) -> neighbours.ExactIndex:
-        """The exact index, built when it is first needed where another one serves `score`."""
-        if self._exact_index is None:
-            self._exact_index = neighbours.ExactIndex(self.bank, self.device)
-        return self._exact_index
 
 
 def _rows(embedding: Array) -> Array:
@@ -213,33 +215,32 @@ def fit_bank(
         model.recall = _measured_recall(settings, model, store.features, picked.rows)
     if store.n_photographs == 1:
         return Fit(model, ())
-    smaller = [size for size in cut_sizes(len(bank)) if _can_be_cut(model, size)]
-    with progress.task("calibrating", store.n_photographs * (1 + len(smaller))) as advance:
-        left_out = _left_out(model, store, picked.to_others, advance)
-        left_out_of = {
+
+    def left_out_of() -> dict[int, tuple[Scored, ...]]:
+        return {
             size: _left_out(
-                model.with_rows(size), store, picked.to_others_at.get(size, UNKNOWN), advance
+                model.with_rows(size), store, picked.to_others_at.get(size, UNKNOWN), progress
             )
-            for size in smaller
+            for size in cut_sizes(len(bank))
+            if _can_be_cut(model, size)
         }
-    return Fit(model, left_out, left_out_of)
+
+    return Fit(model, _left_out(model, store, picked.to_others, progress), left_out_of)
 
 
 def _left_out(
-    model: BankModel,
-    store: PatchStore,
-    to_others: NDArray[np.float32],
-    advance: Callable[[int], None],
+    model: BankModel, store: PatchStore, to_others: NDArray[np.float32], progress: Progress
 ) -> tuple[Scored, ...]:
     """Score every photograph without its own rows.
 
     `to_others` has the distance of each patch to the rows of other photographs, if it is known.
     """
     scored = []
-    for number in range(store.n_photographs):
-        nearest = to_others[store.patches_of(number)] if len(to_others) else None
-        scored.append(model.score_left_out(store.embedding(number), number, nearest))
-        advance(1)
+    with progress.task("calibrating", store.n_photographs) as advance:
+        for number in range(store.n_photographs):
+            nearest = to_others[store.patches_of(number)] if len(to_others) else None
+            scored.append(model.score_left_out(store.embedding(number), number, nearest))
+            advance(1)
     return tuple(scored)
 
 
@@ -291,4 +292,4 @@ def _measured_recall(
     others = np.setdiff1d(np.arange(len(features)), bank_rows)
     candidates = others if len(others) else bank_rows
     some = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
-    return neighbours.recall(model.index, neighbours.ExactIndex(model.bank), features[some])
+    return neighbours.recall(model.index, model.exact_index, features[some])

@@ -86,7 +86,7 @@ def end_beyond(limit_bytes: int) -> None:
 def machine(cores: Sequence[int]) -> dict[str, Any]:
     """What the figures of this process were measured on."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "worker_cores": len(cores) or os.cpu_count(),
         "system": platform.platform(),
@@ -94,7 +94,8 @@ def machine(cores: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
