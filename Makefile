@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 # Some shells slow down the matrix products of numpy and faiss; benchmarks take what these choose.
 MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
-KERNEL = hatch_build.py $(wildcard src/patchbank/core/native/*.[ch])
+KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
 .PHONY: demo test test-torch test-openvino bench bench-peers bench-torch clean
 
@@ -25,7 +25,7 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 		tests/unit/test_vig_backbones.py tests/unit/test_vig_graphs.py tests/golden/test_vig.py \
 		tests/unit/test_simplenet.py tests/unit/test_simplenet_training.py \
 		tests/golden/test_simplenet.py tests/contract/test_settings_simplenet.py \
-		src/patchbank/backbones src/patchbank/devices.py src/patchbank/methods/simplenet
+		src/patchbank/backbones src/patchbank/runtime/torch_device.py src/patchbank/methods/simplenet
 	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
 
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO

@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 
 NEED_TIMM = [
-    *(f"backbones/{name}.py" for name in ("timm", "export", "torch_extractor")),
-    *(f"backbones/vig/{name}.py" for name in ("graph", "network", "opening", "positions")),
+    *(f"backbones/{name}.py" for name in ("timm", "torch_to_onnx", "torch_extractor")),
+    *(f"backbones/vig/{name}.py" for name in ("graph", "network", "loading", "positions")),
 ]
 NEED_OPENVINO = ["backbones/openvino.py"]
 NEED_TORCH = [f"methods/simplenet/{name}.py" for name in ("training", "folds")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = Path("src/patchbank/core/native")
+FOLDER = Path("src/patchbank/core/int8")
 
 
 class NativeKernel(BuildHookInterface):
@@ -20,7 +20,7 @@ class NativeKernel(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before a wheel or an editable install is made."""
-        library = FOLDER / "screen.so"
+        library = FOLDER / "kernel.so"
         (Path(self.root) / library).unlink(missing_ok=True)  # what it was compiled from may be old
         compiler = next((c for c in map(shutil.which, ("cc", "gcc", "clang")) if c), None)
         is_x86 = platform.machine().lower() == "x86_64" and sys.maxsize > 2**32
@@ -28,7 +28,7 @@ class NativeKernel(BuildHookInterface):
         if sys.platform == "win32" or not is_x86 or compiler is None:
             return
         command = [compiler, "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden"]
-        command += [str(FOLDER / "screen.c"), "-o", str(library), "-lm"]
+        command += [str(FOLDER / "kernel.c"), "-o", str(library), "-lm"]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode:
             self.app.display_warning(f"the native kernel is left out: {done.stderr.strip()}")

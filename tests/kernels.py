@@ -2,15 +2,15 @@
 
 import pytest
 
-from patchbank.core import screen
+from patchbank.core.int8 import search as int8
 
 KERNELS = [
     0,
-    *(level for level in (1, 2) if screen._level() and screen._library().screen_supports(level)),
+    *(level for level in (1, 2) if int8._level() and int8._library().screen_supports(level)),
 ]
 """0 for products of numpy, 1 and 2 for the native kernel where this processor runs it."""
 
 
 def on_kernel(patch: pytest.MonkeyPatch, kernel: int) -> None:
     """Compute with one of them."""
-    patch.setattr(screen, "_level", lambda: kernel)
+    patch.setattr(int8, "_level", lambda: kernel)

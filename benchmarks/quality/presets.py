@@ -28,7 +28,7 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro", "detection_rate", "false_alarm
 def measure(preset: str, root: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """Fit and evaluate one combination in this process."""
     from patchbank import PatchCore, evaluate, load
-    from patchbank.data import find_dataset
+    from patchbank.datasets import find_dataset
 
     began = time.perf_counter()
     detector = PatchCore.preset(preset, **changes).fit(root)

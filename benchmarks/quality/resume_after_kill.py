@@ -1,6 +1,6 @@
 """A benchmark killed at ten random moments and resumed, against one that was left alone.
 
-    python benchmarks/quality/killed.py
+    python benchmarks/quality/resume_after_kill.py
 
 Runs `patchbank benchmark` on drawn plates, once undisturbed; then in another folder, where it is
 ended with SIGKILL ten times and started again with the same command.  The accuracy lines of
@@ -143,7 +143,7 @@ def compare(root: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Compare, and write killed.json."""
+    """Compare, and write resume_after_kill.json."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -21,13 +21,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
 from patchbank.backbones import open_backbone
-from patchbank.core.arrays import HOST
-from patchbank.data.augment import Copy
-from patchbank.data.folders import good_images
-from patchbank.data.images import read_image
+from patchbank.detector.preprocessing import extract
+from patchbank.images.augment import Copy
+from patchbank.images.folders import good_images
+from patchbank.images.read import read_image
 from patchbank.methods import METHODS, Example, Settings
-from patchbank.pipeline.features import extract
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 from patchbank.types import Image
 
 HERE = Path(__file__).parent

@@ -1,7 +1,7 @@
 """The contract of the speed benchmarks, as code: how is timed, and what is written down.
 
-Every script measures with `measured`, or lets `rivals` do it, and writes one strict JSON file
-through `Run`; `benchmarks/README.md` has the contract in words.
+Every script measures with `measured`, or lets `peer_processes` do it, and writes one strict JSON
+file through `Run`; `benchmarks/README.md` has the contract in words.
 """
 
 from __future__ import annotations

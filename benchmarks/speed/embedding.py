@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from contract import Run, Times, arguments, measured, summary
-from patchbank.core.patches import adaptively_pooled
+from patchbank.core.spatial.patch_embedding import adaptively_pooled
 
 LAYERS = ((512, 28, 28), (1024, 14, 14))
 DIMS = 1024

@@ -14,8 +14,8 @@ import numpy as np
 from contract import Run, arguments, measured
 from patchbank import PatchCore
 from patchbank.backbones import open_backbone
-from patchbank.core.patches import adaptively_pooled, concatenated
-from patchbank.pipeline.features import extract
+from patchbank.core.spatial.patch_embedding import adaptively_pooled, concatenated
+from patchbank.detector.preprocessing import extract
 
 CASES = {
     "lite0, 224": PatchCore(backbone="efficientnet_lite0", image_size=224, scales=(1.0,)),

@@ -24,9 +24,9 @@ from contract import Run, arguments, measured
 from patchbank.backbones.timm import describe_timm, run_timm
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
-from patchbank.core.patches import concatenated
-from patchbank.devices import GPU_TILE_FACTOR, TorchDevice, full_float32
-from points import drawn
+from patchbank.core.spatial.patch_embedding import concatenated
+from patchbank.runtime.torch_device import GPU_TILE_FACTOR, TorchDevice, full_float32
+from synthetic import drawn
 
 BACKBONE = "wide_resnet50_2.tv_in1k"  # with random weights: speed does not depend on them
 PATCHES = 784

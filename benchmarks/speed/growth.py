@@ -19,8 +19,8 @@ from typing import Any
 from contract import Run, arguments, matrix_product_gflops, measured
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.neighbours import ExactIndex
-from points import drawn
 from processes import PROGRAM, run_process
+from synthetic import drawn
 
 PICTURES = Path(__file__).parents[2] / "docs/pictures/performance"
 DIMS = 152

@@ -19,9 +19,9 @@ import numpy as np
 from contract import Run, arguments, matrix_product_gflops, measured
 from patchbank import PatchCore
 from patchbank.core.coreset import greedy_coreset
-from patchbank.data.folders import good_images
+from patchbank.images.folders import good_images
 from patchbank.types import Features, Indices
-from points import drawn, photographed
+from synthetic import drawn, photographed
 
 RECIPE = PatchCore(backbone="efficientnet_lite0", image_size=224, scales=(1.0,), patch_stride=1)
 PATCHES = 784

@@ -24,7 +24,7 @@ import numpy as np
 from contract import Run, arguments
 from memory import drawn_in_place
 from patchbank.core.coreset import greedy_coreset
-from patchbank.core.mapped import scratch_folder
+from patchbank.runtime.scratch import scratch_folder
 
 CONTROL_GROUPS = {  # of the second and the first kind: folder -> name of the limit
     Path("/sys/fs/cgroup/patchbank-benchmark"): "memory.max",

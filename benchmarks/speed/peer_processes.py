@@ -14,7 +14,7 @@ from typing import Any
 
 from contract import Times, summary
 
-SIDES = Path(__file__).parent / "sides"
+PEERS = Path(__file__).parent / "peers"
 PAUSE_S = 0.2
 """Between two runs: threads that spin after a matrix product would take the other side's cores."""
 
@@ -35,7 +35,7 @@ class Side:
     ) -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [python, str(SIDES / f"{name}_side.py")],
+            [python, str(PEERS / f"{name}_peer.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

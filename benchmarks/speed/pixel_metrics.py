@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from contract import Run, arguments
-from patchbank.core.maps import anomaly_map
-from patchbank.metrics import PixelCounter
+from patchbank.core.spatial.anomaly_map import anomaly_map
+from patchbank.evaluation.metrics import PixelCounter
 from patchbank.types import AnomalyMap, Mask
 
 PATCHES = 64

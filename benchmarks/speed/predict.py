@@ -32,12 +32,12 @@ from PIL import Image
 
 from contract import Run, arguments
 from patchbank import PatchCore
-from patchbank.data import find_dataset
-from patchbank.data.datasets.base import Sample
-from patchbank.data.folders import good_images
-from patchbank.data.images import read_image, resized
-from patchbank.metrics.curves import auroc, count_images
-from rivals import Answer, Side, alternated, sides, times, times_faster
+from patchbank.datasets import find_dataset
+from patchbank.datasets.base import Sample
+from patchbank.evaluation.metrics.curves import auroc, count_images
+from patchbank.images.folders import good_images
+from patchbank.images.read import read_image, resized
+from peer_processes import Answer, Side, alternated, sides, times, times_faster
 
 IMAGE_SIZE = 224
 BATCH = 8

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from contract import Run, arguments, matrix_product_gflops
 from patchbank import PatchCore
 from patchbank.core.coreset import greedy_coreset
-from patchbank.data import find_dataset
-from patchbank.data.folders import good_images
+from patchbank.datasets import find_dataset
+from patchbank.images.folders import good_images
 from patchbank.types import Features
-from points import drawn, gaussian, photographed
-from rivals import Answer, alternated, sides, times, times_faster
+from peer_processes import Answer, alternated, sides, times, times_faster
+from synthetic import drawn, gaussian, photographed
 
 PATCHES = 784
 SHAPES = ((60_000, 152), (16_000, 1024), (10_000, 1536))

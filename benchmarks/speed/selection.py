@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from contract import Run, arguments, matrix_product_gflops, measured, summary
-from loops import one_at_a_time
-from points import drawn
-from rivals import Answer, Side, sides, times
+from naive_greedy import one_at_a_time
+from peer_processes import Answer, Side, sides, times
+from synthetic import drawn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.oracles.coreset import greedy

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from patchbank import PatchCore
 from patchbank.backbones import open_backbone
-from patchbank.data.images import read_image
+from patchbank.detector.preprocessing import extract
+from patchbank.images.read import read_image
 from patchbank.methods.patchcore import embed
-from patchbank.pipeline.features import extract
 from patchbank.types import Features, Indices
 
 INNER_DIMS = 24

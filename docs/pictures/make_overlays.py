@@ -5,9 +5,9 @@ from pathlib import Path
 from PIL import Image
 
 from patchbank import load
-from patchbank.data import read_image
-from patchbank.pipeline.demo import solar_cells
-from patchbank.pipeline.overlay import draw_overlay
+from patchbank.datasets.elpv import solar_cells
+from patchbank.detector.overlay import draw_overlay
+from patchbank.images.read import read_image
 
 SIDE_PX, GAP_PX = 300, 8
 

@@ -12,7 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from patchbank.core.regions import Region as Region
+    from patchbank.core.spatial.regions import Region as Region
+    from patchbank.detector.detector import Detector as Detector
+    from patchbank.detector.detector import load as load
+    from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
@@ -21,40 +24,37 @@ if TYPE_CHECKING:
     from patchbank.errors import ParameterError as ParameterError
     from patchbank.errors import PatchbankError as PatchbankError
     from patchbank.errors import ShapeError as ShapeError
-    from patchbank.pipeline.detector import Detector as Detector
-    from patchbank.pipeline.detector import load as load
-    from patchbank.pipeline.evaluate import Evaluation as Evaluation
-    from patchbank.pipeline.evaluate import evaluate as evaluate
-    from patchbank.pipeline.inspection import Inspection as Inspection
-    from patchbank.pipeline.recipes import SPADE as SPADE
-    from patchbank.pipeline.recipes import Ensemble as Ensemble
-    from patchbank.pipeline.recipes import GraphCore as GraphCore
-    from patchbank.pipeline.recipes import PaDiM as PaDiM
-    from patchbank.pipeline.recipes import PatchCore as PatchCore
-    from patchbank.pipeline.recipes import SimpleNet as SimpleNet
+    from patchbank.evaluation.evaluate import Evaluation as Evaluation
+    from patchbank.evaluation.evaluate import evaluate as evaluate
+    from patchbank.training.recipes import SPADE as SPADE
+    from patchbank.training.recipes import Ensemble as Ensemble
+    from patchbank.training.recipes import GraphCore as GraphCore
+    from patchbank.training.recipes import PaDiM as PaDiM
+    from patchbank.training.recipes import PatchCore as PatchCore
+    from patchbank.training.recipes import SimpleNet as SimpleNet
 
 # Imported when first used: `import patchbank` must not cost what a fit costs.
 _HOMES = {
     "BackboneError": "patchbank.errors",
     "CalibrationWarning": "patchbank.errors",
     "DataError": "patchbank.errors",
-    "Detector": "patchbank.pipeline.detector",
+    "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
-    "Ensemble": "patchbank.pipeline.recipes",
-    "Evaluation": "patchbank.pipeline.evaluate",
-    "GraphCore": "patchbank.pipeline.recipes",
+    "Ensemble": "patchbank.training.recipes",
+    "Evaluation": "patchbank.evaluation.evaluate",
+    "GraphCore": "patchbank.training.recipes",
     "ImageError": "patchbank.errors",
-    "Inspection": "patchbank.pipeline.inspection",
+    "Inspection": "patchbank.detector.inspection",
     "ParameterError": "patchbank.errors",
-    "PaDiM": "patchbank.pipeline.recipes",
-    "PatchCore": "patchbank.pipeline.recipes",
+    "PaDiM": "patchbank.training.recipes",
+    "PatchCore": "patchbank.training.recipes",
     "PatchbankError": "patchbank.errors",
-    "Region": "patchbank.core.regions",
-    "SPADE": "patchbank.pipeline.recipes",
-    "SimpleNet": "patchbank.pipeline.recipes",
+    "Region": "patchbank.core.spatial.regions",
+    "SPADE": "patchbank.training.recipes",
+    "SimpleNet": "patchbank.training.recipes",
     "ShapeError": "patchbank.errors",
-    "evaluate": "patchbank.pipeline.evaluate",
-    "load": "patchbank.pipeline.detector",
+    "evaluate": "patchbank.evaluation.evaluate",
+    "load": "patchbank.detector.detector",
 }
 
 __all__ = list(_HOMES)

@@ -6,11 +6,13 @@ k neighbours.  Height always comes before width; a higher score is always more a
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+Array: TypeAlias = Any
+"""A numpy array, or a torch tensor on any device."""
 Image: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 FeatureMap: TypeAlias = NDArray[np.float32]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from patchbank.core.arrays import HOST
 from patchbank.methods import Method, Settings
-from patchbank.pipeline.fit import fit
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
+from patchbank.training.fit import fit
 from tests.photographs import part, parts
 
 PHOTOGRAPHS = parts(5)

@@ -6,10 +6,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from patchbank.core.arrays import HOST
 from patchbank.errors import DataError, PatchbankError, ShapeError
 from patchbank.methods import METHODS, Example
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 from tests.photographs import part, parts
 
 

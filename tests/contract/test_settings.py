@@ -95,7 +95,7 @@ def test_a_bank_of_everything_is_no_coreset():
 @pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
 def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
     """Distances that fall out of the selection equal those of a search without the image."""
-    from patchbank.methods.bank import BankModel
+    from patchbank.methods.memory_bank import BankModel
 
     recipe = PatchCore(**{**BASE, "image_score": score})
     known = recipe.fit(PHOTOGRAPHS).calibration

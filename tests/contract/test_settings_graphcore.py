@@ -6,7 +6,7 @@ import pytest
 
 from patchbank import GraphCore, ParameterError
 from patchbank.methods import GraphCoreSettings
-from patchbank.methods.bank import BankSettings
+from patchbank.methods.memory_bank import BankSettings
 from tests.photographs import part, parts
 
 BASE = {"backbone": "efficientnet_lite0", "image_size": 96, "bank_limit": 80, "patch_stride": 1}

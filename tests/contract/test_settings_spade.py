@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from patchbank import ParameterError
-from patchbank.core.arrays import HOST
 from patchbank.methods import METHODS, SpadeSettings
 from patchbank.methods.base import Example
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 from tests.contract import settings_of_all
 from tests.contract.settings_of_all import told
 from tests.unit.test_backbones import write_onnx

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from patchbank.core import patches
+from patchbank.core.spatial import patch_embedding
 from tests.golden.inputs import normal
 
 OFFICIAL = {  # case: {layer: (seed, shape)}, (patch size, stride, layer dims, target dims)
@@ -53,7 +53,7 @@ def test_adaptive_pooling_is_that_of_the_official_code(golden, case):
 
     embedded = np.concatenate(
         [
-            patches.adaptively_pooled(
+            patch_embedding.adaptively_pooled(
                 [m[image] for m in maps],
                 patch_size,
                 stride,
@@ -78,7 +78,7 @@ def test_concatenation_is_that_of_anomalib(golden):
 
     embedded = np.concatenate(
         [
-            patches.concatenated([a, b], 3).reshape(-1, 192)
+            patch_embedding.concatenated([a, b], 3).reshape(-1, 192)
             for a, b in zip(layer2, layer3, strict=True)
         ]
     )

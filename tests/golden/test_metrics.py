@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from patchbank.metrics import PixelCounter, auroc, average_precision, count_images, f1_max
+from patchbank.evaluation.metrics import (
+    PixelCounter,
+    auroc,
+    average_precision,
+    count_images,
+    f1_max,
+)
 from tests.conftest import GOLDEN
 
 RESULTS = json.loads((GOLDEN / "metrics.json").read_text())["results"]

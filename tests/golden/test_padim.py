@@ -6,14 +6,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from patchbank.core import maps, patches
-from patchbank.core.arrays import HOST
 from patchbank.core.gaussians import scatters
+from patchbank.core.spatial import anomaly_map, patch_embedding
+from patchbank.detector.preprocessing import Box, View
 from patchbank.methods import METHODS, PadimSettings
 from patchbank.methods.base import Example
 from patchbank.methods.padim import PRESETS
-from patchbank.pipeline.features import Box, View
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 from tests.golden.inputs import normal
 
 GRID = (56, 40)
@@ -39,7 +39,7 @@ def embeddings(part):
     channels = SETTINGS.channels(80)
     return np.stack(
         [
-            patches.concatenated(m, 1, alignment="nearest")[..., channels].reshape(-1, 20)
+            patch_embedding.concatenated(m, 1, alignment="nearest")[..., channels].reshape(-1, 20)
             for m in layers(part)
         ]
     )
@@ -96,8 +96,8 @@ def test_distances_are_those_of_the_published_code(golden):
 @pytest.mark.parametrize("case", SIZES)
 def test_maps_are_those_of_the_published_code(golden, case):
     expected, grids, size = golden("padim"), distances(), SIZES[case]
-    rough = np.stack([maps.anomaly_map(g, size, sigma=0) for g in grids])
-    smooth = np.stack([maps.anomaly_map(g, size, sigma=4) for g in grids])
+    rough = np.stack([anomaly_map.anomaly_map(g, size, sigma=0) for g in grids])
+    smooth = np.stack([anomaly_map.anomaly_map(g, size, sigma=4) for g in grids])
     before, after = (f"{case}/map_{when}_smoothing" for when in ("before", "after"))
     np.testing.assert_allclose(rough[:, ::8, ::8], expected[f"{before}_sub8"], rtol=0, atol=2e-4)
     np.testing.assert_allclose(smooth[:, ::8, ::8], expected[f"{after}_sub8"], rtol=0, atol=2e-4)

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank.core import maps, neighbours, scoring
-from patchbank.core.arrays import HOST
+from patchbank.core import neighbours
+from patchbank.core.scores import image_score
+from patchbank.core.spatial import anomaly_map
+from patchbank.detector.preprocessing import Box, View
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.methods.patchcore import PRESETS
-from patchbank.pipeline.features import Box, View
+from patchbank.runtime.devices import HOST
 from tests.golden.inputs import normal
 
 OFFICIAL = {"square": (20, 21, (28, 28), (224, 224)), "nonsquare": (22, 23, (28, 20), (224, 160))}
@@ -25,7 +27,7 @@ def equation_7(bank, query, b):
     nearest = bank[rows[worst, 0]]
     _, around = index.nearest(nearest[None], b)
     support = np.linalg.norm(bank[around[0]] - query[worst], axis=1)
-    return scoring.reweighted(float(distances[worst, 0]), support)
+    return image_score.reweighted(float(distances[worst, 0]), support)
 
 
 @pytest.mark.parametrize("case", OFFICIAL)
@@ -37,12 +39,12 @@ def test_scores_and_maps_are_those_of_the_official_code(golden, case, k):
     query = normal("official_scoring", f"{case}.query", query_seed, (3 * grid[0] * grid[1], 64))
 
     distances, rows = neighbours.ExactIndex(bank).nearest(query, k)
-    scores = scoring.patch_scores(distances, "squared").reshape(3, *grid)
-    enlarged = np.stack([maps.anomaly_map(s, size, sigma=4.0) for s in scores])
+    scores = image_score.patch_scores(distances, "squared").reshape(3, *grid)
+    enlarged = np.stack([anomaly_map.anomaly_map(s, size, sigma=4.0) for s in scores])
 
     name = f"{case}/k{k}"
     np.testing.assert_allclose(scores, expected[f"{name}/patch_scores"], rtol=0, atol=1e-4)
-    images = [scoring.largest(s) for s in scores]
+    images = [image_score.largest(s) for s in scores]
     np.testing.assert_allclose(images, expected[f"{name}/image_scores"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(
         enlarged[:, ::8, ::8], expected[f"{name}/maps_sub8"], rtol=0, atol=1e-4
@@ -64,7 +66,7 @@ def test_scores_and_maps_are_those_of_anomalib(golden, case):
     scores = distances[:, 0].reshape(3, *grid)
     enlarged = np.stack(
         [
-            maps.anomaly_map(s, size, sigma=4.0, interpolation="nearest", border="mirror")
+            anomaly_map.anomaly_map(s, size, sigma=4.0, interpolation="nearest", border="mirror")
             for s in scores
         ]
     )
@@ -75,7 +77,7 @@ def test_scores_and_maps_are_those_of_anomalib(golden, case):
     assert (rows[:50] == expected[f"{case}/nn9_idx_first50"]).all()
     np.testing.assert_allclose(distances[:50], expected[f"{case}/nn9_dist_first50"], atol=2e-5)
     np.testing.assert_allclose(
-        [scoring.largest(s) for s in scores], expected[f"{case}/image_score_b1"], atol=2e-5
+        [image_score.largest(s) for s in scores], expected[f"{case}/image_score_b1"], atol=2e-5
     )
     for b in (3, 9):
         ours = [equation_7(bank, q, b) for q in per_image]
@@ -107,7 +109,7 @@ def test_the_map_of_hcw_is_ours(golden):
     bank = normal("hcw_reweight", "small_scale.bank", 50, (500, 64), 0.5)
     query = normal("hcw_reweight", "small_scale.query", 51, (2352, 64), 0.5)
     squared = neighbours.ExactIndex(bank).nearest(query)[0] ** 2
-    enlarged = [maps.anomaly_map(s, (224, 224)) for s in squared.reshape(3, 28, 28)]
+    enlarged = [anomaly_map.anomaly_map(s, (224, 224)) for s in squared.reshape(3, 28, 28)]
     expected = golden("hcw_reweight")["small_scale/hcw_map_sub8"]
     np.testing.assert_allclose(np.stack(enlarged)[:, ::8, ::8], expected, rtol=1e-5, atol=1e-4)
 
@@ -125,7 +127,7 @@ def test_the_re_weighting_of_hcw_is_its_own_without_the_overflow(golden, case):
         distances, rows = index.nearest(image, 9)
         worst = distances[:, 0].argmax()
         differences = bank[rows[worst]].astype(np.float64) - image[worst]
-        ours.append(scoring.hcw_reweighted(np.linalg.norm(differences, axis=1)))
+        ours.append(image_score.hcw_reweighted(np.linalg.norm(differences, axis=1)))
 
     np.testing.assert_allclose(ours, expected[f"{case}/hcw_formula_f64_stable"], rtol=1e-5)
     theirs = expected[f"{case}/hcw_image_score"]

@@ -6,9 +6,9 @@ import zlib
 import numpy as np
 import pytest
 
-from patchbank.core.arrays import HOST
 from patchbank.methods.simplenet import SimpleNetSettings
 from patchbank.methods.simplenet.discriminator import Discriminator
+from patchbank.runtime.devices import HOST
 from tests.conftest import GOLDEN
 from tests.golden.inputs import normal
 

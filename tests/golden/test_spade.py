@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from patchbank.core import maps
+from patchbank.core.spatial import anomaly_map
 from patchbank.methods import SpadeSettings
 from patchbank.methods.spade import SpadeModel
 from patchbank.methods.spade.gallery import Gallery, Picture
@@ -71,13 +71,13 @@ def test_maps_are_the_means_of_the_layers_maps(golden):
             pixel_distances(plane, gallery().pixels(layer, found), 1)
             for layer, plane in enumerate(planes)
         ]
-        rough = [maps.anomaly_map(g, square, sigma=0)[::8, ::8] for g in grids]
+        rough = [anomaly_map.anomaly_map(g, square, sigma=0)[::8, ::8] for g in grids]
         of_layers = expected["f64/layer_maps_224_sub8"][number]
         np.testing.assert_allclose(rough, of_layers, rtol=1e-5, atol=1e-5)
         published = expected["layer_maps_224_sub8"][number, :2]
         np.testing.assert_allclose(rough[:2], published, rtol=0, atol=5e-5)
         for size, name in ((square, "map_224"), ((224, 160), "map_nonsquare")):
-            smooth = np.mean([maps.anomaly_map(g, size, sigma=4) for g in grids], axis=0)
+            smooth = np.mean([anomaly_map.anomaly_map(g, size, sigma=4) for g in grids], axis=0)
             stored = expected[f"f64/{name}_sub8"][number]
             np.testing.assert_allclose(smooth[::8, ::8], stored, rtol=1e-5, atol=1e-5)
 
@@ -88,6 +88,6 @@ def test_a_model_is_near_the_published_map_though_it_has_one_grid(golden):
     for number, (pooled, planes) in enumerate(images("test")):
         scored = model.score_picture(Picture(pooled, tuple(planes), SHAPES[0][1:]))
         assert scored.image_score == pytest.approx(expected["image_scores"][number], rel=1e-5)
-        drawn = maps.anomaly_map(scored.patch_scores, (224, 160), sigma=4)[::8, ::8]
+        drawn = anomaly_map.anomaly_map(scored.patch_scores, (224, 160), sigma=4)[::8, ::8]
         stored = expected["f64/map_nonsquare_sub8"][number]
         assert np.abs(drawn - stored).max() < 0.07 * np.ptp(stored)  # white noise: the worst case

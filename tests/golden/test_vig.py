@@ -18,7 +18,7 @@ from torch.nn import functional  # noqa: E402
 
 from patchbank.backbones.vig import network as networks  # noqa: E402
 from patchbank.backbones.vig.graph import nearest  # noqa: E402
-from patchbank.backbones.vig.opening import _adapted, _empty  # noqa: E402
+from patchbank.backbones.vig.loading import _adapted, _empty  # noqa: E402
 
 SEEDS = {"vig_ti_224_gelu": 47, "pvig_ti_224_gelu": 14}
 PARAMS = json.loads((GOLDEN / "vig.json").read_text())["params"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from patchbank.data.augment import Copy, copies, views_of_one
+from patchbank.images.augment import Copy, copies, views_of_one
 from tests.photographs import part
 
 IMAGE = part(3, size=(72, 104))

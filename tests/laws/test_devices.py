@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank import ParameterError, PatchCore, threads
-from patchbank.core import coreset, neighbours, patches, projection
-from patchbank.core import greedy as greedy_products
-from patchbank.core.arrays import HOST, settle, to_numpy
-from patchbank.core.coreset import greedy_coreset
+from patchbank import ParameterError, PatchCore
+from patchbank.core import coreset, neighbours
+from patchbank.core.array_api import settle, to_numpy
+from patchbank.core.coreset import gemm as greedy_products
+from patchbank.core.coreset import greedy_coreset, random_projection
 from patchbank.core.neighbours import ExactIndex
-from patchbank.devices import TorchDevice, open_device
+from patchbank.core.spatial import patch_embedding
 from patchbank.methods import METHODS
+from patchbank.runtime import threads
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.torch_device import TorchDevice, open_device
 from tests.photographs import part, parts
 
 torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
@@ -95,8 +98,8 @@ def test_starts_and_projections_are_the_same(rng, device):
     features = drawn(rng, 3000)
     for start in (coreset.row_nearest_to_mean, coreset.row_farthest_from_mean):
         assert start(features) == start(features, device=device)
-    matrix = projection.projection_matrix("sparse", 40, 12, rng=rng)
-    ours, theirs = (projection.project(features, matrix, device=d) for d in (HOST, device))
+    matrix = random_projection.projection_matrix("sparse", 40, 12, rng=rng)
+    ours, theirs = (random_projection.project(features, matrix, device=d) for d in (HOST, device))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-3)
 
 
@@ -119,9 +122,9 @@ def test_neighbours_are_the_same(rng, device, k, monkeypatch):
 @pytest.mark.parametrize(
     "embed",
     [
-        lambda maps: patches.concatenated(maps, 3),
-        lambda maps: patches.concatenated(maps, 5, 2, alignment="nearest"),
-        lambda maps: patches.adaptively_pooled(maps, 3, layer_dims=30, target_dims=20),
+        lambda maps: patch_embedding.concatenated(maps, 3),
+        lambda maps: patch_embedding.concatenated(maps, 5, 2, alignment="nearest"),
+        lambda maps: patch_embedding.adaptively_pooled(maps, 3, layer_dims=30, target_dims=20),
     ],
 )
 def test_embeddings_are_the_same(rng, place, embed):
@@ -144,7 +147,7 @@ def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
         projection_dims=16,
     )
     ours = recipe.fit(parts(5), device="cpu")
-    monkeypatch.setattr("patchbank.pipeline.recipes.open_device", lambda name: device)
+    monkeypatch.setattr("patchbank.training.recipes.open_device", lambda name: device)
     theirs = recipe.fit(parts(5), device="cuda")
     for image in (part(60), part(60, defect=9)):
         one, other = ours.predict(image), theirs.predict(image)

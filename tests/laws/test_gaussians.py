@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from patchbank.core import gaussians
 from patchbank.core.gaussians import Groups, left_out_distances, scatters
-from patchbank.core.places import all_inside, nearest_cells
+from patchbank.core.spatial.grid_cells import all_inside, nearest_cells
 from tests.oracles import padim as oracle
 
 SIDES = st.integers(1, 9)

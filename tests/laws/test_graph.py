@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbank.core.graph import max_relative, nearest_nodes
+from patchbank.core.patch_graph import max_relative, nearest_nodes
 from patchbank.errors import ParameterError
 from patchbank.methods.graphcore import GraphCoreSettings, embed
 from tests.oracles import graph as oracle

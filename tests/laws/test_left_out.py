@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from patchbank.core.arrays import HOST
 from patchbank.methods import METHODS, PadimSettings, SpadeSettings
 from patchbank.methods.base import Example
 from patchbank.methods.padim import method as padim_method
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 from tests.oracles import padim as padim_oracle
 from tests.oracles import spade as spade_oracle
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from patchbank import PatchCore, memory
-from patchbank.core import mapped, screen
+from patchbank import PatchCore
 from patchbank.core.coreset import greedy_coreset, row_nearest_to_mean
-from patchbank.core.mapped import in_file, release, taken, where
-from patchbank.core.projection import project
+from patchbank.core.coreset.random_projection import project
+from patchbank.core.int8 import search as int8
 from patchbank.errors import DataError
-from patchbank.memory import free_bytes, room_for_features
+from patchbank.runtime import memory, scratch
+from patchbank.runtime.memory import free_bytes, room_for_features
+from patchbank.runtime.scratch import in_file, release, taken, where
 from tests.kernels import KERNELS, on_kernel
 from tests.photographs import parts
 
@@ -25,8 +26,8 @@ def filed(array, folder):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_picks_are_those_of_memory(kernel, tmp_path, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
-    monkeypatch.setattr(mapped, "TAKEN_AT_ONCE", 7)
-    monkeypatch.setattr(screen, "PART_ROWS", 100)
+    monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 7)
+    monkeypatch.setattr(int8, "PART_ROWS", 100)
     features = rng.standard_normal((3000, 21)).astype(np.float32)
     features[500:600] = features[100:200]
     groups = np.arange(3000) // 50
@@ -48,7 +49,7 @@ def test_a_file_that_is_only_read_will_do(tmp_path, rng):
 def test_what_belongs_to_features_in_a_file_lies_beside_them(tmp_path, rng):
     features = filed(rng.standard_normal((300, 12)).astype(np.float32), tmp_path)
     if KERNELS != [0]:
-        coded = screen.Coded.of(features, screen.Scale.of(features))
+        coded = int8.Coded.of(features, int8.Scale.of(features))
         assert isinstance(coded.codes, np.memmap)
         assert not isinstance(coded.some(np.arange(5)).values, np.memmap)
     matrix = rng.standard_normal((12, 4)).astype(np.float32)
@@ -83,7 +84,7 @@ def test_changes_to_a_private_copy_are_not_thrown_away(tmp_path):
 
 
 def test_rows_are_taken_in_any_order(tmp_path, rng, monkeypatch):
-    monkeypatch.setattr(mapped, "TAKEN_AT_ONCE", 3)
+    monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 3)
     numbers = rng.standard_normal((50, 4)).astype(np.float32)
     rows = rng.integers(0, 50, 20)
     assert (taken(filed(numbers, tmp_path), rows) == numbers[rows]).all()

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from patchbank.errors import ShapeError
-from patchbank.metrics import PixelCounter, auroc, average_precision, count_images, f1_max, roc
+from patchbank.evaluation.metrics import (
+    PixelCounter,
+    auroc,
+    average_precision,
+    count_images,
+    f1_max,
+    roc,
+)
 from tests.oracles import metrics as oracle
 
 CASES = {"n": st.integers(2, 40), "levels": st.integers(1, 12), "seed": st.integers(0, 9999)}

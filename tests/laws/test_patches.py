@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank.core import patches
+from patchbank.core.spatial import patch_embedding
 from patchbank.errors import ShapeError
 from tests.oracles import patches as oracle
 
@@ -33,7 +33,7 @@ def test_concatenation_is_the_mean_of_unfolded_neighbourhoods(
     seed, channels, sizes, patch_size, stride
 ):
     maps = drawn(seed, channels, sizes[: len(channels)])
-    fast = patches.concatenated(maps, patch_size, stride)
+    fast = patch_embedding.concatenated(maps, patch_size, stride)
     assert fast.dtype == np.float32
     np.testing.assert_allclose(fast, oracle.concatenated(maps, patch_size, stride), atol=1e-5)
 
@@ -53,7 +53,7 @@ def test_adaptive_pooling_is_that_of_unfolded_neighbourhoods(
 ):
     maps = drawn(seed, channels, sizes[: len(channels)])
     dims = {"layer_dims": layer_dims, "target_dims": target_dims}
-    fast = patches.adaptively_pooled(maps, patch_size, stride, **dims)
+    fast = patch_embedding.adaptively_pooled(maps, patch_size, stride, **dims)
     slow = oracle.adaptively_pooled(maps, patch_size, stride, layer_dims, target_dims)
     assert fast.dtype == np.float32
     np.testing.assert_allclose(fast, slow, atol=1e-5)
@@ -64,7 +64,7 @@ def test_the_official_weights_of_the_centre_are_double():
     impulse = np.zeros((512, 5, 7), np.float32)
     impulse[3, 2, 4] = 1.0
     other = np.zeros((1024, 3, 4), np.float32)
-    embedded = patches.adaptively_pooled([impulse, other], 3)[..., 3]
+    embedded = patch_embedding.adaptively_pooled([impulse, other], 3)[..., 3]
     expected = np.zeros((5, 7))
     expected[1:4, 3:6] = 0.1
     expected[2, 4] = 0.2
@@ -73,6 +73,6 @@ def test_the_official_weights_of_the_centre_are_double():
 
 def test_wrong_maps_are_named():
     with pytest.raises(ShapeError, match=r"expected \(c, h, w\), got \(4, 5\)"):
-        patches.concatenated([np.zeros((4, 5), np.float32)])
+        patch_embedding.concatenated([np.zeros((4, 5), np.float32)])
     with pytest.raises(ShapeError, match="use a larger image_size"):
-        patches.concatenated([np.zeros((4, 1, 1), np.float32)], 4)
+        patch_embedding.concatenated([np.zeros((4, 1, 1), np.float32)], 4)

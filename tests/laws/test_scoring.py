@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from patchbank.core import maps, regions, scoring
-from patchbank.core.calibration import Calibration, conformal_p_value, conformal_threshold
+from patchbank.core.scores import image_score
+from patchbank.core.scores.calibration import Calibration, conformal_p_value, conformal_threshold
+from patchbank.core.spatial import anomaly_map, regions
 from patchbank.errors import ParameterError, ShapeError
 from tests.oracles.patches import bilinear
 
@@ -28,27 +29,27 @@ def test_smooth_max_is_the_largest_mean_of_the_neighbours_there_are(grid):
         for y in range(h)
         for x in range(w)
     ]
-    assert scoring.smooth_largest(grid) == pytest.approx(max(means), rel=1e-4, abs=1e-4)
+    assert image_score.smooth_largest(grid) == pytest.approx(max(means), rel=1e-4, abs=1e-4)
 
 
 @settings(deadline=None)
 @given(GRIDS, st.floats(0.01, 1.0))
 def test_top_share_is_the_mean_of_the_worst(grid, share):
     worst = sorted(grid.ravel().tolist())[::-1][: max(1, round(share * grid.size))]
-    assert scoring.top_share_mean(grid, share) == pytest.approx(np.mean(worst), rel=1e-4)
+    assert image_score.top_share_mean(grid, share) == pytest.approx(np.mean(worst), rel=1e-4)
 
 
 @given(GRIDS)
 def test_every_score_lies_between_the_mean_and_the_largest(grid):
-    largest, mean = scoring.largest(grid), float(grid.mean())
-    for score in (scoring.smooth_largest(grid), scoring.top_share_mean(grid, 0.1)):
+    largest, mean = image_score.largest(grid), float(grid.mean())
+    for score in (image_score.smooth_largest(grid), image_score.top_share_mean(grid, 0.1)):
         assert mean - 1e-2 <= score <= largest + 1e-2
 
 
 @given(st.floats(0, 500), st.lists(st.floats(0, 500), min_size=1, max_size=12))
 def test_reweighting_never_overflows_and_only_lowers(nearest, more):
     support = np.array([nearest, *more])
-    score = scoring.reweighted(nearest, support)
+    score = image_score.reweighted(nearest, support)
     assert 0 <= score <= nearest
     if (support >= nearest).all():  # the bound of the paper: 1 - 1/b <= s / s* < 1
         assert score >= nearest * (1 - 1 / len(support)) - 1e-6
@@ -64,7 +65,9 @@ def test_reweighting_never_overflows_and_only_lowers(nearest, more):
 def test_a_map_is_the_enlarged_grid_smoothed(seed, grid, size, sigma):
     scores = np.random.default_rng(seed).random(grid).astype(np.float32)
     expected = ndimage.gaussian_filter(bilinear(scores, *size), sigma)
-    np.testing.assert_allclose(maps.anomaly_map(scores, size, sigma=sigma), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        anomaly_map.anomaly_map(scores, size, sigma=sigma), expected, atol=1e-5
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -75,7 +78,7 @@ def test_a_map_is_the_enlarged_grid_smoothed(seed, grid, size, sigma):
 )
 def test_a_map_never_exceeds_its_patches(seed, grid, size):
     scores = np.random.default_rng(seed).random(grid).astype(np.float32)
-    made = maps.anomaly_map(scores, (24, 32), size)
+    made = anomaly_map.anomaly_map(scores, (24, 32), size)
     assert made.shape == size
     assert scores.min() - 1e-5 <= made.min() <= made.max() <= scores.max() + 1e-5
 
@@ -86,15 +89,15 @@ def test_a_ramp_lies_where_its_patches_lie(n_cells, cell_px, stride):
     centres = (np.arange(0, n_cells, stride, dtype=np.float32) + 0.5) * cell_px
     grid = np.broadcast_to(centres, (3, len(centres)))
     size, cells = (24, n_cells * cell_px), (3 * stride, n_cells)
-    made = maps.anomaly_map(grid, size, sigma=0, stride=stride, cells=cells)
+    made = anomaly_map.anomaly_map(grid, size, sigma=0, stride=stride, cells=cells)
     pixels = np.arange(size[1]) + 0.5
     expected = np.clip(pixels, centres[0], centres[-1])
     np.testing.assert_allclose(made[5], expected, rtol=1e-4)
 
 
 def test_sigma_grows_with_the_input():
-    assert maps.scaled_sigma(4.0, (224, 224)) == 4.0
-    assert maps.scaled_sigma(4.0, (224, 896)) == 8.0
+    assert anomaly_map.scaled_sigma(4.0, (224, 224)) == 4.0
+    assert anomaly_map.scaled_sigma(4.0, (224, 896)) == 8.0
 
 
 @settings(deadline=None)

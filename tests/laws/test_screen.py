@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank.core import screen, screened
 from patchbank.core.coreset import greedy_coreset
-from patchbank.core.screen import Coded, Columns, Groups, Scale
+from patchbank.core.coreset import int8 as int8_greedy
+from patchbank.core.int8 import search as int8
+from patchbank.core.int8.search import Coded, Columns, Groups, Scale
 from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
 
@@ -63,7 +64,7 @@ def test_the_nearest_are_found(n, m, d, reach, share, kernel, seed, k):
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
         packed = Columns(Coded.of(columns, chosen))
-        screen.lower(Coded.of(rows, chosen), packed, best, best_columns=places, skipped=skipped)
+        int8.lower(Coded.of(rows, chosen), packed, best, best_columns=places, skipped=skipped)
     truth = np.where(skipped, np.inf, squared(rows, columns))
     order = np.lexsort((np.broadcast_to(np.arange(m), truth.shape), truth), axis=1)[:, :k]
     np.testing.assert_allclose(best, np.take_along_axis(truth, order, axis=1), rtol=1e-12)
@@ -82,9 +83,7 @@ def test_those_of_other_groups_are_found_too(n, m, d, reach, share, kernel, seed
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
         groups = Groups(of_rows, of_columns, others)
-        screen.lower(
-            Coded.of(rows, chosen), Columns(Coded.of(columns, chosen)), best, groups=groups
-        )
+        int8.lower(Coded.of(rows, chosen), Columns(Coded.of(columns, chosen)), best, groups=groups)
     truth = squared(rows, columns)
     np.testing.assert_allclose(best, np.minimum(known, truth.min(axis=1)), rtol=1e-12)
     truth[of_rows[:, None] == of_columns] = np.inf
@@ -102,7 +101,7 @@ def test_candidates_are_picked_as_the_loop_picks_them(n, m, d, reach, share, ker
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
         coded = Coded.of(rows, scale(rows, share))
-        places, before = screen.pick(coded, gaps, min(n, m) - 1, outside=-1.0, stop=-1.0)
+        places, before = int8.pick(coded, gaps, min(n, m) - 1, outside=-1.0, stop=-1.0)
     assert places.tolist() == expected[1:]
     np.testing.assert_allclose(np.sqrt(before), radii[:-1], rtol=1e-12)
 
@@ -113,37 +112,37 @@ def test_no_pick_is_made_below_what_lies_outside_or_at_the_stop(kernel, rng, mon
     rows = rng.standard_normal((300, 7)).astype(np.float32)
     gaps = squared(rows, rows[:1])[:, 0]
     coded = Coded.of(rows, Scale.of(rows))
-    _, all_before = screen.pick(coded, gaps.copy(), 100, outside=-1.0, stop=-1.0)
+    _, all_before = int8.pick(coded, gaps.copy(), 100, outside=-1.0, stop=-1.0)
     assert (np.diff(all_before) <= 0).all()
     for bounds in (
         {"outside": all_before[40], "stop": -1.0},
         {"outside": -1.0, "stop": all_before[41]},
     ):
-        _, before = screen.pick(coded, gaps.copy(), 100, **bounds)
+        _, before = int8.pick(coded, gaps.copy(), 100, **bounds)
         assert before.tolist() == all_before[:41].tolist()
 
 
 def test_rows_of_many_numbers_are_left_to_the_products():
-    assert screen.is_available(screen.MOST_DIMS)
-    assert not screen.is_available(screen.MOST_DIMS + 1)
+    assert int8.is_available(int8.MOST_DIMS)
+    assert not int8.is_available(int8.MOST_DIMS + 1)
 
 
 def test_a_library_of_another_system_or_version_is_left_alone(tmp_path, monkeypatch):
     foreign = tmp_path / "screen.so"
     foreign.write_bytes(b"not for this system")
-    monkeypatch.setattr(screen, "_path", lambda: foreign)
-    assert screen._level.__wrapped__() == 0
+    monkeypatch.setattr(int8, "_path", lambda: foreign)
+    assert int8._level.__wrapped__() == 0
     monkeypatch.undo()
-    monkeypatch.setattr(screen, "INTERFACE", -1)
-    assert screen._level.__wrapped__() == 0
+    monkeypatch.setattr(int8, "INTERFACE", -1)
+    assert int8._level.__wrapped__() == 0
 
 
 @pytest.mark.parametrize("kernel", NATIVE)
 @pytest.mark.parametrize("rows", ["nearly all", "in steps of the sample"])
 def test_no_pass_is_spent_on_a_single_pick(rows, kernel, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
-    monkeypatch.setattr(screened, "FEWEST", 64)
-    monkeypatch.setattr(screened, "SAMPLE", 100)
+    monkeypatch.setattr(int8_greedy, "FEWEST", 64)
+    monkeypatch.setattr(int8_greedy, "SAMPLE", 100)
     features = rng.standard_normal((3000, 5)).astype(np.float32)
     if rows == "in steps of the sample":  # which sees small gaps only
         features[::30] *= 0.01

@@ -9,9 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
-from patchbank.core import coreset, projection, screen, screened
-from patchbank.core import greedy as greedy_products
-from patchbank.core.coreset import greedy_coreset, random_coreset, row_nearest_to_mean
+from patchbank.core import coreset
+from patchbank.core.coreset import gemm as greedy_products
+from patchbank.core.coreset import (
+    greedy_coreset,
+    random_coreset,
+    random_projection,
+    row_nearest_to_mean,
+)
+from patchbank.core.coreset import int8 as int8_greedy
+from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
 from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
@@ -33,10 +40,10 @@ def small_blocks(candidates, tile_rows, kernel):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(greedy_products, "CANDIDATES", candidates)
         patch.setattr(greedy_products, "TILE_ROWS", tile_rows)
-        patch.setattr(screened, "FEWEST", candidates)
-        patch.setattr(screened, "SAMPLE", tile_rows)
-        patch.setattr(screen, "PART_ROWS", tile_rows)
-        patch.setattr(screen, "_level", lambda: kernel)
+        patch.setattr(int8_greedy, "FEWEST", candidates)
+        patch.setattr(int8_greedy, "SAMPLE", tile_rows)
+        patch.setattr(int8, "PART_ROWS", tile_rows)
+        patch.setattr(int8, "_level", lambda: kernel)
         yield
 
 
@@ -255,8 +262,8 @@ def test_the_farthest_row_is_that_of_the_matrix_of_distances(rng):
 @pytest.mark.parametrize("kind", ["gaussian", "uniform", "sparse"])
 def test_projections_keep_distances_but_for_a_factor(kind, rng):
     features = rng.standard_normal((60, 400)).astype(np.float32)
-    matrix = projection.projection_matrix(kind, 400, 200, rng=rng)
-    projected = projection.project(features, matrix)
+    matrix = random_projection.projection_matrix(kind, 400, 200, rng=rng)
+    projected = random_projection.project(features, matrix)
     assert projected.shape == (60, 200)
     upper = np.triu_indices(60, 1)
     ratios = [np.linalg.norm(f[upper[0]] - f[upper[1]], axis=1) for f in (projected, features)]
@@ -270,7 +277,9 @@ def test_projections_keep_distances_but_for_a_factor(kind, rng):
 
 def test_dimensions_are_those_of_scikit_learn():
     for n in (100, 1568, 163_840):
-        assert projection.johnson_lindenstrauss_dims(n) == johnson_lindenstrauss_min_dim(n, eps=0.9)
+        assert random_projection.johnson_lindenstrauss_dims(n) == johnson_lindenstrauss_min_dim(
+            n, eps=0.9
+        )
 
 
 def test_wrong_arguments_are_named():

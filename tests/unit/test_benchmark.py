@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from patchbank.backbones import open_backbone
-from patchbank.core.arrays import HOST
-from patchbank.data.datasets import find_categories
+from patchbank.benchmark import plots, process
+from patchbank.benchmark.cache import CachedExtractor, FeatureCache
+from patchbank.benchmark.method_spec import Contender, split_outside
+from patchbank.benchmark.page import page
+from patchbank.benchmark.plan import drawn, make_plan, parse_shots
+from patchbank.benchmark.results import Results, locked
+from patchbank.benchmark.summary import Cell, summarise
+from patchbank.benchmark.tables import as_csv, as_markdown
+from patchbank.datasets import find_categories
 from patchbank.errors import DataError, ParameterError
-from patchbank.pipeline.benchmark import plots, process
-from patchbank.pipeline.benchmark.cache import CachedExtractor, FeatureCache
-from patchbank.pipeline.benchmark.contenders import Contender, split_outside
-from patchbank.pipeline.benchmark.page import page
-from patchbank.pipeline.benchmark.plan import drawn, make_plan, parse_shots
-from patchbank.pipeline.benchmark.results import Results, locked
-from patchbank.pipeline.benchmark.summary import Cell, summarise
-from patchbank.pipeline.benchmark.tables import as_csv, as_markdown
+from patchbank.runtime.devices import HOST
 from tests.photographs import part, write_dataset
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9)
@@ -410,9 +410,7 @@ def test_a_cache_stays_below_its_limit_and_survives_cut_files(extractor, tmp_pat
 
 def test_times_are_told_as_if_nothing_was_stored(tmp_path, monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr(
-        "patchbank.pipeline.benchmark.cache.time.perf_counter", lambda: float(next(clock))
-    )
+    monkeypatch.setattr("patchbank.benchmark.cache.time.perf_counter", lambda: float(next(clock)))
 
     class Slow:
         info = open_backbone("efficientnet_lite0").info

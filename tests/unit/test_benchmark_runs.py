@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from patchbank.benchmark.measure import measure
+from patchbank.benchmark.method_spec import Contender
+from patchbank.benchmark.plan import make_plan
+from patchbank.benchmark.process import PARENT_GONE
+from patchbank.benchmark.results import locked
+from patchbank.benchmark.runner import Resources, _job
+from patchbank.benchmark.worker_pool import COMMAND
 from patchbank.cli.app import main
-from patchbank.data.datasets import find_categories
-from patchbank.pipeline.benchmark.contenders import Contender
-from patchbank.pipeline.benchmark.measure import measure
-from patchbank.pipeline.benchmark.plan import make_plan
-from patchbank.pipeline.benchmark.pool import COMMAND
-from patchbank.pipeline.benchmark.process import PARENT_GONE
-from patchbank.pipeline.benchmark.results import locked
-from patchbank.pipeline.benchmark.running import Resources, _job
+from patchbank.datasets import find_categories
 from tests.photographs import write_dataset
 
 TINY = "tiny=patchcore:fast(image_size=96,bank_limit=150,start=random)"
@@ -174,7 +174,7 @@ def test_all_threads_of_a_worker_stay_on_its_cores():
     code = f"""
 import os
 from patchbank.backbones import open_backbone
-from patchbank.pipeline.benchmark.process import hold_to
+from patchbank.benchmark.process import hold_to
 backbone = open_backbone("efficientnet_lite0")
 hold_to([{core}])
 threads = [int(name) for name in os.listdir("/proc/self/task")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
-SHARED = {"contract", "points", "loops", "processes", "rivals"}
+SHARED = {"contract", "synthetic", "naive_greedy", "processes", "peer_processes"}
 NEED_TORCH = {"embedding", "gpu"} if importlib.util.find_spec("timm") is None else set()
 SCRIPTS = sorted(path.stem for path in SPEED.glob("*.py") if path.stem not in SHARED)
 RESULTS = sorted(SPEED.glob("*.json"))

@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from patchbank import bundle
-from patchbank.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
+from patchbank.detector import bundle
+from patchbank.detector.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
 from patchbank.errors import DetectorFileError
 
 CONTENT = Bundle(
@@ -86,7 +86,7 @@ def test_a_record_altered_with_its_tensors_whole_is_refused(path):
 WRITE = """
 import sys, numpy as np
 from pathlib import Path
-from patchbank.bundle import Bundle, write_bundle
+from patchbank.detector.bundle import Bundle, write_bundle
 from patchbank.errors import DetectorFileError
 try:
     write_bundle(Path(sys.argv[1]), Bundle({"bank": np.zeros((3000, 1000), np.float32)}, {}))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from patchbank.data.datasets import GOOD, Sample, find_categories, find_dataset
+from patchbank.datasets import GOOD, Sample, find_categories, find_dataset
 from patchbank.errors import DataError
 from tests.fake_datasets import by_label, names, table, write_table
 

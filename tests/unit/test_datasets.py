@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from patchbank.data.datasets import GOOD, dataset_names, find_categories, find_dataset
-from patchbank.data.datasets.base import split_good
-from patchbank.data.datasets.finding import LAYOUTS
-from patchbank.data.images import read_mask
+from patchbank.datasets import GOOD, dataset_names, find_categories, find_dataset
+from patchbank.datasets.base import split_good
+from patchbank.datasets.registry import LAYOUTS
 from patchbank.errors import DataError, ImageError, ParameterError
+from patchbank.images.read import read_mask
 from tests.fake_datasets import (
     BLACK,
     MARKED,

@@ -18,9 +18,9 @@ from patchbank import (
     PatchCore,
     ShapeError,
     load,
-    threads,
 )
-from patchbank.pipeline.inspection import Unread
+from patchbank.detector.inspection import Unread
+from patchbank.runtime import threads
 from tests.photographs import part, parts, save, write_dataset
 from tests.unit.test_backbones import HALF, write_onnx
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from patchbank import Ensemble, ParameterError, PatchCore, load
-from patchbank.pipeline.members import Scale
-from patchbank.pipeline.overlay import draw_overlay
+from patchbank.detector.member import Scale
+from patchbank.detector.overlay import draw_overlay
 from tests.photographs import part, parts
 
 SHARED = {"image_size": 128, "bank_rows": 200, "false_alarm_rate": 0.2}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from patchbank.backbones import open_backbone
-from patchbank.core.calibration import Calibration
+from patchbank.core.scores.calibration import Calibration
 from patchbank.methods import Example, PatchCoreSettings
-from patchbank.methods.store import PatchStore
-from patchbank.pipeline.fit import _examples
-from patchbank.pipeline.progress import Silent
+from patchbank.methods.patch_store import PatchStore
+from patchbank.runtime.progress import Silent
+from patchbank.training.fit import _examples
 from tests.photographs import part
 
 

@@ -14,7 +14,7 @@ from tests.networks import FAMILIES, require_torch, weights_file
 from tests.photographs import part, parts, save
 
 require_torch()
-from patchbank.backbones import export  # noqa: E402
+from patchbank.backbones import torch_to_onnx  # noqa: E402
 
 RESNET = FAMILIES["ResNet"]
 SIZES = ((96, 160), (128, 64), (224, 192))
@@ -42,7 +42,7 @@ def exported(request, tmp_path_factory):
 def test_features_and_the_ranking_of_images_stay_the_same(exported):
     name, weights, extractor, path = exported
     sizes = SIZES if extractor.info.size_multiple > 1 else SIZES + ODD
-    assert export.largest_difference(extractor, open_backbone(path), sizes) < 1e-3
+    assert torch_to_onnx.largest_difference(extractor, open_backbone(path), sizes) < 1e-3
     in_torch = recipe(name, weights=weights).fit(parts(5))
     in_onnx = recipe(path).fit(parts(5))
     scores = np.array([[d.predict(image).score for image in TEST] for d in (in_torch, in_onnx)])
@@ -79,7 +79,7 @@ def test_a_size_of_ones_own_is_kept_to(tmp_path):
 
 def test_a_file_that_computes_something_else_is_refused(tmp_path, monkeypatch):
     extractor = open_backbone(RESNET, weights=weights_file(tmp_path, RESNET))
-    monkeypatch.setattr(export, "largest_difference", lambda *some: 0.01)
+    monkeypatch.setattr(torch_to_onnx, "largest_difference", lambda *some: 0.01)
     with pytest.raises(BackboneError, match="to 0.001, got a difference of 0.01"):
         export_backbone(extractor)
 
@@ -133,6 +133,6 @@ def test_a_backbone_is_held_in_one_of_two_ways(fitted, tmp_path):
 
 def test_a_file_for_torch_says_so_where_there_is_none(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path / "a.patchbank", backbone="torch")
-    monkeypatch.setattr("patchbank.backbones.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("patchbank.backbones.sources.find_spec", lambda name: None)
     with pytest.raises(BackboneError, match="expected torch and timm .* save the detector with"):
         load(tmp_path / "a.patchbank")

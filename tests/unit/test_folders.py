@@ -2,9 +2,9 @@
 
 import pytest
 
-from patchbank.data import find_dataset, find_images, good_images
-from patchbank.data.folders import list_images
+from patchbank.datasets import find_dataset
 from patchbank.errors import DataError
+from patchbank.images.folders import find_images, good_images, list_images
 from tests.fake_datasets import (
     kolektor,
     kolektor_2,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.data.images import check_size, input_size, read_image, read_mask, resized
 from patchbank.errors import ImageError, ParameterError, ShapeError
+from patchbank.images.read import check_size, input_size, read_image, read_mask, resized
 from tests.photographs import part, save
 
 

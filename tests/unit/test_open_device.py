@@ -2,19 +2,20 @@
 
 import pytest
 
-from patchbank import ParameterError, devices
-from patchbank.core.arrays import HOST
+from patchbank import ParameterError
+from patchbank.runtime import torch_device
+from patchbank.runtime.devices import HOST
 
 
 def test_without_torch_there_is_the_cpu(monkeypatch):
-    monkeypatch.setattr(devices, "find_spec", lambda name: None)
-    assert devices.open_device("auto") is HOST
-    assert devices.open_device("cpu") is HOST
+    monkeypatch.setattr(torch_device, "find_spec", lambda name: None)
+    assert torch_device.open_device("auto") is HOST
+    assert torch_device.open_device("cpu") is HOST
     with pytest.raises(ParameterError, match=r"expected torch for 'cuda'.*pip install"):
-        devices.open_device("cuda")
+        torch_device.open_device("cuda")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 def test_other_names_are_refused(name):
     with pytest.raises(ParameterError, match="device: expected auto, cpu, cuda or cuda:NUMBER"):
-        devices.open_device(name)
+        torch_device.open_device(name)

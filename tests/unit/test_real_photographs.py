@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from patchbank import PatchCore, evaluate, load
-from patchbank.data import Dataset, find_dataset, find_images
+from patchbank.datasets import Dataset, find_dataset
+from patchbank.images.folders import find_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from patchbank import GraphCore, PatchCore
-from patchbank.data.augment import Copy
+from patchbank.images.augment import Copy
 from tests.photographs import part
 
 PHOTOGRAPH, OTHER = part(0, size=(160, 224)), part(1, size=(160, 224))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbank.core.arrays import HOST
 from patchbank.errors import ParameterError, PatchbankError, ShapeError
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings, method
 from patchbank.methods.simplenet.discriminator import Affine
 from patchbank.methods.simplenet.method import oddness
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
 
 SETTINGS = SimpleNetSettings(patch_size=1, patch_stride=1, image_score="max")
 
@@ -55,7 +55,7 @@ def test_prediction_imports_no_torch():
     program = """
 import sys
 import numpy as np
-from patchbank.core.arrays import HOST
+from patchbank.runtime.devices import HOST
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings
 numbers = np.ones((2, 3), np.float32)
 saved = {"weight": numbers, "bias": numbers[:, 0], "tail": numbers[:, 1], "steps": np.ones(1)}

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank.core.arrays import HOST
-from patchbank.devices import TorchDevice
 from patchbank.methods import Example
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import Silent
+from patchbank.runtime.torch_device import TorchDevice
 from tests.oracles.simplenet import discriminated
 
 torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")

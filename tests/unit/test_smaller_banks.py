@@ -8,10 +8,10 @@ import pytest
 
 from patchbank import Ensemble, GraphCore, PaDiM, ParameterError, PatchCore, load
 from patchbank.cli import main
-from patchbank.core.ladder import Ladder
+from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.detector import latency
+from patchbank.detector.latency import latency_ms, within_latency
 from patchbank.errors import ShapeError
-from patchbank.pipeline import latency
-from patchbank.pipeline.latency import latency_ms, within_latency
 from tests.photographs import part, parts, save
 
 SMALL = {"image_size": 64, "false_alarm_rate": 0.2}

@@ -8,8 +8,14 @@ import time
 
 import pytest
 
-from patchbank import threads
-from patchbank.threads import ITEMS_A_CORE, LEAST_PIXELS, in_parts, side_by_side, usable_cores
+from patchbank.runtime import threads
+from patchbank.runtime.threads import (
+    ITEMS_A_CORE,
+    LEAST_PIXELS,
+    in_parts,
+    side_by_side,
+    usable_cores,
+)
 
 
 def nothing(_):
@@ -133,7 +139,7 @@ def test_an_error_of_the_iterator_of_items_passes_and_leaves_no_thread():
 def test_ctrl_c_ends_the_iteration():
     code = """
 import time
-from patchbank.threads import side_by_side
+from patchbank.runtime.threads import side_by_side
 for _ in side_by_side(lambda _: time.sleep(0.01), iter(int, 1), lambda _: 0):
     print("going", flush=True)
 """
@@ -155,7 +161,7 @@ def test_cores_are_counted_that_this_process_may_use():
     code = f"""
 import os
 os.sched_setaffinity(0, [{core}])
-from patchbank.threads import usable_cores
+from patchbank.runtime.threads import usable_cores
 print(usable_cores())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

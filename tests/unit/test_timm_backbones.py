@@ -18,7 +18,7 @@ import timm  # noqa: E402
 import torch  # noqa: E402
 
 from patchbank.backbones import timm as timm_backbones  # noqa: E402
-from patchbank.devices import TorchDevice, full_float32  # noqa: E402
+from patchbank.runtime.torch_device import TorchDevice, full_float32  # noqa: E402
 
 RESNET, VIT = FAMILIES["ResNet"], FAMILIES["ViT"]
 IMAGE = part(0, size=(96, 160))

@@ -25,12 +25,12 @@ from tests.unit.test_timm_backbones import Evil
 require_torch()
 import torch  # noqa: E402
 
-from patchbank.backbones import export  # noqa: E402
+from patchbank.backbones import torch_to_onnx  # noqa: E402
 from patchbank.backbones.vig import network as networks  # noqa: E402
 from patchbank.backbones.vig.graph import nearest  # noqa: E402
 from patchbank.backbones.vig.network import Vig  # noqa: E402
 from patchbank.backbones.vig.positions import relative_positions  # noqa: E402
-from patchbank.devices import TorchDevice  # noqa: E402
+from patchbank.runtime.torch_device import TorchDevice  # noqa: E402
 
 FLAT, PYRAMID = "vig_ti_224_gelu", "pvig_ti_224_gelu"
 IMAGE = part(0, size=(96, 160))
@@ -326,7 +326,7 @@ def test_an_exported_one_gives_the_features_of_torch(exported):
     assert again.info.input_size is None
     assert again.info.source_sha256 == extractor.info.sha256
     sizes = [(32, 64), (96, 160), (224, 192)]
-    assert export.typical_difference(extractor, again, sizes) < 1e-4
+    assert torch_to_onnx.typical_difference(extractor, again, sizes) < 1e-4
 
 
 def test_an_exported_one_opens_without_torch(exported, tmp_path):
@@ -357,12 +357,12 @@ def test_a_size_of_ones_own_is_kept_to(weights):
 def test_a_graph_that_is_wrong_is_found_in_spite_of_ties(weights, monkeypatch):
     right = open_backbone(FLAT, ("backbone.0",), weights=weights[FLAT])
     wrong = open_backbone(FLAT, ("backbone.0",), weights=weights[FLAT])
-    sizes = export._trial_sizes(right)
-    assert export.typical_difference(right, wrong, sizes) == 0
+    sizes = torch_to_onnx._trial_sizes(right)
+    assert torch_to_onnx.typical_difference(right, wrong, sizes) == 0
     graph = wrong.network.network.backbone[0][0].graph
     other = type(graph)(graph.n_neighbours - 2, graph.dilation, graph.reduction)
     monkeypatch.setattr(wrong.network.network.backbone[0][0], "graph", other)
-    assert export.typical_difference(right, wrong, [(64, 96)]) > export.TOLERANCE
+    assert torch_to_onnx.typical_difference(right, wrong, [(64, 96)]) > torch_to_onnx.TOLERANCE
 
 
 @pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")

@@ -18,7 +18,7 @@ from anomalib.models.components.sampling import KCenterGreedy
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-from conversation import Settings, Task, serve
+from protocol import Settings, Task, serve
 
 BACKBONE = "tf_efficientnet_lite0"
 LAYERS = ("blocks.2", "blocks.4")

@@ -8,7 +8,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from conversation import Settings, Task, serve
+from protocol import Settings, Task, serve
 
 
 def search(folder: Path, settings: Settings) -> Task:

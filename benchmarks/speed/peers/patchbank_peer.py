@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from conversation import Settings, Task, serve
 from patchbank import load
 from patchbank.core.coreset import Coreset, greedy_coreset
 from patchbank.core.neighbours import ExactIndex
-from patchbank.data.images import read_image
+from patchbank.images.read import read_image
+from protocol import Settings, Task, serve
 
 
 def selection(folder: Path, settings: Settings) -> Task:

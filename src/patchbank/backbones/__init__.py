@@ -1,9 +1,9 @@
 """Backbones: from a photograph to feature maps."""
 
-from patchbank.backbones.engines import ONNX_RUNTIME, Engine, EngineName, Precision
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
-from patchbank.backbones.onnx import OnnxExtractor
-from patchbank.backbones.registry import (
+from patchbank.backbones.onnx_extractor import OnnxExtractor
+from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName, Precision
+from patchbank.backbones.sources import (
     Packed,
     describe_backbone,
     embedded_names,

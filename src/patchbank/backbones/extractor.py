@@ -9,9 +9,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import Array
 from patchbank.errors import BackboneError
-from patchbank.types import Image
+from patchbank.types import Array, Image
 
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Mean and standard deviation of red, green and blue, as shares of the full range."""

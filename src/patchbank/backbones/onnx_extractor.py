@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from patchbank.backbones.engines import ONNX_RUNTIME, Engine, described
 from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
+from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, described
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
 

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from patchbank.errors import BackboneError, ParameterError
-from patchbank.threads import usable_cores
+from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
 
 EngineName: TypeAlias = Literal["onnxruntime", "openvino"]

@@ -9,9 +9,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from patchbank.backbones.engines import Precision
+from patchbank.backbones.onnx_runtime import Precision
 from patchbank.errors import BackboneError
-from patchbank.threads import usable_cores
+from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
 
 TYPES = {"float32": "f32", "bfloat16": "bf16"}

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones.engines import ONNX_RUNTIME, Engine, EngineName
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
-from patchbank.backbones.onnx import OnnxExtractor
+from patchbank.backbones.onnx_extractor import OnnxExtractor
+from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
-from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
+from patchbank.runtime.devices import HOST, Device
 
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
 
@@ -69,7 +69,7 @@ def open_backbone(
     _require_torch(name)
     _refuse_engine(name, engine.name)
     if name in VARIANTS:
-        from patchbank.backbones.vig.opening import open_vig
+        from patchbank.backbones.vig.loading import open_vig
 
         return open_vig(name, layers, weights=weights, normalisation=normalisation, device=device)
     from patchbank.backbones.timm import open_timm
@@ -109,8 +109,8 @@ def export_backbone(
             f"expected a timm model or a ViG to export, got {extractor.info.name}, "
             "which is ONNX already"
         )
-    from patchbank.backbones.export import to_onnx
     from patchbank.backbones.torch_extractor import TorchExtractor
+    from patchbank.backbones.torch_to_onnx import to_onnx
 
     if not isinstance(extractor, TorchExtractor):
         raise BackboneError(
@@ -185,7 +185,7 @@ def unpack_backbone(
             "pip install 'patchbank[torch]', or save the detector with its backbone as onnx"
         )
     if record["kind"] == "vig":
-        from patchbank.backbones.vig.opening import restore_vig
+        from patchbank.backbones.vig.loading import restore_vig
 
         return restore_vig(_info(info), layers, tensors, device)
     from patchbank.backbones.timm import restore_timm

@@ -23,12 +23,7 @@ import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
-from patchbank.backbones.extractor import (
-    BackboneInfo,
-    Normalisation,
-    Tap,
-    check_layers,
-)
+from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
 from patchbank.backbones.torch_extractor import (
     State,
     Taps,
@@ -38,8 +33,8 @@ from patchbank.backbones.torch_extractor import (
     weights_digest,
 )
 from patchbank.backbones.vig.variants import VARIANTS
-from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
+from patchbank.runtime.devices import HOST, Device
 
 CNN_STRIDES = (8, 16)  # of the layers taken by default: layer2 and layer3 of a ResNet
 WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import BackboneInfo, check_layers
-from patchbank.core.arrays import HOST, Array, Device
-from patchbank.devices import TorchDevice, full_float32
 from patchbank.errors import BackboneError
-from patchbank.types import Image
+from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.torch_device import TorchDevice, full_float32
+from patchbank.types import Array, Image
 
 State = Mapping[str, NDArray[Any]]
 Tensors = dict[str, torch.Tensor]

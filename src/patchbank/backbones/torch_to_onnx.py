@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import FeatureExtractor
-from patchbank.backbones.onnx import METADATA_KEY, OnnxExtractor
+from patchbank.backbones.onnx_extractor import METADATA_KEY, OnnxExtractor
 from patchbank.backbones.torch_extractor import TorchExtractor, in_one_line
-from patchbank.core.arrays import to_numpy
+from patchbank.core.array_api import to_numpy
 from patchbank.errors import BackboneError
 from patchbank.types import Image
 

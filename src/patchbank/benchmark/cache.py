@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from patchbank.backbones import BackboneInfo, FeatureExtractor
-from patchbank.core.arrays import HOST, Array, Device, to_numpy
-from patchbank.types import FeatureMap, Image
+from patchbank.core.array_api import to_numpy
+from patchbank.runtime.devices import HOST, Device
+from patchbank.types import Array, FeatureMap, Image
 
 SUFFIX = ".features"
 UNFINISHED = ".part"

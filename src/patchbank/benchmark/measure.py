@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from patchbank.backbones import FeatureExtractor, OnnxExtractor
-from patchbank.data.datasets import Dataset, Sample
-from patchbank.devices import open_device
+from patchbank.benchmark.cache import CachedExtractor, FeatureCache
+from patchbank.benchmark.process import machine, peak_memory
+from patchbank.datasets import Dataset, Sample
+from patchbank.detector.detector import Detector
 from patchbank.errors import DataError
+from patchbank.evaluation.evaluate import evaluate
 from patchbank.methods import METHODS
-from patchbank.pipeline.benchmark.cache import CachedExtractor, FeatureCache
-from patchbank.pipeline.benchmark.process import machine, peak_memory
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.evaluate import evaluate
-from patchbank.pipeline.fit import fit
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.progress import Silent
+from patchbank.runtime.torch_device import open_device
+from patchbank.training.fit import fit
 
 METRICS = (
     "image_auroc",

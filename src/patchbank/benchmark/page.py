@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from patchbank.pipeline.benchmark import plots
-from patchbank.pipeline.benchmark.plan import in_order, shots_text
-from patchbank.pipeline.benchmark.summary import ACCURACY, COSTS, Summary
-from patchbank.pipeline.benchmark.tables import cell_text, cost_text
+from patchbank.benchmark import plots
+from patchbank.benchmark.plan import in_order, shots_text
+from patchbank.benchmark.summary import ACCURACY, COSTS, Summary
+from patchbank.benchmark.tables import cell_text, cost_text
 
 COLOURS = (
     "#2a7f9e", "#d0432f", "#3d8b40", "#8a5bb5", "#c98a1b", "#4a5a70", "#b3447e", "#1c9c8f"
@@ -17,7 +17,7 @@ COLOURS = (
 def page(summary: Summary) -> str:
     """Draw the page."""
     environment = Environment(
-        loader=PackageLoader("patchbank.pipeline.benchmark", ""),
+        loader=PackageLoader("patchbank.benchmark", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.data.datasets import Category
+from patchbank.benchmark.method_spec import Contender
+from patchbank.datasets import Category
 from patchbank.errors import ParameterError
 from patchbank.methods import Settings
-from patchbank.pipeline.benchmark.contenders import Contender
 
 FULL = "full"
 

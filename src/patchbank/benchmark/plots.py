@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from patchbank.pipeline.benchmark.plan import FULL, in_order
-from patchbank.pipeline.benchmark.summary import Summary
+from patchbank.benchmark.plan import FULL, in_order
+from patchbank.benchmark.summary import Summary
 
 WIDTH, HEIGHT = 420, 280  # of the plotting area, in SVG units
 LABEL_HEIGHT = 15.0

@@ -9,15 +9,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from patchbank.bundle import replace_file
+from patchbank.benchmark.cache import UNFINISHED
+from patchbank.benchmark.page import page
+from patchbank.benchmark.plan import Plan, Run
+from patchbank.benchmark.results import Results, Row, locked
+from patchbank.benchmark.summary import Summary, summarise
+from patchbank.benchmark.tables import as_csv, as_markdown
+from patchbank.benchmark.worker_pool import Failure, Pool
 from patchbank.errors import DataError, ParameterError
-from patchbank.pipeline.benchmark.cache import UNFINISHED
-from patchbank.pipeline.benchmark.page import page
-from patchbank.pipeline.benchmark.plan import Plan, Run
-from patchbank.pipeline.benchmark.pool import Failure, Pool
-from patchbank.pipeline.benchmark.results import Results, Row, locked
-from patchbank.pipeline.benchmark.summary import Summary, summarise
-from patchbank.pipeline.benchmark.tables import as_csv, as_markdown
+from patchbank.runtime.atomic_file import replace_file
 
 CACHE = "cache"
 FAILURES = "failures.log"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from patchbank.data.datasets import Category
-from patchbank.pipeline.benchmark.contenders import Contender
-from patchbank.pipeline.benchmark.plan import Plan, shots_text
-from patchbank.pipeline.benchmark.results import Row
+from patchbank.benchmark.method_spec import Contender
+from patchbank.benchmark.plan import Plan, shots_text
+from patchbank.benchmark.results import Row
+from patchbank.datasets import Category
 
 ACCURACY = {
     "image_auroc": "Image AUROC",

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from patchbank.pipeline.benchmark.plan import FULL, shots_text
-from patchbank.pipeline.benchmark.summary import COSTS, Cell, Summary
+from patchbank.benchmark.plan import FULL, shots_text
+from patchbank.benchmark.summary import COSTS, Cell, Summary
 
 NOTHING = "-"
 MEAN = "mean"

@@ -1,6 +1,6 @@
 """One run in a process of its own: a JSON job on standard input, a JSON row on standard output.
 
-    python -m patchbank.pipeline.benchmark.worker
+    python -m patchbank.benchmark.worker
 
 Standard input stays open: when it closes, the parent is gone, and so is this process.
 """
@@ -11,8 +11,8 @@ import json
 import os
 from typing import Any
 
+from patchbank.benchmark.process import end_beyond, end_with_parent, hold_to
 from patchbank.errors import PatchbankError
-from patchbank.pipeline.benchmark.process import end_beyond, end_with_parent, hold_to
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     # heavy: only after the cores are chosen
-    from patchbank.pipeline.benchmark.measure import measure  # noqa: PLC0415
+    from patchbank.benchmark.measure import measure  # noqa: PLC0415
 
     try:
         return {"row": measure(job)}

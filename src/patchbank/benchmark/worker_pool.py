@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from typing_extensions import Self
 
-from patchbank.pipeline.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
+from patchbank.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
 
-COMMAND = (sys.executable, "-m", "patchbank.pipeline.benchmark.worker")
+COMMAND = (sys.executable, "-m", "patchbank.benchmark.worker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import typer
 
 from patchbank.cli import backbones, output
-from patchbank.cli.benchmarking import benchmark
-from patchbank.cli.fitting import fit
+from patchbank.cli.benchmark import benchmark
+from patchbank.cli.fit import fit
 from patchbank.cli.options import (
     BankRows,
     DeviceName,
@@ -25,7 +25,7 @@ from patchbank.cli.output import write_json
 from patchbank.errors import DataError, PatchbankError
 
 if TYPE_CHECKING:
-    from patchbank.pipeline.detector import Detector
+    from patchbank.detector.detector import Detector
 
 app = typer.Typer(
     name="patchbank",
@@ -103,7 +103,7 @@ def predict(
     latency_budget: LatencyBudget = None,
 ) -> None:
     """Inspect photographs: which are odd, where, and how sure that is."""
-    from patchbank.cli.inspecting import inspect_paths
+    from patchbank.cli.predict import inspect_paths
 
     detector = _load(file, device, engine, bank_rows, latency_budget)
     count = inspect_paths(detector, paths, out, to_json)
@@ -130,8 +130,8 @@ def evaluate(
 ) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import Bars
-    from patchbank.data import find_dataset
-    from patchbank.pipeline.evaluate import evaluate as evaluate_detector
+    from patchbank.datasets import find_dataset
+    from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
     detector = _load(file, device, engine, bank_rows, latency_budget)
     evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
@@ -141,7 +141,7 @@ def evaluate(
 @app.command()
 def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     """Show what a detector file holds."""
-    from patchbank.pipeline.detector import load
+    from patchbank.detector.detector import load
 
     facts = output.detector_facts(load(file, device="cpu"))
     if to_json is None:
@@ -167,11 +167,11 @@ def demo(
 ) -> None:
     """Fit and test on real photographs of solar cells (PyPI package elpv-dataset)."""
     from patchbank.cli.progress import Bars
-    from patchbank.devices import open_device
+    from patchbank.datasets.elpv import solar_cells
+    from patchbank.evaluation.evaluate import evaluate as evaluate_detector
     from patchbank.methods import METHODS
-    from patchbank.pipeline.demo import solar_cells
-    from patchbank.pipeline.evaluate import evaluate as evaluate_detector
-    from patchbank.pipeline.fit import fit as fit_detector
+    from patchbank.runtime.torch_device import open_device
+    from patchbank.training.fit import fit as fit_detector
 
     good, dataset = solar_cells(draw_defects=draw_defects)
     _make_folder(out)
@@ -191,7 +191,7 @@ def _load(
     bank_rows: int | None,
     latency_budget_ms: float | None,
 ) -> Detector:
-    from patchbank.pipeline.detector import load
+    from patchbank.detector.detector import load
 
     detector = load(
         file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
@@ -203,7 +203,7 @@ def _load(
 
 
 def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | None) -> None:
-    from patchbank.pipeline.report import write_report
+    from patchbank.evaluation.report import write_report
 
     if to_json != "-":
         output.show_evaluation(evaluation)

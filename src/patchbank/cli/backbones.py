@@ -71,7 +71,7 @@ def export(
 ) -> None:
     """Export a timm model or a ViG as an ONNX backbone that runs without torch, and check it."""
     from patchbank.backbones import export_backbone, open_backbone
-    from patchbank.bundle import replace_file
+    from patchbank.runtime.atomic_file import replace_file
 
     fixed = size("image_size", image_size) if image_size is not None else None
     if isinstance(fixed, int):

@@ -20,10 +20,10 @@ from patchbank.errors import DataError, ParameterError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from patchbank.data.datasets import Category
-    from patchbank.pipeline.benchmark.plan import Run
-    from patchbank.pipeline.benchmark.results import Row
-    from patchbank.pipeline.benchmark.summary import Summary
+    from patchbank.benchmark.plan import Run
+    from patchbank.benchmark.results import Row
+    from patchbank.benchmark.summary import Summary
+    from patchbank.datasets import Category
 
 METHODS = ("patchcore:fast", "patchcore:balanced")
 UNDONE = 1
@@ -73,11 +73,11 @@ def benchmark(
     to_json: JsonPath = None,
 ) -> None:
     """Compare methods on all categories of a data set; the same command goes on after a stop."""
-    from patchbank.data.datasets import find_categories
-    from patchbank.devices import open_device
-    from patchbank.pipeline.benchmark.contenders import Contender, split_outside
-    from patchbank.pipeline.benchmark.plan import make_plan, parse_shots
-    from patchbank.pipeline.benchmark.running import Resources, run_benchmark
+    from patchbank.benchmark.method_spec import Contender, split_outside
+    from patchbank.benchmark.plan import make_plan, parse_shots
+    from patchbank.benchmark.runner import Resources, run_benchmark
+    from patchbank.datasets import find_categories
+    from patchbank.runtime.torch_device import open_device
 
     written = [part for text in methods or METHODS for part in split_outside(text)]
     contenders = [Contender.parse(text) for text in written]
@@ -204,7 +204,7 @@ def _check_whole(categories: Sequence[Category], allow_incomplete: bool) -> None
 
 
 def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, str]) -> None:
-    from patchbank.pipeline.benchmark.tables import COLUMNS, cell_text, records
+    from patchbank.benchmark.tables import COLUMNS, cell_text, records
 
     if to_json != "-":
         for table in (t for t in summary.accuracy if t.metric == "image_auroc"):

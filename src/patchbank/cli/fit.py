@@ -12,7 +12,7 @@ from patchbank.cli.options import DeviceName, EngineName, check_target, of_membe
 from patchbank.errors import BackboneError
 
 if TYPE_CHECKING:
-    from patchbank.pipeline.detector import Detector
+    from patchbank.detector.detector import Detector
 
 MethodName = Literal["patchcore", "graphcore", "padim", "spade", "simplenet"]
 
@@ -243,11 +243,11 @@ def fit(
     check_target(out)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import Bars
-    from patchbank.devices import open_device
     from patchbank.methods import METHODS
     from patchbank.methods.settings import require_choice
-    from patchbank.pipeline.fit import fit as fit_detector
-    from patchbank.pipeline.precision import score_change
+    from patchbank.runtime.torch_device import open_device
+    from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.precision import score_change
 
     chosen = METHODS[method]
     name = "balanced" if preset is None else preset

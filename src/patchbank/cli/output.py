@@ -12,10 +12,10 @@ from patchbank.errors import DataError
 
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
-    from patchbank.pipeline.detector import Detector
-    from patchbank.pipeline.evaluate import Evaluation
-    from patchbank.pipeline.inspection import Inspection, Unread
-    from patchbank.pipeline.members import Member
+    from patchbank.detector.detector import Detector
+    from patchbank.detector.inspection import Inspection, Unread
+    from patchbank.detector.member import Member
+    from patchbank.evaluation.evaluate import Evaluation
 
 
 def error(text: str) -> None:

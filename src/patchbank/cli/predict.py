@@ -12,10 +12,10 @@ from typing import TextIO
 
 from patchbank.cli import output
 from patchbank.cli.progress import Bars
-from patchbank.data.folders import list_images
+from patchbank.detector.detector import Detector
+from patchbank.detector.inspection import Inspection, Unread
 from patchbank.errors import DataError
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.inspection import Inspection, Unread
+from patchbank.images.folders import list_images
 
 
 @dataclass(slots=True)

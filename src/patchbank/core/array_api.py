@@ -7,63 +7,14 @@ namespace (Array API); what is small (picks, distances, scores) always comes bac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-Array: TypeAlias = Any
-"""A numpy array, or a torch tensor on any device."""
-
-
-class Device(Protocol):
-    """Where the large products are computed."""
-
-    @property
-    def name(self) -> str:
-        """``cpu``, ``cuda:0``, ..."""
-        ...
-
-    @property
-    def tile_factor(self) -> int:
-        """How many times larger blocks are than those that suit the cache of a CPU."""
-        ...
-
-    def put(self, array: Array) -> Array:
-        """Bring an array there; one that is there already is not copied."""
-        ...
-
-    def holds(self, n_bytes: int) -> bool:
-        """Whether so much may stay there; what may not is brought in blocks, again and again."""
-        ...
-
-    def precise(self) -> AbstractContextManager[None]:
-        """While it is open, products are made in full float32; some devices serve one at a time."""
-        ...
-
-
-class Host:
-    """The CPU with numpy: arrays stay as they are."""
-
-    name = "cpu"
-    tile_factor = 1
-
-    def put(self, array: Array) -> Array:
-        """Return the array itself."""
-        return array
-
-    def holds(self, n_bytes: int) -> bool:
-        """Everything that is in memory is there."""
-        return True
-
-    def precise(self) -> AbstractContextManager[None]:
-        """They are always made so."""
-        return nullcontext()
-
-
-HOST = Host()
+from patchbank.runtime.devices import Device
+from patchbank.types import Array
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

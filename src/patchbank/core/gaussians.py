@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import blocks
+from patchbank.core.array_api import blocks
 from patchbank.types import Indices
 
 BLOCK_POSITIONS = 512  # whose bases are gathered at a time, for a grid of another shape

@@ -1,7 +1,7 @@
 """Nearest rows of the bank: exact by default, approximate (faiss) when asked.
 
 On a CPU that multiplies whole numbers fast, pairs that cannot be nearest are passed over by those
-(`screen.py`).  Elsewhere |q - b|^2 = |q|^2 + |b|^2 - 2qb makes one matrix product of the work; the
+(`int8.py`).  Elsewhere |q - b|^2 = |q|^2 + |b|^2 - 2qb makes one matrix product of the work; the
 distances of the rows found are then computed again by differences, and are exact to rounding.  It
 runs on a `Device`; a bank that does not fit there goes through it in blocks.
 """
@@ -13,19 +13,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import screen
-from patchbank.core.arrays import (
-    HOST,
-    Array,
-    Device,
-    empty_beside,
-    namespace,
-    ones_beside,
-    settle,
-    to_numpy,
-)
+from patchbank.core.array_api import empty_beside, namespace, ones_beside, settle, to_numpy
+from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.types import Features, Indices
+from patchbank.runtime.devices import HOST, Device
+from patchbank.types import Array, Features, Indices
 
 IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf"]
 
@@ -60,7 +52,7 @@ class ExactIndex:
             raise ShapeError(f"bank: expected (m, d) with at least one row, got {bank.shape}")
         self.bank = bank
         self._search: _Screen | _Products
-        if device is HOST and screen.is_available(bank.shape[1]):
+        if device is HOST and int8.is_available(bank.shape[1]):
             self._search = _Screen(bank)
         else:
             self._search = _Products(bank, device)
@@ -93,17 +85,17 @@ class _Screen:
 
     def __init__(self, bank: Features) -> None:
         rows = np.ascontiguousarray(bank, dtype=np.float32)
-        self._columns = screen.Columns(screen.Coded.of(rows, screen.Scale.of(rows)))
+        self._columns = int8.Columns(int8.Coded.of(rows, int8.Scale.of(rows)))
 
     def nearest(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], Indices]:
         """Like `ExactIndex.nearest`, of sound arguments."""
         rows = np.ascontiguousarray(to_numpy(queries), dtype=np.float32)
-        coded = screen.Coded.of(rows, self._columns.scale)
+        coded = int8.Coded.of(rows, self._columns.scale)
         squared = np.full((len(rows), k), np.inf)
         columns = np.zeros((len(rows), k), dtype=np.int64)
-        screen.lower(coded, self._columns, squared, best_columns=columns, skipped=without)
+        int8.lower(coded, self._columns, squared, best_columns=columns, skipped=without)
         return np.sqrt(squared).astype(np.float32), columns.astype(np.intp, copy=False)
 
 

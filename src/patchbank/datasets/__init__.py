@@ -1,7 +1,7 @@
 """Data sets to learn from and to test on, recognised by how their folders are laid out."""
 
-from patchbank.data.datasets.base import GOOD, Category, Dataset, Sample
-from patchbank.data.datasets.finding import dataset_names, find_categories, find_dataset
+from patchbank.datasets.base import GOOD, Category, Dataset, Sample
+from patchbank.datasets.registry import dataset_names, find_categories, find_dataset
 
 __all__ = [
     "GOOD",

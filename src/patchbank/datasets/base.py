@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from patchbank.data.datasets.published import Published
+from patchbank.datasets.published import Published
 from patchbank.errors import DataError
 
 GOOD = "good"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchbank.data.datasets import GOOD, Dataset, Sample
+from patchbank.datasets import GOOD, Dataset, Sample
 from patchbank.errors import DataError
 
 N_FIT, N_TEST = 200, 150

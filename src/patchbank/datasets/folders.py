@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchbank.data.datasets import mvtec
-from patchbank.data.datasets.base import Category, category, name_of, split_good, subfolders
-from patchbank.data.datasets.published import Published
+from patchbank.datasets import mvtec
+from patchbank.datasets.base import Category, category, name_of, split_good, subfolders
+from patchbank.datasets.published import Published
 
 
 def recognises(root: Path, facts: Published) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from patchbank.data.datasets.base import GOOD, Category, Sample, category, check_there, subfolders
-from patchbank.data.datasets.published import Published
-from patchbank.data.images import shows_anything
+from patchbank.datasets.base import GOOD, Category, Sample, category, check_there, subfolders
+from patchbank.datasets.published import Published
+from patchbank.images.read import shows_anything
 
 DEFECT = "defect"
 EVERY = 5  # of the items of KolektorSDD, each fifth is for testing

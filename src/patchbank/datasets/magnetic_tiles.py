@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchbank.data.datasets.base import GOOD, Category, Sample, category, split_good
-from patchbank.data.datasets.published import Published
+from patchbank.datasets.base import GOOD, Category, Sample, category, split_good
+from patchbank.datasets.published import Published
 
 FREE = "free"  # of defects
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchbank.data.datasets.base import (
+from patchbank.datasets.base import (
     GOOD,
     Category,
     Dataset,
@@ -21,9 +21,9 @@ from patchbank.data.datasets.base import (
     name_of,
     subfolders,
 )
-from patchbank.data.datasets.published import Published
-from patchbank.data.folders import GOOD_NAMES, find_images
+from patchbank.datasets.published import Published
 from patchbank.errors import DataError
+from patchbank.images.folders import GOOD_NAMES, find_images
 
 TRAIN = "train"
 TEST_FOLDERS = ("test", "test_public")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchbank.data.datasets import folders, kolektor, magnetic_tiles, mvtec, tables, visa
-from patchbank.data.datasets.base import Category, Dataset, few
-from patchbank.data.datasets.published import (
+from patchbank.datasets import folders, kolektor, magnetic_tiles, mvtec, tables, visa
+from patchbank.datasets.base import Category, Dataset, few
+from patchbank.datasets.published import (
     BTAD,
     FOLDERS,
     KOLEKTOR,

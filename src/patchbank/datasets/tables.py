@@ -12,18 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from patchbank.data.datasets.base import (
-    GOOD,
-    Category,
-    Dataset,
-    Sample,
-    category,
-    check_there,
-    few,
-)
-from patchbank.data.datasets.published import Published
-from patchbank.data.folders import GOOD_NAMES
+from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there, few
+from patchbank.datasets.published import Published
 from patchbank.errors import DataError
+from patchbank.images.folders import GOOD_NAMES
 
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("mask", "category")

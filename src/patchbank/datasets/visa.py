@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from patchbank.data.datasets import tables
-from patchbank.data.datasets.base import Category, name_of
-from patchbank.data.datasets.published import Published
+from patchbank.datasets import tables
+from patchbank.datasets.base import Category, name_of
+from patchbank.datasets.published import Published
 from patchbank.errors import DataError
 
 SPLIT = Path("split_csv", "1cls.csv")

@@ -22,20 +22,13 @@ from patchbank.backbones import (
     pack_backbone,
     unpack_backbone,
 )
-from patchbank.bundle import Bundle, read_bundle, write_bundle
-from patchbank.core.arrays import Device
-from patchbank.core.calibration import Calibration
-from patchbank.core.ladder import Ladder
-from patchbank.core.regions import Region, find_regions
-from patchbank.data.folders import list_images
-from patchbank.data.images import ImageInput, n_pixels, read_image
-from patchbank.devices import open_device
-from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
-from patchbank.methods import METHODS
-from patchbank.methods.settings import require_choice
-from patchbank.pipeline.inspection import Inspection, Unread
-from patchbank.pipeline.latency import within_latency
-from patchbank.pipeline.members import (
+from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.core.scores.calibration import Calibration
+from patchbank.core.spatial.regions import Region, find_regions
+from patchbank.detector.bundle import Bundle, read_bundle, write_bundle
+from patchbank.detector.inspection import Inspection, Unread
+from patchbank.detector.latency import within_latency
+from patchbank.detector.member import (
     Findings,
     Member,
     Scale,
@@ -43,7 +36,14 @@ from patchbank.pipeline.members import (
     combined_score,
     highest_value,
 )
-from patchbank.threads import side_by_side
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
+from patchbank.images.folders import list_images
+from patchbank.images.read import ImageInput, n_pixels, read_image
+from patchbank.methods import METHODS
+from patchbank.methods.settings import require_choice
+from patchbank.runtime.devices import Device
+from patchbank.runtime.threads import side_by_side
+from patchbank.runtime.torch_device import open_device
 from patchbank.types import Image
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from patchbank.core.regions import Region
-from patchbank.data.images import ImageInput, read_image
-from patchbank.pipeline.features import Box
-from patchbank.pipeline.members import Finding, combined_map, zero_value
+from patchbank.core.spatial.regions import Region
+from patchbank.detector.member import Finding, combined_map, zero_value
+from patchbank.detector.preprocessing import Box
+from patchbank.images.read import ImageInput, read_image
 from patchbank.types import AnomalyMap
 
 
@@ -73,7 +73,7 @@ class Inspection:
             ImageError: the photograph is not there any more.
             DataError: the picture cannot be written.
         """
-        from patchbank.pipeline.overlay import draw_overlay, write_picture
+        from patchbank.detector.overlay import draw_overlay, write_picture
 
         write_picture(draw_overlay(read_image(self.source), self), Path(path))
 

@@ -12,7 +12,7 @@ from patchbank.errors import ParameterError
 from patchbank.types import Image
 
 if TYPE_CHECKING:
-    from patchbank.pipeline.detector import Detector
+    from patchbank.detector.detector import Detector
 
 WARM_UP, REPEATS = 2, 5  # images; the median of the second counts
 TRIES = 6

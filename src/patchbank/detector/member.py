@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.core.arrays import Device
+from patchbank.detector.preprocessing import View, prepare
 from patchbank.methods import FittedMethod, Scored, Settings
-from patchbank.pipeline.features import View, prepare
+from patchbank.runtime.devices import Device
 from patchbank.types import AnomalyMap, Image
 
 

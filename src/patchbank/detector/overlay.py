@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 from PIL import ImageDraw, ImageFont
 
+from patchbank.detector.inspection import Inspection
+from patchbank.detector.preprocessing import Box
 from patchbank.errors import DataError
-from patchbank.pipeline.features import Box
-from patchbank.pipeline.inspection import Inspection
 from patchbank.types import Image
 
 SMALLEST_SIDE_PX = 400  # smaller photographs are enlarged, so that boxes and words fit

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.core import maps
-from patchbank.data.images import input_size, resized, to_multiple
+from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
+from patchbank.images.read import input_size, resized, to_multiple
 from patchbank.methods import Scored, Settings
 from patchbank.methods.base import FeatureMaps
 from patchbank.types import AnomalyMap, Image
@@ -56,11 +56,11 @@ class View:
 
     def anomaly_map(self, scored: Scored) -> AnomalyMap:
         """The map in the photograph's own pixels; 0 where it was not looked at."""
-        inside = maps.anomaly_map(
+        inside = anomaly_map.anomaly_map(
             scored.patch_scores,
             self.seen,
             (self.box.height, self.box.width),
-            sigma=maps.scaled_sigma(self.settings.smoothing, self.seen),
+            sigma=anomaly_map.scaled_sigma(self.settings.smoothing, self.seen),
             stride=scored.stride,
             cells=self.cells,
             interpolation=self.settings.map_interpolation,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.data.datasets import GOOD, Dataset, Sample
-from patchbank.data.images import read_mask
+from patchbank.datasets import GOOD, Dataset, Sample
+from patchbank.detector.detector import Detector
+from patchbank.detector.inspection import Inspection, Unread
 from patchbank.errors import DataError
-from patchbank.methods import Progress
-from patchbank.metrics import (
+from patchbank.evaluation.metrics import (
     PixelCounter,
     PixelMetrics,
     RankingCounts,
@@ -21,10 +21,9 @@ from patchbank.metrics import (
     count_images,
     f1_max,
 )
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.inspection import Inspection, Unread
-from patchbank.pipeline.progress import Silent
-from patchbank.threads import side_by_side
+from patchbank.images.read import read_mask
+from patchbank.runtime.progress import Progress, Silent
+from patchbank.runtime.threads import side_by_side
 from patchbank.types import AnomalyMap, Mask
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from patchbank.data.images import ImageInput
 from patchbank.errors import DataError
+from patchbank.images.read import ImageInput
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 GOOD_NAMES = frozenset({"good", "ok", "normal"})

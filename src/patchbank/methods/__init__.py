@@ -1,7 +1,7 @@
 """Methods: siblings that see features, never images, and never each other."""
 
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
-from patchbank.methods.base import Example, Fit, FittedMethod, Method, Progress, Scored
+from patchbank.methods.base import Example, Fit, FittedMethod, Method, Scored
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
@@ -29,7 +29,6 @@ __all__ = [
     "Method",
     "PadimSettings",
     "PatchCoreSettings",
-    "Progress",
     "Scored",
     "Settings",
     "SimpleNetSettings",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import Array, Device
 from patchbank.methods.settings import Settings
-from patchbank.types import PatchGrid
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.types import Array, PatchGrid
 
 FeatureMaps: TypeAlias = Sequence[Array]
 """Of one image: one (c, h, w) float32 map a layer, numpy arrays or tensors on a device."""
@@ -67,18 +67,6 @@ class FittedMethod(Protocol):
 
     def facts(self) -> Mapping[str, Any]:
         """What `patchbank info` tells of it: sizes, radius, recall."""
-        ...
-
-
-class Progress(Protocol):
-    """Tells a person how far long work has come."""
-
-    def task(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a task; what it yields is called with the steps done since the last call."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Tell in one line what the person should know, though all is well."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from patchbank.core.mapped import release
+from patchbank.runtime.scratch import release
 from patchbank.types import Features
 
 

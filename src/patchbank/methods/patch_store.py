@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.rows import Rows
-from patchbank.memory import room_for_features
 from patchbank.methods.base import Example
+from patchbank.methods.growing_array import Rows
+from patchbank.runtime.memory import room_for_features
 from patchbank.types import Features, Indices
 
 

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, get_args
 
 from typing_extensions import Self
 
-from patchbank.core.calibration import check_false_alarm_rate
-from patchbank.core.sampling import Border, Interpolation
-from patchbank.core.scoring import ImageScore
-from patchbank.data.augment import Copy, Flips, copies
-from patchbank.data.images import Resampling, Resize, check_size
+from patchbank.core.scores.calibration import check_false_alarm_rate
+from patchbank.core.scores.image_score import ImageScore
+from patchbank.core.spatial.resampling import Border, Interpolation
 from patchbank.errors import ParameterError
+from patchbank.images.augment import Copy, Flips, copies
+from patchbank.images.read import Resampling, Resize, check_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchbank.core.mapped import in_file, scratch_folder
+from patchbank.runtime.scratch import in_file, scratch_folder
 from patchbank.types import Features
 
 CODES = 1.25  # of the features, with the codes of a selection

@@ -1,9 +1,22 @@
-"""Progress that nobody sees: the default of the library."""
+"""Progress of long work: what a listener is told, and the listener that shows nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Tells a person how far long work has come."""
+
+    def task(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a task; what it yields is called with the steps done since the last call."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Tell in one line what the person should know, though all is well."""
+        ...
 
 
 class Silent:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.core.arrays import HOST, Array, Device
 from patchbank.errors import ParameterError
+from patchbank.runtime.devices import HOST, Device
+from patchbank.types import Array
 
 MEMORY_SHARE = 0.6  # of a GPU's free memory that may stay occupied; the rest is for products
 GPU_TILE_FACTOR = 32

@@ -11,26 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
-from patchbank.core.arrays import Device
-from patchbank.core.calibration import Calibration
-from patchbank.core.ladder import Ladder
-from patchbank.data.augment import Copy, views_of_one
-from patchbank.data.folders import good_images
-from patchbank.data.images import ImageInput, n_pixels, read_image
+from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.detector import Detector, versions
+from patchbank.detector.member import Finding, Findings, Member, Scale, combined_map, combined_score
+from patchbank.detector.preprocessing import View, extract
 from patchbank.errors import DataError
-from patchbank.methods import Method, Progress, Scored, Settings
+from patchbank.images.augment import Copy, views_of_one
+from patchbank.images.folders import good_images
+from patchbank.images.read import ImageInput, n_pixels, read_image
+from patchbank.methods import Method, Scored, Settings
 from patchbank.methods.base import Example, FeatureMaps
-from patchbank.pipeline.detector import Detector, versions
-from patchbank.pipeline.features import View, extract
-from patchbank.pipeline.members import (
-    Finding,
-    Findings,
-    Member,
-    Scale,
-    combined_map,
-    combined_score,
-)
-from patchbank.threads import side_by_side
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.runtime.threads import side_by_side
 from patchbank.types import Image
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]

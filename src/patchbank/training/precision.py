@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchbank.pipeline.detector import Detector
+from patchbank.detector.detector import Detector
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,22 @@ from typing import Any, ClassVar, cast
 from typing_extensions import Self
 
 from patchbank.backbones import Engine, EngineName, Precision
-from patchbank.data.images import ImageInput
-from patchbank.devices import open_device
+from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError
+from patchbank.images.read import ImageInput
 from patchbank.methods import (
     METHODS,
     GraphCoreSettings,
     PadimSettings,
     PatchCoreSettings,
-    Progress,
     Settings,
     SimpleNetSettings,
     SpadeSettings,
 )
 from patchbank.methods.settings import require_choice
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.fit import fit
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.progress import Progress, Silent
+from patchbank.runtime.torch_device import open_device
+from patchbank.training.fit import fit
 
 
 class Recipe:

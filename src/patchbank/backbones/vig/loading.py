@@ -19,8 +19,8 @@ from patchbank.backbones.torch_extractor import (
 )
 from patchbank.backbones.vig.network import Grapher, Vig, VigTaps
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
-from patchbank.core.arrays import HOST, Device
 from patchbank.errors import BackboneError
+from patchbank.runtime.devices import HOST, Device
 
 CLASSIFIER = "prediction."
 

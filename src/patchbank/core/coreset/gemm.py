@@ -27,18 +27,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import (
-    Array,
-    Device,
-    beside,
-    blocks,
-    empty_beside,
-    namespace,
-    ones_beside,
-    to_numpy,
-)
-from patchbank.core.mapped import release
-from patchbank.types import Indices
+from patchbank.core.array_api import beside, blocks, empty_beside, namespace, ones_beside, to_numpy
+from patchbank.runtime.devices import Device
+from patchbank.runtime.scratch import release
+from patchbank.types import Array, Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
 TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache

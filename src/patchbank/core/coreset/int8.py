@@ -1,4 +1,4 @@
-"""The greedy selection for CPUs that multiply whole numbers fast; see `screen.py`.
+"""The greedy selection for CPUs that multiply whole numbers fast; see `int8.py`.
 
 As in `greedy.py`, candidates are picked among themselves, and then all rows are brought up to date
 in one pass.  Gaps are in double precision here, so there is nothing that rounding could decide.
@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import screen
-from patchbank.core.screen import Coded, Columns, Groups, Scale
-from patchbank.threads import usable_cores
+from patchbank.core.int8 import search as int8
+from patchbank.core.int8.search import Coded, Columns, Groups, Scale
+from patchbank.runtime.threads import usable_cores
 from patchbank.types import Features, Indices
 
 FEWEST, MOST = 1024, 32_768  # candidates of a block
@@ -34,7 +34,7 @@ class ScreenedGreedy:
         groups: Indices | None,
     ) -> None:
         self.coded = Coded.of(features, Scale.of(features))
-        self.gaps = screen.distances_to(features, features[first] + 0)  # to the nearest pick
+        self.gaps = int8.distances_to(features, features[first] + 0)  # to the nearest pick
         self.groups = None if groups is None else groups.astype(np.int32)
         self.to_others = self.gaps[:0]
         if self.groups is not None:
@@ -63,7 +63,7 @@ class ScreenedGreedy:
     def _pick_block(self, most: int, stop_gap: float) -> Indices:
         """Make every pick that the candidates alone decide, and note the radius after each."""
         rows, outside = self._candidates()
-        places, before = screen.pick(
+        places, before = int8.pick(
             self.coded.some(rows),
             self.gaps[rows],
             most,
@@ -102,4 +102,4 @@ class ScreenedGreedy:
         groups = None
         if self.groups is not None:
             groups = Groups(self.groups, self.groups[picks], self.to_others)
-        screen.lower(self.coded, Columns(self.coded.some(picks)), self.gaps, groups=groups)
+        int8.lower(self.coded, Columns(self.coded.some(picks)), self.gaps, groups=groups)

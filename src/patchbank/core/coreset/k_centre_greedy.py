@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import screen
-from patchbank.core.arrays import HOST, Array, Device, beside, namespace, settle, to_numpy
-from patchbank.core.greedy import TAKEN, ProductGreedy, squared_distances_to, tiles
-from patchbank.core.mapped import release
-from patchbank.core.screened import ScreenedGreedy
+from patchbank.core.array_api import beside, namespace, settle, to_numpy
+from patchbank.core.coreset.gemm import TAKEN, ProductGreedy, squared_distances_to, tiles
+from patchbank.core.coreset.int8 import ScreenedGreedy
+from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.types import Indices
+from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.scratch import release
+from patchbank.types import Array, Indices
 
 EQUAL = 1e-9  # relative: what double precision cannot tell apart, in whatever order it adds
 
@@ -169,7 +170,7 @@ def _check(features: Array, n_keep: int) -> int:
 
 def _can_be_screened(features: Array, device: Device) -> bool:
     host = device is HOST and isinstance(features, np.ndarray)
-    return host and screen.is_available(features.shape[1])
+    return host and int8.is_available(features.shape[1])
 
 
 def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
@@ -182,6 +183,6 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
         release(features[tile])
     mean = (total / len(features)).astype(np.float32)
     if _can_be_screened(features, device):
-        return screen.distances_to(np.require(features, np.float32, "C"), mean)
+        return int8.distances_to(np.require(features, np.float32, "C"), mean)
     point = beside(mean.astype(np.float64), device.put(features[:1]))
     return to_numpy(squared_distances_to(features, point, device))

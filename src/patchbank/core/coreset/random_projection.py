@@ -10,8 +10,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import HOST, Array, Device, beside, blocks, to_numpy
-from patchbank.core.mapped import release, where
+from patchbank.core.array_api import beside, blocks, to_numpy
+from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.scratch import release, where
+from patchbank.types import Array
 
 TILE_ROWS = 8192
 

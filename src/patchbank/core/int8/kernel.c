@@ -153,7 +153,7 @@ static int note(const search *s, int64_t row, int64_t column, double squared)
 #define LESS(a, b) _mm512_sub_ps(a, b)
 #define SQUARE_ADDED(sum, a) _mm512_fmadd_ps(a, a, sum)
 #define SUM_OF(a, b) _mm512_reduce_add_ps(_mm512_add_ps(a, b))
-#include "screen_loops.h"
+#include "kernel_simd.h"
 #undef TARGET
 #undef SUFFIX
 #undef VECTOR
@@ -207,7 +207,7 @@ TARGET static inline float sum_of_256(__m256 a)
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
-#include "screen_loops.h"
+#include "kernel_simd.h"
 
 /* Raised whenever a function or a structure here changes: a library of another one is left alone. */
 EXPORT int screen_interface(void)

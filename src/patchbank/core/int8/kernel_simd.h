@@ -1,4 +1,4 @@
-/* The loops of the screen for one instruction set; screen.c includes this once for each.
+/* The loops of the screen for one instruction set; kernel.c includes this once for each.
 
    VECTOR holds LANES whole numbers.  ROWS rows meet two vectors of columns at a time: as many sums
    as the registers hold.  Every sum starts at what is missing to the threshold, so that a pair

@@ -4,7 +4,7 @@ Rows become codes of eight bits a dimension, and the length of what is lost is k
 The distance of two rows is at least that of their codes less both errors (triangle inequality), so
 most pairs are passed over by products of whole numbers, which are several times as fast as those of
 float32; where a pair could matter, the distance is computed from the rows in double precision.
-`native/screen.c` says how.  Where it was not compiled, or the processor has no such products,
+`kernel.c` says how.  Where it was not compiled, or the processor has no such products,
 `is_available` is false, and the callers use the matrix products of their BLAS.
 """
 
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.mapped import release, taken, where
-from patchbank.threads import in_parts, usable_cores
+from patchbank.runtime.scratch import release, taken, where
+from patchbank.runtime.threads import in_parts, usable_cores
 from patchbank.types import Features, Indices
 
-INTERFACE = 2  # this and the next two as in screen.c
+INTERFACE = 2  # this and the next two as in kernel.c
 PANEL = 32
 SIDE_BY_SIDE = 4
 MOST_DIMS = 4096  # more could overflow the sums
@@ -280,7 +280,7 @@ _KINDS: dict[str, Any] = {
 
 
 class _Coded(ctypes.Structure):
-    """As `coded` in screen.c."""
+    """As `coded` in kernel.c."""
 
     _fields_ = [
         *((name, _KINDS["w"]) for name in ("d", "width")),
@@ -290,7 +290,7 @@ class _Coded(ctypes.Structure):
 
 
 class _Search(ctypes.Structure):
-    """As `search` in screen.c."""
+    """As `search` in kernel.c."""
 
     _fields_ = [
         ("rows", _Coded),
@@ -303,7 +303,7 @@ class _Search(ctypes.Structure):
 
 
 class _Block(ctypes.Structure):
-    """As `block` in screen.c."""
+    """As `block` in kernel.c."""
 
     _fields_ = [
         ("rows", _Coded),
@@ -342,7 +342,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _path() -> Path:
-    return Path(__file__).parent / "native/screen.so"
+    return Path(__file__).parent / "kernel.so"
 
 
 @lru_cache(maxsize=1)

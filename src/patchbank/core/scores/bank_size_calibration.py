@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.calibration import Calibration
+from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import ParameterError, ShapeError
 
 

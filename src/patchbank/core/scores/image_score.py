@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import sampling
+from patchbank.core.spatial import resampling
 from patchbank.types import PatchGrid
 
 ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]
@@ -41,9 +41,9 @@ def smooth_largest(grid: PatchGrid) -> float:
     >>> round(smooth_largest(np.array([[9, 0, 0, 4], [0, 0, 4, 4]], np.float32)), 4)
     3.0
     """
-    down, across = (sampling.window_mean(n, 3) for n in grid.shape)
-    means = sampling.apply(down, across, grid)
-    inside = sampling.apply(down, across, np.ones_like(grid))
+    down, across = (resampling.window_mean(n, 3) for n in grid.shape)
+    means = resampling.apply(down, across, grid)
+    inside = resampling.apply(down, across, np.ones_like(grid))
     return float((means / inside).max())
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from patchbank.core import sampling
-from patchbank.core.sampling import Border, Interpolation, Operator
+from patchbank.core.spatial import resampling
+from patchbank.core.spatial.resampling import Border, Interpolation, Operator
 from patchbank.types import AnomalyMap, PatchGrid
 
 REFERENCE_SIDE_PX = 224  # the papers smooth with sigma = 4 at this input size
@@ -44,7 +44,7 @@ def anomaly_map(
     """
     axes = zip(grid.shape, cells or grid.shape, input_size, size or input_size, strict=True)
     down, across = (_operator(Axis(*axis, stride), sigma, interpolation, border) for axis in axes)
-    enlarged: AnomalyMap = sampling.apply(down, across, grid)
+    enlarged: AnomalyMap = resampling.apply(down, across, grid)
     return enlarged
 
 
@@ -69,12 +69,12 @@ def _operator(axis: Axis, sigma: float, interpolation: Interpolation, border: Bo
     to_input = _to_input(axis._replace(n_pixels=0), sigma, interpolation, border)
     if axis.n_pixels == axis.n_input:
         return to_input
-    return sampling.resized(to_input, axis.n_pixels)
+    return resampling.resized(to_input, axis.n_pixels)
 
 
 @lru_cache(maxsize=32)
 def _to_input(axis: Axis, sigma: float, interpolation: Interpolation, border: Border) -> Operator:
-    enlarge = sampling.resize(
+    enlarge = resampling.resize(
         axis.n_patches, axis.n_input, interpolation, stride=axis.stride, n_cells=axis.n_cells
     )
-    return sampling.gaussian(axis.n_input, sigma, border) @ enlarge if sigma > 0 else enlarge
+    return resampling.gaussian(axis.n_input, sigma, border) @ enlarge if sigma > 0 else enlarge

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from patchbank.core import sampling
-from patchbank.core.arrays import Array, beside, device_of, namespace
-from patchbank.core.sampling import Interpolation
+from patchbank.core.array_api import beside, device_of, namespace
+from patchbank.core.spatial import resampling
+from patchbank.core.spatial.resampling import Interpolation
 from patchbank.errors import ShapeError
+from patchbank.types import Array
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -132,22 +133,23 @@ def _averaged(
     alignment: Interpolation,
 ) -> Array:
     down, across = (
-        (sampling.resize(window.shape[0], n, alignment) @ window)[::stride]
+        (resampling.resize(window.shape[0], n, alignment) @ window)[::stride]
         for n, window in (
-            (n, sampling.window_mean(side, patch_size))
+            (n, resampling.window_mean(side, patch_size))
             for n, side in zip(grid, planes.shape[1:], strict=True)
         )
     )
-    return sampling.apply(down, across, planes)  # (c, h, w)
+    return resampling.apply(down, across, planes)  # (c, h, w)
 
 
 def _resized(planes: Array, grid: tuple[int, int], alignment: Interpolation) -> Array:
     if tuple(planes.shape[1:]) == grid:
         return planes
     down, across = (
-        sampling.resize(side, n, alignment) for side, n in zip(planes.shape[1:], grid, strict=True)
+        resampling.resize(side, n, alignment)
+        for side, n in zip(planes.shape[1:], grid, strict=True)
     )
-    return sampling.apply(down, across, planes)
+    return resampling.apply(down, across, planes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +167,12 @@ class _Mixer:
 def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
     """(c, h, w) -> (rows, h', w') on the layer's own grid."""
     h, w = planes.shape[1:]
-    down, across = (patch_size * sampling.window_mean(n, patch_size, stride) for n in (h, w))
-    mixed = mixer.common(sampling.apply(down, across, planes))
+    down, across = (patch_size * resampling.window_mean(n, patch_size, stride) for n in (h, w))
+    mixed = mixer.common(resampling.apply(down, across, planes))
     for offset, correction in mixer.corrections:
-        down = sampling.window_pick(h, patch_size, stride, offset // patch_size)
-        across = sampling.window_pick(w, patch_size, stride, offset % patch_size)
-        mixed += correction(sampling.apply(down, across, planes))
+        down = resampling.window_pick(h, patch_size, stride, offset // patch_size)
+        across = resampling.window_pick(w, patch_size, stride, offset % patch_size)
+        mixed += correction(resampling.apply(down, across, planes))
     return mixed
 
 

@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import Array, beside
+from patchbank.core.array_api import beside
+from patchbank.types import Array
 
 Interpolation: TypeAlias = Literal["bilinear", "nearest"]
 Border: TypeAlias = Literal["reflect", "mirror"]

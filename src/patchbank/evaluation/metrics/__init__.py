@@ -1,6 +1,6 @@
 """Metrics, defined once: of images, of pixels, of regions.  All exact, none sampled or binned."""
 
-from patchbank.metrics.curves import (
+from patchbank.evaluation.metrics.curves import (
     RankingCounts,
     auroc,
     average_precision,
@@ -8,7 +8,7 @@ from patchbank.metrics.curves import (
     f1_max,
     roc,
 )
-from patchbank.metrics.pixels import PixelCounter, PixelMetrics
+from patchbank.evaluation.metrics.pixels import PixelCounter, PixelMetrics
 
 __all__ = [
     "PixelCounter",

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from patchbank.core.arrays import blocks
-from patchbank.core.regions import TOUCHING
+from patchbank.core.array_api import blocks
+from patchbank.core.spatial.regions import TOUCHING
 from patchbank.errors import ShapeError
-from patchbank.metrics.curves import RankingCounts, auroc, average_precision, f1_max
+from patchbank.evaluation.metrics.curves import RankingCounts, auroc, average_precision, f1_max
 from patchbank.types import AnomalyMap, Mask
 
 FALSE_POSITIVE_LIMIT = 0.3  # where AUPRO is cut, as everybody does (Bergmann et al., 2020)

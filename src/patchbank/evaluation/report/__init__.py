@@ -1,5 +1,5 @@
 """The evaluation report: one page that needs nothing beside it."""
 
-from patchbank.pipeline.report.page import write_report
+from patchbank.evaluation.report.page import write_report
 
 __all__ = ["write_report"]

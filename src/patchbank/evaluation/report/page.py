@@ -11,14 +11,14 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image as pillow
 
-from patchbank.data.datasets import Sample
-from patchbank.data.images import read_image
+from patchbank.datasets import Sample
+from patchbank.detector.detector import Detector
+from patchbank.detector.inspection import Inspection
+from patchbank.detector.overlay import draw_overlay
 from patchbank.errors import DataError
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.evaluate import Evaluation
-from patchbank.pipeline.inspection import Inspection
-from patchbank.pipeline.overlay import draw_overlay
-from patchbank.pipeline.report import plots
+from patchbank.evaluation.evaluate import Evaluation
+from patchbank.evaluation.report import plots
+from patchbank.images.read import read_image
 
 PAGE = "index.html"
 SHOWN = 8  # pictures in each gallery
@@ -60,7 +60,7 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
         for kind in (False, True)
     }
     environment = Environment(
-        loader=PackageLoader("patchbank.pipeline.report", ""),
+        loader=PackageLoader("patchbank.evaluation.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.metrics import RankingCounts, roc
+from patchbank.evaluation.metrics import RankingCounts, roc
 
 WIDTH, HEIGHT = 420, 280  # of the plotting area, in SVG units
 BINS = 40

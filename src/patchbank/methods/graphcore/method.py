@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from patchbank.core import patches
-from patchbank.core.arrays import Array, to_numpy
-from patchbank.core.graph import max_relative
-from patchbank.methods.bank import method_with_bank
+from patchbank.core.array_api import to_numpy
+from patchbank.core.patch_graph import max_relative
+from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.graphcore.settings import PRESETS, GraphCoreSettings, changed_preset
+from patchbank.methods.memory_bank import method_with_bank
+from patchbank.types import Array
 
 
 def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
@@ -18,8 +19,8 @@ def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
     Raises:
         ShapeError: a feature is not finite.
     """
-    plain = patches.require_finite(
-        patches.concatenated(
+    plain = patch_embedding.require_finite(
+        patch_embedding.concatenated(
             maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
         )
     )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchbank.core.scoring import ImageScore
+from patchbank.core.scores.image_score import ImageScore
 from patchbank.errors import ParameterError
-from patchbank.methods.bank import BankSettings, ruled_out
+from patchbank.methods.memory_bank import BankSettings, ruled_out
 from patchbank.methods.settings import preset_with, require_number, require_whole
 
 

@@ -3,7 +3,7 @@
 What the methods with a bank share; they differ in how they turn feature maps into patches.
 """
 
-from patchbank.methods.bank.model import BankModel, Embed, method_with_bank
-from patchbank.methods.bank.settings import BankSettings, ruled_out
+from patchbank.methods.memory_bank.model import BankModel, Embed, method_with_bank
+from patchbank.methods.memory_bank.settings import BankSettings, ruled_out
 
 __all__ = ["BankModel", "BankSettings", "Embed", "method_with_bank", "ruled_out"]

@@ -9,14 +9,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import neighbours, scoring
-from patchbank.core.arrays import Array, Device, to_numpy
+from patchbank.core import neighbours
+from patchbank.core.array_api import to_numpy
+from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.bank.selection import cut_sizes, select
-from patchbank.methods.bank.settings import BankSettings
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
-from patchbank.methods.store import PatchStore
-from patchbank.types import Features, Indices
+from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Scored, Tensors
+from patchbank.methods.memory_bank.selection import cut_sizes, select
+from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.patch_store import PatchStore
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.types import Array, Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array]
 """[(c, h, w), ...] of one image -> (h, w, d): its grid of patches."""
@@ -157,7 +160,7 @@ class BankModel:
         without: NDArray[np.bool_] | None = None,
     ) -> Scored:
         """Score from the distances (n, k) to the nearest rows, some of them left out."""
-        values = scoring.patch_scores(distances, self.settings.metric)
+        values = image_score.patch_scores(distances, self.settings.metric)
         grid = values.reshape(embedding.shape[:2])  # (h, w)
         score = self._image_score(grid, embedding, distances, without)
         return Scored(grid, score, self.settings.patch_stride)
@@ -172,16 +175,16 @@ class BankModel:
         kind = self.settings.image_score
         rows = len(self.bank) if without is None else int((~without).sum())
         if kind not in ("reweighted", "hcw") or rows == 1:
-            return scoring.grid_score(grid, kind, self.settings.top_share)
+            return image_score.grid_score(grid, kind, self.settings.top_share)
         exact = self.exact_index
         support = min(self.settings.support, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
         if kind == "hcw":
             _, around = exact.nearest(query[None], support, without=without)
-            return scoring.hcw_reweighted(self._distances(query, around[0]))
+            return image_score.hcw_reweighted(self._distances(query, around[0]))
         nearest, row = exact.nearest(query[None], without=without)
         _, around = exact.nearest(self.bank[row[0]], support, without=without)
-        return scoring.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
+        return image_score.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
 
     def _distances(self, query: NDArray[np.float32], rows: Indices) -> NDArray[np.float64]:
         """(d,), (b,) -> (b,), in double precision: exponents magnify the rounding of single."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import coreset, projection
-from patchbank.core.arrays import Array, Device, settle
-from patchbank.core.coreset import Coreset
-from patchbank.methods.bank.settings import BankSettings
-from patchbank.methods.base import Progress
-from patchbank.methods.store import PatchStore
-from patchbank.types import Features
+from patchbank.core import coreset
+from patchbank.core.array_api import settle
+from patchbank.core.coreset import Coreset, random_projection
+from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.patch_store import PatchStore
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.types import Array, Features
 
 
 def select(
@@ -67,9 +68,9 @@ def _projected(
     if settings.projection == "none":
         return settle(features, device)
     d = features.shape[1]
-    n_dims = settings.projection_dims or projection.johnson_lindenstrauss_dims(len(features))
-    matrix = projection.projection_matrix(settings.projection, d, n_dims, rng=rng)
-    return settle(projection.project(features, matrix, device=device), device)
+    n_dims = settings.projection_dims or random_projection.johnson_lindenstrauss_dims(len(features))
+    matrix = random_projection.projection_matrix(settings.projection, d, n_dims, rng=rng)
+    return settle(random_projection.project(features, matrix, device=device), device)
 
 
 def _start(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
+from patchbank.core.coreset.random_projection import Projection
 from patchbank.core.neighbours import IndexKind
-from patchbank.core.projection import Projection
-from patchbank.core.scoring import ImageScore, Metric
+from patchbank.core.scores.image_score import ImageScore, Metric
 from patchbank.errors import ParameterError
 from patchbank.methods.settings import (
     PatchSettings,

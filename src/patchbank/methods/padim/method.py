@@ -7,19 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import Device, blocks
-from patchbank.core.gaussians import (
-    Gaussians,
-    Scatters,
-    left_out_distances,
-    n_directions,
-    scatters,
-)
+from patchbank.core.array_api import blocks
+from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_directions, scatters
 from patchbank.errors import DataError
-from patchbank.methods.base import Example, Fit, Method, Progress, Tensors
+from patchbank.methods.base import Example, Fit, Method, Tensors
 from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
 from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
 
 BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions takes
 

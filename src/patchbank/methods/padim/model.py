@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import patches, scoring
-from patchbank.core.arrays import to_numpy
+from patchbank.core.array_api import to_numpy
 from patchbank.core.gaussians import Gaussians
-from patchbank.core.places import nearest_cells
+from patchbank.core.scores import image_score
+from patchbank.core.spatial import patch_embedding
+from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, Scored, Tensors
 from patchbank.methods.padim.settings import PadimSettings
@@ -75,15 +76,15 @@ def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
     Raises:
         ShapeError: a feature is not finite.
     """
-    embedding = patches.concatenated(
+    embedding = patch_embedding.concatenated(
         maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
     )
-    return to_numpy(patches.require_finite(embedding))
+    return to_numpy(patch_embedding.require_finite(embedding))
 
 
 def scored(settings: PadimSettings, grid: PatchGrid) -> Scored:
     """What the distances of an image's patches say of it."""
-    score = scoring.grid_score(grid, settings.image_score, settings.top_share)
+    score = image_score.grid_score(grid, settings.image_score, settings.top_share)
     return Scored(grid, score, settings.patch_stride)
 
 

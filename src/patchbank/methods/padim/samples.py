@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.gaussians import Groups
-from patchbank.core.places import nearest_cells
-from patchbank.core.rows import Rows
+from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.methods.base import Example
+from patchbank.methods.growing_array import Rows
 from patchbank.types import Features, Indices, PatchGrid
 
 

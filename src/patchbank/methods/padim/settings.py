@@ -9,14 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.data.images import Resize
 from patchbank.errors import ParameterError
-from patchbank.methods.settings import (
-    PatchSettings,
-    preset_with,
-    require_number,
-    require_whole,
-)
+from patchbank.images.read import Resize
+from patchbank.methods.settings import PatchSettings, preset_with, require_number, require_whole
 from patchbank.types import Indices
 
 

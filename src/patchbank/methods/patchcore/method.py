@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from patchbank.core import patches
-from patchbank.core.arrays import Array
-from patchbank.methods.bank import method_with_bank
+from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
+from patchbank.methods.memory_bank import method_with_bank
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings, changed_preset
+from patchbank.types import Array
 
 
 def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
@@ -16,11 +16,11 @@ def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
         ShapeError: a feature is not finite.
     """
     if settings.target_dims is None:
-        embedding = patches.concatenated(
+        embedding = patch_embedding.concatenated(
             maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
         )
     else:
-        embedding = patches.adaptively_pooled(
+        embedding = patch_embedding.adaptively_pooled(
             maps,
             settings.patch_size,
             settings.patch_stride,
@@ -28,7 +28,7 @@ def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
             target_dims=settings.target_dims,
             alignment=settings.alignment,
         )
-    return patches.require_finite(embedding)
+    return patch_embedding.require_finite(embedding)
 
 
 METHOD = method_with_bank("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, embed)

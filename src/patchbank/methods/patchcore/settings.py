@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchbank.errors import ParameterError
-from patchbank.methods.bank import BankSettings, ruled_out
+from patchbank.methods.memory_bank import BankSettings, ruled_out
 from patchbank.methods.settings import preset_with, require_whole
 
 

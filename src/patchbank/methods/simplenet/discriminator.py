@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.arrays import Array, Device, namespace
+from patchbank.core.array_api import namespace
 from patchbank.errors import ShapeError
+from patchbank.runtime.devices import Device
+from patchbank.types import Array
 
 SLOPE = 0.2  # of the leaky rectifier below 0
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from patchbank.core.arrays import Device, settle
-from patchbank.methods.base import Progress
+from patchbank.core.array_api import settle
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import SimpleNetSettings
 from patchbank.methods.simplenet.training import Training, apart_from_the_host_program
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
 from patchbank.types import Features, Indices
 
 ROUNDS = 20  # times that early stopping looks at what is held out, where it does not stop before

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import patches, scoring
-from patchbank.core.arrays import Array, Device, to_numpy
+from patchbank.core.array_api import to_numpy
+from patchbank.core.scores import image_score
+from patchbank.core.spatial import patch_embedding
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Progress, Scored, Tensors
+from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Scored, Tensors
+from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import PRESETS, SimpleNetSettings, changed_preset
-from patchbank.methods.store import PatchStore
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.types import Array
 
 
 class SimpleNetModel:
@@ -38,7 +42,7 @@ class SimpleNetModel:
         h, w, d = embedding.shape
         said = to_numpy(self.discriminator(embedding.reshape(h * w, d)))
         grid = oddness(said, self.settings.margin).reshape(h, w)
-        score = scoring.grid_score(grid, self.settings.image_score, self.settings.top_share)
+        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_share)
         return Scored(grid, score, self.settings.patch_stride)
 
     def tensors(self) -> Tensors:
@@ -75,8 +79,8 @@ def embed(settings: SimpleNetSettings, maps: FeatureMaps) -> Array:
     Raises:
         ShapeError: a feature is not finite.
     """
-    return patches.require_finite(
-        patches.concatenated(
+    return patch_embedding.require_finite(
+        patch_embedding.concatenated(
             maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
         )
     )

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from patchbank.core.arrays import Device, blocks
-from patchbank.devices import full_float32
+from patchbank.core.array_api import blocks
 from patchbank.methods.simplenet.discriminator import SLOPE, Affine, Discriminator
 from patchbank.methods.simplenet.settings import SimpleNetSettings
+from patchbank.runtime.devices import Device
+from patchbank.runtime.torch_device import full_float32
 from patchbank.types import Indices
 
 ADAPTOR_WEIGHT_DECAY = 0.01

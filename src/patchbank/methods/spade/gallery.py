@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import patches
-from patchbank.core.arrays import to_numpy
-from patchbank.core.places import all_inside
-from patchbank.core.rows import Rows
+from patchbank.core.array_api import to_numpy
+from patchbank.core.spatial import patch_embedding
+from patchbank.core.spatial.grid_cells import all_inside
 from patchbank.errors import ParameterError
 from patchbank.methods.base import Example, FeatureMaps
+from patchbank.methods.growing_array import Rows
 from patchbank.methods.spade.settings import SpadeSettings
 from patchbank.types import Features, Indices
 
@@ -38,7 +38,7 @@ class Picture:
             ShapeError: a feature is not finite.
             ParameterError: `deepest_apart` leaves no layer.
         """
-        arrays = [to_numpy(patches.require_finite(planes)) for planes in maps]
+        arrays = [to_numpy(patch_embedding.require_finite(planes)) for planes in maps]
         n_layers = len(arrays) // len(settings.scales)
         deepest = arrays[n_layers - 1]
         if settings.deepest_apart:
@@ -170,7 +170,7 @@ def _planes(
     settings: SpadeSettings, maps: list[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], ...]:
     if settings.fusion == "concatenate":
-        return (patches.concatenated(maps, 1),)
+        return (patch_embedding.concatenated(maps, 1),)
     return tuple(np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in maps)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patchbank.core.arrays import Device
 from patchbank.errors import DataError
-from patchbank.methods.base import Example, Fit, Method, Progress, Tensors
+from patchbank.methods.base import Example, Fit, Method, Tensors
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.methods.spade.settings import PRESETS, SpadeSettings, changed_preset
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
 
 
 def fit(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core import sampling, scoring
 from patchbank.core.neighbours import ExactIndex
+from patchbank.core.scores import image_score
+from patchbank.core.spatial import resampling
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, Scored, Tensors
 from patchbank.methods.spade.gallery import Gallery, Picture
@@ -44,7 +45,7 @@ class SpadeModel:
         grid = self._grid(picture, similar)
         if self.settings.image_score == "pooled":
             return Scored(grid, float(distances.mean()))
-        score = scoring.grid_score(grid, self.settings.image_score, self.settings.top_share)
+        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_share)
         return Scored(grid, score)
 
     def tensors(self) -> Tensors:
@@ -72,10 +73,10 @@ class SpadeModel:
                 plane, self.gallery.pixels(number, similar), self.settings.n_neighbours
             )
             down, across = (
-                sampling.resize(n, n_out)
+                resampling.resize(n, n_out)
                 for n, n_out in zip(distances.shape, picture.grid, strict=True)
             )
-            total += sampling.apply(down, across, distances)
+            total += resampling.apply(down, across, distances)
         return total / np.float32(len(picture.planes))
 
 

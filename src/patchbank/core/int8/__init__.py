@@ -1,0 +1,1 @@
+"""Exact nearest neighbours with an int8 lower bound."""

@@ -1,0 +1,1 @@
+"""From patch distances to the score of an image, its threshold and its p-value."""

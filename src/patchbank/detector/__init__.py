@@ -1,0 +1,1 @@
+"""A fitted detector: what `fit` returns, a file holds, and `predict` runs."""

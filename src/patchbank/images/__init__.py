@@ -1,0 +1,1 @@
+"""Photographs: list those of a folder, read them, resize them, make augmented copies of them."""

@@ -1,1 +1,0 @@
-"""The verbs: fit, predict, evaluate, demo."""

@@ -1,0 +1,1 @@
+"""From good photographs to a detector: recipes, fit, calibration."""
