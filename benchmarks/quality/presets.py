@@ -54,7 +54,7 @@ def measure(preset: str, root: Path, changes: dict[str, Any]) -> dict[str, Any]:
         **{name: evaluation[name] for name in METRICS},
         "fit_s": fit_s,
         "predict_ms": predict_ms,
-        "bank_rows": detector.members[0].model.facts()["bank_rows"],
+        "bank_rows": detector.members[0].model.summary()["bank_rows"],
         "file_mb": file_mb,
         "fit_memory_mb": fit_memory_mb,
     }

@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
 from patchbank.backbones import open_backbone
 from patchbank.detector.preprocessing import extract
-from patchbank.images.augment import Copy
+from patchbank.images.augment import Augmentation
 from patchbank.images.folders import good_images
 from patchbank.images.read import read_image
-from patchbank.methods import METHODS, Example, Settings
+from patchbank.methods import METHODS, Settings, TrainingImage
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from patchbank.types import Image
 
 HERE = Path(__file__).parent
@@ -47,17 +47,17 @@ def shares_of(
     settings: Settings = METHODS[method].settings.from_mapping({"selection": "all", **changes})
     extractor = open_backbone(settings.backbone, settings.layers)
 
-    def looked_at(copy: Copy) -> Example:
+    def looked_at(copy: Augmentation) -> TrainingImage:
         maps, view = extract(extractor, settings, copy.of(photograph))
         inside = copy.inside(photograph.shape[:2], view.cells, view.window)
-        return Example(maps, 0, None if copy.is_original else inside)
+        return TrainingImage(maps, 0, None if copy.is_original else inside)
 
     examples = [looked_at(copy) for copy in settings.copies]
-    model = METHODS[method].fit(settings, examples, len(examples), Silent(), HOST).model
+    model = METHODS[method].fit(settings, examples, len(examples), NullProgress(), HOST).model
     far = np.median(model.score(extract(extractor, settings, other)[0]).patch_scores)
     shares = {}
     for angle in ANGLES:
-        turned = looked_at(Copy(angle))
+        turned = looked_at(Augmentation(angle))
         scored = model.score(turned.maps)
         seen = turned.cells_inside(scored.patch_scores.shape, scored.stride)
         shares[angle] = float(np.median(scored.patch_scores.ravel()[seen]) / far)

@@ -148,7 +148,7 @@ def main() -> None:
     folder = given.photographs / "train/good"
     good = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     few = good[: min(given.counts)]
-    large = ["--largest-enlargement", "100"]  # all sides are taken, however small the photographs
+    large = ["--max-upscale", "100"]  # all sides are taken, however small the photographs
     results = {
         "images": [{"images": n, **fitted(good[:n])} for n in given.counts if n <= len(good)],
         "input_size": [

@@ -6,7 +6,7 @@ from typing import Any
 
 from patchbank.methods import Method, Settings
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import fit
 from tests.photographs import part, parts
 
@@ -23,14 +23,14 @@ CHANGES = {
     "smoothing": ({}, 2.0),
     "false_alarm_rate": ({}, 0.5),
     "image_score": ({}, "max"),
-    "top_share": ({}, 0.2),
+    "top_fraction": ({}, 0.2),
 }
 """Setting -> settings that it needs beside it, a value that differs from every method's default."""
 
 
 def told(method: Method, chosen: Settings) -> tuple[Any, ...]:
     """Everything that a fit and an inspection tell."""
-    detector = fit([(method, chosen)], PHOTOGRAPHS, Silent(), HOST)
+    detector = fit([(method, chosen)], PHOTOGRAPHS, NullProgress(), HOST)
     seen = detector.predict(part(50, defect=7))
     return (
         seen.score,

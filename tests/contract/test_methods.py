@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from patchbank.errors import DataError, PatchbankError, ShapeError
-from patchbank.methods import METHODS, Example
+from patchbank.methods import METHODS, TrainingImage
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from tests.photographs import part, parts
 
 
@@ -53,11 +53,11 @@ GRID = (18, 26)
 
 
 def fitted(method, settings, features=GOOD):
-    return fitted_on(method, settings, [Example(maps, i) for i, maps in enumerate(features)])
+    return fitted_on(method, settings, [TrainingImage(maps, i) for i, maps in enumerate(features)])
 
 
 def fitted_on(method, settings, examples):
-    return method.fit(settings, iter(examples), len(examples), Silent(), HOST)
+    return method.fit(settings, iter(examples), len(examples), NullProgress(), HOST)
 
 
 def same(a, b):
@@ -186,7 +186,7 @@ def with_copies(features, inside):
         for m in copy:
             h, w = m.shape[1:]
             m[:, ~inside[:: GRID[0] // h, :: GRID[1] // w]] = 4.0
-        examples += [Example(maps, number), Example(copy, number, inside)]
+        examples += [TrainingImage(maps, number), TrainingImage(copy, number, inside)]
     return examples
 
 
@@ -210,7 +210,7 @@ def test_copies_leave_with_their_photograph(method, settings):
         for _ in range(3)
     ]
     examples = [
-        Example([m + np.float32(shift) for m in maps], number, inside)
+        TrainingImage([m + np.float32(shift) for m in maps], number, inside)
         for number, maps in enumerate(unlike)
         for shift, inside in ((0, None), (1e-3, np.ones((6, 9), dtype=bool)))
     ]

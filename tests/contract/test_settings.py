@@ -16,7 +16,7 @@ BASE = {
     "backbone": "efficientnet_lite0",
     "image_size": 96,
     "bank_limit": 80,
-    "top_share": 0.1,
+    "top_fraction": 0.1,
     "patch_stride": 1,
 }
 # setting -> settings that it needs beside it, a value that differs from the default
@@ -24,7 +24,7 @@ CHANGES = {
     **settings_of_all.CHANGES,
     "scales": ({}, (1.0,)),
     "resize": ({}, "squash"),
-    "largest_enlargement": ({"image_size": 320}, 4.0),
+    "max_upscale": ({"image_size": 320}, 4.0),
     "rotations": ({}, 3),
     "flips": ({}, "vertical"),
     "translations": ({}, 2),
@@ -47,7 +47,7 @@ CHANGES = {
     "n_neighbours": ({}, 3),
     "metric": ({}, "squared"),
     "index": ({"bank_limit": 500}, "ivf"),
-    "support": ({"image_score": "reweighted"}, 3),
+    "n_reweight_neighbours": ({"image_score": "reweighted"}, 3),
 }
 
 
@@ -77,9 +77,9 @@ def test_every_setting_is_covered_here():
     assert {f.name for f in fields(PatchCoreSettings)} == {*CHANGES, "mean", "std", "weights"}
 
 
-@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
+@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_fraction"])
 def test_image_scores_differ(score):
-    others = [s for s in ("max", "reweighted", "hcw", "smooth_max", "top_share") if s != score]
+    others = [s for s in ("max", "reweighted", "hcw", "smooth_max", "top_fraction") if s != score]
     assert all(outcome(image_score=score) != outcome(image_score=o) for o in others)
 
 
@@ -92,7 +92,7 @@ def test_a_bank_of_everything_is_no_coreset():
     assert ours.score == theirs.score
 
 
-@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_share"])
+@pytest.mark.parametrize("score", ["max", "reweighted", "hcw", "smooth_max", "top_fraction"])
 def test_leaving_out_costs_nothing_and_changes_nothing(score, monkeypatch):
     """Distances that fall out of the selection equal those of a search without the image."""
     from patchbank.methods.memory_bank import BankModel
@@ -146,8 +146,8 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"covering_radius": -1.0}, "covering_radius: expected 0 or more"),
         ({"layer_dims": 5}, "layer_dims: expected target_dims beside it"),
         ({"image_score": "mean"}, "image_score: expected one of max, reweighted"),
-        ({"top_share": 0}, "top_share: expected more than 0"),
-        ({"support": 1}, "support: expected a whole number, 2 or more"),
+        ({"top_fraction": 0}, "top_fraction: expected more than 0"),
+        ({"n_reweight_neighbours": 1}, "n_reweight_neighbours: expected a whole number, 2 or more"),
         ({"n_neighbours": 0}, "n_neighbours: expected a whole number, 1 or more"),
         ({"metric": "cosine"}, "metric: expected one of euclidean, squared"),
         ({"index": "kd"}, "index: expected one of exact, hnsw, ivf"),
@@ -172,7 +172,7 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"image_size": 10}, "image_size: expected a side"),
         ({"scales": ()}, "scales: expected"),
         ({"scales": (2.0,)}, "scales: expected numbers from 0.1 to 1"),
-        ({"largest_enlargement": 0.5}, "largest_enlargement: expected 1 to 100, got 0.5"),
+        ({"max_upscale": 0.5}, "max_upscale: expected 1 to 100, got 0.5"),
         ({"smoothing": -1}, "smoothing: expected 0 to 100"),
         ({"false_alarm_rate": 0}, "false_alarm_rate: expected more than 0"),
         ({"rotations": 0}, "rotations: expected a whole number, 1 or more"),

@@ -15,7 +15,7 @@ BASE = {
     "backbone": "efficientnet_lite0",
     "image_size": 96,
     "patch_stride": 1,
-    "top_share": 0.1,
+    "top_fraction": 0.1,
     "dims": 40,
 }
 # setting -> settings that it needs beside it, a value that differs from the default
@@ -27,7 +27,7 @@ CHANGES = {
     "flips": ({}, "horizontal"),
     "translations": ({}, 1),
     "zooms": ({}, (1.2,)),
-    "largest_enlargement": ({"image_size": 320, "resize": "area"}, 4.0),
+    "max_upscale": ({"image_size": 320, "resize": "area"}, 4.0),
     "seed": ({}, 1),
     "patch_size": ({}, 1),
     "patch_stride": ({}, 2),
@@ -63,7 +63,7 @@ def test_every_setting_is_covered_here():
 
 
 def test_image_scores_differ():
-    scores = [outcome(image_score=score)[0] for score in ("max", "smooth_max", "top_share")]
+    scores = [outcome(image_score=score)[0] for score in ("max", "smooth_max", "top_fraction")]
     assert len(set(scores)) == 3
 
 
@@ -97,9 +97,12 @@ def test_presets_are_settings():
         ({"ridge": 0}, "ridge: expected 1e-6 to 1e6, got 0"),
         ({"ridge": float("nan")}, "ridge: expected 1e-6 to 1e6, got nan"),
         ({"ridge": "0.1"}, "ridge: expected a number, got '0.1'"),
-        ({"image_score": "reweighted"}, "image_score: expected one of max, smooth_max, top_share"),
+        (
+            {"image_score": "reweighted"},
+            "image_score: expected one of max, smooth_max",
+        ),
         ({"patch_size": 4}, "patch_size: expected an odd number, got 4"),
-        ({"top_share": 0}, "top_share: expected more than 0"),
+        ({"top_fraction": 0}, "top_fraction: expected more than 0"),
     ],
 )
 def test_wrong_settings_are_named(wrong, message):

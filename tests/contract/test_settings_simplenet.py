@@ -14,7 +14,7 @@ BASE = {
     "backbone": "efficientnet_lite0",
     "image_size": 96,
     "patch_stride": 1,
-    "top_share": 0.1,
+    "top_fraction": 0.1,
     "hidden_dims": 16,
     "steps": 3,
     "batch_patches": 32,
@@ -28,7 +28,7 @@ CHANGES = {
     "flips": ({}, "horizontal"),
     "translations": ({}, 1),
     "zooms": ({}, (1.2,)),
-    "largest_enlargement": ({"image_size": 320}, 4.0),
+    "max_upscale": ({"image_size": 320}, 4.0),
     "seed": ({}, 1),
     "patch_size": ({}, 1),
     "patch_stride": ({}, 2),
@@ -78,7 +78,7 @@ def test_every_setting_is_covered_here():
 
 
 def test_image_scores_differ(outcome):
-    scores = [outcome(image_score=score)[0] for score in ("max", "smooth_max", "top_share")]
+    scores = [outcome(image_score=score)[0] for score in ("max", "smooth_max", "top_fraction")]
     assert len(set(scores)) == 3
 
 
@@ -105,9 +105,12 @@ def test_presets_are_settings():
         ({"adaptor_learning_rate": 0}, "adaptor_learning_rate: expected more than 0 and at most 1"),
         ({"discriminator_learning_rate": 2}, "discriminator_learning_rate: expected more than 0"),
         ({"schedule": "best"}, "schedule: expected one of fixed, early_stopping, got 'best'"),
-        ({"image_score": "reweighted"}, "image_score: expected one of max, smooth_max, top_share"),
+        (
+            {"image_score": "reweighted"},
+            "image_score: expected one of max, smooth_max",
+        ),
         ({"patch_size": 4}, "patch_size: expected an odd number, got 4"),
-        ({"top_share": 0}, "top_share: expected more than 0"),
+        ({"top_fraction": 0}, "top_fraction: expected more than 0"),
     ],
 )
 def test_wrong_settings_are_named(wrong, message):

@@ -7,9 +7,9 @@ import pytest
 
 from patchbank import ParameterError
 from patchbank.methods import METHODS, SpadeSettings
-from patchbank.methods.base import Example
+from patchbank.methods.base import TrainingImage
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from tests.contract import settings_of_all
 from tests.contract.settings_of_all import told
 from tests.unit.test_backbones import write_onnx
@@ -17,7 +17,7 @@ from tests.unit.test_backbones import write_onnx
 BASE = {
     "backbone": "efficientnet_lite0",
     "image_size": 96,
-    "top_share": 0.1,
+    "top_fraction": 0.1,
     "n_images": 3,
 }
 ONE_LAYER = np.ones((3, 4, 6), np.float32)
@@ -31,11 +31,11 @@ CHANGES = {
     "flips": (EVERY, "horizontal"),
     "translations": (EVERY, 1),
     "zooms": (EVERY, (1.2,)),
-    "largest_enlargement": ({"image_size": 320}, 4.0),
+    "max_upscale": ({"image_size": 320}, 4.0),
     "n_images": ({}, 1),
     "n_neighbours": ({}, 3),
     "fusion": ({}, "concatenate"),
-    "deepest_apart": ({}, True),
+    "pool_deepest_only": ({}, True),
 }
 
 # Five images resolve no rate below 1/6; the remark is tested elsewhere.
@@ -70,7 +70,7 @@ def test_nothing_is_left_to_the_seed():
 
 
 def test_image_scores_differ():
-    kinds = ("pooled", "max", "smooth_max", "top_share")
+    kinds = ("pooled", "max", "smooth_max", "top_fraction")
     assert len({outcome(image_score=kind)[0] for kind in kinds}) == 4
 
 
@@ -80,12 +80,12 @@ def test_more_photographs_than_there_are_is_all_of_them():
 
 
 def test_a_layer_apart_needs_another():
-    message = "deepest_apart: expected at least two layers"
+    message = "pool_deepest_only: expected at least two layers"
     with pytest.raises(ParameterError, match=message):
-        SpadeSettings(deepest_apart=True, layers=("blocks.2",))
-    settings, examples = SpadeSettings(deepest_apart=True), [Example([ONE_LAYER], 0)]
+        SpadeSettings(pool_deepest_only=True, layers=("blocks.2",))
+    settings, examples = SpadeSettings(pool_deepest_only=True), [TrainingImage([ONE_LAYER], 0)]
     with pytest.raises(ParameterError, match=message):
-        METHODS["spade"].fit(settings, examples, 1, Silent(), HOST)
+        METHODS["spade"].fit(settings, examples, 1, NullProgress(), HOST)
 
 
 def test_presets_are_settings():
@@ -102,9 +102,12 @@ def test_presets_are_settings():
         ({"n_images": 0}, "n_images: expected a whole number, 1 or more, got 0"),
         ({"n_neighbours": 1.5}, "n_neighbours: expected a whole number, 1 or more, got 1.5"),
         ({"fusion": "sum"}, "fusion: expected one of mean, concatenate, got 'sum'"),
-        ({"deepest_apart": 1}, "deepest_apart: expected true or false, got 1"),
-        ({"image_score": "hcw"}, "image_score: expected one of pooled, max, smooth_max, top_share"),
-        ({"top_share": 2}, "top_share: expected more than 0 and at most 1, got 2"),
+        ({"pool_deepest_only": 1}, "pool_deepest_only: expected true or false, got 1"),
+        (
+            {"image_score": "hcw"},
+            "image_score: expected one of pooled, max, smooth_max",
+        ),
+        ({"top_fraction": 2}, "top_fraction: expected more than 0 and at most 1, got 2"),
     ],
 )
 def test_wrong_settings_are_named(wrong, message):

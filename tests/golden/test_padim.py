@@ -8,12 +8,12 @@ import pytest
 
 from patchbank.core.gaussians import scatters
 from patchbank.core.spatial import anomaly_map, patch_embedding
-from patchbank.detector.preprocessing import Box, View
+from patchbank.detector.preprocessing import Box, ImageGeometry
 from patchbank.methods import METHODS, PadimSettings
-from patchbank.methods.base import Example
+from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import PRESETS
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from tests.golden.inputs import normal
 
 GRID = (56, 40)
@@ -114,8 +114,8 @@ def test_maps_are_those_of_the_published_code(golden, case):
 
 def test_a_detector_of_the_preset_draws_the_published_map(golden):
     """Feature maps to fitted model, float32 tensors and map."""
-    examples = (Example(m, number) for number, m in enumerate(layers("train")))
-    fitted = METHODS["padim"].fit(SETTINGS, examples, 12, Silent(), HOST).model
+    examples = (TrainingImage(m, number) for number, m in enumerate(layers("train")))
+    fitted = METHODS["padim"].fit(SETTINGS, examples, 12, NullProgress(), HOST).model
     model = METHODS["padim"].restore(SETTINGS, fitted.tensors(), HOST)
     expected, size = golden("padim"), (224, 160)
 
@@ -124,7 +124,7 @@ def test_a_detector_of_the_preset_draws_the_published_map(golden):
     grids = np.stack([s.patch_scores for s in scored])
     np.testing.assert_allclose(grids[:, ::2, ::2], expected["dist_grid_f64_oracle"], rtol=2e-5)
     sigma_4 = 4 * 224 / (224 * 160) ** 0.5  # what is 4 pixels of this input, said for 224 x 224
-    view = View(size, Box(0, 0, *size), size, GRID, replace(SETTINGS, smoothing=sigma_4))
+    view = ImageGeometry(size, Box(0, 0, *size), size, GRID, replace(SETTINGS, smoothing=sigma_4))
     drawn = np.stack([view.anomaly_map(s) for s in scored])
     stored = expected["nonsq/map_after_smoothing_sub8"]
     np.testing.assert_allclose(drawn[:, ::8, ::8], stored, rtol=0, atol=2e-4)

@@ -8,7 +8,7 @@ import pytest
 from patchbank.core import neighbours
 from patchbank.core.scores import image_score
 from patchbank.core.spatial import anomaly_map
-from patchbank.detector.preprocessing import Box, View
+from patchbank.detector.preprocessing import Box, ImageGeometry
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.methods.patchcore import PRESETS
 from patchbank.runtime.devices import HOST
@@ -162,7 +162,7 @@ def test_a_whole_image_scores_what_anomalib_says(golden):
     scores = [s.image_score for s in scored]
     np.testing.assert_allclose(scores, expected["forward/pred_score"].ravel(), atol=2e-5)
     size, cells = (224, 160), (28, 20)
-    view = View(size, Box(0, 0, *size), size, cells, replace(settings, smoothing=SIGMA_4))
+    view = ImageGeometry(size, Box(0, 0, *size), size, cells, replace(settings, smoothing=SIGMA_4))
     drawn = np.stack([view.anomaly_map(s) for s in scored])
     np.testing.assert_allclose(
         drawn[:, ::8, ::8],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from patchbank.images.augment import Copy, copies, views_of_one
+from patchbank.images.augment import Augmentation, copies, views_of_one
 from tests.photographs import part
 
 IMAGE = part(3, size=(72, 104))
@@ -31,10 +31,10 @@ def warped_by_scipy(image, copy):
 @pytest.mark.parametrize(
     "copy",
     [
-        Copy(30.0),
-        Copy(-75.0, (1, -1)),
-        Copy(zoom=1.2, shift=(0.05, -0.1)),
-        Copy(200.0, (-1, 1), 0.8, (0.0, 0.04)),
+        Augmentation(30.0),
+        Augmentation(-75.0, (1, -1)),
+        Augmentation(zoom=1.2, shift=(0.05, -0.1)),
+        Augmentation(200.0, (-1, 1), 0.8, (0.0, 0.04)),
     ],
 )
 def test_copies_equal_an_affine_transform_mirrored_at_the_border(copy):
@@ -45,14 +45,14 @@ def test_copies_equal_an_affine_transform_mirrored_at_the_border(copy):
 @pytest.mark.parametrize("angle", [0.0, 90.0, 180.0, 270.0])
 @pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1)])
 def test_right_angles_move_pixels_and_change_none(angle, signs):
-    copy = Copy(angle, signs)
+    copy = Augmentation(angle, signs)
     exact = copy.of(SQUARE)
     assert np.abs(exact.astype(int) - copy._warped(SQUARE)).max() <= 1
     np.testing.assert_array_equal(np.sort(copy.of(IMAGE).ravel()), np.sort(IMAGE.ravel()))
 
 
 def test_a_quarter_turn_is_anticlockwise_and_swaps_the_sides():
-    turned = Copy(90.0).of(IMAGE)
+    turned = Augmentation(90.0).of(IMAGE)
     assert turned.shape == (104, 72, 3)
     np.testing.assert_array_equal(turned[0], IMAGE[:, -1])  # the right side comes on top
 
@@ -60,7 +60,7 @@ def test_a_quarter_turn_is_anticlockwise_and_swaps_the_sides():
 @given(st.floats(0, 360), st.sampled_from([(1, 1), (1, -1)]), st.floats(0.7, 1.4))
 def test_cells_inside_show_the_photograph_alone(angle, signs, zoom):
     """Oracle: every half pixel of a cell, its border included, is looked up in the photograph."""
-    copy = Copy(angle, signs, zoom, (0.03, -0.02))
+    copy = Augmentation(angle, signs, zoom, (0.03, -0.02))
     height, width = 60, 100
     inside = copy.inside((height, width), (6, 10))
     linear, offset = copy._to_photograph((height, width))
@@ -73,7 +73,7 @@ def test_cells_inside_show_the_photograph_alone(angle, signs, zoom):
 
 
 def test_a_window_of_the_copy_has_its_own_cells():
-    copy = Copy(45.0)
+    copy = Augmentation(45.0)
     whole = copy.inside((80, 120), (8, 12))
     middle = copy.inside((80, 120), (4, 6), (0.25, 0.25, 0.75, 0.75))
     np.testing.assert_array_equal(whole[2:6, 3:9], middle)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from patchbank import ParameterError, PatchCore
 from patchbank.core import coreset, neighbours
-from patchbank.core.array_api import settle, to_numpy
+from patchbank.core.array_api import to_device_if_fits, to_numpy
 from patchbank.core.coreset import gemm as greedy_products
 from patchbank.core.coreset import greedy_coreset, random_projection
 from patchbank.core.neighbours import ExactIndex
@@ -85,7 +85,9 @@ def test_picks_are_the_same_on_real_numbers(rng, device):
 def test_approximate_picks_are_the_same(rng, device):
     features = drawn(rng, 2000)
     initial = coreset.mean_distances(features, np.arange(10))
-    there = coreset.mean_distances(settle(features, device), np.arange(10), device=device)
+    there = coreset.mean_distances(
+        to_device_if_fits(features, device), np.arange(10), device=device
+    )
     np.testing.assert_allclose(initial, there, rtol=1e-5)
     ours = greedy_coreset(features, 200, initial=initial)
     assert (
@@ -136,7 +138,7 @@ def test_embeddings_are_the_same(rng, place, embed):
 
 
 @pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
-@pytest.mark.parametrize("image_score", ["top_share", "reweighted", "hcw"])
+@pytest.mark.parametrize("image_score", ["top_fraction", "reweighted", "hcw"])
 def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
     recipe = PatchCore(
         backbone="efficientnet_lite0",
@@ -160,8 +162,8 @@ def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
 def test_a_device_keeps_what_fits_and_no_more():
     features = np.zeros((10, 4), np.float32)  # 160 bytes
     small, large = (TorchDevice("cpu", tile_factor=1, limit_bytes=n) for n in (159, 160))
-    assert isinstance(settle(features, small), np.ndarray)
-    assert isinstance(settle(features, large), torch.Tensor)
+    assert isinstance(to_device_if_fits(features, small), np.ndarray)
+    assert isinstance(to_device_if_fits(features, large), torch.Tensor)
 
 
 def test_devices_that_are_not_there_are_named(monkeypatch):
@@ -183,7 +185,7 @@ def test_a_device_serves_one_thread_at_a_time(device):
     inside, together = [], []
 
     def work(number):
-        with device.precise(), device.precise():  # who is in may go further in
+        with device.full_precision(), device.full_precision():  # who is in may go further in
             inside.append(number)
             time.sleep(0.002)
             together.append(len(inside))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from patchbank.methods import METHODS, PadimSettings, SpadeSettings
-from patchbank.methods.base import Example
+from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import method as padim_method
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from tests.oracles import padim as padim_oracle
 from tests.oracles import spade as spade_oracle
 
@@ -25,21 +25,21 @@ def with_copies(rng, grids=GRIDS):
     """Photographs with none, one or two copies that are partly outside."""
     examples = []
     for number, grid in enumerate(grids):
-        examples.append(Example(maps(rng, grid), number))
+        examples.append(TrainingImage(maps(rng, grid), number))
         for _ in range(number % 3):
             inside = rng.random(grid) < 0.6
-            examples.append(Example(maps(rng, grid), number, inside))
+            examples.append(TrainingImage(maps(rng, grid), number, inside))
     return examples
 
 
 def fitted(name, settings, examples):
-    return METHODS[name].fit(settings, iter(examples), len(examples), Silent(), HOST)
+    return METHODS[name].fit(settings, iter(examples), len(examples), NullProgress(), HOST)
 
 
 def without(examples, number):
     """The same examples but those of one photograph, numbered anew."""
     others = [e for e in examples if e.photograph != number]
-    return [Example(e.maps, e.photograph - (e.photograph > number), e.inside) for e in others]
+    return [TrainingImage(e.maps, e.photograph - (e.photograph > number), e.inside) for e in others]
 
 
 def nearest_layers(example):
@@ -79,7 +79,7 @@ def test_padim_scores_a_photograph_as_if_it_had_not_been_there(rng, few, patch_s
 def test_padim_leaves_out_what_a_fit_without_it_never_saw(rng, patch_stride):
     """Of a photograph whose grid is the first one's, a new fit has the very same positions."""
     examples = with_copies(rng, [(6, 8)] * 4)
-    settings = PadimSettings(patch_stride=patch_stride, top_share=0.2)
+    settings = PadimSettings(patch_stride=patch_stride, top_fraction=0.2)
     left_out = fitted("padim", settings, examples).left_out
     for number in range(4):
         anew = fitted("padim", settings, without(examples, number)).model
@@ -114,7 +114,7 @@ def test_spade_does_what_its_definition_says(rng, n_images):
     examples = with_copies(rng)
     query = maps(rng, (5, 6))
     settings = SpadeSettings(n_images=n_images, n_neighbours=2, image_score="pooled")
-    apart = settings.with_changes(deepest_apart=True)
+    apart = settings.with_changes(pool_deepest_only=True)
 
     scored, first_alone = (
         fitted("spade", chosen, examples).model.score(query) for chosen in (settings, apart)
@@ -164,8 +164,8 @@ def is_inside(inside, grid, row, column):
 
 
 def test_a_copy_that_shows_no_whole_cell_is_passed_over(rng):
-    photographs = [Example(maps(rng, (6, 8)), number) for number in range(2)]
-    hidden = Example(maps(rng, (6, 8)), 1, np.zeros((6, 8), bool))
+    photographs = [TrainingImage(maps(rng, (6, 8)), number) for number in range(2)]
+    hidden = TrainingImage(maps(rng, (6, 8)), 1, np.zeros((6, 8), bool))
     one, other = (
         fitted("spade", SpadeSettings(), examples).model.tensors()
         for examples in (photographs, [*photographs, hidden])
@@ -178,7 +178,8 @@ def test_tensors_give_what_arrays_give(name, chosen):
     torch = pytest.importorskip("torch")
     examples = with_copies(np.random.default_rng(0))
     tensors = [
-        Example([torch.from_numpy(m) for m in e.maps], e.photograph, e.inside) for e in examples
+        TrainingImage([torch.from_numpy(m) for m in e.maps], e.photograph, e.inside)
+        for e in examples
     ]
     ours, theirs = (fitted(name, chosen(), given) for given in (examples, tensors))
     for array, tensor in zip(ours.left_out, theirs.left_out, strict=True):

@@ -12,13 +12,13 @@ from patchbank.core.int8 import search as int8
 from patchbank.errors import DataError
 from patchbank.runtime import memory, scratch
 from patchbank.runtime.memory import free_bytes, room_for_features
-from patchbank.runtime.scratch import in_file, release, taken, where
+from patchbank.runtime.scratch import allocate_in_file, drop_pages, empty_like_storage, take_rows
 from tests.kernels import KERNELS, on_kernel
 from tests.photographs import parts
 
 
 def filed(array, folder):
-    room = in_file(array.shape, array.dtype, folder)
+    room = allocate_in_file(array.shape, array.dtype, folder)
     room[...] = array
     return room
 
@@ -49,7 +49,7 @@ def test_a_file_that_is_only_read_will_do(tmp_path, rng):
 def test_what_belongs_to_features_in_a_file_lies_beside_them(tmp_path, rng):
     features = filed(rng.standard_normal((300, 12)).astype(np.float32), tmp_path)
     if KERNELS != [0]:
-        coded = int8.Coded.of(features, int8.Scale.of(features))
+        coded = int8.QuantizedRows.of(features, int8.Quantization.of(features))
         assert isinstance(coded.codes, np.memmap)
         assert not isinstance(coded.some(np.arange(5)).values, np.memmap)
     matrix = rng.standard_normal((12, 4)).astype(np.float32)
@@ -61,16 +61,16 @@ def test_what_belongs_to_features_in_a_file_lies_beside_them(tmp_path, rng):
 def test_a_file_has_no_name_and_keeps_what_was_written(tmp_path, rng):
     numbers = rng.standard_normal((4000, 5)).astype(np.float32)
     room = filed(numbers, tmp_path)
-    release(room[37:3900])
+    drop_pages(room[37:3900])
     assert (room == numbers).all()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pages_are_given_back(tmp_path):
-    room = in_file((4096, 1024), np.float32, tmp_path)
+    room = allocate_in_file((4096, 1024), np.float32, tmp_path)
     room[...] = 1
     before = resident_bytes(room)
-    release(room)
+    drop_pages(room)
     assert before == room.nbytes
     assert resident_bytes(room) < room.nbytes // 10
 
@@ -79,7 +79,7 @@ def test_changes_to_a_private_copy_are_not_thrown_away(tmp_path):
     np.zeros(5000, np.float32).tofile(tmp_path / "file")
     private = np.memmap(tmp_path / "file", np.float32, "c")
     private[:] = 3
-    release(private)
+    drop_pages(private)
     assert (private == 3).all()
 
 
@@ -87,8 +87,8 @@ def test_rows_are_taken_in_any_order(tmp_path, rng, monkeypatch):
     monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 3)
     numbers = rng.standard_normal((50, 4)).astype(np.float32)
     rows = rng.integers(0, 50, 20)
-    assert (taken(filed(numbers, tmp_path), rows) == numbers[rows]).all()
-    assert not isinstance(where(numbers, (3, 2), np.int8), np.memmap)
+    assert (take_rows(filed(numbers, tmp_path), rows) == numbers[rows]).all()
+    assert not isinstance(empty_like_storage(numbers, (3, 2), np.int8), np.memmap)
 
 
 def test_a_fit_without_memory_finds_the_same_bank(tmp_path, monkeypatch):

@@ -84,13 +84,13 @@ def test_pixel_metrics_do_not_depend_on_what_is_done_at_once(
         return zip(maps, masks, strict=True)
 
     whole = PixelCounter(images).metrics()
-    in_parts = PixelCounter(
+    parallel_ranges = PixelCounter(
         images, scores_at_once=scores_at_once, pixels_at_once=pixels_at_once
     ).metrics()
-    assert in_parts.f1_max == whole.f1_max
-    assert in_parts.auroc == pytest.approx(whole.auroc, rel=1e-12)
-    assert in_parts.average_precision == pytest.approx(whole.average_precision, rel=1e-12)
-    assert in_parts.aupro == pytest.approx(whole.aupro, rel=1e-12)
+    assert parallel_ranges.f1_max == whole.f1_max
+    assert parallel_ranges.auroc == pytest.approx(whole.auroc, rel=1e-12)
+    assert parallel_ranges.average_precision == pytest.approx(whole.average_precision, rel=1e-12)
+    assert parallel_ranges.aupro == pytest.approx(whole.aupro, rel=1e-12)
     assert whole.aupro == pytest.approx(oracle.aupro(maps, masks, 0.3))
 
 

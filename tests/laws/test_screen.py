@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.coreset import int8 as int8_greedy
 from patchbank.core.int8 import search as int8
-from patchbank.core.int8.search import Coded, Columns, Groups, Scale
+from patchbank.core.int8.search import Groups, PackedRows, Quantization, QuantizedRows
 from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
 
@@ -40,9 +40,13 @@ def between_codes(rng, n, d, reach):
 
 def scale(rows, share):
     """Of step 1 from 0, whose limit leaves a share of the rows beyond it."""
-    errors = np.sort(Coded.of(rows, Scale(np.zeros(rows.shape[1], np.float32), 1.0, np.inf)).errors)
+    errors = np.sort(
+        QuantizedRows.of(
+            rows, Quantization(np.zeros(rows.shape[1], np.float32), 1.0, np.inf)
+        ).errors
+    )
     limit = errors[int((1 - share) * (len(errors) - 1))]
-    return Scale(np.zeros(rows.shape[1], np.float32), 1.0, float(limit))
+    return Quantization(np.zeros(rows.shape[1], np.float32), 1.0, float(limit))
 
 
 def squared(rows, columns):
@@ -63,8 +67,10 @@ def test_the_nearest_are_found(n, m, d, reach, share, kernel, seed, k):
     best, places = np.full((n, k), np.inf), np.zeros((n, k), np.int64)
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
-        packed = Columns(Coded.of(columns, chosen))
-        int8.lower(Coded.of(rows, chosen), packed, best, best_columns=places, skipped=skipped)
+        packed = PackedRows(QuantizedRows.of(columns, chosen))
+        int8.lower(
+            QuantizedRows.of(rows, chosen), packed, best, best_columns=places, skipped=skipped
+        )
     truth = np.where(skipped, np.inf, squared(rows, columns))
     order = np.lexsort((np.broadcast_to(np.arange(m), truth.shape), truth), axis=1)[:, :k]
     np.testing.assert_allclose(best, np.take_along_axis(truth, order, axis=1), rtol=1e-12)
@@ -83,7 +89,12 @@ def test_those_of_other_groups_are_found_too(n, m, d, reach, share, kernel, seed
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
         groups = Groups(of_rows, of_columns, others)
-        int8.lower(Coded.of(rows, chosen), Columns(Coded.of(columns, chosen)), best, groups=groups)
+        int8.lower(
+            QuantizedRows.of(rows, chosen),
+            PackedRows(QuantizedRows.of(columns, chosen)),
+            best,
+            groups=groups,
+        )
     truth = squared(rows, columns)
     np.testing.assert_allclose(best, np.minimum(known, truth.min(axis=1)), rtol=1e-12)
     truth[of_rows[:, None] == of_columns] = np.inf
@@ -100,7 +111,7 @@ def test_candidates_are_picked_as_the_loop_picks_them(n, m, d, reach, share, ker
     gaps[0] = -1.0
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
-        coded = Coded.of(rows, scale(rows, share))
+        coded = QuantizedRows.of(rows, scale(rows, share))
         places, before = int8.pick(coded, gaps, min(n, m) - 1, outside=-1.0, stop=-1.0)
     assert places.tolist() == expected[1:]
     np.testing.assert_allclose(np.sqrt(before), radii[:-1], rtol=1e-12)
@@ -111,7 +122,7 @@ def test_no_pick_is_made_below_what_lies_outside_or_at_the_stop(kernel, rng, mon
     on_kernel(monkeypatch, kernel)
     rows = rng.standard_normal((300, 7)).astype(np.float32)
     gaps = squared(rows, rows[:1])[:, 0]
-    coded = Coded.of(rows, Scale.of(rows))
+    coded = QuantizedRows.of(rows, Quantization.of(rows))
     _, all_before = int8.pick(coded, gaps.copy(), 100, outside=-1.0, stop=-1.0)
     assert (np.diff(all_before) <= 0).all()
     for bounds in (

@@ -48,9 +48,9 @@ def test_embedded_backbones_are_what_they_say(name):
     info = extractor.info
     assert info.license == "Apache-2.0"
     assert "PyPI" in info.source
-    every = open_backbone(name, tuple(info.taps))
+    every = open_backbone(name, tuple(info.available_layers))
     maps = every(part(0, size=(96, 160)))
-    for (_, tap), planes in zip(info.taps.items(), maps, strict=True):
+    for (_, tap), planes in zip(info.available_layers.items(), maps, strict=True):
         assert planes.shape == (tap.channels, 96 // tap.stride, 160 // tap.stride)
         assert planes.dtype == np.float32
     assert extractor.layers == ("blocks.2", "blocks.4")
@@ -68,7 +68,7 @@ def test_any_onnx_file_serves(tmp_path):
     path = write_onnx(tmp_path / "small.onnx")
     extractor = open_backbone(path, ("deep",), normalisation=HALF)
     assert extractor.info.name == "small"
-    assert {n: (t.stride, t.channels) for n, t in extractor.info.taps.items()} == {
+    assert {n: (t.stride, t.channels) for n, t in extractor.info.available_layers.items()} == {
         "shallow": (4, 5),
         "deep": (8, 5),
     }

@@ -15,7 +15,7 @@ from scipy import stats
 from patchbank.backbones import open_backbone
 from patchbank.benchmark import plots, process
 from patchbank.benchmark.cache import CachedExtractor, FeatureCache
-from patchbank.benchmark.method_spec import Contender, split_outside
+from patchbank.benchmark.method_spec import MethodSpec, split_outside
 from patchbank.benchmark.page import page
 from patchbank.benchmark.plan import drawn, make_plan, parse_shots
 from patchbank.benchmark.results import Results, locked
@@ -57,13 +57,13 @@ def categories(tmp_path_factory):
 @settings(deadline=None)
 @given(label=LABELS, preset=st.none() | st.just("fast"), changes=CHANGES)
 def test_a_method_is_read_as_it_was_written(label, preset, changes):
-    contender = Contender("patchcore", preset, changes, label)
-    assert Contender.parse(str(contender)) == contender
+    contender = MethodSpec("patchcore", preset, changes, label)
+    assert MethodSpec.parse(str(contender)) == contender
     assert split_outside(f"{contender},{contender}") == [str(contender)] * 2
 
 
 def test_values_are_json_or_text_and_the_label_is_ones_own():
-    found = Contender.parse(
+    found = MethodSpec.parse(
         ' few = patchcore:fast( backbone=a-b.onnx, scales=[1, 0.5], weights="7" )'
     )
     assert found.label == "few"
@@ -88,7 +88,7 @@ def test_values_are_json_or_text_and_the_label_is_ones_own():
 )
 def test_a_method_that_is_none_is_one_line_with_a_hint(text, message):
     with pytest.raises(ParameterError, match=message) as caught:
-        Contender.parse(text)
+        MethodSpec.parse(text)
     assert "\n" not in str(caught.value)
 
 
@@ -111,25 +111,25 @@ def test_other_seeds_draw_other_shots():
 
 
 def test_a_plan_has_every_run_once_and_says_what_it_leaves_out(categories):
-    contenders = [Contender("patchcore", "fast"), Contender("graphcore")]
-    plan = make_plan(categories, contenders, shots=(None, 2, 5), seeds=3, full_seeds=2)
+    specs = [MethodSpec("patchcore", "fast"), MethodSpec("graphcore")]
+    plan = make_plan(categories, specs, shots=(None, 2, 5), seeds=3, full_seeds=2)
     assert len(plan.runs) == 2 * (2 + 3) + 2 * (2 + 3 + 3)
     assert plan.skipped == ("plates: 3 training images, so 5 shots are left out",)
     assert len({run.key for run in plan.runs}) == len(plan.runs)
     assert [run.category.name for run in plan.runs] == ["nuts"] * 16 + ["plates"] * 10
     assert {run.settings.seed for run in plan.runs if run.shots == 2} == {0, 1, 2}
     with pytest.raises(ParameterError, match="shots: expected fewer: nuts: 6 training images"):
-        make_plan(categories, contenders, shots=(7,))
+        make_plan(categories, specs, shots=(7,))
 
 
 def test_a_run_adds_its_seed_to_that_of_the_settings(categories):
-    plan = make_plan(categories, [Contender.parse("patchcore(seed=7)")], full_seeds=2)
+    plan = make_plan(categories, [MethodSpec.parse("patchcore(seed=7)")], full_seeds=2)
     assert [run.settings.seed for run in plan.runs] == [7, 8, 7, 8]
 
 
 def test_the_key_tells_what_determines_the_numbers_and_nothing_else(categories, tmp_path):
     def keys(found=categories, text="patchcore:fast", **options):
-        return [run.key for run in make_plan(found, [Contender.parse(text)], **options).runs]
+        return [run.key for run in make_plan(found, [MethodSpec.parse(text)], **options).runs]
 
     assert keys() == keys(text="other label=patchcore:fast")
     copies = shutil.copytree(categories[0].train[0].parents[3], tmp_path / "copy")
@@ -151,7 +151,7 @@ def test_weights_in_files_are_part_of_the_key(categories, tmp_path):
     found = []
     for content in (b"one", b"other"):
         net.write_bytes(content)
-        contender = Contender("patchcore", None, {"backbone": str(net)})
+        contender = MethodSpec("patchcore", None, {"backbone": str(net)})
         found.append(make_plan(categories, [contender]).runs[0].key)
     assert found[0] != found[1]
 
@@ -229,8 +229,8 @@ def measured(image_auroc, **figures):
 @pytest.fixture
 def summed(categories):
     """Two methods on two categories; one run of one method is not done."""
-    contenders = [Contender.parse("a|b=patchcore:fast"), Contender.parse("<i>=graphcore")]
-    plan = make_plan(categories, contenders, shots=(2, None), seeds=2)
+    specs = [MethodSpec.parse("a|b=patchcore:fast"), MethodSpec.parse("<i>=graphcore")]
+    plan = make_plan(categories, specs, shots=(2, None), seeds=2)
     rows = {
         run.key: measured(0.5 + 0.1 * run.seed + 0.2 * (run.category.name == "nuts"))
         for run in plan.runs
@@ -286,7 +286,7 @@ def test_tables_do_not_depend_on_the_order_of_finishing(summed):
 
 
 def test_an_interval_of_the_mean_is_over_seeds_not_over_categories(categories):
-    plan = make_plan(categories, [Contender("patchcore")], full_seeds=2)
+    plan = make_plan(categories, [MethodSpec("patchcore")], full_seeds=2)
     rows = {
         run.key: measured(0.5 + (0.1 if (run.category.name == "nuts") == (run.seed == 0) else -0.1))
         for run in plan.runs

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from patchbank.benchmark.measure import measure
-from patchbank.benchmark.method_spec import Contender
+from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.benchmark.plan import make_plan
 from patchbank.benchmark.process import PARENT_GONE
 from patchbank.benchmark.results import locked
@@ -158,7 +158,7 @@ def test_after_a_kill_no_worker_is_left_and_the_same_command_gives_the_same_tabl
 
 
 def test_a_worker_ends_at_once_when_its_parent_is_gone(root, tmp_path):
-    plan = make_plan(find_categories(root), [Contender.parse(TINY)])
+    plan = make_plan(find_categories(root), [MethodSpec.parse(TINY)])
     job = {**_job(plan.runs[0], tmp_path, Resources()), "cores": []}
     worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     answer, _ = worker.communicate(json.dumps(job).encode() + b"\n")  # which closes its input
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(root, tmp_path):
 
 
 def test_features_from_the_cache_give_the_same_figures(root, tmp_path):
-    contender = Contender.parse("tiny=patchcore:fast(image_size=96,bank_limit=150,rotations=2)")
+    contender = MethodSpec.parse("tiny=patchcore:fast(image_size=96,bank_limit=150,rotations=2)")
     plan = make_plan(find_categories(root), [contender], shots=(3,), seeds=1)
     figures = []
     for cache_gb in (0, 1, 1):

@@ -41,7 +41,7 @@ def fitted(plates, tmp_path_factory):
     """A detector file, made by the command in a process of its own."""
     path = tmp_path_factory.mktemp("fitted") / "plates.patchbank"
     command = [sys.executable, "-c", "from patchbank.cli import main; main()", "fit", str(plates)]
-    options = [*SMALL, "--top-share", "0.03", "--false-alarm-rate", "0.1", "--out", str(path)]
+    options = [*SMALL, "--top-fraction", "0.03", "--false-alarm-rate", "0.1", "--out", str(path)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
     assert "bank_rows 300, dimensions 304" in done.stdout
     assert done.stderr == ""  # no bars where nobody looks

@@ -19,7 +19,7 @@ from patchbank import (
     ShapeError,
     load,
 )
-from patchbank.detector.inspection import Unread
+from patchbank.detector.inspection import FailedInspection
 from patchbank.runtime import threads
 from tests.photographs import part, parts, save, write_dataset
 from tests.unit.test_backbones import HALF, write_onnx
@@ -28,7 +28,7 @@ RECIPE = PatchCore(
     backbone="efficientnet_lite0",
     image_size=160,
     bank_limit=300,
-    top_share=0.03,
+    top_fraction=0.03,
     false_alarm_rate=0.2,
 )
 
@@ -87,7 +87,7 @@ def test_an_unreadable_image_is_never_scored(detector, tmp_path):
     broken = tmp_path / "2.png"
     broken.write_bytes(b"no image")
     outcomes = list(detector.inspect([good, broken, good]))
-    assert isinstance(outcomes[1], Unread)
+    assert isinstance(outcomes[1], FailedInspection)
     assert outcomes[1].to_json() == {
         "image": str(broken),
         "size": None,
@@ -110,7 +110,9 @@ def test_images_side_by_side_are_seen_as_one_at_a_time(detector, tmp_path, monke
     images = [part(40 + i, defect=i % 3 * 6, size=(60 + 7 * i, 104 - 3 * i)) for i in range(12)]
     given = [*images[:7], tmp_path / "missing.png", *images[7:]]
     outcomes = list(detector.inspect(given))
-    assert [isinstance(outcome, Unread) for outcome in outcomes] == [i == 7 for i in range(13)]
+    assert [isinstance(outcome, FailedInspection) for outcome in outcomes] == [
+        i == 7 for i in range(13)
+    ]
     alone = [detector.predict(image) for image in images]
     for one, many in zip(alone, [*outcomes[:7], *outcomes[8:]], strict=True):
         assert one.score == many.score
@@ -184,7 +186,7 @@ def test_the_file_holds_all_and_says_the_same_when_saved_again(detector, saved, 
     assert opened.members[0].settings.to_mapping() == detector.members[0].settings.to_mapping()
     assert opened.fitted_on == detector.fitted_on
     assert opened.members[0].extractor.info == detector.members[0].extractor.info
-    assert opened.members[0].model.facts() == detector.members[0].model.facts()
+    assert opened.members[0].model.summary() == detector.members[0].model.summary()
     opened.save(tmp_path / "again.patchbank")
     assert (tmp_path / "again.patchbank").read_bytes() == saved.read_bytes()
 
@@ -197,7 +199,7 @@ def test_approximate_indexes_come_back_the_same(index, tmp_path):
     assert (
         load(tmp_path / "a.patchbank").predict(part(60)).score == detector.predict(part(60)).score
     )
-    assert 0 < detector.members[0].model.facts()["index_recall"] <= 1
+    assert 0 < detector.members[0].model.summary()["index_recall"] <= 1
 
 
 def test_an_onnx_backbone_travels_with_its_detector(tmp_path):
@@ -231,7 +233,7 @@ def test_one_photograph_of_another_shape_does_not_stop_the_others(tmp_path):
     detector = recipe.fit(parts(6, size=(64, 96)))
     shapes = [(64, 96), (96, 64), (64, 96)]
     outcomes = list(detector.inspect([part(60, size=size) for size in shapes]))
-    assert [isinstance(o, Unread) for o in outcomes] == [False, True, False]
+    assert [isinstance(o, FailedInspection) for o in outcomes] == [False, True, False]
 
 
 def test_parts_that_are_all_alike_can_still_be_drawn(tmp_path):

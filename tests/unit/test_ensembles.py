@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from patchbank import Ensemble, ParameterError, PatchCore, load
-from patchbank.detector.member import Scale
+from patchbank.detector.member import ScoreStandardization
 from patchbank.detector.overlay import draw_overlay
 from tests.photographs import part, parts
 
@@ -76,7 +76,7 @@ def test_one_member_alone_keeps_its_raw_scores(alone):
     single = Ensemble([FIRST]).fit(parts(8))
     image = part(60, defect=9)
     assert single.predict(image).score == alone[0].predict(image).score
-    assert single.members[0].image_scale == Scale()
+    assert single.members[0].image_scale == ScoreStandardization()
 
 
 def test_overlays_colour_what_is_flagged_whatever_the_threshold(detector, tmp_path):
@@ -110,13 +110,13 @@ def test_what_was_not_looked_at_is_never_the_worst():
         drawn = seen.anomaly_map
         outside = np.ones_like(drawn, dtype=bool)
         seen.box.of(outside)[...] = False
-        np.testing.assert_allclose(drawn[outside], seen.map_zero, rtol=1e-6)
+        np.testing.assert_allclose(drawn[outside], seen.normal_map_value, rtol=1e-6)
         assert drawn[outside].max() < seen.box.of(drawn).min()
     assert len(set(detector.calibration.map_peaks.tolist())) == 8
 
 
 def test_equal_scores_spread_by_one():
-    assert Scale.of(np.full(5, 3.0)) == Scale(3.0, 1.0)
+    assert ScoreStandardization.of(np.full(5, 3.0)) == ScoreStandardization(3.0, 1.0)
 
 
 def test_members_that_disagree_on_the_whole_are_refused():

@@ -5,9 +5,9 @@ import pytest
 
 from patchbank.backbones import open_backbone
 from patchbank.core.scores.calibration import Calibration
-from patchbank.methods import Example, PatchCoreSettings
+from patchbank.methods import PatchCoreSettings, TrainingImage
 from patchbank.methods.patch_store import PatchStore
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import _examples
 from tests.photographs import part
 
@@ -16,7 +16,7 @@ def examples_of(photographs, **settings):
     chosen = PatchCoreSettings(backbone="efficientnet_lite0", scales=(1.0,), **settings)
     extractor = open_backbone(chosen.backbone)
     views = []
-    found = list(_examples(extractor, chosen, photographs, views, Silent()))
+    found = list(_examples(extractor, chosen, photographs, views, NullProgress()))
     assert len(views) == len(photographs)
     return found
 
@@ -48,10 +48,10 @@ def test_the_middle_that_a_crop_looks_at_is_inside_whatever_the_angle():
 def test_cells_inside_are_those_of_the_patches_that_a_stride_keeps(stride):
     inside = np.random.default_rng(0).random((5, 8)) < 0.5
     kept = inside[::stride, ::stride]
-    cells = Example([], 0, inside).cells_inside(kept.shape, stride)
+    cells = TrainingImage([], 0, inside).cells_inside(kept.shape, stride)
     expected = [r * kept.shape[1] + c for r, c in np.ndindex(*kept.shape) if kept[r, c]]
     assert cells.tolist() == expected
-    assert Example([], 0).cells_inside(kept.shape, stride).tolist() == list(range(kept.size))
+    assert TrainingImage([], 0).cells_inside(kept.shape, stride).tolist() == list(range(kept.size))
 
 
 def test_other_views_of_one_photograph_give_their_highest_score_and_peak():
@@ -68,9 +68,9 @@ def test_stored_patches_know_their_photographs_and_leave_out_what_shows_nothing_
     grid = np.arange(6, dtype=np.float32).reshape(2, 3, 1)  # every other cell of 4 x 5
     inside = np.ones((4, 5), dtype=bool)
     inside[:2] = False
-    store.append(grid, Example([], 0))
-    store.append(grid + 10, Example([], 0, inside))
-    store.append(grid[:1] + 20, Example([], 1))
+    store.append(grid, TrainingImage([], 0))
+    store.append(grid + 10, TrainingImage([], 0, inside))
+    store.append(grid[:1] + 20, TrainingImage([], 1))
     assert store.features[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 13, 14, 15, 20, 21, 22]
     assert store.photograph_of_patches().tolist() == [0] * 9 + [1] * 3
     assert store.n_photographs == 2

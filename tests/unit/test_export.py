@@ -59,7 +59,9 @@ def test_the_file_says_all_that_it_needs(exported):
     assert info.size_multiple == given.size_multiple
     assert info.source_sha256 == given.sha256 != info.sha256
     assert info.default_layers == extractor.layers
-    assert info.taps == {layer: given.taps[layer] for layer in extractor.layers}
+    assert info.available_layers == {
+        layer: given.available_layers[layer] for layer in extractor.layers
+    }
 
 
 def test_an_order_of_layers_survives(tmp_path):

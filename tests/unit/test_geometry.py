@@ -19,7 +19,7 @@ CROPPED = {
     "resize": "short_side",
     "crop": 96,
     "scales": (1.0,),
-    "largest_enlargement": 10,
+    "max_upscale": 10,
     "bank_rows": 100,
 }
 

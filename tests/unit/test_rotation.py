@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from patchbank import GraphCore, PatchCore
-from patchbank.images.augment import Copy
+from patchbank.images.augment import Augmentation
 from tests.photographs import part
 
 PHOTOGRAPH, OTHER = part(0, size=(160, 224)), part(1, size=(160, 224))
@@ -30,7 +30,7 @@ def detectors():
 
 def change(detector, angle):
     """Median distance of the turned photograph's patches, as a share of another part's."""
-    turned = detector.predict(Copy(angle).of(PHOTOGRAPH)).findings[0].scored.patch_scores
+    turned = detector.predict(Augmentation(angle).of(PHOTOGRAPH)).findings[0].scored.patch_scores
     other = detector.predict(OTHER).findings[0].scored.patch_scores
     return float(np.median(turned) / np.median(other))
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from patchbank.errors import ParameterError, PatchbankError, ShapeError
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings, method
 from patchbank.methods.simplenet.discriminator import Affine
-from patchbank.methods.simplenet.method import oddness
+from patchbank.methods.simplenet.method import anomaly_score
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 
 SETTINGS = SimpleNetSettings(patch_size=1, patch_stride=1, image_score="max")
 
@@ -48,7 +48,7 @@ def test_the_tensors_and_facts_of_a_restored_model_are_those_saved(rng):
     model = METHOD.restore(SETTINGS, saved, HOST)
     assert model.tensors().keys() == saved.keys()
     assert all((model.tensors()[name] == saved[name]).all() for name in saved)
-    assert model.facts() == {"dimensions": 3, "hidden_dims": 4, "steps": 7}
+    assert model.summary() == {"dimensions": 3, "hidden_dims": 4, "steps": 7}
 
 
 def test_prediction_imports_no_torch():
@@ -71,7 +71,7 @@ sys.exit("torch" in sys.modules)
 )
 def test_scores_have_the_ranks_of_minus_d_and_a_floor_of_zero(said, margin):
     d = np.array(said, dtype=np.float32) / 64
-    scores = oddness(d, margin)
+    scores = anomaly_score(d, margin)
     assert (np.argsort(scores) == np.argsort(-d)).all()
     assert (scores >= 0).all()
     assert scores.dtype == np.float32
@@ -79,12 +79,12 @@ def test_scores_have_the_ranks_of_minus_d_and_a_floor_of_zero(said, margin):
 
 def test_scores_of_what_is_far_out_do_not_saturate():
     far = np.array([-1e3, -1e6, -1e30], dtype=np.float32)
-    np.testing.assert_allclose(oddness(far, 0.5), -2 * far, rtol=1e-6)
+    np.testing.assert_allclose(anomaly_score(far, 0.5), -2 * far, rtol=1e-6)
 
 
 def test_a_larger_margin_asks_for_more():
     d = np.array([-1.0], dtype=np.float32)
-    assert oddness(d, 1.0) < oddness(d, 0.5)
+    assert anomaly_score(d, 1.0) < anomaly_score(d, 0.5)
 
 
 def test_affine_maps_follow_one_another(rng):
@@ -108,7 +108,7 @@ def test_features_of_another_number_of_dimensions_are_refused(rng):
 def test_without_torch_the_fit_says_what_to_install(monkeypatch):
     monkeypatch.setattr(method, "find_spec", lambda name: None)
     with pytest.raises(ParameterError) as caught:
-        METHOD.fit(SETTINGS, iter(()), 0, Silent(), HOST)
+        METHOD.fit(SETTINGS, iter(()), 0, NullProgress(), HOST)
     assert str(caught.value) == (
         "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
     )

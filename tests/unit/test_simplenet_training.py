@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank.methods import Example
+from patchbank.methods import TrainingImage
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import TorchDevice
 from tests.oracles.simplenet import discriminated
 
@@ -48,9 +48,9 @@ def photographs(rng, n):
 
 
 def fitted(maps, device=HOST, **settings):
-    examples = [Example([m], number) for number, m in enumerate(maps)]
+    examples = [TrainingImage([m], number) for number, m in enumerate(maps)]
     chosen = replace(SETTINGS, **settings)
-    return METHOD.fit(chosen, iter(examples), len(examples), Silent(), device)
+    return METHOD.fit(chosen, iter(examples), len(examples), NullProgress(), device)
 
 
 def bits(fit):
@@ -134,7 +134,7 @@ def test_what_a_fold_holds_out_does_not_touch_its_model(rng, schedule):
             settings,
             np.concatenate([m.reshape(6, -1).T for m in features]),
             rows_of_folds(4, 2),
-            Silent(),
+            NullProgress(),
             HOST,
         )
         for features in (maps, changed)
@@ -153,7 +153,7 @@ def test_each_photograph_is_scored_by_the_model_of_its_own_fold(rng):
         replace(SETTINGS, folds=2),
         np.concatenate([m.reshape(6, -1).T for m in maps]),
         rows_of_folds(5, 2),
-        Silent(),
+        NullProgress(),
         HOST,
     )
     for number, fold in enumerate(numbers):
@@ -174,8 +174,12 @@ def test_copies_are_held_out_with_their_photograph(rng):
     inside = np.ones(GRID, dtype=bool)
 
     def left_out(copy):
-        examples = [Example([maps[0]], 0), Example([copy], 0, inside), Example([maps[1]], 1)]
-        return METHOD.fit(SETTINGS, iter(examples), 3, Silent(), HOST).left_out
+        examples = [
+            TrainingImage([maps[0]], 0),
+            TrainingImage([copy], 0, inside),
+            TrainingImage([maps[1]], 1),
+        ]
+        return METHOD.fit(SETTINGS, iter(examples), 3, NullProgress(), HOST).left_out
 
     one, two = left_out(maps[0]), left_out(maps[0] + 1)
     assert one[0].image_score == two[0].image_score
@@ -229,7 +233,7 @@ def test_all_models_take_the_steps_that_served_held_out_photographs_best(
     watched(monkeypatch, losses)
     maps = photographs(rng, 4)
     stopped = fitted(maps, schedule="early_stopping", folds=2)
-    assert stopped.model.facts()["steps"] == expected
+    assert stopped.model.summary()["steps"] == expected
     fixed = fitted(maps, folds=2, steps=expected)
     assert bits(stopped) == bits(fixed)
     assert [s.image_score for s in stopped.left_out] == [s.image_score for s in fixed.left_out]
@@ -249,7 +253,7 @@ def test_the_loss_on_held_out_patches_tells_whether_training_helps(rng):
 def test_one_photograph_alone_takes_all_steps(rng, schedule):
     fit = fitted(photographs(rng, 1), schedule=schedule)
     assert fit.left_out == ()
-    assert fit.model.facts()["steps"] == SETTINGS.steps
+    assert fit.model.summary()["steps"] == SETTINGS.steps
 
 
 def test_a_silent_channel_is_not_blown_up(rng):
@@ -271,7 +275,7 @@ def test_features_that_never_vary_can_be_learned(rng):
 def test_progress_is_told_of_every_step(rng):
     told = []
 
-    class Counting(Silent):
+    class Counting(NullProgress):
         def task(self, title, total):
             told.append([title, total, 0])
             return self
@@ -285,6 +289,6 @@ def test_progress_is_told_of_every_step(rng):
         def __exit__(self, *exception):
             return None
 
-    examples = [Example([m], number) for number, m in enumerate(photographs(rng, 4))]
+    examples = [TrainingImage([m], number) for number, m in enumerate(photographs(rng, 4))]
     METHOD.fit(replace(SETTINGS, steps=33), iter(examples), 4, Counting(), HOST)
     assert told == [["training", 4 * 33, 4 * 33]]

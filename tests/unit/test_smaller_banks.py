@@ -8,7 +8,7 @@ import pytest
 
 from patchbank import Ensemble, GraphCore, PaDiM, ParameterError, PatchCore, load
 from patchbank.cli import main
-from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.detector import latency
 from patchbank.detector.latency import latency_ms, within_latency
 from patchbank.errors import ShapeError
@@ -100,9 +100,9 @@ def test_a_model_that_is_not_nested_refuses():
 def test_a_ladder_is_checked():
     scores = np.ones((2, 3))
     with pytest.raises(ShapeError, match="expected ascending sizes"):
-        Ladder(np.array([5, 5]), scores, scores)
+        BankSizeCalibration(np.array([5, 5]), scores, scores)
     with pytest.raises(ShapeError, match=r"expected two arrays \(3, n\)"):
-        Ladder(np.array([5, 6, 7]), scores, scores)
+        BankSizeCalibration(np.array([5, 6, 7]), scores, scores)
 
 
 class Clock:

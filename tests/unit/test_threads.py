@@ -12,8 +12,8 @@ from patchbank.runtime import threads
 from patchbank.runtime.threads import (
     ITEMS_A_CORE,
     LEAST_PIXELS,
-    in_parts,
-    side_by_side,
+    map_in_order,
+    parallel_ranges,
     usable_cores,
 )
 
@@ -35,7 +35,7 @@ def test_the_order_is_kept_and_each_error_comes_with_its_item(cores):
             raise ValueError("three")
         return number * 10
 
-    outcomes = list(side_by_side(work, iter(range(20)), nothing))
+    outcomes = list(map_in_order(work, iter(range(20)), nothing))
     assert [item for item, _ in outcomes] == list(range(20))
     assert [f.result() for item, f in outcomes if item != 3] == [
         n * 10 for n in range(20) if n != 3
@@ -46,7 +46,7 @@ def test_the_order_is_kept_and_each_error_comes_with_its_item(cores):
 
 def test_as_many_are_at_work_as_there_are_cores(cores):
     together = threading.Barrier(cores, timeout=30)  # breaks unless all come at once
-    outcomes = list(side_by_side(lambda _: together.wait(), range(cores * 3), nothing))
+    outcomes = list(map_in_order(lambda _: together.wait(), range(cores * 3), nothing))
     assert len([future.result() for _, future in outcomes]) == cores * 3
 
 
@@ -60,7 +60,7 @@ def test_only_a_few_are_taken_ahead(cores):
 
     may_go_on = threading.Event()
     threading.Timer(0.2, may_go_on.set).start()
-    stream = side_by_side(lambda _: may_go_on.wait(), items(), nothing)
+    stream = map_in_order(lambda _: may_go_on.wait(), items(), nothing)
     next(stream)
     assert cores <= len(taken) <= ITEMS_A_CORE * cores + 1
     stream.close()
@@ -78,7 +78,7 @@ def test_of_large_ones_fewer_are_in_memory(cores):
     def work(number):
         time.sleep(0.01)
 
-    for number, _ in side_by_side(work, items(), lambda _: LEAST_PIXELS * 2 // 5):
+    for number, _ in map_in_order(work, items(), lambda _: LEAST_PIXELS * 2 // 5):
         in_memory.remove(number)
     # two fit beside each other; the third is in the caller's hands until there is room
     assert max(most) <= 2
@@ -86,7 +86,7 @@ def test_of_large_ones_fewer_are_in_memory(cores):
 
 
 def test_one_larger_than_all_that_may_be_in_memory_goes_alone():
-    outcomes = list(side_by_side(str, range(3), lambda _: LEAST_PIXELS * 9))
+    outcomes = list(map_in_order(str, range(3), lambda _: LEAST_PIXELS * 9))
     assert [future.result() for _, future in outcomes] == ["0", "1", "2"]
 
 
@@ -100,7 +100,7 @@ def test_items_that_come_slowly_are_not_kept_until_more_have_come(cores):
             yield number
 
     seen = []
-    for number, _ in side_by_side(str, camera(), nothing):
+    for number, _ in map_in_order(str, camera(), nothing):
         seen.append(number)
     assert behind[-1] < ITEMS_A_CORE * cores
 
@@ -116,7 +116,7 @@ def test_an_abandoned_iteration_leaves_no_thread_and_begins_nothing_more(cores):
         begun.append(number)
         time.sleep(0.01)
 
-    stream = side_by_side(work, range(1000), nothing)
+    stream = map_in_order(work, range(1000), nothing)
     next(stream)
     del stream
     assert not own_threads()
@@ -131,7 +131,7 @@ def test_an_error_of_the_iterator_of_items_passes_and_leaves_no_thread():
         raise KeyError("no more")
 
     with pytest.raises(KeyError, match="no more"):
-        list(side_by_side(str, items(), nothing))
+        list(map_in_order(str, items(), nothing))
     assert not own_threads()
 
 
@@ -139,8 +139,8 @@ def test_an_error_of_the_iterator_of_items_passes_and_leaves_no_thread():
 def test_ctrl_c_ends_the_iteration():
     code = """
 import time
-from patchbank.runtime.threads import side_by_side
-for _ in side_by_side(lambda _: time.sleep(0.01), iter(int, 1), lambda _: 0):
+from patchbank.runtime.threads import map_in_order
+for _ in map_in_order(lambda _: time.sleep(0.01), iter(int, 1), lambda _: 0):
     print("going", flush=True)
 """
     process = subprocess.Popen(
@@ -180,6 +180,6 @@ def test_an_error_of_a_part_ends_the_others_before_it_is_raised(cores):
             raise ValueError("the fourth")
 
     with pytest.raises(ValueError, match="the fourth"):
-        in_parts(part, 2000, 2)
+        parallel_ranges(part, 2000, 2)
     assert at_work == []
     assert len(begun) < 50

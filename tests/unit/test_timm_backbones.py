@@ -36,9 +36,9 @@ def test_features_are_those_of_timm(tmp_path, name):
     planes = torch.from_numpy((IMAGE / 255 - info.mean) / info.std).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         every = network.forward_intermediates(planes, intermediates_only=True)
-    expected = dict(zip(info.taps, every, strict=True))
+    expected = dict(zip(info.available_layers, every, strict=True))
     for layer, found in zip(extractor.layers, maps, strict=True):
-        tap = info.taps[layer]
+        tap = info.available_layers[layer]
         assert found.shape == (tap.channels, 96 // tap.stride, 160 // tap.stride)
         assert found.dtype == np.float32
         theirs = expected[layer][0].numpy()

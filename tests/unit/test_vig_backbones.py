@@ -73,7 +73,7 @@ def with_meta_weights(name):
 def test_they_are_described_without_weights(name, layers, strides, multiple):
     info = describe_backbone(name)
     assert info.default_layers == layers
-    assert tuple(info.taps[layer].stride for layer in layers) == strides
+    assert tuple(info.available_layers[layer].stride for layer in layers) == strides
     assert (info.size_multiple, info.input_size) == (multiple, None)
     assert info.mean == info.std == (0.5, 0.5, 0.5)
     assert info.sha256 == ""
@@ -84,7 +84,7 @@ def test_they_are_described_without_torch():
         "import sys\n"
         "sys.modules.update(torch=None, timm=None)\n"  # importing them is an error now
         "from patchbank.backbones import describe_backbone\n"
-        "print(len(describe_backbone('pvig_s_224_gelu').taps))"
+        "print(len(describe_backbone('pvig_s_224_gelu').available_layers))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -228,10 +228,10 @@ def test_the_record_tells_where_weights_come_from(extractors, weights):
     ],
 )
 def test_maps_of_any_size_have_the_shapes_that_are_promised(weights, name, size):
-    every = tuple(describe_backbone(name).taps)
+    every = tuple(describe_backbone(name).available_layers)
     extractor = open_backbone(name, every, weights=weights[name])
     for (_, tap), found in zip(
-        extractor.info.taps.items(), extractor(part(3, size=size)), strict=True
+        extractor.info.available_layers.items(), extractor(part(3, size=size)), strict=True
     ):
         assert found.shape == (tap.channels, size[0] // tap.stride, size[1] // tap.stride)
         assert found.dtype == np.float32

@@ -1,6 +1,6 @@
 """Backbones: from a photograph to feature maps."""
 
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, Normalisation
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName, Precision
 from patchbank.backbones.sources import (
@@ -19,11 +19,11 @@ __all__ = [
     "Engine",
     "EngineName",
     "FeatureExtractor",
+    "Layer",
     "Normalisation",
     "OnnxExtractor",
     "Packed",
     "Precision",
-    "Tap",
     "describe_backbone",
     "embedded_names",
     "export_backbone",

@@ -17,7 +17,7 @@ Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float,
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
+class Layer:
     """A layer whose output can be taken."""
 
     channels: int
@@ -30,7 +30,7 @@ class BackboneInfo:
     """Weights and preprocessing in one record, so that they cannot drift apart."""
 
     name: str
-    taps: Mapping[str, Tap]
+    available_layers: Mapping[str, Layer]
     """Layers that can be asked for, shallow to deep."""
     default_layers: tuple[str, ...]
     mean: tuple[float, float, float]
@@ -75,10 +75,10 @@ class FeatureExtractor(Protocol):
 def check_layers(info: BackboneInfo, layers: tuple[str, ...]) -> tuple[str, ...]:
     """Raise BackboneError unless each layer exists and is asked for once."""
     for layer in layers:
-        if layer not in info.taps:
+        if layer not in info.available_layers:
             raise BackboneError(
-                f"layers: expected some of {', '.join(info.taps)} (those of {info.name}), "
-                f"got {layer!r}"
+                f"layers: expected some of {', '.join(info.available_layers)} (those of "
+                f"{info.name}), got {layer!r}"
             )
     if len(set(layers)) < len(layers):
         raise BackboneError(f"layers: expected each once, got {', '.join(layers)}")

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
+from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
 from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, described
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
@@ -92,7 +92,7 @@ class OnnxExtractor:
         size: tuple[int, int] | None,
         outputs: tuple[str, ...],
     ) -> BackboneInfo:
-        taps = {t: Tap(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
+        taps = {t: Layer(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
         says = "mean" in record and "std" in record
         if says == (normalisation is not None):
             raise BackboneError(
@@ -109,7 +109,7 @@ class OnnxExtractor:
             raise ValueError(f"size_multiple {multiple}")
         return BackboneInfo(
             name=record.get("name", name),
-            taps=taps or self._probe(outputs, size or PROBE_SIZE),
+            available_layers=taps or self._probe(outputs, size or PROBE_SIZE),
             default_layers=tuple(record.get("default_layers", outputs)),
             mean=_triple("mean", mean),
             std=_triple("std", std, positive=True),
@@ -121,11 +121,11 @@ class OnnxExtractor:
             source_sha256=str(record.get("source_sha256", "")),
         )
 
-    def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Tap]:
+    def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Layer]:
         """Find channels and stride of every output by running the network once."""
         maps = self._run(np.zeros((3, *size), dtype=np.float32), outputs)
         return {
-            name: Tap(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
+            name: Layer(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
             for name, m in zip(outputs, maps, strict=True)
         }
 

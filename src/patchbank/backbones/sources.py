@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation, Tap
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, Normalisation
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
@@ -125,7 +125,7 @@ def pack_backbone(extractor: FeatureExtractor) -> Packed:
     Raises:
         BackboneError: it is of a kind that no file holds.
     """
-    record: dict[str, Any] = {"info": asdict(extractor.info), "layers": extractor.layers}
+    record: dict[str, Any] = {"info": _record(extractor.info), "layers": extractor.layers}
     if isinstance(extractor, OnnxExtractor):
         record |= {
             "kind": "onnx",
@@ -193,14 +193,21 @@ def unpack_backbone(
     return restore_timm(_info(info), layers, tensors, device)
 
 
+def _record(info: BackboneInfo) -> dict[str, Any]:
+    """A BackboneInfo as JSON can hold it."""
+    record = asdict(info)
+    record["taps"] = record.pop("available_layers")  # its key in files since format 2
+    return record
+
+
 def _info(record: Mapping[str, Any]) -> BackboneInfo:
-    """The BackboneInfo that `asdict` and JSON made of one."""
+    """Build the BackboneInfo that `_record` and JSON made of one."""
     size = record["input_size"]
     tuples = {name: tuple(record[name]) for name in ("default_layers", "mean", "std")}
-    taps = {layer: Tap(**tap) for layer, tap in record["taps"].items()}
-    return BackboneInfo(
-        **{**record, **tuples, "taps": taps, "input_size": tuple(size) if size else None}
-    )
+    layers = {name: Layer(**layer) for name, layer in record["taps"].items()}
+    rest = {name: value for name, value in record.items() if name != "taps"}
+    input_size = tuple(size) if size else None
+    return BackboneInfo(**{**rest, **tuples, "available_layers": layers, "input_size": input_size})
 
 
 def _content(path: str) -> bytes:

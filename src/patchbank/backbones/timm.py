@@ -23,11 +23,11 @@ import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
-from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap, check_layers
+from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
 from patchbank.backbones.torch_extractor import (
     State,
-    Taps,
     TorchExtractor,
+    TruncatedNetwork,
     in_one_line,
     load_weights,
     weights_digest,
@@ -42,7 +42,7 @@ REACHABLE_S = 5.0
 DEPTHS = (1 / 2, 3 / 4)  # of a transformer, all of whose layers have one stride
 
 
-class TimmTaps(Taps):
+class TruncatedTimm(TruncatedNetwork):
     """A timm network cut after the deepest of the layers to take."""
 
     def __init__(self, network: torch.nn.Module, indices: list[int]) -> None:
@@ -72,7 +72,7 @@ def run_timm(
     device: Device = HOST,
 ) -> TorchExtractor:
     """Make an extractor of a timm network of one's own; it is cut after the layers taken."""
-    return TorchExtractor(info, partial(TimmTaps, network), layers, device)
+    return TorchExtractor(info, partial(TruncatedTimm, network), layers, device)
 
 
 def open_timm(
@@ -129,12 +129,12 @@ def describe_timm(name: str, normalisation: Normalisation | None = None) -> Back
         network: Any = _create(name)
     if not hasattr(network, "forward_intermediates"):
         raise BackboneError(f"{name}: expected a network with intermediate features, got none")
-    taps = {e["module"]: Tap(e["num_chs"], e["reduction"]) for e in _entries(network)}
+    taps = {e["module"]: Layer(e["num_chs"], e["reduction"]) for e in _entries(network)}
     fixed = config.fixed_input_size and not _takes(network, "dynamic_img_size")
     mean, std = normalisation or (config.mean, config.std)
     return BackboneInfo(
         name=name,
-        taps=taps,
+        available_layers=taps,
         default_layers=_default_layers(taps),
         mean=mean,
         std=std,
@@ -206,7 +206,7 @@ def _entries(network: Any) -> list[dict[str, Any]]:
     return entries
 
 
-def _default_layers(taps: Mapping[str, Tap]) -> tuple[str, ...]:
+def _default_layers(taps: Mapping[str, Layer]) -> tuple[str, ...]:
     deepest = {tap.stride: name for name, tap in taps.items()}
     if all(stride in deepest for stride in CNN_STRIDES):
         return tuple(deepest[stride] for stride in CNN_STRIDES)

@@ -24,7 +24,7 @@ State = Mapping[str, NDArray[Any]]
 Tensors = dict[str, torch.Tensor]
 
 
-class Taps(torch.nn.Module):  # type: ignore[misc]  # torch need not be installed to check
+class TruncatedNetwork(torch.nn.Module):  # type: ignore[misc]  # torch need not be installed to check
     """A network cut after the deepest of the layers to take.  (b, 3, H, W) -> maps, by depth.
 
     Each family of networks says in `forward` how its maps are taken.
@@ -49,13 +49,13 @@ class TorchExtractor:
     def __init__(
         self,
         info: BackboneInfo,
-        cut: Callable[[list[int]], Taps],
+        cut: Callable[[list[int]], TruncatedNetwork],
         layers: tuple[str, ...] | None = None,
         device: Device = HOST,
     ) -> None:
         self._info = info
         self._layers = check_layers(info, layers or info.default_layers)
-        every = list(info.taps)
+        every = list(info.available_layers)
         ascending = sorted(every.index(layer) for layer in self._layers)
         self._order = [ascending.index(every.index(layer)) for layer in self._layers]
         self.network = cut(ascending)

@@ -43,7 +43,7 @@ def to_onnx(extractor: TorchExtractor, *, input_size: tuple[int, int] | None = N
     info = extractor.info
     input_size = input_size or info.input_size
     sizes = [input_size] if input_size else _trial_sizes(extractor)
-    ordered = [layer for layer in info.taps if layer in extractor.layers]
+    ordered = [layer for layer in info.available_layers if layer in extractor.layers]
     try:
         model = _traced(extractor, ordered, sizes[0], fixed=input_size is not None)
     except ImportError as error:
@@ -58,7 +58,8 @@ def to_onnx(extractor: TorchExtractor, *, input_size: tuple[int, int] | None = N
     record = asdict(info)
     del record["input_size"]  # the file's own input says it
     record["source_sha256"] = record.pop("sha256")  # the file's own hash cannot stand in it
-    record["taps"] = {layer: record["taps"][layer] for layer in ordered}
+    layers = record.pop("available_layers")
+    record["taps"] = {layer: layers[layer] for layer in ordered}
     record["default_layers"] = extractor.layers
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(record)

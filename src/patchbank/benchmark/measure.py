@@ -18,7 +18,7 @@ from patchbank.detector.detector import Detector
 from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import evaluate
 from patchbank.methods import METHODS
-from patchbank.runtime.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import open_device
 from patchbank.training.fit import fit
 
@@ -59,7 +59,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     settings = method.settings.from_mapping(job["settings"])
     train = [Path(path) for path in job["train"]]
     began = time.perf_counter()
-    detector = fit([(method, settings)], train, Silent(), device, wrap=wrap)
+    detector = fit([(method, settings)], train, NullProgress(), device, wrap=wrap)
     seconds = time.perf_counter() - began + sum(extractor.saved_s for extractor in wrapped)
     accuracy = _accuracy(detector, _dataset(job))
     plain = _without_cache(detector)

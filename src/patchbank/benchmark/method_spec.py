@@ -22,10 +22,10 @@ OPENING, CLOSING = "([{", ")]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class MethodSpec:
     """One row of the tables: a method, with a preset and changes to it.
 
-    >>> fast = Contender.parse("patchcore:fast(image_size=320, scales=[1, 0.5])")
+    >>> fast = MethodSpec.parse("patchcore:fast(image_size=320, scales=[1, 0.5])")
     >>> fast.settings.image_size, fast.settings.scales
     (320, (1, 0.5))
     >>> str(fast)
@@ -40,7 +40,7 @@ class Contender:
     """What the tables call it, where that is not how it is written."""
 
     @classmethod
-    def parse(cls, text: str) -> Contender:
+    def parse(cls, text: str) -> MethodSpec:
         """Read one as it is written.
 
         Values are JSON, or text where they are no JSON; several numbers are a JSON list.

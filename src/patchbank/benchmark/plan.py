@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.benchmark.method_spec import Contender
+from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.datasets import Category
 from patchbank.errors import ParameterError
 from patchbank.methods import Settings
@@ -27,7 +27,7 @@ class Run:
     """One detector to fit and to measure."""
 
     category: Category
-    contender: Contender
+    contender: MethodSpec
     shots: int | None
     """Training images; None for all."""
     seed: int
@@ -57,7 +57,7 @@ class Plan:
     """All runs, in the order in which they are done and told."""
 
     categories: tuple[Category, ...]
-    contenders: tuple[Contender, ...]
+    specs: tuple[MethodSpec, ...]
     shots: tuple[int | None, ...]
     runs: tuple[Run, ...]
     skipped: tuple[str, ...]
@@ -71,7 +71,7 @@ class Plan:
 
 def make_plan(
     categories: Sequence[Category],
-    contenders: Sequence[Contender],
+    specs: Sequence[MethodSpec],
     *,
     shots: Sequence[int | None] = (None,),
     seeds: int = 5,
@@ -82,17 +82,17 @@ def make_plan(
 
     Args:
         categories: to learn and test on.
-        contenders: methods, each with a label of its own.
+        specs: methods, each with a label of its own.
         shots: numbers of training images; None for all.
         seeds: draws of the shots, from seed 0.
         full_seeds: runs on all training images, from the seed of the settings up.
         device: the name of the device that computes.
 
     Raises:
-        ParameterError: two contenders of one label, numbers that are not above 0, or more shots
+        ParameterError: two specs of one label, numbers that are not above 0, or more shots
             than any category has.
     """
-    labels = [contender.label for contender in contenders]
+    labels = [contender.label for contender in specs]
     for label in labels:
         if labels.count(label) > 1:
             raise ParameterError(f"methods: expected each label once, got {label!r} twice")
@@ -110,7 +110,7 @@ def make_plan(
                 continue
             runs += [
                 _run(category, contender, k, seed, data, device)
-                for contender in contenders
+                for contender in specs
                 for seed in range(full_seeds if k is None else seeds)
             ]
     if not runs:
@@ -118,7 +118,7 @@ def make_plan(
     done = {run.shots for run in runs}
     return Plan(
         categories=tuple(categories),
-        contenders=tuple(contenders),
+        specs=tuple(specs),
         shots=tuple(k for k in shots if k in done),
         runs=tuple(runs),
         skipped=tuple(skipped),
@@ -163,7 +163,7 @@ def drawn(train: Sequence[Path], shots: int | None, seed: int) -> tuple[Path, ..
     return tuple(train[i] for i in order[:shots])
 
 
-def seeded(contender: Contender, seed: int) -> Settings:
+def seeded(contender: MethodSpec, seed: int) -> Settings:
     """The settings of a contender's run of that number."""
     settings = contender.settings
     return settings.with_changes(seed=settings.seed + seed)
@@ -188,7 +188,7 @@ def data_hash(category: Category) -> str:
 
 def _run(
     category: Category,
-    contender: Contender,
+    contender: MethodSpec,
     shots: int | None,
     seed: int,
     data: str,

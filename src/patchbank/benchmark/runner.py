@@ -24,7 +24,7 @@ FAILURES = "failures.log"
 GB = 10**9
 
 
-class Watcher(Protocol):
+class RunListener(Protocol):
     """Is told how far a benchmark has come."""
 
     def begins(self, total: int, to_do: int) -> None:
@@ -63,7 +63,7 @@ class Resources:
 
 
 def run_benchmark(
-    plan: Plan, out: Path, resources: Resources, watcher: Watcher
+    plan: Plan, out: Path, resources: Resources, watcher: RunListener
 ) -> tuple[Summary, dict[str, str]]:
     """Do all runs that have no result in a folder yet.
 

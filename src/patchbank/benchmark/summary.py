@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from patchbank.benchmark.method_spec import Contender
+from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.benchmark.plan import Plan, shots_text
 from patchbank.benchmark.results import Row
 from patchbank.datasets import Category
@@ -134,15 +134,15 @@ class _Groups:
             place = run.shots, run.contender.label, plan.column(run.category)
             self._rows.setdefault(place, []).append(rows.get(run.key))
 
-    def at(self, shots: int | None, contender: Contender, category: Category) -> list[Row | None]:
+    def at(self, shots: int | None, contender: MethodSpec, category: Category) -> list[Row | None]:
         """One a seed; none where the plan skips the category."""
         return self._rows.get((shots, contender.label, self._column(category)), [])
 
 
 def _table(plan: Plan, groups: _Groups, metric: str, shots: int | None) -> Table:
-    categories = [c for c in plan.categories if groups.at(shots, plan.contenders[0], c)]
+    categories = [c for c in plan.categories if groups.at(shots, plan.specs[0], c)]
     lines = []
-    for contender in plan.contenders:
+    for contender in plan.specs:
         cells = tuple(_cell(groups.at(shots, contender, c), metric) for c in categories)
         lines.append((contender.label, cells, _mean_cell(cells)))
     columns = tuple(plan.column(category) for category in categories)
@@ -168,7 +168,7 @@ def _mean_cell(cells: Sequence[Cell]) -> Cell:
 
 def _costs(plan: Plan, groups: _Groups, shots: int | None) -> Costs:
     lines = []
-    for contender in plan.contenders:
+    for contender in plan.specs:
         rows = [row for c in plan.categories for row in groups.at(shots, contender, c) if row]
         figures = (_median([row[name] for row in rows], COSTS[name][1]) for name in COSTS)
         lines.append((contender.label, tuple(figures)))

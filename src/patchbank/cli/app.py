@@ -129,12 +129,12 @@ def evaluate(
     latency_budget: LatencyBudget = None,
 ) -> None:
     """Measure a detector on labelled photographs."""
-    from patchbank.cli.progress import Bars
+    from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets import find_dataset
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
     detector = _load(file, device, engine, bank_rows, latency_budget)
-    evaluation = evaluate_detector(detector, find_dataset(dataset), progress=Bars())
+    evaluation = evaluate_detector(detector, find_dataset(dataset), progress=ConsoleProgress())
     _report(evaluation, detector, report, to_json)
 
 
@@ -143,9 +143,9 @@ def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     """Show what a detector file holds."""
     from patchbank.detector.detector import load
 
-    facts = output.detector_facts(load(file, device="cpu"))
+    facts = output.detector_summary(load(file, device="cpu"))
     if to_json is None:
-        output.show_facts(facts)
+        output.show_summary(facts)
     else:
         write_json(facts, to_json)
 
@@ -166,7 +166,7 @@ def demo(
     to_json: JsonPath = None,
 ) -> None:
     """Fit and test on real photographs of solar cells (PyPI package elpv-dataset)."""
-    from patchbank.cli.progress import Bars
+    from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets.elpv import solar_cells
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
     from patchbank.methods import METHODS
@@ -177,10 +177,10 @@ def demo(
     _make_folder(out)
     method = METHODS["patchcore"]
     settings = method.settings.from_mapping(method.changed_preset(preset, {}))
-    detector = fit_detector([(method, settings)], good, Bars(), open_device(device))
+    detector = fit_detector([(method, settings)], good, ConsoleProgress(), open_device(device))
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")
-    evaluation = evaluate_detector(detector, dataset, progress=Bars())
+    evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
     _report(evaluation, detector, out, to_json)
 
 
@@ -197,7 +197,7 @@ def _load(
         file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
     )
     if latency_budget_ms is not None and detector.ladder is not None:
-        rows = detector.members[0].model.facts()["bank_rows"]
+        rows = detector.members[0].model.summary()["bank_rows"]
         output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
     return detector
 

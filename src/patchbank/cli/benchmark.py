@@ -73,25 +73,23 @@ def benchmark(
     to_json: JsonPath = None,
 ) -> None:
     """Compare methods on all categories of a data set; the same command goes on after a stop."""
-    from patchbank.benchmark.method_spec import Contender, split_outside
+    from patchbank.benchmark.method_spec import MethodSpec, split_outside
     from patchbank.benchmark.plan import make_plan, parse_shots
     from patchbank.benchmark.runner import Resources, run_benchmark
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
     written = [part for text in methods or METHODS for part in split_outside(text)]
-    contenders = [Contender.parse(text) for text in written]
+    specs = [MethodSpec.parse(text) for text in written]
     numbers = parse_shots(shots)
     place = open_device(device).name
     resources = Resources(device=place, workers=workers, cache_gb=cache_gb, memory_gb=memory_gb)
     chosen = _chosen(find_categories(root, dataset), categories)
     _check_whole(chosen, allow_incomplete)
-    plan = make_plan(
-        chosen, contenders, shots=numbers, seeds=seeds, full_seeds=full_seeds, device=place
-    )
+    plan = make_plan(chosen, specs, shots=numbers, seeds=seeds, full_seeds=full_seeds, device=place)
     for line in plan.skipped:
         output.note(f"note: {line}")
-    told = Told()
+    told = ConsoleRuns()
     try:
         with told.shown():
             summary, failures = run_benchmark(plan, out, resources, told)
@@ -101,7 +99,7 @@ def benchmark(
     _show(summary, out, to_json, failures)
 
 
-class Told:
+class ConsoleRuns:
     """Draws a bar of runs on a terminal; elsewhere, writes one line a run.  On standard error."""
 
     def __init__(self) -> None:

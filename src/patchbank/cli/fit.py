@@ -90,7 +90,7 @@ def fit(
         Optional[str],
         typer.Option(metavar="SIDE|HxW", help="Look at the middle of the resized photograph."),
     ] = None,
-    largest_enlargement: Annotated[
+    max_upscale: Annotated[
         Optional[float], typer.Option(help="Small photographs grow at most so many times.")
     ] = None,
     coreset: Annotated[
@@ -144,13 +144,13 @@ def fit(
         Optional[Literal["exact", "hnsw", "ivf"]], typer.Option(help="How neighbours are found.")
     ] = None,
     image_score: Annotated[
-        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_share", "pooled"]],
+        Optional[Literal["max", "reweighted", "hcw", "smooth_max", "top_fraction", "pooled"]],
         typer.Option(help="From patches to the score of an image."),
     ] = None,
-    top_share: Annotated[
+    top_fraction: Annotated[
         Optional[float], typer.Option(help="Share of worst patches that are averaged.")
     ] = None,
-    support: Annotated[
+    n_reweight_neighbours: Annotated[
         Optional[int], typer.Option(help="Neighbours in the re-weighting (equation 7).")
     ] = None,
     graph_neighbours: Annotated[
@@ -174,7 +174,7 @@ def fit(
         Optional[Literal["mean", "concatenate"]],
         typer.Option(help="SPADE: mean of a map a layer, or layers side by side."),
     ] = None,
-    deepest_apart: Annotated[
+    pool_deepest_only: Annotated[
         Optional[bool], typer.Option(help="SPADE: the deepest layer finds photographs only.")
     ] = None,
     hidden_dims: Annotated[
@@ -242,7 +242,7 @@ def fit(
     given = {n: v for n, v in locals().items() if n not in NO_SETTINGS and v is not None}
     check_target(out)
     from patchbank.backbones import Engine
-    from patchbank.cli.progress import Bars
+    from patchbank.cli.progress import ConsoleProgress
     from patchbank.methods import METHODS
     from patchbank.methods.settings import require_choice
     from patchbank.runtime.torch_device import open_device
@@ -257,11 +257,13 @@ def fit(
         for one in of_members(given)
     ]
     place = open_device(device)
-    detector = fit_detector(members, good, Bars(), place, engine=Engine(engine, precision))
+    detector = fit_detector(
+        members, good, ConsoleProgress(), place, engine=Engine(engine, precision)
+    )
     _save(detector, out, save_backbone)
     output.fitted(detector, out)
     if precision != "float32":
-        precise = fit_detector(members, good, Bars(), place, engine=Engine(engine))
+        precise = fit_detector(members, good, ConsoleProgress(), place, engine=Engine(engine))
         output.note(f"{precision}: {score_change(detector, precise)}")
 
 

@@ -13,7 +13,7 @@ from patchbank.errors import DataError
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
     from patchbank.detector.detector import Detector
-    from patchbank.detector.inspection import Inspection, Unread
+    from patchbank.detector.inspection import FailedInspection, Inspection
     from patchbank.detector.member import Member
     from patchbank.evaluation.evaluate import Evaluation
 
@@ -50,7 +50,9 @@ def fitted(detector: Detector, path: Path) -> None:
         f"{calibration.threshold:.4g} (false alarms {rate}), {path.stat().st_size / 1e6:.1f} MB"
     )
     for member in detector.members:
-        facts = [f"{name} {_short(v)}" for name, v in member.model.facts().items() if v is not None]
+        facts = [
+            f"{name} {_short(v)}" for name, v in member.model.summary().items() if v is not None
+        ]
         print(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
     if calibration.remark:
         note(f"note: {calibration.remark}")
@@ -60,7 +62,7 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
 
 
-def outcome(result: Inspection | Unread) -> None:
+def outcome(result: Inspection | FailedInspection) -> None:
     """One line for one image."""
     if hasattr(result, "error"):
         error(result.error)
@@ -96,7 +98,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         )
 
 
-def detector_facts(detector: Detector) -> dict[str, Any]:
+def detector_summary(detector: Detector) -> dict[str, Any]:
     """Everything that `patchbank info` tells."""
     calibration = detector.calibration
     return {
@@ -108,19 +110,19 @@ def detector_facts(detector: Detector) -> dict[str, Any]:
         "threshold_from": "other views of the one good image"
         if calibration.views_of_one
         else "good images left out",
-        "members": [_member_facts(member) for member in detector.members],
+        "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
     }
 
 
-def _member_facts(member: Member) -> dict[str, Any]:
+def _member_summary(member: Member) -> dict[str, Any]:
     from patchbank.backbones import OnnxExtractor
 
     info = member.extractor.info
     engine = member.extractor.engine if isinstance(member.extractor, OnnxExtractor) else None
     return {
         "method": member.method,
-        **member.model.facts(),
+        **member.model.summary(),
         "backbone": info.name,
         "layers": list(member.extractor.layers),
         "backbone_runs_in": engine.name if engine else "torch",
@@ -133,15 +135,15 @@ def _member_facts(member: Member) -> dict[str, Any]:
     }
 
 
-def show_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
     """Facts, one a line."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
-            show_facts(value, indent + "  ")
+            show_summary(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for entry in value:
-                show_facts({name.removesuffix("s"): entry}, indent)
+                show_summary({name.removesuffix("s"): entry}, indent)
         else:
             print(f"{indent}{name:<{28 - len(indent)}} {value}")
 
@@ -157,7 +159,7 @@ def show_backbones(infos: Sequence[BackboneInfo]) -> None:
             f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
             f"multiples of {info.size_multiple}"
         )
-        for name, tap in info.taps.items():
+        for name, tap in info.available_layers.items():
             star = "*" if name in info.default_layers else " "
             print(f"  {star} {name:<12} stride {tap.stride:>2}  {tap.channels:>4} channels")
         if info.sha256:

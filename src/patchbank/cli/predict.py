@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from patchbank.cli import output
-from patchbank.cli.progress import Bars
+from patchbank.cli.progress import ConsoleProgress
 from patchbank.detector.detector import Detector
-from patchbank.detector.inspection import Inspection, Unread
+from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError
 from patchbank.images.folders import list_images
 
@@ -35,7 +35,7 @@ def inspect_paths(
     pictures = Pictures(out, [image for image, _ in images]) if out is not None else None
     count = Count()
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
-    with lines as stream, Bars().task("inspecting", len(images)) as advance:
+    with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
         outcomes = detector.inspect(image for image, _ in images)
         for (image, given), outcome in zip(images, outcomes, strict=True):
             _tally(count, outcome)
@@ -43,7 +43,7 @@ def inspect_paths(
                 _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))
             if to_json != "-":
                 output.outcome(outcome)
-            elif isinstance(outcome, Unread):
+            elif isinstance(outcome, FailedInspection):
                 output.error(outcome.error)
             if pictures is not None and isinstance(outcome, Inspection):
                 outcome.save(pictures.path_for(image, given))
@@ -86,8 +86,8 @@ class Pictures:
         return path
 
 
-def _tally(count: Count, outcome: Inspection | Unread) -> None:
-    if isinstance(outcome, Unread):
+def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
+    if isinstance(outcome, FailedInspection):
         count.unread += 1
     elif outcome.is_anomalous:
         count.anomalous += 1

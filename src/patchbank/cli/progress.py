@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 
-class Bars:
+class ConsoleProgress:
     """Draws a bar a task on standard error, and removes it at the end of the task."""
 
     def __init__(self) -> None:

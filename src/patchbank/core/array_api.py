@@ -23,9 +23,9 @@ def blocks(n: int, size: int) -> Iterator[slice]:
         yield slice(begin, min(begin + size, n))
 
 
-def settle(array: Array, device: Device) -> Array:
+def to_device_if_fits(array: Array, device: Device) -> Array:
     """Bring a whole array to the device where it fits; else leave it, to be brought in blocks."""
-    return device.put(array) if device.holds(array.nbytes) else array
+    return device.put(array) if device.fits(array.nbytes) else array
 
 
 def namespace(array: Array) -> Any:
@@ -45,7 +45,7 @@ def device_of(array: Array) -> Any:
     return array_api_compat.device(array)
 
 
-def beside(constant: NDArray[Any], array: Array) -> Array:
+def on_device_of(constant: NDArray[Any], array: Array) -> Array:
     """The numpy array `constant`, where `array` lies."""
     if isinstance(array, np.ndarray):
         return constant
@@ -54,13 +54,13 @@ def beside(constant: NDArray[Any], array: Array) -> Array:
     return xp.asarray(constant.copy(), device=device_of(array))
 
 
-def empty_beside(shape: tuple[int, ...], array: Array) -> Array:
+def empty_on_device_of(shape: tuple[int, ...], array: Array) -> Array:
     """Room for float32 numbers where `array` lies."""
     xp = namespace(array)
     return xp.empty(shape, dtype=xp.float32, device=device_of(array))
 
 
-def ones_beside(shape: tuple[int, ...], array: Array) -> Array:
+def ones_on_device_of(shape: tuple[int, ...], array: Array) -> Array:
     """Float32 ones where `array` lies."""
     xp = namespace(array)
     return xp.ones(shape, dtype=xp.float32, device=device_of(array))

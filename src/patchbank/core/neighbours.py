@@ -13,7 +13,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import empty_beside, namespace, ones_beside, settle, to_numpy
+from patchbank.core.array_api import (
+    empty_on_device_of,
+    namespace,
+    ones_on_device_of,
+    to_device_if_fits,
+    to_numpy,
+)
 from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
@@ -85,14 +91,14 @@ class _Screen:
 
     def __init__(self, bank: Features) -> None:
         rows = np.ascontiguousarray(bank, dtype=np.float32)
-        self._columns = int8.Columns(int8.Coded.of(rows, int8.Scale.of(rows)))
+        self._columns = int8.PackedRows(int8.QuantizedRows.of(rows, int8.Quantization.of(rows)))
 
     def nearest(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], Indices]:
         """Like `ExactIndex.nearest`, of sound arguments."""
         rows = np.ascontiguousarray(to_numpy(queries), dtype=np.float32)
-        coded = int8.Coded.of(rows, self._columns.scale)
+        coded = int8.QuantizedRows.of(rows, self._columns.quantization)
         squared = np.full((len(rows), k), np.inf)
         columns = np.zeros((len(rows), k), dtype=np.int64)
         int8.lower(coded, self._columns, squared, best_columns=columns, skipped=without)
@@ -113,7 +119,7 @@ class _Products:
         np.multiply(centred.T, -2.0, out=points[:d])
         points[d] = np.einsum("md,md->m", centred, centred)
         self._origin = device.put(origin)
-        self._points = settle(points, device)
+        self._points = to_device_if_fits(points, device)
 
     def nearest(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None
@@ -135,7 +141,7 @@ class _Products:
     def _buffer(self, n_queries: int) -> Array:
         """Room for the products of one tile."""
         n_rows = min(TILE_ROWS * self._device.tile_factor, len(self._bank))
-        return empty_beside((n_queries, n_rows), self._origin)
+        return empty_on_device_of((n_queries, n_rows), self._origin)
 
     def _candidates(
         self, queries: Array, k: int, without: NDArray[np.bool_] | None, buffer: Array
@@ -143,7 +149,7 @@ class _Products:
         """The rows of the k smallest |b|^2 - 2qb.  (n, d) -> (n, k), in no order."""
         xp = namespace(queries)
         n, d = queries.shape
-        extended = ones_beside((n, d + 1), queries)
+        extended = ones_on_device_of((n, d + 1), queries)
         xp.subtract(queries, self._origin, out=extended[:, :d])  # the ones meet the norms
         best = np.full((n, 0), np.inf, dtype=np.float32)
         best_rows = np.empty((n, 0), dtype=np.intp)

@@ -43,7 +43,7 @@ def recognises(root: Path, facts: Published) -> bool:
 def read(root: Path, facts: Published) -> list[Category]:
     """Read a table; paths in it are relative to its own folder.
 
-    Columns: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
+    PackedRows: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
     test), and, where wanted, ``mask`` and ``category``.  Without the latter, all rows are one
     category with the name of the file.
 

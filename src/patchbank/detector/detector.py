@@ -22,27 +22,28 @@ from patchbank.backbones import (
     pack_backbone,
     unpack_backbone,
 )
-from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import Region, find_regions
 from patchbank.detector.bundle import Bundle, read_bundle, write_bundle
-from patchbank.detector.inspection import Inspection, Unread
+from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.latency import within_latency
 from patchbank.detector.member import (
-    Findings,
     Member,
-    Scale,
+    MemberPredictions,
+    ScoreStandardization,
     combined_map,
     combined_score,
     highest_value,
 )
+from patchbank.detector.packing import pack_settings, unpack_settings
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.folders import list_images
 from patchbank.images.read import ImageInput, n_pixels, read_image
 from patchbank.methods import METHODS
 from patchbank.methods.settings import require_choice
 from patchbank.runtime.devices import Device
-from patchbank.runtime.threads import side_by_side
+from patchbank.runtime.threads import map_in_order
 from patchbank.runtime.torch_device import open_device
 from patchbank.types import Image
 
@@ -58,7 +59,7 @@ class Detector:
     """Names of the good images, in the order that the models number them."""
     versions: Mapping[str, str]
     """Of the programs that fitted it."""
-    ladder: Ladder | None = None
+    ladder: BankSizeCalibration | None = None
     """Of the bank, where it can be cut."""
 
     @overload
@@ -90,19 +91,21 @@ class Detector:
             if not Path(images).is_dir():
                 return self._inspect(images)
             images = list_images(images)
-        results = side_by_side(self._inspect, images, n_pixels)
+        results = map_in_order(self._inspect, images, n_pixels)
         return (inspection.result() for _, inspection in results)
 
-    def inspect(self, images: Iterable[ImageInput]) -> Iterator[Inspection | Unread]:
-        """Inspect photographs, and give them in their order; one that cannot be read as Unread."""
-        for source, inspection in side_by_side(self._inspect, images, n_pixels):
+    def inspect(self, images: Iterable[ImageInput]) -> Iterator[Inspection | FailedInspection]:
+        """Inspect photographs in their order; one that cannot be read gives a FailedInspection."""
+        for source, inspection in map_in_order(self._inspect, images, n_pixels):
             name = _name(source)
             try:
                 yield inspection.result()
             except PatchbankError as error:
-                yield Unread(name, str(error))
+                yield FailedInspection(name, str(error))
             except MemoryError:
-                yield Unread(name, f"{name}: expected enough memory to inspect it, got too little")
+                yield FailedInspection(
+                    name, f"{name}: expected enough memory to inspect it, got too little"
+                )
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:
@@ -113,7 +116,7 @@ class Detector:
         """
         return tuple(self._cuts().bank_rows.tolist())
 
-    def _cuts(self) -> Ladder:
+    def _cuts(self) -> BankSizeCalibration:
         if self.ladder is None:
             raise ParameterError(
                 "expected a detector whose bank can be cut: of one member, selected greedily from "
@@ -171,7 +174,10 @@ class Detector:
             "calibration.map_peaks": self.calibration.map_peaks,
         }
         if self.ladder is not None:
-            tensors |= {f"ladder.{f.name}": getattr(self.ladder, f.name) for f in fields(Ladder)}
+            tensors |= {
+                f"ladder.{f.name}": getattr(self.ladder, f.name)
+                for f in fields(BankSizeCalibration)
+            }
         for number, member in enumerate(self.members):
             member_record, member_tensors = pack_member(member, as_onnx=backbone == "onnx")
             record["members"].append(member_record)
@@ -196,7 +202,7 @@ class Detector:
             source=source,
         )
 
-    def _regions(self, findings: Findings) -> tuple[Region, ...]:
+    def _regions(self, findings: MemberPredictions) -> tuple[Region, ...]:
         threshold = self.calibration.pixel_threshold
         if highest_value(findings) <= threshold:
             return ()
@@ -273,9 +279,9 @@ def pack_member(member: Member, *, as_onnx: bool) -> Packed:
     backbone, weights = pack_backbone(extractor)
     record = {
         "method": member.method,
-        "settings": member.settings.to_mapping(),
+        "settings": pack_settings(member.settings.to_mapping()),
         "backbone": backbone,
-        "facts": dict(member.model.facts()),
+        "facts": dict(member.model.summary()),
         "image_scale": asdict(member.image_scale),
         "map_scale": asdict(member.map_scale),
     }
@@ -292,15 +298,15 @@ def unpack_member(
 ) -> Member:
     """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
     method = METHODS[record["method"]]
-    settings = method.settings.from_mapping(record["settings"])
+    settings = method.settings.from_mapping(unpack_settings(record["settings"]))
     return Member(
         method=method.name,
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
         model=method.restore(settings, _below("model.", tensors), device),
         device=device,
-        image_scale=Scale(**record["image_scale"]),
-        map_scale=Scale(**record["map_scale"]),
+        image_scale=ScoreStandardization(**record["image_scale"]),
+        map_scale=ScoreStandardization(**record["map_scale"]),
     )
 
 
@@ -324,8 +330,8 @@ def _restore(bundle: Bundle, device: Device, engine: EngineName | None) -> Detec
     )
 
 
-def _ladder(tensors: Mapping[str, NDArray[Any]]) -> Ladder | None:
-    return Ladder(**tensors) if tensors else None
+def _ladder(tensors: Mapping[str, NDArray[Any]]) -> BankSizeCalibration | None:
+    return BankSizeCalibration(**tensors) if tensors else None
 
 
 def _name(source: ImageInput) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from patchbank.core.spatial.regions import Region
-from patchbank.detector.member import Finding, combined_map, zero_value
+from patchbank.detector.member import MemberPrediction, combined_map, normal_value
 from patchbank.detector.preprocessing import Box
 from patchbank.images.read import ImageInput, read_image
 from patchbank.types import AnomalyMap
@@ -34,7 +34,7 @@ class Inspection:
     """Worst first; on good images there are any at the false-alarm rate only."""
     normalised_score: float | None
     """The score in [0, 1] with the threshold at 0.5; None unless `normalise_score` is set."""
-    findings: tuple[Finding, ...] = field(repr=False)
+    findings: tuple[MemberPrediction, ...] = field(repr=False)
     """What each member of the detector said of it, patch by patch."""
     source: ImageInput = field(repr=False)
     """What was inspected."""
@@ -48,14 +48,14 @@ class Inspection:
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; made anew at each access.
 
-        Where the photograph was not looked at (see `box`) it has its lowest value, `map_zero`.
+        Outside the part that was inspected (see `box`) it has its lowest value, `normal_map_value`.
         """
         return combined_map(self.findings)
 
     @property
-    def map_zero(self) -> float:
+    def normal_map_value(self) -> float:
         """The value of the map where nothing differs: 0, but for ensembles (they standardise)."""
-        return zero_value(self.findings)
+        return normal_value(self.findings)
 
     @property
     def box(self) -> Box:
@@ -104,7 +104,7 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class FailedInspection:
     """A photograph that could not be read; it has no score, so nobody can take it for normal."""
 
     image: str

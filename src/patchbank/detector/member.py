@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.detector.preprocessing import View, prepare
-from patchbank.methods import FittedMethod, Scored, Settings
+from patchbank.detector.preprocessing import ImageGeometry, prepare
+from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
 from patchbank.types import AnomalyMap, Image
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ScoreStandardization:
     """Where a member's scores of good images lie: x becomes (x - centre) / spread."""
 
     centre: float = 0.0
     spread: float = 1.0
 
     @classmethod
-    def of(cls, good_scores: NDArray[np.float64]) -> Scale:
+    def of(cls, good_scores: NDArray[np.float64]) -> ScoreStandardization:
         """Mean and standard deviation of scores (n,); a spread of 1 where all are equal."""
         return cls(float(good_scores.mean()), float(good_scores.std()) or 1.0)
 
@@ -48,28 +48,28 @@ class Member:
     model: FittedMethod
     device: Device
     """Where it computes."""
-    image_scale: Scale = Scale()
+    image_scale: ScoreStandardization = ScoreStandardization()
     """Of its image scores."""
-    map_scale: Scale = Scale()
+    map_scale: ScoreStandardization = ScoreStandardization()
     """Of its anomaly maps."""
 
-    def find(self, image: Image) -> Finding:
+    def find(self, image: Image) -> MemberPrediction:
         """Look at one photograph, (H, W, 3) uint8 RGB."""
         prepared = prepare(self.extractor, self.settings, image)
-        with self.device.precise():
+        with self.device.full_precision():
             maps, view = prepared.features(self.extractor)
             scored = self.model.score(maps)
-        return Finding(scored, view, self.image_scale, self.map_scale)
+        return MemberPrediction(scored, view, self.image_scale, self.map_scale)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MemberPrediction:
     """What one member says of one photograph."""
 
-    scored: Scored
-    view: View
-    image_scale: Scale = Scale()
-    map_scale: Scale = Scale()
+    scored: PatchScores
+    view: ImageGeometry
+    image_scale: ScoreStandardization = ScoreStandardization()
+    map_scale: ScoreStandardization = ScoreStandardization()
 
     @property
     def image_score(self) -> float:
@@ -94,22 +94,22 @@ class Finding:
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; `zero` where it was not looked at."""
         raw = self.view.anomaly_map(self.scored)
-        if self.map_scale == Scale():
+        if self.map_scale == ScoreStandardization():
             return raw
         scaled: AnomalyMap = self.map_scale.apply(raw)
         return scaled
 
 
-Findings = Sequence[Finding]
+MemberPredictions = Sequence[MemberPrediction]
 """Of every member, on one photograph."""
 
 
-def combined_score(findings: Findings) -> float:
+def combined_score(findings: MemberPredictions) -> float:
     """The image score of a detector: the mean over its members."""
     return float(np.mean([finding.image_score for finding in findings]))
 
 
-def combined_map(findings: Findings) -> AnomalyMap:
+def combined_map(findings: MemberPredictions) -> AnomalyMap:
     """The anomaly map of a detector, (H, W): the mean over its members."""
     total = findings[0].anomaly_map()
     for finding in findings[1:]:
@@ -118,11 +118,11 @@ def combined_map(findings: Findings) -> AnomalyMap:
     return mean
 
 
-def highest_value(findings: Findings) -> float:
+def highest_value(findings: MemberPredictions) -> float:
     """What no value of the combined map exceeds."""
     return float(np.mean([finding.highest for finding in findings]))
 
 
-def zero_value(findings: Findings) -> float:
+def normal_value(findings: MemberPredictions) -> float:
     """What the combined map says where nothing differs: its lowest value."""
     return float(np.mean([finding.zero for finding in findings]))

@@ -30,7 +30,7 @@ def draw_overlay(image: Image, inspection: Inspection) -> pillow.Image:
     Colours mean the same on every picture: they begin below the pixel threshold, so that a good
     part looks good.
     """
-    zero = inspection.map_zero
+    zero = inspection.normal_map_value
     unit = max(inspection.pixel_threshold - zero, SMALLEST_THRESHOLD)
     heat = (inspection.anomaly_map - zero) / unit
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)  # (H, W)

@@ -12,7 +12,7 @@ from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
 from patchbank.images.read import input_size, resized, to_multiple
-from patchbank.methods import Scored, Settings
+from patchbank.methods import PatchScores, Settings
 from patchbank.methods.base import FeatureMaps
 from patchbank.types import AnomalyMap, Image
 
@@ -33,7 +33,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ImageGeometry:
     """How one photograph was looked at.  All sizes are (height, width)."""
 
     photograph: tuple[int, int]
@@ -54,7 +54,7 @@ class View:
         bottom, right = self.box.top + self.box.height, self.box.left + self.box.width
         return self.box.top / height, self.box.left / width, bottom / height, right / width
 
-    def anomaly_map(self, scored: Scored) -> AnomalyMap:
+    def anomaly_map(self, scored: PatchScores) -> AnomalyMap:
         """The map in the photograph's own pixels; 0 where it was not looked at."""
         inside = anomaly_map.anomaly_map(
             scored.patch_scores,
@@ -83,18 +83,18 @@ class Prepared:
     box: Box
     settings: Settings
 
-    def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, View]:
+    def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Take its features: one (c, h, w) map a layer and scale."""
         taken = [m for image in self.inputs for m in extractor(image)]
         seen, cells = self.inputs[0].shape[:2], taken[0].shape[1:]
-        return taken, View(
+        return taken, ImageGeometry(
             self.photograph, self.box, (seen[0], seen[1]), (cells[0], cells[1]), self.settings
         )
 
 
 def extract(
     extractor: FeatureExtractor, settings: Settings, image: Image
-) -> tuple[FeatureMaps, View]:
+) -> tuple[FeatureMaps, ImageGeometry]:
     """Take the features of a photograph; see `prepare` and `Prepared.features`."""
     return prepare(extractor, settings, image).features(extractor)
 
@@ -144,7 +144,7 @@ def _resized_and_cropped(
         settings.image_size,
         settings.resize,
         multiple if settings.crop is None else 1,
-        settings.largest_enlargement,
+        settings.max_upscale,
     )
     if settings.crop is None:
         return whole, Box(0, 0, *whole)
@@ -166,7 +166,7 @@ def _resized_and_cropped(
 
 def _grid_step(extractor: FeatureExtractor) -> int:
     """Sizes of our own choice are multiples of this, so that the grids of all layers align."""
-    deepest = max(extractor.info.taps[layer].stride for layer in extractor.layers)
+    deepest = max(extractor.info.available_layers[layer].stride for layer in extractor.layers)
     return max(extractor.info.size_multiple, deepest)
 
 

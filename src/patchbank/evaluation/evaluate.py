@@ -10,7 +10,7 @@ import numpy as np
 
 from patchbank.datasets import GOOD, Dataset, Sample
 from patchbank.detector.detector import Detector
-from patchbank.detector.inspection import Inspection, Unread
+from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError
 from patchbank.evaluation.metrics import (
     PixelCounter,
@@ -22,8 +22,8 @@ from patchbank.evaluation.metrics import (
     f1_max,
 )
 from patchbank.images.read import read_mask
-from patchbank.runtime.progress import Progress, Silent
-from patchbank.runtime.threads import side_by_side
+from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.threads import map_in_order
 from patchbank.types import AnomalyMap, Mask
 
 
@@ -60,7 +60,7 @@ class Evaluation:
     ranking: RankingCounts
     """Counts at every defect image's score: the ROC curve."""
     inspections: tuple[tuple[Sample, Inspection], ...]
-    unread: tuple[Unread, ...]
+    unread: tuple[FailedInspection, ...]
 
     def to_json(self) -> dict[str, Any]:
         """What `patchbank evaluate --json` writes."""
@@ -105,7 +105,7 @@ def evaluate(
         DataError: too few of its images can be read to compare good with defect ones.
         ImageError: a mask cannot be read, or differs in size from its photograph.
     """
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     seen, unread = _inspect_all(detector, dataset, progress)
     is_defect = np.array([sample.is_defect for sample, _ in seen])
     if not is_defect.any() or is_defect.all():
@@ -140,12 +140,12 @@ Seen = Sequence[tuple[Sample, Inspection]]
 
 def _inspect_all(
     detector: Detector, dataset: Dataset, progress: Progress
-) -> tuple[list[tuple[Sample, Inspection]], list[Unread]]:
+) -> tuple[list[tuple[Sample, Inspection]], list[FailedInspection]]:
     seen, unread = [], []
     paths = [sample.path for sample in dataset.samples]
     with progress.task("inspecting", len(paths)) as advance:
         for sample, outcome in zip(dataset.samples, detector.inspect(paths), strict=True):
-            if isinstance(outcome, Unread):
+            if isinstance(outcome, FailedInspection):
                 unread.append(outcome)
             else:
                 seen.append((sample, outcome))
@@ -181,7 +181,7 @@ def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMet
     with progress.task("comparing pixels", passes * len(seen)) as advance:
 
         def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
-            for _, drawn in side_by_side(_map_and_mask, seen, _n_pixels):
+            for _, drawn in map_in_order(_map_and_mask, seen, _n_pixels):
                 yield drawn.result()
                 advance(1)
 

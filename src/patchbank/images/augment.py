@@ -29,7 +29,7 @@ _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class Augmentation:
     """How a copy is made: mirrored, zoomed and turned about the middle, then shifted."""
 
     angle_degrees: float = 0.0
@@ -44,7 +44,7 @@ class Copy:
     @property
     def is_original(self) -> bool:
         """Whether it is the photograph itself."""
-        return self == Copy()
+        return self == Augmentation()
 
     def of(self, image: Image) -> Image:
         """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) where it is turned by 90 degrees."""
@@ -113,12 +113,12 @@ class Copy:
         return np.asarray(warped)
 
 
-ORIGINAL = Copy()
+ORIGINAL = Augmentation()
 
 
 def copies(
     rotations: int = 1, flips: Flips = "none", translations: int = 0, zooms: tuple[float, ...] = ()
-) -> tuple[Copy, ...]:
+) -> tuple[Augmentation, ...]:
     """Every combination of the given changes; the photograph itself comes first.
 
     Args:
@@ -136,12 +136,12 @@ def copies(
     directions = [2 * np.pi * i / translations for i in range(translations)]
     shifts = [(0.0, 0.0), *((SHIFT * np.sin(a), SHIFT * np.cos(a)) for a in directions)]
     return tuple(
-        Copy(angle, signs, zoom, shift)
+        Augmentation(angle, signs, zoom, shift)
         for shift, zoom, signs, angle in product(shifts, (1.0, *zooms), _MIRRORED[flips], angles)
     )
 
 
-def views_of_one(learned: tuple[Copy, ...]) -> tuple[Copy, ...]:
+def views_of_one(learned: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
     """Nine other views of a photograph, as unlike what was learned as one photograph allows.
 
     They stand in for other good parts, which differ more than another look at the same part: so
@@ -154,7 +154,7 @@ def views_of_one(learned: tuple[Copy, ...]) -> tuple[Copy, ...]:
     angles = sorted({copy.angle_degrees for copy in learned})
     between = 180.0 / len(angles) if len(angles) > 1 else 0.0
     views = [
-        Copy(angles[number * len(angles) // len(moved)] + between, (1, -1), zoom, shift)
+        Augmentation(angles[number * len(angles) // len(moved)] + between, (1, -1), zoom, shift)
         for number, shift in enumerate(moved)
     ]
     return tuple(view for view in views if view not in learned)

@@ -119,7 +119,7 @@ def input_size(
     image_size: int | tuple[int, int],
     resize: Resize,
     multiple: int,
-    largest_enlargement: float,
+    max_upscale: float,
 ) -> tuple[int, int]:
     """The (H, W) to which a photograph of (H, W) pixels is resized.
 
@@ -130,7 +130,7 @@ def input_size(
             photograph costs alike; ``short_side``: the shape is kept, and the side is the shorter
             one; ``squash``: height and width become the side.
         multiple: height and width are rounded to multiples of this.
-        largest_enlargement: a side means at most so many times that of the photograph (but 224
+        max_upscale: a side means at most so many times that of the photograph (but 224
             pixels at least): more would cost time and add no information.  A given height and
             width is taken as it is.
 
@@ -147,7 +147,7 @@ def input_size(
         height, width = float(image_size[0]), float(image_size[1])
     else:
         own = float(min(size)) if resize == "short_side" else (size[0] * size[1]) ** 0.5
-        side = min(float(image_size), max(own * largest_enlargement, SMALLEST_INPUT_PX))
+        side = min(float(image_size), max(own * max_upscale, SMALLEST_INPUT_PX))
         height, width = size[0] * side / own, size[1] * side / own
         if resize == "squash":
             height = width = side

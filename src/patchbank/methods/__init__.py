@@ -1,7 +1,7 @@
 """Methods: siblings that see features, never images, and never each other."""
 
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
-from patchbank.methods.base import Example, Fit, FittedMethod, Method, Scored
+from patchbank.methods.base import Fit, FittedMethod, Method, PatchScores, TrainingImage
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
@@ -22,15 +22,15 @@ METHODS = {
 
 __all__ = [
     "METHODS",
-    "Example",
     "Fit",
     "FittedMethod",
     "GraphCoreSettings",
     "Method",
     "PadimSettings",
     "PatchCoreSettings",
-    "Scored",
+    "PatchScores",
     "Settings",
     "SimpleNetSettings",
     "SpadeSettings",
+    "TrainingImage",
 ]

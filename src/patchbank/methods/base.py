@@ -20,7 +20,7 @@ Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingImage:
     """The features of one good photograph, or of an augmented copy of it."""
 
     maps: FeatureMaps
@@ -44,7 +44,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class PatchScores:
     """What a method says of one image."""
 
     patch_scores: PatchGrid
@@ -57,7 +57,7 @@ class Scored:
 class FittedMethod(Protocol):
     """What a method has learned; it scores one image at a time, and never changes."""
 
-    def score(self, maps: FeatureMaps) -> Scored:
+    def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
         ...
 
@@ -65,7 +65,7 @@ class FittedMethod(Protocol):
         """Everything learned, by name, for the detector file."""
         ...
 
-    def facts(self) -> Mapping[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """What `patchbank info` tells of it: sizes, radius, recall."""
         ...
 
@@ -75,10 +75,10 @@ class Fit:
     """The outcome of fitting."""
 
     model: FittedMethod
-    left_out: tuple[Scored, ...]
+    left_out: tuple[PatchScores, ...]
     """What each photograph scores, in order, when it and all its copies are left out; empty where
     there is one photograph only."""
-    left_out_of: Callable[[], Mapping[int, tuple[Scored, ...]]] = dict
+    left_out_of: Callable[[], Mapping[int, tuple[PatchScores, ...]]] = dict
     """() -> the same for smaller banks, by their rows, where the model has one that can be cut."""
 
 
@@ -92,7 +92,7 @@ class Method:
     """Their names."""
     changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
     """(name of a preset, changes) -> what differs from the default settings."""
-    fit: Callable[[Any, Iterable[Example], int, Progress, Device], Fit]
+    fit: Callable[[Any, Iterable[TrainingImage], int, Progress, Device], Fit]
     """(settings, examples, number of examples, progress, device) -> Fit."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
     """(settings, tensors, device) -> the model that `tensors` came from."""

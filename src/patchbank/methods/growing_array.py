@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from patchbank.runtime.scratch import release
+from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Features
 
 
@@ -14,12 +14,12 @@ def _in_memory(shape: tuple[int, int]) -> Features:
     return np.empty(shape, dtype=np.float32)
 
 
-class Rows:
+class GrowingArray:
     """Grows as images come; room for all of them is asked for at the first.
 
     Where that room is, in memory or in a file, `allocate` decides.
 
-    >>> rows = Rows(2)
+    >>> rows = GrowingArray(2)
     >>> rows.append(np.zeros((3, 5), np.float32)), rows.append(np.ones((4, 5), np.float32))
     (slice(0, 3, None), slice(3, 7, None))
     >>> rows.all.shape
@@ -51,6 +51,6 @@ class Rows:
                 larger[:begin] = self._buffer[:begin]
             self._buffer = larger
         self._buffer[begin:end] = rows
-        release(self._buffer[begin:end])
+        drop_pages(self._buffer[begin:end])
         self._ends.append(end)
         return slice(begin, end)

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.methods.base import Example
-from patchbank.methods.growing_array import Rows
+from patchbank.methods.base import TrainingImage
+from patchbank.methods.growing_array import GrowingArray
 from patchbank.runtime.memory import room_for_features
 from patchbank.types import Features, Indices
 
@@ -22,7 +22,7 @@ class PatchStore:
     """
 
     def __init__(self, n_examples: int, stride: int, note: Callable[[str], None]) -> None:
-        self._rows = Rows(n_examples, partial(room_for_features, note=note))
+        self._rows = GrowingArray(n_examples, partial(room_for_features, note=note))
         self._stride = stride
         self._sources: list[_Source] = []
         self._originals: list[_Source] = []
@@ -37,7 +37,7 @@ class PatchStore:
         """Photographs, copies not counted."""
         return len(self._originals)
 
-    def append(self, embedding: NDArray[np.float32], example: Example) -> None:
+    def append(self, embedding: NDArray[np.float32], example: TrainingImage) -> None:
         """Add the patches of the next example, (h, w, d), but for those outside its photograph."""
         h, w, d = embedding.shape
         cells = example.cells_inside((h, w), self._stride)

@@ -14,7 +14,7 @@ from patchbank.core.scores.calibration import check_false_alarm_rate
 from patchbank.core.scores.image_score import ImageScore
 from patchbank.core.spatial.resampling import Border, Interpolation
 from patchbank.errors import ParameterError
-from patchbank.images.augment import Copy, Flips, copies
+from patchbank.images.augment import Augmentation, Flips, copies
 from patchbank.images.read import Resampling, Resize, check_size
 
 
@@ -43,7 +43,7 @@ class Settings:
     """Height and width of the middle of the resized photograph that is looked at; None for all."""
     scales: tuple[float, ...] = (1.0, 0.5)
     """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
-    largest_enlargement: float = 1.25
+    max_upscale: float = 1.25
     """Small photographs are enlarged at most so many times (but to 224 pixels at least)."""
     rotations: int = 1
     """Learn each good photograph in so many orientations, evenly over the full circle: Algorithm 1
@@ -79,11 +79,9 @@ class Settings:
         if (self.mean is None) != (self.std is None):
             raise ParameterError("mean, std: expected both or none of them, got one")
         self._check_geometry()
-        require_number("largest_enlargement", self.largest_enlargement)
-        if not 1 <= self.largest_enlargement <= 100:
-            raise ParameterError(
-                f"largest_enlargement: expected 1 to 100, got {self.largest_enlargement}"
-            )
+        require_number("max_upscale", self.max_upscale)
+        if not 1 <= self.max_upscale <= 100:
+            raise ParameterError(f"max_upscale: expected 1 to 100, got {self.max_upscale}")
         self._check_augmentation()
         require_number("smoothing", self.smoothing)
         require_number("false_alarm_rate", self.false_alarm_rate)
@@ -121,7 +119,7 @@ class Settings:
             _set(self, "crop", check_size("crop", self.crop))
 
     @property
-    def copies(self) -> tuple[Copy, ...]:
+    def copies(self) -> tuple[Augmentation, ...]:
         """What is learned of each good photograph: itself, then its augmented copies."""
         return copies(self.rotations, self.flips, self.translations, self.zooms)
 
@@ -161,7 +159,7 @@ class Settings:
 class PatchSettings(Settings):
     """Of methods that score every patch: the grid of patches, and from patches to an image."""
 
-    IMAGE_SCORES: ClassVar[tuple[str, ...]] = ("max", "smooth_max", "top_share")
+    IMAGE_SCORES: ClassVar[tuple[str, ...]] = ("max", "smooth_max", "top_fraction")
     """Those that the method knows."""
 
     patch_size: int = 3
@@ -170,10 +168,10 @@ class PatchSettings(Settings):
     """Steps of the feature grid between patches."""
     alignment: Interpolation = "bilinear"
     """How deeper layers are brought to the first one's grid: ``bilinear`` or ``nearest``."""
-    image_score: ImageScore = "top_share"
-    """``max``, ``smooth_max`` (3 x 3 mean) or ``top_share``; where there is a bank also
+    image_score: ImageScore = "top_fraction"
+    """``max``, ``smooth_max`` (3 x 3 mean) or ``top_fraction``; where there is a bank also
     ``reweighted`` (equation 7 of PatchCore) and ``hcw`` (its own re-weighting)."""
-    top_share: float = 0.01
+    top_fraction: float = 0.01
     """Share of an image's patches, the worst ones, whose mean is its score."""
 
     def __post_init__(self) -> None:
@@ -185,7 +183,7 @@ class PatchSettings(Settings):
             raise ParameterError(f"patch_size: expected an odd number, got {self.patch_size}")
         require_choice("alignment", self.alignment, get_args(Interpolation))
         require_choice("image_score", self.image_score, self.IMAGE_SCORES)
-        require_share("top_share", self.top_share)
+        require_share("top_fraction", self.top_fraction)
 
 
 def preset_with(

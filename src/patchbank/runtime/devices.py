@@ -25,11 +25,11 @@ class Device(Protocol):
         """Bring an array there; one that is there already is not copied."""
         ...
 
-    def holds(self, n_bytes: int) -> bool:
+    def fits(self, n_bytes: int) -> bool:
         """Whether so much may stay there; what may not is brought in blocks, again and again."""
         ...
 
-    def precise(self) -> AbstractContextManager[None]:
+    def full_precision(self) -> AbstractContextManager[None]:
         """While it is open, products are made in full float32; some devices serve one at a time."""
         ...
 
@@ -44,11 +44,11 @@ class Host:
         """Return the array itself."""
         return array
 
-    def holds(self, n_bytes: int) -> bool:
+    def fits(self, n_bytes: int) -> bool:
         """Everything that is in memory is there."""
         return True
 
-    def precise(self) -> AbstractContextManager[None]:
+    def full_precision(self) -> AbstractContextManager[None]:
         """They are always made so."""
         return nullcontext()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchbank.runtime.scratch import in_file, scratch_folder
+from patchbank.runtime.scratch import allocate_in_file, scratch_folder
 from patchbank.types import Features
 
 CODES = 1.25  # of the features, with the codes of a selection
@@ -47,7 +47,7 @@ def room_for_features(shape: tuple[int, int], note: Callable[[str], None]) -> Fe
     if n_bytes * CODES + shape[0] * BYTES_A_PATCH + RESERVE_BYTES <= free:
         return np.empty(shape, dtype=np.float32)
     folder = scratch_folder()
-    room: Features = in_file(shape, np.float32, folder)
+    room: Features = allocate_in_file(shape, np.float32, folder)
     note(
         f"features of up to {_gigabytes(n_bytes)} go to a file in {folder}, as only "
         f"{_gigabytes(free)} of memory are free: the same bank, in more time"

@@ -19,7 +19,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NullProgress:
     """Shows nothing."""
 
     @contextmanager

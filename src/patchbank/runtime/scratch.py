@@ -20,7 +20,7 @@ from patchbank.types import Indices
 TAKEN_AT_ONCE = 64  # rows; the system may bring 2 MB of the file for each
 
 
-def in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
+def allocate_in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
     """Room in a file without a name in `folder`, which is gone when the array is.
 
     Raises:
@@ -42,16 +42,18 @@ def in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[A
         ) from None
 
 
-def where(array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+def empty_like_storage(
+    array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike
+) -> NDArray[Any]:
     """Room where `array` lies: in memory, or in a file."""
     if not isinstance(array, np.memmap):
         return np.empty(shape, dtype=dtype)
     own = Path(array.filename).parent if array.filename else None
     folder = own if own is not None and os.access(own, os.W_OK) else scratch_folder()
-    return in_file(shape, dtype, folder)
+    return allocate_in_file(shape, dtype, folder)
 
 
-def taken(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
+def take_rows(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
     """A copy of some rows, in memory."""
     if not isinstance(array, np.memmap):
         return array[rows]
@@ -59,11 +61,11 @@ def taken(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
     for begin in range(0, len(rows), TAKEN_AT_ONCE):
         some = slice(begin, begin + TAKEN_AT_ONCE)
         copy[some] = array[rows[some]]
-        release(array)
+        drop_pages(array)
     return copy
 
 
-def release(array: NDArray[Any]) -> None:
+def drop_pages(array: NDArray[Any]) -> None:
     """Give back the memory of the pages that `array` lies on; in memory alone, nothing happens."""
     in_memory = not isinstance(array, np.memmap) or array.mode == "c" or not array.size
     if in_memory or not hasattr(mmap, "MADV_DONTNEED"):

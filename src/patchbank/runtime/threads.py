@@ -29,7 +29,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def side_by_side(
+def map_in_order(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     n_pixels: Callable[[Item], int],
@@ -48,7 +48,7 @@ def side_by_side(
     Yields:
         Each item with its finished future, so that one item's error is the caller's to handle.
 
-    >>> squares = side_by_side(lambda x: x * x, range(5), lambda x: 0)
+    >>> squares = map_in_order(lambda x: x * x, range(5), lambda x: 0)
     >>> [future.result() for _, future in squares]
     [0, 1, 4, 9, 16]
     """
@@ -80,14 +80,14 @@ def side_by_side(
         pool.shutdown(cancel_futures=True)
 
 
-def in_parts(work: Callable[[int, int], None], n: int, size: int) -> None:
+def parallel_ranges(work: Callable[[int, int], None], n: int, size: int) -> None:
     """Call ``work(begin, end)`` for parts of 0 to n, `size` long, side by side on all cores.
 
     The caller works too, and waits for no thread that has not begun: so a part may itself call
     this.  After an error no more parts are begun, and it is raised when those at work are through.
 
     >>> parts = []
-    >>> in_parts(lambda begin, end: parts.append((begin, end)), 5, 2)
+    >>> parallel_ranges(lambda begin, end: parts.append((begin, end)), 5, 2)
     >>> sorted(parts)
     [(0, 2), (2, 4), (4, 5)]
     """

@@ -49,7 +49,7 @@ class TorchDevice:
         return array.to(self._device)
 
     @contextmanager
-    def precise(self) -> Iterator[None]:
+    def full_precision(self) -> Iterator[None]:
         """While it is open, products are made in full float32, and for one thread only.
 
         Several at a time would be no faster, and would need the memory several times.
@@ -64,7 +64,7 @@ class TorchDevice:
                 reason = str(error).partition(".")[0]
                 raise MemoryError(f"device {self.name}: {reason}") from None
 
-    def holds(self, n_bytes: int) -> bool:
+    def fits(self, n_bytes: int) -> bool:
         """Whether so much may stay there beside the products."""
         if self._limit is not None:
             return n_bytes <= self._limit

@@ -11,20 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
-from patchbank.core.scores.bank_size_calibration import Ladder
+from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector, versions
-from patchbank.detector.member import Finding, Findings, Member, Scale, combined_map, combined_score
-from patchbank.detector.preprocessing import View, extract
+from patchbank.detector.member import (
+    Member,
+    MemberPrediction,
+    MemberPredictions,
+    ScoreStandardization,
+    combined_map,
+    combined_score,
+)
+from patchbank.detector.preprocessing import ImageGeometry, extract
 from patchbank.errors import DataError
-from patchbank.images.augment import Copy, views_of_one
+from patchbank.images.augment import Augmentation, views_of_one
 from patchbank.images.folders import good_images
 from patchbank.images.read import ImageInput, n_pixels, read_image
-from patchbank.methods import Method, Scored, Settings
-from patchbank.methods.base import Example, FeatureMaps
+from patchbank.methods import Method, PatchScores, Settings
+from patchbank.methods.base import FeatureMaps, TrainingImage
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.runtime.threads import side_by_side
+from patchbank.runtime.threads import map_in_order
 from patchbank.types import Image
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
@@ -90,8 +97,8 @@ def fit(
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
     ladder = None
     if smaller:
-        sizes = [*smaller, fitted[0].member.model.facts()["bank_rows"]]
-        ladder = Ladder(np.array(sizes, dtype=np.int64), scores, peaks)
+        sizes = [*smaller, fitted[0].member.model.summary()["bank_rows"]]
+        ladder = BankSizeCalibration(np.array(sizes, dtype=np.int64), scores, peaks)
     return Detector(
         members=tuple(one.member for one in fitted),
         calibration=Calibration(scores[-1], peaks[-1], rate, views_of_one=is_one),
@@ -106,8 +113,8 @@ class Fitted:
     """A member, and what it says of each good image when that is left out."""
 
     member: Member
-    findings: list[Finding]
-    smaller: Mapping[int, list[Finding]]
+    findings: list[MemberPrediction]
+    smaller: Mapping[int, list[MemberPrediction]]
     """The same of smaller banks, by their rows, where it has one that can be cut."""
 
 
@@ -122,9 +129,9 @@ def _fit_member(
     with_smaller: bool,
 ) -> Fitted:
     """Fit one member; only one that is alone can be cut to a smaller bank."""
-    views: list[View] = []
+    views: list[ImageGeometry] = []
     examples = _examples(extractor, settings, sources, views, progress)
-    with device.precise():
+    with device.full_precision():
         learned = method.fit(
             settings, examples, len(sources) * len(settings.copies), progress, device
         )
@@ -141,8 +148,8 @@ def _fit_member(
         others = [member.find(view.of(photograph)) for view in views_of_one(settings.copies)]
         return Fitted(member, others, {})
 
-    def findings(left_out: Sequence[Scored]) -> list[Finding]:
-        return [Finding(*pair) for pair in zip(left_out, views, strict=True)]
+    def findings(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
+        return [MemberPrediction(*pair) for pair in zip(left_out, views, strict=True)]
 
     smaller = {rows: findings(left_out) for rows, left_out in left_out_of.items()}
     return Fitted(member, findings(learned.left_out), smaller)
@@ -152,48 +159,48 @@ def _examples(
     extractor: FeatureExtractor,
     settings: Settings,
     sources: list[ImageInput],
-    views: list[View],
+    views: list[ImageGeometry],
     progress: Progress,
-) -> Iterator[Example]:
+) -> Iterator[TrainingImage]:
     """Yield the features of each photograph and its copies in turn.
 
     How the photographs themselves were looked at is noted in `views`.
     """
 
-    def looked_at(look: tuple[int, Image, Copy]) -> tuple[FeatureMaps, View]:
+    def looked_at(look: tuple[int, Image, Augmentation]) -> tuple[FeatureMaps, ImageGeometry]:
         _, photograph, copy = look
         return extract(extractor, settings, copy.of(photograph))
 
     looks = (
         (number, decoded.result(), copy)
-        for number, (_, decoded) in enumerate(side_by_side(read_image, sources, n_pixels))
+        for number, (_, decoded) in enumerate(map_in_order(read_image, sources, n_pixels))
         for copy in settings.copies
     )
     title = "reading good images"
     with progress.task(title, len(sources) * len(settings.copies)) as advance:
-        for look, taken in side_by_side(looked_at, looks, lambda look: n_pixels(look[1])):
+        for look, taken in map_in_order(looked_at, looks, lambda look: n_pixels(look[1])):
             number, photograph, copy = look
             maps, view = taken.result()
             if copy.is_original:
                 views.append(view)
-                yield Example(maps, number)
+                yield TrainingImage(maps, number)
             else:
                 inside = copy.inside(photograph.shape[:2], view.cells, view.window)
-                yield Example(maps, number, inside)
+                yield TrainingImage(maps, number, inside)
             advance(1)
 
 
 def _standardised(one: Fitted, progress: Progress) -> Fitted:
     """The same, on a scale that other members share."""
     scores, peaks = _scores_and_peaks([[one.findings]], progress)
-    image_scale, map_scale = Scale.of(scores[0]), Scale.of(peaks[0])
+    image_scale, map_scale = ScoreStandardization.of(scores[0]), ScoreStandardization.of(peaks[0])
     scaled = [replace(f, image_scale=image_scale, map_scale=map_scale) for f in one.findings]
     member = replace(one.member, image_scale=image_scale, map_scale=map_scale)
     return Fitted(member, scaled, {})
 
 
 def _scores_and_peaks(
-    of_detectors: Sequence[Sequence[Sequence[Finding]]], progress: Progress
+    of_detectors: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of the good images, and the largest values of their maps.  -> (s, n), (s, n).
 
@@ -207,14 +214,14 @@ def _scores_and_peaks(
     ]  # image by image: all maps of an image are drawn with the same operators
     pairs = []
     with progress.task("calibrating the maps", len(of_images)) as advance:
-        for _, pair in side_by_side(_score_and_peak, of_images, lambda some: some[0][0].n_pixels):
+        for _, pair in map_in_order(_score_and_peak, of_images, lambda some: some[0][0].n_pixels):
             pairs.append(pair.result())
             advance(1)
     scores, peaks = np.array(pairs, dtype=np.float64).transpose(1, 2, 0)
     return scores, peaks
 
 
-def _score_and_peak(of_detectors: Sequence[Findings]) -> tuple[list[float], list[float]]:
+def _score_and_peak(of_detectors: Sequence[MemberPredictions]) -> tuple[list[float], list[float]]:
     """Of one image: its score and its map's largest value, for several detectors."""
     scores = [combined_score(findings) for findings in of_detectors]
     return scores, [float(combined_map(findings).max()) for findings in of_detectors]

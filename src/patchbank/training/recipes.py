@@ -23,7 +23,7 @@ from patchbank.methods import (
     SpadeSettings,
 )
 from patchbank.methods.settings import require_choice
-from patchbank.runtime.progress import Progress, Silent
+from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.training.fit import fit
 
@@ -191,7 +191,7 @@ def _fit_recipes(
 ) -> Detector:
     """What both recipes' `fit` do; a warning points at whoever called that."""
     parts = [(METHODS[recipe.METHOD], cast(Settings, recipe)) for recipe in recipes]
-    detector = fit(parts, images, progress or Silent(), open_device(device), engine=engine)
+    detector = fit(parts, images, progress or NullProgress(), open_device(device), engine=engine)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
     return detector

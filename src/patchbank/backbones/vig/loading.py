@@ -17,7 +17,7 @@ from patchbank.backbones.torch_extractor import (
     load_weights,
     weights_digest,
 )
-from patchbank.backbones.vig.network import Grapher, Vig, VigTaps
+from patchbank.backbones.vig.network import Grapher, TruncatedVig, Vig
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
@@ -77,7 +77,7 @@ def run_vig(
     device: Device = HOST,
 ) -> TorchExtractor:
     """Make an extractor of a ViG; it is cut after the layers taken."""
-    return TorchExtractor(info, partial(VigTaps, network), layers, device)
+    return TorchExtractor(info, partial(TruncatedVig, network), layers, device)
 
 
 def _empty(name: str) -> Vig:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from patchbank.backbones.torch_extractor import Taps
+from patchbank.backbones.torch_extractor import TruncatedNetwork
 from patchbank.backbones.vig.graph import max_relative, nearest
 from patchbank.backbones.vig.positions import relative_positions, resized
 from patchbank.backbones.vig.variants import SIDE, Block, Graph, Variant
@@ -42,7 +42,7 @@ class Vig(nn.Module):  # type: ignore[misc]  # torch need not be installed to ch
             yield x
 
 
-class VigTaps(Taps):
+class TruncatedVig(TruncatedNetwork):
     """A ViG cut after the deepest of the layers to take; the stem is layer 0."""
 
     is_continuous = False  # see `graph`

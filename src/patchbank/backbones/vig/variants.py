@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patchbank.backbones.extractor import BackboneInfo, Normalisation, Tap
+from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation
 
 RELEASES = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases"
 SIDE = 224  # pixels: the size of the input that all were trained with
@@ -106,12 +106,12 @@ def describe_vig(name: str, normalisation: Normalisation | None = None) -> Backb
     ('backbone.4', 'backbone.11')
     """
     variant = VARIANTS[name]
-    taps = {"stem": Tap(variant.channels[0], variant.stem_stride)}
-    taps |= {f"backbone.{i}": Tap(b.channels, b.stride) for i, b in enumerate(variant.blocks)}
+    taps = {"stem": Layer(variant.channels[0], variant.stem_stride)}
+    taps |= {f"backbone.{i}": Layer(b.channels, b.stride) for i, b in enumerate(variant.blocks)}
     mean, std = normalisation or (HALF, HALF)
     return BackboneInfo(
         name=name,
-        taps=taps,
+        available_layers=taps,
         default_layers=_default_layers(variant),
         mean=mean,
         std=std,

@@ -27,9 +27,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import beside, blocks, empty_beside, namespace, ones_beside, to_numpy
+from patchbank.core.array_api import (
+    blocks,
+    empty_on_device_of,
+    namespace,
+    on_device_of,
+    ones_on_device_of,
+    to_numpy,
+)
 from patchbank.runtime.devices import Device
-from patchbank.runtime.scratch import release
+from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Array, Indices
 
 CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
@@ -51,11 +58,11 @@ def squared_distances_to(features: Array, point: Array, device: Device) -> Array
     for tile in tiles(len(features), device):
         difference = device.put(features[tile]) - point
         parts.append(xp.einsum("nd,nd->n", difference, difference))
-        release(features[tile])
+        drop_pages(features[tile])
     return xp.concat(parts)
 
 
-class ProductGreedy:
+class GemmGreedy:
     """The state of one selection: gaps of all rows, and the picks so far."""
 
     def __init__(
@@ -82,10 +89,10 @@ class ProductGreedy:
             to_first = squared_distances_to(features, device.put(features[first] + 0), device)
         self.gaps = to_first + 0
         if initial is not None:
-            self.gaps = self.xp.minimum(self.gaps, beside(np.square(initial), self.gaps))
+            self.gaps = self.xp.minimum(self.gaps, on_device_of(np.square(initial), self.gaps))
         self.initial = initial
         self.rows = [first]
-        self.holds_picks = device.holds(n_keep * features.shape[1] * 4)
+        self.holds_picks = device.fits(n_keep * features.shape[1] * 4)
         self.folded = _Points(n_keep, *self._kept(self._points(np.array([first]))))
         self.radii = [float(self.xp.max(self.gaps))]
         self.gaps[first] = TAKEN
@@ -93,7 +100,7 @@ class ProductGreedy:
         self.to_others = self.norms[:0]  # squared until the end
         if groups is not None:
             own = np.where(groups == groups[first], np.float32(np.inf), np.float32(0.0))
-            self.to_others = to_first + beside(own, to_first)
+            self.to_others = to_first + on_device_of(own, to_first)
 
     def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:
         """Pick until there are `size` rows, or no gap is larger than `stop_gap`.
@@ -168,7 +175,7 @@ class ProductGreedy:
         """
         points, norms = self._points(rows)
         m, d = points.shape
-        left, right = (ones_beside((m, d + 2), points) for _ in range(2))
+        left, right = (ones_on_device_of((m, d + 2), points) for _ in range(2))
         right[:, :d] = points
         left[:, :d] = -2.0 * points
         left[:, d] = right[:, d + 1] = norms
@@ -189,17 +196,17 @@ class ProductGreedy:
         points, norms = self._points(picks)
         self.folded.append(*self._kept((points, norms)))
         m, d = points.shape
-        extended = ones_beside((d + 1, m), points)
+        extended = ones_on_device_of((d + 1, m), points)
         extended[:d] = -2.0 * points.T
         extended[d] = norms
         n_rows = min(TILE_ROWS * self.device.tile_factor, len(self.features))
-        tile = ones_beside((n_rows, d + 1), points)
-        products = empty_beside((n_rows, m), points)
+        tile = ones_on_device_of((n_rows, d + 1), points)
+        products = empty_on_device_of((n_rows, m), points)
         for some in tiles(len(self.features), self.device):
             count = some.stop - some.start
             rows, out = tile[:count], products[:count]
             xp.subtract(put(self.features[some]), self.origin, out=rows[:, :d])
-            release(self.features[some])
+            drop_pages(self.features[some])
             xp.matmul(rows, extended, out=out)
             nearest = xp.min(out, axis=1)
             if self.groups is not None:
@@ -232,8 +239,8 @@ class _Points:
     """Rows side by side, and their squared norms, in room that is taken up as they come."""
 
     def __init__(self, room: int, rows: Array, norms: Array) -> None:
-        self._rows = empty_beside((room, rows.shape[1]), rows)
-        self._norms = empty_beside((room,), rows)
+        self._rows = empty_on_device_of((room, rows.shape[1]), rows)
+        self._norms = empty_on_device_of((room,), rows)
         self._count = 0
         self.append(rows, norms)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.int8 import search as int8
-from patchbank.core.int8.search import Coded, Columns, Groups, Scale
+from patchbank.core.int8.search import Groups, PackedRows, Quantization, QuantizedRows
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import Features, Indices
 
@@ -23,7 +23,7 @@ SAMPLE = 8192  # gaps from which the size of a candidate's is told
 TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
 
 
-class ScreenedGreedy:
+class Int8Greedy:
     """The state of one selection: gaps of all rows, and the picks so far."""
 
     def __init__(
@@ -33,7 +33,7 @@ class ScreenedGreedy:
         initial: NDArray[np.float32] | None,
         groups: Indices | None,
     ) -> None:
-        self.coded = Coded.of(features, Scale.of(features))
+        self.coded = QuantizedRows.of(features, Quantization.of(features))
         self.gaps = int8.distances_to(features, features[first] + 0)  # to the nearest pick
         self.groups = None if groups is None else groups.astype(np.int32)
         self.to_others = self.gaps[:0]
@@ -102,4 +102,4 @@ class ScreenedGreedy:
         groups = None
         if self.groups is not None:
             groups = Groups(self.groups, self.groups[picks], self.to_others)
-        int8.lower(self.coded, Columns(self.coded.some(picks)), self.gaps, groups=groups)
+        int8.lower(self.coded, PackedRows(self.coded.some(picks)), self.gaps, groups=groups)

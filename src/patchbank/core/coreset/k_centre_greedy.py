@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import beside, namespace, settle, to_numpy
-from patchbank.core.coreset.gemm import TAKEN, ProductGreedy, squared_distances_to, tiles
-from patchbank.core.coreset.int8 import ScreenedGreedy
+from patchbank.core.array_api import namespace, on_device_of, to_device_if_fits, to_numpy
+from patchbank.core.coreset.gemm import TAKEN, GemmGreedy, squared_distances_to, tiles
+from patchbank.core.coreset.int8 import Int8Greedy
 from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
-from patchbank.runtime.scratch import release
+from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Array, Indices
 
 EQUAL = 1e-9  # relative: what double precision cannot tell apart, in whatever order it adds
@@ -95,17 +95,17 @@ def greedy_coreset(
         raise ParameterError(f"radius: expected 0 or more, got {radius}")
     if initial is not None and (start is not None or radius is not None):
         raise ParameterError("initial: expected without start and radius, which it rules out")
-    rows = settle(features, device)
+    rows = to_device_if_fits(features, device)
     if initial is not None:
         start = int(initial.argmax())
     first = row_nearest_to_mean(rows, device=device) if start is None else start
-    greedy: ScreenedGreedy | ProductGreedy
+    greedy: Int8Greedy | GemmGreedy
     if _can_be_screened(rows, device):
         contiguous = np.require(rows, np.float32, "C")
-        greedy = ScreenedGreedy(contiguous, first, initial, groups)
+        greedy = Int8Greedy(contiguous, first, initial, groups)
     else:
         origin = first if start is None else row_nearest_to_mean(rows, device=device)
-        greedy = ProductGreedy(rows, n_keep, origin, first, initial, groups, device)
+        greedy = GemmGreedy(rows, n_keep, origin, first, initial, groups, device)
     told = on_progress or (lambda picks: None)
     told(1)
     stop_gap = TAKEN if radius is None else float(radius) ** 2
@@ -180,9 +180,9 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
         rows = device.put(features[tile])
         xp = namespace(rows)
         total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
-        release(features[tile])
+        drop_pages(features[tile])
     mean = (total / len(features)).astype(np.float32)
     if _can_be_screened(features, device):
         return int8.distances_to(np.require(features, np.float32, "C"), mean)
-    point = beside(mean.astype(np.float64), device.put(features[:1]))
+    point = on_device_of(mean.astype(np.float64), device.put(features[:1]))
     return to_numpy(squared_distances_to(features, point, device))

@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import beside, blocks, to_numpy
+from patchbank.core.array_api import blocks, on_device_of, to_numpy
 from patchbank.runtime.devices import HOST, Device
-from patchbank.runtime.scratch import release, where
+from patchbank.runtime.scratch import drop_pages, empty_like_storage
 from patchbank.types import Array
 
 TILE_ROWS = 8192
@@ -54,10 +54,12 @@ def project(
     features: Array, matrix: NDArray[np.float32], *, device: Device = HOST
 ) -> NDArray[np.float32]:
     """Multiply by a projection matrix, block by block.  (n, d), (d, n_dims) -> (n, n_dims)."""
-    out: NDArray[np.float32] = where(features, (len(features), matrix.shape[1]), np.float32)
-    matrix_there = beside(matrix, device.put(features[:1]))
+    out: NDArray[np.float32] = empty_like_storage(
+        features, (len(features), matrix.shape[1]), np.float32
+    )
+    matrix_there = on_device_of(matrix, device.put(features[:1]))
     for tile in blocks(len(features), TILE_ROWS * device.tile_factor):
         out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
-        release(features[tile])
-        release(out[tile])
+        drop_pages(features[tile])
+        drop_pages(out[tile])
     return out

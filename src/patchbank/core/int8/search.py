@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.runtime.scratch import release, taken, where
-from patchbank.runtime.threads import in_parts, usable_cores
+from patchbank.runtime.scratch import drop_pages, empty_like_storage, take_rows
+from patchbank.runtime.threads import parallel_ranges, usable_cores
 from patchbank.types import Features, Indices
 
 INTERFACE = 2  # this and the next two as in kernel.c
@@ -49,7 +49,7 @@ def is_available(n_dims: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Quantization:
     """How rows become codes: x is about origin + step * code."""
 
     origin: NDArray[np.float32]
@@ -59,13 +59,13 @@ class Scale:
     """In steps; as columns, rows of larger error always pass the screen."""
 
     @classmethod
-    def of(cls, rows: Features) -> Scale:
+    def of(cls, rows: Features) -> Quantization:
         """The scale that loses least on a sample of rows (n, d)."""
-        sample = taken(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
+        sample = take_rows(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         largest = max(float(np.abs(sample - origin).max()), SMALLEST)
         steps = [largest * share / 127 for share in LARGEST_CODES]
-        errors = [Coded.of(sample, cls(origin, step, np.inf)).errors for step in steps]
+        errors = [QuantizedRows.of(sample, cls(origin, step, np.inf)).errors for step in steps]
         lost = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
         best = int(np.argmin(lost))
         limit = int((1 - SURE_SHARE) * (len(sample) - 1))
@@ -73,10 +73,10 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class QuantizedRows:
     """Rows (n, d) float32 and their codes."""
 
-    scale: Scale
+    quantization: Quantization
     values: Features
     codes: NDArray[np.int8]
     """(n + RESERVE, width): the dimensions filled up to a multiple of 4."""
@@ -88,22 +88,22 @@ class Coded:
     """(n,) length of what the codes lose, in steps; a little more, for rounding."""
 
     @classmethod
-    def of(cls, values: Features, scale: Scale) -> Coded:
+    def of(cls, values: Features, quantization: Quantization) -> QuantizedRows:
         """Code rows; the codes lie where they do, in memory or in a file."""
         n, d = values.shape
-        codes = where(values, (n + RESERVE, -(-d // 4) * 4), np.int8)
+        codes = empty_like_storage(values, (n + RESERVE, -(-d // 4) * 4), np.int8)
         codes[n:] = 0
         sums, norms = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
-        coded = cls(scale, values, codes, sums, norms, np.empty(n, dtype=np.float32))
-        in_parts(coded._fill, n, PART_ROWS)
+        coded = cls(quantization, values, codes, sums, norms, np.empty(n, dtype=np.float32))
+        parallel_ranges(coded._fill, n, PART_ROWS)
         return coded
 
-    def some(self, rows: Indices) -> Coded:
+    def some(self, rows: Indices) -> QuantizedRows:
         """A copy of some rows, in memory."""
         codes = np.zeros((len(rows) + RESERVE, self.width), dtype=np.int8)
-        codes[: len(rows)] = taken(self.codes, rows)
+        codes[: len(rows)] = take_rows(self.codes, rows)
         columns = (self.sums[rows], self.norms[rows], self.errors[rows])
-        return Coded(self.scale, taken(self.values, rows), codes, *columns)
+        return QuantizedRows(self.quantization, take_rows(self.values, rows), codes, *columns)
 
     @property
     def width(self) -> int:
@@ -113,10 +113,10 @@ class Coded:
     def __len__(self) -> int:
         return len(self.values)
 
-    def release(self, begin: int, end: int) -> None:
+    def drop_pages(self, begin: int, end: int) -> None:
         """Give back the memory of rows that lie in a file."""
-        release(self.values[begin:end])
-        release(self.codes[begin:end])
+        drop_pages(self.values[begin:end])
+        drop_pages(self.codes[begin:end])
 
     def _fill(self, begin: int, end: int) -> None:
         _library().screen_quantise(
@@ -124,24 +124,24 @@ class Coded:
             end - begin,
             self.values.shape[1],
             self.width,
-            _at(self.scale.origin),
-            self.scale.step,
+            _at(self.quantization.origin),
+            self.quantization.step,
             _at(self.codes[begin:]),
             _at(self.sums[begin:]),
             _at(self.norms[begin:]),
             _at(self.errors[begin:]),
         )
-        self.release(begin, end)
+        self.drop_pages(begin, end)
 
 
-class Columns:
+class PackedRows:
     """Rows that others are compared with: their codes lie side by side in panels."""
 
-    def __init__(self, coded: Coded) -> None:
+    def __init__(self, coded: QuantizedRows) -> None:
         n, width = len(coded), coded.width
         padded = -(-n // (PANEL * SIDE_BY_SIDE)) * PANEL * SIDE_BY_SIDE
         self.values = coded.values
-        self.scale = coded.scale
+        self.quantization = coded.quantization
         self.width = width
         self.panels = np.empty(padded * width, dtype=np.uint8)
         self.offsets = np.empty(padded, dtype=np.int32)
@@ -151,7 +151,7 @@ class Columns:
             _at(coded.errors),
             n,
             width,
-            coded.scale.error_limit,
+            coded.quantization.error_limit,
             padded,
             _at(self.panels),
             _at(self.offsets),
@@ -169,8 +169,8 @@ class Groups:
 
 
 def lower(
-    rows: Coded,
-    columns: Columns,
+    rows: QuantizedRows,
+    columns: PackedRows,
     best: NDArray[np.float64],
     *,
     best_columns: Indices | None = None,
@@ -207,14 +207,14 @@ def lower(
     def part(begin: int, end: int) -> None:
         thresholds = np.empty(end - begin + RESERVE, dtype=np.int32)
         _library().screen_nearest(_level(), ctypes.byref(task), begin, end, _at(thresholds))
-        rows.release(begin, end)
+        rows.drop_pages(begin, end)
 
     size = min(PART_ROWS, max(RESERVE, -(-len(rows) // (2 * usable_cores()))))
-    in_parts(part, len(rows), size)
+    parallel_ranges(part, len(rows), size)
 
 
 def pick(
-    candidates: Coded,
+    candidates: QuantizedRows,
     gaps: NDArray[np.float64],
     n_picks: int,
     *,
@@ -234,7 +234,7 @@ def pick(
     Returns:
         Places of the picks among the candidates, and the gap of each before it was picked.
     """
-    columns = Columns(candidates)
+    columns = PackedRows(candidates)
     thresholds = np.empty(len(columns.offsets), dtype=np.int32)
     thresholds[len(candidates) :] = NEVER
     places = np.empty(n_picks, dtype=np.int64)
@@ -261,9 +261,9 @@ def distances_to(rows: Features, point: NDArray[np.float32]) -> NDArray[np.float
         _library().screen_distances(
             _level(), _at(some), *some.shape, _at(point), _at(squared[begin:])
         )
-        release(some)
+        drop_pages(some)
 
-    in_parts(part, len(rows), PART_ROWS)
+    parallel_ranges(part, len(rows), PART_ROWS)
     return squared
 
 
@@ -312,12 +312,12 @@ class _Block(ctypes.Structure):
     ]
 
 
-def _coded(rows: Coded) -> _Coded:
+def _coded(rows: QuantizedRows) -> _Coded:
     return _Coded(
         d=rows.values.shape[1],
         width=rows.width,
-        step=rows.scale.step,
-        error_limit=rows.scale.error_limit,
+        step=rows.quantization.step,
+        error_limit=rows.quantization.error_limit,
         values=_at(rows.values),
         codes=_at(rows.codes),
         norms=_at(rows.norms),

@@ -12,7 +12,7 @@ from patchbank.errors import ParameterError, ShapeError
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class BankSizeCalibration:
     """Scores of the good images, left out, at several sizes of the bank.
 
     A smaller bank lies farther from everything, so that its scores are higher and the threshold of
@@ -49,7 +49,8 @@ class Ladder:
 
         >>> scores = np.array([[4.0, 8.0], [2.0, 4.0]])
         >>> whole = Calibration(scores[1], scores[1], 0.4)
-        >>> Ladder(np.array([100, 400]), scores, scores).at(399, whole).image_scores.tolist()
+        >>> by_size = BankSizeCalibration(np.array([100, 400]), scores, scores)
+        >>> by_size.at(399, whole).image_scores.tolist()
         [4.0, 8.0]
         """
         least, most = int(self.bank_rows[0]), int(self.bank_rows[-1])
@@ -60,10 +61,10 @@ class Ladder:
         step = int(np.searchsorted(self.bank_rows, n_rows, side="right")) - 1
         return replace(whole, image_scores=self.image_scores[step], map_peaks=self.map_peaks[step])
 
-    def up_to(self, n_rows: int, calibration: Calibration) -> Ladder:
+    def up_to(self, n_rows: int, calibration: Calibration) -> BankSizeCalibration:
         """The ladder of a bank that was cut to `n_rows` rows, and its calibration."""
         below = self.bank_rows < n_rows
-        return Ladder(
+        return BankSizeCalibration(
             np.append(self.bank_rows[below], n_rows),
             np.vstack([self.image_scores[below], calibration.image_scores]),
             np.vstack([self.map_peaks[below], calibration.map_peaks]),

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from patchbank.core.spatial import resampling
 from patchbank.types import PatchGrid
 
-ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_share"]
+ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_fraction"]
 Metric: TypeAlias = Literal["euclidean", "squared"]
 
 
-def grid_score(grid: PatchGrid, kind: ImageScore, top_share: float) -> float:
-    """Score an image by its patches alone: ``max``, ``smooth_max`` or ``top_share``."""
+def grid_score(grid: PatchGrid, kind: ImageScore, top_fraction: float) -> float:
+    """Score an image by its patches alone: ``max``, ``smooth_max`` or ``top_fraction``."""
     if kind == "smooth_max":
         return smooth_largest(grid)
-    if kind == "top_share":
-        return top_share_mean(grid, top_share)
+    if kind == "top_fraction":
+        return top_share_mean(grid, top_fraction)
     return largest(grid)
 
 

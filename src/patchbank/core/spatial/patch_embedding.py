@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from patchbank.core.array_api import beside, device_of, namespace
+from patchbank.core.array_api import device_of, namespace, on_device_of
 from patchbank.core.spatial import resampling
 from patchbank.core.spatial.resampling import Interpolation
 from patchbank.errors import ShapeError
@@ -83,7 +83,7 @@ def adaptively_pooled(
     """
     h, w = _grid(maps, patch_size, stride)
     channels = tuple(m.shape[0] for m in maps)
-    total = beside(np.zeros((target_dims, h, w), dtype=np.float32), maps[0])
+    total = on_device_of(np.zeros((target_dims, h, w), dtype=np.float32), maps[0])
     for planes, mixer in zip(
         maps, _mixers(channels, patch_size, layer_dims, target_dims), strict=True
     ):
@@ -191,7 +191,7 @@ class _ChannelMix:
             return (self._matrix @ flat).reshape(-1, h, w)
         place = str(device_of(planes))
         if place not in self._dense:
-            self._dense[place] = beside(self._matrix.toarray(), planes)
+            self._dense[place] = on_device_of(self._matrix.toarray(), planes)
         return (self._dense[place] @ flat).reshape(-1, h, w)
 
 

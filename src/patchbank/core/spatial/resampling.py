@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import beside
+from patchbank.core.array_api import on_device_of
 from patchbank.types import Array
 
 Interpolation: TypeAlias = Literal["bilinear", "nearest"]
@@ -23,7 +23,7 @@ Operator: TypeAlias = NDArray[np.float32]
 
 def apply(rows: Operator, columns: Operator, planes: Array) -> Array:
     """Apply one operator to the rows and one to the columns.  (..., h, w) -> (..., H, W)."""
-    down, across = beside(rows, planes), beside(columns.T, planes)
+    down, across = on_device_of(rows, planes), on_device_of(columns.T, planes)
     if rows.shape[0] <= rows.shape[1]:  # shrink first: less to multiply
         return (down @ planes) @ across
     return down @ (planes @ across)

@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "image_size": 224,
         "resize": "squash",
         "scales": (1.0,),
-        "largest_enlargement": 100,
+        "max_upscale": 100,
         "patch_size": 1,
         "patch_stride": 1,
         "graph_neighbours": 0,

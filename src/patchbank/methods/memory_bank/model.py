@@ -13,7 +13,7 @@ from patchbank.core import neighbours
 from patchbank.core.array_api import to_numpy
 from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Scored, Tensors
+from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensors, TrainingImage
 from patchbank.methods.memory_bank.selection import cut_sizes, select
 from patchbank.methods.memory_bank.settings import BankSettings
 from patchbank.methods.patch_store import PatchStore
@@ -66,7 +66,7 @@ class BankModel:
             return self.index
         return neighbours.ExactIndex(self.bank, self.device)
 
-    def score(self, maps: FeatureMaps) -> Scored:
+    def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
         embedding = self.embed(maps)  # (h, w, d)
         distances, _ = self.index.nearest(_rows(embedding), self.settings.n_neighbours)
@@ -77,7 +77,7 @@ class BankModel:
         embedding: Array,
         photograph: int,
         nearest: NDArray[np.float32] | None = None,
-    ) -> Scored:
+    ) -> PatchScores:
         """Score a photograph of the fit against the rows of the others.
 
         Args:
@@ -143,7 +143,7 @@ class BankModel:
             "index_recall": np.array([self.recall]),
         }
 
-    def facts(self) -> Mapping[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """Rows, dimensions, covering radius and recall."""
         radius = float(self.radii[-1]) if len(self.radii) else None
         return {
@@ -158,12 +158,12 @@ class BankModel:
         embedding: Array,
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None = None,
-    ) -> Scored:
+    ) -> PatchScores:
         """Score from the distances (n, k) to the nearest rows, some of them left out."""
         values = image_score.patch_scores(distances, self.settings.metric)
         grid = values.reshape(embedding.shape[:2])  # (h, w)
         score = self._image_score(grid, embedding, distances, without)
-        return Scored(grid, score, self.settings.patch_stride)
+        return PatchScores(grid, score, self.settings.patch_stride)
 
     def _image_score(
         self,
@@ -175,9 +175,9 @@ class BankModel:
         kind = self.settings.image_score
         rows = len(self.bank) if without is None else int((~without).sum())
         if kind not in ("reweighted", "hcw") or rows == 1:
-            return image_score.grid_score(grid, kind, self.settings.top_share)
+            return image_score.grid_score(grid, kind, self.settings.top_fraction)
         exact = self.exact_index
-        support = min(self.settings.support, rows)
+        support = min(self.settings.n_reweight_neighbours, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
         if kind == "hcw":
             _, around = exact.nearest(query[None], support, without=without)
@@ -200,7 +200,7 @@ def _rows(embedding: Array) -> Array:
 def fit_bank(
     settings: BankSettings,
     embed: Embed,
-    examples: Iterable[Example],
+    examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
     device: Device,
@@ -219,7 +219,7 @@ def fit_bank(
     if store.n_photographs == 1:
         return Fit(model, ())
 
-    def left_out_of() -> dict[int, tuple[Scored, ...]]:
+    def left_out_of() -> dict[int, tuple[PatchScores, ...]]:
         return {
             size: _left_out(
                 model.with_rows(size), store, picked.to_others_at.get(size, UNKNOWN), progress
@@ -233,7 +233,7 @@ def fit_bank(
 
 def _left_out(
     model: BankModel, store: PatchStore, to_others: NDArray[np.float32], progress: Progress
-) -> tuple[Scored, ...]:
+) -> tuple[PatchScores, ...]:
     """Score every photograph without its own rows.
 
     `to_others` has the distance of each patch to the rows of other photographs, if it is known.
@@ -266,7 +266,7 @@ def method_with_bank(
 
     def fit(
         chosen: BankSettings,
-        examples: Iterable[Example],
+        examples: Iterable[TrainingImage],
         n_examples: int,
         progress: Progress,
         device: Device,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import coreset
-from patchbank.core.array_api import settle
+from patchbank.core.array_api import to_device_if_fits
 from patchbank.core.coreset import Coreset, random_projection
 from patchbank.methods.memory_bank.settings import BankSettings
 from patchbank.methods.patch_store import PatchStore
@@ -66,11 +66,11 @@ def _projected(
 ) -> Array:
     """The space to select in, on the device where it fits there."""
     if settings.projection == "none":
-        return settle(features, device)
+        return to_device_if_fits(features, device)
     d = features.shape[1]
     n_dims = settings.projection_dims or random_projection.johnson_lindenstrauss_dims(len(features))
     matrix = random_projection.projection_matrix(settings.projection, d, n_dims, rng=rng)
-    return settle(random_projection.project(features, matrix, device=device), device)
+    return to_device_if_fits(random_projection.project(features, matrix, device=device), device)
 
 
 def _start(

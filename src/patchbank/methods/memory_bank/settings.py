@@ -55,7 +55,7 @@ class BankSettings(PatchSettings):
     """Distances of patches: ``euclidean``, or ``squared`` as in the official code."""
     index: IndexKind = "exact"
     """How neighbours are found; ``hnsw`` and ``ivf`` are approximate."""
-    support: int = 9
+    n_reweight_neighbours: int = 9
     """Neighbours that re-weighting looks at: b of equation 7."""
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class BankSettings(PatchSettings):
         super(BankSettings, self).__post_init__()
         for name in ("bank_limit", "n_neighbours", "n_starting_points"):
             require_whole(name, getattr(self, name), 1)
-        require_whole("support", self.support, 2)
+        require_whole("n_reweight_neighbours", self.n_reweight_neighbours, 2)
         for name in ("bank_rows", "projection_dims"):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), 1)

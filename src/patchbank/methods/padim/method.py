@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from patchbank.core.array_api import blocks
 from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_directions, scatters
 from patchbank.errors import DataError
-from patchbank.methods.base import Example, Fit, Method, Tensors
+from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
 from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
@@ -22,7 +22,7 @@ BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions ta
 
 def fit(
     settings: PadimSettings,
-    examples: Iterable[Example],
+    examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
     device: Device,

@@ -14,7 +14,7 @@ from patchbank.core.scores import image_score
 from patchbank.core.spatial import patch_embedding
 from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ShapeError
-from patchbank.methods.base import FeatureMaps, Scored, Tensors
+from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.padim.settings import PadimSettings
 from patchbank.types import PatchGrid
 
@@ -33,7 +33,7 @@ class PadimModel:
         self.n_channels = n_channels
         """Of all layers together, before some are drawn."""
 
-    def score(self, maps: FeatureMaps) -> Scored:
+    def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image.
 
         An image of another grid is scored on its own: each patch by the Gaussian nearest to its
@@ -64,7 +64,7 @@ class PadimModel:
             "n_channels": np.array([self.n_channels], dtype=np.int32),
         }
 
-    def facts(self) -> Mapping[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """Positions, dimensions, and directions of each covariance."""
         positions, dimensions, directions = self.gaussians.bases.shape
         return {"positions": positions, "dimensions": dimensions, "directions": directions}
@@ -82,10 +82,10 @@ def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
     return to_numpy(patch_embedding.require_finite(embedding))
 
 
-def scored(settings: PadimSettings, grid: PatchGrid) -> Scored:
+def scored(settings: PadimSettings, grid: PatchGrid) -> PatchScores:
     """What the distances of an image's patches say of it."""
-    score = image_score.grid_score(grid, settings.image_score, settings.top_share)
-    return Scored(grid, score, settings.patch_stride)
+    score = image_score.grid_score(grid, settings.image_score, settings.top_fraction)
+    return PatchScores(grid, score, settings.patch_stride)
 
 
 def restore_model(settings: PadimSettings, tensors: Tensors) -> PadimModel:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from patchbank.core.gaussians import Groups
 from patchbank.core.spatial.grid_cells import nearest_cells
-from patchbank.methods.base import Example
-from patchbank.methods.growing_array import Rows
+from patchbank.methods.base import TrainingImage
+from patchbank.methods.growing_array import GrowingArray
 from patchbank.types import Features, Indices, PatchGrid
 
 
@@ -45,14 +45,14 @@ class Samples:
     """
 
     def __init__(self, n_examples: int, stride: int) -> None:
-        self._rows = Rows(n_examples)
+        self._rows = GrowingArray(n_examples)
         self._stride = stride
         self._patches: list[slice] = []  # of each example, among the rows
         self._grids: list[tuple[int, int]] = []
         self._insides: list[NDArray[np.bool_]] = []  # (h * w,)
         self._photographs: list[list[int]] = []  # their examples, the original first
 
-    def append(self, embedding: NDArray[np.float32], example: Example) -> None:
+    def append(self, embedding: NDArray[np.float32], example: TrainingImage) -> None:
         """Add the patches of the next example, (h, w, d)."""
         h, w, d = embedding.shape
         if example.photograph == len(self._photographs):

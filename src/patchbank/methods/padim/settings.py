@@ -72,7 +72,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "resize": "short_side",
         "crop": 224,
         "resampling": "lanczos",
-        "largest_enlargement": 100,
+        "max_upscale": 100,
         "patch_size": 1,
         "patch_stride": 1,
         "alignment": "nearest",

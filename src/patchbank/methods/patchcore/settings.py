@@ -33,13 +33,13 @@ class PatchCoreSettings(BankSettings):
 _WIDE_RESNET: Mapping[str, Any] = {
     "backbone": "wide_resnet50_2.tv_in1k",
     "scales": (1.0,),
-    "largest_enlargement": 100,
+    "max_upscale": 100,
     "patch_stride": 1,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
-    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_share": 0.02},
+    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_fraction": 0.02},
     "few-shot": {"rotations": 24, "image_score": "max"},
     "official": {
         **_WIDE_RESNET,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from patchbank.core.array_api import settle
+from patchbank.core.array_api import to_device_if_fits
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import SimpleNetSettings
 from patchbank.methods.simplenet.training import Training, apart_from_the_host_program
@@ -57,7 +57,7 @@ def train(
     every = np.arange(len(features))
     total = (len(folds) + 1) * settings.steps if settings.schedule == "fixed" else None
     with apart_from_the_host_program(), progress.task("training", total) as advance:
-        placed = torch.as_tensor(settle(features, device))
+        placed = torch.as_tensor(to_device_if_fits(features, device))
         trainings = [
             Training(settings, placed, np.setdiff1d(every, held_out), device) for held_out in folds
         ]

@@ -13,7 +13,7 @@ from patchbank.core.array_api import to_numpy
 from patchbank.core.scores import image_score
 from patchbank.core.spatial import patch_embedding
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.base import Example, FeatureMaps, Fit, Method, Scored, Tensors
+from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensors, TrainingImage
 from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import PRESETS, SimpleNetSettings, changed_preset
@@ -33,17 +33,17 @@ class SimpleNetModel:
         self.steps = steps
         """Of the optimisers, that it was trained with."""
 
-    def score(self, maps: FeatureMaps) -> Scored:
+    def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
         return self.score_embedding(embed(self.settings, maps))
 
-    def score_embedding(self, embedding: Array) -> Scored:
+    def score_embedding(self, embedding: Array) -> PatchScores:
         """Score the patches of one image, (h, w, d)."""
         h, w, d = embedding.shape
         said = to_numpy(self.discriminator(embedding.reshape(h * w, d)))
-        grid = oddness(said, self.settings.margin).reshape(h, w)
-        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_share)
-        return Scored(grid, score, self.settings.patch_stride)
+        grid = anomaly_score(said, self.settings.margin).reshape(h, w)
+        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_fraction)
+        return PatchScores(grid, score, self.settings.patch_stride)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -54,19 +54,19 @@ class SimpleNetModel:
             "steps": np.array([self.steps]),
         }
 
-    def facts(self) -> Mapping[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """Dimensions, width of the discriminator, and steps of its training."""
         hidden, d = self.discriminator.weight.shape
         return {"dimensions": d, "hidden_dims": hidden, "steps": self.steps}
 
 
-def oddness(said: NDArray[np.float32], margin: float) -> NDArray[np.float32]:
+def anomaly_score(said: NDArray[np.float32], margin: float) -> NDArray[np.float32]:
     """From D, high for good patches, to scores from 0 up, high for odd ones.  (n,) -> (n,).
 
     log(1 + exp(-D / margin)): where D says odd it is nearly -D / margin, without end; where D says
     good it falls towards 0.  So ranks are those of -D (up to D = 87 margins, where float32 ends).
 
-    >>> oddness(np.array([5.0, 0.5, -0.5, -5.0], np.float32), margin=0.5).round(2).tolist()
+    >>> anomaly_score(np.array([5.0, 0.5, -0.5, -5.0], np.float32), margin=0.5).round(2).tolist()
     [0.0, 0.3100000023841858, 1.309999942779541, 10.0]
     """
     scores: NDArray[np.float32] = np.logaddexp(np.float32(0), -said / np.float32(margin))
@@ -88,7 +88,7 @@ def embed(settings: SimpleNetSettings, maps: FeatureMaps) -> Array:
 
 def fit(
     settings: SimpleNetSettings,
-    examples: Iterable[Example],
+    examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
     device: Device,

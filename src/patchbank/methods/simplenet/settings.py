@@ -70,7 +70,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "resize": "short_side",
         "crop": 288,
         "scales": (1.0,),
-        "largest_enlargement": 100,
+        "max_upscale": 100,
         "patch_stride": 1,
         "image_score": "max",
         "steps": 4800,  # 160 passes over the 240 photographs of a usual set, eight a step

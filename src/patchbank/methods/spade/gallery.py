@@ -11,8 +11,8 @@ from patchbank.core.array_api import to_numpy
 from patchbank.core.spatial import patch_embedding
 from patchbank.core.spatial.grid_cells import all_inside
 from patchbank.errors import ParameterError
-from patchbank.methods.base import Example, FeatureMaps
-from patchbank.methods.growing_array import Rows
+from patchbank.methods.base import FeatureMaps, TrainingImage
+from patchbank.methods.growing_array import GrowingArray
 from patchbank.methods.spade.settings import SpadeSettings
 from patchbank.types import Features, Indices
 
@@ -36,15 +36,15 @@ class Picture:
 
         Raises:
             ShapeError: a feature is not finite.
-            ParameterError: `deepest_apart` leaves no layer.
+            ParameterError: `pool_deepest_only` leaves no layer.
         """
         arrays = [to_numpy(patch_embedding.require_finite(planes)) for planes in maps]
         n_layers = len(arrays) // len(settings.scales)
         deepest = arrays[n_layers - 1]
-        if settings.deepest_apart:
+        if settings.pool_deepest_only:
             arrays = [a for number, a in enumerate(arrays) if (number + 1) % n_layers]
             if not arrays:
-                raise ParameterError("deepest_apart: expected at least two layers, got one")
+                raise ParameterError("pool_deepest_only: expected at least two layers, got one")
         h, w = arrays[0].shape[1:]
         return cls(_pooled(deepest, inside), _planes(settings, arrays), (h, w))
 
@@ -115,7 +115,7 @@ class GalleryBuilder:
         self._n_examples = n_examples
         self._pooled: list[NDArray[np.float32]] = []
         self._photographs: list[int] = []
-        self._planes: list[Rows] = []
+        self._planes: list[GrowingArray] = []
         self._counts: list[list[int]] = []
         self._originals: list[tuple[tuple[int, int], list[slice], list[tuple[int, int]]]] = []
 
@@ -124,13 +124,13 @@ class GalleryBuilder:
         """Photographs, copies not counted."""
         return len(self._originals)
 
-    def append(self, example: Example) -> None:
+    def append(self, example: TrainingImage) -> None:
         """Add the next example; a copy of which a layer shows no whole cell is passed over."""
         if example.inside is not None and not _is_seen(example.maps, example.inside):
             return
         picture = Picture.of(self._settings, example.maps, example.inside)
         if not self._planes:
-            self._planes = [Rows(self._n_examples) for _ in picture.planes]
+            self._planes = [GrowingArray(self._n_examples) for _ in picture.planes]
         kept = [_rows(plane, example.inside) for plane in picture.planes]
         slices = [rows.append(some) for rows, some in zip(self._planes, kept, strict=True)]
         self._pooled.append(picture.pooled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from patchbank.errors import DataError
-from patchbank.methods.base import Example, Fit, Method, Tensors
+from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.methods.spade.settings import PRESETS, SpadeSettings, changed_preset
@@ -15,7 +15,7 @@ from patchbank.runtime.progress import Progress
 
 def fit(
     settings: SpadeSettings,
-    examples: Iterable[Example],
+    examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
     device: Device,
@@ -27,7 +27,7 @@ def fit(
     Raises:
         DataError: there is no example.
         ShapeError: a feature is not finite.
-        ParameterError: `deepest_apart` leaves no layer.
+        ParameterError: `pool_deepest_only` leaves no layer.
     """
     builder = GalleryBuilder(settings, n_examples)
     for example in examples:

@@ -12,7 +12,7 @@ from patchbank.core.neighbours import ExactIndex
 from patchbank.core.scores import image_score
 from patchbank.core.spatial import resampling
 from patchbank.errors import ShapeError
-from patchbank.methods.base import FeatureMaps, Scored, Tensors
+from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.spade.gallery import Gallery, Picture
 from patchbank.methods.spade.settings import SpadeSettings
 from patchbank.types import Indices, PatchGrid
@@ -25,7 +25,7 @@ class SpadeModel:
         self.settings = settings
         self.gallery = gallery
 
-    def score(self, maps: FeatureMaps) -> Scored:
+    def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image; its grid is that of the first layer.
 
         Raises:
@@ -39,14 +39,14 @@ class SpadeModel:
             )
         return self.score_picture(picture)
 
-    def score_picture(self, picture: Picture, without: int | None = None) -> Scored:
+    def score_picture(self, picture: Picture, without: int | None = None) -> PatchScores:
         """Score an image; photograph number `without` and its copies are left out of everything."""
         similar, distances = self.gallery.similar(picture.pooled, self.settings.n_images, without)
         grid = self._grid(picture, similar)
         if self.settings.image_score == "pooled":
-            return Scored(grid, float(distances.mean()))
-        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_share)
-        return Scored(grid, score)
+            return PatchScores(grid, float(distances.mean()))
+        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_fraction)
+        return PatchScores(grid, score)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -58,7 +58,7 @@ class SpadeModel:
             **planes,
         }
 
-    def facts(self) -> Mapping[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """Photographs with their copies, and how many pixels they have."""
         return {
             "gallery_images": len(self.gallery.pooled),

@@ -16,7 +16,7 @@ from patchbank.methods.settings import (
 )
 
 Fusion: TypeAlias = Literal["mean", "concatenate"]
-SpadeScore: TypeAlias = Literal["pooled", "max", "smooth_max", "top_share"]
+SpadeScore: TypeAlias = Literal["pooled", "max", "smooth_max", "top_fraction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +34,12 @@ class SpadeSettings(Settings):
     fusion: Fusion = "mean"
     """One distance a layer, and their ``mean``; or layers side by side (``concatenate``), and one
     distance."""
-    deepest_apart: bool = False
+    pool_deepest_only: bool = False
     """The deepest layer finds the photographs, and has no part in the map."""
-    image_score: SpadeScore = "top_share"
+    image_score: SpadeScore = "top_fraction"
     """Mean distance of the ``pooled`` feature to those of the K photographs; or, of the grid,
-    ``max``, ``smooth_max`` (3 x 3 mean) or ``top_share``."""
-    top_share: float = 0.01
+    ``max``, ``smooth_max`` (3 x 3 mean) or ``top_fraction``."""
+    top_fraction: float = 0.01
     """Share of the grid's pixels, the worst ones, whose mean is the image's score."""
 
     def __post_init__(self) -> None:
@@ -49,13 +49,13 @@ class SpadeSettings(Settings):
             require_whole(name, getattr(self, name), 1)
         require_choice("fusion", self.fusion, get_args(Fusion))
         require_choice("image_score", self.image_score, get_args(SpadeScore))
-        require_share("top_share", self.top_share)
-        if not isinstance(self.deepest_apart, bool):
+        require_share("top_fraction", self.top_fraction)
+        if not isinstance(self.pool_deepest_only, bool):
             raise ParameterError(
-                f"deepest_apart: expected true or false, got {self.deepest_apart!r}"
+                f"pool_deepest_only: expected true or false, got {self.pool_deepest_only!r}"
             )
-        if self.deepest_apart and self.layers is not None and len(self.layers) == 1:
-            raise ParameterError("deepest_apart: expected at least two layers, got one")
+        if self.pool_deepest_only and self.layers is not None and len(self.layers) == 1:
+            raise ParameterError("pool_deepest_only: expected at least two layers, got one")
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -67,10 +67,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "resize": "short_side",
         "crop": 224,
         "resampling": "lanczos",
-        "largest_enlargement": 100,
+        "max_upscale": 100,
         "n_images": 50,
         "fusion": "concatenate",
-        "deepest_apart": True,
+        "pool_deepest_only": True,
         "image_score": "pooled",
     },
 }
