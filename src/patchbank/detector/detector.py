@@ -142,7 +142,7 @@ class Detector:
             self,
             members=(replace(self.members[0], model=model.with_rows(n_rows)),),
             calibration=calibration,
-            ladder=ladder.up_to(n_rows, calibration),
+            ladder=ladder.truncated(n_rows, calibration),
         )
 
     def save(

@@ -1,4 +1,4 @@
-"""From patch distances to one score an image.  Higher is always more anomalous."""
+"""Image scores: from the distances of an image's patches to one number, higher = more anomalous."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def grid_score(grid: PatchGrid, kind: ImageScore, top_fraction: float) -> float:
     if kind == "smooth_max":
         return smooth_largest(grid)
     if kind == "top_fraction":
-        return top_share_mean(grid, top_fraction)
+        return top_fraction_mean(grid, top_fraction)
     return largest(grid)
 
 
@@ -36,7 +36,7 @@ def largest(grid: PatchGrid) -> float:
 
 
 def smooth_largest(grid: PatchGrid) -> float:
-    """Score by the worst 3 x 3 neighbourhood mean; at the border, the patches there are.
+    """Score an image by its worst 3 x 3 mean; at the border, of the patches inside the grid.
 
     >>> round(smooth_largest(np.array([[9, 0, 0, 4], [0, 0, 4, 4]], np.float32)), 4)
     3.0
@@ -47,14 +47,14 @@ def smooth_largest(grid: PatchGrid) -> float:
     return float((means / inside).max())
 
 
-def top_share_mean(grid: PatchGrid, share: float) -> float:
-    """Score by the mean of the worst patches, a `share` in (0, 1] of all (at least one).
+def top_fraction_mean(grid: PatchGrid, fraction: float) -> float:
+    """Score an image by the mean of its worst patches, a fraction in (0, 1] of all, at least one.
 
-    >>> top_share_mean(np.arange(10, dtype=np.float32).reshape(2, 5), share=0.2)
+    >>> top_fraction_mean(np.arange(10, dtype=np.float32).reshape(2, 5), fraction=0.2)
     8.5
     """
     values = grid.ravel()
-    count = max(1, round(share * len(values)))
+    count = max(1, round(fraction * len(values)))
     return float(np.partition(values, len(values) - count)[-count:].mean())
 
 
@@ -68,7 +68,7 @@ def reweighted(nearest: float, support: NDArray[np.floating]) -> float:
         support: (b,) |q - m|, Euclidean, for the b rows m nearest to m*, m* itself among them.
 
     The exponents are shifted by the largest, so that no distance overflows.  With b = 1 the
-    equation gives 0; callers take `nearest` itself then.
+    equation gives 0; callers then use `nearest` itself.
     """
     top = max(float(support.max()), nearest)
     weight = 1.0 - np.exp(nearest - top) / np.exp(support.astype(np.float64) - top).sum()
@@ -84,8 +84,9 @@ def hcw_reweighted(nearest: NDArray[np.floating]) -> float:
         nearest: (b,) Euclidean distances, ascending, of the worst patch q to its b nearest bank
             rows (of q itself, not of m* as in equation 7); the first is |q - m*|.
 
-    It differs from equation 7 in all three places, and its weight is that of the *farthest* of the
-    b rows.  There, exponents of squared distances overflow float32 above 88; shifted, they do not.
+    It differs from equation 7 in all three terms, and its weight is that of the *farthest* of the
+    b rows.  In hcw-00, exponentials of squared distances overflow float32 above 88; here the
+    exponents are shifted by the largest.
     """
     squared = np.square(nearest.astype(np.float64))
     weight = 1.0 - 1.0 / np.exp(squared - squared.max()).sum()

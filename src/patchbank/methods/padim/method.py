@@ -65,7 +65,7 @@ def _learned(
     """-> the Gaussians, and what each row of the samples scores when it is left out."""
     n_positions = samples.grid[0] * samples.grid[1]
     n_examples, d = samples.shape
-    whole = Gaussians.room(n_positions, d, n_directions(n_examples, d, settings.rank))
+    whole = Gaussians.empty(n_positions, d, n_directions(n_examples, d, settings.rank))
     left_out = np.zeros(samples.n_rows, dtype=np.float32)
     with progress.task("learning positions", n_positions) as advance:
         for some in blocks(n_positions, max(1, BLOCK_BYTES // (8 * samples.numbers_a_position))):
