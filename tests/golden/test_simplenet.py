@@ -130,7 +130,7 @@ def test_projection_and_scores_are_those_of_the_original(golden, precision):
 
 def test_prediction_without_torch_scores_what_the_original_says(golden):
     networks = loaded("f64")
-    hidden, tail = networks.folded()
+    hidden, tail = networks.merged()
     features = normal("simplenet", "features", 80, (100, 64))
     ours = -Discriminator(hidden.weight, hidden.bias, tail, HOST)(features)
     np.testing.assert_allclose(ours, golden("simplenet")["f64/eval_patch_scores"], atol=1e-5)

@@ -15,11 +15,11 @@ def recognises(root: Path, facts: Published) -> bool:
 
 
 def read(root: Path, facts: Published) -> list[Category]:
-    """Read a folder, or each folder in it that is a category; others are passed over.
+    """Read a folder, or each folder in it that is a category; others are skipped.
 
-    Folders in the layout of MVTec AD say themselves what to learn from.  Of plain ones (``good``
-    beside ``dent``, ``scratch``, ...) four fifths of the good photographs are learned from and
-    the rest is tested on, see `split_good`; the defects are all tested on.
+    Folders in the layout of MVTec AD define their training photographs.  In plain folders (``good``
+    next to ``dent``, ``scratch``, ...) four fifths of the good photographs are for training and the
+    rest for testing, see `split_good`; all defects are for testing.
 
     Raises:
         DataError: a category is not whole.

@@ -1,4 +1,4 @@
-"""What is published about the known data sets: where they are, their licence, their counts.
+"""Published facts about the known data sets: where they are, their licence, their counts.
 
 A test holds `docs/datasets.md` to this file.
 """

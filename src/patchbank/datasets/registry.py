@@ -60,7 +60,7 @@ def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
     Args:
         root: a folder, or a table.
         dataset: what it is, in any spelling of a name of `dataset_names`; then one category is
-            enough, and folders of other names are passed over.  Without it, a folder is a known
+            enough, and folders of other names are skipped.  Without it, a folder is a known
             set only where it holds two or more categories of it and no other.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which files of a folder are photographs, and which of them are good."""
+"""Photographs of a folder, and those of them that are good."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOOD_NAMES = frozenset({"good", "ok", "normal"})
 def find_images(folder: Path) -> list[Path]:
     """Find all photographs below a folder, in the order of their paths.
 
-    Files of other kinds, and hidden ones, are passed over.
+    Files with other suffixes and hidden files are skipped.
 
     Raises:
         DataError: no such folder, or none in it.
@@ -29,7 +29,7 @@ def find_images(folder: Path) -> list[Path]:
     visited = set()
     for parent, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
         place = os.path.realpath(parent)
-        if place in visited:  # a link back
+        if place in visited:  # a symbolic link to a parent
             folders.clear()
             continue
         visited.add(place)
@@ -64,10 +64,10 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
 
 
 def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """List the good images of a source: of a data set in MVTec layout, those of ``train/good``.
+    """List the good images of a source; for a data set in MVTec layout those of ``train/good``.
 
     Raises:
-        DataError: nothing there, or a folder that holds good images *beside* others.
+        DataError: there is no image, or a folder has good images *and* others.
     """
     if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
         return list(find_images(_good_folder(Path(source))))

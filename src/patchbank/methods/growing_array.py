@@ -1,4 +1,4 @@
-"""Rows that come image by image, kept in one array."""
+"""An array that grows by the rows of each image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def _in_memory(shape: tuple[int, int]) -> Features:
 
 
 class GrowingArray:
-    """Grows as images come; room for all of them is asked for at the first.
+    """Rows of all images in one array, allocated for all of them when the first is appended.
 
-    Where that room is, in memory or in a file, `allocate` decides.
+    `allocate` decides whether the array is in memory or in a file.
 
     >>> rows = GrowingArray(2)
     >>> rows.append(np.zeros((3, 5), np.float32)), rows.append(np.ones((4, 5), np.float32))
     (slice(0, 3, None), slice(3, 7, None))
-    >>> rows.all.shape
+    >>> rows.array.shape
     (7, 5)
     """
 
@@ -35,15 +35,15 @@ class GrowingArray:
         self._ends = [0]
 
     @property
-    def all(self) -> Features:
-        """(n, d) float32: a view."""
+    def array(self) -> Features:
+        """(n, d) float32, a view of the rows so far."""
         return self._buffer[: self._ends[-1]]
 
     def append(self, rows: Features) -> slice:
-        """Add the rows of the next image, (m, d); tell where they lie."""
+        """Add the rows of the next image, (m, d).  -> their slice of `array`."""
         begin, end = self._ends[-1], self._ends[-1] + len(rows)
         if end > len(self._buffer):
-            # Memory that is not written to costs nothing, so ask for all images at once.
+            # Memory that is never written to is not taken, so allocate for all images at once.
             remaining = max(self._n_images - len(self._ends) + 1, 1)
             room = (begin + int(len(rows) * remaining * 1.2) + 1, rows.shape[1])
             larger = self._allocate(room)

@@ -1,9 +1,9 @@
 """Pixel AUROC, AP, F1-max and AUPRO of any number of images: exact, in memory of a fixed size.
 
-Every metric here is decided at the distinct scores of defect pixels.  A first pass over the maps
-finds these, a second counts the pixels at and above each.  Where they are too many for memory, the
-highest are done first, then the next lower ones, with two more passes each time.  The maps
-themselves are made again for each pass instead of kept.
+Every metric here depends only on counts at the distinct scores of defect pixels.  A first pass over
+the maps finds these scores, a second counts the pixels at and above each.  If memory cannot hold
+them all, they are processed in ranges from the highest down, with two passes per range.  The maps
+are recomputed in each pass instead of stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from patchbank.errors import ShapeError
 from patchbank.evaluation.metrics.curves import RankingCounts, auroc, average_precision, f1_max
 from patchbank.types import AnomalyMap, Mask
 
-FALSE_POSITIVE_LIMIT = 0.3  # where AUPRO is cut, as everybody does (Bergmann et al., 2020)
+FALSE_POSITIVE_LIMIT = 0.3  # usual integration limit of AUPRO (Bergmann et al., 2020)
 SCORES_AT_ONCE = 2**25  # their counts take 1.2 GB
 PIXELS_AT_ONCE = 2**24  # sorted together: 0.6 GB
 PART = 2**20  # scores whose curves are summed together
@@ -159,7 +159,7 @@ class _Batch:
 
 
 class _Tally:
-    """Counts at some distinct scores of defect pixels, ascending, which are without a gap.
+    """Counts at consecutive distinct scores of defect pixels, ascending.
 
     All (t,); pixels of scores beyond them are counted in the totals only.
     """

@@ -1,4 +1,4 @@
-"""Learn a Gaussian at each position, and score each photograph without its own samples."""
+"""Fit of PaDiM: a Gaussian at each position, and exact leave-one-out scores."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import blocks
+from patchbank.core.array_api import blocks, to_numpy
 from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_directions, scatters
 from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
-from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
+from patchbank.methods.embedding import embed_patches
+from patchbank.methods.padim.model import PadimModel, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
 from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
-BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions takes
+BLOCK_BYTES = 64 * 2**20  # memory of one block of positions in float64
 
 
 def fit(
@@ -27,20 +28,20 @@ def fit(
     progress: Progress,
     device: Device,
 ) -> Fit:
-    """Learn the Gaussians, and score each photograph when it and its copies are left out.
+    """Learn the Gaussians, and score each photograph with it and its copies left out.
 
-    All of it is computed on the CPU, wherever the features come from.  Positions go by in blocks:
-    what is held is the features of all examples and the Gaussians, both in float32, and one block
-    in float64.
+    Everything is computed on the CPU, whatever device the features are on.  Positions are processed
+    in blocks: memory holds the features of all training images and the Gaussians, both in float32,
+    and one block in float64.
 
     Raises:
-        DataError: there is no example.
+        DataError: there is no training image.
         ParameterError: more channels are asked for than there are.
         ShapeError: a feature is not finite.
     """
     samples, n_channels = Samples(n_examples, settings.patch_stride), 0
     for example in examples:
-        embedding = embed(settings, example.maps)
+        embedding = to_numpy(embed_patches(settings, example.maps))
         n_channels = embedding.shape[2]
         samples.append(embedding[..., settings.channels(n_channels)], example)
     if not samples.n_photographs:
@@ -62,7 +63,7 @@ def restore(settings: PadimSettings, tensors: Tensors, device: Device) -> PadimM
 def _learned(
     settings: PadimSettings, samples: Samples, progress: Progress
 ) -> tuple[Gaussians, NDArray[np.float32]]:
-    """-> the Gaussians, and what each row of the samples scores when it is left out."""
+    """-> the Gaussians, and the leave-one-out distance of each row of the samples."""
     n_positions = samples.grid[0] * samples.grid[1]
     n_examples, d = samples.shape
     whole = Gaussians.empty(n_positions, d, n_directions(n_examples, d, settings.rank))
@@ -85,7 +86,7 @@ def _score_left_out(
     block: Block,
     left_out: NDArray[np.float32],
 ) -> None:
-    """Fill in what the rows of one block score."""
+    """Write the leave-one-out distances of the rows of one block."""
     of_photographs = samples.of_photographs(block.positions)
     distances = left_out_distances(
         learned,

@@ -1,4 +1,4 @@
-"""Patches as neighbourhood means of feature maps, into a bank."""
+"""Embedding of PatchCore: neighbourhood means of feature maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collect the gallery, and score each photograph without itself."""
+"""Fit of SPADE: the gallery, and leave-one-out scores."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def fit(
     progress: Progress,
     device: Device,
 ) -> Fit:
-    """Keep the features of the photographs, and score each when it and its copies are left out.
+    """Keep the features of the photographs, and score each with it and its copies left out.
 
-    All of it is computed on the CPU, wherever the features come from.
+    Everything is computed on the CPU, whatever device the features are on.
 
     Raises:
-        DataError: there is no example.
+        DataError: there is no training image.
         ShapeError: a feature is not finite.
         ParameterError: `pool_deepest_only` leaves no layer.
     """
@@ -40,7 +40,7 @@ def fit(
     left_out = []
     with progress.task("calibrating", builder.n_photographs) as advance:
         for number in range(builder.n_photographs):
-            left_out.append(model.score_picture(builder.photograph(number), without=number))
+            left_out.append(model.score_features(builder.photograph(number), exclude=number))
             advance(1)
     return Fit(model, tuple(left_out))
 
