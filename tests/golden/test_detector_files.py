@@ -24,6 +24,13 @@ CELL = 8
 """Steps of the map's pixels that are stored."""
 CLOSE = {"rel": 1e-4}
 IN_TORCH = "patchcore-torch"
+RENAMED = {
+    "largest_enlargement": "max_upscale",
+    "support": "n_reweight_neighbours",
+    "deepest_apart": "pool_deepest_only",
+    "top_share": "top_fraction",
+}
+"""Settings, and values of ``image_score``, that ``info`` calls by another name since then."""
 
 
 @pytest.fixture(scope="module", params=sorted(EXPECTED))
@@ -57,6 +64,17 @@ def same_facts(found, expected, where=""):
         assert found == pytest.approx(expected, **CLOSE), where
     else:
         assert found == expected, where
+
+
+def renamed(facts):
+    """The facts of ``info`` with settings by the names of today."""
+    members = []
+    for member in facts["members"]:
+        settings = {RENAMED.get(name, name): v for name, v in member["settings"].items()}
+        if "image_score" in settings:
+            settings["image_score"] = RENAMED.get(settings["image_score"], settings["image_score"])
+        members.append({**member, "settings": settings})
+    return {**facts, "members": members}
 
 
 def with_header(content, change):
@@ -131,11 +149,11 @@ def test_regions_are_those_of_the_writer(name, seen):
     assert n_regions >= 3
 
 
-def test_info_knows_all_that_it_knew(name):
+def test_info_states_every_fact_that_it_stated(name):
     command = [sys.executable, "-c", "from patchbank.cli import main; main()"]
     command += ["info", str(HERE / f"{name}.patchbank"), "--json", "-"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    same_facts(json.loads(done.stdout), EXPECTED[name]["info"], "info")
+    same_facts(json.loads(done.stdout), renamed(EXPECTED[name]["info"]), "info")
 
 
 def test_saved_again_it_holds_the_same_tensors_and_says_the_same(name, detector, seen, tmp_path):
