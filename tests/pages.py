@@ -18,8 +18,9 @@ PAGES = sorted(
 )
 
 FENCE = re.compile(r"^ *(```|~~~)(.*)$")
-NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
-NEEDS = re.compile(r"<!-- needs: (\w+) -->")
+# Comments on lines of their own: a sentence may quote them.
+NOT_RUN = re.compile(r"^ *<!-- not run: (.+?) -->$", re.MULTILINE)
+NEEDS = re.compile(r"^ *<!-- needs: (\w+) -->$", re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`(patchbank [^`]+)`")
 INDENT = " " * 4
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 
 VARIABLE = "PATCHBANK_REQUIRE"
+PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class Requirement(NamedTuple):
@@ -221,11 +222,11 @@ class RequiredTests:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session, exitstatus):
         """A session without failures is one no more."""
-        passed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if exitstatus in passed and self.problems():
+        if exitstatus in PASSED and self.problems():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter):
-        """Print what is missing."""
-        for problem in self.problems():
+    def pytest_terminal_summary(self, terminalreporter, exitstatus):
+        """Print what is missing, unless the session was cut short."""
+        complete = (*PASSED, pytest.ExitCode.TESTS_FAILED)
+        for problem in self.problems() if exitstatus in complete else ():
             terminalreporter.write_line(problem, red=True)
