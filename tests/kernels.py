@@ -10,6 +10,9 @@ KERNELS = [
 ]
 """0 for products of numpy, 1 and 2 for the native kernel where this processor runs it."""
 
+MARKED_KERNELS = [pytest.param(k, marks=pytest.mark.kernel if k else ()) for k in KERNELS]
+"""The same as parameters; the native ones are marked."""
+
 
 def on_kernel(patch: pytest.MonkeyPatch, kernel: int) -> None:
     """Compute with one of them."""

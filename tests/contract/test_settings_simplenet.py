@@ -52,7 +52,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 @pytest.fixture
 def outcome():
     """Everything that a fit and an inspection tell."""
-    pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
 
     def of(**settings):
         return told(METHOD, SimpleNetSettings(**{**BASE, **settings}))
@@ -60,12 +59,14 @@ def outcome():
     return of
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_setting_changes_something(outcome, name):
     beside, value = CHANGES[name]
     assert outcome(**beside) != outcome(**{**beside, name: value})
 
 
+@pytest.mark.torch
 def test_normalisation_changes_something(outcome, tmp_path):
     path = write_onnx(tmp_path / "small.onnx")
     half = {"backbone": path, "mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -77,6 +78,7 @@ def test_every_setting_is_covered_here():
     assert {f.name for f in fields(SimpleNetSettings)} == {*CHANGES, "mean", "std", "weights"}
 
 
+@pytest.mark.torch
 def test_image_scores_differ(outcome):
     scores = [outcome(image_score=score)[0] for score in ("max", "smooth_max", "top_fraction")]
     assert len(set(scores)) == 3

@@ -5,15 +5,13 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 
-from patchbank.methods.simplenet import SimpleNetSettings
+from patchbank.methods.simplenet import SimpleNetSettings, training
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.runtime.devices import HOST
 from tests.conftest import GOLDEN
 from tests.golden.inputs import normal
-
-torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
-from patchbank.methods.simplenet import training  # noqa: E402
 
 STORED = json.loads((GOLDEN / "simplenet.json").read_text())["params"]["simplenet"]
 ADAPTOR, DISCRIMINATOR = "pre_projection.layers.0fc.", "discriminator."

@@ -13,7 +13,7 @@ from tests.kernels import KERNELS, on_kernel
 from tests.oracles.coreset import greedy
 
 NATIVE = [kernel for kernel in KERNELS if kernel]
-pytestmark = pytest.mark.skipif(not NATIVE, reason="no native kernel on this processor")
+pytestmark = pytest.mark.kernel
 
 ASIDE = (31 / 64, -31 / 64, 1 / 4, 1 / 64)  # sums of their squares are exact: so are ties
 
