@@ -1,4 +1,4 @@
-"""Methods as they are written in a benchmark: ``graph=graphcore:balanced(image_size=320)``."""
+"""Method specifications of a benchmark: ``graph=graphcore:balanced(image_size=320)``."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class MethodSpec:
     preset: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
-    """What the tables call it, where that is not how it is written."""
+    """Label in the tables; None for the specification itself."""
 
     @classmethod
     def parse(cls, text: str) -> MethodSpec:
-        """Read one as it is written.
+        """Parse a specification.
 
-        Values are JSON, or text where they are no JSON; several numbers are a JSON list.
+        Values are JSON, or plain text if they are not valid JSON; several numbers are a JSON list.
 
         Raises:
-            ParameterError: another form, or no such method, preset, setting or value.
+            ParameterError: invalid syntax, or unknown method, preset, setting or value.
         """
         found = WRITTEN.fullmatch(text.strip())
         if found is None:
@@ -68,7 +68,7 @@ class MethodSpec:
 
     @property
     def label(self) -> str:
-        """What the tables call it."""
+        """Label in the tables."""
         return self.name or self._written
 
     @property
@@ -90,7 +90,7 @@ class MethodSpec:
 
 
 def split_outside(text: str, separator: str = ",") -> list[str]:
-    """Cut at a separator, but not within brackets or double quotes.
+    """Split at a separator, except within brackets or double quotes.
 
     >>> split_outside("patchcore:fast(image_size=320,coreset=0.01),padim")
     ['patchcore:fast(image_size=320,coreset=0.01)', 'padim']

@@ -1,4 +1,4 @@
-"""`patchbank benchmark`: tables of methods by categories, as papers print them."""
+"""`patchbank benchmark`: tables of methods by categories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 METHODS = ("patchcore:fast", "patchcore:balanced")
 UNDONE = 1
-"""Exit status: done, but for some runs, each of which is named."""
+"""Exit status: done except for some runs, each of which is named."""
 
 
 def benchmark(
@@ -100,16 +100,16 @@ def benchmark(
 
 
 class ConsoleRuns:
-    """Draws a bar of runs on a terminal; elsewhere, writes one line a run.  On standard error."""
+    """Progress on standard error: a bar on a terminal, one line per run elsewhere."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._total = self._before = self._over = self._to_do = 0
+        self._total = self._before = self._over = self._missing = 0
         self._bar: Progress | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """While it is open, runs are shown."""
+        """Context in which runs are shown."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -118,7 +118,7 @@ class ConsoleRuns:
             *(text, BarColumn(), MofNCompleteColumn(), left),
             console=Console(stderr=True),
             transient=True,
-            refresh_per_second=1,  # the cores are for the runs
+            refresh_per_second=1,  # a slow refresh leaves the cores to the runs
             disable=not sys.stderr.isatty(),
             redirect_stdout=False,
         )
@@ -128,32 +128,32 @@ class ConsoleRuns:
         self._bar = None
 
     def standing(self) -> str:
-        """How far it has come, in words."""
+        """Progress in words."""
         return f"{self._before + self._over} of {self._total} runs done"
 
-    def begins(self, total: int, to_do: int) -> None:
-        """So many runs are planned, and so many are not done yet."""
+    def begins(self, total: int, missing: int) -> None:
+        """Show the number of runs planned and missing."""
         self._began = time.perf_counter()
-        self._total, self._to_do, self._before = total, to_do, total - to_do
+        self._total, self._missing, self._before = total, missing, total - missing
         if self._before:
             output.note(f"{self._before} of {total} runs are done already")
         if self._bar is not None:
             self._bar.add_task("runs", total=total, completed=self._before, left="")
 
     def finished(self, run: Run, row: Row) -> None:
-        """A run has its result."""
+        """Show the result of a run."""
         self._over += 1
         figures = f"image AUROC {row['image_auroc']:.4f}, fit {row['fit_seconds']:.1f} s"
         self._tell(f"{run}: {figures}, {row['ms_per_image']:.0f} ms an image")
 
     def failed(self, run: Run, reason: str) -> None:
-        """A run has none; the reason is told at the end."""
+        """Note a failed run; reasons are printed at the end."""
         self._over += 1
         self._tell(f"{run}: failed")
 
     def _tell(self, line: str) -> None:
         spent = time.perf_counter() - self._began
-        left = _time_text(spent / self._over * (self._to_do - self._over))
+        left = _time_text(spent / self._over * (self._missing - self._over))
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=1, description=line, left=left)
         else:
@@ -161,7 +161,7 @@ class ConsoleRuns:
 
 
 def _time_text(seconds: float) -> str:
-    """Expected time left.
+    """Expected remaining time.
 
     >>> _time_text(20), _time_text(600), _time_text(20_000)
     ('less than a minute left', 'about 10 min left', 'about 5.6 h left')
@@ -174,7 +174,7 @@ def _time_text(seconds: float) -> str:
 
 
 def _chosen(found: Sequence[Category], names: Sequence[str] | None) -> list[Category]:
-    """Those that are asked for, in the order of the data set."""
+    """The categories asked for, in the order of the data set."""
     if names is None:
         return list(found)
     asked = [part.strip() for text in names for part in text.split(",")]

@@ -1,4 +1,4 @@
-"""Folders of one's own: in the layout of MVTec AD, or named after what their photographs show."""
+"""Folders of the user: in the layout of MVTec AD, or named after what their photographs show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from patchbank.datasets.published import Published
 
 
 def recognises(root: Path, facts: Published) -> bool:
-    """Whether a folder is a category of one's own, or holds some."""
+    """Whether a folder is a category of the user, or contains some."""
     return bool(categories(root))
 
 
@@ -31,7 +31,7 @@ def read(root: Path, facts: Published) -> list[Category]:
 
 
 def categories(root: Path) -> list[Path]:
-    """The folder itself where it is a category of one's own, otherwise those in it."""
+    """The folder itself if it is a category, otherwise the categories in it."""
     if _is_own(root):
         return [root]
     return [folder for folder in subfolders(root) if _is_own(folder)]
