@@ -58,7 +58,11 @@ def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
 def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, capsys):
     target = tmp_path / "lines.json"
     inspect_paths(detector(), [folder], None, str(target))
-    assert capsys.readouterr().out.splitlines()[-1] == "3 good, 2 anomalous, 1 not readable"
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[:-1]] == [
+        "good", "good", "ANOMALOUS", "good", "ANOMALOUS"
+    ]  # fmt: skip
+    assert printed[-1] == "3 good, 2 anomalous, 1 not readable"
     lines = [json.loads(line) for line in target.read_text().splitlines()]
     assert [line["score"] for line in lines] == [20, None, 100, 101, 30, 200]
     assert "expected a PNG" in lines[1]["error"]
@@ -158,6 +162,18 @@ def test_a_total_that_is_not_known_is_a_question_mark(monkeypatch):
     shown = shown_on_a_terminal(monkeypatch, "fitting", None, (4,))
     assert "fitting" in shown
     assert "4/?" in shown
+
+
+def test_every_photograph_is_a_step(folder, monkeypatch, capsys):
+    shown = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", shown)
+        inspect_paths(detector(), [folder], None, None)
+    assert "inspecting" in shown.getvalue()
+    assert "6/6" in shown.getvalue()
+    assert "7/6" not in shown.getvalue()
 
 
 def test_bars_show_nothing_where_nobody_looks(capsys):
