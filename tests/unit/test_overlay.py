@@ -166,16 +166,16 @@ def test_the_caption_says_verdict_score_threshold_and_p_value(score, text, colou
 
 def test_what_was_not_looked_at_has_a_third_of_its_light():
     size, scale = (48, 64), 7  # the middle 32 x 40 is looked at: rows 8 to 40, columns 12 to 52
-    image = photograph(120, blue=BLUE, size=size)
+    image = photograph(120, blue=205, size=size)
     picture = drawn(image, detector(member(image_size=size, crop=(32, 40))))
     light = np.array([[pixel(picture, (r, c), scale)[2] for c in range(64)] for r in range(48)])
     looked_at = np.zeros(size, bool)
     looked_at[9:39, 13:51] = True
     outside = np.ones(size, bool)
     outside[7:41, 11:53] = False
-    assert (light[looked_at] == BLUE).all()
-    assert (light[outside] == 70).all()  # 0.35 of 200
-    assert pixel(picture, (2, 2), scale).tolist() == [0, 42, 70]
+    assert (light[looked_at] == 205).all()
+    assert (light[outside] == 71).all()  # 0.35 of 205, cut off
+    assert pixel(picture, (2, 2), scale).tolist() == [0, 42, 71]
 
 
 def test_a_photograph_is_not_changed_by_its_overlay():
