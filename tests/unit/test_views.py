@@ -72,6 +72,13 @@ def test_other_sizes_are_multiples_that_the_network_demands(settings, expected):
     assert sizes(Network("a", "b", "c"), scales=(1.0,), **settings) == [expected]
 
 
+@pytest.mark.parametrize(("largest", "expected"), [(1.25, (160, 320)), (2.0, (200, 400))])
+def test_small_photographs_are_enlarged_as_far_as_the_settings_allow(largest, expected):
+    """To 224 at least, else to twice 141.4."""
+    settings = {"image_size": 448, "scales": (1.0,), "largest_enlargement": largest}
+    assert sizes(Network("a"), **settings) == [expected]
+
+
 def test_other_scales_are_whole_cells_of_the_deepest_layer_taken():
     """64 x 144 at 0.5 is 32 x 72, of which 72 becomes 64, as 4.5 cells are rounded to even."""
     assert sizes(Network("a", "b"), image_size=100, scales=(1.0, 0.5)) == [(64, 144), (32, 64)]
