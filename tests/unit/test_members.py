@@ -36,7 +36,7 @@ def finding(grid, score, scales=UNSCALED, box=None):
 
 def test_a_scale_is_mean_and_deviation_of_the_scores():
     """Of all of them: the deviation is divided by their number."""
-    assert Scale.of(np.array([1.0, 3.0, 5.0, 7.0])) == Scale(4.0, 5**0.5)
+    assert Scale.of(np.array([1.0, 3.0, 5.0, 11.0])) == Scale(5.0, 14**0.5)
     assert Scale.of(np.array([-2.0, 2.0])) == Scale(0.0, 2.0)
 
 
@@ -124,7 +124,7 @@ def test_an_inspection_says_where_how_much_and_how_sure():
 
 
 def test_an_inspection_is_one_line_of_json(tmp_path):
-    path = write(tmp_path / "a.png", photograph(150, SPOTS[1]))
+    path = write(tmp_path / "a.png", photograph(150, SPOTS[1], (110, 22, 31)))
     told = detector().predict(str(path)).to_json()
     assert json.loads(json.dumps(told)) == {
         "image": str(path),
@@ -134,7 +134,7 @@ def test_an_inspection_is_one_line_of_json(tmp_path):
         "threshold": 100.0,
         "anomalous": True,
         "regions": [
-            {"left": 30, "top": 20, "width": 3, "height": 2, "area": 6, "score": 120.0},
+            {"left": 30, "top": 20, "width": 3, "height": 3, "area": 7, "score": 120.0},
         ],
         "error": None,
     }
@@ -170,10 +170,11 @@ def test_a_region_is_above_the_pixel_threshold(value, n_regions):
 def test_regions_of_several_members_are_those_of_their_average():
     """200 and 0 average to 100, which exceeds 90; 170 and 0 do not, though 170 does."""
     blind = member(map_scale=Scale(0.0, 1e6))
-    for value, n_regions in ((200, 1), (170, 0)):
-        seen = detector(member(), blind).predict(photograph(20, (value, slice(3), slice(4))))
-        assert len(seen.regions) == n_regions
-        assert seen.anomaly_map[0, 0] == pytest.approx(value / 2, abs=1e-3)
+    for members in ((member(), blind), (blind, member())):
+        for value, scores in ((200, [100.0]), (170, [])):
+            seen = detector(*members).predict(photograph(20, (value, slice(3), slice(4))))
+            assert [region.score for region in seen.regions] == pytest.approx(scores, abs=1e-3)
+            assert seen.anomaly_map[0, 0] == pytest.approx(value / 2, abs=1e-3)
 
 
 def test_several_members_have_looked_at_what_all_of_them_saw():

@@ -82,6 +82,7 @@ def test_small_photographs_are_enlarged_as_far_as_the_settings_allow(largest, ex
 def test_other_scales_are_whole_cells_of_the_deepest_layer_taken():
     """64 x 144 at 0.5 is 32 x 72, of which 72 becomes 64, as 4.5 cells are rounded to even."""
     assert sizes(Network("a", "b"), image_size=100, scales=(1.0, 0.5)) == [(64, 144), (32, 64)]
+    assert sizes(Network("a", "b"), image_size=100, scales=(0.4,)) == [(32, 64)]  # of 25.6, 57.6
     assert sizes(Network("a"), image_size=100, scales=(0.5, 1.0)) == [(32, 72), (72, 144)]
 
 
@@ -106,6 +107,19 @@ def test_a_crop_is_the_middle_of_a_photograph_resized_to_any_size():
         prepared.inputs[1], resized(image[28:73, 54:145], (16, 32), "bilinear")
     )
     assert prepared.photograph == SIZE
+
+
+@pytest.mark.parametrize(
+    ("settings", "box"),
+    [
+        ({"image_size": 100, "crop": (40, 104)}, Box(23, 26, 56, 147)),
+        ({"image_size": (64, 144), "crop": (48, 104)}, Box(12, 28, 76, 144)),
+    ],
+)
+def test_each_side_of_a_crop_is_rounded_by_itself(settings, box):
+    """Of 71 x 141, rows 16 to 56 are 22.5 to 78.9 and columns 18 to 122 are 25.5 to 173.0."""
+    prepared = prepare(Network("a"), Settings(**settings), part(0, size=SIZE))
+    assert prepared.box == box
 
 
 def test_without_a_crop_the_whole_photograph_is_looked_at():
