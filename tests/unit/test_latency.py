@@ -72,8 +72,9 @@ def test_no_more_than_six_sizes_are_tried_between(monkeypatch):
 
 
 def test_when_all_that_is_larger_is_too_slow_the_smallest_is_taken(monkeypatch):
-    rows, _ = cut_with(monkeypatch, 30, lambda rows: 29.9 if rows == 10 else 100.0)
+    rows, asked = cut_with(monkeypatch, 30, lambda rows: 29.9 if rows == 10 else 100.0)
     assert rows == 10
+    assert asked == [10]  # the line aims at 28.5 ms, below which there is nothing to try
 
 
 def test_the_whole_bank_is_kept_where_it_just_meets_the_budget(monkeypatch):
