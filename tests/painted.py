@@ -9,18 +9,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from patchbank.backbones.extractor import BackboneInfo, Tap
-from patchbank.core.arrays import HOST
-from patchbank.core.calibration import Calibration
-from patchbank.methods.base import Scored
+from patchbank.backbones.extractor import BackboneInfo, Layer
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.detector import Detector
+from patchbank.detector.member import Member, ScoreStandardization
+from patchbank.methods.base import PatchScores
 from patchbank.methods.settings import Settings
-from patchbank.pipeline.detector import Detector
-from patchbank.pipeline.members import Member, Scale
+from patchbank.runtime.devices import HOST
 
 SIZE = (32, 40)  # height x width
 INFO = BackboneInfo(
     name="paint",
-    taps={"colours": Tap(channels=3, stride=1)},
+    available_layers={"colours": Layer(channels=3, stride=1)},
     default_layers=("colours",),
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
@@ -36,7 +36,7 @@ CALIBRATION = Calibration(
     false_alarm_rate=0.25,
 )
 """Its threshold is 100, its pixel threshold 90."""
-UNSCALED = Scale()
+UNSCALED = ScoreStandardization()
 
 
 class Colours:
@@ -57,9 +57,9 @@ class Read:
 
     def score(self, maps):
         red, green, _ = maps[0]
-        return Scored(red, float(green.max()))
+        return PatchScores(red, float(green.max()))
 
-    def facts(self):
+    def summary(self):
         return self._facts
 
 

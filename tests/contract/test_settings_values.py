@@ -1,4 +1,4 @@
-"""Settings that all methods share: which values are taken, and what they become."""
+"""Settings that all methods share: which values are accepted, and what they become."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from patchbank.data.augment import Copy
 from patchbank.errors import ParameterError
+from patchbank.images.augment import Augmentation
 from patchbank.methods import METHODS
 from patchbank.methods.settings import (
     PatchSettings,
@@ -22,8 +22,8 @@ from patchbank.methods.settings import (
 BOUNDS = [
     ("scales", (0.1, 1), (0.0999,)),
     ("scales", (1.0,), (1.0001,)),
-    ("largest_enlargement", 1, 0.999),
-    ("largest_enlargement", 100, 100.1),
+    ("max_upscale", 1, 0.999),
+    ("max_upscale", 100, 100.1),
     ("smoothing", 0, -0.001),
     ("smoothing", 100, 100.1),
     ("false_alarm_rate", 1e-9, 0),
@@ -39,15 +39,13 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("name", "inside", "outside"), BOUNDS)
-def test_the_last_value_inside_is_taken_and_the_next_refused(name, inside, outside):
+def test_the_last_value_inside_is_accepted_and_the_next_refused(name, inside, outside):
     assert getattr(Settings(**{name: inside}), name) == inside
     with pytest.raises(ParameterError, match=f"^{name}: expected "):
         Settings(**{name: outside})
 
 
-@pytest.mark.parametrize(
-    "name", ["rotations", "translations", "seed", "smoothing", "largest_enlargement"]
-)
+@pytest.mark.parametrize("name", ["rotations", "translations", "seed", "smoothing", "max_upscale"])
 @pytest.mark.parametrize("wrong", [True, "1", None])
 def test_neither_truth_nor_text_is_a_number(name, wrong):
     with pytest.raises(ParameterError, match=f"^{name}: expected a .*number.* got {wrong!r}$"):
@@ -70,7 +68,7 @@ def test_a_number_that_is_counted_has_no_fraction(name):
         ("map_border", ("reflect", "mirror")),
     ],
 )
-def test_a_word_is_one_of_those_that_are_told(name, choices):
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(name, choices):
     for choice in choices:
         assert getattr(Settings(**{name: choice}), name) == choice
     with pytest.raises(ParameterError) as caught:
@@ -126,7 +124,7 @@ def test_one_zoom_needs_no_brackets():
             "got 'short_side'",
         ),
         ({"normalise_score": "yes"}, "normalise_score: expected true or false, got 'yes'"),
-        ({"largest_enlargement": 0.5}, "largest_enlargement: expected 1 to 100, got 0.5"),
+        ({"max_upscale": 0.5}, "max_upscale: expected 1 to 100, got 0.5"),
         ({"smoothing": 101}, "smoothing: expected 0 to 100 pixels, got 101"),
     ],
 )
@@ -145,9 +143,9 @@ def test_normalisation_is_mean_then_deviation():
 def test_copies_are_made_of_all_four_augmentations():
     made = Settings(rotations=2, flips="vertical", translations=1, zooms=(1.5,)).copies
     assert len(made) == 2 * 2 * 2 * 2
-    assert made[0] == Copy()
-    assert made[-1] == Copy(180.0, (-1, 1), 1.5, (0.0, 0.04))
-    assert Settings().copies == (Copy(),)
+    assert made[0] == Augmentation()
+    assert made[-1] == Augmentation(180.0, (-1, 1), 1.5, (0.0, 0.04))
+    assert Settings().copies == (Augmentation(),)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -159,7 +157,7 @@ def test_settings_come_back_from_json_as_they_were(name):
     assert settings.from_mapping({}) == settings()
 
 
-def test_a_key_that_is_no_setting_is_told_the_nearest_or_all():
+def test_an_unknown_key_is_answered_with_the_nearest_setting_or_all():
     with pytest.raises(ParameterError) as caught:
         Settings.from_mapping({"smothing": 2.0})
     assert str(caught.value) == (
@@ -197,10 +195,10 @@ def test_changes_of_a_kind_of_settings_stay_of_that_kind():
         ({"alignment": "area"}, "alignment: expected one of bilinear, nearest, got 'area'"),
         (
             {"image_score": "reweighted"},
-            "image_score: expected one of max, smooth_max, top_share, got 'reweighted'",
+            "image_score: expected one of max, smooth_max, top_fraction, got 'reweighted'",
         ),
-        ({"top_share": 0}, "top_share: expected more than 0 and at most 1, got 0"),
-        ({"top_share": 1.01}, "top_share: expected more than 0 and at most 1, got 1.01"),
+        ({"top_fraction": 0}, "top_fraction: expected more than 0 and at most 1, got 0"),
+        ({"top_fraction": 1.01}, "top_fraction: expected more than 0 and at most 1, got 1.01"),
         ({"seed": -1}, "seed: expected a whole number, 0 or more, got -1"),
     ],
 )
@@ -210,9 +208,9 @@ def test_settings_of_patches_are_checked_beside_the_others(wrong, message):
     assert str(caught.value) == message
 
 
-def test_settings_of_patches_at_their_bounds_are_taken():
-    made = PatchSettings(patch_size=1, patch_stride=1, top_share=1, image_score="max")
-    assert (made.patch_size, made.patch_stride, made.top_share) == (1, 1, 1)
+def test_settings_of_patches_at_their_bounds_are_accepted():
+    made = PatchSettings(patch_size=1, patch_stride=1, top_fraction=1, image_score="max")
+    assert (made.patch_size, made.patch_stride, made.top_fraction) == (1, 1, 1)
 
 
 def test_a_preset_gives_way_to_changes_and_to_what_they_rule_out():

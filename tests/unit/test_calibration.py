@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from patchbank.core.calibration import (
+from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
+from patchbank.core.scores.calibration import (
     Calibration,
     check_false_alarm_rate,
     conformal_p_value,
     conformal_threshold,
 )
-from patchbank.core.ladder import Ladder
 from patchbank.errors import ParameterError, ShapeError
 
 SCORES = np.array([7.0, 1.0, 4.0, 9.0, 2.0, 8.0, 3.0, 6.0, 5.0])  # nine: ranks of a tenth
@@ -104,45 +104,45 @@ def test_a_rate_lies_between_none_and_all(rate):
     check_false_alarm_rate(0.999)
 
 
-LADDER = Ladder(
+BY_SIZE = BankSizeCalibration(
     bank_rows=np.array([10, 40, 100]),
     image_scores=np.array([[7.0, 9.0, 8.0], [5.0, 6.0, 4.0], [1.0, 3.0, 2.0]]),
     map_peaks=np.array([[70.0, 90.0, 80.0], [50.0, 60.0, 40.0], [10.0, 30.0, 20.0]]),
 )
-WHOLE = Calibration(LADDER.image_scores[2], LADDER.map_peaks[2], 0.4)
+WHOLE = Calibration(BY_SIZE.image_scores[2], BY_SIZE.map_peaks[2], 0.4)
 
 
 @pytest.mark.parametrize(
     ("n_rows", "step"), [(10, 0), (11, 0), (39, 0), (40, 1), (41, 1), (99, 1), (100, 2)]
 )
 def test_a_bank_between_two_sizes_has_the_scores_of_the_smaller(n_rows, step):
-    calibration = LADDER.at(n_rows, WHOLE)
-    assert calibration.image_scores.tolist() == LADDER.image_scores[step].tolist()
-    assert calibration.map_peaks.tolist() == LADDER.map_peaks[step].tolist()
+    calibration = BY_SIZE.at(n_rows, WHOLE)
+    assert calibration.image_scores.tolist() == BY_SIZE.image_scores[step].tolist()
+    assert calibration.map_peaks.tolist() == BY_SIZE.map_peaks[step].tolist()
     assert calibration.false_alarm_rate == 0.4
 
 
 @pytest.mark.parametrize("n_rows", [0, 9, 101])
 def test_a_bank_of_another_size_has_no_scores(n_rows):
     with pytest.raises(ParameterError) as caught:
-        LADDER.at(n_rows, WHOLE)
+        BY_SIZE.at(n_rows, WHOLE)
     assert str(caught.value) == (
         f"bank_rows: expected 10 to 100 (sizes that were calibrated), got {n_rows}"
     )
 
 
-def test_a_ladder_that_is_cut_between_two_sizes_ends_with_the_new_one():
-    cut = LADDER.up_to(70, LADDER.at(70, WHOLE))
+def test_scores_truncated_between_two_sizes_end_with_the_new_size():
+    cut = BY_SIZE.truncated(70, BY_SIZE.at(70, WHOLE))
     assert cut.bank_rows.tolist() == [10, 40, 70]
     assert cut.image_scores.tolist() == [[7, 9, 8], [5, 6, 4], [5, 6, 4]]
     assert cut.map_peaks.tolist() == [[70, 90, 80], [50, 60, 40], [50, 60, 40]]
 
 
-def test_a_ladder_that_is_cut_at_one_of_its_sizes_has_it_once():
-    cut = LADDER.up_to(40, LADDER.at(40, WHOLE))
+def test_scores_truncated_at_a_calibrated_size_list_it_once():
+    cut = BY_SIZE.truncated(40, BY_SIZE.at(40, WHOLE))
     assert cut.bank_rows.tolist() == [10, 40]
     assert cut.image_scores.tolist() == [[7, 9, 8], [5, 6, 4]]
-    smallest = LADDER.up_to(10, LADDER.at(10, WHOLE))
+    smallest = BY_SIZE.truncated(10, BY_SIZE.at(10, WHOLE))
     assert smallest.bank_rows.tolist() == [10]
     assert smallest.map_peaks.tolist() == [[70, 90, 80]]
 
@@ -155,14 +155,14 @@ def test_a_ladder_that_is_cut_at_one_of_its_sizes_has_it_once():
         ([1, 2], np.ones(2), np.ones(2)),
     ],
 )
-def test_a_ladder_has_one_score_a_size_and_photograph(rows, image_scores, map_peaks):
-    with pytest.raises(ShapeError, match=r"ladder: expected two arrays \(2, n\), got "):
-        Ladder(np.array(rows), image_scores, map_peaks)
+def test_scores_by_size_need_one_score_per_size_and_photograph(rows, image_scores, map_peaks):
+    with pytest.raises(ShapeError, match=r"bank sizes: expected two arrays \(2, n\), got "):
+        BankSizeCalibration(np.array(rows), image_scores, map_peaks)
 
 
 @pytest.mark.parametrize("rows", [[], [2, 1], [1, 2, 2]])
-def test_a_ladder_climbs(rows):
+def test_bank_sizes_ascend(rows):
     scores = np.ones((len(rows), 3))
     with pytest.raises(ShapeError) as caught:
-        Ladder(np.array(rows, np.int64), scores, scores)
-    assert str(caught.value) == f"ladder: expected ascending sizes, got {rows}"
+        BankSizeCalibration(np.array(rows, np.int64), scores, scores)
+    assert str(caught.value) == f"bank sizes: expected ascending sizes, got {rows}"

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank.backbones.extractor import BackboneInfo, Tap
+from patchbank.backbones.extractor import BackboneInfo, Layer
 from patchbank.cli import output
-from patchbank.core.calibration import Calibration
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.inspection import FailedInspection
 from patchbank.errors import DataError
-from patchbank.metrics.curves import count_images
-from patchbank.pipeline.evaluate import DefectResult, Evaluation
-from patchbank.pipeline.inspection import Unread
+from patchbank.evaluation.evaluate import DefectResult, Evaluation
+from patchbank.evaluation.metrics.curves import count_images
 from tests.painted import INFO, Colours, detector, member, photograph, settings, write
 
 
@@ -32,7 +32,7 @@ def test_a_score_on_the_threshold_is_good(capsys):
     assert capsys.readouterr().out == "good             100  p=0.5     array\n"
 
 
-def test_an_anomalous_photograph_tells_where_its_worst_region_is(capsys):
+def test_an_anomalous_photograph_shows_where_its_worst_region_is(capsys):
     """Left, top, width x height of the region of the largest value."""
     image = photograph(150, (120, slice(2, 4), slice(3, 10)), (200, slice(20, 25), slice(30, 33)))
     output.outcome(detector().predict(image))
@@ -56,7 +56,7 @@ def test_scores_have_four_digits_in_a_column_of_their_own(capsys):
 
 
 def test_what_could_not_be_read_goes_to_standard_error_in_one_line(capsys):
-    output.outcome(Unread("a.png", "a.png: expected an image,\n  got nothing"))
+    output.outcome(FailedInspection("a.png", "a.png: expected an image,\n  got nothing"))
     assert capsys.readouterr() == ("", "error: a.png: expected an image, got nothing\n")
 
 
@@ -124,7 +124,7 @@ def test_figures_that_cannot_be_had_are_not_listed(capsys):
     ]
 
 
-def test_a_fit_tells_images_threshold_rate_size_and_facts(capsys, tmp_path):
+def test_a_fit_prints_images_threshold_rate_size_and_facts(capsys, tmp_path):
     path = tmp_path / "a.patchbank"
     path.write_bytes(bytes(1_260_000))
     facts = {"bank_rows": 12345, "radius": 3.14159, "recall": None, "dimensions": 7}
@@ -174,8 +174,8 @@ def test_facts_of_a_detector_stand_under_their_names():
     network = Colours()
     network.info = info
     one = replace(member(name="padim", facts={"rank": 5}), extractor=network)
-    told = output.detector_facts(detector(one, versions={"numpy": "2.9"}))
-    assert told == {
+    summary = output.detector_summary(detector(one, versions={"numpy": "2.9"}))
+    assert summary == {
         "good_images": 3,
         "threshold": 100.0,
         "pixel_threshold": 90.0,
@@ -199,23 +199,23 @@ def test_facts_of_a_detector_stand_under_their_names():
         ],
         "versions": {"numpy": "2.9"},
     }
-    assert json.dumps(told)
+    assert json.dumps(summary)
 
 
 def test_facts_of_rates_and_weights_that_differ():
     """Rate asked for and rate resolved; a backbone's own hash where its weights have none."""
     views = Calibration(np.array([60.0, 80.0]), np.array([1.0, 2.0]), 0.2, views_of_one=True)
-    told = output.detector_facts(detector(calibration=views))
-    assert told["false_alarm_rate"] == 0.2
-    assert told["smallest_false_alarm_rate"] == 1.0
-    assert told["threshold_from"] == "other views of the one good image"
-    assert told["members"][0]["backbone_weights_sha256"] == "5eed"
+    summary = output.detector_summary(detector(calibration=views))
+    assert summary["false_alarm_rate"] == 0.2
+    assert summary["smallest_false_alarm_rate"] == 1.0
+    assert summary["threshold_from"] == "other views of the one good image"
+    assert summary["members"][0]["backbone_weights_sha256"] == "5eed"
     few = Calibration(np.array([60.0, 80.0]), np.array([1.0, 2.0]), 0.2)
-    assert output.detector_facts(detector(calibration=few))["smallest_false_alarm_rate"] == 1 / 3
+    assert output.detector_summary(detector(calibration=few))["smallest_false_alarm_rate"] == 1 / 3
 
 
 def test_facts_are_shown_one_a_line_and_indented(capsys):
-    output.show_facts(
+    output.show_summary(
         {
             "threshold": 1.5,
             "layers": ["a", "b"],
@@ -243,7 +243,7 @@ def test_a_backbone_is_shown_with_its_input_and_layers(capsys):
     """The range of the input is that of all colours: (0 - 0.5) / 0.25 to (1 - 0.4) / 0.2."""
     info = BackboneInfo(
         name="small",
-        taps={"stem": Tap(16, 2), "blocks.10": Tap(1024, 32)},
+        available_layers={"stem": Layer(16, 2), "blocks.10": Layer(1024, 32)},
         default_layers=("blocks.10",),
         mean=(0.4, 0.5, 0.45),
         std=(0.2, 0.25, 0.3),

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from patchbank.data.datasets import Dataset, Sample
+from patchbank.datasets import Dataset, Sample
 from patchbank.errors import DataError, ImageError
-from patchbank.pipeline.evaluate import evaluate
+from patchbank.evaluation.evaluate import evaluate
 from tests.painted import SIZE, detector, member, photograph, write, write_mask
 
 THRESHOLD = 100
@@ -265,11 +265,11 @@ def test_a_photograph_that_cannot_be_read_is_in_no_figure(tmp_path, evaluation):
     holes = evaluate(detector(), Dataset("plates", tuple(listed)))
     assert [unread.image for unread in holes.unread] == [str(path) for path in broken]
     assert all("expected a PNG" in unread.error for unread in holes.unread)
-    told = holes.to_json()
-    assert [entry["image"] for entry in told["unread"]] == [str(path) for path in broken]
-    assert [entry["error"] for entry in told["unread"]] == [u.error for u in holes.unread]
-    assert all(entry["score"] is None for entry in told["unread"])
-    assert {**told, "unread": []} == evaluation.to_json()
+    record = holes.to_json()
+    assert [entry["image"] for entry in record["unread"]] == [str(path) for path in broken]
+    assert [entry["error"] for entry in record["unread"]] == [u.error for u in holes.unread]
+    assert all(entry["score"] is None for entry in record["unread"])
+    assert {**record, "unread": []} == evaluation.to_json()
     assert [s for s, _ in holes.inspections] == [s for s in listed if s.path not in broken]
 
 
@@ -325,7 +325,7 @@ def test_pixels_are_compared_inside_the_crop_alone(tmp_path):
 
 
 class Steps:
-    """Keeps the tasks that were told of, and their steps."""
+    """Records the tasks that were opened, and their steps."""
 
     def __init__(self):
         self.tasks = []
@@ -340,11 +340,11 @@ class Steps:
         raise AssertionError(text)
 
 
-def test_progress_is_told_for_every_photograph_and_pass(plates):
+def test_progress_advances_with_every_photograph_and_pass(plates):
     progress = Steps()
     evaluate(detector(), plates, progress=progress)
-    told = [(title, total, sum(steps)) for title, total, steps in progress.tasks]
-    assert told == [
+    done = [(title, total, sum(steps)) for title, total, steps in progress.tasks]
+    assert done == [
         ("inspecting", 12, 12),
         ("comparing pixels", 24, 24),  # two passes over the maps
         ("comparing pixels", 2 * 9, 2 * 9),  # dents and good ones

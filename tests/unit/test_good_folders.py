@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from patchbank.data.folders import SUFFIXES, find_images, good_images, list_images
 from patchbank.errors import DataError
+from patchbank.images.folders import SUFFIXES, find_images, good_images, list_images
 from tests.photographs import part, save
 
 KINDS = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
@@ -43,7 +43,7 @@ def test_links_to_folders_elsewhere_are_followed(tmp_path):
     assert names(tmp_path / "near", find_images(tmp_path / "near")) == ["2.png", "link/1.png"]
 
 
-def test_a_folder_without_photographs_is_told_the_kinds(tmp_path):
+def test_a_folder_without_photographs_is_answered_with_the_kinds(tmp_path):
     files(tmp_path, "notes.txt", ".1.png", ".git/2.png")
     with pytest.raises(DataError) as caught:
         find_images(tmp_path)
@@ -59,7 +59,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path):
         )
 
 
-def test_a_file_that_is_given_is_taken_whatever_its_name(tmp_path):
+def test_a_given_file_is_listed_whatever_its_name(tmp_path):
     files(tmp_path, "camera.raw")
     assert list_images(tmp_path / "camera.raw") == [tmp_path / "camera.raw"]
     assert list_images(str(tmp_path / "camera.raw")) == [tmp_path / "camera.raw"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.data.images import (
+from patchbank.errors import ImageError, ParameterError, ShapeError
+from patchbank.images.read import (
     check_size,
     input_size,
     n_pixels,
@@ -14,7 +15,6 @@ from patchbank.data.images import (
     shows_anything,
     to_multiple,
 )
-from patchbank.errors import ImageError, ParameterError, ShapeError
 from tests.photographs import part, save
 
 SIZE = (12, 20)
@@ -25,7 +25,7 @@ def ramp():
     return np.arange(240, dtype=np.uint8).reshape(SIZE)
 
 
-def test_an_array_is_taken_as_it_is():
+def test_an_array_is_returned_as_it_is():
     image = part(0)
     assert read_image(image) is image
 
@@ -76,7 +76,7 @@ def test_black_and_white_is_0_and_255(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., 1], expected)
 
 
-def test_of_several_frames_the_first_is_taken(tmp_path):
+def test_the_first_of_several_frames_is_read(tmp_path):
     frames = [Image.fromarray(part(seed)) for seed in range(3)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), part(0))
@@ -222,7 +222,7 @@ def test_a_side_goes_to_the_nearest_multiple_and_halves_to_the_even_one(side, mu
 
 
 @pytest.mark.parametrize(
-    ("resize", "largest_enlargement", "expected"),
+    ("resize", "max_upscale", "expected"),
     [
         ("area", 1.25, (250, 1000)),  # 200 x 800 has an area of 400 x 400: at most 500
         ("area", 1.0, (200, 800)),
@@ -233,8 +233,8 @@ def test_a_side_goes_to_the_nearest_multiple_and_halves_to_the_even_one(side, mu
         ("squash", 1.25, (500, 500)),
     ],
 )
-def test_photographs_are_enlarged_within_bounds(resize, largest_enlargement, expected):
-    assert input_size((200, 800), 700, resize, 1, largest_enlargement) == expected
+def test_photographs_are_enlarged_within_bounds(resize, max_upscale, expected):
+    assert input_size((200, 800), 700, resize, 1, max_upscale) == expected
 
 
 def test_the_long_side_of_a_short_side_is_cut_off_to_whole_pixels():
@@ -263,12 +263,12 @@ def test_resizing_to_the_same_size_changes_nothing():
     ("given", "expected"),
     [(32, 32), (8192, 8192), ([32, 8192], (32, 8192)), ((8192, 32), (8192, 32))],
 )
-def test_sizes_within_bounds_are_taken(given, expected):
+def test_sizes_within_bounds_are_accepted(given, expected):
     assert check_size("crop", given) == expected
 
 
 @pytest.mark.parametrize("given", [8193, (32, 31), [64, 8193], (64, True), (64.0, 64)])
-def test_sizes_out_of_bounds_are_told_the_rule(given):
+def test_sizes_out_of_bounds_are_answered_with_the_rule(given):
     with pytest.raises(ParameterError) as caught:
         check_size("crop", given)
     assert str(caught.value) == (

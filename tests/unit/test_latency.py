@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from patchbank.detector import latency
+from patchbank.detector.latency import latency_ms, within_latency
 from patchbank.errors import ParameterError
-from patchbank.pipeline import latency
-from patchbank.pipeline.latency import latency_ms, within_latency
 from tests.painted import settings
 
 
@@ -71,7 +71,7 @@ def test_no_more_than_six_sizes_are_tried_between(monkeypatch):
     assert rows == max(tried for tried in asked if tried < 500)
 
 
-def test_when_all_that_is_larger_is_too_slow_the_smallest_is_taken(monkeypatch):
+def test_when_all_that_is_larger_is_too_slow_the_smallest_is_used(monkeypatch):
     rows, asked = cut_with(monkeypatch, 30, lambda rows: 29.9 if rows == 10 else 100.0)
     assert rows == 10
     assert asked == [10]  # the line aims at 28.5 ms, below which there is nothing to try

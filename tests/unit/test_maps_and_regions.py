@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from patchbank.core.maps import anomaly_map, scaled_sigma
-from patchbank.core.regions import Region, find_regions
+from patchbank.core.spatial.anomaly_map import anomaly_map, scaled_sigma
+from patchbank.core.spatial.regions import Region, find_regions
 
 
 def row(*values):

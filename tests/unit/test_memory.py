@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from patchbank import memory
-from patchbank.memory import free_bytes, room_for_features
+from patchbank.runtime import memory
+from patchbank.runtime.memory import free_bytes, room_for_features
 
 N_ROWS, N_DIMS = 1000, 8
 NEEDED = 1000 * 8 * 4 * 1.25 + 1000 * 130 + 600_000_000  # with codes, notes a patch, and a reserve
@@ -41,7 +41,7 @@ def test_features_that_miss_it_by_a_byte_are_in_a_file(monkeypatch, tmp_path):
     ]
 
 
-def test_a_note_tells_the_size_of_the_features_and_of_the_memory(monkeypatch, tmp_path):
+def test_a_note_has_the_size_of_the_features_and_of_the_memory(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(memory, "free_bytes", lambda: 123_456_789)
     notes = []
@@ -148,11 +148,11 @@ def test_groups_without_a_limit_leave_all_of_the_machine(groups):
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 @pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_the_limit_of_a_process_leaves_less_than_itself(kind):
-    """A real limit, of a process of its own, 300 MB above what it has taken."""
+    """A real limit, of a process of its own, 300 MB above what it uses."""
     code = f"""
 import resource
 import psutil
-from patchbank.memory import free_bytes
+from patchbank.runtime.memory import free_bytes
 used = psutil.Process().memory_info()
 taken = used.vms if "{kind}" == "RLIMIT_AS" else used.rss
 limit = taken + 300_000_000

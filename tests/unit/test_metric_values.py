@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from patchbank.errors import ShapeError
-from patchbank.metrics.curves import auroc, average_precision, count_images, f1_max, roc
-from patchbank.metrics.pixels import PixelCounter
+from patchbank.evaluation.metrics.curves import auroc, average_precision, count_images, f1_max, roc
+from patchbank.evaluation.metrics.pixels import PixelCounter
 
 # score: 5 4 3 2 1; defects: 1 0 2 1 0; good: 0 1 1 0 2
 SCORES = np.array([3, 5, 4, 3, 1, 3, 2, 1], np.float32)
@@ -41,7 +41,7 @@ def test_f1_max_is_at_its_lowest_threshold():
     assert f1_max(counts()) == (pytest.approx(0.8), 2.0)
 
 
-def test_of_thresholds_that_do_alike_the_lowest_is_told():
+def test_of_thresholds_with_equal_f1_the_lowest_is_returned():
     """At 4 one of two is found, at 1 both with two false alarms: 2 / 3 each."""
     made = count_images(np.array([4.0, 1.0, 3.0, 2.0]), np.array([True, True, False, False]))
     assert f1_max(made) == (pytest.approx(2 / 3), 1.0)

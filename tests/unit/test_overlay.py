@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from patchbank.core.calibration import Calibration
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.member import ScoreStandardization
+from patchbank.detector.overlay import draw_overlay, write_picture
 from patchbank.errors import DataError
-from patchbank.pipeline.members import Scale
-from patchbank.pipeline.overlay import draw_overlay, write_picture
 from tests.painted import SIZE, detector, member, photograph
 
 RED, GREEN, WHITE = (214, 39, 40), (34, 139, 70), (255, 255, 255)
@@ -97,7 +97,7 @@ def test_where_all_good_parts_are_alike_any_difference_is_coloured():
 
 def test_colours_of_a_standardised_map_are_measured_from_its_lowest_value():
     """(x - 10) / 5 is -2 where nothing differs; a threshold of 6 lies 8 above, at x = 40."""
-    one = detector(member(map_scale=Scale(10.0, 5.0)), calibration=calibrated(6.0))
+    one = detector(member(map_scale=ScoreStandardization(10.0, 5.0)), calibration=calibrated(6.0))
     for value, colour in ((44, (255, 140, 0)), (56, (200, 0, 30))):  # 1.1 and 1.4 times 40
         picture = drawn(photograph(20, (value, *BLOCK), blue=BLUE), one)
         expected = np.array([value, 20, BLUE]) * 0.45 + np.array(colour) * 0.55

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from patchbank.core.calibration import Calibration
-from patchbank.pipeline.precision import ScoreChange, score_change
+from patchbank.core.scores.calibration import Calibration
+from patchbank.training.precision import ScoreChange, score_change
 from tests.painted import detector
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from patchbank.errors import CalibrationWarning, ParameterError
 from patchbank.methods import METHODS
-from patchbank.pipeline.recipes import (
+from patchbank.training.recipes import (
     SPADE,
     Ensemble,
     GraphCore,
@@ -56,7 +56,7 @@ def test_the_presets_of_a_method_differ(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_preset_that_is_not_there_is_told_those_that_are(name):
+def test_an_unknown_preset_is_answered_with_the_known_ones(name):
     with pytest.raises(ParameterError) as caught:
         RECIPES[name].preset("best")
     listed = ", ".join(METHODS[name].presets)
@@ -70,7 +70,7 @@ def test_a_change_that_is_no_setting_is_named_with_the_nearest_one():
         SPADE.preset("balanced", coreset=0.1)
 
 
-def test_members_share_what_is_said_of_the_whole():
+def test_members_share_the_settings_of_the_whole_detector():
     with pytest.raises(ParameterError) as caught:
         Ensemble((PatchCore(false_alarm_rate=0.2), PaDiM(false_alarm_rate=0.1)))
     assert str(caught.value) == (
@@ -89,7 +89,7 @@ def test_an_ensemble_of_nothing_is_refused():
     assert str(caught.value) == "ensemble: expected at least one recipe, got none"
 
 
-def test_a_fit_tells_the_method_and_the_settings_of_each_member():
+def test_each_member_keeps_the_method_and_the_settings_of_its_recipe():
     recipes = PatchCore(bank_rows=20, **TINY), PaDiM(**TINY)
     with pytest.warns(CalibrationWarning, match="3 good images cannot tell"):
         detector = Ensemble(recipes).fit(parts(3))

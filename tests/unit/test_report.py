@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.core.calibration import Calibration
-from patchbank.data.datasets import Dataset, Sample
+from patchbank.core.scores.calibration import Calibration
+from patchbank.datasets import Dataset, Sample
+from patchbank.detector.inspection import FailedInspection
 from patchbank.errors import DataError
-from patchbank.metrics.curves import count_images
-from patchbank.pipeline.evaluate import DefectResult, evaluate
-from patchbank.pipeline.inspection import Unread
-from patchbank.pipeline.report import write_report
-from patchbank.pipeline.report.plots import Bar, histogram, roc_points
+from patchbank.evaluation.evaluate import DefectResult, evaluate
+from patchbank.evaluation.metrics.curves import count_images
+from patchbank.evaluation.report import write_report
+from patchbank.evaluation.report.plots import Bar, histogram, roc_points
 from tests.painted import detector, member, photograph, write
 
 DASH = "\N{EN DASH}"
@@ -125,7 +125,7 @@ def test_the_threshold_stands_with_the_rate_that_it_keeps_to(tmp_path, evaluatio
 
 def test_photographs_that_could_not_be_read_are_counted_and_named(tmp_path, evaluation):
     assert "could not be read" not in page(tmp_path, evaluation)
-    unread = (Unread("a.png", "a.png: <nothing>"), Unread("b.png", "b.png: no"))
+    unread = (FailedInspection("a.png", "a.png: <nothing>"), FailedInspection("b.png", "b.png: no"))
     text = page(tmp_path, replace(evaluation, unread=unread))
     assert (
         "<strong>2 images could not be read</strong> and are in no figure: "
@@ -147,7 +147,7 @@ def galleries(text):
     return found
 
 
-def test_galleries_show_the_eight_that_tell_most_first(tmp_path, evaluation):
+def test_galleries_show_eight_photographs_most_telling_first(tmp_path, evaluation):
     """Dents score 95, 105, ...: the lowest is missed; good ones 0, 10, ..., but number 4: 130."""
     shown = galleries(page(tmp_path, evaluation))
     assert list(shown) == ["Worst misses", "Worst false alarms", "Clearest finds"]
@@ -194,7 +194,8 @@ def test_names_are_shown_as_they_are_and_never_run(tmp_path):
         Sample(path, evil),
     )
     evaluation = replace(
-        evaluate(detector(), Dataset(evil, samples)), unread=(Unread("x", f"{evil}: no image"),)
+        evaluate(detector(), Dataset(evil, samples)),
+        unread=(FailedInspection("x", f"{evil}: no image"),),
     )
     text = page(tmp_path, evaluation, detector(versions={"numpy": evil}))
     assert "<script" not in text

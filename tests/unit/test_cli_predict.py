@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.cli.inspecting import Count, Pictures, inspect_paths
-from patchbank.cli.progress import Bars
+from patchbank.cli.predict import Count, Pictures, inspect_paths
+from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
-from patchbank.pipeline.progress import Silent
+from patchbank.runtime.progress import NullProgress
 from tests.painted import detector, photograph, write
 
 
@@ -143,7 +143,7 @@ def shown_on_a_terminal(monkeypatch, title, total, steps, line=""):
     shown = Terminal()
     with monkeypatch.context() as patch:  # not in a fixture: pytest sets the streams for each test
         patch.setattr(sys, "stderr", shown)
-        with Bars().task(title, total) as advance:
+        with ConsoleProgress().task(title, total) as advance:
             for number in steps:
                 advance(number)
             sys.stdout.write(line)
@@ -177,21 +177,21 @@ def test_every_photograph_is_a_step(folder, monkeypatch, capsys):
 
 
 def test_bars_show_nothing_where_nobody_looks(capsys):
-    with Bars().task("inspecting", 7) as advance:
+    with ConsoleProgress().task("inspecting", 7) as advance:
         advance(2)
     assert capsys.readouterr() == ("", "")
 
 
 def test_notes_beside_bars_are_one_line_as_it_was_written(capsys):
     text = "[bold]1.50 %[/bold] of " + "many words " * 20
-    Bars().note(text)
+    ConsoleProgress().note(text)
     assert capsys.readouterr() == ("", f"note: {text}\n")
 
 
 def test_silence_takes_steps_and_notes_and_shows_neither(capsys):
-    with Silent().task("fitting", None) as advance:
+    with NullProgress().task("fitting", None) as advance:
         assert advance(4) is None
-    Silent().note("a note")
+    NullProgress().note("a note")
     assert capsys.readouterr() == ("", "")
 
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from patchbank import threads
-from patchbank.threads import in_parts, side_by_side, usable_cores
+from patchbank.runtime import threads
+from patchbank.runtime.threads import map_in_order, parallel_ranges, usable_cores
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -22,7 +22,7 @@ def parts_of(n, size):
         with lock:
             parts.append((begin, end))
 
-    in_parts(work, n, size)
+    parallel_ranges(work, n, size)
     return sorted(parts)
 
 
@@ -52,7 +52,7 @@ def test_a_part_may_be_done_in_parts_itself(cores):
         with lock:
             done.extend(range(begin, end))
 
-    in_parts(lambda begin, end: in_parts(inner, end * 10, 3), 6, 1)
+    parallel_ranges(lambda begin, end: parallel_ranges(inner, end * 10, 3), 6, 1)
     assert sorted(done) == sorted(n for end in range(1, 7) for n in range(end * 10))
 
 
@@ -67,14 +67,14 @@ def test_the_work_is_over_when_the_call_returns(cores):
             most.append(len(running))
             running.remove(begin)
 
-    in_parts(work, 200, 1)
+    parallel_ranges(work, 200, 1)
     assert running == []
     assert len(most) == 200
 
 
 def test_one_part_is_done_by_the_caller(cores):
     names = []
-    in_parts(lambda begin, end: names.append(threading.current_thread()), 5, 5)
+    parallel_ranges(lambda begin, end: names.append(threading.current_thread()), 5, 5)
     assert names == [threading.current_thread()]
 
 
@@ -82,7 +82,7 @@ def test_parts_are_done_by_several_threads_at_once():
     if usable_cores() < 2:
         pytest.skip("this machine has one core")
     together = threading.Barrier(2, timeout=30)  # breaks unless two come at once
-    in_parts(lambda begin, end: together.wait(), 2, 1)
+    parallel_ranges(lambda begin, end: together.wait(), 2, 1)
     assert not together.broken
 
 
@@ -92,21 +92,21 @@ def test_an_error_of_a_helper_is_raised_in_the_caller(cores):
             raise ValueError(f"part {begin}")
 
     with pytest.raises(ValueError, match="^part "):
-        in_parts(work, 50, 1)
+        parallel_ranges(work, 50, 1)
 
 
 def test_after_an_error_the_next_work_is_done_as_ever(cores):
     with pytest.raises(ZeroDivisionError):
-        in_parts(lambda begin, end: 1 // 0, 20, 1)
+        parallel_ranges(lambda begin, end: 1 // 0, 20, 1)
     assert parts_of(4, 2) == [(0, 2), (2, 4)]
 
 
 def test_nothing_side_by_side_is_nothing(cores):
-    assert list(side_by_side(str, [], lambda _: 1)) == []
+    assert list(map_in_order(str, [], lambda _: 1)) == []
 
 
 def test_items_come_with_their_own_results(cores):
-    outcomes = side_by_side(lambda word: word.upper(), ["b", "a", "c"], len)
+    outcomes = map_in_order(lambda word: word.upper(), ["b", "a", "c"], len)
     assert [(item, future.result()) for item, future in outcomes] == [
         ("b", "B"),
         ("a", "A"),
@@ -122,5 +122,5 @@ def test_items_are_asked_for_by_the_caller_alone(cores):
             asking.append(threading.current_thread())
             yield number
 
-    list(side_by_side(str, items(), lambda _: 0))
+    list(map_in_order(str, items(), lambda _: 0))
     assert asking == [threading.current_thread()] * 9

@@ -3,48 +3,53 @@
 import numpy as np
 import pytest
 
-from patchbank.data.augment import Copy, copies, views_of_one
+from patchbank.images.augment import Augmentation, copies, views_of_one
 
 HEIGHT, WIDTH = 10, 20
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
 def test_a_photograph_is_its_own_copy():
-    assert Copy().is_original
-    np.testing.assert_array_equal(Copy().of(IMAGE), IMAGE)
-    for other in (Copy(90.0), Copy(signs=(1, -1)), Copy(zoom=1.1), Copy(shift=(0.0, 0.1))):
+    assert Augmentation().is_original
+    np.testing.assert_array_equal(Augmentation().of(IMAGE), IMAGE)
+    for other in (
+        Augmentation(90.0),
+        Augmentation(signs=(1, -1)),
+        Augmentation(zoom=1.1),
+        Augmentation(shift=(0.0, 0.1)),
+    ):
         assert not other.is_original
 
 
 def test_signs_mirror_rows_and_columns():
-    np.testing.assert_array_equal(Copy(signs=(-1, 1)).of(IMAGE), IMAGE[::-1])
-    np.testing.assert_array_equal(Copy(signs=(1, -1)).of(IMAGE), IMAGE[:, ::-1])
+    np.testing.assert_array_equal(Augmentation(signs=(-1, 1)).of(IMAGE), IMAGE[::-1])
+    np.testing.assert_array_equal(Augmentation(signs=(1, -1)).of(IMAGE), IMAGE[:, ::-1])
 
 
 def test_a_mirrored_copy_is_turned_after_it_was_mirrored():
     expected = np.rot90(IMAGE[:, ::-1])
-    np.testing.assert_array_equal(Copy(90.0, (1, -1)).of(IMAGE), expected)
+    np.testing.assert_array_equal(Augmentation(90.0, (1, -1)).of(IMAGE), expected)
     assert (expected != np.rot90(IMAGE)[:, ::-1]).any()
 
 
 def test_copies_share_no_memory_that_is_out_of_order():
-    assert Copy(180.0).of(IMAGE).flags.c_contiguous
+    assert Augmentation(180.0).of(IMAGE).flags.c_contiguous
 
 
 def test_a_shift_of_a_tenth_moves_rows_down_by_one_and_mirrors_the_border():
-    moved = Copy(shift=(0.1, 0.0)).of(IMAGE)
+    moved = Augmentation(shift=(0.1, 0.0)).of(IMAGE)
     np.testing.assert_array_equal(moved[1:], IMAGE[:-1])
     np.testing.assert_array_equal(moved[0], IMAGE[0])
 
 
 def test_a_shift_of_a_tenth_moves_columns_right_by_two():
-    moved = Copy(shift=(0.0, 0.1)).of(IMAGE)
+    moved = Augmentation(shift=(0.0, 0.1)).of(IMAGE)
     np.testing.assert_array_equal(moved[:, 2:], IMAGE[:, :-2])
     np.testing.assert_array_equal(moved[:, :2], IMAGE[:, 1::-1])
 
 
 def test_a_mirrored_copy_is_shifted_after_it_was_mirrored():
-    moved = Copy(signs=(1, -1), shift=(0.0, 0.1)).of(IMAGE)
+    moved = Augmentation(signs=(1, -1), shift=(0.0, 0.1)).of(IMAGE)
     np.testing.assert_array_equal(moved[:, 2:], IMAGE[:, :1:-1])
 
 
@@ -52,24 +57,24 @@ def test_a_closer_look_shows_the_middle():
     """Twice as near, rows 2.5 to 7.5 and columns 5 to 15 fill the copy."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[3:7, 6:14] = 200
-    near = Copy(zoom=2.0).of(image)
+    near = Augmentation(zoom=2.0).of(image)
     assert (near[2:8, 3:17] == 200).all()
     assert near[:3, 10, 0].tolist() == [50, 150, 200]  # rows 2.25, 2.75, 3.25 between the pixels
     assert near[5, :4, 0].tolist() == [0, 50, 150, 200]
-    far = Copy(zoom=0.5).of(np.full((HEIGHT, WIDTH, 3), 200, np.uint8))
+    far = Augmentation(zoom=0.5).of(np.full((HEIGHT, WIDTH, 3), 200, np.uint8))
     assert far.min() == 200  # beyond the border it is mirrored
 
 
 @pytest.mark.parametrize(
     ("copy", "rows", "columns"),
     [
-        (Copy(shift=(0.1, 0.0)), slice(1, 5), slice(0, 10)),  # a pixel is half of a cell
-        (Copy(shift=(-0.1, 0.0)), slice(0, 4), slice(0, 10)),
-        (Copy(shift=(0.0, 0.1)), slice(0, 5), slice(1, 10)),
-        (Copy(shift=(0.0, -0.15)), slice(0, 5), slice(0, 8)),
-        (Copy(zoom=0.5), slice(2, 3), slice(3, 7)),  # rows 2.5 to 7.5, columns 5 to 15
-        (Copy(zoom=2.0), slice(0, 5), slice(0, 10)),
-        (Copy(180.0), slice(0, 5), slice(0, 10)),
+        (Augmentation(shift=(0.1, 0.0)), slice(1, 5), slice(0, 10)),  # a pixel is half of a cell
+        (Augmentation(shift=(-0.1, 0.0)), slice(0, 4), slice(0, 10)),
+        (Augmentation(shift=(0.0, 0.1)), slice(0, 5), slice(1, 10)),
+        (Augmentation(shift=(0.0, -0.15)), slice(0, 5), slice(0, 8)),
+        (Augmentation(zoom=0.5), slice(2, 3), slice(3, 7)),  # rows 2.5 to 7.5, columns 5 to 15
+        (Augmentation(zoom=2.0), slice(0, 5), slice(0, 10)),
+        (Augmentation(180.0), slice(0, 5), slice(0, 10)),
     ],
 )
 def test_cells_that_reach_beyond_the_photograph_are_outside(copy, rows, columns):
@@ -81,7 +86,7 @@ def test_cells_that_reach_beyond_the_photograph_are_outside(copy, rows, columns)
 
 def test_a_window_covers_a_part_of_the_copy():
     """Of rows 0 to 5 and columns 10 to 20, in cells of a pixel, a shift empties one and two."""
-    copy = Copy(shift=(0.1, -0.1))
+    copy = Augmentation(shift=(0.1, -0.1))
     inside = copy.inside((HEIGHT, WIDTH), (5, 10), (0.0, 0.5, 0.5, 1.0))
     expected = np.ones((5, 10), bool)
     expected[0], expected[:, 8:] = False, False
@@ -89,7 +94,7 @@ def test_a_window_covers_a_part_of_the_copy():
 
 
 def test_a_turned_photograph_shows_nothing_in_its_corners():
-    inside = Copy(45.0).inside((40, 60), (8, 12))
+    inside = Augmentation(45.0).inside((40, 60), (8, 12))
     assert not inside[[0, 0, -1, -1], [0, -1, 0, -1]].any()
     assert inside[3:5, 4:8].all()
 
@@ -97,7 +102,7 @@ def test_a_turned_photograph_shows_nothing_in_its_corners():
 def test_every_combination_is_made_with_the_angle_changing_fastest():
     made = copies(rotations=2, flips="vertical", translations=1, zooms=(1.5,))
     assert made == tuple(
-        Copy(angle, signs, zoom, shift)
+        Augmentation(angle, signs, zoom, shift)
         for shift in ((0.0, 0.0), (0.0, 0.04))
         for zoom in (1.0, 1.5)
         for signs in ((1, 1), (-1, 1))
@@ -139,5 +144,5 @@ def test_views_lie_half_way_between_the_orientations_that_were_learned():
 
 
 def test_a_view_that_was_learned_is_none():
-    learned = (*copies(), Copy(0.0, (1, -1), 1.1, (0.0, 0.0)))
+    learned = (*copies(), Augmentation(0.0, (1, -1), 1.1, (0.0, 0.0)))
     assert len(views_of_one(learned)) == 8

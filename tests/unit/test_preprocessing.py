@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank.backbones.extractor import BackboneInfo, Tap
-from patchbank.core.maps import anomaly_map
-from patchbank.data.images import resized
+from patchbank.backbones.extractor import BackboneInfo, Layer
+from patchbank.core.spatial.anomaly_map import anomaly_map
+from patchbank.detector.preprocessing import Box, ImageGeometry, extract, prepare
 from patchbank.errors import ParameterError
-from patchbank.methods.base import Scored
+from patchbank.images.read import resized
+from patchbank.methods.base import PatchScores
 from patchbank.methods.settings import Settings
-from patchbank.pipeline.features import Box, View, extract, prepare
 from tests.photographs import part
 
 INFO = BackboneInfo(
     name="steps",
-    taps={"a": Tap(3, 4), "b": Tap(5, 16), "c": Tap(7, 32)},
+    available_layers={"a": Layer(3, 4), "b": Layer(5, 16), "c": Layer(7, 32)},
     default_layers=("a", "b"),
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
@@ -37,7 +37,7 @@ class Network:
 
     def __call__(self, image):
         self.calls += 1
-        taps = [self.info.taps[layer] for layer in self.layers]
+        taps = [self.info.available_layers[layer] for layer in self.layers]
         height, width = image.shape[:2]
         return [
             np.full((tap.channels, height // tap.stride, width // tap.stride), self.calls, "f4")
@@ -55,7 +55,7 @@ def sizes(network, **settings):
     ("layers", "expected"),
     [(("a",), (72, 144)), (("a", "b"), (64, 144)), (("a", "b", "c"), (64, 128))],
 )
-def test_a_side_of_the_area_becomes_whole_cells_of_the_deepest_layer_taken(layers, expected):
+def test_a_side_of_the_area_becomes_whole_cells_of_the_deepest_layer_used(layers, expected):
     """70.7 x 141.4 in steps of 8, which the network demands, of 16, and of 32."""
     assert sizes(Network(*layers), image_size=100, scales=(1.0,)) == [expected]
 
@@ -75,11 +75,11 @@ def test_other_sizes_are_multiples_that_the_network_demands(settings, expected):
 @pytest.mark.parametrize(("largest", "expected"), [(1.25, (160, 320)), (2.0, (200, 400))])
 def test_small_photographs_are_enlarged_as_far_as_the_settings_allow(largest, expected):
     """To 224 at least, else to twice 141.4."""
-    settings = {"image_size": 448, "scales": (1.0,), "largest_enlargement": largest}
+    settings = {"image_size": 448, "scales": (1.0,), "max_upscale": largest}
     assert sizes(Network("a"), **settings) == [expected]
 
 
-def test_other_scales_are_whole_cells_of_the_deepest_layer_taken():
+def test_other_scales_are_whole_cells_of_the_deepest_layer_used():
     """64 x 144 at 0.5 is 32 x 72, of which 72 becomes 64, as 4.5 cells are rounded to even."""
     assert sizes(Network("a", "b"), image_size=100, scales=(1.0, 0.5)) == [(64, 144), (32, 64)]
     assert sizes(Network("a", "b"), image_size=100, scales=(0.4,)) == [(32, 64)]  # of 25.6, 57.6
@@ -168,13 +168,13 @@ def test_features_come_scale_by_scale_and_layer_by_layer():
     maps, view = extract(Network("a", "b"), settings, part(0, size=SIZE))
     assert [m.shape for m in maps] == [(3, 16, 36), (5, 4, 9), (3, 8, 16), (5, 2, 4)]
     assert [m.max() for m in maps] == [1, 1, 2, 2]
-    assert view == View(SIZE, Box(0, 0, *SIZE), (64, 144), (16, 36), settings)
+    assert view == ImageGeometry(SIZE, Box(0, 0, *SIZE), (64, 144), (16, 36), settings)
 
 
 def test_a_window_is_the_box_as_shares_of_the_photograph():
-    view = View((100, 200), Box(10, 40, 50, 80), (64, 96), (8, 12), Settings())
+    view = ImageGeometry((100, 200), Box(10, 40, 50, 80), (64, 96), (8, 12), Settings())
     assert view.window == pytest.approx((0.1, 0.2, 0.6, 0.6))
-    lower = View((100, 200), Box(30, 0, 70, 150), (64, 96), (8, 12), Settings())
+    lower = ImageGeometry((100, 200), Box(30, 0, 70, 150), (64, 96), (8, 12), Settings())
     assert lower.window == pytest.approx((0.3, 0.0, 1.0, 0.75))
 
 
@@ -188,14 +188,14 @@ def test_a_box_gives_a_part_that_writes_through():
 
 
 def view_of(size, box, seen, cells, **settings):
-    return View(size, box, seen, cells, Settings(**{"smoothing": 0.0, **settings}))
+    return ImageGeometry(size, box, seen, cells, Settings(**{"smoothing": 0.0, **settings}))
 
 
 def test_a_map_has_each_pixel_of_its_nearest_patch():
     """Patches stand on the cells 0, 2, ...; cells are two pixels: three rows, then five."""
     grid = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     view = view_of((8, 12), Box(0, 0, 8, 12), (8, 12), (4, 6), map_interpolation="nearest")
-    made = view.anomaly_map(Scored(grid, 6.0, stride=2))
+    made = view.anomaly_map(PatchScores(grid, 6.0, stride=2))
     np.testing.assert_array_equal(made, np.repeat(np.repeat(grid, (3, 5), 0), (3, 4, 5), 1))
     assert made.dtype == np.float32
 
@@ -203,7 +203,7 @@ def test_a_map_has_each_pixel_of_its_nearest_patch():
 def test_a_map_lies_in_its_box_and_is_zero_elsewhere():
     grid = np.array([[1, 2], [3, 4]], np.float32)
     view = view_of((9, 14), Box(2, 5, 4, 6), (4, 6), (2, 2), map_interpolation="nearest")
-    made = view.anomaly_map(Scored(grid, 4.0))
+    made = view.anomaly_map(PatchScores(grid, 4.0))
     expected = np.zeros((9, 14), np.float32)
     expected[2:4, 5:8], expected[2:4, 8:11], expected[4:6, 5:8], expected[4:6, 8:11] = 1, 2, 3, 4
     np.testing.assert_array_equal(made, expected)
@@ -217,6 +217,6 @@ def test_a_map_is_smoothed_as_the_settings_say():
             (30, 70), Box(0, 0, 30, 70), (28, 63), (4, 9), smoothing=4.0, map_border=border
         )
         expected = anomaly_map(grid, (28, 63), (30, 70), sigma=0.75, border=border)
-        np.testing.assert_array_equal(view.anomaly_map(Scored(grid, 1.0)), expected)
+        np.testing.assert_array_equal(view.anomaly_map(PatchScores(grid, 1.0)), expected)
     mirrored = anomaly_map(grid, (28, 63), (30, 70), sigma=0.75, border="reflect")
     assert (mirrored != expected).any()

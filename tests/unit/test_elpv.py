@@ -2,8 +2,8 @@
 
 import pytest
 
-from patchbank.data.datasets import GOOD
-from patchbank.pipeline.demo import solar_cells
+from patchbank.datasets import GOOD
+from patchbank.datasets.elpv import solar_cells
 
 N_GOOD, N_DEFECT = 360, 170
 
@@ -43,7 +43,7 @@ def test_two_hundred_are_learned_and_three_hundred_others_tested(cells):
     assert dataset.name == "solar cells, first defects"
 
 
-def test_good_cells_are_drawn_and_the_first_defective_ones_taken(cells):
+def test_good_cells_are_drawn_and_the_first_defective_ones_used(cells):
     fit, dataset = solar_cells()
     assert names(fit) != sorted(names(fit))
     defect = names(s.path for s in dataset.samples if s.is_defect)
