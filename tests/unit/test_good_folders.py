@@ -85,6 +85,11 @@ def test_the_photographs_to_learn_from_are_in_train_good(tmp_path):
     assert names(tmp_path, good_images(str(tmp_path))) == ["train/good/1.png"]
 
 
+def test_a_folder_named_train_without_good_in_it_is_like_any_other(tmp_path):
+    files(tmp_path, "train/1.png", "2.png")
+    assert names(tmp_path, good_images(tmp_path)) == ["2.png", "train/1.png"]
+
+
 @pytest.mark.parametrize("good", ["good", "OK", "Normal"])
 def test_good_photographs_beside_others_are_not_guessed(tmp_path, good):
     files(tmp_path, f"{good}/1.png", "scratch/2.png", "dent/3.png")

@@ -196,7 +196,7 @@ def test_a_mask_with_a_palette_is_set_where_its_colour_is_not_black(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", SIZE), numbers == 0)
 
 
-@pytest.mark.parametrize("kind", [np.bool_, np.int32, np.float32])
+@pytest.mark.parametrize("kind", [np.bool_, np.uint16, np.int32, np.float32])
 def test_masks_of_other_numbers_are_set_where_they_are_not_zero(tmp_path, kind):
     mask = np.zeros(SIZE, kind)
     mask[2:5, 3:9] = 0.25 if kind == np.float32 else 1
