@@ -101,6 +101,12 @@ def test_good_photographs_beside_others_are_not_guessed(tmp_path, good):
     )
 
 
+def test_of_several_good_folders_beside_others_the_first_is_proposed(tmp_path):
+    files(tmp_path, "ok/1.png", "good/2.png", "scratch/3.png")
+    with pytest.raises(DataError, match=f"got good beside scratch; give {tmp_path / 'good'}$"):
+        good_images(tmp_path)
+
+
 def test_good_folders_alone_are_learned_with_all_that_lies_beside_them(tmp_path):
     files(tmp_path, "good/1.png", "ok/2.png", "3.png", ".cache/4.png")
     assert names(tmp_path, good_images(tmp_path)) == ["3.png", "good/1.png", "ok/2.png"]
