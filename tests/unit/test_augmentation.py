@@ -99,6 +99,22 @@ def test_a_turned_photograph_shows_nothing_in_its_corners():
     assert inside[3:5, 4:8].all()
 
 
+def test_cells_inside_are_mirrored_when_the_angle_is():
+    """Each corner of a cell counts, not three of them."""
+    clockwise = Augmentation(-20.0).inside((40, 60), (8, 12))
+    anticlockwise = Augmentation(20.0).inside((40, 60), (8, 12))
+    np.testing.assert_array_equal(clockwise, anticlockwise[:, ::-1])
+    np.testing.assert_array_equal(clockwise, anticlockwise[::-1])
+    assert 0 < clockwise.sum() < 96
+
+
+def test_a_copy_at_any_angle_is_turned_after_it_was_mirrored():
+    for signs, mirrored in (((1, -1), IMAGE[:, ::-1]), ((-1, 1), IMAGE[::-1])):
+        turned = Augmentation(30.0, signs).of(IMAGE).astype(int)
+        assert np.abs(turned - Augmentation(30.0).of(mirrored)).max() <= 1
+        assert np.abs(turned - Augmentation(-30.0).of(mirrored)).max() > 50
+
+
 def test_every_combination_is_made_with_the_angle_changing_fastest():
     made = copies(rotations=2, flips="vertical", translations=1, zooms=(1.5,))
     assert made == tuple(
