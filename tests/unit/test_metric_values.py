@@ -7,9 +7,9 @@ from patchbank.errors import ShapeError
 from patchbank.evaluation.metrics.curves import auroc, average_precision, count_images, f1_max, roc
 from patchbank.evaluation.metrics.pixels import PixelCounter
 
-# score: 5 4 3 2 1 0; defects: 1 0 2 1 0 0; good: 0 1 1 0 2 1
-SCORES = np.array([3, 5, 4, 3, 1, 3, 2, 1, 0], np.float32)
-DEFECT = np.array([True, True, False, True, False, False, True, False, False])
+# score: 5 4 3 2 1 0; defects: 1 0 2 1 0 0; good: 0 1 1 1 2 1
+SCORES = np.array([3, 5, 4, 3, 1, 3, 2, 1, 0, 2], np.float32)
+DEFECT = np.array([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], bool)
 
 
 def counts():
@@ -21,24 +21,24 @@ def test_images_are_counted_at_each_score_of_a_defect_from_the_top():
     assert made.scores.tolist() == [5, 3, 2]
     assert made.defects_at.tolist() == [1, 2, 1]
     assert made.good_above.tolist() == [0, 1, 2]
-    assert made.good_at.tolist() == [0, 1, 0]
-    assert (made.n_good, made.n_defect) == (5, 4)
+    assert made.good_at.tolist() == [0, 1, 1]
+    assert (made.n_good, made.n_defect) == (6, 4)
     assert made.found.tolist() == [1, 3, 4]
-    assert made.false_alarms.tolist() == [0, 2, 2]
+    assert made.false_alarms.tolist() == [0, 2, 3]
 
 
 def test_auroc_counts_pairs_and_halves_of_ties():
-    """5 lies above five good ones, each 3 above three and a half, 2 above three: 15 of 20."""
-    assert auroc(counts()) == 15 / 20
+    """5 lies above six good ones, each 3 above four and a half, 2 above three and a half."""
+    assert auroc(counts()) == 18.5 / 24
 
 
 def test_average_precision_steps_down_the_scores():
-    assert average_precision(counts()) == pytest.approx((1 * 1 + 2 * 3 / 5 + 1 * 4 / 6) / 4)
+    assert average_precision(counts()) == pytest.approx((1 * 1 + 2 * 3 / 5 + 1 * 4 / 7) / 4)
 
 
 def test_f1_max_is_at_its_lowest_threshold():
-    """1 / 2.5 at 5, 3 / 4.5 at 3, 4 / 5 at 2."""
-    assert f1_max(counts()) == (pytest.approx(0.8), 2.0)
+    """2 / 5 at 5, 6 / 9 at 3, 8 / 11 at 2."""
+    assert f1_max(counts()) == (pytest.approx(8 / 11), 2.0)
 
 
 def test_of_thresholds_with_equal_f1_the_lowest_is_returned():
@@ -49,7 +49,7 @@ def test_of_thresholds_with_equal_f1_the_lowest_is_returned():
 
 def test_a_roc_curve_has_a_corner_before_and_after_each_score():
     x, y = roc(counts())
-    assert x.tolist() == [0, 0, 0, 0.2, 0.4, 0.4, 0.4, 1]
+    assert x.tolist() == [0, 0, 0, 1 / 6, 2 / 6, 2 / 6, 3 / 6, 1]
     assert y.tolist() == [0, 0, 0.25, 0.25, 0.75, 0.75, 1, 1]
 
 
