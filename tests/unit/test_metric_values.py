@@ -111,6 +111,12 @@ def test_each_region_counts_alike_in_aupro_whatever_its_size(limit):
     assert made.metrics(limit).aupro == pytest.approx(expected, abs=1e-5)
 
 
+def test_aupro_is_cut_at_three_tenths_unless_asked_otherwise():
+    made = PixelCounter(lambda: iter((regions_apart(), IMAGES[1])))
+    assert made.metrics() == made.metrics(0.3)
+    assert made.metrics().aupro != made.metrics(0.25).aupro
+
+
 def test_regions_that_touch_at_a_corner_are_one_region():
     """Overlap at 9: a sixth; 7: a third; 5: five sixths; 3: all; up to 1 of 18 good pixels."""
     made = PixelCounter(lambda: iter(IMAGES)).metrics(limit=1 / 18)
