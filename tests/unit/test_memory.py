@@ -45,8 +45,8 @@ def test_a_note_has_the_size_of_the_features_and_of_the_memory(monkeypatch, tmp_
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(memory, "free_bytes", lambda: 123_456_789)
     notes = []
-    room_for_features((25_000, 2500), notes.append)  # 250 MB, of which none is written
-    assert notes[0].startswith("features of up to 0.2 GB go to a file")
+    room_for_features((26_000, 2500), notes.append)  # 260 MB, of which none is written
+    assert notes[0].startswith("features of up to 0.3 GB go to a file")
     assert "as only 0.1 GB of memory are free" in notes[0]
 
 
@@ -123,14 +123,14 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(groups):
 def test_other_controllers_set_no_limit_of_memory(groups):
     """Version 1 has a folder a controller; memory may share its with others."""
     make, join = groups
-    for folder, limit in (("job", 1_000), ("memory/job", 2_000_000)):
+    for folder, limit in (("job", 1_000), ("memory/other", 1_000), ("memory/job", 2_000_000)):
         make(
             folder,
             memory_limit_in_bytes=f"{limit}",
             memory_usage_in_bytes="500000",
             memory_stat="cache 9\ninactive_file 8\ntotal_inactive_file 100000\n",
         )
-    join("3:cpu,cpuacct:/job", "2:memory,hugetlb:/job", "1:name=systemd:/job")
+    join("3:cpu,cpuacct:/other", "2:memory,hugetlb:/job", "1:name=systemd:/job")
     assert free_bytes() == 1_600_000
 
 
