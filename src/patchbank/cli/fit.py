@@ -244,18 +244,12 @@ def fit(
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.methods import METHODS
-    from patchbank.methods.settings import require_choice
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
     from patchbank.training.precision import score_change
 
     chosen = METHODS[method]
-    name = "balanced" if preset is None else preset
-    require_choice("preset", name, chosen.presets)
-    members = [
-        (chosen, chosen.settings.from_mapping(chosen.changed_preset(name, parsed(one))))
-        for one in of_members(given)
-    ]
+    members = [(chosen, chosen.settings_from(preset, parsed(one))) for one in of_members(given)]
     place = open_device(device)
     detector = fit_detector(
         members, good, ConsoleProgress(), place, engine=Engine(engine, precision)

@@ -13,7 +13,7 @@ from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
-from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
+from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
@@ -21,7 +21,7 @@ BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions ta
 
 
 def fit(
-    settings: PadimSettings,
+    settings: PadimParameters,
     examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
@@ -54,13 +54,13 @@ def fit(
     return Fit(model, tuple(scored(settings, grid) for grid in grids))
 
 
-def restore(settings: PadimSettings, tensors: Tensors, device: Device) -> PadimModel:
+def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> PadimModel:
     """Build the model that `tensors` came from; it scores on the CPU."""
     return restore_model(settings, tensors)
 
 
 def _learned(
-    settings: PadimSettings, samples: Samples, progress: Progress
+    settings: PadimParameters, samples: Samples, progress: Progress
 ) -> tuple[Gaussians, NDArray[np.float32]]:
     """-> the Gaussians, and what each row of the samples scores when it is left out."""
     n_positions = samples.grid[0] * samples.grid[1]
@@ -79,7 +79,7 @@ def _learned(
 
 
 def _score_left_out(
-    settings: PadimSettings,
+    settings: PadimParameters,
     samples: Samples,
     learned: Scatters,
     block: Block,
@@ -98,4 +98,4 @@ def _score_left_out(
     left_out[of_photographs.rows[there]] = distances[there]
 
 
-METHOD = Method("padim", PadimSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, fit, restore)

@@ -15,7 +15,7 @@ from patchbank.core.spatial import patch_embedding
 from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
-from patchbank.methods.padim.settings import PadimSettings
+from patchbank.methods.padim.settings import PadimParameters
 from patchbank.types import PatchGrid
 
 
@@ -23,7 +23,11 @@ class PadimModel:
     """Gaussians of some channels; it scores on the CPU, wherever the maps come from."""
 
     def __init__(
-        self, settings: PadimSettings, gaussians: Gaussians, grid: tuple[int, int], n_channels: int
+        self,
+        settings: PadimParameters,
+        gaussians: Gaussians,
+        grid: tuple[int, int],
+        n_channels: int,
     ) -> None:
         self.settings = settings
         self.gaussians = gaussians
@@ -70,7 +74,7 @@ class PadimModel:
         return {"positions": positions, "dimensions": dimensions, "directions": directions}
 
 
-def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
+def embed(settings: PadimParameters, maps: FeatureMaps) -> NDArray[np.float32]:
     """Embed the patches of one image, all channels.  [(c, h, w), ...] -> (h, w, d).
 
     Raises:
@@ -82,13 +86,13 @@ def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
     return to_numpy(patch_embedding.require_finite(embedding))
 
 
-def scored(settings: PadimSettings, grid: PatchGrid) -> PatchScores:
+def scored(settings: PadimParameters, grid: PatchGrid) -> PatchScores:
     """What the distances of an image's patches say of it."""
     score = image_score.grid_score(grid, settings.image_score, settings.top_fraction)
     return PatchScores(grid, score, settings.patch_stride)
 
 
-def restore_model(settings: PadimSettings, tensors: Tensors) -> PadimModel:
+def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
     """Build the model that `tensors` came from."""
     gaussians = Gaussians(*(tensors[name] for name in ("means", "bases", "variances", "rests")))
     h, w = tensors["grid"].tolist()
