@@ -96,7 +96,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "ridge": ({}, 0.1),
     },
     "spade": {
-        **SHARED,
+        **{name: change for name, change in SHARED.items() if name != "seed"},
         "scales": ({}, (1.0, 0.5)),
         "rotations": (ALL_IMAGES, 2),
         "flips": (ALL_IMAGES, "horizontal"),

@@ -54,6 +54,13 @@ def test_a_right_value_is_kept_and_survives_json(method, setting):
         assert repr(restored) == repr(record)  # 1 is not 1.0: files keep what was given
 
 
+@pytest.mark.parametrize(("method", "setting"), DECLARED)
+def test_a_value_is_written_as_it_is_read(method, setting):
+    for value in setting.rule.valid_values():
+        kept = setting.rule.check(setting.name, value)
+        assert setting.rule.parse(setting.name, setting.rule.text(kept)) == kept
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_receives_a_part_of_its_record(name):
     method = METHODS[name]
@@ -80,6 +87,7 @@ def test_every_setting_of_every_method_has_a_change():
     assert {
         name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()
     } == {name: {*changes, *ELSEWHERE[name]} for name, changes in CHANGES.items()}
+    assert not any(set(CHANGES[name]) & ELSEWHERE[name] for name in METHODS)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -97,10 +97,14 @@ def test_a_value_is_read_as_it_is_written(rule, text, value):
         (Numbers(0.1, 1), "2", "numbers from 0.1 to 1"),
         (Factors(0.5, 2), "", "factors from 0.5 to 2, not 1, with commas or colons between them"),
         (Factors(0.5, 2), "1", "factors from 0.5 to 2, not 1"),
-        (Size(), "big", "a side (384) or height x width (256x512)"),
-        (Size(), "64x64x3", "a side (384) or height x width (256x512)"),
+        (Size(), "big", "a side (384) or height x width (256x512), of 32 to 8192 pixels"),
+        (Size(), "64x64x3", "a side (384) or height x width (256x512), of 32 to 8192 pixels"),
         (Size(), "31", "a side, or height and width, of 32 to 8192 pixels"),
-        (Optional(Size()), "big", "a side (384) or height x width (256x512), or none"),
+        (
+            Optional(Size()),
+            "big",
+            "a side (384) or height x width (256x512), of 32 to 8192 pixels, or none",
+        ),
     ],
 )
 def test_a_text_that_stands_for_no_value_is_refused(rule, text, words):

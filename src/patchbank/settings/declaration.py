@@ -20,6 +20,8 @@ PATCHES = "Patches"
 BANK = "Bank"
 SCORE = "Score"
 MAP = "Map"
+GROUPS = (PHOTOGRAPH, BACKBONE, AUGMENTATION, PATCHES, BANK, SCORE, MAP)
+"""Headings of what methods share, in the order of help and docs; those of the methods follow."""
 
 
 def _nothing(value: Any) -> Collection[str]:
@@ -52,24 +54,13 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default as it is written on the command line; empty for None.
+        """The default as it is written on the command line; empty where there is none.
 
         >>> from patchbank.settings import InputSettings, settings_of
         >>> [settings_of(InputSettings)[name].default_text for name in ("scales", "crop")]
         ['1,0.5', '']
         """
-        return value_text(self.default)
-
-
-def value_text(value: Any) -> str:
-    """A value as it is written on the command line; empty for None and for an empty list."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(value_text(entry) for entry in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return "" if self.default in (None, ()) else self.rule.text(self.default)
 
 
 def setting(

@@ -52,6 +52,14 @@ class Rule(ABC):
         """The value that `text` stands for; ValueError where it stands for none."""
         return text
 
+    def text(self, value: Any) -> str:
+        """How a value is written on a command line; the inverse of `convert`."""
+        if isinstance(value, (list, tuple)):
+            return ",".join(self.text(entry) for entry in value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+            return str(int(value))
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
     def check(self, name: str, value: Any) -> Any:
         """Normalise the value of the setting `name`.
 
@@ -456,6 +464,10 @@ class Factors(Rule):
             return ()
         return tuple(float(part) for part in text.replace(":", ",").split(","))
 
+    def text(self, value: Any) -> str:
+        """Numbers with commas between them, or ``none``."""
+        return Rule.text(self, value) if value else NONE
+
     @property
     def metavar(self) -> str:
         """``FACTOR,FACTOR``."""
@@ -488,7 +500,7 @@ class Size(Rule):
     @property
     def written(self) -> str:
         """With examples."""
-        return "a side (384) or height x width (256x512)"
+        return f"a side (384) or height x width (256x512), of {self.low} to {self.high} pixels"
 
     def normalised(self, value: Any) -> int | tuple[int, int]:
         """An integer, or a tuple of two."""
@@ -505,6 +517,10 @@ class Size(Rule):
         sides = tuple(int(part) for part in text.lower().split("x"))
         _require(len(sides) in (1, 2))
         return sides if len(sides) == 2 else sides[0]
+
+    def text(self, value: Any) -> str:
+        """An integer, or two with an ``x`` between them."""
+        return "x".join(str(side) for side in value) if isinstance(value, tuple) else str(value)
 
     @property
     def metavar(self) -> str:
@@ -547,6 +563,10 @@ class Optional(Rule):
     def convert(self, text: str) -> Any:
         """``none`` for None."""
         return None if text.lower() == NONE else self.rule.convert(text)
+
+    def text(self, value: Any) -> str:
+        """``none`` for None."""
+        return NONE if value is None else self.rule.text(value)
 
     @property
     def metavar(self) -> str:
