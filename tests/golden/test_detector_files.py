@@ -15,7 +15,6 @@ import pytest
 from safetensors import safe_open
 
 from patchbank import DetectorFileError, load
-from tests.networks import require_torch
 
 HERE = Path(__file__).parent / "detectors"
 EXPECTED = json.loads((HERE / "expected.json").read_text())["files"]
@@ -33,10 +32,14 @@ RENAMED = {
 """Settings, and values of ``image_score``, that ``info`` calls by another name since then."""
 
 
-@pytest.fixture(scope="module", params=sorted(EXPECTED))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.torch] if name == IN_TORCH else [])
+        for name in sorted(EXPECTED)
+    ],
+)
 def name(request):
-    if request.param == IN_TORCH:
-        require_torch()
     return request.param
 
 

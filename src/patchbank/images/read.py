@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from patchbank.errors import ImageError, ParameterError, ShapeError
+from patchbank.errors import ImageError, ShapeError
 from patchbank.types import Image, Mask
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image
@@ -163,18 +163,6 @@ def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilin
     height, width = size
     filter_ = pillow.Resampling[resampling.upper()]
     return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
-
-
-def check_size(name: str, image_size: Any) -> int | tuple[int, int]:
-    """Check a side or (H, W) in pixels, given by a user or a file; lists become tuples."""
-    sides = image_size if isinstance(image_size, (list, tuple)) else [image_size]
-    whole = all(isinstance(s, int) and not isinstance(s, bool) and 32 <= s <= 8192 for s in sides)
-    if not whole or len(sides) > 2 or (isinstance(image_size, (list, tuple)) and len(sides) != 2):
-        raise ParameterError(
-            f"{name}: expected a side, or height and width, of 32 to 8192 pixels, "
-            f"got {image_size!r}"
-        )
-    return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
 
 
 def to_multiple(side: float, multiple: int) -> int:

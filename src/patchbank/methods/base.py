@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.methods.settings import Settings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.settings import Group, Settings, with_preset
+from patchbank.settings.rules import Choice
 from patchbank.types import Array, PatchGrid
 
 FeatureMaps: TypeAlias = Sequence[Array]
@@ -88,11 +89,31 @@ class Method:
 
     name: str
     settings: type[Settings]
-    presets: tuple[str, ...]
-    """Their names."""
-    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-    """(name of a preset, changes) -> what differs from the default settings."""
+    """All settings of a detector that is fitted by this method."""
+    parameters: type[Group]
+    """The part of them that `fit` and `restore` receive."""
+    presets: Mapping[str, Mapping[str, Any]]
+    """Name of each preset -> what differs from the default settings."""
     fit: Callable[[Any, Iterable[TrainingImage], int, Progress, Device], Fit]
-    """(settings, examples, number of examples, progress, device) -> Fit."""
+    """(parameters, examples, number of examples, progress, device) -> Fit."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
-    """(settings, tensors, device) -> the model that `tensors` came from."""
+    """(parameters, tensors, device) -> the model that `tensors` came from."""
+
+    def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of a preset with changes; what the changes rule out is dropped from the preset.
+
+        >>> from patchbank.methods import METHODS
+        >>> METHODS["patchcore"].changed_preset("anomalib", {"bank_rows": 500}).get("coreset")
+        """
+        return with_preset(self.settings, self.presets[name], changes)
+
+    def settings_from(self, preset: str | None, changes: Mapping[str, Any]) -> Settings:
+        """All settings of a preset (None: the defaults) with changes.
+
+        Raises:
+            ParameterError: no such preset or setting, or a value that is out of range.
+        """
+        if preset is None:
+            return self.settings.from_mapping(changes)
+        Choice(tuple(self.presets)).check("preset", preset)
+        return self.settings.from_mapping(self.changed_preset(preset, changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
-from patchbank.methods.settings import PatchSettings
+from patchbank.settings import PatchSettings
 from patchbank.types import Array
 
 

@@ -8,12 +8,12 @@ from patchbank.core.array_api import to_numpy
 from patchbank.core.patch_graph import max_relative
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.embedding import embed_patches
-from patchbank.methods.graphcore.settings import PRESETS, GraphCoreSettings, changed_preset
+from patchbank.methods.graphcore.settings import PRESETS, GraphCoreParameters, GraphCoreSettings
 from patchbank.methods.memory_bank import method_with_bank
 from patchbank.types import Array
 
 
-def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
+def embed(settings: GraphCoreParameters, maps: FeatureMaps) -> Array:
     """Embed patches with their graph features.  [(c, h, w), ...] -> (h, w, d or 2d).
 
     Raises:
@@ -28,4 +28,4 @@ def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
     return np.concatenate([grid, weight * relative.reshape(grid.shape)], axis=2)  # (h, w, 2d)
 
 
-METHOD = method_with_bank("graphcore", GraphCoreSettings, tuple(PRESETS), changed_preset, embed)
+METHOD = method_with_bank("graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed)

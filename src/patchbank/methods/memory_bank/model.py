@@ -15,10 +15,11 @@ from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensors, TrainingImage
 from patchbank.methods.memory_bank.selection import cut_sizes, select
-from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array]
@@ -33,7 +34,7 @@ class BankModel:
 
     def __init__(
         self,
-        settings: BankSettings,
+        settings: BankParameters,
         embed: Embed,
         bank: Features,
         origins: NDArray[np.int32],
@@ -198,7 +199,7 @@ def _rows(embedding: Array) -> Array:
 
 
 def fit_bank(
-    settings: BankSettings,
+    settings: BankParameters,
     embed: Embed,
     examples: Iterable[TrainingImage],
     n_examples: int,
@@ -257,15 +258,15 @@ def _can_be_cut(model: BankModel, n_rows: int) -> bool:
 
 def method_with_bank(
     name: str,
-    settings: type[BankSettings],
-    presets: tuple[str, ...],
-    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
+    settings: type[Settings],
+    parameters: type[BankParameters],
+    presets: Mapping[str, Mapping[str, Any]],
     embed: Callable[[Any, FeatureMaps], Array],
 ) -> Method:
     """A method with a bank; what is its own is `embed`: (settings, feature maps) -> (h, w, d)."""
 
     def fit(
-        chosen: BankSettings,
+        chosen: BankParameters,
         examples: Iterable[TrainingImage],
         n_examples: int,
         progress: Progress,
@@ -273,7 +274,7 @@ def method_with_bank(
     ) -> Fit:
         return fit_bank(chosen, partial(embed, chosen), examples, n_examples, progress, device)
 
-    def restore(chosen: BankSettings, tensors: Tensors, device: Device) -> BankModel:
+    def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
         return BankModel(
             chosen,
             partial(embed, chosen),
@@ -284,11 +285,11 @@ def method_with_bank(
             device=device,
         )
 
-    return Method(name, settings, presets, changed_preset, fit, restore)
+    return Method(name, settings, parameters, presets, fit, restore)
 
 
 def _measured_recall(
-    settings: BankSettings, model: BankModel, features: Features, bank_rows: Indices
+    settings: BankParameters, model: BankModel, features: Features, bank_rows: Indices
 ) -> float:
     """Recall of the model's index on patches that are not in the bank themselves, if there are."""
     rng = np.random.default_rng(settings.seed)

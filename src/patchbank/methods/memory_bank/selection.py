@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from patchbank.core import coreset
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.core.coreset import Coreset, random_projection
-from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -16,7 +16,7 @@ from patchbank.types import Array, Features
 
 
 def select(
-    settings: BankSettings, store: PatchStore, progress: Progress, device: Device
+    settings: BankParameters, store: PatchStore, progress: Progress, device: Device
 ) -> Coreset:
     """Choose the rows of the bank."""
     n = len(store.features)
@@ -62,7 +62,7 @@ def cut_sizes(n_rows: int) -> list[int]:
 
 
 def _projected(
-    settings: BankSettings, features: Features, rng: np.random.Generator, device: Device
+    settings: BankParameters, features: Features, rng: np.random.Generator, device: Device
 ) -> Array:
     """The space to select in, on the device where it fits there."""
     if settings.projection == "none":
@@ -74,7 +74,7 @@ def _projected(
 
 
 def _start(
-    settings: BankSettings, space: Array, rng: np.random.Generator, device: Device
+    settings: BankParameters, space: Array, rng: np.random.Generator, device: Device
 ) -> tuple[int | None, NDArray[np.float32] | None]:
     """-> the first row, None for the one nearest the mean; distances before the first pick."""
     n = len(space)

@@ -14,7 +14,7 @@ from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.model import PadimModel, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
-from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
+from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
@@ -22,7 +22,7 @@ BLOCK_BYTES = 64 * 2**20  # memory of one block of positions in float64
 
 
 def fit(
-    settings: PadimSettings,
+    settings: PadimParameters,
     examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
@@ -55,13 +55,13 @@ def fit(
     return Fit(model, tuple(scored(settings, grid) for grid in grids))
 
 
-def restore(settings: PadimSettings, tensors: Tensors, device: Device) -> PadimModel:
+def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> PadimModel:
     """Build the model that `tensors` came from; it scores on the CPU."""
     return restore_model(settings, tensors)
 
 
 def _learned(
-    settings: PadimSettings, samples: Samples, progress: Progress
+    settings: PadimParameters, samples: Samples, progress: Progress
 ) -> tuple[Gaussians, NDArray[np.float32]]:
     """-> the Gaussians, and the leave-one-out distance of each row of the samples."""
     n_positions = samples.grid[0] * samples.grid[1]
@@ -80,7 +80,7 @@ def _learned(
 
 
 def _score_left_out(
-    settings: PadimSettings,
+    settings: PadimParameters,
     samples: Samples,
     learned: Scatters,
     block: Block,
@@ -99,4 +99,4 @@ def _score_left_out(
     left_out[of_photographs.rows[there]] = distances[there]
 
 
-METHOD = Method("padim", PadimSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, fit, restore)

@@ -15,7 +15,7 @@ from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.embedding import embed_patches
-from patchbank.methods.padim.settings import PadimSettings
+from patchbank.methods.padim.settings import PadimParameters
 from patchbank.types import PatchGrid
 
 
@@ -23,7 +23,11 @@ class PadimModel:
     """A fitted PaDiM; it scores on the CPU, whatever device the feature maps are on."""
 
     def __init__(
-        self, settings: PadimSettings, gaussians: Gaussians, grid: tuple[int, int], n_channels: int
+        self,
+        settings: PadimParameters,
+        gaussians: Gaussians,
+        grid: tuple[int, int],
+        n_channels: int,
     ) -> None:
         self.settings = settings
         self.gaussians = gaussians
@@ -70,13 +74,13 @@ class PadimModel:
         return {"positions": positions, "dimensions": dimensions, "directions": directions}
 
 
-def scored(settings: PadimSettings, grid: PatchGrid) -> PatchScores:
+def scored(settings: PadimParameters, grid: PatchGrid) -> PatchScores:
     """Scores of an image from the Mahalanobis distances (h, w) of its patches."""
     score = image_score.grid_score(grid, settings.image_score, settings.top_fraction)
     return PatchScores(grid, score, settings.patch_stride)
 
 
-def restore_model(settings: PadimSettings, tensors: Tensors) -> PadimModel:
+def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
     """Build the model that `tensors` came from."""
     gaussians = Gaussians(*(tensors[name] for name in ("means", "bases", "variances", "rests")))
     h, w = tensors["grid"].tolist()

@@ -10,7 +10,7 @@ import torch
 
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.methods.simplenet.discriminator import Discriminator
-from patchbank.methods.simplenet.settings import SimpleNetSettings
+from patchbank.methods.simplenet.settings import SimpleNetParameters
 from patchbank.methods.simplenet.training import Training, gradients_in_full_precision
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -34,7 +34,7 @@ class Trained:
 
 
 def train(
-    settings: SimpleNetSettings,
+    settings: SimpleNetParameters,
     features: Features,
     fold_of_rows: Indices,
     progress: Progress,

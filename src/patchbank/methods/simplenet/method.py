@@ -16,7 +16,7 @@ from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensor
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
-from patchbank.methods.simplenet.settings import PRESETS, SimpleNetSettings, changed_preset
+from patchbank.methods.simplenet.settings import PRESETS, SimpleNetParameters, SimpleNetSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Array
@@ -26,7 +26,7 @@ class SimpleNetModel:
     """A fitted SimpleNet: the discriminator, and anomaly scores from its output."""
 
     def __init__(
-        self, settings: SimpleNetSettings, discriminator: Discriminator, steps: int
+        self, settings: SimpleNetParameters, discriminator: Discriminator, steps: int
     ) -> None:
         self.settings = settings
         self.discriminator = discriminator
@@ -75,7 +75,7 @@ def anomaly_score(output: NDArray[np.float32], margin: float) -> NDArray[np.floa
 
 
 def fit(
-    settings: SimpleNetSettings,
+    settings: SimpleNetParameters,
     examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
@@ -113,10 +113,10 @@ def fit(
     return Fit(model, tuple(left_out))
 
 
-def restore(settings: SimpleNetSettings, tensors: Tensors, device: Device) -> SimpleNetModel:
+def restore(settings: SimpleNetParameters, tensors: Tensors, device: Device) -> SimpleNetModel:
     """Build the model that `tensors` came from."""
     discriminator = Discriminator(tensors["weight"], tensors["bias"], tensors["tail"], device)
     return SimpleNetModel(settings, discriminator, int(tensors["steps"][0]))
 
 
-METHOD = Method("simplenet", SimpleNetSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = Method("simplenet", SimpleNetSettings, SimpleNetParameters, PRESETS, fit, restore)

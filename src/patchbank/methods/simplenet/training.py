@@ -13,7 +13,7 @@ from torch import nn
 
 from patchbank.core.array_api import blocks
 from patchbank.methods.simplenet.discriminator import SLOPE, Affine, Discriminator
-from patchbank.methods.simplenet.settings import SimpleNetSettings
+from patchbank.methods.simplenet.settings import SimpleNetParameters
 from patchbank.runtime.devices import Device
 from patchbank.runtime.torch_device import full_float32
 from patchbank.types import Indices
@@ -101,7 +101,7 @@ class Training:
     """Training of one pair of networks on some rows of the features."""
 
     def __init__(
-        self, settings: SimpleNetSettings, features: torch.Tensor, rows: Indices, device: Device
+        self, settings: SimpleNetParameters, features: torch.Tensor, rows: Indices, device: Device
     ) -> None:
         """Initialise the networks, and estimate mean and deviation of each channel.
 

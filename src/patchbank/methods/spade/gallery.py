@@ -13,7 +13,7 @@ from patchbank.core.spatial.grid_cells import all_inside
 from patchbank.errors import ParameterError
 from patchbank.methods.base import FeatureMaps, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
-from patchbank.methods.spade.settings import SpadeSettings
+from patchbank.methods.spade.settings import SpadeParameters
 from patchbank.types import Features, Indices
 
 
@@ -30,7 +30,7 @@ class ImageFeatures:
 
     @classmethod
     def of(
-        cls, settings: SpadeSettings, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
+        cls, settings: SpadeParameters, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
     ) -> ImageFeatures:
         """Compute them from feature maps; only the part `inside` of an augmented copy is pooled.
 
@@ -110,7 +110,7 @@ class Gallery:
 class GalleryBuilder:
     """Builds a gallery image by image."""
 
-    def __init__(self, settings: SpadeSettings, n_examples: int) -> None:
+    def __init__(self, settings: SpadeParameters, n_examples: int) -> None:
         self._settings = settings
         self._n_examples = n_examples
         self._pooled: list[NDArray[np.float32]] = []
@@ -167,7 +167,7 @@ def _pooled(planes: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> ND
 
 
 def _planes(
-    settings: SpadeSettings, maps: list[NDArray[np.float32]]
+    settings: SpadeParameters, maps: list[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], ...]:
     if settings.fusion == "concatenate":
         return (patch_embedding.concatenated(maps, 1),)

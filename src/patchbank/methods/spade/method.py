@@ -8,13 +8,13 @@ from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
-from patchbank.methods.spade.settings import PRESETS, SpadeSettings, changed_preset
+from patchbank.methods.spade.settings import PRESETS, SpadeParameters, SpadeSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
 
 def fit(
-    settings: SpadeSettings,
+    settings: SpadeParameters,
     examples: Iterable[TrainingImage],
     n_examples: int,
     progress: Progress,
@@ -45,7 +45,7 @@ def fit(
     return Fit(model, tuple(left_out))
 
 
-def restore(settings: SpadeSettings, tensors: Tensors, device: Device) -> SpadeModel:
+def restore(settings: SpadeParameters, tensors: Tensors, device: Device) -> SpadeModel:
     """Build the model that `tensors` came from; it scores on the CPU."""
     n_planes = tensors["counts"].shape[1]
     planes = tuple(tensors[f"plane{number}"] for number in range(n_planes))
@@ -53,4 +53,4 @@ def restore(settings: SpadeSettings, tensors: Tensors, device: Device) -> SpadeM
     return SpadeModel(settings, gallery)
 
 
-METHOD = Method("spade", SpadeSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = Method("spade", SpadeSettings, SpadeParameters, PRESETS, fit, restore)

@@ -14,14 +14,14 @@ from patchbank.core.spatial import resampling
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.spade.gallery import Gallery, ImageFeatures
-from patchbank.methods.spade.settings import SpadeSettings
+from patchbank.methods.spade.settings import SpadeParameters
 from patchbank.types import Indices, PatchGrid
 
 
 class SpadeModel:
     """A fitted SPADE: scores images by their distances to the gallery."""
 
-    def __init__(self, settings: SpadeSettings, gallery: Gallery) -> None:
+    def __init__(self, settings: SpadeParameters, gallery: Gallery) -> None:
         self.settings = settings
         self.gallery = gallery
 
