@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -15,6 +16,7 @@ import typer
 from patchbank.cli import output
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
+from patchbank.cli.records import with_options
 from patchbank.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -30,13 +32,16 @@ UNDONE = 1
 """Exit status: done except for some runs, each of which is named."""
 
 
-def benchmark(
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Options of `patchbank benchmark`."""
+
     root: Annotated[
         Path, typer.Argument(metavar="ROOT", help="A data set, or a folder of its categories.")
-    ],
+    ]
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results, tables and page go.")
-    ],
+        Path, typer.Option("--out", metavar="DIR", help="Folder of results, tables and page.")
+    ]
     methods: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -44,59 +49,76 @@ def benchmark(
             help="Methods by commas, or several times, such as 'patchcore:fast(image_size=256)'. "
             f"[default: {', '.join(METHODS)}]",
         ),
-    ] = None,
+    ] = None
     categories: Annotated[
         Optional[list[str]],
         typer.Option(metavar="NAMES", help="Some of the categories, by commas; all if not given."),
-    ] = None,
+    ] = None
     shots: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Training images by commas, such as full,1,2,4.")
-    ] = "full",
-    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5,
-    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1,
+    ] = "full"
+    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5
+    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1
     workers: Annotated[
-        int, typer.Option(help="Runs at once, each on its share of the cores; 1 times best.")
-    ] = 1,
+        int,
+        typer.Option(
+            help="Simultaneous runs, each on its share of the cores; 1 gives the best times."
+        ),
+    ] = 1
     dataset: Annotated[
-        Optional[str], typer.Option(metavar="NAME", help="What data set it is, if not recognised.")
-    ] = None,
-    device: DeviceName = "auto",
+        Optional[str],
+        typer.Option(metavar="NAME", help="Name of the data set, if it is not recognised."),
+    ] = None
+    device: DeviceName = "auto"
     cache_gb: Annotated[
-        float, typer.Option(help="Disk for features that runs share, below --out; 0 for none.")
-    ] = 10.0,
+        float, typer.Option(help="Disk for features that runs share, in --out; 0 for none.")
+    ] = 10.0
     memory_gb: Annotated[
-        Optional[float], typer.Option(help="A run that needs more memory is given up.")
-    ] = None,
+        Optional[float], typer.Option(help="Memory limit of a run, which is given up beyond it.")
+    ] = None
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Go on where images are missing.")
-    ] = False,
-    to_json: JsonPath = None,
-) -> None:
-    """Compare methods on all categories of a data set; the same command goes on after a stop."""
+    ] = False
+    to_json: JsonPath = None
+
+
+@with_options(BenchmarkOptions)
+def benchmark(options: BenchmarkOptions) -> None:
+    """Compare methods on all categories of a data set; the same command resumes after a stop."""
     from patchbank.benchmark.method_spec import MethodSpec, split_outside
     from patchbank.benchmark.plan import make_plan, parse_shots
     from patchbank.benchmark.runner import Resources, run_benchmark
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
-    written = [part for text in methods or METHODS for part in split_outside(text)]
+    written = [part for text in options.methods or METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
-    numbers = parse_shots(shots)
-    place = open_device(device).name
-    resources = Resources(device=place, workers=workers, cache_gb=cache_gb, memory_gb=memory_gb)
-    chosen = _chosen(find_categories(root, dataset), categories)
-    _check_whole(chosen, allow_incomplete)
-    plan = make_plan(chosen, specs, shots=numbers, seeds=seeds, full_seeds=full_seeds, device=place)
+    resources = Resources(
+        device=open_device(options.device).name,
+        workers=options.workers,
+        cache_gb=options.cache_gb,
+        memory_gb=options.memory_gb,
+    )
+    chosen = _chosen(find_categories(options.root, options.dataset), options.categories)
+    _check_whole(chosen, options.allow_incomplete)
+    plan = make_plan(
+        chosen,
+        specs,
+        shots=parse_shots(options.shots),
+        seeds=options.seeds,
+        full_seeds=options.full_seeds,
+        device=resources.device,
+    )
     for line in plan.skipped:
         output.note(f"note: {line}")
-    told = ConsoleRuns()
+    runs = ConsoleRuns()
     try:
-        with told.shown():
-            summary, failures = run_benchmark(plan, out, resources, told)
+        with runs.shown():
+            summary, failures = run_benchmark(plan, options.out, resources, runs)
     except KeyboardInterrupt:
-        output.note(f"stopped with {told.standing()}; the same command goes on from there")
+        output.note(f"stopped with {runs.standing()}; the same command goes on from there")
         raise typer.Exit(UNDONE) from None
-    _show(summary, out, to_json, failures)
+    _show(summary, options.out, options.to_json, failures)
 
 
 class ConsoleRuns:
