@@ -48,9 +48,9 @@ def with_options(record: type[Options]) -> Callable[[Callable[[Options], None]],
             function(record(**given))
 
         signature = inspect.Signature(parameters, return_annotation=None)
-        command.__signature__ = signature
+        command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
-        del command.__wrapped__  # type: ignore[attr-defined]  # typer would read its signature
+        del command.__wrapped__  # typer would read its signature
         return command
 
     return decorate
