@@ -2,9 +2,9 @@
 
 The algorithm
 -------------
-Greedy k-centre (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; PatchCore,
-Algorithm 1) chooses the row that is farthest from its nearest centre, makes it a centre, and
-repeats.  The covering radius, the largest distance of any row to its nearest centre, is at most
+Greedy k-centre (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985;
+PatchCore, Algorithm 1) chooses the row that is farthest from its nearest centre, makes it a centre,
+and repeats.  The covering radius, the largest distance of any row to its nearest centre, is at most
 twice that of the best set of the same size.  The order is nested: the first m centres are the
 coreset of size m.
 
@@ -29,9 +29,9 @@ On ties the lowest row is chosen, as candidates include the lowest of equal rows
 hundreds of centres, so a pass is one large product instead of many small ones.
 
     min-distances of all rows          one block                          one pass
-    +----------------------+   top    +--------------+  select_block     +-------------------+
+    +----------------------+   top    +--------------+  _select_block    +-------------------+
     | . . X . X . . X . .  | -------> |  candidates  | ----------------> | _update: all rows |
-    +----------------------+          +--------------+  centres, radii   | x new centres     |
+    +----------------------+          +--------------+  new centres      | by new centres    |
                ^                                                         +-------------------+
                |                                                                   |
                +-------------------------------------------------------------------+

@@ -1,6 +1,4 @@
-"""What both implementations of the greedy selection share: their input, their book-keeping, and the
-loop over blocks of centres.
-"""
+"""Input, book-keeping and block loop that both implementations of the greedy selection share."""
 
 from __future__ import annotations
 

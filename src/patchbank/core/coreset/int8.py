@@ -42,7 +42,7 @@ class Int8Greedy(GreedyState):
             if self._groups is not None:
                 self.min_distance_to_other_groups = np.full(n, np.inf)
         if given.existing is not None:
-            self._update_with_existing(given.existing)
+            self._update_with_existing(given.existing, given.groups)
         if given.initial is not None:
             squared = np.square(given.initial, dtype=np.float64)
             np.minimum(self.min_distances, squared, out=self.min_distances)
@@ -92,16 +92,15 @@ class Int8Greedy(GreedyState):
         of_centres = None if self._groups is None else self._groups[rows]
         self._update_nearest(self._rows.take(rows), of_centres)
 
-    def _update_with_existing(self, existing: ExistingCentres) -> None:
-        points = np.require(existing.points, np.float32, "C")
-        of_points = None if self._groups is None else existing.groups_beside(self._groups)
-        self._update_nearest(self._rows.quantization.quantize(points), of_points)
+    def _update_with_existing(self, existing: ExistingCentres, groups: Indices | None) -> None:
+        points = self._rows.quantization.quantize(np.require(existing.points, np.float32, "C"))
+        of_points = None if groups is None else existing.groups_beside(groups).astype(np.int32)
+        self._update_nearest(points, of_points)
 
-    def _update_nearest(self, centres: QuantizedRows, of_centres: Indices | None) -> None:
-        groups = None
-        if of_centres is not None:
-            to_others = self.min_distance_to_other_groups
-            groups = OtherGroups(self._groups, of_centres.astype(np.int32), to_others)
+    def _update_nearest(self, centres: QuantizedRows, of_centres: NDArray[np.int32] | None) -> None:
+        groups, to_others = None, self.min_distance_to_other_groups
+        if self._groups is not None and of_centres is not None and to_others is not None:
+            groups = OtherGroups(self._groups, of_centres, to_others)
         int8.update_nearest(self._rows, PackedRows(centres), self.min_distances, groups=groups)
 
     def _largest_min_distance(self) -> float:

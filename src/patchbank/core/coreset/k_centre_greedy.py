@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,12 +217,12 @@ def _start(
     return GemmGreedy(given, n_keep, origin, device)
 
 
-def _root(squared: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Distances from squared ones, which stay exact until the end."""
-    return np.sqrt(squared).astype(np.float32)
+def _root(squared: NDArray[Any]) -> NDArray[np.float32]:
+    """Distances from squared ones, which keep their precision until here."""
+    return np.asarray(np.sqrt(squared), dtype=np.float32)
 
 
-def _distances_to_mean(features: Array, device: Device) -> NDArray[np.floating]:
+def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
     """Squared distance of every row to the mean of all.  (n, d) -> (n,)."""
     total = np.zeros(features.shape[1], dtype=np.float64)
     for tile in tiles(len(features), device):

@@ -42,7 +42,7 @@ Who calls whom
               |                                   |
               |   quantization.Quantization, QuantizedRows, PackedRows
               |                                   |
-              +-- search.update_nearest ----------+      all rows against some candidates, in threads
+              +-- search.update_nearest ----------+      many queries against many candidates
               +-- search.select_centres                  greedy choice among some rows
               +-- search.squared_distances_to            all rows against one point
                           |

@@ -1,8 +1,8 @@
 """Binding of the native kernel (kernel.c): structures, signatures, and whether it can be used here.
 
 The library knows nothing of Python: ctypes loads it, passes addresses of numpy arrays, and releases
-the interpreter lock during a call.  This module is not called kernel.py, because Python would import
-kernel.so in its place.
+the interpreter lock during a call.  This module is not called kernel.py, because Python would
+import kernel.so in its place.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def status() -> str:
 @lru_cache(maxsize=1)
 def _level_and_status() -> tuple[int, str]:
     if not LIBRARY.exists():
-        return 0, "not used: it was not compiled (no C compiler at installation, or not Linux/macOS)"
+        return 0, "not used: it was not compiled (no C compiler at installation, or no x86)"
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError:
@@ -159,8 +159,13 @@ SIGNATURES: Mapping[str, Sequence[tuple[str, Any]]] = {
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """The library with its signatures; only where `level()` is not 0."""
-    opened = ctypes.CDLL(str(LIBRARY))
+    """The library of this installation; only where `level()` is not 0."""
+    return open_library(LIBRARY)
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load a library that was compiled from kernel.c, and declare its signatures."""
+    opened = ctypes.CDLL(str(path))
     for name, parameters in SIGNATURES.items():
         function = getattr(opened, name)
         function.argtypes = [kind for _, kind in parameters]

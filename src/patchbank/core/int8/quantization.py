@@ -20,7 +20,14 @@ from patchbank.types import Features, Indices
 SAMPLE_ROWS = 2048  # rows from which origin and step are chosen
 UNPRUNED_SHARE = 0.001  # share of the rows, those of largest error, that are never pruned
 MIN_RANGE = 1e-20  # of the values: a smaller step could not be told from zero
-RANGE_SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15)  # of the largest value, that code 127 may stand for
+RANGE_SHARES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.15,
+)  # of the largest value, that code 127 may stand for
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from patchbank.runtime.threads import parallel_ranges, usable_cores
 from patchbank.types import Features, Indices
 
 
-
 @dataclass(frozen=True, slots=True)
 class OtherGroups:
     """Groups of queries and candidates, for the nearest candidate of another group."""
