@@ -12,9 +12,6 @@ from patchbank.core.int8 import binding
 
 SOURCE = Path(binding.__file__).with_name("kernel.c")
 
-MARKED_KERNELS = [pytest.param(k, marks=pytest.mark.kernel if k else ()) for k in KERNELS]
-"""The same as parameters; the native ones are marked."""
-
 
 def _emulated_library():
     """Compile the kernel with AVX2 in place of VNNI; None where that cannot run."""
