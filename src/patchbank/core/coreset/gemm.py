@@ -57,8 +57,8 @@ def squared_distances_to(features: Array, point: Array, device: Device) -> Array
 class GemmGreedy(GreedyState):
     """A selection of at most `n_keep` centres; `origin` is the row nearest to the mean.
 
-    In |x|^2 + |c|^2 - 2xc the norms are as small as the distances themselves if they are taken from
-    the origin, so little is lost to cancellation (and nothing at all on small integers).
+    Distances are |x|^2 + |c|^2 - 2xc relative to that origin.  There the norms are as small as the
+    distances themselves, so little is lost to cancellation (and nothing at all on small integers).
     """
 
     def __init__(self, given: GreedyInput, n_keep: int, origin: int, device: Device) -> None:
@@ -192,7 +192,7 @@ class GemmGreedy(GreedyState):
         self.min_distances[rows] = CHOSEN
 
     def _update_with_existing(self, existing: ExistingCentres) -> None:
-        groups = None if self._groups is None else existing.groups_beside(self._groups)
+        groups = None if self._groups is None else existing.groups_unlike(self._groups)
         for some in blocks(len(existing.points), CANDIDATES):  # as many as a block may choose
             points = self._device.put(existing.points[some]) - self._origin
             norms = self._xp.einsum("nd,nd->n", points, points)

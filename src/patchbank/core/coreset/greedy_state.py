@@ -35,8 +35,8 @@ class ExistingCentres:
     groups: Indices | None = None
     """(m0,) group of each point; None where they belong to no group of the features."""
 
-    def groups_beside(self, groups: Indices) -> Indices:
-        """Group of each point, beside the `groups` of the features.  -> (m0,)."""
+    def groups_unlike(self, groups: Indices) -> Indices:
+        """Group of each point; without groups, one that is unlike all `groups`.  -> (m0,)."""
         if self.groups is not None:
             return self.groups
         return np.full(len(self.points), groups.min() - 1)

@@ -94,7 +94,7 @@ class Int8Greedy(GreedyState):
 
     def _update_with_existing(self, existing: ExistingCentres, groups: Indices | None) -> None:
         points = self._rows.quantization.quantize(np.require(existing.points, np.float32, "C"))
-        of_points = None if groups is None else existing.groups_beside(groups).astype(np.int32)
+        of_points = None if groups is None else existing.groups_unlike(groups).astype(np.int32)
         self._update_nearest(points, of_points)
 
     def _update_nearest(self, centres: QuantizedRows, of_centres: NDArray[np.int32] | None) -> None:

@@ -1,8 +1,8 @@
 /* Exact nearest rows, with an int8 lower bound that prunes most pairs; __init__.py explains the idea.
 
    A row x is kept as x = origin + step * (code + error): a vector of integers from -127 to 127, and
-   the length of the error.  By the triangle inequality two rows lie at least
-   step * (|code - code'| - |error| - |error'|) apart.  The distance of two codes needs only their
+   the length of the error.  By the triangle inequality the distance of two
+   rows is at least step * (|code - code'| - |error| - |error'|).  The distance of codes needs only a
    dot product, which processors with VNNI compute four times as fast as one of float32, and
    exactly.  A pair whose lower bound is above the distance known so far is skipped; for the others
    the distance is computed from the rows themselves, in float64.
@@ -20,7 +20,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Packed candidates lie in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4 codes. */
+/* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4 codes. */
 enum { PANEL_WIDTH = 32 };
 enum { PANELS_AT_ONCE = 4 };                            /* in `update_candidates` */
 enum { NEVER_CHECK = 1 << 29, MIN_THRESHOLD = -(1 << 29) }; /* thresholds of queries */
@@ -33,7 +33,7 @@ typedef struct {
     double step;
     double error_limit;  /* packed rows of larger error are always checked */
     const float *values; /* (n, d) */
-    int8_t *codes;       /* (n, width), and room for reads beyond the last row */
+    int8_t *codes;       /* (n, width), and spare rows that may be read */
     int32_t *norms;      /* (n) sum of the squared codes */
     int32_t *sums;       /* (n) sum of the codes */
     float *errors;       /* (n) length of the error, in steps */
@@ -222,7 +222,7 @@ EXPORT void int8_pack(const quantized_rows *rows, int64_t n, int64_t n_padded, u
     }
 }
 
-/* Update queries [begin, end); `thresholds` has room for 16 numbers more than these are. */
+/* Update queries [begin, end); `thresholds` holds 16 numbers more than there are queries. */
 EXPORT void int8_update_nearest(int level, const nearest_task *t, int64_t begin, int64_t end,
                                 int32_t *thresholds)
 {

@@ -19,7 +19,7 @@ from patchbank.types import Features, Indices
 
 SAMPLE_ROWS = 2048  # rows from which origin and step are chosen
 UNPRUNED_SHARE = 0.001  # share of the rows, those of largest error, that are never pruned
-MIN_RANGE = 1e-20  # of the values: a smaller step could not be told from zero
+MIN_RANGE = 1e-20  # of the values: a smaller step would underflow
 RANGE_SHARES = (
     1.0,
     0.7,
