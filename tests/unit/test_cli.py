@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patchbank import __version__
 from patchbank.cli.app import main
+from patchbank.core import int8
 from tests.photographs import part, save, write_dataset
 
 SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "128", "--bank-limit", "300"]
@@ -343,6 +345,12 @@ def test_help_does_not_import_what_computes():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "evaluate" in done.stdout
+
+
+def test_the_version_says_whether_the_native_kernel_is_used(capsys):
+    status, out, _ = run(capsys, "--version")
+    assert status == 0
+    assert out == f"patchbank {__version__} (native kernel: {int8.status()})\n"
 
 
 def test_the_demonstration_needs_its_package(capsys, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from patchbank.backbones.extractor import BackboneInfo, Layer
 from patchbank.cli import output
+from patchbank.core import int8
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.inspection import FailedInspection
 from patchbank.errors import DataError
@@ -198,6 +199,7 @@ def test_facts_of_a_detector_stand_under_their_names():
             }
         ],
         "versions": {"numpy": "2.9"},
+        "native_kernel": int8.status(),
     }
     assert json.dumps(summary)
 

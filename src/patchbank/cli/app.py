@@ -81,8 +81,9 @@ def _version(
 ) -> None:
     if version:
         from patchbank import __version__
+        from patchbank.core import int8
 
-        print(f"patchbank {__version__}")
+        print(f"patchbank {__version__} (native kernel: {int8.status()})")
         raise typer.Exit(Exit.DONE)
 
 

@@ -100,6 +100,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def detector_summary(detector: Detector) -> dict[str, Any]:
     """Everything that `patchbank info` tells."""
+    from patchbank.core import int8
+
     calibration = detector.calibration
     return {
         "good_images": len(detector.fitted_on),
@@ -112,6 +114,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         else "good images left out",
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
+        "native_kernel": int8.status(),
     }
 
 

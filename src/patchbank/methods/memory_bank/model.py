@@ -100,7 +100,7 @@ class BankModel:
             )
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
-        distances, _ = self.exact_index.nearest(_rows(embedding), k, without=own)
+        distances, _ = self.exact_index.nearest(_rows(embedding), k, exclude=own)
         return self._scored(embedding, distances, own)
 
     def with_rows(self, n_rows: int) -> BankModel:
@@ -181,10 +181,10 @@ class BankModel:
         support = min(self.settings.n_reweight_neighbours, rows)
         query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
         if kind == "hcw":
-            _, around = exact.nearest(query[None], support, without=without)
+            _, around = exact.nearest(query[None], support, exclude=without)
             return image_score.hcw_reweighted(self._distances(query, around[0]))
-        nearest, row = exact.nearest(query[None], without=without)
-        _, around = exact.nearest(self.bank[row[0]], support, without=without)
+        nearest, row = exact.nearest(query[None], exclude=without)
+        _, around = exact.nearest(self.bank[row[0]], support, exclude=without)
         return image_score.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
 
     def _distances(self, query: NDArray[np.float32], rows: Indices) -> NDArray[np.float64]:
@@ -207,33 +207,39 @@ def fit_bank(
     device: Device,
 ) -> Fit:
     """Fill the bank from the features of good photographs, and score each when it is left out."""
+    neighbours.require_index(settings.index)  # before minutes of work
     store = PatchStore(n_examples, settings.patch_stride, progress.note)
     for example in examples:
         store.append(to_numpy(embed(example.maps)), example)
     if not store.n_photographs:
         raise DataError("expected the features of at least one photograph, got none")
     picked = select(settings, store, progress, device)
-    bank, origins = store.features[picked.rows], store.origins(picked.rows)
-    model = BankModel(settings, embed, bank, origins, picked.radii, device=device)
+    bank, origins = store.features[picked.centres], store.origins(picked.centres)
+    radii = UNKNOWN if picked.radii is None else picked.radii
+    model = BankModel(settings, embed, bank, origins, radii, device=device)
     if settings.index != "exact":
-        model.recall = _measured_recall(settings, model, store.features, picked.rows)
+        model.recall = _measured_recall(settings, model, store.features, picked.centres)
     if store.n_photographs == 1:
         return Fit(model, ())
 
     def left_out_of() -> dict[int, tuple[PatchScores, ...]]:
         return {
             size: _left_out(
-                model.with_rows(size), store, picked.to_others_at.get(size, UNKNOWN), progress
+                model.with_rows(size),
+                store,
+                picked.min_distance_to_other_groups_at.get(size),
+                progress,
             )
             for size in cut_sizes(len(bank))
             if _can_be_cut(model, size)
         }
 
-    return Fit(model, _left_out(model, store, picked.to_others, progress), left_out_of)
+    to_others = picked.min_distance_to_other_groups
+    return Fit(model, _left_out(model, store, to_others, progress), left_out_of)
 
 
 def _left_out(
-    model: BankModel, store: PatchStore, to_others: NDArray[np.float32], progress: Progress
+    model: BankModel, store: PatchStore, to_others: NDArray[np.float32] | None, progress: Progress
 ) -> tuple[PatchScores, ...]:
     """Score every photograph without its own rows.
 
@@ -242,7 +248,7 @@ def _left_out(
     scored = []
     with progress.task("calibrating", store.n_photographs) as advance:
         for number in range(store.n_photographs):
-            nearest = to_others[store.patches_of(number)] if len(to_others) else None
+            nearest = None if to_others is None else to_others[store.patches_of(number)]
             scored.append(model.score_left_out(store.embedding(number), number, nearest))
             advance(1)
     return tuple(scored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from patchbank.core import coreset
 from patchbank.core.array_api import to_device_if_fits
@@ -22,23 +21,21 @@ def select(
     n = len(store.features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
-    unknown = np.empty(0, dtype=np.float32)
     if settings.selection == "all":
-        return Coreset(np.arange(n), unknown, unknown)
+        return Coreset(np.arange(n))
     if settings.selection == "random":
-        return Coreset(coreset.random_coreset(n, n_keep, rng=rng), unknown, unknown)
+        return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
     space = _projected(settings, store.features, rng, device)
     # The nearest row of another photograph falls out of the selection; more neighbours do not.
     groups = None if projected or settings.n_neighbours > 1 else store.photograph_of_patches()
     total = None if settings.covering_radius is not None else n_keep
-    start, initial = _start(settings, space, rng, device)
+    start = _start(settings, space, rng, device)
     with progress.task("selecting the bank", total) as advance:
         picked = coreset.greedy_coreset(
             space,
             n_keep,
             start=start,
-            initial=initial,
             radius=settings.covering_radius,
             groups=groups,
             # How many rows a radius takes shows at the end.
@@ -47,7 +44,7 @@ def select(
             on_progress=advance,
         )
     if projected:  # radii of a projection are not distances of the features
-        return Coreset(picked.rows, unknown, unknown)
+        return Coreset(picked.centres)
     return picked
 
 
@@ -75,16 +72,16 @@ def _projected(
 
 def _start(
     settings: BankParameters, space: Array, rng: np.random.Generator, device: Device
-) -> tuple[int | None, NDArray[np.float32] | None]:
-    """-> the first row, None for the one nearest the mean; distances before the first pick."""
+) -> coreset.Start:
+    """The first centre that the settings ask for, or the distances before it."""
     n = len(space)
     if settings.start == "random":
-        return int(rng.integers(n)), None
+        return int(rng.integers(n))
     if settings.start == "first":
-        return 0, None
+        return 0
     if settings.start == "farthest":
-        return coreset.row_farthest_from_mean(space, device=device), None
+        return coreset.row_farthest_from_mean(space, device=device)
     if settings.start == "starting_points":
         points = rng.choice(n, min(settings.n_starting_points, n), replace=False)
-        return None, coreset.mean_distances(space, points, device=device)
-    return None, None
+        return coreset.InitialDistances(coreset.mean_distances(space, points, device=device))
+    return None
