@@ -58,7 +58,7 @@ def as_markdown(summary: Summary) -> str:
         headings = tuple(heading for heading, _ in COSTS.values())
         blocks += [f"## Costs, {shots_text(costs.shots)}", _grid(("method", *headings), lines)]
     blocks.append(
-        "Costs are medians over categories and seeds, told as if no features were shared."
+        "Costs are medians over categories and seeds, reported as if no features were shared."
     )
     blocks += [*(f"- {skipped}" for skipped in summary.plan.skipped)]
     blocks += [f"Measured on {machine}." for machine in summary.machines]

@@ -41,7 +41,7 @@ def _presets() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(Group):
-    """What `fit` is told beside the settings of the method; declared and checked like those."""
+    """Options of `fit` that are not settings of the method; declared and checked like those."""
 
     method: str = setting(
         "patchcore",

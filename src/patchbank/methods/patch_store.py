@@ -16,9 +16,9 @@ from patchbank.types import Features, Indices
 
 
 class PatchStore:
-    """All patches of the fit in one array, and where each came from.
+    """All patches of the fit in one array, with the photograph and grid cell of each.
 
-    Where memory is too small for them they go to a file, and `note` is told so in one line.
+    If memory cannot hold them they go to a scratch file, and `note` receives a line that says so.
     """
 
     def __init__(self, n_examples: int, stride: int, note: Callable[[str], None]) -> None:
