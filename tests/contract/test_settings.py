@@ -87,10 +87,13 @@ def test_each_setting_changes_something(name, changed, tmp_path):
 
 
 def test_every_setting_of_every_method_has_a_change():
-    assert {
-        name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()
-    } == {name: {*changes, *ELSEWHERE[name]} for name, changes in CHANGES.items()}
-    assert not any(set(CHANGES[name]) & ELSEWHERE[name] for name in METHODS)
+    ours = {
+        n: m.settings for n, m in METHODS.items() if m.settings.__module__.startswith("patchbank.")
+    }
+    assert {name: {field.name for field in fields(record)} for name, record in ours.items()} == {
+        name: {*changes, *ELSEWHERE[name]} for name, changes in CHANGES.items()
+    }
+    assert not any(set(CHANGES[name]) & ELSEWHERE[name] for name in ours)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -11,7 +11,7 @@ from patchbank.detector.preprocessing import Box, ImageGeometry, extract, prepar
 from patchbank.errors import ParameterError
 from patchbank.images.read import resized
 from patchbank.methods.base import PatchScores
-from patchbank.methods.settings import Settings
+from patchbank.settings import Settings
 from tests.photographs import part
 
 INFO = BackboneInfo(
