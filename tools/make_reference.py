@@ -60,8 +60,8 @@ def settings_page() -> str:
             parts.append(f"For {'all methods' if methods == list(METHODS) else _words(methods)}.")
         parts.append(_table(("setting", "option", "values", "default", "what it does"), rows))
     parts.append(
-        "## Presets\n\nA preset changes some defaults; settings given beside it change the preset. "
-        "`balanced` is all defaults."
+        "## Presets\n\nA preset changes some defaults; settings that are given too change the preset."
+        " `balanced` is all defaults."
     )
     parts.append(_table(("method", "preset", "settings"), _preset_rows()))
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -72,7 +72,7 @@ def _settings(method: str) -> Iterable[Setting]:
 
 
 def _declared() -> dict[str, list[tuple[str, Mapping[str, Setting]]]]:
-    """Group -> (name, method -> declaration) of its settings, those with another help apart."""
+    """Group -> (name, method -> declaration) of its settings; another help is another entry."""
     found: dict[str, dict[tuple[str, str], dict[str, Setting]]] = {}
     for method in METHODS:
         for setting in _settings(method):
@@ -163,10 +163,10 @@ def _parameter_rows(function: Callable[..., Any]) -> Iterator[Sequence[str]]:
         if isinstance(info, OptionInfo):
             words.insert(0, "/".join(_names(info) or ["--" + name.replace("_", "-")]))
         default = parameter.default
-        is_told = default in (None, False) or "[default" in info.help
-        told = "" if is_told or default is parameter.empty else f" [default: {default}]"
+        is_listed = default not in (None, False, parameter.empty) and "[default" not in info.help
+        note = f" [default: {default}]" if is_listed else ""
         needed = isinstance(info, OptionInfo) and default is parameter.empty
-        yield _code(" ".join(words)), info.help + told + (" [required]" if needed else "")
+        yield _code(" ".join(words)), info.help + note + (" [required]" if needed else "")
 
 
 def _names(option: OptionInfo) -> list[str]:

@@ -41,7 +41,7 @@ def _presets() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(Group):
-    """What `fit` is told beside the settings of the method; declared and checked like those."""
+    """Options of `fit` that are no settings of a method; declared and checked like those."""
 
     method: str = setting(
         "patchcore",
@@ -121,7 +121,7 @@ class SettingOption:
 
     @property
     def help(self) -> str:
-        """What it does, its range and its default, also where those differ between methods."""
+        """Effect, range and default of the setting, for each method where they differ."""
         facts = []
         ranges = self._by_text({m: _range(s.rule) for m, s in self.declared.items()})
         if len(ranges) > 1:
