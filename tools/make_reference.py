@@ -60,7 +60,7 @@ def settings_page() -> str:
             parts.append(f"For {'all methods' if methods == list(METHODS) else _words(methods)}.")
         parts.append(_table(("setting", "option", "values", "default", "what it does"), rows))
     parts.append(
-        "## Presets\n\nA preset changes some defaults; settings that are given too change the preset."
+        "## Presets\n\nA preset changes some defaults; settings that are given change the preset."
         " `balanced` is all defaults."
     )
     parts.append(_table(("method", "preset", "settings"), _preset_rows()))
