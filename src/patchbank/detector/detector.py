@@ -41,10 +41,11 @@ from patchbank.errors import BackboneError, DetectorFileError, ParameterError, P
 from patchbank.images.folders import list_images
 from patchbank.images.read import ImageInput, n_pixels, read_image
 from patchbank.methods import METHODS
-from patchbank.methods.settings import require_choice
 from patchbank.runtime.devices import Device
 from patchbank.runtime.threads import map_in_order
 from patchbank.runtime.torch_device import open_device
+from patchbank.settings import part_of
+from patchbank.settings.rules import Choice
 from patchbank.types import Image
 
 
@@ -161,7 +162,7 @@ class Detector:
             BackboneError: the backbone cannot be exported; it can be held for torch still.
             ParameterError: another word than these two.
         """
-        require_choice("backbone", backbone, ("onnx", "torch"))
+        Choice(("onnx", "torch")).check("backbone", backbone)
         record: dict[str, Any] = {
             "members": [],
             "fitted_on": self.fitted_on,
@@ -299,11 +300,12 @@ def unpack_member(
     """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
     method = METHODS[record["method"]]
     settings = method.settings.from_mapping(unpack_settings(record["settings"]))
+    parameters = part_of(settings, method.parameters)
     return Member(
         method=method.name,
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
-        model=method.restore(settings, _below("model.", tensors), device),
+        model=method.restore(parameters, _below("model.", tensors), device),
         device=device,
         image_scale=ScoreStandardization(**record["image_scale"]),
         map_scale=ScoreStandardization(**record["map_scale"]),

@@ -12,8 +12,9 @@ from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
 from patchbank.images.read import input_size, resized, to_multiple
-from patchbank.methods import PatchScores, Settings
+from patchbank.methods import PatchScores
 from patchbank.methods.base import FeatureMaps
+from patchbank.settings import InputSettings, MapSettings, Settings, part_of
 from patchbank.types import AnomalyMap, Image
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -44,8 +45,8 @@ class ImageGeometry:
     """In pixels, of the network's input at the first scale."""
     cells: tuple[int, int]
     """Of the feature grid that covers it."""
-    settings: Settings
-    """The rest of how it was looked at."""
+    settings: MapSettings
+    """Settings of its anomaly map."""
 
     @property
     def window(self) -> tuple[float, float, float, float]:
@@ -81,7 +82,7 @@ class Prepared:
     """One (H, W, 3) a scale."""
     photograph: tuple[int, int]
     box: Box
-    settings: Settings
+    settings: MapSettings
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Take its features: one (c, h, w) map a layer and scale."""
@@ -110,11 +111,11 @@ def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Pr
     box = _in_photograph(crop, whole, photograph)
     sizes = _sizes(extractor, settings.scales, (crop.height, crop.width))
     inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
-    return Prepared(inputs, photograph, box, settings)
+    return Prepared(inputs, photograph, box, part_of(settings, MapSettings))
 
 
 def _input(
-    settings: Settings,
+    settings: InputSettings,
     image: Image,
     whole: tuple[int, int],
     crop: Box,
@@ -128,7 +129,7 @@ def _input(
 
 
 def _resized_and_cropped(
-    extractor: FeatureExtractor, settings: Settings, photograph: tuple[int, int]
+    extractor: FeatureExtractor, settings: InputSettings, photograph: tuple[int, int]
 ) -> tuple[tuple[int, int], Box]:
     """-> (H, W) to which the whole photograph is resized, and the middle of that to look at.
 

@@ -32,6 +32,7 @@ from patchbank.methods.base import FeatureMaps, TrainingImage
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.settings import InputSettings, part_of
 from patchbank.types import Image
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
@@ -63,7 +64,7 @@ def fit(
     if not sources:
         raise DataError("expected at least one good image, got none")
 
-    def opened(settings: Settings) -> FeatureExtractor:
+    def opened(settings: InputSettings) -> FeatureExtractor:
         return wrap(
             open_backbone(
                 settings.backbone,
@@ -132,9 +133,11 @@ def _fit_member(
     views: list[ImageGeometry] = []
     examples = _examples(extractor, settings, sources, views, progress)
     with device.full_precision():
-        learned = method.fit(
-            settings, examples, len(sources) * len(settings.copies), progress, device
+        parameters, n_examples = (
+            part_of(settings, method.parameters),
+            len(sources) * len(settings.copies),
         )
+        learned = method.fit(parameters, examples, n_examples, progress, device)
         left_out_of = learned.left_out_of() if with_smaller else {}
     member = Member(
         method=method.name,
