@@ -98,7 +98,7 @@ def test_a_path_may_be_a_path(tmp_path):
 
 
 def test_a_normalisation_given_twice_is_refused():
-    with pytest.raises(BackboneError, match="got both; leave mean and std away"):
+    with pytest.raises(BackboneError, match="got both; leave mean and std out"):
         open_backbone("efficientnet_lite0", normalisation=HALF)
 
 

@@ -116,17 +116,17 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
 
 
 def _member_summary(member: Member) -> dict[str, Any]:
-    from patchbank.backbones import OnnxExtractor
+    from patchbank.backbones import runtime_of
 
     info = member.extractor.info
-    engine = member.extractor.engine if isinstance(member.extractor, OnnxExtractor) else None
+    program, precision = runtime_of(member.extractor)
     return {
         "method": member.method,
         **member.model.summary(),
         "backbone": info.name,
         "layers": list(member.extractor.layers),
-        "backbone_runs_in": engine.name if engine else "torch",
-        "backbone_precision": engine.precision if engine else "float32",
+        "backbone_runs_in": program,
+        "backbone_precision": precision,
         "backbone_sha256": info.sha256,
         "backbone_weights_sha256": info.source_sha256 or info.sha256,
         "backbone_license": info.license,

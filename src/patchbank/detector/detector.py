@@ -19,6 +19,7 @@ from patchbank.backbones import (
     OnnxExtractor,
     Packed,
     export_backbone,
+    is_exportable,
     pack_backbone,
     unpack_backbone,
 )
@@ -273,7 +274,7 @@ def versions() -> dict[str, str]:
 def pack_member(member: Member, *, as_onnx: bool) -> Packed:
     """Take a member apart into a JSON record and tensors by name."""
     extractor = member.extractor
-    if as_onnx and not isinstance(extractor, OnnxExtractor):
+    if as_onnx and is_exportable(extractor):
         content = export_backbone(extractor)
         extractor = OnnxExtractor(content, extractor.info.name, extractor.layers)
     backbone, weights = pack_backbone(extractor)
