@@ -41,7 +41,7 @@ from patchbank.detector.packing import pack_settings, unpack_settings
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.folders import list_images
 from patchbank.images.read import ImageInput, n_pixels, read_image
-from patchbank.methods import METHODS
+from patchbank.methods import find_method
 from patchbank.methods.settings import require_choice
 from patchbank.runtime.devices import Device
 from patchbank.runtime.threads import map_in_order
@@ -298,7 +298,7 @@ def unpack_member(
     engine: EngineName | None = None,
 ) -> Member:
     """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
-    method = METHODS[record["method"]]
+    method = find_method(record["method"])
     settings = method.settings.from_mapping(unpack_settings(record["settings"]))
     return Member(
         method=method.name,
