@@ -17,7 +17,7 @@ from patchbank.runtime.devices import HOST, Device
 
 @dataclass(frozen=True, slots=True)
 class OpenOptions:
-    """How a backbone is opened."""
+    """Choices of the caller when a backbone is opened."""
 
     layers: tuple[str, ...] | None = None
     """Layers to compute, shallow to deep; None for the default ones."""
