@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -25,11 +24,10 @@ from tests.photographs import part
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 VIG = "vig_ti_224_gelu"
 NEED_TORCH = (VIG, FAMILIES["ResNet"], FAMILIES["ViT"])
-needs_torch = pytest.mark.skipif(find_spec("timm") is None, reason="pip install 'patchbank[torch]'")
 NAMES = [
     *listed_names(),  # the embedded ones, and those of installed packages
     "file.onnx",
-    *(pytest.param(name, marks=needs_torch) for name in NEED_TORCH),
+    *(pytest.param(name, marks=pytest.mark.torch) for name in NEED_TORCH),
 ]
 IMAGES = [part(seed, size=(96, 160)) for seed in range(4)]
 SHALLOW = {VIG: ("stem", "backbone.1")}

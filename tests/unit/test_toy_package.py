@@ -16,6 +16,13 @@ from tests.photographs import part, parts, save
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tests" / "plugin"
+BAD_METHOD = (
+    "warning: bad-methods 1.0: its method 'bad' cannot be used: ModuleNotFoundError: No module "
+    "named 'no_such_module'"
+)
+TAKEN_METHOD = (
+    "warning: bad-methods 1.0: its method 'padim' cannot be used: the name belongs to patchbank"
+)
 TOY = ["--method", "toy", "--backbone", "toy:blocks", "--image-size", "96x160"]
 
 
@@ -156,9 +163,25 @@ def test_a_broken_package_is_named_and_the_others_work(site, broken, photographs
     fit = ["fit", photographs / "good", "--out", out, "--false-alarm-rate", "0.2"]
     done = command(*fit, *TOY, folders=[broken, site])
     assert (done.returncode, out.exists()) == (0, True), done.stderr
+    assert done.stderr.splitlines() == [BAD_METHOD, TAKEN_METHOD]
     done = command(*fit, *TOY, "--method", "bad", folders=[broken, site])
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "error: bad-methods 1.0: its method 'bad' cannot be used: ModuleNotFoundError: No module "
-        "named 'no_such_module'"
-    ]
+    assert done.stderr.splitlines()[:2] == [BAD_METHOD, TAKEN_METHOD]
+    assert (
+        "method: expected one of patchcore, graphcore, padim, spade, simplenet, toy" in done.stderr
+    )
+
+
+def test_settings_of_the_method_are_options(site, photographs):
+    shown = command("fit", "--help", folders=[site]).stdout
+    assert "--floor" in shown
+    assert "Smallest standard deviation of a channel." in shown
+    out = photographs / "third.patchbank"
+    fit = ["fit", photographs / "good", "--out", out, "--false-alarm-rate", "0.2"]
+    done = command(*fit, *TOY, "--floor", "0.5", folders=[site])
+    assert done.returncode == 0, done.stderr
+    done = command("info", out, "--json", "-", folders=[site])
+    assert json.loads(done.stdout)["members"][0]["settings"]["floor"] == 0.5
+    refused = command(*fit, *TOY, "--floor", "-1", folders=[site])
+    assert refused.returncode == 2
+    assert "floor: expected" in refused.stderr

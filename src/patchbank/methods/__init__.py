@@ -14,7 +14,6 @@ from patchbank.runtime.plugins import PluginTable
 from patchbank.settings import Settings
 
 
-
 def _check_method(name: str, entry: object) -> Method:
     if not isinstance(entry, Method):
         raise TypeError(f"expected a Method, got {type(entry).__name__}")

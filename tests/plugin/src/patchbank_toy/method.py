@@ -6,20 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchbank.errors import DataError, ParameterError, ShapeError
-from patchbank.methods import Fit, Method, PatchScores, Settings
+from patchbank.errors import DataError, ShapeError
+from patchbank.methods import Fit, Method, PatchScores
+from patchbank.settings import Group, Settings, setting
+from patchbank.settings.rules import Number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToySettings(Settings):
-    """Those of every method, and the smallest standard deviation of a channel."""
+@dataclass(frozen=True, kw_only=True)
+class ToyParameters(Group):
+    """The part of the settings that `fit` and `restore` receive."""
 
-    floor: float = 0.01
+    floor: float = setting(
+        0.01,
+        "Smallest standard deviation of a channel.",
+        rule=Number(0, open_low=True),
+        group="Toy",
+    )
 
-    def __post_init__(self):
-        super(ToySettings, self).__post_init__()
-        if not self.floor > 0:
-            raise ParameterError(f"floor: expected more than 0, got {self.floor}")
+
+@dataclass(frozen=True, kw_only=True)
+class ToySettings(ToyParameters, Settings):
+    """All settings of the method."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class NearestMean:
         return {"channels": len(self.mean)}
 
 
-def fit(settings, images, n_images, progress, device):
+def fit(parameters, images, n_images, progress, device):
     """Sums of each photograph and its copies, so that one photograph can be left out."""
     maps, sums = [], {}
     for image in images:
@@ -60,16 +67,16 @@ def fit(settings, images, n_images, progress, device):
     total = sum(sums.values())
     left_out = ()
     if len(maps) > 1:
-        models = (model_of(total - sums[number], settings) for number in range(len(maps)))
+        models = (model_of(total - sums[number], parameters) for number in range(len(maps)))
         left_out = tuple(model.score(image) for model, image in zip(models, maps, strict=True))
-    return Fit(model_of(total, settings), left_out)
+    return Fit(model_of(total, parameters), left_out)
 
 
-def model_of(moments, settings):
+def model_of(moments, parameters):
     count, total, squares = moments
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0)
-    return NearestMean(mean, np.maximum(np.sqrt(variance), settings.floor))
+    return NearestMean(mean, np.maximum(np.sqrt(variance), parameters.floor))
 
 
 def embed(maps):
@@ -84,11 +91,8 @@ def embed(maps):
     return patches
 
 
-METHOD = Method(
-    name="toy",
-    settings=ToySettings,
-    presets=("balanced",),
-    changed_preset=lambda name, changes: dict(changes),
-    fit=fit,
-    restore=lambda settings, tensors, device: NearestMean(tensors["mean"], tensors["std"]),
-)
+def restore(parameters, tensors, device):
+    return NearestMean(tensors["mean"], tensors["std"])
+
+
+METHOD = Method("toy", ToySettings, ToyParameters, {"balanced": {}}, fit, restore)
