@@ -44,3 +44,7 @@ class DetectorFileError(PatchbankError):
 
 class CalibrationWarning(UserWarning):
     """There are fewer good images than the false-alarm rate can resolve."""
+
+
+class PluginWarning(UserWarning):
+    """An installed package has a method or backbone source that cannot be used."""

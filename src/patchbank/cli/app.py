@@ -61,7 +61,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
-        app()
+        with output.plugin_warnings_as_notes():
+            app()
     except PatchbankError as error:
         output.error(str(error))
         sys.exit(Exit.WRONG)

@@ -19,6 +19,7 @@ from patchbank.backbones import (
     OnnxExtractor,
     Packed,
     export_backbone,
+    is_exportable,
     pack_backbone,
     unpack_backbone,
 )
@@ -40,7 +41,7 @@ from patchbank.detector.packing import pack_settings, unpack_settings
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.folders import list_images
 from patchbank.images.read import ImageInput, n_pixels, read_image
-from patchbank.methods import METHODS
+from patchbank.methods import find_method
 from patchbank.runtime.devices import Device
 from patchbank.runtime.threads import map_in_order
 from patchbank.runtime.torch_device import open_device
@@ -274,7 +275,7 @@ def versions() -> dict[str, str]:
 def pack_member(member: Member, *, as_onnx: bool) -> Packed:
     """Take a member apart into a JSON record and tensors by name."""
     extractor = member.extractor
-    if as_onnx and not isinstance(extractor, OnnxExtractor):
+    if as_onnx and is_exportable(extractor):
         content = export_backbone(extractor)
         extractor = OnnxExtractor(content, extractor.info.name, extractor.layers)
     backbone, weights = pack_backbone(extractor)
@@ -298,7 +299,7 @@ def unpack_member(
     engine: EngineName | None = None,
 ) -> Member:
     """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
-    method = METHODS[record["method"]]
+    method = find_method(record["method"])
     settings = method.settings.from_mapping(unpack_settings(record["settings"]))
     parameters = part_of(settings, method.parameters)
     return Member(
