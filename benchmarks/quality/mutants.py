@@ -28,20 +28,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mutation.mutators import Mutant, sample, sources
+from mutation.mutators import Mutant
 from mutation.runs import Baseline, Run, Test, copy_tree, import_libraries
+from mutation.sampling import sample, sources
 from mutation.selection import Selection
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ROOMS = ("core", "methods", "detector", "training", "evaluation", "images")
+SETTINGS = ("mutants", "seed", "rooms", "tests", "budget")
 OUTCOMES = ("killed", "timed out", "survived")
 SEEN_BY = ("src", "tests", "conftest.py", "pyproject.toml", "benchmarks/quality/mutation")
 
 
-def digest(root: Path) -> str:
+def digest(root: Path, tests: list[str]) -> str:
     """Name what a result depends on: code, tests, interpreter."""
-    total = hashlib.sha256(f"{sys.prefix} {platform.python_version()}".encode())
+    total = hashlib.sha256(f"{sys.prefix} {platform.python_version()} {tests}".encode())
     for name in SEEN_BY:
         top = root / name
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
@@ -93,13 +95,14 @@ class Campaign:
 
     def _collect(self) -> None:
         """Wait for one run."""
-        pid, status = os.waitpid(-1, 0)
+        pid, status, used = os.wait4(-1, 0)
         if pid not in self.running:
             return
         run, mutant, record = self.running.pop(pid)
         code = run.ended(status)
         take_back(run.tree / "src" / mutant.path, mutant)
         record["seconds"] = round(time.perf_counter() - record.pop("began"), 2)
+        record["cpu_seconds"] = round(used.ru_utime + used.ru_stime, 2)  # of what it started too
         self._note(record | outcome(code, run.said()))
         self.free.append(run)
 
@@ -168,7 +171,7 @@ def unreliable(run: Run, selection: Selection, results: list[dict[str, Any]]) ->
     if not tests:
         return set()
     run.start(tests, selection.baseline.limits())
-    run.ended(os.waitpid(run.pid, 0)[1])
+    run.wait()
     said = run.said()
     good = {line["ended"] for line in said if "passed" in line}
     good -= {line["failed"] for line in said if "failed" in line}
@@ -245,6 +248,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--mutants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="below src/patchbank")
+    parser.add_argument("--tests", nargs="+", default=[], help="files or folders; all if not given")
     parser.add_argument("--budget", type=float, default=45.0, help="seconds of tests a mutant")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "mutants", help="notes")
@@ -265,13 +269,14 @@ def main() -> None:
         for _, mutant in drawn:
             print(f"{mutant.path}:{mutant.line} {mutant.kind}: {mutant.change}")
         return
-    work = given.work / digest(ROOT)
+    work = given.work / digest(ROOT, given.tests)
     work.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two runs share the cores
     import_libraries()
     with copies(max(2, given.workers)) as runs:
         if not (work / "baseline.json").exists():
             print("running all tests, with and without coverage", file=sys.stderr)
-            Baseline.measured(runs[0], runs[1]).save(work / "baseline.json")
+            Baseline.measured(runs[0], runs[1], tuple(given.tests)).save(work / "baseline.json")
         else:
             compile_all(runs)
         selection = Selection(Baseline.read(work / "baseline.json"), src, given.budget)
@@ -298,7 +303,7 @@ def compile_all(runs: list[Run]) -> None:
     for run in runs:
         run.start(writes_bytecode=True, options=("--collect-only",))
     for run in runs:
-        run.ended(os.waitpid(run.pid, 0)[1])
+        run.wait()
 
 
 def take_over(path: Path, drawn: list[tuple[str, Mutant]], results: Path) -> None:
@@ -319,7 +324,7 @@ def write(given: argparse.Namespace, baseline: Baseline, results: list[dict[str,
     record = {
         "command": " ".join(sys.argv),
         "environment": environment(),
-        "settings": {name: getattr(given, name) for name in ("mutants", "seed", "rooms", "budget")},
+        "settings": {name: getattr(given, name) for name in SETTINGS},
         "baseline": {
             "tests": len(baseline.tests),
             "seconds": sum(test.seconds for test in baseline.tests.values()),

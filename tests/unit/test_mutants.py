@@ -4,7 +4,8 @@ import ast
 from dataclasses import replace
 
 import pytest
-from benchmarks.quality.mutation.mutators import candidates, is_sound, sample
+from benchmarks.quality.mutation.mutators import candidates, is_sound
+from benchmarks.quality.mutation.sampling import sample
 from benchmarks.quality.mutation.selection import function_lines, importers
 
 

@@ -1,6 +1,6 @@
 """Small faults that can be put into a source file, found on its syntax tree.
 
-`candidates` lists them, `sample` draws some with a seed.  A fault is one of: a comparison moved or
+`candidates` lists them.  A fault is one of: a comparison moved or
 reversed, an arithmetic operator, `and` or `or`, a `not` or a minus dropped, a number one higher,
 True for False, an axis, the bound of a slice, two arguments swapped, a keyword argument left out,
 `min` for `max` and the like, a statement left out, a condition negated, None returned.
@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import hashlib
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -119,52 +117,6 @@ def is_sound(mutant: Mutant, source: bytes) -> bool:
 @lru_cache
 def _dumped(source: bytes) -> str:
     return ast.dump(ast.parse(source))
-
-
-def sources(src: Path, room: str) -> dict[str, bytes]:
-    """Read the files of a room: a folder or a file below the package."""
-    top = src / "patchbank" / room
-    files = sorted(top.rglob("*.py")) if top.is_dir() else [top]
-    if not top.exists() or not files:
-        raise SystemExit(f"rooms: expected folders or files below {src / 'patchbank'}, got {room}")
-    return {path.relative_to(src).as_posix(): path.read_bytes() for path in files}
-
-
-def sample(rooms: Mapping[str, Mapping[str, bytes]], n: int, seed: int) -> list[tuple[str, Mutant]]:
-    """Draw `n` mutants, from each room by its candidates, and at most one a line.
-
-    The order is that of a hash of seed and key, so that a change in one place leaves the others.
-    """
-    drawn: list[tuple[str, Mutant]] = []
-    every = {
-        room: [m for path, source in files.items() for m in candidates(source, path)]
-        for room, files in rooms.items()
-    }
-    for room, share in _shares({room: len(found) for room, found in every.items()}, n).items():
-        lines: set[tuple[str, int]] = set()
-        for mutant in sorted(every[room], key=lambda m: _drawn_at(m, seed)):
-            if len(lines) == share:
-                break
-            place = (mutant.path, mutant.line)
-            if place not in lines and is_sound(mutant, rooms[room][mutant.path]):
-                lines.add(place)
-                drawn.append((room, mutant))
-    return drawn
-
-
-def _drawn_at(mutant: Mutant, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed} {mutant.key}".encode()).digest()
-
-
-def _shares(sizes: Mapping[str, int], n: int) -> dict[str, int]:
-    """Split `n` in proportion: the largest remainders are rounded up."""
-    total = sum(sizes.values())
-    exact = {name: n * size / total for name, size in sizes.items()}
-    shares = {name: int(part) for name, part in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (shares[name] - exact[name], name))
-    for name in by_remainder[: n - sum(shares.values())]:
-        shares[name] += 1
-    return shares
 
 
 @dataclass

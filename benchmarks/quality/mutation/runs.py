@@ -56,7 +56,8 @@ patch = _exit
 """
 RUNNING = "MUTANTS_TEST"  # environment variable: what the lines of a child process belong to
 NEVER_MORE_BYTES = 12 << 30  # of address space
-STARTING_MAY_TAKE_S = 120
+STARTING_MAY_TAKE_S = 300
+NEW_TEST_MAY_TAKE_S = 1200  # of which no time is known
 A_TEST_MAY_TAKE_S = 20  # and five times what it took, or the longest of its file
 SLOW_SETUP_S = 0.3  # from here the tests of a file stay together, and share what was set up
 
@@ -122,7 +123,7 @@ class Watcher:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """End the process when a test hangs, wherever it does."""
-        signal.alarm(int(self.limits.get(item.nodeid, STARTING_MAY_TAKE_S)) + 1)
+        signal.alarm(int(self.limits.get(item.nodeid, NEW_TEST_MAY_TAKE_S)) + 1)
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -296,6 +297,10 @@ class Run:
         measured.save()
         return code
 
+    def wait(self) -> int:
+        """Wait for its end.  -> exit code, negative for a signal."""
+        return self.ended(os.waitpid(self.pid, 0)[1])
+
     def ended(self, status: int) -> int:
         """End what it left behind.  -> exit code, negative for a signal."""
         with suppress(ProcessLookupError, PermissionError):
@@ -320,12 +325,15 @@ class Baseline:
     lines: dict[str, dict[int, list[str]]]  # of each file below src: line -> who executes it
 
     @classmethod
-    def measured(cls, traced: Run, plain: Run) -> Baseline:
-        """Run all tests in two processes."""
-        traced.start(traced=True, writes_bytecode=True)
-        plain.start(writes_bytecode=True)
+    def measured(cls, traced: Run, plain: Run, where: tuple[str, ...]) -> Baseline:
+        """Run the tests in two processes: all, or those in some files."""
+        traced.start(traced=True, writes_bytecode=True, options=where)
+        plain.start(writes_bytecode=True, options=where)
         for run in (plain, traced):
-            run.ended(os.waitpid(run.pid, 0)[1])
+            code = run.wait()
+            if code not in (0, 1):  # all passed, or some failed
+                log = (run.folder / "log.txt").read_text()[-2000:]
+                raise SystemExit(f"the tests were not run to their end (exit code {code})\n{log}")
         shared = {line["of"]: tuple(line["shared"]) for line in traced.said() if "of" in line}
         ended = {line["ended"]: line for line in plain.said() if "ended" in line}
         failed = {line["failed"] for line in plain.said() if "failed" in line}
@@ -334,9 +342,6 @@ class Baseline:
         for name in good:
             took = [ended[name][when] for when in ("setup", "call", "teardown")]
             tests[name] = Test(name, sum(took), took[0], shared.get(name, ()))
-        if not tests:
-            log = (plain.folder / "log.txt").read_text()[-2000:]
-            raise SystemExit(f"no test passes in a copy of the tree\n{log}")
         lines = _executed(traced.folder / "coverage", traced.tree / "src")
         return cls(tests, sorted({*ended, *failed} - set(good)), lines)
 
