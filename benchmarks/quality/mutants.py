@@ -63,7 +63,9 @@ class Campaign:
 
     def test(self, drawn: list[tuple[str, Mutant]]) -> None:
         """Test what has no result yet."""
-        done = {line["key"] for line in read_lines(self.results)}
+        lines = read_lines(self.results)
+        self.results.write_text("".join(json.dumps(line) + "\n" for line in lines))  # none is cut
+        done = {line["key"] for line in lines}
         left = [(room, mutant) for room, mutant in drawn if mutant.key not in done]
         began, n_left = time.perf_counter(), len(left)
         for room, mutant in left:
@@ -100,7 +102,7 @@ class Campaign:
             return
         run, mutant, record = self.running.pop(pid)
         code = run.ended(status)
-        take_back(run.tree / "src" / mutant.path, mutant)
+        take_back(run.tree / "src" / mutant.path)
         record["seconds"] = round(time.perf_counter() - record.pop("began"), 2)
         record["cpu_seconds"] = round(used.ru_utime + used.ru_stime, 2)  # of what it started too
         self._note(record | outcome(code, run.said()))
@@ -134,7 +136,7 @@ def put(path: Path, mutant: Mutant, serial: int) -> None:
     os.utime(path, (before + 10 + 2 * serial,) * 2)
 
 
-def take_back(path: Path, mutant: Mutant) -> None:
+def take_back(path: Path) -> None:
     """Put the file back as it was, time included."""
     path.with_suffix(".before").replace(path)
 
@@ -187,6 +189,7 @@ def table(results: list[dict[str, Any]], rooms: list[str]) -> dict[str, dict[str
         explained = sum(1 for line in some if line.get("explanation"))
         rows[room] = {"mutants": len(some), **{name: counts[name] for name in OUTCOMES}}
         rows[room]["explained"] = explained
+        rows[room]["not reached"] = sum(1 for line in some if line["tests_reaching"] == 0)
     return rows
 
 
@@ -203,21 +206,26 @@ def markdown(record: Mapping[str, Any]) -> str:
     baseline = record["baseline"]
     lines += [
         f"{record['rooms']['all']['mutants']} mutants, seed {record['settings']['seed']}, against "
-        f"{baseline['tests']} tests that take {baseline['seconds']:.0f} s on their own.",
+        f"{baseline['tests']} tests that take {baseline['cpu_seconds']:.0f} s of CPU time; "
+        f"{len(baseline['skipped_or_failed'])} more are skipped here.",
         "",
-        "| room | mutants | killed | timed out | survived | noticed | noticed or explained |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| room | mutants | killed | timed out | survived | of these reached by no test | noticed "
+        "| noticed or explained |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for room, row in record["rooms"].items():
-        counts = " | ".join(str(row[name]) for name in ("mutants", *OUTCOMES))
+        counts = " | ".join(str(row[name]) for name in ("mutants", *OUTCOMES, "not reached"))
         noticed, explained = shares(row)
         lines.append(f"| {room} | {counts} | {noticed:.1%} | {explained:.1%} |")
-    lines += ["", "## Survivors", "", "| line | change | why it may stay |", "|---|---|---|"]
+    lines += ["", "## Survivors", "", "| line | change | tests run, of those that reach it |"]
+    lines[-1] += " why it may stay |"
+    lines += ["|---|---|--:|---|"]
     for line in record["mutants"]:
         if line["outcome"] == "survived":
             change = line["change"].replace("|", "\\|").replace("`", "'")
             place = f"`{line['path'].removeprefix('patchbank/')}:{line['line']}` {line['where']}"
-            lines.append(f"| {place} | `{change}` | {line['explanation']} |")
+            asked = f"{line.get('tests_run', 0)} of {line['tests_reaching']}"
+            lines.append(f"| {place} | `{change}` | {asked} | {line['explanation']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -249,7 +257,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="below src/patchbank")
     parser.add_argument("--tests", nargs="+", default=[], help="files or folders; all if not given")
-    parser.add_argument("--budget", type=float, default=45.0, help="seconds of tests a mutant")
+    parser.add_argument("--budget", type=float, default=60.0, help="CPU seconds of tests a mutant")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "mutants", help="notes")
     parser.add_argument("--out", type=Path, default=HERE)
@@ -327,7 +335,7 @@ def write(given: argparse.Namespace, baseline: Baseline, results: list[dict[str,
         "settings": {name: getattr(given, name) for name in SETTINGS},
         "baseline": {
             "tests": len(baseline.tests),
-            "seconds": sum(test.seconds for test in baseline.tests.values()),
+            "cpu_seconds": sum(test.cpu_seconds for test in baseline.tests.values()),
             "skipped_or_failed": baseline.not_passed,
         },
         "rooms": table(results, given.rooms),

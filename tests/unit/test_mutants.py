@@ -1,12 +1,18 @@
 """The mutation test plants faults that compile, the same ones for a seed, and none in words."""
 
 import ast
+import importlib
+import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from benchmarks.quality.mutation.mutators import candidates, is_sound
 from benchmarks.quality.mutation.sampling import sample
 from benchmarks.quality.mutation.selection import function_lines, importers
+
+QUALITY = Path(__file__).parents[2] / "benchmarks" / "quality"
 
 
 def changes(source):
@@ -38,6 +44,7 @@ def changes(source):
         ("f'{a + 1}'", set()),
         ("f(a, b)", {"f(b, a)"}),
         ("f(a, a)", set()),
+        ("f('a', 'b')", set()),
         ("f(*a, b)", set()),
         ("f(a, key=b)", {"f(a)"}),
         ("zip(a, strict=True)", set()),
@@ -165,3 +172,68 @@ def test_importers_are_found_through_a_package():
         "p/b.py": {"p/c.py"},
         "p/c.py": set(),
     }
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script itself, imported as it imports its parts."""
+    monkeypatch.syspath_prepend(str(QUALITY))
+    return importlib.import_module("mutants")
+
+
+def test_a_mutant_is_put_into_its_file_and_taken_back_with_its_time(script, tmp_path):
+    path = tmp_path / "toy.py"
+    path.write_text("a = b < c\n")
+    os.utime(path, (1000, 1000))
+    mutant = candidates(path.read_bytes(), "toy.py")[0]
+    script.put(path, mutant, 1)
+    assert path.read_text() == "a = (b <= c)\n"
+    assert int(path.stat().st_mtime) != 1000  # or what was compiled before would run
+    script.take_back(path)
+    assert (path.read_text(), path.stat().st_mtime) == ("a = b < c\n", 1000)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FAILURE = {"failed": "tests/test_a.py::test_b", "message": "assert 1 == 2\nmore"}
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (0, [{"ended": "a"}, {"ended": "b"}], ("survived", "")),
+        (1, [{"ended": "a"}, FAILURE], ("killed", "tests/test_a.py::test_b")),
+        (
+            2,
+            [{"failed": "tests/test_a.py", "message": "SyntaxError"}],
+            ("killed", "tests/test_a.py"),
+        ),
+        (-11, [{"ended": "a"}], ("killed", "")),  # the process broke down
+        (-14, [{"ended": "a"}], ("timed out", "")),
+    ],
+)
+def test_a_run_is_judged_by_its_end(script, code, said, expected):
+    judged = script.outcome(code, said)
+    assert (judged["outcome"], judged["by"]) == expected
+
+
+def test_results_cut_by_a_power_failure_are_read_up_to_there(script, tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b"}\n{"ke')
+    assert [line["key"] for line in script.read_lines(path)] == ["a", "b"]
+
+
+def test_reasons_are_kept_and_new_survivors_get_a_place_for_one(script, tmp_path):
+    path = tmp_path / "explained.json"
+    path.write_text('{"a": "the same by symmetry", "gone": "reason"}')
+    results = [
+        {"key": "a", "room": "core", "outcome": "survived", "tests_reaching": 3},
+        {"key": "b", "room": "core", "outcome": "survived", "tests_reaching": 0},
+        {"key": "c", "room": "core", "outcome": "killed", "tests_reaching": 1},
+        {"key": "d", "room": "images", "outcome": "timed out", "tests_reaching": 1},
+    ]
+    script.explained(path, results)
+    assert json.loads(path.read_text()) == {"a": "the same by symmetry", "b": "", "gone": "reason"}
+    rows = script.table(results, ["core", "images"])
+    assert rows["core"]["not reached"] == 1
+    assert script.shares(rows["core"]) == (1 / 3, 2 / 3)
+    assert script.shares(rows["all"]) == (2 / 4, 3 / 4)

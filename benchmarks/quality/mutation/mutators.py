@@ -1,9 +1,9 @@
 """Small faults that can be put into a source file, found on its syntax tree.
 
-`candidates` lists them.  A fault is one of: a comparison moved or
-reversed, an arithmetic operator, `and` or `or`, a `not` or a minus dropped, a number one higher,
-True for False, an axis, the bound of a slice, two arguments swapped, a keyword argument left out,
-`min` for `max` and the like, a statement left out, a condition negated, None returned.
+`candidates` lists them.  A fault is one of: a comparison moved or reversed, another arithmetic
+operator, `and` for `or`, a `not` or a minus dropped, a number one higher, True for False, another
+axis, a bound of a slice one higher, two arguments swapped, a keyword argument left out, `min` for
+`max` and the like, a statement left out, a condition negated, None returned where it may be.
 
 Left alone is what no test should hold: annotations and type aliases, `__all__`, error messages
 (all of a `raise`), formatted strings, the texts of warnings and of progress, protocols, what is
@@ -330,7 +330,7 @@ class _Finder(ast.NodeVisitor):
         first, second, *rest = node.args
         if any(isinstance(argument, ast.Starred) for argument in (first, second)):
             return
-        if ast.dump(first) != ast.dump(second):
+        if ast.dump(first) != ast.dump(second) and not (_is_text(first) and _is_text(second)):
             other = ast.Call(node.func, [second, first, *rest], node.keywords)
             self.instead("arguments", node, other)
 

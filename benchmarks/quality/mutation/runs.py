@@ -68,6 +68,7 @@ class Test:
 
     name: str
     seconds: float
+    cpu_seconds: float  # what it started included: this is what other programs change least
     setup: float
     fixtures: tuple[str, ...]  # those that are shared with others
 
@@ -103,8 +104,8 @@ class Watcher:
 
     def __init__(self, out: Path, tests: list[Test] | None, limits: Mapping[str, float]) -> None:
         self.out, self.tests, self.limits = out, tests, limits
-        self.known: set[str] = set(limits)
         self.times: dict[str, dict[str, float]] = defaultdict(dict)
+        self.began = 0.0
 
     def say(self, **line: Any) -> None:
         """Note it where the parent reads it."""
@@ -117,12 +118,13 @@ class Watcher:
         if self.tests is None:
             return
         found = {item.nodeid: item for item in items}
-        new = [item for name, item in found.items() if name not in self.known]
+        new = [item for name, item in found.items() if name not in self.limits]
         items[:] = [found[test.name] for test in self.tests if test.name in found] + new
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """End the process when a test hangs, wherever it does."""
+        self.began = sum(os.times()[:4])
         signal.alarm(int(self.limits.get(item.nodeid, NEW_TEST_MAY_TAKE_S)) + 1)
         return (yield)
 
@@ -137,7 +139,7 @@ class Watcher:
         if report.when == "call" and report.outcome == "passed":
             times["passed"] = 1.0
         if report.when == "teardown":
-            self.say(ended=report.nodeid, **times)
+            self.say(ended=report.nodeid, **times, cpu=sum(os.times()[:4]) - self.began)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note files that cannot be imported."""
@@ -340,8 +342,9 @@ class Baseline:
         good = [name for name, line in ended.items() if "passed" in line and name not in failed]
         tests = {}
         for name in good:
-            took = [ended[name][when] for when in ("setup", "call", "teardown")]
-            tests[name] = Test(name, sum(took), took[0], shared.get(name, ()))
+            line = ended[name]
+            took = [line[when] for when in ("setup", "call", "teardown")]
+            tests[name] = Test(name, sum(took), line["cpu"], took[0], shared.get(name, ()))
         lines = _executed(traced.folder / "coverage", traced.tree / "src")
         return cls(tests, sorted({*ended, *failed} - set(good)), lines)
 
@@ -370,9 +373,8 @@ class Baseline:
         longest: dict[str, float] = defaultdict(float)
         for test in self.tests.values():
             longest[test.file] = max(longest[test.file], test.seconds)
-        return {
-            name: A_TEST_MAY_TAKE_S + 5 * longest[test.file] for name, test in self.tests.items()
-        }
+        names = [*self.tests, *self.not_passed]
+        return {name: A_TEST_MAY_TAKE_S + 5 * longest[name.partition("::")[0]] for name in names}
 
 
 def _executed(data: Path, src: Path) -> dict[str, dict[int, list[str]]]:

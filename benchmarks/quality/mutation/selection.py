@@ -45,7 +45,7 @@ class Selection:
         for test in reaching:
             if spent >= self.budget_s:
                 break
-            spent += test.seconds
+            spent += test.cpu_seconds
             chosen.append(test)
         return chosen
 
@@ -55,7 +55,7 @@ class Selection:
         for name in sorted(names):
             test = self.baseline.tests[name]
             together[test.file if test.file in self._slow_files else name].append(test)
-        groups = sorted(together.values(), key=lambda group: sum(test.seconds for test in group))
+        groups = sorted(together.values(), key=lambda group: sum(t.cpu_seconds for t in group))
         return [test for group in groups for test in group]
 
     def _tests(self, who: Iterable[str]) -> set[str]:
