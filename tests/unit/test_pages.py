@@ -120,11 +120,10 @@ def parse(arguments, *, complete=True):
             if complete or type(error).__name__ != "MissingParameter":
                 raise
             return
-        if not hasattr(command, "commands"):
+        rest = [*context._protected_args, *context.args]
+        if not hasattr(command, "commands") or not rest:  # `patchbank backbones` is complete
             return
-        name, command, arguments = command.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
+        name, command, arguments = command.resolve_command(context, rest)
 
 
 @pytest.mark.parametrize("name", NAMES)
