@@ -120,11 +120,6 @@ class Campaign:
         told = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES)
         print(f"\r{n_done} of {n}: {told}; {seconds / 60:.1f} min{rest}  ", end="", file=sys.stderr)
 
-    def end(self) -> None:
-        """End what still runs."""
-        for run, _, _ in self.running.values():
-            os.killpg(run.pid, signal.SIGKILL)
-
 
 def put(path: Path, mutant: Mutant, serial: int) -> None:
     """Write a mutant, with a time that no compiled file was made for."""
@@ -245,7 +240,11 @@ def copies(n: int) -> Iterator[list[Run]]:
         runs = [Run(Path(name) / str(i) / "tree", Path(name) / str(i) / "run") for i in range(n)]
         for run in runs:
             copy_tree(ROOT, run.tree)
-        yield runs
+        try:
+            yield runs
+        finally:
+            for run in runs:
+                run.end()
 
 
 def parsed() -> argparse.Namespace:
@@ -279,6 +278,7 @@ def main() -> None:
         return
     work = given.work / digest(ROOT, given.tests)
     work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what runs is ended too
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two runs share the cores
     import_libraries()
     with copies(max(2, given.workers)) as runs:
@@ -292,10 +292,7 @@ def main() -> None:
         if given.recheck:
             take_over(given.recheck, drawn, results_path)
         campaign = Campaign(selection, runs[: given.workers], results_path)
-        try:
-            campaign.test(drawn)
-        finally:
-            campaign.end()
+        campaign.test(drawn)
         by_key = {line["key"]: line for line in read_lines(results_path)}
         results = [by_key[mutant.key] | {"line": mutant.line} for _, mutant in drawn]
         for name in unreliable(runs[0], selection, results):

@@ -245,13 +245,13 @@ class Run:
 
     def _enter(self, writes_bytecode: bool) -> None:
         os.setsid()  # what it starts is ended with it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(STARTING_MAY_TAKE_S)
         resource.setrlimit(resource.RLIMIT_AS, (NEVER_MORE_BYTES, NEVER_MORE_BYTES))
         log = os.open(self.folder / "log.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for to, source in enumerate((nothing, log, log)):
+        for to, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
             os.dup2(source, to)
         os.chdir(self.tree)
         sys.path.insert(0, str(self.tree / "src"))
@@ -264,9 +264,8 @@ class Run:
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         import hypothesis
 
-        hypothesis.settings.register_profile(
-            "mutants", derandomize=True, database=None, deadline=None
-        )
+        same = {"derandomize": True, "database": None, "deadline": None}
+        hypothesis.settings.register_profile("mutants", **same)
         hypothesis.settings.load_profile("mutants")
 
     def _test(
@@ -305,11 +304,20 @@ class Run:
 
     def ended(self, status: int) -> int:
         """End what it left behind.  -> exit code, negative for a signal."""
+        self._kill()
+        self.pid = 0
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        return os.waitstatus_to_exitcode(status)
+
+    def end(self) -> None:
+        """End it now, if it runs."""
+        if self.pid:
+            self._kill()
+            self.wait()
+
+    def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
-        self.pid = 0
-        return os.waitstatus_to_exitcode(status)
 
     def said(self) -> list[dict[str, Any]]:
         """Read what the watcher noted."""
