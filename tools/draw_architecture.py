@@ -5,7 +5,8 @@
 
 Floors are the layers of the import-linter contract in pyproject.toml, the job of a room is the
 first sentence of its docstring, and an arrow is an import.  An import is not drawn where a chain of
-other imports leads to the same room, or where it leads to the lowest floor, which every room uses.
+other imports leads to the same room (unless there are many), or where it leads to the lowest floor,
+which every room uses.
 Standard library only; the same tree always gives the same bytes.
 """
 
@@ -15,7 +16,8 @@ import ast
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -23,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = "patchbank"
 TARGET = ROOT / "docs" / "pictures" / "architecture.svg"
+MANY = 25  # imports of one room by another that are drawn in any case
 OPENED = ("core",)  # rooms whose packages are drawn as boxes of their own
 
 WIDTH = 720  # a phone shows this at half its size, so that text of 24 is 12 there
@@ -69,15 +72,15 @@ def layers(pyproject: str) -> list[list[str]]:
     ]
 
 
-def imports(source: Path) -> dict[str, set[str]]:
-    """The rooms that each room imports, those imported inside functions included."""
-    found: dict[str, set[str]] = {}
+def imports(source: Path) -> dict[str, Counter[str]]:
+    """How often each room imports each other room, inside functions too."""
+    found: dict[str, Counter[str]] = {}
     for path in sorted(source.rglob("*.py")):
         room = path.relative_to(source).parts[0].removesuffix(".py")
-        others = found.setdefault(room, set())
+        others = found.setdefault(room, Counter())
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            others |= {name.split(".")[1] for name in _modules(node) if name.count(".")}
-        others.discard(room)
+            others.update(name.split(".")[1] for name in _modules(node) if name.count("."))
+        others.pop(room, None)
     found.pop("__init__")
     return found
 
@@ -93,9 +96,9 @@ def _modules(node: ast.AST) -> list[str]:
 
 
 def drawn_arrows(
-    graph: Mapping[str, Iterable[str]], floors: list[list[str]]
+    graph: Mapping[str, Mapping[str, int]], floors: list[list[str]]
 ) -> list[tuple[str, str]]:
-    """Imports that no chain of others replaces, without those to the lowest floor."""
+    """Imports that no chain of others replaces, or that are many; none to the lowest floor."""
     lowest = set(floors[-1])
 
     def reachable(start: str, without: str) -> set[str]:
@@ -111,8 +114,8 @@ def drawn_arrows(
     return sorted(
         (room, other)
         for room, others in graph.items()
-        for other in others
-        if other not in lowest and other not in reachable(room, other)
+        for other, count in others.items()
+        if other not in lowest and (count >= MANY or other not in reachable(room, other))
     )
 
 
@@ -301,8 +304,8 @@ def _line(points: list[tuple[float, float]]) -> str:
 def _caption(top: float) -> tuple[list[str], float]:
     """The lines below the rooms, and the lower edge of the picture."""
     text = (
-        "Arrow: imports. Not drawn: imports that a chain of arrows shows, and those of the lowest "
-        "floor, which all rooms use."
+        "Arrow: imports. Not drawn: a few imports where a chain of arrows leads to the same "
+        "room, and those of the lowest floor, which all rooms use."
     )
     y, shapes = top + PADDING, []
     for line in _wrapped(text, WIDTH - 2 * GUTTER + 2 * PADDING, SMALL_SIZE):

@@ -1,5 +1,6 @@
 """Names of modules, functions and files in the documentation exist."""
 
+import ast
 import importlib
 import re
 from dataclasses import fields, is_dataclass
@@ -19,16 +20,48 @@ ROOMS = sorted(
 GONE = ("pipeline", "data", "native")  # rooms of earlier versions
 FIRST = "|".join([*ROOMS, *GONE])
 DOTTED = re.compile(rf"`((?:patchbank\.)?(?:{FIRST})(?:\.(?!py`)[A-Za-z_]\w*)+)(?:\(\))?`")
-PATHS = re.compile(r"`((?:src|tests|tools|docs|benchmarks|"
-    + FIRST
-    + r")/[\w./-]+)`")
+PATHS = re.compile(r"`((?:src|tests|tools|docs|benchmarks|" + FIRST + r")/[\w./-]+)`")
+CLASS_ATTRIBUTES = re.compile(r"`([A-Z]\w*)\.(\w+)")
 LINKS = re.compile(r"(?<!`)\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
 PAGES_BY_NAME = {path.relative_to(ROOT).as_posix(): path for path in PAGES}
+FOREIGN = {"Engine": {"predict"}}  # of anomalib
 LATER = {  # pages that are still to be written
     "docs/commands.md",
     "docs/file-format.md",
     "docs/settings.md",
 }
+
+
+def attributes_of_classes():
+    """Names that each class of the package defines or inherits, from the syntax alone.
+
+    Some modules need torch, and would not be importable everywhere.
+    """
+    found, bases = {}, {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).update(defined_in(node))
+                names = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                bases.setdefault(node.name, set()).update(names)
+    for _ in range(5):  # deeper than any inheritance here
+        for name, parents in bases.items():
+            found[name].update(*(found.get(parent, ()) for parent in parents))
+    return found
+
+
+def defined_in(node):
+    """Methods, fields, and attributes that methods set on `self`."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.FunctionDef):
+            yield part.name
+        elif isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id
+        elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+            yield part.attr
+
+
+ATTRIBUTES = attributes_of_classes()
 
 
 def resolve(name):
@@ -101,6 +134,26 @@ def anchors(file):
     """The anchors that GitHub makes of the headings of a page."""
     headings = re.findall("^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES_BY_NAME)
+def test_an_attribute_of_a_class_of_the_package_exists(page):
+    text = PAGES_BY_NAME[page].read_text(encoding="utf-8")
+    unknown = [
+        f"{name}.{attribute}"
+        for name, attribute in CLASS_ATTRIBUTES.findall(text)
+        if name in ATTRIBUTES and attribute not in ATTRIBUTES[name] | FOREIGN.get(name, set())
+    ]
+    assert unknown == []
+
+
+def test_attributes_of_classes_are_found_in_the_source():
+    assert {"nearest", "bank"} <= ATTRIBUTES["ExactIndex"]
+    assert {"threshold", "image_scores"} <= ATTRIBUTES["Calibration"]
+    assert "no_such" not in ATTRIBUTES["Calibration"]
+    assert CLASS_ATTRIBUTES.findall("`Gaussians.distances`, `a.B.c`, D.e") == [
+        ("Gaussians", "distances")
+    ]
 
 
 def test_names_are_found_in_pages():
