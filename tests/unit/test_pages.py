@@ -122,9 +122,10 @@ def parse(arguments, *, complete=True):
             return
         if not hasattr(command, "commands"):
             return
-        name, command, arguments = command.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
+        rest = [*context._protected_args, *context.args]
+        if not rest and command.invoke_without_command:
+            return
+        name, command, arguments = command.resolve_command(context, rest)
 
 
 @pytest.mark.parametrize("name", NAMES)
