@@ -25,11 +25,7 @@ CLASS_ATTRIBUTES = re.compile(r"`([A-Z]\w*)\.(\w+)")
 LINKS = re.compile(r"(?<!`)\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
 PAGES_BY_NAME = {path.relative_to(ROOT).as_posix(): path for path in PAGES}
 FOREIGN = {"Engine": {"predict"}}  # of anomalib
-LATER = {  # pages that are still to be written
-    "docs/commands.md",
-    "docs/file-format.md",
-    "docs/settings.md",
-}
+LATER = {"docs/file-format.md"}  # pages that are still to be written
 
 
 def attributes_of_classes():
