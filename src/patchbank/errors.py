@@ -1,4 +1,4 @@
-"""Everything that can go wrong, in one tree.
+"""All exceptions and warnings, in one tree.
 
     PatchbankError
     ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another

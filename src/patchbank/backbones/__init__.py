@@ -1,4 +1,4 @@
-"""Backbones: from a photograph to feature maps.
+"""Networks that turn an image into feature maps: embedded, ONNX, timm, ViG, installed ones.
 
 `open_backbone` finds the source of a name in `SOURCES` and returns a `FeatureExtractor`.
 """

@@ -149,7 +149,7 @@ def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     if to_json is None:
         output.show_summary(facts)
     else:
-        write_json(facts, to_json)
+        write_json({"schema_version": output.SCHEMA_VERSION, **facts}, to_json)
 
 
 @app.command()

@@ -134,6 +134,7 @@ def _print(infos: list[BackboneInfo], to_json: str | None) -> None:
 def _to_json(info: BackboneInfo) -> dict[str, Any]:
     """The keys of `docs/json.md`, "Backbones"."""
     return {
+        "schema_version": output.SCHEMA_VERSION,
         "name": info.name,
         "layers": {
             name: {"channels": layer.channels, "stride": layer.stride}

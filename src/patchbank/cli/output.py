@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from patchbank.detector.member import Member
     from patchbank.evaluation.evaluate import Evaluation
 
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/{info,backbones,benchmark}.schema.json`."""
+
 
 def error(text: str) -> None:
     """One line on standard error."""
@@ -109,6 +112,7 @@ def totals(good: int, anomalous: int, unread: int) -> None:
 def show_evaluation(evaluation: Evaluation) -> None:
     """Metrics as a table."""
     figures = evaluation.to_json()
+    del figures["schema_version"]
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
         print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")

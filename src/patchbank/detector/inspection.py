@@ -13,6 +13,9 @@ from patchbank.detector.preprocessing import Box
 from patchbank.images.read import ImageInput, read_image
 from patchbank.types import AnomalyMap
 
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/predict.schema.json`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
@@ -81,6 +84,7 @@ class Inspection:
         """The line that `patchbank predict --json` writes."""
         normalised = {"normalised_score": self.normalised_score}
         return {
+            "schema_version": SCHEMA_VERSION,
             "image": self.image,
             "size": list(self.size),
             "score": self.score,
@@ -112,6 +116,6 @@ class FailedInspection:
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes: all that is not known is null."""
-        known = {"image": self.image, "error": self.error}
+        known = {"schema_version": SCHEMA_VERSION, "image": self.image, "error": self.error}
         unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions")
         return {**dict.fromkeys(unknown), **known}

@@ -1,4 +1,4 @@
-"""Methods: siblings that see features, never images, and never each other."""
+"""Learn from feature maps and score patches: a package for each method, none imports another."""
 
 import difflib
 
