@@ -97,7 +97,7 @@ def test_a_model_that_is_not_nested_refuses():
         model.with_rows(20)
 
 
-def test_a_ladder_is_checked():
+def test_a_calibration_of_several_sizes_is_checked():
     scores = np.ones((2, 3))
     with pytest.raises(ShapeError, match="expected ascending sizes"):
         BankSizeCalibration(np.array([5, 5]), scores, scores)

@@ -141,7 +141,7 @@ def evaluate(
 @app.command()
 def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     """Show what a detector file holds."""
-    from patchbank.detector.detector import load
+    from patchbank.detector.loading import load
 
     facts = output.detector_summary(load(file, device="cpu"))
     if to_json is None:
@@ -191,12 +191,12 @@ def _load(
     bank_rows: int | None,
     latency_budget_ms: float | None,
 ) -> Detector:
-    from patchbank.detector.detector import load
+    from patchbank.detector.loading import load
 
     detector = load(
         file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
     )
-    if latency_budget_ms is not None and detector.ladder is not None:
+    if latency_budget_ms is not None and detector.bank_size_calibration is not None:
         rows = detector.members[0].model.summary()["bank_rows"]
         output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
     return detector

@@ -9,6 +9,7 @@ from typing import Any
 
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
+from patchbank.detector.overlay import draw_overlay, write_picture
 from patchbank.detector.preprocessing import Box
 from patchbank.images.read import ImageInput, read_image
 from patchbank.types import AnomalyMap
@@ -73,8 +74,6 @@ class Inspection:
             ImageError: the photograph is not there any more.
             DataError: the picture cannot be written.
         """
-        from patchbank.detector.overlay import draw_overlay, write_picture
-
         write_picture(draw_overlay(read_image(self.source), self), Path(path))
 
     def to_json(self) -> dict[str, Any]:

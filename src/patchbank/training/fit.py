@@ -95,14 +95,14 @@ def fit(
         progress,
     )
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
-    ladder = None
+    by_bank_size = None
     if smaller:
         sizes = [*smaller, fitted[0].member.model.summary()["bank_rows"]]
-        ladder = BankSizeCalibration(np.array(sizes, dtype=np.int64), scores, peaks)
+        by_bank_size = BankSizeCalibration(np.array(sizes, dtype=np.int64), scores, peaks)
     return Detector(
         members=tuple(one.member for one in fitted),
         calibration=Calibration(scores[-1], peaks[-1], rate, views_of_one=is_one),
-        ladder=ladder,
+        bank_size_calibration=by_bank_size,
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )

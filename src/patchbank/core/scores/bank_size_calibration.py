@@ -1,4 +1,4 @@
-"""What good images score against smaller banks: the calibrations of a bank that is cut."""
+"""Leave-one-out scores for several bank sizes: the calibrations of truncated banks."""
 
 from __future__ import annotations
 
@@ -13,39 +13,43 @@ from patchbank.errors import ParameterError, ShapeError
 
 @dataclass(frozen=True, slots=True)
 class BankSizeCalibration:
-    """Scores of the good images, left out, at several sizes of the bank.
+    """Leave-one-out scores of the good images at several sizes of the bank.
 
-    A smaller bank lies farther from everything, so that its scores are higher and the threshold of
-    the whole bank would raise false alarms.
+    Distances to a smaller bank are larger, so its scores are higher, and the threshold of the whole
+    bank would raise false alarms.
     """
 
     bank_rows: NDArray[np.int64]
-    """(s,) ascending; the last is the whole bank."""
+    """(s,) number of rows, ascending; the last is the whole bank."""
     image_scores: NDArray[np.float64]
-    """(s, n)."""
+    """(s, n) leave-one-out scores of n good images."""
     map_peaks: NDArray[np.float64]
-    """(s, n)."""
+    """(s, n) largest values of their anomaly maps."""
 
     def __post_init__(self) -> None:
         s, shapes = len(self.bank_rows), {self.image_scores.shape, self.map_peaks.shape}
         if len(shapes) != 1 or self.image_scores.ndim != 2 or self.image_scores.shape[0] != s:
-            raise ShapeError(f"ladder: expected two arrays ({s}, n), got {sorted(shapes)}")
+            raise ShapeError(
+                f"bank_size_calibration: expected two arrays ({s}, n), got {sorted(shapes)}"
+            )
         if s == 0 or (np.diff(self.bank_rows) <= 0).any():
-            raise ShapeError(f"ladder: expected ascending sizes, got {self.bank_rows.tolist()}")
+            raise ShapeError(
+                f"bank_size_calibration: expected ascending sizes, got {self.bank_rows.tolist()}"
+            )
 
     def at(self, n_rows: int, whole: Calibration) -> Calibration:
         """The calibration of a bank of the first `n_rows` rows.
 
         Between two sizes it is that of the smaller one: good images score no higher against more
-        rows, so the rate of false alarms is kept, if at some cost in detection.  (Scores that were
-        interpolated fell short of the true ones: a score stays until the row that lowers it comes.)
+        rows, so the false-alarm rate is kept, at some cost in detection.  Interpolated scores would
+        be too low: a score only drops when the row that lowers it is added.
 
         Args:
             n_rows: from the smallest size to the largest.
-            whole: of the whole bank; the false-alarm rate is its own.
+            whole: calibration of the whole bank, which has the false-alarm rate.
 
         Raises:
-            ParameterError: another number of rows.
+            ParameterError: `n_rows` is not in that range.
 
         >>> scores = np.array([[4.0, 8.0], [2.0, 4.0]])
         >>> whole = Calibration(scores[1], scores[1], 0.4)
@@ -62,7 +66,12 @@ class BankSizeCalibration:
         return replace(whole, image_scores=self.image_scores[step], map_peaks=self.map_peaks[step])
 
     def up_to(self, n_rows: int, calibration: Calibration) -> BankSizeCalibration:
-        """The ladder of a bank that was cut to `n_rows` rows, and its calibration."""
+        """The sizes up to `n_rows`, for a bank that was truncated to `n_rows` rows.
+
+        Args:
+            n_rows: of the truncated bank.
+            calibration: of the truncated bank.
+        """
         below = self.bank_rows < n_rows
         return BankSizeCalibration(
             np.append(self.bank_rows[below], n_rows),
