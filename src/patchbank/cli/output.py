@@ -1,4 +1,4 @@
-"""What the commands print: results on standard output, remarks and errors on standard error."""
+"""Printed texts of the commands: results on standard output, notes and errors on standard error."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def error(text: str) -> None:
-    """One line on standard error."""
+    """Print an error as one line on standard error."""
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
 
 
 def note(text: str) -> None:
-    """One line on standard error."""
+    """Print a note as one line on standard error."""
     print(text, file=sys.stderr)
 
 
@@ -41,7 +41,7 @@ def write_json(content: Any, target: str) -> None:
 
 
 def fitted(detector: Detector, path: Path) -> None:
-    """What `fit` made."""
+    """Print the result of `fit`."""
     calibration = detector.calibration
     count = len(detector.fitted_on)
     rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
@@ -63,8 +63,10 @@ def _short(value: object) -> str:
 
 
 def outcome(result: Inspection | FailedInspection) -> None:
-    """One line for one image."""
-    if hasattr(result, "error"):
+    """Print one line for one image."""
+    from patchbank.detector.inspection import FailedInspection
+
+    if isinstance(result, FailedInspection):
         error(result.error)
         return
     verdict = "ANOMALOUS" if result.is_anomalous else "good"
@@ -77,12 +79,12 @@ def outcome(result: Inspection | FailedInspection) -> None:
 
 
 def totals(good: int, anomalous: int, unread: int) -> None:
-    """The last line of `predict`."""
+    """Print the last line of `predict`."""
     print(f"{good} good, {anomalous} anomalous, {unread} not readable")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Metrics as a table."""
+    """Print metrics as a table."""
     figures = evaluation.to_json()
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
@@ -99,7 +101,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 
 def detector_summary(detector: Detector) -> dict[str, Any]:
-    """Everything that `patchbank info` tells."""
+    """All facts that `patchbank info` prints."""
     calibration = detector.calibration
     return {
         "good_images": len(detector.fitted_on),
@@ -136,7 +138,7 @@ def _member_summary(member: Member) -> dict[str, Any]:
 
 
 def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
-    """Facts, one a line."""
+    """Print facts, one a line."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
@@ -149,7 +151,7 @@ def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
 
 
 def show_backbones(infos: Sequence[BackboneInfo]) -> None:
-    """Each backbone with its layers; a star marks the layers taken unless others are asked for."""
+    """Print each backbone with its layers; a star marks its default layers."""
     for info in infos:
         low = [(0 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
         high = [(1 - m) / s for m, s in zip(info.mean, info.std, strict=True)]

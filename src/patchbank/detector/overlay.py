@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ RED, GREEN, INK = (214, 39, 40), (34, 139, 70), (255, 255, 255)
 HEAT = np.array([(255, 236, 120), (255, 140, 0), (200, 0, 30)], dtype=np.float32)
 FAINT, FULL = 0.8, 1.4  # map / pixel threshold where colour begins, and where it is strongest
 OPACITY = 0.55
+BLENDED_ROWS = 128
 DARK = 0.35  # brightness of the part that was not inspected
 SMALLEST_THRESHOLD = 1e-6  # identical good images give a threshold of 0
 
@@ -97,6 +99,13 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
     return _captioned(picture, inspection)
 
 
+def png_bytes(picture: pillow.Image) -> bytes:
+    """Encode a picture as the content of a PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
 def write_picture(picture: pillow.Image, path: Path) -> None:
     """Save a picture in the format that its suffix names.
 
@@ -121,12 +130,21 @@ def _lit(image: Image, box: Box) -> Image:
 
 
 def _blended(image: Image, strength: NDArray[np.float32]) -> Image:
+    """The image with heat colours by their strength, (H, W) from 0 to 1."""
+    blended = np.empty_like(image)
+    for begin in range(0, len(image), BLENDED_ROWS):  # a strip takes 50 bytes a pixel
+        rows = slice(begin, begin + BLENDED_ROWS)
+        blended[rows] = _blended_strip(image[rows], strength[rows])
+    return blended
+
+
+def _blended_strip(image: Image, strength: NDArray[np.float32]) -> NDArray[np.float32]:
     position = strength * (len(HEAT) - 1)
     low = np.minimum(position.astype(np.intp), len(HEAT) - 2)
     share = (position - low)[..., None]
-    colour = HEAT[low] * (1 - share) + HEAT[low + 1] * share  # (H, W, 3)
+    colour = HEAT[low] * (1 - share) + HEAT[low + 1] * share  # (h, W, 3)
     opacity = (OPACITY * np.minimum(strength * 4, 1))[..., None]
-    blended: Image = (image * (1 - opacity) + colour * opacity).astype(np.uint8)
+    blended: NDArray[np.float32] = image * (1 - opacity) + colour * opacity
     return blended
 
 

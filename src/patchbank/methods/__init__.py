@@ -1,7 +1,16 @@
 """Methods: siblings that see features, never images, and never each other."""
 
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
-from patchbank.methods.base import Fit, FittedMethod, Method, PatchScores, TrainingImage
+from patchbank.methods.base import (
+    Fit,
+    FittedMethod,
+    Learner,
+    Method,
+    PatchEmbedding,
+    PatchScores,
+    ResizableBank,
+    TrainingImage,
+)
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
@@ -25,10 +34,13 @@ __all__ = [
     "Fit",
     "FittedMethod",
     "GraphCoreSettings",
+    "Learner",
     "Method",
     "PadimSettings",
     "PatchCoreSettings",
+    "PatchEmbedding",
     "PatchScores",
+    "ResizableBank",
     "Settings",
     "SimpleNetSettings",
     "SpadeSettings",

@@ -15,7 +15,7 @@ from patchbank.core.scores.image_score import ImageScore
 from patchbank.core.spatial.resampling import Border, Interpolation
 from patchbank.errors import ParameterError
 from patchbank.images.augment import Augmentation, Flips, copies
-from patchbank.images.read import Resampling, Resize, check_size
+from patchbank.images.resize import Resampling, Resize, check_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -86,43 +86,58 @@ def embed(settings: SimpleNetSettings, maps: FeatureMaps) -> Array:
     )
 
 
-def fit(
-    settings: SimpleNetSettings,
-    examples: Iterable[TrainingImage],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Train on the features of good photographs, and once without each fold of them.
+class SimpleNetLearner:
+    """Collects the patches of good photographs, then trains on them."""
 
-    Raises:
-        ParameterError: torch is not installed.
-        DataError: no examples.
-    """
-    if find_spec("torch") is None:
-        raise ParameterError(
-            "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
+    def __init__(
+        self, settings: SimpleNetSettings, n_images: int, progress: Progress, device: Device
+    ) -> None:
+        """Prepare for `n_images`.
+
+        Raises:
+            ParameterError: torch is not installed.
+        """
+        if find_spec("torch") is None:
+            raise ParameterError(
+                "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
+            )
+        self._settings = settings
+        self._progress = progress
+        self._device = device
+        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
+
+    def add(self, image: TrainingImage) -> None:
+        """Embed the features of the next image, and store its patches."""
+        self._store.append(embed(self._settings, image.maps), image)
+
+    def fit(self) -> Fit:
+        """Train on all photographs, and once without each fold of them, to score that fold.
+
+        Raises:
+            DataError: no image was added.
+        """
+        from patchbank.methods.simplenet.folds import fold_of_photographs, train
+
+        store, settings = self._store, self._settings
+        if not store.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        folds = fold_of_photographs(store.n_photographs, settings.folds)
+        trained = train(
+            settings,
+            store.features,
+            folds[store.photograph_of_patches()],
+            self._progress,
+            self._device,
         )
-    from patchbank.methods.simplenet.folds import fold_of_photographs, train
-
-    store = PatchStore(n_examples, settings.patch_stride, progress.note)
-    for example in examples:
-        store.append(to_numpy(embed(settings, example.maps)), example)
-    if not store.n_photographs:
-        raise DataError("expected the features of at least one photograph, got none")
-    folds = fold_of_photographs(store.n_photographs, settings.folds)
-    trained = train(
-        settings, store.features, folds[store.photograph_of_patches()], progress, device
-    )
-    model = SimpleNetModel(settings, trained.whole, trained.steps)
-    if not trained.without:
-        return Fit(model, ())
-    others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
-    left_out = [
-        others[fold].score_embedding(store.embedding(photograph))
-        for photograph, fold in enumerate(folds.tolist())
-    ]
-    return Fit(model, tuple(left_out))
+        model = SimpleNetModel(settings, trained.whole, trained.steps)
+        if not trained.without:
+            return Fit(model, ())
+        others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
+        left_out = [
+            others[fold].score_embedding(store.embedding(photograph).features)
+            for photograph, fold in enumerate(folds.tolist())
+        ]
+        return Fit(model, tuple(left_out))
 
 
 def restore(settings: SimpleNetSettings, tensors: Tensors, device: Device) -> SimpleNetModel:
@@ -131,4 +146,6 @@ def restore(settings: SimpleNetSettings, tensors: Tensors, device: Device) -> Si
     return SimpleNetModel(settings, discriminator, int(tensors["steps"][0]))
 
 
-METHOD = Method("simplenet", SimpleNetSettings, tuple(PRESETS), changed_preset, fit, restore)
+METHOD = Method(
+    "simplenet", SimpleNetSettings, tuple(PRESETS), changed_preset, SimpleNetLearner, restore
+)
