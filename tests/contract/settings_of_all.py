@@ -35,7 +35,7 @@ def told(method: Method, chosen: Settings) -> tuple[Any, ...]:
     return (
         seen.score,
         seen.threshold,
-        seen.findings[0].scored.patch_scores.tobytes(),
+        seen.predictions[0].scores.patch_scores.tobytes(),
         seen.normalised_score,
         seen.anomaly_map.tobytes(),
         detector.calibration.image_scores.tobytes(),
