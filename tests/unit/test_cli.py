@@ -320,7 +320,7 @@ def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
     data = write_dataset(tmp_path / "plates")
     report = tmp_path / "report"
     assert run(capsys, "evaluate", out, data, "--report", report)[0] == 0
-    assert "is a makeshift" in (report / "index.html").read_text()
+    assert "is provisional" in (report / "index.html").read_text()
 
 
 @pytest.mark.parametrize("method", ["graphcore", "padim", "spade"])

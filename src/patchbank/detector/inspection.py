@@ -143,7 +143,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class FailedInspection:
-    """A photograph that could not be inspected; without a score nobody can take it for normal."""
+    """A photograph that could not be inspected; it has no score, so it never passes for normal."""
 
     image: str
     error: str

@@ -1,8 +1,7 @@
-"""Augmented copies of photographs: turned, mirrored, shifted, zoomed.
+"""Augmented copies of photographs: rotated, mirrored, shifted, zoomed.
 
-Where a copy reaches beyond its photograph, the photograph is mirrored at its border, so that the
-network sees no black corners; and the copy tells which cells those are, so that nothing is learned
-from them.
+Where a copy extends beyond its photograph, the photograph is mirrored at its border, so that the
+network sees no black corners; `Augmentation.inside` excludes those cells from learning.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from patchbank.types import Image
 
 Flips: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 
-SHIFT = 0.04  # of height and width, by which `translations` move a photograph
+SHIFT = 0.04  # share of height and width by which `translations` move a photograph
 _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
     "none": ((1, 1),),
     "horizontal": ((1, 1), (1, -1)),
@@ -30,14 +29,14 @@ _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How a copy is made: mirrored, zoomed and turned about the middle, then shifted."""
+    """A copy of a photograph: mirrored, zoomed and rotated about the centre, then shifted."""
 
     angle_degrees: float = 0.0
     """Anticlockwise."""
     signs: tuple[int, int] = (1, 1)
-    """Of (y, x): -1 where the copy is mirrored."""
+    """Signs of (y, x): -1 for an axis along which the copy is mirrored."""
     zoom: float = 1.0
-    """More than 1 is a closer look."""
+    """Above 1 the part appears larger."""
     shift: tuple[float, float] = (0.0, 0.0)
     """(down, right), as shares of height and width."""
 
@@ -47,7 +46,7 @@ class Augmentation:
         return self == Augmentation()
 
     def of(self, image: Image) -> Image:
-        """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) where it is turned by 90 degrees."""
+        """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) if it is rotated by 90 degrees."""
         if self._is_exact:
             mirrored = image[:: self.signs[0], :: self.signs[1]]
             return np.ascontiguousarray(np.rot90(mirrored, round(self.angle_degrees / 90)))
@@ -59,12 +58,12 @@ class Augmentation:
         grid: tuple[int, int],
         window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     ) -> NDArray[np.bool_]:
-        """Which cells of a grid over the copy lie within the photograph as a whole.  -> `grid`.
+        """Find the cells of a grid over the copy that lie wholly in the photograph.  -> `grid`.
 
         Args:
             size: (H, W) of the photograph.
             grid: (h, w) cells.
-            window: (top, left, bottom, right) of what the grid covers, as shares of the copy.
+            window: (top, left, bottom, right) of the grid, as shares of the copy.
         """
         if self._is_exact:
             return np.ones(grid, dtype=np.bool_)
@@ -74,16 +73,16 @@ class Augmentation:
         corners = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1)  # (h + 1, w + 1, 2)
         linear, offset = self._to_photograph(size)
         there = corners @ linear.T + offset
-        slack = 1e-6 * max(size)  # a border that only rounding moves
+        slack = 1e-6 * max(size)  # tolerance for rounding at the border
         reached = (there >= -slack) & (there <= np.array(size) + slack)
         within: NDArray[np.bool_] = reached[..., 0] & reached[..., 1]
-        # What lies within is convex, so a cell does if its corners do.
+        # The photograph is convex: a cell lies within it if its corners do.
         every: NDArray[np.bool_] = within[:-1, :-1] & within[1:, :-1]
         return every & within[:-1, 1:] & within[1:, 1:]
 
     @property
     def _is_exact(self) -> bool:
-        """Whether pixels only change places."""
+        """Whether pixels are only rearranged, not interpolated."""
         return self.angle_degrees % 90 == 0 and self.zoom == 1 and self.shift == (0, 0)
 
     def _to_photograph(
@@ -92,8 +91,8 @@ class Augmentation:
         """(2, 2) and (2,): (y, x) in the photograph = linear (y, x) in the copy + offset."""
         angle = np.deg2rad(self.angle_degrees)
         cosine, sine = np.cos(angle), np.sin(angle)
-        turned_back = np.array([[cosine, sine], [-sine, cosine]])
-        linear = np.diag(self.signs) @ turned_back / self.zoom
+        rotation = np.array([[cosine, sine], [-sine, cosine]])
+        linear = np.diag(self.signs) @ rotation / self.zoom
         centre = np.array(size) / 2
         return linear, centre - linear @ (centre + np.array(self.shift) * size)
 
@@ -142,11 +141,11 @@ def copies(
 
 
 def views_of_one(learned: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
-    """Nine other views of a photograph, as unlike what was learned as one photograph allows.
+    """Nine augmented views unlike the training augmentations, to calibrate a single-image fit.
 
-    They stand in for other good parts, which differ more than another look at the same part: so
-    they are mirrored, a tenth nearer, moved to each side, and half-way between the orientations
-    that were learned.
+    They stand in for other good parts, which differ more than two photographs of the same part: so
+    they are mirrored, enlarged by a tenth, moved to each side, and rotated half-way between the
+    orientations that were learned.
     """
     zoom = 1.1
     edge = (zoom - 1) / 2

@@ -99,12 +99,12 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
         return ImageSource(name or "bytes", bytes(image))
     if isinstance(image, pillow.Image):
         name = name or os.fspath(getattr(image, "filename", "")) or "image"
-        return ImageSource(name, _taken(name, lambda: _copied(image)))
+        return ImageSource(name, _content_or_error(name, lambda: _copied(image)))
     if isinstance(image, (str, os.PathLike)):
         return ImageSource(name or str(image), Path(image))
     if is_file_object(image):
         name = name or _file_name(image)
-        return ImageSource(name, _taken(name, lambda: _file_content(name, image)))
+        return ImageSource(name, _content_or_error(name, lambda: _file_content(name, image)))
     raise ImageError(
         f"{name or 'image'}: expected a path, an array, bytes, a file object or a Pillow image, "
         f"got {type(image).__name__}"
@@ -232,10 +232,10 @@ def _state(content: object) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _taken(name: str, take: Callable[[], Decoded]) -> Decoded | ImageError:
+def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageError:
     """The contents, or the error that reading the image shall raise."""
     try:
-        return take()
+        return get()
     except ImageError as error:
         return error.with_traceback(None)
     except Exception as error:  # file objects of any kind raise any type

@@ -82,7 +82,7 @@ def reweighted(nearest: float, support: NDArray[np.floating]) -> float:
         support: (b,) |q - m|, Euclidean, for the b rows m nearest to m*, m* itself among them.
 
     The exponents are shifted by the largest, so that no distance overflows.  With b = 1 the
-    equation gives 0; callers take `nearest` itself then.
+    equation gives 0; callers use `nearest` itself then.
     """
     top = max(float(support.max()), nearest)
     weight = 1.0 - np.exp(nearest - top) / np.exp(support.astype(np.float64) - top).sum()
@@ -98,7 +98,7 @@ def hcw_reweighted(nearest: NDArray[np.floating]) -> float:
         nearest: (b,) Euclidean distances, ascending, of the worst patch q to its b nearest bank
             rows (of q itself, not of m* as in equation 7); the first is |q - m*|.
 
-    It differs from equation 7 in all three places, and its weight is that of the *farthest* of the
+    It differs from equation 7 in all three terms, and its weight is that of the *farthest* of the
     b rows.  There, exponents of squared distances overflow float32 above 88; shifted, they do not.
     """
     squared = np.square(nearest.astype(np.float64))
