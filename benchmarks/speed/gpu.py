@@ -116,7 +116,7 @@ def main() -> None:
             wait=waiting(given.device),
         )
     with full_float32():
-        rates = images_per_second(device, features[picked.rows], given.images)
+        rates = images_per_second(device, features[picked.centres], given.images)
     gflops = 2 * given.rows * given.dims * given.picks / times.median_s / 1e9
     results: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if given.device.startswith("cuda") else "cpu",

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 
 def one_at_a_time(features: NDArray[np.floating[Any]], n_keep: int, start: int) -> NDArray[np.intp]:
-    """The loop of Gonzalez (1985), one matrix-vector product a pick.  (n, d) -> (n_keep,).
+    """The loop of Gonzalez (1985), one matrix-vector product a centre.  (n, d) -> (n_keep,).
 
     It computes in the type of `features`: in float64 it is exact but for ties within rounding.
     """
     norms = np.einsum("nd,nd->n", features, features)
-    gap = np.full(len(features), np.inf, dtype=features.dtype)
+    min_distances = np.full(len(features), np.inf, dtype=features.dtype)
     rows, row = np.empty(n_keep, dtype=np.intp), start
     for i in range(n_keep):
         rows[i] = row
         distance = norms + norms[row] - 2 * (features @ features[row])
-        np.minimum(gap, distance, out=gap)
-        gap[row] = -1.0
-        row = int(gap.argmax())
+        np.minimum(min_distances, distance, out=min_distances)
+        min_distances[row] = -1.0
+        row = int(min_distances.argmax())
     return rows

@@ -75,7 +75,7 @@ def selection(path: Path, rows: int, dims: int, picks: int, limit_bytes: int) ->
                 "seconds": seconds,
                 "passes": len(passes) - 1,  # the first is the first pick
                 "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "rows": picked.rows.tolist(),
+                "rows": picked.centres.tolist(),
             }
         )
     )
@@ -113,7 +113,7 @@ def main() -> None:
         picked = greedy_coreset(in_memory.reshape(-1, given.dims), given.picks)
     finally:
         path.unlink(missing_ok=True)
-    same = part.pop("rows") == picked.rows.tolist()
+    same = part.pop("rows") == picked.centres.tolist()
     del whole["rows"]
     run.write(
         {

@@ -79,7 +79,7 @@ def real_cases(root: Path, share: float, photographs: int, images: int) -> Itera
         features, _ = photographed(good, recipe, unfolded_dims=cut)
         picked = greedy_coreset(features, min(int(rows * share), len(features)))
         queries, _ = photographed(chosen, recipe, unfolded_dims=cut)
-        yield "photographed", features[picked.rows], queries.reshape(images, PATCHES, dims)
+        yield "photographed", features[picked.centres], queries.reshape(images, PATCHES, dims)
 
 
 def compare(case: Case, given: argparse.Namespace) -> dict[str, Any]:

@@ -32,10 +32,12 @@ def stained(seed, radius):
     return image
 
 
-@pytest.fixture(params=METHODS)
+NEED_TORCH = {"simplenet"}  # to fit
+MARKED = [pytest.param(n, marks=pytest.mark.torch if n in NEED_TORCH else ()) for n in METHODS]
+
+
+@pytest.fixture(params=MARKED)
 def method(request):
-    if request.param == "simplenet":
-        pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
     return METHODS[request.param]
 
 

@@ -5,15 +5,13 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 
-from patchbank.methods.simplenet import SimpleNetSettings
+from patchbank.methods.simplenet import SimpleNetSettings, training
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.runtime.devices import HOST
 from tests.conftest import GOLDEN
 from tests.golden.inputs import normal
-
-torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
-from patchbank.methods.simplenet import training  # noqa: E402
 
 STORED = json.loads((GOLDEN / "simplenet.json").read_text())["params"]["simplenet"]
 ADAPTOR, DISCRIMINATOR = "pre_projection.layers.0fc.", "discriminator."
@@ -130,7 +128,7 @@ def test_projection_and_scores_are_those_of_the_original(golden, precision):
 
 def test_prediction_without_torch_scores_what_the_original_says(golden):
     networks = loaded("f64")
-    hidden, tail = networks.folded()
+    hidden, tail = networks.merged()
     features = normal("simplenet", "features", 80, (100, 64))
     ours = -Discriminator(hidden.weight, hidden.bias, tail, HOST)(features)
     np.testing.assert_allclose(ours, golden("simplenet")["f64/eval_patch_scores"], atol=1e-5)

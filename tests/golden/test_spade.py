@@ -8,7 +8,7 @@ import pytest
 from patchbank.core.spatial import anomaly_map
 from patchbank.methods import SpadeSettings
 from patchbank.methods.spade import SpadeModel
-from patchbank.methods.spade.gallery import Gallery, Picture
+from patchbank.methods.spade.gallery import Gallery, ImageFeatures
 from patchbank.methods.spade.model import pixel_distances
 from tests.golden.inputs import normal
 from tests.oracles import spade as oracle
@@ -86,7 +86,7 @@ def test_a_model_is_near_the_published_map_though_it_has_one_grid(golden):
     """Ours brings the layers to the first one's grid, and only then to pixels."""
     model, expected = SpadeModel(SETTINGS, gallery()), golden("spade")
     for number, (pooled, planes) in enumerate(images("test")):
-        scored = model.score_picture(Picture(pooled, tuple(planes), SHAPES[0][1:]))
+        scored = model.score_features(ImageFeatures(pooled, tuple(planes), SHAPES[0][1:]))
         assert scored.image_score == pytest.approx(expected["image_scores"][number], rel=1e-5)
         drawn = anomaly_map.anomaly_map(scored.patch_scores, (224, 160), sigma=4)[::8, ::8]
         stored = expected["f64/map_nonsquare_sub8"][number]

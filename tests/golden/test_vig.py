@@ -6,19 +6,16 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
+from patchbank.backbones.vig import network as networks
+from patchbank.backbones.vig.graph import nearest
+from patchbank.backbones.vig.loading import _adapted, _empty
 from patchbank.backbones.vig.variants import VARIANTS
 from tests.conftest import GOLDEN
 from tests.golden.inputs import normal
-from tests.networks import require_torch, vig_state
-
-require_torch()
-import torch  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from patchbank.backbones.vig import network as networks  # noqa: E402
-from patchbank.backbones.vig.graph import nearest  # noqa: E402
-from patchbank.backbones.vig.loading import _adapted, _empty  # noqa: E402
+from tests.networks import vig_state
 
 SEEDS = {"vig_ti_224_gelu": 47, "pvig_ti_224_gelu": 14}
 PARAMS = json.loads((GOLDEN / "vig.json").read_text())["params"]

@@ -173,9 +173,11 @@ def test_a_copy_that_shows_no_whole_cell_is_passed_over(rng):
     assert all((one[name] == other[name]).all() for name in one)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("name", "chosen"), [("padim", PadimSettings), ("spade", SpadeSettings)])
 def test_tensors_give_what_arrays_give(name, chosen):
-    torch = pytest.importorskip("torch")
+    import torch
+
     examples = with_copies(np.random.default_rng(0))
     tensors = [
         TrainingImage([torch.from_numpy(m) for m in e.maps], e.photograph, e.inside)

@@ -36,13 +36,13 @@ def test_smooth_max_is_the_largest_mean_of_the_neighbours_there_are(grid):
 @given(GRIDS, st.floats(0.01, 1.0))
 def test_top_share_is_the_mean_of_the_worst(grid, share):
     worst = sorted(grid.ravel().tolist())[::-1][: max(1, round(share * grid.size))]
-    assert image_score.top_share_mean(grid, share) == pytest.approx(np.mean(worst), rel=1e-4)
+    assert image_score.top_fraction_mean(grid, share) == pytest.approx(np.mean(worst), rel=1e-4)
 
 
 @given(GRIDS)
 def test_every_score_lies_between_the_mean_and_the_largest(grid):
     largest, mean = image_score.largest(grid), float(grid.mean())
-    for score in (image_score.smooth_largest(grid), image_score.top_share_mean(grid, 0.1)):
+    for score in (image_score.smooth_largest(grid), image_score.top_fraction_mean(grid, 0.1)):
         assert mean - 1e-2 <= score <= largest + 1e-2
 
 

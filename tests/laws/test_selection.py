@@ -1,27 +1,29 @@
-"""Laws of the greedy selection, on whole numbers so that ties happen and are exact."""
+"""Laws of the greedy selection, mostly on small integers, so that ties happen and are exact."""
 
 from contextlib import contextmanager
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from patchbank.core import coreset
-from patchbank.core.coreset import gemm as greedy_products
 from patchbank.core.coreset import (
+    ExistingCentres,
+    InitialDistances,
+    gemm,
     greedy_coreset,
     random_coreset,
     random_projection,
     row_nearest_to_mean,
 )
 from patchbank.core.coreset import int8 as int8_greedy
-from patchbank.core.int8 import search as int8
+from patchbank.core.int8 import binding
 from patchbank.errors import ParameterError, ShapeError
-from tests.kernels import KERNELS, on_kernel
-from tests.oracles.coreset import greedy
+from tests.kernels import KERNELS, MARKED_KERNELS, on_kernel
+from tests.oracles.coreset import greedy, greedy_after
 
 CASES = {
     "n": st.integers(1, 60),
@@ -38,12 +40,12 @@ CASES = {
 @contextmanager
 def small_blocks(candidates, tile_rows, kernel):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(greedy_products, "CANDIDATES", candidates)
-        patch.setattr(greedy_products, "TILE_ROWS", tile_rows)
-        patch.setattr(int8_greedy, "FEWEST", candidates)
+        patch.setattr(gemm, "CANDIDATES", candidates)
+        patch.setattr(gemm, "TILE_ROWS", tile_rows)
+        patch.setattr(int8_greedy, "MIN_CANDIDATES", candidates)
         patch.setattr(int8_greedy, "SAMPLE", tile_rows)
-        patch.setattr(int8, "PART_ROWS", tile_rows)
-        patch.setattr(int8, "_level", lambda: kernel)
+        patch.setattr(binding, "PART_ROWS", tile_rows)
+        on_kernel(patch, kernel)
         yield
 
 
@@ -55,32 +57,32 @@ def drawn(n, d, grid, share, seed):
 
 @settings(max_examples=300, deadline=None)
 @given(**CASES)
-def test_blocks_pick_what_the_one_at_a_time_loop_picks(
+def test_blocks_choose_the_centres_of_the_one_at_a_time_loop(
     n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, start = drawn(n, d, grid, share, seed)
     with small_blocks(candidates, tile_rows, kernel):
-        picked = greedy_coreset(features, n_keep, start=start)
+        chosen = greedy_coreset(features, n_keep, start=start)
 
     rows, radii = greedy(features, n_keep, start)
-    assert picked.rows.tolist() == rows
-    np.testing.assert_allclose(picked.radii, radii, rtol=1e-6)
+    assert chosen.centres.tolist() == rows
+    np.testing.assert_allclose(chosen.radii, radii, rtol=1e-6)
 
 
 @settings(deadline=None)
 @given(**CASES)
-def test_a_radius_stops_at_the_first_pick_that_reaches_it(
+def test_a_radius_stops_at_the_first_centre_that_reaches_it(
     n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, _, start = drawn(n, d, grid, share, seed)
     rows, radii = greedy(features, n, start)
     radius = radii[min(len(radii) - 1, candidates)]
     with small_blocks(candidates, tile_rows, kernel):
-        picked = greedy_coreset(features, n, start=start, radius=radius * (1 + 1e-6))
+        chosen = greedy_coreset(features, n, start=start, radius=radius * (1 + 1e-6))
 
     enough = next(i for i, r in enumerate(radii) if r <= radius * (1 + 1e-6)) + 1
-    assert picked.rows.tolist() == rows[:enough]
-    assert picked.radii[-1] <= radius * (1 + 1e-5)
+    assert chosen.centres.tolist() == rows[:enough]
+    assert chosen.radii[-1] <= radius * (1 + 1e-5)
 
 
 @settings(deadline=None)
@@ -96,61 +98,61 @@ def test_the_radius_is_at_most_twice_the_best_possible(n, share, seed, grid):
     def radius_of(rows):
         return max(min(np.linalg.norm(f - features[r]) for r in rows) for f in features)
 
-    picked = greedy_coreset(features, n_keep, start=start)
+    chosen = greedy_coreset(features, n_keep, start=start)
 
     best = min(radius_of(rows) for rows in combinations(range(n), n_keep))
-    assert radius_of(picked.rows) <= 2 * best + 1e-6
-    assert radius_of(picked.rows) == pytest.approx(picked.radii[-1], abs=1e-6)
-    assert len(set(picked.rows.tolist())) == n_keep
+    assert radius_of(chosen.centres) <= 2 * best + 1e-6
+    assert radius_of(chosen.centres) == pytest.approx(chosen.radii[-1], abs=1e-6)
+    assert len(set(chosen.centres.tolist())) == n_keep
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_real_numbers_in_many_blocks_give_the_picks_of_the_loop(kernel, rng, monkeypatch):
+@pytest.mark.parametrize("kernel", MARKED_KERNELS)
+def test_many_blocks_of_real_numbers_give_the_centres_of_the_loop(kernel, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
     basis = rng.standard_normal((6, 40)) * np.linspace(3, 0.5, 6)[:, None]
     features = (rng.standard_normal((6000, 6)) @ basis).astype(np.float32) + 100
     start = row_nearest_to_mean(features)
     steps = []
-    picked = greedy_coreset(features, 500, on_progress=steps.append)
+    chosen = greedy_coreset(features, 500, on_progress=steps.append)
 
     rows, radii = greedy(features, 500, start)
-    assert picked.rows.tolist() == rows
-    np.testing.assert_allclose(picked.radii, radii, rtol=1e-5)
+    assert chosen.centres.tolist() == rows
+    np.testing.assert_allclose(chosen.radii, radii, rtol=1e-5)
     assert sum(steps) == 500
-    assert 2 < len(steps) < 50  # blocks, not single picks
+    assert 2 < len(steps) < 50  # blocks, not single centres
 
 
 def test_rounding_decides_nothing(rng, monkeypatch):
-    """Blurred products, as another machine might round them, do not move a single pick."""
+    """Perturbed products, as another machine might round them, do not change a single centre."""
     features = rng.standard_normal((3000, 30)).astype(np.float32)
     features[1500:] = features[:1500] + rng.normal(0, 3e-6, (1500, 30)).astype(np.float32)
     start = row_nearest_to_mean(features)
-    on_kernel(monkeypatch, 0)  # the products
+    on_kernel(monkeypatch, "gemm")
     matmul = np.matmul
 
-    def blurred(left, right, out):
+    def perturbed(left, right, out):
         result = matmul(left, right, out=out)
         out *= 1 + rng.uniform(-3e-7, 3e-7, out.shape).astype(np.float32)
         return result
 
-    monkeypatch.setattr(greedy_products.np, "matmul", blurred)
-    picked = greedy_coreset(features, 900)
-    assert picked.rows.tolist() == greedy(features, 900, start)[0]
+    monkeypatch.setattr(gemm.np, "matmul", perturbed)
+    chosen = greedy_coreset(features, 900)
+    assert chosen.centres.tolist() == greedy(features, 900, start)[0]
 
 
 @settings(deadline=None)
 @given(**CASES)
-def test_the_distance_to_the_picks_of_other_groups_falls_out(
+def test_distances_to_the_centres_of_other_groups_are_those_of_brute_force(
     n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, start = drawn(n, d, grid, share, seed)
     groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
     with small_blocks(candidates, tile_rows, kernel):
-        picked = greedy_coreset(features, n_keep, start=start, groups=groups)
+        chosen = greedy_coreset(features, n_keep, start=start, groups=groups)
 
-    assert picked.rows.tolist() == greedy(features, n_keep, start)[0]
-    for row, found in enumerate(picked.to_others):
-        others = [p for p in picked.rows if groups[p] != groups[row]]
+    assert chosen.centres.tolist() == greedy(features, n_keep, start)[0]
+    for row, found in enumerate(chosen.min_distance_to_other_groups):
+        others = [p for p in chosen.centres if groups[p] != groups[row]]
         expected = min(
             (np.linalg.norm(features[row] - features[p]) for p in others), default=np.inf
         )
@@ -159,37 +161,40 @@ def test_the_distance_to_the_picks_of_other_groups_falls_out(
 
 @settings(deadline=None)
 @given(**CASES)
-def test_distances_to_others_are_those_of_the_smaller_selection(
+def test_distances_to_other_groups_are_those_of_the_smaller_selection(
     n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, start = drawn(n, d, grid, share, seed)
     groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
     sizes = [size for size in (1, 2, 5, n_keep, n_keep + 1) if size != n]
     with small_blocks(candidates, tile_rows, kernel):
-        picked = greedy_coreset(features, n_keep, start=start, groups=groups, sizes=sizes)
+        chosen = greedy_coreset(features, n_keep, start=start, groups=groups, sizes=sizes)
         alone = {
-            size: greedy_coreset(features, size, start=start, groups=groups).to_others
+            size: greedy_coreset(
+                features, size, start=start, groups=groups
+            ).min_distance_to_other_groups
             for size in sizes
             if size <= n_keep
         }
 
-    assert picked.rows.tolist() == greedy(features, n_keep, start)[0]
-    assert picked.to_others_at.keys() == alone.keys()
+    assert chosen.centres.tolist() == greedy(features, n_keep, start)[0]
+    at = chosen.min_distance_to_other_groups_at
+    assert at.keys() == alone.keys()
     for size, expected in alone.items():
-        np.testing.assert_allclose(picked.to_others_at[size], expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(at[size], expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_bank_is_nested(rng):
+def test_coresets_are_nested(rng):
     features = rng.standard_normal((500, 8)).astype(np.float32)
     large, small = greedy_coreset(features, 90), greedy_coreset(features, 30)
-    assert large.rows[:30].tolist() == small.rows.tolist()
+    assert large.centres[:30].tolist() == small.centres.tolist()
     np.testing.assert_allclose(large.radii[:30], small.radii, rtol=1e-6)
 
 
 def test_the_start_is_the_row_nearest_the_mean():
     features = np.array([[0.0, 9.0], [4.0, 4.0], [8.0, 0.0], [3.0, 3.0]], np.float32)
     assert row_nearest_to_mean(features) == 1
-    assert greedy_coreset(features, 1).rows.tolist() == [1]
+    assert greedy_coreset(features, 1).centres.tolist() == [1]
 
 
 def test_the_features_are_left_as_they_were(rng):
@@ -218,26 +223,106 @@ def test_more_rows_than_there_are_is_an_error(n_keep):
 
 @settings(deadline=None)
 @given(**CASES)
-def test_distances_before_the_first_pick_stay_in_the_minimum(
+def test_distances_before_the_first_centre_stay_in_the_minimum(
     n, d, grid, share, candidates, tile_rows, kernel, seed
 ):
     features, n_keep, _ = drawn(n, d, grid, share, seed)
     points = np.random.default_rng(seed).choice(n, min(3, n), replace=False)
     initial = coreset.mean_distances(features, points)
     with small_blocks(candidates, tile_rows, kernel):
-        picked = greedy_coreset(features, n_keep, initial=initial)
+        chosen = greedy_coreset(features, n_keep, start=InitialDistances(initial))
 
-    gap, rows = np.square(initial, dtype=np.float64), []
+    min_distances, rows = np.square(initial, dtype=np.float64), []
     for _ in range(n_keep):
-        rows.append(int(gap.argmax()))
-        to_pick = np.square(features - features[rows[-1]]).sum(axis=1, dtype=np.float64)
-        gap = np.minimum(gap, to_pick)
-        gap[rows] = -1.0
-    assert picked.rows.tolist() == rows
-    assert len(picked.radii) == 0
+        rows.append(int(min_distances.argmax()))
+        to_row = np.square(features - features[rows[-1]]).sum(axis=1, dtype=np.float64)
+        min_distances = np.minimum(min_distances, to_row)
+        min_distances[rows] = -1.0
+    assert chosen.centres.tolist() == rows
+    assert chosen.radii is None
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@settings(deadline=None, max_examples=200)
+@given(**CASES, n_existing=st.integers(1, 30), at_rows=st.booleans())
+def test_a_selection_after_existing_centres_is_that_of_the_loop(
+    n, d, grid, share, candidates, tile_rows, kernel, seed, n_existing, at_rows
+):
+    features, n_keep, _ = drawn(n, d, grid, share, seed)
+    rng = np.random.default_rng(seed)
+    existing = rng.integers(-1, grid + 1, (n_existing, d)).astype(np.float32)
+    if at_rows:
+        existing = features[rng.integers(0, n, n_existing)]
+    groups = np.sort(rng.integers(0, 4, n))
+    with small_blocks(candidates, tile_rows, kernel):
+        chosen = greedy_coreset(features, n_keep, start=ExistingCentres(existing), groups=groups)
+
+    rows, radii, before = greedy_after(features, n_keep, existing)
+    assert chosen.centres.tolist() == rows
+    np.testing.assert_allclose(chosen.radii, radii, rtol=1e-6)
+    assert chosen.radius_before == pytest.approx(before, rel=1e-6)
+    to_existing = np.linalg.norm(features[:, None] - existing[None], axis=2).min(axis=1)
+    for row, found in enumerate(chosen.min_distance_to_other_groups):
+        others = [features[c] for c in rows if groups[c] != groups[row]]
+        to_others = [np.linalg.norm(features[row] - other) for other in others]
+        assert found == pytest.approx(min([to_existing[row], *to_others]), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(**CASES, share_first=st.floats(0, 1))
+def test_selecting_m_rows_and_then_k_more_is_selecting_them_at_once(
+    n, d, grid, share, candidates, tile_rows, kernel, seed, share_first
+):
+    features, n_keep, start = drawn(n, d, grid, share, seed)
+    n_keep = min(n_keep, len(np.unique(features, axis=0)))  # copies of centres come in any order
+    m = max(1, round(share_first * (n_keep - 1)))
+    assume(m < n_keep)
+    groups = np.sort(np.random.default_rng(seed).integers(0, 4, n))
+    with small_blocks(candidates, tile_rows, kernel):
+        at_once = greedy_coreset(features, n_keep, start=start, groups=groups)
+        first = greedy_coreset(features, m, start=start)
+        existing = ExistingCentres(features[first.centres], groups[first.centres])
+        more = greedy_coreset(features, n_keep - m, start=existing, groups=groups)
+
+    assert [*first.centres, *more.centres] == at_once.centres.tolist()
+    np.testing.assert_allclose([*first.radii, *more.radii], at_once.radii, rtol=1e-6)
+    assert more.radius_before == pytest.approx(first.radii[-1], rel=1e-6)
+    np.testing.assert_allclose(
+        more.min_distance_to_other_groups, at_once.min_distance_to_other_groups, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kernel", MARKED_KERNELS)
+def test_real_numbers_continue_as_if_selected_at_once(kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
+    features = (rng.standard_normal((4000, 23)) * np.linspace(3, 0.1, 23)).astype(np.float32)
+    groups = np.arange(4000) // 70
+    at_once = greedy_coreset(features, 420, groups=groups)
+    first = at_once.centres[:150]
+    existing = ExistingCentres(features[first], groups[first])
+    more = greedy_coreset(features, 270, start=existing, groups=groups)
+    assert more.centres.tolist() == at_once.centres[150:].tolist()
+    np.testing.assert_allclose(more.radii, at_once.radii[150:], rtol=1e-5)
+    np.testing.assert_allclose(
+        more.min_distance_to_other_groups, at_once.min_distance_to_other_groups, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kernel", MARKED_KERNELS)
+def test_a_radius_that_existing_centres_cover_adds_no_row(kernel, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
+    features = rng.standard_normal((300, 6)).astype(np.float32)
+    far_away = features[:40] + np.float32(1e-3)
+    _, radii, before = greedy_after(features, 20, far_away)
+    start = ExistingCentres(far_away)
+    none = greedy_coreset(features, 20, start=start, radius=before * 1.001)
+    assert none.centres.tolist() == []
+    assert none.radii.tolist() == []
+    assert none.radius_before == pytest.approx(before, rel=1e-6)
+    some = greedy_coreset(features, 20, start=start, radius=radii[4] * 1.001)
+    assert len(some.centres) == next(i for i, r in enumerate(radii, 1) if r <= radii[4] * 1.001)
+
+
+@pytest.mark.parametrize("kernel", MARKED_KERNELS)
 @pytest.mark.parametrize("distance", [1e3, 1e5])
 def test_an_outlier_spoils_nothing(distance, kernel, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
@@ -246,10 +331,10 @@ def test_an_outlier_spoils_nothing(distance, kernel, rng, monkeypatch):
     features[17, 0] = distance
     start = coreset.row_farthest_from_mean(features)
     assert start == 17
-    picked = greedy_coreset(features, 300, start=start)
+    chosen = greedy_coreset(features, 300, start=start)
     rows, radii = greedy(features, 300, start)
-    assert picked.rows.tolist() == rows
-    np.testing.assert_allclose(picked.radii, radii, rtol=1e-5)
+    assert chosen.centres.tolist() == rows
+    np.testing.assert_allclose(chosen.radii, radii, rtol=1e-5)
 
 
 def test_the_farthest_row_is_that_of_the_matrix_of_distances(rng):
@@ -286,10 +371,18 @@ def test_wrong_arguments_are_named():
     features = np.zeros((10, 2), np.float32)
     with pytest.raises(ParameterError, match="start: expected a row from 0 to 9, got 10"):
         greedy_coreset(features, 2, start=10)
-    with pytest.raises(ShapeError, match=r"initial: expected \(10,\), one a row, got \(9,\)"):
-        greedy_coreset(features, 2, initial=np.zeros(9, np.float32))
-    with pytest.raises(ParameterError, match="initial: expected without start and radius"):
-        greedy_coreset(features, 2, initial=np.zeros(10, np.float32), start=0)
+    with pytest.raises(ShapeError, match=r"initial distances: expected \(10,\), .* got \(9,\)"):
+        greedy_coreset(features, 2, start=InitialDistances(np.zeros(9, np.float32)))
+    initial = InitialDistances(np.zeros(10, np.float32))
+    with pytest.raises(ParameterError, match="radius: expected none with initial distances"):
+        greedy_coreset(features, 2, start=initial, radius=1.0)
+    for wrong in (np.zeros((3, 4), np.float32), np.zeros((0, 2), np.float32)):
+        with pytest.raises(ShapeError, match=r"existing centres: expected \(m, 2\) with at least"):
+            greedy_coreset(features, 2, start=ExistingCentres(wrong))
+    with pytest.raises(ShapeError, match=r"groups of existing centres: expected \(2,\)"):
+        greedy_coreset(features, 2, start=ExistingCentres(features[:2], np.zeros(3, np.intp)))
+    with pytest.raises(ShapeError, match=r"groups: expected \(10,\), one a row, got \(9,\)"):
+        greedy_coreset(features, 2, groups=np.zeros(9, np.intp))
     with pytest.raises(ParameterError, match="radius: expected 0 or more, got -1"):
         greedy_coreset(features, 2, radius=-1)
     with pytest.raises(ShapeError, match=r"expected \(n, d\), got \(10, 2, 1\)"):

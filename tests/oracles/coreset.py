@@ -1,4 +1,4 @@
-"""Greedy k-centre, one pick at a time, in float64."""
+"""Greedy k-centre, one centre at a time, in float64."""
 
 from __future__ import annotations
 
@@ -6,14 +6,34 @@ import numpy as np
 
 
 def greedy(features, n_keep, start):
-    """-> rows in picking order, and the covering radius after each pick."""
+    """-> rows in the order in which they are chosen, and the covering radius after each."""
     features = np.asarray(features, dtype=np.float64)
-    gap = np.full(len(features), np.inf)
+    min_distances = np.full(len(features), np.inf)
     row, rows, radii = start, [], []
     for _ in range(n_keep):
         rows.append(row)
-        gap = np.minimum(gap, ((features - features[row]) ** 2).sum(axis=1))
-        gap[row] = -1.0
-        row = int(gap.argmax())
-        radii.append(np.sqrt(max(gap.max(), 0.0)))
+        to_row = ((features - features[row]) ** 2).sum(axis=1)
+        min_distances = np.minimum(min_distances, to_row)
+        min_distances[row] = -1.0
+        row = int(min_distances.argmax())
+        radii.append(np.sqrt(max(min_distances.max(), 0.0)))
     return rows, radii
+
+
+def greedy_after(features, n_keep, existing):
+    """The same after centres that exist already.
+
+    -> rows, the covering radius after each, and the radius before the first.
+    """
+    features, existing = (np.asarray(a, dtype=np.float64) for a in (features, existing))
+    to_existing = ((features[:, None] - existing[None]) ** 2).sum(axis=2)
+    min_distances = to_existing.min(axis=1)
+    before = np.sqrt(min_distances.max())
+    rows, radii = [], []
+    for _ in range(n_keep):
+        rows.append(int(min_distances.argmax()))
+        to_row = ((features - features[rows[-1]]) ** 2).sum(axis=1)
+        min_distances = np.minimum(min_distances, to_row)
+        min_distances[rows[-1]] = -1.0
+        radii.append(np.sqrt(max(min_distances.max(), 0.0)))
+    return rows, radii, before

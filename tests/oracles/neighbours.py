@@ -1,4 +1,4 @@
-"""Nearest neighbours by looking at every pair, in float64."""
+"""Nearest neighbours by brute force, in float64."""
 
 from __future__ import annotations
 

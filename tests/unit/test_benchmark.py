@@ -70,13 +70,29 @@ def test_values_are_json_or_text_and_the_label_is_ones_own():
     assert found.changes == {"backbone": "a-b.onnx", "scales": [1, 0.5], "weights": "7"}
 
 
+def test_values_may_be_written_as_for_fit():
+    found = MethodSpec.parse(
+        "patchcore(image_size=256x512,zooms=0.9:1.1,layers=blocks.1,backbone=123,crop=none)"
+    )
+    assert found.changes == {
+        "image_size": [256, 512],
+        "zooms": [0.9, 1.1],
+        "layers": ["blocks.1"],
+        "backbone": "123",
+        "crop": None,
+    }
+    assert found.settings.image_size == (256, 512)
+    assert MethodSpec.parse(str(found)) == found
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("patchcor", "method: expected one of patchcore, .*did you mean 'patchcore'?"),
         ("patchcore:fats", "preset of patchcore: .*got 'fats'; did you mean 'fast'?"),
         ("patchcore(image_siz=3)", "image_siz=3.*expected a setting .*did you mean 'image_size'?"),
-        ("patchcore(coreset=7)", "coreset: expected"),
+        ("patchcore(coreset=7)", r"patchcore\(coreset=7\): coreset: expected a number, .*, got 7$"),
+        ("spade(image_size=big)", r"spade\(.*\): image_size: expected a side, .*, got 'big'$"),
         ("patchcore(coreset)", "expected SETTING=VALUE with commas between, got 'coreset'"),
         ("patchcore(seed=1,seed=2)", "seed: expected once"),
         ("patchcore(scales=[1)", "brackets and quotes in pairs"),

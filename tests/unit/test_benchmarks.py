@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import requirements_of
+
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 SHARED = {"contract", "synthetic", "naive_greedy", "processes", "peer_processes"}
-NEED_TORCH = {"embedding", "gpu"} if importlib.util.find_spec("timm") is None else set()
 SCRIPTS = sorted(path.stem for path in SPEED.glob("*.py") if path.stem not in SHARED)
+MARKED = [
+    pytest.param(name, marks=[getattr(pytest.mark, need) for need in needs])
+    for name in SCRIPTS
+    for needs in [requirements_of((SPEED / f"{name}.py").read_text(encoding="utf-8"))]
+]
 RESULTS = sorted(SPEED.glob("*.json"))
 
 
@@ -31,10 +37,8 @@ def run(script, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", MARKED)
 def test_every_script_tells_its_question_and_how_it_is_called(script):
-    if script in NEED_TORCH:
-        pytest.skip("torch is not installed")
     done = run(script, "--help")
     assert done.returncode == 0, done.stderr
     assert f"python benchmarks/speed/{script}.py" in done.stdout

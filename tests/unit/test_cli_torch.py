@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from patchbank.backbones import open_backbone
-from tests.networks import FAMILIES, require_torch, weights_file
+from tests.networks import FAMILIES, weights_file
 from tests.photographs import part, save, write_dataset
 from tests.unit.test_cli import run
 
-require_torch()
+pytestmark = pytest.mark.torch
 
 RESNET, EFFICIENTNET = FAMILIES["ResNet"], FAMILIES["EfficientNet"]
 SMALL = [

@@ -130,9 +130,11 @@ def test_cells_of_parquet_are_read_as_those_of_csv(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parquet
 def test_a_real_parquet_file_is_read_and_a_damaged_one_is_told(tmp_path):
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as arrow
+    from pyarrow import parquet
+
     rows = [{**row, "label": int(row["label"])} for row in PARQUET_ROWS]
     rows[1]["mask"] = None
     table(tmp_path)

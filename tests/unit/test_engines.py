@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,26 +19,12 @@ from patchbank.training.precision import score_change
 from tests.photographs import part, parts, save, write_dataset
 from tests.unit.test_cli import run
 
-needs_openvino = pytest.mark.skipif(
-    find_spec("openvino") is None, reason="pip install 'patchbank[openvino]'"
-)
 ENGINES = [
     pytest.param("onnxruntime", id="onnxruntime"),
-    pytest.param("openvino", id="openvino", marks=needs_openvino),
+    pytest.param("openvino", id="openvino", marks=pytest.mark.openvino),
 ]
 IMAGE = part(3, size=(96, 160))
 RECIPE = PatchCore(image_size=160, bank_limit=300, false_alarm_rate=0.2)
-
-
-def has_bfloat16():
-    if find_spec("openvino") is None:
-        return False
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="no OpenVINO, or no bfloat16")
 
 
 class Recorder:
@@ -85,7 +70,7 @@ def test_images_side_by_side_have_the_features_of_one_that_is_alone(name, engine
     assert all((a == b).all() for a, b in zip(alone, beside, strict=True))
 
 
-@needs_openvino
+@pytest.mark.openvino
 @pytest.mark.parametrize("name", embedded_names())
 def test_openvino_computes_in_full_float32(name):
     theirs = open_backbone(name)(IMAGE)
@@ -96,7 +81,7 @@ def test_openvino_computes_in_full_float32(name):
         assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()  # bfloat16 would be off by 1e-2
 
 
-@needs_openvino
+@pytest.mark.openvino
 def test_a_detector_has_the_same_scores_in_openvino(tmp_path):
     RECIPE.fit(parts(8)).save(tmp_path / "a.patchbank")
     detector = load(tmp_path / "a.patchbank")
@@ -113,7 +98,8 @@ def test_a_detector_has_the_same_scores_in_openvino(tmp_path):
     assert anywhere.members[0].extractor.engine == Engine("onnxruntime")
 
 
-@needs_bfloat16
+@pytest.mark.openvino
+@pytest.mark.bfloat16
 def test_a_detector_in_bfloat16_says_so_and_stays_so(tmp_path):
     path = tmp_path / "a.patchbank"
     detector = RECIPE.fit(parts(8), engine="openvino", precision="bfloat16")
@@ -126,7 +112,8 @@ def test_a_detector_in_bfloat16_says_so_and_stays_so(tmp_path):
         load(path, engine="onnxruntime")
 
 
-@needs_bfloat16
+@pytest.mark.openvino
+@pytest.mark.bfloat16
 def test_bfloat16_changes_the_scores():
     rounded = RECIPE.fit(parts(8), engine="openvino", precision="bfloat16")
     change = score_change(rounded, RECIPE.fit(parts(8), engine="openvino"))
@@ -148,7 +135,8 @@ def test_the_change_of_scores_is_told_in_shares_of_the_threshold():
     )
 
 
-@needs_bfloat16
+@pytest.mark.openvino
+@pytest.mark.bfloat16
 def test_fit_prints_the_change_of_scores(capsys, tmp_path):
     for number, image in enumerate(parts(6)):
         save(tmp_path / "good" / f"{number}.png", image)
@@ -165,7 +153,7 @@ def test_fit_prints_the_change_of_scores(capsys, tmp_path):
     assert len(remarks.strip().splitlines()) == 1
 
 
-@needs_openvino
+@pytest.mark.openvino
 def test_predict_and_evaluate_take_an_engine(capsys, tmp_path, monkeypatch):
     path, dataset = tmp_path / "a.patchbank", write_dataset(tmp_path / "plates")
     RECIPE.fit(parts(8)).save(path)
@@ -219,14 +207,14 @@ def test_a_detector_of_bfloat16_asks_for_openvino_where_there_is_none(monkeypatc
         load(path)
 
 
-@needs_openvino
+@pytest.mark.openvino
 def test_networks_of_torch_have_no_choice(monkeypatch):
     monkeypatch.setattr(backbone_registry, "_has_torch", lambda: True)
     with pytest.raises(BackboneError, match="resnet18.*runs in torch.*backbones export"):
         PatchCore(backbone="resnet18.a1_in1k").fit(parts(2), engine="openvino")
 
 
-@needs_openvino
+@pytest.mark.openvino
 def test_a_network_that_openvino_cannot_run_is_named():
     with pytest.raises(BackboneError, match="^bad: expected a network that OpenVINO can run"):
         Engine("openvino").open(b"no network", "bad")

@@ -9,12 +9,11 @@ import onnx
 import pytest
 
 from patchbank import BackboneError, ParameterError, PatchCore, load
-from patchbank.backbones import OnnxExtractor, export_backbone, open_backbone
-from tests.networks import FAMILIES, require_torch, weights_file
+from patchbank.backbones import OnnxExtractor, export_backbone, open_backbone, torch_to_onnx
+from tests.networks import FAMILIES, weights_file
 from tests.photographs import part, parts, save
 
-require_torch()
-from patchbank.backbones import torch_to_onnx  # noqa: E402
+pytestmark = pytest.mark.torch
 
 RESNET = FAMILIES["ResNet"]
 SIZES = ((96, 160), (128, 64), (224, 192))

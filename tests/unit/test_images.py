@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.errors import ImageError, ParameterError, ShapeError
+from patchbank.errors import ImageError, ShapeError
 from patchbank.images.read import read_image, read_mask
-from patchbank.images.resize import check_size, input_size, resized
+from patchbank.images.resize import input_size, resized
 from tests.photographs import part, save
 
 
@@ -167,9 +167,3 @@ def test_the_network_sees_a_size_it_accepts(size, image_size, resize, expected):
 
 def test_resizing_is_height_by_width():
     assert resized(part(0), (40, 60)).shape == (40, 60, 3)
-
-
-@pytest.mark.parametrize("size", [0, 31, 9000, 3.5, True, (100,), (10, 100), (1, 2, 3), "384"])
-def test_impossible_sizes_are_named(size):
-    with pytest.raises(ParameterError, match="image_size: expected"):
-        check_size("image_size", size)

@@ -4,17 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from patchbank.methods import TrainingImage
-from patchbank.methods.simplenet import METHOD, SimpleNetSettings
+from patchbank.methods.simplenet import METHOD, SimpleNetSettings, folds
+from patchbank.methods.simplenet.training import Training
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import TorchDevice
 from tests.oracles.simplenet import discriminated
-
-torch = pytest.importorskip("torch", reason="pip install 'patchbank[torch]'")
-from patchbank.methods.simplenet import folds  # noqa: E402
-from patchbank.methods.simplenet.training import Training  # noqa: E402
 
 SETTINGS = SimpleNetSettings(
     patch_size=1,

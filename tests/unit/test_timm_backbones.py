@@ -7,18 +7,15 @@ import threading
 
 import numpy as np
 import pytest
+import timm
+import torch
 
 from patchbank import BackboneError
 from patchbank.backbones import describe_backbone, open_backbone, pack_backbone, unpack_backbone
-from tests.networks import FAMILIES, require_torch, state_of, weights_file
+from patchbank.backbones import timm as timm_backbones
+from patchbank.runtime.torch_device import TorchDevice, full_float32
+from tests.networks import FAMILIES, state_of, weights_file
 from tests.photographs import part
-
-require_torch()
-import timm  # noqa: E402
-import torch  # noqa: E402
-
-from patchbank.backbones import timm as timm_backbones  # noqa: E402
-from patchbank.runtime.torch_device import TorchDevice, full_float32  # noqa: E402
 
 RESNET, VIT = FAMILIES["ResNet"], FAMILIES["ViT"]
 IMAGE = part(0, size=(96, 160))
@@ -140,8 +137,6 @@ PLACES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", [RESNET, VIT])
 def test_features_are_the_same_on_every_device(tmp_path, name, place):
-    if place == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU")
     weights = weights_file(tmp_path, name)
     device = TorchDevice(place, tile_factor=1)
     here, there = (

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from patchbank import BackboneError, PatchCore, load
 from patchbank.backbones import (
@@ -15,22 +16,18 @@ from patchbank.backbones import (
     export_backbone,
     open_backbone,
     pack_backbone,
+    torch_to_onnx,
     unpack_backbone,
 )
+from patchbank.backbones.vig import network as networks
+from patchbank.backbones.vig.graph import nearest
+from patchbank.backbones.vig.network import Vig
+from patchbank.backbones.vig.positions import relative_positions
 from patchbank.backbones.vig.variants import VARIANTS
-from tests.networks import require_torch, vig_keys, vig_state, vig_weights_file
+from patchbank.runtime.torch_device import TorchDevice
+from tests.networks import vig_keys, vig_state, vig_weights_file
 from tests.photographs import part, parts
 from tests.unit.test_timm_backbones import Evil
-
-require_torch()
-import torch  # noqa: E402
-
-from patchbank.backbones import torch_to_onnx  # noqa: E402
-from patchbank.backbones.vig import network as networks  # noqa: E402
-from patchbank.backbones.vig.graph import nearest  # noqa: E402
-from patchbank.backbones.vig.network import Vig  # noqa: E402
-from patchbank.backbones.vig.positions import relative_positions  # noqa: E402
-from patchbank.runtime.torch_device import TorchDevice  # noqa: E402
 
 FLAT, PYRAMID = "vig_ti_224_gelu", "pvig_ti_224_gelu"
 IMAGE = part(0, size=(96, 160))

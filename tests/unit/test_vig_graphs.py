@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
-from tests.networks import require_torch
-
-require_torch()
-import torch  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from patchbank.backbones.vig.graph import max_relative, nearest  # noqa: E402
-from patchbank.backbones.vig.positions import relative_positions, resized  # noqa: E402
+from patchbank.backbones.vig.graph import max_relative, nearest
+from patchbank.backbones.vig.positions import relative_positions, resized
 
 
 def slow_nearest(nodes, candidates, n_neighbours, dilation, extra):

@@ -21,7 +21,7 @@ def selection(folder: Path, settings: Settings) -> Task:
     def run(picks: int) -> Coreset:
         return greedy_coreset(features, picks)
 
-    return Task(run, lambda picked: {"rows": picked.rows.tolist()})
+    return Task(run, lambda picked: {"rows": picked.centres.tolist()})
 
 
 def search(folder: Path, settings: Settings) -> Task:

@@ -1,7 +1,7 @@
-"""Feature maps on disk, so that runs which look at the same images share the backbone's work.
+"""Cache of feature maps on disk: runs on the same images share the work of the backbone.
 
-What is stored are the very float32 numbers, so scores are the same with and without.  Beside them
-stand the seconds that they took, so that times can be told as if nothing had been stored.
+The float32 values are stored unchanged, so scores are the same with and without the cache.  The
+seconds that they took are stored too, so that times are reported as without the cache.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from patchbank.types import Array, FeatureMap, Image
 
 SUFFIX = ".features"
 UNFINISHED = ".part"
-STORED_BETWEEN_LOOKS = 32  # images stored before the folder's size is looked at again
+STORED_BETWEEN_LOOKS = 32  # images stored between two checks of the folder's size
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the cache holds of one image."""
+    """Cached feature maps of one image."""
 
     maps: Sequence[FeatureMap]
     seconds: float
-    """That the backbone took."""
+    """Time that the backbone took."""
     were_tensors: bool
-    """Whether the backbone left them on a device of torch."""
+    """Whether the backbone returned torch tensors."""
 
 
 class FeatureCache:
     """A folder of feature maps that several processes read and write.
 
     Args:
-        folder: of one category, below that of all.
-        limit_bytes: what all categories together may take; beyond it nothing is stored.
+        folder: folder of one category, inside the folder of all.
+        limit_bytes: limit of all categories together; beyond it nothing is stored.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -56,17 +56,17 @@ class FeatureCache:
         self._stored = 0
 
     def load(self, key: str) -> Stored | None:
-        """What is stored under a key; None where nothing is."""
+        """Read the entry of a key; None if there is none."""
         try:
             with safe_open(self._folder / (key + SUFFIX), framework="numpy") as file:
                 facts = file.metadata()
                 maps = [file.get_tensor(str(i)) for i in range(len(file.keys()))]
-        except (OSError, SafetensorError):  # not there, or cut by a crash
+        except (OSError, SafetensorError):  # missing, or truncated by a crash
             return None
         return Stored(maps, float(facts["seconds"]), facts["were_tensors"] == "True")
 
     def store(self, key: str, stored: Stored) -> None:
-        """Store, unless there is no room; a reader sees all of it or nothing."""
+        """Write an entry, unless there is no room; readers see all of it or nothing."""
         n_bytes = sum(m.nbytes for m in stored.maps)
         if self._used + n_bytes > self._limit:
             return
@@ -76,25 +76,25 @@ class FeatureCache:
         try:
             unfinished.write_bytes(to_safetensors(tensors, facts))
             unfinished.replace(self._folder / (key + SUFFIX))
-        except OSError:  # a full disk costs time later, not this run
+        except OSError:  # a full disk costs time, but must not fail the run
             unfinished.unlink(missing_ok=True)
         self._used += n_bytes
         self._stored += 1
-        if self._stored % STORED_BETWEEN_LOOKS == 0:  # others store here too
+        if self._stored % STORED_BETWEEN_LOOKS == 0:  # other processes write here too
             self._used = used_bytes(self._folder.parent)
 
 
 class CachedExtractor:
-    """A feature extractor that asks a cache first.
+    """Feature extractor with a cache in front of it.
 
-    Images go through one at a time, so that the seconds of each are its own.
+    Images are processed one at a time, so that the seconds of each can be measured.
     """
 
     def __init__(self, extractor: FeatureExtractor, cache: FeatureCache, device: Device) -> None:
         self.plain = extractor
-        """The extractor itself."""
+        """The extractor behind the cache."""
         self.saved_s = 0.0
-        """Seconds that the cache has saved so far, less those that it cost."""
+        """Seconds saved by the cache so far, minus those that it cost."""
         self._cache, self._device = cache, device
         self._turn = threading.Lock()
         self._identity = _identity(extractor.info, extractor.layers)
@@ -110,7 +110,7 @@ class CachedExtractor:
         return self.plain.layers
 
     def __call__(self, image: Image) -> Sequence[Array]:
-        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer, where they were computed."""
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer, on its device."""
         with self._turn:
             return self._maps(image)
 
@@ -129,7 +129,7 @@ class CachedExtractor:
     def _compute(self, key: str, image: Image) -> tuple[Sequence[Array], float]:
         began = time.perf_counter()
         maps = self.plain(image)
-        on_host = [to_numpy(m) for m in maps]  # waits until a GPU has finished
+        on_host = [to_numpy(m) for m in maps]  # synchronises with a GPU
         seconds = time.perf_counter() - began
         self._cache.store(key, Stored(on_host, seconds, not isinstance(maps[0], np.ndarray)))
         return maps, seconds
@@ -142,15 +142,15 @@ class CachedExtractor:
 
 
 def used_bytes(folder: Path) -> int:
-    """Sizes of all files below a folder that others may be writing to."""
+    """Total size of all files below a folder; other processes may be writing to it."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            with suppress(OSError):  # it is gone
+            with suppress(OSError):  # deleted meanwhile
                 total += os.stat(os.path.join(parent, name)).st_size
     return total
 
 
 def _identity(info: BackboneInfo, layers: tuple[str, ...]) -> bytes:
-    """What determines the features of an image."""
+    """Hash of everything that determines the features of an image."""
     return json.dumps([info.name, info.sha256, info.mean, info.std, layers]).encode()

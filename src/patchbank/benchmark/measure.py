@@ -1,4 +1,4 @@
-"""What a worker measures: accuracy, times and sizes of one detector."""
+"""Measurements of a worker: accuracy, times and sizes of one detector."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ METRICS = (
     "n_good",
     "n_defect",
 )
-TIMED = 20  # test images at most, evenly spread
-WARM_UP = 3  # of them, inspected before the clock runs
+TIMED = 20  # test images timed at most, evenly spread
+WARM_UP = 3  # images inspected before timing starts
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Fit and measure the detector of one job.  -> its figures, as JSON can hold them.
+    """Fit and measure the detector of one job.  -> its figures as JSON values.
 
     Raises:
-        DataError: an image cannot be read: figures of fewer images could not be compared.
-        ParameterError, BackboneError: settings that these images or this machine cannot meet.
+        DataError: an image cannot be read; figures from fewer images would not be comparable.
+        ParameterError, BackboneError: settings that these images or this machine rule out.
     """
     device = open_device(job["device"])
     wrapped: list[CachedExtractor] = []
@@ -120,7 +120,7 @@ def _ms_per_image(detector: Detector, paths: Sequence[Path]) -> float:
 
 
 def _file_bytes(detector: Detector) -> int | None:
-    """Size of the detector file; None where a network would have to be exported for it."""
+    """Size of the detector file; None if a network would have to be exported for it."""
     if not all(isinstance(member.extractor, OnnxExtractor) for member in detector.members):
         return None
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Methods as they are written in a benchmark: ``graph=graphcore:balanced(image_size=320)``."""
+"""Method specifications of a benchmark: ``graph=graphcore:balanced(image_size=320)``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from patchbank.errors import ParameterError
-from patchbank.methods import METHODS, Settings
+from patchbank.methods import METHODS
+from patchbank.settings import Setting, Settings, settings_of
 
 FORM = "LABEL=NAME:PRESET(SETTING=VALUE,...), of which only NAME must be there"
 WRITTEN = re.compile(
@@ -37,16 +38,16 @@ class MethodSpec:
     preset: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
-    """What the tables call it, where that is not how it is written."""
+    """Label in the tables; None for the specification itself."""
 
     @classmethod
     def parse(cls, text: str) -> MethodSpec:
-        """Read one as it is written.
+        """Parse a specification.
 
-        Values are JSON, or text where they are no JSON; several numbers are a JSON list.
+        Values are JSON, or written as for the options of `patchbank fit`: ``256x512``.
 
         Raises:
-            ParameterError: another form, or no such method, preset, setting or value.
+            ParameterError: invalid syntax, or unknown method, preset, setting or value.
         """
         found = WRITTEN.fullmatch(text.strip())
         if found is None:
@@ -58,7 +59,7 @@ class MethodSpec:
         if "preset" in parts:
             presets = METHODS[parts["method"]].presets
             _require_known(f"preset of {parts['method']}", parts["preset"], presets)
-        changes = _changes(parts.get("changes", ""))
+        changes = _changes(METHODS[parts["method"]].settings, parts.get("changes", ""))
         contender = cls(parts["method"], parts.get("preset"), changes, parts.get("label"))
         try:
             _ = contender.settings
@@ -68,16 +69,13 @@ class MethodSpec:
 
     @property
     def label(self) -> str:
-        """What the tables call it."""
+        """Label in the tables."""
         return self.name or self._written
 
     @property
     def settings(self) -> Settings:
         """All settings of the method."""
-        method = METHODS[self.method]
-        if self.preset is None:
-            return method.settings.from_mapping(self.changes)
-        return method.settings.from_mapping(method.changed_preset(self.preset, self.changes))
+        return METHODS[self.method].settings_from(self.preset, self.changes)
 
     def __str__(self) -> str:
         return self._written if self.name is None else f"{self.name}={self._written}"
@@ -90,7 +88,7 @@ class MethodSpec:
 
 
 def split_outside(text: str, separator: str = ",") -> list[str]:
-    """Cut at a separator, but not within brackets or double quotes.
+    """Split at a separator, except within brackets or double quotes.
 
     >>> split_outside("patchcore:fast(image_size=320,coreset=0.01),padim")
     ['patchcore:fast(image_size=320,coreset=0.01)', 'padim']
@@ -114,7 +112,7 @@ def split_outside(text: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _changes(text: str) -> dict[str, Any]:
+def _changes(record: type[Settings], text: str) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for part in split_outside(text) if text else []:
         name, equals, value = part.partition("=")
@@ -122,11 +120,34 @@ def _changes(text: str) -> dict[str, Any]:
             raise ParameterError(f"expected SETTING=VALUE with commas between, got {part!r}")
         if name.strip() in changes:
             raise ParameterError(f"{name.strip()}: expected once, got it twice in {text!r}")
-        changes[name.strip()] = _value(value.strip())
+        changes[name.strip()] = _value(settings_of(record).get(name.strip()), value.strip())
     return changes
 
 
-def _value(text: str) -> Any:
+def _value(declared: Setting | None, text: str) -> Any:
+    """Parse the value of a setting, as JSON or as an option; None stands for an unknown setting.
+
+    A text that is neither is returned unchanged: all settings are checked together later.
+    """
+    found = _json_or_text(text)
+    if declared is None or _is_allowed(declared, found):
+        return found
+    try:
+        parsed = declared.rule.parse(declared.name, text)
+    except ParameterError:
+        return found
+    return list(parsed) if isinstance(parsed, tuple) else parsed
+
+
+def _is_allowed(declared: Setting, value: Any) -> bool:
+    try:
+        declared.rule.check(declared.name, value)
+    except ParameterError:
+        return False
+    return True
+
+
+def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError:
@@ -138,7 +159,7 @@ def _no_number(text: str) -> Any:
 
 
 def _value_text(value: Any) -> str:
-    if isinstance(value, str) and PLAIN.fullmatch(value) and _value(value) == value:
+    if isinstance(value, str) and PLAIN.fullmatch(value) and _json_or_text(value) == value:
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 

@@ -1,4 +1,4 @@
-"""The page of a benchmark: tables and plots in one file that needs nothing beside it."""
+"""The page of a benchmark: tables and plots in one self-contained file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = (
 
 
 def page(summary: Summary) -> str:
-    """Draw the page."""
+    """Render the page.  -> HTML."""
     environment = Environment(
         loader=PackageLoader("patchbank.benchmark", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""What a benchmark runs: every category with every method, number of shots and seed."""
+"""Plan of a benchmark: runs for every category, method, number of shots and seed."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Run:
     shots: int | None
     """Training images; None for all."""
     seed: int
-    """Draws the shots, and is added to the seed of the settings."""
+    """Seed that draws the shots; it is added to the seed of the settings."""
     data: str
     """Hash of the names and sizes of the files of the category."""
     key: str
-    """Hash of what determines the numbers."""
+    """Hash of everything that determines the figures."""
 
     @property
     def settings(self) -> Settings:
-        """Those of the contender, with a seed of this run's own."""
+        """Settings of the method, with the seed of this run."""
         return seeded(self.contender, self.seed)
 
     @property
     def training(self) -> tuple[Path, ...]:
-        """The good photographs to learn from."""
+        """The good photographs for training."""
         return drawn(self.category.train, self.shots, self.seed)
 
     def __str__(self) -> str:
@@ -54,17 +54,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All runs, in the order in which they are done and told."""
+    """All runs, in the order of execution."""
 
     categories: tuple[Category, ...]
     specs: tuple[MethodSpec, ...]
     shots: tuple[int | None, ...]
     runs: tuple[Run, ...]
     skipped: tuple[str, ...]
-    """What is left out, one line each."""
+    """Combinations that are skipped, one line each."""
 
     def column(self, category: Category) -> str:
-        """What the tables call a category."""
+        """Label of a category in the tables."""
         several = len({c.dataset for c in self.categories}) > 1
         return f"{category.dataset}/{category.name}" if several else category.name
 
@@ -81,12 +81,12 @@ def make_plan(
     """List the runs.
 
     Args:
-        categories: to learn and test on.
-        specs: methods, each with a label of its own.
+        categories: categories to train and test on.
+        specs: methods with distinct labels.
         shots: numbers of training images; None for all.
-        seeds: draws of the shots, from seed 0.
-        full_seeds: runs on all training images, from the seed of the settings up.
-        device: the name of the device that computes.
+        seeds: number of draws of the shots, from seed 0.
+        full_seeds: number of runs on all training images, from the seed of the settings.
+        device: name of the device that computes.
 
     Raises:
         ParameterError: two specs of one label, numbers that are not above 0, or more shots
@@ -151,12 +151,12 @@ def shots_text(shots: int | None) -> str:
 
 
 def in_order(shots: int | None) -> float:
-    """Sorts numbers of shots; all training images are the most."""
+    """Sort key of numbers of shots; all training images come last."""
     return math.inf if shots is None else shots
 
 
 def drawn(train: Sequence[Path], shots: int | None, seed: int) -> tuple[Path, ...]:
-    """The training images of a run; those of fewer shots are among those of more."""
+    """Draw the training images of a run; smaller draws are subsets of larger ones."""
     if shots is None:
         return tuple(train)
     order = np.random.default_rng(seed).permutation(len(train))
@@ -164,13 +164,13 @@ def drawn(train: Sequence[Path], shots: int | None, seed: int) -> tuple[Path, ..
 
 
 def seeded(contender: MethodSpec, seed: int) -> Settings:
-    """The settings of a contender's run of that number."""
+    """Settings of the run of a method with that seed."""
     settings = contender.settings
     return settings.with_changes(seed=settings.seed + seed)
 
 
 def data_hash(category: Category) -> str:
-    """Hash of the names and sizes of a category's files, wherever its folder lies."""
+    """Hash of the names and sizes of a category's files, independent of where its folder is."""
     test = category.test.samples
     masks = [sample.mask for sample in test if sample.mask is not None]
     files = [*category.train, *(sample.path for sample in test), *masks]
@@ -218,7 +218,7 @@ def _run(
 
 
 def _file_hashes(names: Iterable[str]) -> dict[str, str]:
-    """Of weights that are files: their names alone do not determine the numbers."""
+    """Hashes of weights in files, whose names alone do not determine the figures."""
     paths = [Path(name) for name in names]
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()

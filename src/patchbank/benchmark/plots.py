@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from patchbank.benchmark.plan import FULL, in_order
 from patchbank.benchmark.summary import Summary
 
-WIDTH, HEIGHT = 420, 280  # of the plotting area, in SVG units
+WIDTH, HEIGHT = 420, 280  # size of the plotting area, in SVG units
 LABEL_HEIGHT = 15.0
-LABEL_CHARACTER = 6.6  # width of one
+LABEL_CHARACTER = 6.6  # width of one character
 LONGEST_LABEL = 24  # characters; the mark's tip has the whole
-RADIUS = 6.0  # of a mark with some room
-MARGIN = 0.06  # of the range, on each side
+RADIUS = 6.0  # radius of a mark plus margin
+MARGIN = 0.06  # margin as a fraction of the range, on each side
 STEPS = (1, 2, 5, 10)
 ROUND_NUMBERS = (1, 2, 5)
 TICKS = 5
@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Text beside a mark; `anchor` is that of SVG."""
+    """Text next to a mark; `anchor` is SVG's text-anchor."""
 
     x: float
     y: float
@@ -43,14 +43,14 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where ticks stand, with their texts."""
+    """Positions of the ticks, with their texts."""
 
     ticks: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Marks, the lines that join some of them, and axes."""
+    """Marks, lines between them, and axes."""
 
     points: tuple[Point, ...]
     lines: tuple[tuple[int, str], ...]
@@ -61,9 +61,9 @@ class Plot:
 
 
 def accuracy_and_latency(summary: Summary, metric: str, shots: int | None) -> Plot | None:
-    """One point a method: mean accuracy against the time of an image, on a logarithmic axis.
+    """One point per method: mean accuracy against the time of an image, on a logarithmic axis.
 
-    None where no method has both yet.
+    None if no method has both yet.
     """
     accuracy = summary.table(metric, shots).lines
     times = [figures[1] for _, figures in summary.cost(shots).lines]
@@ -94,9 +94,9 @@ def accuracy_and_latency(summary: Summary, metric: str, shots: int | None) -> Pl
 
 
 def accuracy_and_shots(summary: Summary, metric: str) -> Plot | None:
-    """One line a method: mean accuracy against the number of training images, evenly spaced.
+    """One line per method: mean accuracy against the number of training images, evenly spaced.
 
-    None where there is one number only, or nothing is done yet.
+    None if there is only one number, or no result yet.
     """
     shots = sorted(summary.plan.shots, key=in_order)
     place = {k: WIDTH * (i + 0.5) / len(shots) for i, k in enumerate(shots)}
@@ -151,10 +151,9 @@ def _level_ticks(bottom: float, top: float) -> Axis:
 
 
 def _beside(points: Sequence[Point], texts: Sequence[str]) -> tuple[Label, ...]:
-    """Labels to the right of their points, or to the left where the right has no room.
+    """Place labels to the right of their points, or to the left if there is no room.
 
-    One that would cover another or a mark goes down, or up, in steps of half a line until it does
-    not.
+    A label that would overlap another one or a mark is moved down or up in steps of half a line.
     """
     placed: list[Label] = []
     for point, text in sorted(zip(points, texts, strict=True), key=lambda pair: pair[0].y):
@@ -176,7 +175,7 @@ def _beside(points: Sequence[Point], texts: Sequence[str]) -> tuple[Label, ...]:
 
 
 def _is_free(label: Label, placed: Sequence[Label], points: Sequence[Point]) -> bool:
-    """Whether a label covers no other one and no mark."""
+    """Whether a label overlaps no other label and no mark."""
     left, right = _span(label)
     for other in placed:
         other_left, other_right = _span(other)
@@ -201,7 +200,7 @@ def _short(text: str) -> str:
 
 
 def _spread(labels: Sequence[Label]) -> tuple[Label, ...]:
-    """Labels in a column, moved down until none covers the next."""
+    """Place labels in a column, moved down until none overlaps the next."""
     placed: list[Label] = []
     for label in sorted(labels, key=lambda one: one.y):
         lowest = placed[-1].y + LABEL_HEIGHT if placed else -math.inf

@@ -1,6 +1,6 @@
-"""A worker process and its surroundings: cores, memory, and the parent whose end is its own.
+"""Surroundings of a worker process: cores, memory limit, and ending with its parent.
 
-Nothing heavy is imported here: this runs before the libraries that look at the cores.
+Nothing heavy is imported here: this runs before the libraries that count the cores.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if sys.platform != "win32":
 PARENT_GONE = 70
 TOO_MUCH_MEMORY = 71
 """Exit statuses of a worker that ended itself."""
-LOOK_S = 0.05  # between two looks at the memory
+LOOK_S = 0.05  # seconds between two checks of the memory
 
 
 def available_cores() -> list[int]:
-    """Numbers of the cores that this process may use; empty where the system does not tell."""
+    """Numbers of the cores that this process may use; empty if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def shares_of_cores(workers: int) -> list[list[int]]:
-    """The cores of each worker; of more workers than cores, several have the same one."""
+    """Cores of each worker; with more workers than cores, several share one."""
     cores = available_cores()
     n = len(cores)
     if workers >= n:
@@ -39,20 +39,20 @@ def shares_of_cores(workers: int) -> list[list[int]]:
 
 
 def hold_to(cores: Sequence[int]) -> None:
-    """Keep all threads of this process, and those to come, on some cores, where the system can."""
+    """Pin all present and future threads of this process to cores, if the system can."""
     if not cores or not hasattr(os, "sched_setaffinity"):
         return
     tasks = Path("/proc/self/task")
     threads = [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
     for thread in threads:
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        with suppress(ProcessLookupError):  # the thread has ended meanwhile
             os.sched_setaffinity(thread, cores)
 
 
 def peak_memory() -> int | None:
-    """The most bytes of memory that this process has held; None where the system does not tell."""
+    """Peak memory of this process in bytes; None if the system does not report it."""
     status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would begin with what the parent held
+    if status.is_file():  # ru_maxrss would start at the memory of the parent
         lines = status.read_text().splitlines()
         return next((int(n.split()[1]) * 1024 for n in lines if n.startswith("VmHWM:")), None)
     if sys.platform == "win32":
@@ -62,7 +62,7 @@ def peak_memory() -> int | None:
 
 
 def end_with_parent() -> None:
-    """End this process at once when the parent closes its side of standard input, or is gone."""
+    """End this process at once when the parent closes its standard input, or ends."""
 
     def wait() -> None:
         while os.read(0, 1024):
@@ -73,7 +73,7 @@ def end_with_parent() -> None:
 
 
 def end_beyond(limit_bytes: int) -> None:
-    """End this process when it has held more memory than that."""
+    """End this process when its peak memory exceeds a limit."""
 
     def look() -> None:
         while (peak_memory() or 0) <= limit_bytes:
@@ -84,7 +84,7 @@ def end_beyond(limit_bytes: int) -> None:
 
 
 def machine(cores: Sequence[int]) -> dict[str, Any]:
-    """What the figures of this process were measured on."""
+    """Description of the machine that the figures were measured on."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -95,7 +95,7 @@ def machine(cores: Sequence[int]) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor, as the system tells it."""
+    """Name of the processor, as reported by the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

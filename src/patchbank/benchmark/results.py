@@ -1,4 +1,4 @@
-"""The results file: one JSON object a run, appended by one process, whole after any kill."""
+"""The results file: one JSON object per run, appended by one process, intact after any kill."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ else:
     import fcntl
 
 Row: TypeAlias = dict[str, Any]
-"""What was measured in one run, and what it was measured on."""
+"""Figures of one run, and the machine that they were measured on."""
 
 FILE = "results.jsonl"
 LOCK = ".lock"
 
 
 class Results:
-    """Rows by their key, in the order in which they were finished."""
+    """Rows by their key, in the order of completion."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the results of a folder; a line that a kill cut short is dropped.
+        """Open the results of a folder; a line that a kill truncated is dropped.
 
         Raises:
-            DataError: a line that is not one of ours.
+            DataError: a line is not a row of a benchmark.
         """
         self._path = folder / FILE
         self.rows: dict[str, Row] = {}
@@ -44,7 +44,7 @@ class Results:
             self.rows[row["key"]] = row
 
     def append(self, row: Row) -> None:
-        """Add a row; when this returns, it is on the disk."""
+        """Append a row; it is on disk when this returns."""
         line = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         with self._path.open("ab") as file:
             file.write(line)
@@ -66,7 +66,7 @@ class Results:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other benchmarks out of a folder.  The system lets go of it however this process ends.
+    """Lock a folder against other benchmarks; the system releases it however this process ends.
 
     Raises:
         DataError: another one is writing there.

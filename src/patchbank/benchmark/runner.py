@@ -1,4 +1,4 @@
-"""The verb: do what is not done yet, keep every result, and rewrite the tables after each."""
+"""Run a benchmark: execute the missing runs, keep every result, rewrite the tables after each."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ GB = 10**9
 
 
 class RunListener(Protocol):
-    """Is told how far a benchmark has come."""
+    """Receives the progress of a benchmark."""
 
-    def begins(self, total: int, to_do: int) -> None:
-        """So many runs are planned, and so many are not done yet."""
+    def begins(self, total: int, missing: int) -> None:
+        """Called first: number of runs planned, and of runs without a result."""
         ...
 
     def finished(self, run: Run, row: Row) -> None:
-        """A run has its result."""
+        """Called when a run has its result."""
         ...
 
     def failed(self, run: Run, reason: str) -> None:
-        """A run has none."""
+        """Called when a run has failed."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a benchmark may use."""
+    """Resources that a benchmark may use."""
 
     device: str = "cpu"
     """Name of the device that computes."""
     workers: int = 1
-    """Processes at once; times are honest with one."""
+    """Simultaneous processes; only with one are the times those of an undisturbed run."""
     cache_gb: float = 10.0
-    """Of disk for features that several runs share; 0 for none."""
+    """Disk for feature maps that several runs share; 0 for none."""
     memory_gb: float | None = None
-    """That a worker may hold; None for any."""
+    """Memory limit of a worker; None for no limit."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -63,49 +63,49 @@ class Resources:
 
 
 def run_benchmark(
-    plan: Plan, out: Path, resources: Resources, watcher: RunListener
+    plan: Plan, out: Path, resources: Resources, listener: RunListener
 ) -> tuple[Summary, dict[str, str]]:
-    """Do all runs that have no result in a folder yet.
+    """Execute all runs that have no result in a folder yet.
 
     -> the summary, and the reason of each failed run by its name.
 
     Args:
         plan: the runs.
-        out: folder of ``results.jsonl``, ``tables.md``, ``tables.csv`` and ``index.html``; made if
-            it is not there.
+        out: folder of ``results.jsonl``, ``tables.md``, ``tables.csv`` and ``index.html``; created
+            if missing.
         resources: what it may use.
-        watcher: told of each run.
+        listener: receives the progress.
 
     Raises:
-        DataError: another benchmark writes there, or its results are not ours.
+        DataError: another benchmark is writing there, or the results are of another program.
     """
     _make_folder(out)
     with locked(out):
         results = Results(out)
-        to_do = list({run.key: run for run in plan.runs if run.key not in results.rows}.values())
-        watcher.begins(len({run.key for run in plan.runs}), len(to_do))
-        _clear_cache(out, to_do)
+        missing = list({run.key: run for run in plan.runs if run.key not in results.rows}.values())
+        listener.begins(len({run.key for run in plan.runs}), len(missing))
+        _clear_cache(out, missing)
         failures: dict[str, str] = {}
         _write_tables(plan, results, out)
         with Pool(resources.workers) as pool:
-            jobs = [_job(run, out, resources) for run in to_do]
+            jobs = [_job(run, out, resources) for run in missing]
             for number, outcome in pool.outcomes(jobs):
-                run = to_do[number]
+                run = missing[number]
                 if isinstance(outcome, Failure):
                     failures[str(run)] = _failure(run, outcome, out)
-                    watcher.failed(run, failures[str(run)])
+                    listener.failed(run, failures[str(run)])
                 else:
                     row = _row(run, outcome)
                     results.append(row)
                     _write_tables(plan, results, out)
-                    watcher.finished(run, row)
-                _forget(out, run, to_do, results, failures)
+                    listener.finished(run, row)
+                _forget(out, run, missing, results, failures)
         shutil.rmtree(out / CACHE, ignore_errors=True)
         return summarise(plan, results.rows), failures
 
 
 def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
-    """What a worker is told."""
+    """The job that is sent to a worker."""
     cache = {
         "folder": str(_cache_folder(out, run).absolute()),
         "limit_bytes": round(resources.cache_gb * GB),
@@ -131,7 +131,7 @@ def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
 
 
 def _row(run: Run, measured: Row) -> Row:
-    """What stands in the results file."""
+    """The row for the results file."""
     few = run.shots is not None
     return {
         "key": run.key,
@@ -151,7 +151,7 @@ def _row(run: Run, measured: Row) -> Row:
 
 
 def _failure(run: Run, failure: Failure, out: Path) -> str:
-    """One line; what a worker printed goes to a file of its own."""
+    """The reason in one line; the output of the worker goes to a file."""
     if not failure.details:
         return failure.reason
     with (out / FAILURES).open("a", encoding="utf-8", errors="backslashreplace") as file:
@@ -160,7 +160,7 @@ def _failure(run: Run, failure: Failure, out: Path) -> str:
 
 
 def _write_tables(plan: Plan, results: Results, out: Path) -> None:
-    """Rewrite all tables; one can look at them at any time."""
+    """Rewrite all tables and the page."""
     summary = summarise(plan, results.rows)
     writers: dict[str, Callable[[Summary], str]] = {
         "tables.md": as_markdown,
@@ -175,9 +175,9 @@ def _cache_folder(out: Path, run: Run) -> Path:
     return out / CACHE / run.data[:16]
 
 
-def _clear_cache(out: Path, to_do: Iterable[Run]) -> None:
-    """Remove features that no run needs any more, and what a kill left unfinished."""
-    needed = {_cache_folder(out, run) for run in to_do}
+def _clear_cache(out: Path, missing: Iterable[Run]) -> None:
+    """Remove features that no run needs any more, and unfinished files of a kill."""
+    needed = {_cache_folder(out, run) for run in missing}
     for folder in (out / CACHE).glob("*"):
         if folder not in needed:
             shutil.rmtree(folder, ignore_errors=True)
@@ -186,12 +186,12 @@ def _clear_cache(out: Path, to_do: Iterable[Run]) -> None:
 
 
 def _forget(
-    out: Path, run: Run, to_do: Iterable[Run], results: Results, failures: dict[str, str]
+    out: Path, run: Run, missing: Iterable[Run], results: Results, failures: dict[str, str]
 ) -> None:
-    """Remove the features of a category whose runs are all over."""
+    """Remove the features of a category whose runs are all done."""
     rest = [
         other
-        for other in to_do
+        for other in missing
         if other.data == run.data and other.key not in results.rows and str(other) not in failures
     ]
     if not rest:

@@ -1,6 +1,6 @@
 """Tables of a benchmark: methods by categories, with the spread over seeds.
 
-Lines and columns come in the order of the plan, never in that of finishing.
+Rows and columns are in the order of the plan, not of completion.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What the seeds of one method and category gave."""
+    """Figures of all seeds of one method and category."""
 
     values: tuple[float, ...]
-    """One a seed that is done."""
+    """One value per seed that is done."""
     planned: int
-    """Seeds that there will be; 0 where the figure cannot be had."""
+    """Number of planned seeds; 0 if the figure does not exist."""
 
     @property
     def is_complete(self) -> bool:
@@ -50,12 +50,12 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Over the seeds that are done."""
+        """Mean over the seeds that are done."""
         return math.fsum(self.values) / len(self.values)
 
     @property
     def half_width(self) -> float | None:
-        """Of the confidence interval of the mean, by Student's t; None for fewer than two seeds."""
+        """Half width of the confidence interval of the mean (Student's t); None below two seeds."""
         n = len(self.values)
         if n < 2:
             return None
@@ -71,9 +71,9 @@ class Table:
     title: str
     shots: int | None
     columns: tuple[str, ...]
-    """Categories; each line has the mean over them after its cells."""
+    """Categories; each row ends with the mean over them."""
     lines: tuple[tuple[str, tuple[Cell, ...], Cell], ...]
-    """(label, a cell a category, mean) of each method."""
+    """(label, one cell per category, mean) of each method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +82,21 @@ class Costs:
 
     shots: int | None
     lines: tuple[tuple[str, tuple[float | None, ...]], ...]
-    """(label, a figure each of COSTS) of each method; None where there is none yet."""
+    """(label, one figure for each of COSTS) of each method; None if there is none yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that tables and page show."""
+    """Content of the tables and the page."""
 
     plan: Plan
     done: int
-    """Runs that have a result."""
+    """Number of runs with a result."""
     total: int
     accuracy: tuple[Table, ...]
     costs: tuple[Costs, ...]
     machines: tuple[str, ...]
-    """What the results were measured on."""
+    """Machines that the results were measured on."""
 
     def table(self, metric: str, shots: int | None) -> Table:
         """The table of a metric of ACCURACY."""
@@ -108,7 +108,7 @@ class Summary:
 
 
 def summarise(plan: Plan, rows: Mapping[str, Row]) -> Summary:
-    """Gather the results of a plan; rows of other plans are passed over."""
+    """Gather the results of a plan; rows of other plans are skipped."""
     found = [(run, rows[run.key]) for run in plan.runs if run.key in rows]
     keys = {run.key for run in plan.runs}
     groups = _Groups(plan, rows)
@@ -125,7 +125,7 @@ def summarise(plan: Plan, rows: Mapping[str, Row]) -> Summary:
 
 
 class _Groups:
-    """Rows by shots, method and category; None for a run that is not done."""
+    """Rows by shots, method and category; None for a run without a result."""
 
     def __init__(self, plan: Plan, rows: Mapping[str, Row]) -> None:
         self._rows: dict[tuple[int | None, str, str], list[Row | None]] = {}
@@ -135,7 +135,7 @@ class _Groups:
             self._rows.setdefault(place, []).append(rows.get(run.key))
 
     def at(self, shots: int | None, contender: MethodSpec, category: Category) -> list[Row | None]:
-        """One a seed; none where the plan skips the category."""
+        """One value per seed; none if the plan skips the category."""
         return self._rows.get((shots, contender.label, self._column(category)), [])
 
 
@@ -158,7 +158,7 @@ def _cell(rows: Sequence[Row | None], metric: str) -> Cell:
 
 
 def _mean_cell(cells: Sequence[Cell]) -> Cell:
-    """Mean over categories seed by seed, so that its interval is that of the mean itself."""
+    """Mean over categories for each seed, so that its interval is that of the mean."""
     cells = [cell for cell in cells if cell.planned]
     if not cells or not all(cell.is_complete for cell in cells):
         return Cell((), cells[0].planned if cells else 0)

@@ -15,7 +15,7 @@ COLUMNS = ("table", "shots", "metric", "method", "category", "seeds", "value", "
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as people read it.
+    """Text of a cell.
 
     >>> cell_text(Cell((0.97, 0.98, 0.99), 3)), cell_text(Cell((0.97,), 1)), cell_text(Cell((), 0))
     ('0.980 ± 0.025', '0.970', '-')
@@ -30,7 +30,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def cost_text(value: float | None) -> str:
-    """Three digits, or whole numbers.
+    """Three significant digits, or an integer.
 
     >>> cost_text(0.01234), cost_text(12.34), cost_text(1234.5), cost_text(None)
     ('0.0123', '12.3', '1234', '-')
@@ -41,7 +41,7 @@ def cost_text(value: float | None) -> str:
 
 
 def as_markdown(summary: Summary) -> str:
-    """Methods in lines, categories in columns, the mean last; one table a metric and shots."""
+    """Tables with a row per method and a column per category; one table per metric and shots."""
     blocks = [
         "# Benchmark",
         f"{summary.done} of {summary.total} runs. Means over seeds ± half the width of their 95 % "
@@ -58,7 +58,7 @@ def as_markdown(summary: Summary) -> str:
         headings = tuple(heading for heading, _ in COSTS.values())
         blocks += [f"## Costs, {shots_text(costs.shots)}", _grid(("method", *headings), lines)]
     blocks.append(
-        "Costs are medians over categories and seeds, told as if no features were shared."
+        "Costs are medians over categories and seeds, reported as if no features were shared."
     )
     blocks += [*(f"- {skipped}" for skipped in summary.plan.skipped)]
     blocks += [f"Measured on {machine}." for machine in summary.machines]
@@ -66,7 +66,7 @@ def as_markdown(summary: Summary) -> str:
 
 
 def as_csv(summary: Summary) -> str:
-    """One figure a line, with all its digits."""
+    """One figure per line, with all digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -75,7 +75,7 @@ def as_csv(summary: Summary) -> str:
 
 
 def records(summary: Summary) -> Iterator[tuple[str | int | float | None, ...]]:
-    """The figures in long form, each with the COLUMNS; those that are not there are left out."""
+    """The figures in long form, each with the COLUMNS; missing ones are left out."""
     for table in summary.accuracy:
         shots = _shots_word(table.shots)
         for label, cells, mean in table.lines:

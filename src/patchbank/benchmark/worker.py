@@ -16,20 +16,20 @@ from patchbank.errors import PatchbankError
 
 
 def main() -> None:
-    """Do the job; what is wrong with data or settings is answered in one line."""
+    """Execute the job; errors of data or settings are answered in one line."""
     job = json.loads(_first_line())
     end_with_parent()
     if job["memory_bytes"] is not None:
         end_beyond(job["memory_bytes"])
     hold_to(job["cores"])
     answers = os.dup(1)
-    os.dup2(2, 1)  # whatever libraries print, the row stays alone on its stream
+    os.dup2(2, 1)  # libraries may print; the row must stay alone on its stream
     with os.fdopen(answers, "w", encoding="utf-8") as out:
         json.dump(_answer(job), out)
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
-    # heavy: only after the cores are chosen
+    # heavy imports, only after the cores are chosen
     from patchbank.benchmark.measure import measure  # noqa: PLC0415
 
     try:
@@ -41,7 +41,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_line() -> bytes:
-    """Read no further than the line: what comes after is for `end_with_parent`."""
+    """Read one line only: the rest of the stream belongs to `end_with_parent`."""
     line = b""
     while not line.endswith(b"\n"):
         some = os.read(0, 65536)

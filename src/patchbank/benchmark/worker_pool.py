@@ -1,4 +1,4 @@
-"""Worker processes: some at once, each on its own cores, none left when their parent ends."""
+"""Pool of worker processes, each on its own cores; none outlives its parent."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ COMMAND = (sys.executable, "-m", "patchbank.benchmark.worker")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that gave no row."""
+    """A run without a row."""
 
     reason: str
-    """One line."""
+    """The reason in one line."""
     details: str = ""
-    """What the worker printed, where it did not name the reason itself."""
+    """Output of the worker, if it did not name the reason itself."""
 
 
 class Pool:
-    """Runs jobs in processes of their own; leaving the block ends those that still run.
+    """Runs jobs in worker processes; leaving the context ends those still running.
 
     Args:
-        workers: processes at once.
+        workers: simultaneous processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -87,26 +87,26 @@ class Pool:
             return Failure(f"expected to start a worker, got: {error}")
 
     def _run(self, job: Mapping[str, Any], errors: IO[bytes]) -> tuple[bytes, int]:
-        """-> what a worker answered, and its exit status."""
+        """-> the answer of a worker, and its exit status."""
         process = self._started(errors)
         if process is None or process.stdin is None or process.stdout is None:
             return b"", 0
         try:
             process.stdin.write(json.dumps(job).encode() + b"\n")
-            process.stdin.flush()  # and it stays open: the worker ends when it is closed
+            process.stdin.flush()  # stdin stays open: the worker ends when it is closed
             answer = process.stdout.read()
             return answer, process.wait()
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
-            with suppress(OSError):  # what it did not read any more
+            with suppress(OSError):  # the worker ended without reading it
                 process.stdin.close()
             with self._changing:
                 self._running.discard(process)
 
     def _started(self, errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
-        """A new worker; None where the pool was stopped meanwhile."""
+        """Start a worker; None if the pool has been stopped."""
         with self._changing:
             if self._stopped:
                 return None
@@ -115,8 +115,8 @@ class Pool:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},  # no module of the current folder
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them
+                env={**os.environ, "PYTHONSAFEPATH": "1"},  # no import from the current folder
+                start_new_session=True,  # Ctrl-C reaches only the parent, which ends the workers
             )
             self._running.add(process)
             return process

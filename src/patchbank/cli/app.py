@@ -12,7 +12,7 @@ import typer
 
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmark import benchmark
-from patchbank.cli.fit import fit
+from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.options import (
     BankRows,
     DeviceName,
@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.command()(fit)
+app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
 app.command()(benchmark)
 app.add_typer(backbones.app, name="backbones")
 
@@ -81,8 +81,9 @@ def _version(
 ) -> None:
     if version:
         from patchbank import __version__
+        from patchbank.core import int8
 
-        print(f"patchbank {__version__}")
+        print(f"patchbank {__version__} (native kernel: {int8.status()})")
         raise typer.Exit(Exit.DONE)
 
 
@@ -176,8 +177,8 @@ def demo(
     good, dataset = solar_cells(draw_defects=draw_defects)
     _make_folder(out)
     method = METHODS["patchcore"]
-    settings = method.settings.from_mapping(method.changed_preset(preset, {}))
-    detector = fit_detector([(method, settings)], good, ConsoleProgress(), open_device(device))
+    members = [(method, method.settings_from(preset, {}))]
+    detector = fit_detector(members, good, ConsoleProgress(), open_device(device))
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())

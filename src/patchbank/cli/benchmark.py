@@ -1,4 +1,4 @@
-"""`patchbank benchmark`: tables of methods by categories, as papers print them."""
+"""`patchbank benchmark`: tables of methods by categories."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -15,6 +16,7 @@ import typer
 from patchbank.cli import output
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
+from patchbank.cli.records import with_options
 from patchbank.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -27,16 +29,19 @@ if TYPE_CHECKING:
 
 METHODS = ("patchcore:fast", "patchcore:balanced")
 UNDONE = 1
-"""Exit status: done, but for some runs, each of which is named."""
+"""Exit status: done except for some runs, each of which is named."""
 
 
-def benchmark(
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Options of `patchbank benchmark`."""
+
     root: Annotated[
         Path, typer.Argument(metavar="ROOT", help="A data set, or a folder of its categories.")
-    ],
+    ]
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results, tables and page go.")
-    ],
+        Path, typer.Option("--out", metavar="DIR", help="Folder of results, tables and page.")
+    ]
     methods: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -44,72 +49,89 @@ def benchmark(
             help="Methods by commas, or several times, such as 'patchcore:fast(image_size=256)'. "
             f"[default: {', '.join(METHODS)}]",
         ),
-    ] = None,
+    ] = None
     categories: Annotated[
         Optional[list[str]],
         typer.Option(metavar="NAMES", help="Some of the categories, by commas; all if not given."),
-    ] = None,
+    ] = None
     shots: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Training images by commas, such as full,1,2,4.")
-    ] = "full",
-    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5,
-    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1,
+    ] = "full"
+    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5
+    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1
     workers: Annotated[
-        int, typer.Option(help="Runs at once, each on its share of the cores; 1 times best.")
-    ] = 1,
+        int,
+        typer.Option(
+            help="Simultaneous runs, each on its share of the cores; 1 gives the best times."
+        ),
+    ] = 1
     dataset: Annotated[
-        Optional[str], typer.Option(metavar="NAME", help="What data set it is, if not recognised.")
-    ] = None,
-    device: DeviceName = "auto",
+        Optional[str],
+        typer.Option(metavar="NAME", help="Name of the data set, if it is not recognised."),
+    ] = None
+    device: DeviceName = "auto"
     cache_gb: Annotated[
-        float, typer.Option(help="Disk for features that runs share, below --out; 0 for none.")
-    ] = 10.0,
+        float, typer.Option(help="Disk for features that runs share, in --out; 0 for none.")
+    ] = 10.0
     memory_gb: Annotated[
-        Optional[float], typer.Option(help="A run that needs more memory is given up.")
-    ] = None,
+        Optional[float], typer.Option(help="Memory limit of a run, which is given up beyond it.")
+    ] = None
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Go on where images are missing.")
-    ] = False,
-    to_json: JsonPath = None,
-) -> None:
-    """Compare methods on all categories of a data set; the same command goes on after a stop."""
+    ] = False
+    to_json: JsonPath = None
+
+
+@with_options(BenchmarkOptions)
+def benchmark(options: BenchmarkOptions) -> None:
+    """Compare methods on all categories of a data set; the same command resumes after a stop."""
     from patchbank.benchmark.method_spec import MethodSpec, split_outside
     from patchbank.benchmark.plan import make_plan, parse_shots
     from patchbank.benchmark.runner import Resources, run_benchmark
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
-    written = [part for text in methods or METHODS for part in split_outside(text)]
+    written = [part for text in options.methods or METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
-    numbers = parse_shots(shots)
-    place = open_device(device).name
-    resources = Resources(device=place, workers=workers, cache_gb=cache_gb, memory_gb=memory_gb)
-    chosen = _chosen(find_categories(root, dataset), categories)
-    _check_whole(chosen, allow_incomplete)
-    plan = make_plan(chosen, specs, shots=numbers, seeds=seeds, full_seeds=full_seeds, device=place)
+    resources = Resources(
+        device=open_device(options.device).name,
+        workers=options.workers,
+        cache_gb=options.cache_gb,
+        memory_gb=options.memory_gb,
+    )
+    chosen = _chosen(find_categories(options.root, options.dataset), options.categories)
+    _check_whole(chosen, options.allow_incomplete)
+    plan = make_plan(
+        chosen,
+        specs,
+        shots=parse_shots(options.shots),
+        seeds=options.seeds,
+        full_seeds=options.full_seeds,
+        device=resources.device,
+    )
     for line in plan.skipped:
         output.note(f"note: {line}")
-    told = ConsoleRuns()
+    runs = ConsoleRuns()
     try:
-        with told.shown():
-            summary, failures = run_benchmark(plan, out, resources, told)
+        with runs.shown():
+            summary, failures = run_benchmark(plan, options.out, resources, runs)
     except KeyboardInterrupt:
-        output.note(f"stopped with {told.standing()}; the same command goes on from there")
+        output.note(f"stopped with {runs.standing()}; the same command goes on from there")
         raise typer.Exit(UNDONE) from None
-    _show(summary, out, to_json, failures)
+    _show(summary, options.out, options.to_json, failures)
 
 
 class ConsoleRuns:
-    """Draws a bar of runs on a terminal; elsewhere, writes one line a run.  On standard error."""
+    """Progress on standard error: a bar on a terminal, one line per run elsewhere."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._total = self._before = self._over = self._to_do = 0
+        self._total = self._before = self._over = self._missing = 0
         self._bar: Progress | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """While it is open, runs are shown."""
+        """Context in which runs are shown."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -118,7 +140,7 @@ class ConsoleRuns:
             *(text, BarColumn(), MofNCompleteColumn(), left),
             console=Console(stderr=True),
             transient=True,
-            refresh_per_second=1,  # the cores are for the runs
+            refresh_per_second=1,  # a slow refresh leaves the cores to the runs
             disable=not sys.stderr.isatty(),
             redirect_stdout=False,
         )
@@ -128,32 +150,32 @@ class ConsoleRuns:
         self._bar = None
 
     def standing(self) -> str:
-        """How far it has come, in words."""
+        """Progress in words."""
         return f"{self._before + self._over} of {self._total} runs done"
 
-    def begins(self, total: int, to_do: int) -> None:
-        """So many runs are planned, and so many are not done yet."""
+    def begins(self, total: int, missing: int) -> None:
+        """Show the number of runs planned and missing."""
         self._began = time.perf_counter()
-        self._total, self._to_do, self._before = total, to_do, total - to_do
+        self._total, self._missing, self._before = total, missing, total - missing
         if self._before:
             output.note(f"{self._before} of {total} runs are done already")
         if self._bar is not None:
             self._bar.add_task("runs", total=total, completed=self._before, left="")
 
     def finished(self, run: Run, row: Row) -> None:
-        """A run has its result."""
+        """Show the result of a run."""
         self._over += 1
         figures = f"image AUROC {row['image_auroc']:.4f}, fit {row['fit_seconds']:.1f} s"
         self._tell(f"{run}: {figures}, {row['ms_per_image']:.0f} ms an image")
 
     def failed(self, run: Run, reason: str) -> None:
-        """A run has none; the reason is told at the end."""
+        """Note a failed run; reasons are printed at the end."""
         self._over += 1
         self._tell(f"{run}: failed")
 
     def _tell(self, line: str) -> None:
         spent = time.perf_counter() - self._began
-        left = _time_text(spent / self._over * (self._to_do - self._over))
+        left = _time_text(spent / self._over * (self._missing - self._over))
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=1, description=line, left=left)
         else:
@@ -161,7 +183,7 @@ class ConsoleRuns:
 
 
 def _time_text(seconds: float) -> str:
-    """Expected time left.
+    """Expected remaining time.
 
     >>> _time_text(20), _time_text(600), _time_text(20_000)
     ('less than a minute left', 'about 10 min left', 'about 5.6 h left')
@@ -174,7 +196,7 @@ def _time_text(seconds: float) -> str:
 
 
 def _chosen(found: Sequence[Category], names: Sequence[str] | None) -> list[Category]:
-    """Those that are asked for, in the order of the data set."""
+    """The categories asked for, in the order of the data set."""
     if names is None:
         return list(found)
     asked = [part.strip() for text in names for part in text.split(",")]

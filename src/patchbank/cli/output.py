@@ -102,6 +102,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def detector_summary(detector: Detector) -> dict[str, Any]:
     """All facts that `patchbank info` prints."""
+    from patchbank.core import int8
+
     calibration = detector.calibration
     return {
         "good_images": len(detector.fitted_on),
@@ -114,6 +116,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         else "good images left out",
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
+        "native_kernel": int8.status(),
     }
 
 

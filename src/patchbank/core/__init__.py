@@ -1,1 +1,1 @@
-"""Pure array functions: no I/O, no clock, no globals, no frameworks."""
+"""Array functions: no I/O and no frameworks; storage, threads and devices come from `runtime`."""

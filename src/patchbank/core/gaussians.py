@@ -1,15 +1,15 @@
-"""A Gaussian at each position, and how far a point lies from it without one of its samples.
+"""A Gaussian at each position, and Mahalanobis distances with some of its samples left out.
 
-The covariance is S / (n - 1) + ridge I, with S = sum of (x - mean)(x - mean)^T.  It is kept as an
-orthonormal basis Q (d, r) and the variance along each of its directions; all directions outside
-share one variance.  With r = min(d, n - 1) directions nothing lies outside but the ridge, and this
-*is* the covariance; with fewer it is the probabilistic PCA of Tipping and Bishop (1999): what lies
-outside has the mean of the variances left over.
+The covariance is S / (n - 1) + ridge I, with S = sum of (x - mean)(x - mean)^T.  It is stored as an
+orthonormal basis Q (d, r) and the variance along each of its columns; all directions outside the
+basis share one variance.  With r = min(d, n - 1) columns only the ridge lies outside, and this *is*
+the covariance; with fewer it is the probabilistic PCA of Tipping and Bishop (1999), where the
+variance outside is the mean of the discarded eigenvalues.
 
-Leaving g of n samples out moves the mean by -V 1 / (n - g), V = [v_1 .. v_g], v = x - mean, and
-takes V C V^T from S, C = I + 1 1^T / (n - g).  That is a change of rank g, so that the distance
-follows from the same basis by a g x g system (Woodbury) instead of a new decomposition; the inverse
-of C is I - 1 1^T / n.
+Leaving out g of n samples moves the mean by -V 1 / (n - g), with V = [v_1 .. v_g], v = x - mean,
+and subtracts V C V^T from S, with C = I + 1 1^T / (n - g).  That is a downdate of rank g: the
+distance follows from the same basis by a g x g system (Woodbury identity) instead of a new
+decomposition.  The inverse of C is I - 1 1^T / n.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from numpy.typing import NDArray
 from patchbank.core.array_api import blocks
 from patchbank.types import Indices
 
-BLOCK_POSITIONS = 512  # whose bases are gathered at a time, for a grid of another shape
+BLOCK_POSITIONS = 512  # bases gathered at a time; more would only take memory
 
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Gaussians:
-    """Of p positions, in float32 or float64."""
+    """Gaussians of p positions, in float32 or float64."""
 
     means: NDArray[np.floating]
     """(p, d)."""
     bases: NDArray[np.floating]
-    """(p, d, r): orthonormal columns, largest variance first."""
+    """(p, d, r) orthonormal columns, largest variance first."""
     variances: NDArray[np.floating]
-    """(p, r): along each column."""
+    """(p, r) variance along each column."""
     rests: NDArray[np.floating]
-    """(p,): along each direction outside."""
+    """(p,) variance along each direction outside the basis."""
 
     def distances(
         self, points: NDArray[np.floating], positions: Indices | None = None
@@ -47,8 +47,8 @@ class Gaussians:
 
         Args:
             points: (n, d).
-            positions: (n,) whose Gaussian each is held against; None where point i belongs to
-                position i.
+            positions: (n,) position whose Gaussian each point is compared with; None where point i
+                belongs to position i.
         """
         found = np.empty(len(points), dtype=np.result_type(points, self.means))
         for some in blocks(len(points), BLOCK_POSITIONS):
@@ -57,13 +57,13 @@ class Gaussians:
         return found
 
     @classmethod
-    def room(cls, p: int, d: int, r: int) -> Gaussians:
-        """Room in float32 for p positions, to be filled by `put`."""
+    def empty(cls, p: int, d: int, r: int) -> Gaussians:
+        """Allocate float32 arrays for p positions; `put` fills them."""
         shapes = (p, d), (p, d, r), (p, r), (p,)
         return cls(*(np.empty(shape, dtype=np.float32) for shape in shapes))
 
     def put(self, positions: slice, part: Gaussians) -> None:
-        """Fill in some positions."""
+        """Write the Gaussians of some positions."""
         for name in ("means", "bases", "variances", "rests"):
             getattr(self, name)[positions] = getattr(part, name)
 
@@ -73,7 +73,9 @@ class Gaussians:
         centred, basis = points - self.means[these], self.bases[these]
         along = (centred[:, None, :] @ basis)[:, 0]  # (n, r)
         squared = np.einsum("nr,nr->n", along, along / self.variances[these])
-        if basis.shape[2] < basis.shape[1]:  # by subtraction: a difference of squares would cancel
+        if (
+            basis.shape[2] < basis.shape[1]
+        ):  # subtract vectors: a difference of squares would cancel
             outside = centred - (basis @ along[:, :, None])[:, :, 0]
             squared += np.einsum("nd,nd->n", outside, outside) / self.rests[these]
         return np.asarray(np.sqrt(squared))
@@ -81,27 +83,27 @@ class Gaussians:
 
 @dataclass(frozen=True, slots=True)
 class Scatters:
-    """Sums of squares at a few positions, in float64: what Gaussians are made of."""
+    """Decomposed scatter matrices of p positions, in float64, from which Gaussians are made."""
 
     counts: Float64
-    """(p,) samples."""
+    """(p,) number of samples."""
     means: Float64
     """(p, d)."""
     bases: Float64
     """(p, d, r)."""
     sums: Float64
-    """(p, r): of squares, along each column of the basis."""
+    """(p, r) sums of squares along each column of the basis."""
     outside: Float64
-    """(p,): of squares, along all directions outside together."""
+    """(p,) sum of squares along all directions outside the basis together."""
 
     def gaussians(self, ridge: float) -> Gaussians:
-        """The Gaussians; of one sample alone, its place and the ridge."""
+        """The Gaussians; a single sample gives its position and the ridge."""
         freedom = np.maximum(self.counts - 1, 1)
         variances = self.sums / freedom[:, None] + ridge
         return Gaussians(self.means, self.bases, variances, self.rest(self.outside, freedom, ridge))
 
     def rest(self, outside: Float64, freedom: Float64, ridge: float) -> Float64:
-        """The variance along each direction outside."""
+        """Variance along each direction outside the basis."""
         _, d, r = self.bases.shape
         return np.asarray(outside / (max(d - r, 1) * freedom) + ridge)
 
@@ -114,12 +116,12 @@ class Scatters:
 def scatters(
     samples: NDArray[np.floating], present: NDArray[np.bool_], rank: int | None = None
 ) -> Scatters:
-    """Decompose the scatter of the samples at each position.
+    """Decompose the scatter matrix of the samples at each position.
 
     Args:
         samples: (p, n, d).
-        present: (p, n), False for what is no sample there; at least one is, at each position.
-        rank: directions kept, from 1; None for all that the samples span.
+        present: (p, n) False where an entry is not a sample; each position has at least one.
+        rank: columns kept, 1 or more; None for all that the samples span.
 
     Cost: p eigen-decompositions of d x d, or singular values of n x d where n <= d.
     """
@@ -141,7 +143,7 @@ def scatters(
 
 
 def n_directions(n: int, d: int, rank: int | None = None) -> int:
-    """How many directions are kept of n samples in d dimensions.
+    """Number of columns of the basis for n samples in d dimensions.
 
     >>> n_directions(8, 168), n_directions(320, 168), n_directions(320, 168, 32)
     (7, 168, 32)
@@ -152,12 +154,12 @@ def n_directions(n: int, d: int, rank: int | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Samples that are left out together, at each position."""
+    """Groups of samples that are left out together, at each position."""
 
     samples: NDArray[np.floating]
-    """(p, m, g, d): m groups of up to g."""
+    """(p, m, g, d) m groups of up to g samples."""
     present: NDArray[np.bool_]
-    """(p, m, g): False where it is no sample there, or the group is smaller."""
+    """(p, m, g) False where an entry is not a sample, or the group is smaller."""
 
 
 def left_out_distances(
@@ -167,64 +169,64 @@ def left_out_distances(
     group_of: Indices,
     ridge: float,
 ) -> Float64:
-    """Mahalanobis distances to what the Gaussians would be without a group of their samples.
+    """Leave-one-group-out Mahalanobis distances.
 
-    Exact where the basis holds all directions that the samples span.  Where it was cut, it is kept
-    as it is: variances, mean and the variance outside are those of the other samples, along
-    directions that were found with the group.
+    They are exact where the basis spans all samples.  A truncated basis is kept as it is: mean,
+    variances and the variance outside are those of the remaining samples, along directions that
+    were found with the group.
 
     Args:
-        learned: of p positions, from all samples.
-        groups: m groups; at each position at least one sample is left without any one of them.
+        learned: scatter of p positions, from all samples.
+        groups: m groups; without any one of them each position has at least one sample.
         points: (p, n, d).
-        group_of: (p, n) the group that is left out for each point.
+        group_of: (p, n) group that is left out for each point.
         ridge: added to the covariance.
 
     Returns:
         (p, n) distances.
     """
-    without = _without(learned, groups, ridge)
+    downdate = _downdate(learned, groups, ridge)
     some = np.arange(len(points))[:, None], group_of
-    moved = points - (learned.means[:, None] + without.shift[some])  # (p, n, d)
+    moved = points - (learned.means[:, None] + downdate.shift[some])  # (p, n, d)
     along = learned.along(moved)  # (p, n, r)
-    meets = (without.scaled[some] @ along[..., None])[..., 0]  # (p, n, g)
-    solved = np.linalg.solve(without.kernel[some], meets[..., None])[..., 0]
-    squared = np.einsum("pnr,pnr->pn", along, along / without.variances[some])
-    squared += np.einsum("png,png->pn", meets, solved)
+    projected = (downdate.scaled[some] @ along[..., None])[..., 0]  # (p, n, g)
+    solved = np.linalg.solve(downdate.kernel[some], projected[..., None])[..., 0]
+    squared = np.einsum("pnr,pnr->pn", along, along / downdate.variances[some])
+    squared += np.einsum("png,png->pn", projected, solved)
     if along.shape[-1] < moved.shape[-1]:
-        squared += _beyond(moved, along) / without.rests[some]
+        squared += _outside(moved, along) / downdate.rests[some]
     return np.asarray(np.sqrt(squared))
 
 
 @dataclass(frozen=True, slots=True)
-class _Without:
-    """What m groups change at p positions, A = S / f + ridge I, f the degrees of freedom left."""
+class _Downdate:
+    """Downdate of p covariances for each of m groups: A = S / f + ridge I, f = n - g - 1."""
 
     shift: Float64
-    """(p, m, d): of the mean."""
+    """(p, m, d) shift of the mean."""
     variances: Float64
-    """(p, m, r): A in the basis."""
+    """(p, m, r) diagonal of A in the basis."""
     scaled: Float64
-    """(p, m, g, r): V^T A^-1 in the basis."""
+    """(p, m, g, r) V^T A^-1 in the basis."""
     kernel: Float64
-    """(p, m, g, g): f C^-1 - V^T A^-1 V."""
+    """(p, m, g, g) f C^-1 - V^T A^-1 V."""
     rests: Float64
-    """(p, m): the variance outside the basis."""
+    """(p, m) variance along each direction outside the basis."""
 
 
-def _without(learned: Scatters, groups: Groups, ridge: float) -> _Without:
+def _downdate(learned: Scatters, groups: Groups, ridge: float) -> _Downdate:
     present = groups.present.astype(np.float64)  # (p, m, g)
-    taken = (groups.samples - learned.means[:, None, None]) * present[..., None]  # V^T
-    along = learned.along(taken)  # (p, m, g, r)
+    centred = (groups.samples - learned.means[:, None, None]) * present[..., None]  # V^T
+    along = learned.along(centred)  # (p, m, g, r)
     n = learned.counts[:, None]
     left = n - present.sum(axis=2)  # (p, m)
     freedom = np.maximum(left - 1, 1)
     variances = learned.sums[:, None] / freedom[..., None] + ridge
     scaled = along / variances[:, :, None]
     mixed = np.eye(present.shape[2]) - present[..., None] * present[:, :, None] / n[..., None, None]
-    total = taken.sum(axis=2)  # (p, m, d)
-    outside = _beyond(taken, along).sum(axis=2) + _beyond(total, along.sum(axis=2)) / left
-    return _Without(
+    total = centred.sum(axis=2)  # (p, m, d)
+    outside = _outside(centred, along).sum(axis=2) + _outside(total, along.sum(axis=2)) / left
+    return _Downdate(
         shift=-total / left[..., None],
         variances=variances,
         scaled=scaled,
@@ -233,7 +235,7 @@ def _without(learned: Scatters, groups: Groups, ridge: float) -> _Without:
     )
 
 
-def _beyond(points: Float64, along: Float64) -> Float64:
-    """Squared length of what lies outside the basis.  (..., d), (..., r) -> (...)."""
+def _outside(points: Float64, along: Float64) -> Float64:
+    """Squared length of the part of a vector outside the basis.  (..., d), (..., r) -> (...)."""
     squared = np.einsum("...d,...d->...", points, points)
     return np.asarray((squared - np.einsum("...r,...r->...", along, along)).clip(0))

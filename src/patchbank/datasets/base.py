@@ -1,4 +1,4 @@
-"""What every reader of a data set gives, and the checks that all of them share."""
+"""Results of the readers of data sets, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample:
     label: str
     """``good``, or the name of the defect."""
     mask: Path | None = None
-    """An image that is not black where the defect is, or a folder of such: their union counts."""
+    """Image that is not black where the defect is, or a folder of masks, whose union is used."""
 
     @property
     def is_defect(self) -> bool:
@@ -49,7 +49,7 @@ class Category:
     """One part or material of a data set: good photographs to learn from, labelled to test on."""
 
     dataset: str
-    """``MVTec AD``, ``VisA``, ..., or ``folders`` or ``table`` for what is nobody's known set."""
+    """``MVTec AD``, ``VisA``, ..., or ``folders`` or ``table`` for data of the user."""
     name: str
     train: tuple[Path, ...]
     """Good photographs, in the order of their paths."""
@@ -61,7 +61,7 @@ class Category:
 def category(
     facts: Published, name: str, train: Iterable[Path], samples: Iterable[Sample], place: Path
 ) -> Category:
-    """Put a category together, in the order of its paths.
+    """Build a category, sorted by path.
 
     Raises:
         DataError: nothing to learn from, or good or defect images to test on are missing.
@@ -89,7 +89,7 @@ def _shortfall(facts: Published, name: str, n_train: int, n_good: int, n_defect:
             (expected.train, expected.good + expected.defect),
             (n_train, n_good + n_defect),
         )
-    else:  # how many are for learning was our choice, so it says nothing about the copy
+    else:  # the split is made here, so only the sums can show that files are missing
         kinds = ("good", "defect")
         wanted, got = (expected.good, expected.defect), (n_train + n_good, n_defect)
     if got[0] >= wanted[0] and got[1] >= wanted[1]:
@@ -101,10 +101,10 @@ def _shortfall(facts: Published, name: str, n_train: int, n_good: int, n_defect:
 
 
 def split_good(good: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
-    """Divide good photographs of a set without a split: learn from four fifths, test on the rest.
+    """Split the good photographs of a set that has no split: four fifths for training.
 
-    The order is that of the SHA-256 of each path below `folder`: the same on every machine and
-    with every version of every library, and blind to what the names mean.
+    The order is that of the SHA-256 of each path below `folder`: the same on every machine and with
+    every version of every library, and independent of what the names mean.
 
     Raises:
         DataError: fewer than two photographs.
@@ -122,7 +122,7 @@ def split_good(good: Sequence[Path], folder: Path) -> tuple[list[Path], list[Pat
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, in order; hidden ones, and those of no folder, are none."""
+    """The folders in a folder, sorted, without hidden ones; empty if it is not a folder."""
     if not folder.is_dir():
         return []
     try:
@@ -134,12 +134,12 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def name_of(folder: Path) -> str:
-    """The name of a folder, also of ``.``; of a link, its own."""
+    """The name of a folder, also of ``.``; for a link the name of the link."""
     return Path(os.path.abspath(folder)).name
 
 
 def few(names: Sequence[str], what: str) -> str:
-    """The first names of many, for a message; `what` they are where there is none.
+    """List the first names for a message; with no names, say which kind there is none of.
 
     >>> few(["a", "b", "c", "d", "e", "f", "g"], "folder"), few([], "folder")
     ('a, b, c, d, e and 2 more', 'no folder')
@@ -149,10 +149,10 @@ def few(names: Sequence[str], what: str) -> str:
 
 
 def check_there(place: Path, what: str, paths: Iterable[Path]) -> None:
-    """Refuse a set that names files which are not there.
+    """Refuse a data set that lists files which do not exist.
 
     Raises:
-        DataError: some are missing; the first is named, the others are counted.
+        DataError: files are missing; the first is named, the others are counted.
     """
     missing = [path for path in paths if not path.exists()]
     if missing:

@@ -12,16 +12,16 @@ from patchbank.errors import DataError
 
 N_FIT, N_TEST = 200, 150
 SEED = 0
-FUNCTIONAL, DEFECTIVE = 0.0, 1.0  # probability of a defect, as experts judged
+FUNCTIONAL, DEFECTIVE = 0.0, 1.0  # probability of a defect, as labelled by experts
 
 
 def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     """List photographs of mono-crystalline cells: 200 functional ones to fit, 300 to test.
 
-    From the package elpv-dataset (Buerhop-Lutz et al., 2018; Deitsch et al., 2019), CC BY-NC-SA.
-    Functional cells are drawn, since those of one module resemble one another; of the defective
-    ones the package's first are taken.  Later ones are mostly thin finger interruptions, and a
-    draw from all of them is harder: the README says by how much.
+    They come from the package elpv-dataset (Buerhop-Lutz et al., 2018; Deitsch et al., 2019), CC
+    BY-NC-SA.  Functional cells are drawn at random, since those of one module resemble each other.
+    The defective ones are the first of the package; later ones are mostly thin finger
+    interruptions, and a random draw is harder: the README has both figures.
 
     Args:
         draw_defects: draw the defective cells too.

@@ -1,4 +1,4 @@
-"""Folders of one's own: in the layout of MVTec AD, or named after what their photographs show."""
+"""Folders of the user: in the layout of MVTec AD, or named after what their photographs show."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from patchbank.datasets.published import Published
 
 
 def recognises(root: Path, facts: Published) -> bool:
-    """Whether a folder is a category of one's own, or holds some."""
+    """Whether a folder is a category of the user, or contains some."""
     return bool(categories(root))
 
 
 def read(root: Path, facts: Published) -> list[Category]:
-    """Read a folder, or each folder in it that is a category; others are passed over.
+    """Read a folder, or each folder in it that is a category; others are skipped.
 
-    Folders in the layout of MVTec AD say themselves what to learn from.  Of plain ones (``good``
-    beside ``dent``, ``scratch``, ...) four fifths of the good photographs are learned from and
-    the rest is tested on, see `split_good`; the defects are all tested on.
+    Folders in the layout of MVTec AD define their training photographs.  In plain folders (``good``
+    next to ``dent``, ``scratch``, ...) four fifths of the good photographs are for training and the
+    rest for testing, see `split_good`; all defects are for testing.
 
     Raises:
         DataError: a category is not whole.
@@ -31,7 +31,7 @@ def read(root: Path, facts: Published) -> list[Category]:
 
 
 def categories(root: Path) -> list[Path]:
-    """The folder itself where it is a category of one's own, otherwise those in it."""
+    """The folder itself if it is a category, otherwise the categories in it."""
     if _is_own(root):
         return [root]
     return [folder for folder in subfolders(root) if _is_own(folder)]

@@ -10,20 +10,20 @@ from patchbank.datasets.published import Published
 from patchbank.images.read import shows_anything
 
 DEFECT = "defect"
-EVERY = 5  # of the items of KolektorSDD, each fifth is for testing
+EVERY = 5  # every fifth item of KolektorSDD is for testing
 
 
 def recognises_items(root: Path, facts: Published) -> bool:
-    """Whether a folder is KolektorSDD: one folder an item, a label beside each photograph."""
+    """Whether a folder is KolektorSDD: one folder per item, a label next to each photograph."""
     return any(next(folder.glob("Part*_label.bmp"), None) for folder in _items(root))
 
 
 def read_items(root: Path, facts: Published) -> list[Category]:
     """Read KolektorSDD, which comes without a split for learning from good photographs alone.
 
-    Every one of the 50 items has a defect on one of its surfaces.  The good photographs of each
-    fifth item (in the order of their names) are tested on, those of the others learned from: no
-    item lies on both sides.  All defects are tested on.
+    Each of the 50 items has a defect on one of its surfaces.  The good photographs of every fifth
+    item (sorted by name) are for testing, those of the other items for training, so that no item is
+    in both.  All defects are for testing.
 
     Raises:
         DataError: a photograph has no label, or labels cannot be read.
@@ -39,12 +39,12 @@ def read_items(root: Path, facts: Published) -> list[Category]:
 
 
 def recognises_split(root: Path, facts: Published) -> bool:
-    """Whether a folder is KolektorSDD2: train and test, a mask beside each photograph."""
+    """Whether a folder is KolektorSDD2: train and test, a mask next to each photograph."""
     return all(next((root / s).glob("*_GT.png"), None) for s in ("train", "test"))
 
 
 def read_split(root: Path, facts: Published) -> list[Category]:
-    """Read KolektorSDD2; the defects of its training part are left out.
+    """Read KolektorSDD2 without the defects of its training part.
 
     Raises:
         DataError: a photograph has no mask, or masks cannot be read.

@@ -1,4 +1,4 @@
-"""Magnetic Tile Defects as its authors lay it out: one folder a defect, masks among the images."""
+"""Magnetic Tile Defects as its authors lay it out: a folder per defect, masks among images."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from patchbank.datasets.base import GOOD, Category, Sample, category, split_good
 from patchbank.datasets.published import Published
 
-FREE = "free"  # of defects
+FREE = "free"  # folders of defects
 
 
 def recognises(root: Path, facts: Published) -> bool:
-    """Whether a folder holds good tiles beside at least one folder of defects."""
+    """Whether a folder has good tiles and at least one folder of defects."""
     return FREE in _folders(root) and len(_folders(root)) > 1
 
 
 def read(root: Path, facts: Published) -> list[Category]:
-    """Read all tiles; four fifths of the good ones are learned from, see `split_good`.
+    """Read all tiles; four fifths of the good ones are for training, see `split_good`.
 
-    The share is that of the PatchCore paper; which tiles they are is our choice.
+    The fraction is that of the PatchCore paper, which does not say which tiles they are.
 
     Raises:
         DataError: good tiles or defects are missing.
@@ -34,7 +34,7 @@ def read(root: Path, facts: Published) -> list[Category]:
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """Folders of images by what they show: ``MT_Blowhole/Imgs`` shows blowhole."""
+    """Folders of images by their label: ``MT_Blowhole/Imgs`` has the label blowhole."""
     return {
         folder.parent.name.removeprefix("MT_").lower(): folder for folder in root.glob("MT_*/Imgs")
     }

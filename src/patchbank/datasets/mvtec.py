@@ -1,6 +1,6 @@
 """The layout of MVTec AD, which most sets of the field share, with the few names that differ.
 
-    <category>/train/good/000.png            good, ok or normal; other folders are not learned from
+    <category>/train/good/000.png            good, ok or normal; other folders are not for training
     <category>/test/<good or defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png    or 000.png, or a folder 000 of masks
 
@@ -31,13 +31,13 @@ GROUND_TRUTH = "ground_truth"
 
 
 def recognises(root: Path, facts: Published) -> bool:
-    """Whether a folder holds two categories of a set, and none of another."""
+    """Whether a folder has at least two categories of a data set and no other category."""
     names = {folder.name for folder in category_folders(root)}
     return len(names) >= 2 and names <= facts.counts.keys()
 
 
 def read(root: Path, facts: Published) -> list[Category]:
-    """Read those categories of a set that are there; `root` may be one of them.
+    """Read the categories of a data set that are in a folder; `root` may be one of them.
 
     Raises:
         DataError: a category is not whole.
@@ -50,12 +50,12 @@ def read(root: Path, facts: Published) -> list[Category]:
 
 
 def category_folders(root: Path) -> list[Path]:
-    """The folder itself where it is a category, otherwise the categories in it."""
+    """The folder itself if it is a category, otherwise the categories in it."""
     return [root] if is_category(root) else [f for f in subfolders(root) if is_category(f)]
 
 
 def is_category(folder: Path) -> bool:
-    """Whether a folder has one of train and test: it is then a category, whole or not."""
+    """Whether a folder has a folder train or test: it is then a category, complete or not."""
     return any((folder / name).is_dir() for name in (TRAIN, *TEST_FOLDERS))
 
 
@@ -63,7 +63,7 @@ def read_category(folder: Path, facts: Published) -> Category:
     """Read one category.
 
     Raises:
-        DataError: train or test is missing, or does not hold what it should.
+        DataError: train or test is missing or incomplete.
     """
     if not (folder / TRAIN).is_dir() or _test_folder(folder) == folder:
         found = few([f.name for f in subfolders(folder)], "folder")
@@ -94,7 +94,7 @@ def read_test(root: Path) -> Dataset:
 
 
 def is_good(folder: Path) -> bool:
-    """Whether a folder is called what holds good images."""
+    """Whether the name of a folder means good images."""
     return folder.name.lower() in GOOD_NAMES
 
 
@@ -137,5 +137,5 @@ def _masks(folder: Path) -> dict[Path, Path]:
 
 
 def _mask_folder(folder: Path) -> Path | None:
-    """MVTec LOCO AD has a folder of masks an image, one for each thing that is wrong."""
+    """Folder of masks of an image, one per anomaly, as in MVTec LOCO AD."""
     return folder if folder.is_dir() else None

@@ -1,6 +1,6 @@
-"""What is published about the known data sets: where they are, their licence, their counts.
+"""Published facts about the known data sets: where they are, their licence, their counts.
 
-A test holds `docs/datasets.md` to this file.
+A test compares `docs/datasets.md` with this file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CC_BY_NC_SA = "CC BY-NC-SA 4.0"
 
 
 class Counts(NamedTuple):
-    """Images of one category: good ones to learn from, good and defect ones to test on."""
+    """Images of one category: good ones for training, good and defect ones for testing."""
 
     train: int
     good: int
@@ -22,17 +22,17 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The facts about one data set."""
+    """Published facts about one data set."""
 
     name: str
     source: str
     licence: str
     layout: str
-    """How its folders are expected to lie, in one line; <names> stand for what varies."""
+    """Expected layout of its folders, in one line; <names> vary."""
     counts: Mapping[str, Counts] = field(default_factory=dict)
-    """By category.  Where there is no split, `train` is 0 and `good` holds them all."""
+    """Counts by category; without a published split `train` is 0 and `good` counts all."""
     has_split: bool = True
-    """Whether the authors say which photographs to learn from; where not, we chose."""
+    """Whether the authors publish which photographs are for training."""
 
 
 MVTEC_AD = Published(

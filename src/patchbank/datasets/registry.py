@@ -1,4 +1,4 @@
-"""Which data set a folder is."""
+"""Table of layouts, and recognition of the data set that a folder is."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from patchbank.errors import DataError, ParameterError
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One way in which a data set can lie on disk."""
+    """One layout of a data set on disk."""
 
     facts: Published
     recognises: Callable[[Path, Published], bool]
     read: Callable[[Path, Published], list[Category]]
-    """Gives nothing where there is nothing of the set."""
+    """Returns an empty list if nothing of the set is there."""
 
 
 LAYOUTS = (
@@ -45,12 +45,12 @@ LAYOUTS = (
     Layout(KOLEKTOR_2, kolektor.recognises_split, kolektor.read_split),
     Layout(MAGNETIC_TILES, magnetic_tiles.recognises, magnetic_tiles.read),
     Layout(TABLE, tables.recognises, tables.read),
-    Layout(FOLDERS, folders.recognises, folders.read),  # last: most others would pass for it
+    Layout(FOLDERS, folders.recognises, folders.read),  # last: it accepts most others too
 )
 
 
 def dataset_names() -> list[str]:
-    """Names of all data sets that can be recognised, and of what is one's own."""
+    """Names of all layouts, those for data of the user included."""
     return list(dict.fromkeys(layout.facts.name for layout in LAYOUTS))
 
 
@@ -60,12 +60,12 @@ def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
     Args:
         root: a folder, or a table.
         dataset: what it is, in any spelling of a name of `dataset_names`; then one category is
-            enough, and folders of other names are passed over.  Without it, a folder is a known
+            enough, and folders of other names are skipped.  Without it, a folder is a known
             set only where it holds two or more categories of it and no other.
 
     Raises:
         ParameterError: no data set of that name is known.
-        DataError: nothing is there, or not what is asked for, or it is not whole.
+        DataError: nothing is there, it is another data set, or it is incomplete.
     """
     layouts = LAYOUTS if dataset is None else _named(dataset)
     for layout in layouts:
@@ -79,8 +79,8 @@ def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
 def find_dataset(root: Path) -> Dataset:
     """Read the test images of one category.
 
-    A category of any data set that `find_categories` knows, or plain folders: ``root/<defect>``
-    beside good images in a folder called good, ok or normal, which are then all tested on.
+    The category has any layout of `find_categories`, or consists of plain folders:
+    ``root/<defect>`` and a folder good, ok or normal, whose images are then all for testing.
 
     Raises:
         DataError: not such a folder, good or defect images are missing, or there are several

@@ -1,4 +1,4 @@
-"""Data sets as a table: one row an image, in a CSV or Parquet file."""
+"""Data sets as a table: one row per image, in a CSV or Parquet file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from patchbank.images.folders import GOOD_NAMES
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("mask", "category")
 SPLITS = ("train", "test")
-DEFECT = "defect"  # what a 1 shows
+DEFECT = "defect"  # label of a row whose label is 1
 
 Cells: TypeAlias = Mapping[str, str]
 """One row of a table: texts by the name of their column."""
@@ -28,7 +28,7 @@ Cells: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image as a table gives it."""
+    """One image of a table."""
 
     sample: Sample
     split: str
@@ -43,9 +43,9 @@ def recognises(root: Path, facts: Published) -> bool:
 def read(root: Path, facts: Published) -> list[Category]:
     """Read a table; paths in it are relative to its own folder.
 
-    PackedRows: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
-    test), and, where wanted, ``mask`` and ``category``.  Without the latter, all rows are one
-    category with the name of the file.
+    Columns: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
+    test), and, optionally, ``mask`` and ``category``.  Without ``category`` all rows are one
+    category, named after the file.
 
     Raises:
         DataError: the table cannot be read, or a row is not what it should be.
@@ -171,7 +171,7 @@ def _label(cells: Cells) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text or "nan")  # an empty cell is no name, either
+        float(text or "nan")  # an empty cell is not a name
     except ValueError:
         return False
     return True
@@ -213,12 +213,12 @@ def _read_parquet(path: Path) -> list[Cells]:
 
 
 def _text(value: Any) -> str:
-    """A cell as a CSV file would say it.
+    """Convert a cell to the text that a CSV file would have.
 
     >>> _text(None), _text(float("nan")), _text(1.0), _text(True), _text(" dent ")
     ('', '', '1', '1', 'dent')
     """
-    if value is None or value != value:  # of all numbers, NaN alone is not itself
+    if value is None or value != value:  # only NaN differs from itself
         return ""
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))

@@ -1,4 +1,4 @@
-"""VisA as its authors lay it out; what its own script makes of it is the layout of MVTec AD.
+"""VisA as its authors lay it out; its own script converts it to the layout of MVTec AD.
 
 split_csv/1cls.csv                                object,split,label,image,mask
 <object>/Data/Images/<Normal or Anomaly>/000.JPG
@@ -16,7 +16,7 @@ from patchbank.datasets.published import Published
 from patchbank.errors import DataError
 
 SPLIT = Path("split_csv", "1cls.csv")
-COLUMNS = {"object": "category", "image": "path"}  # the other names are those of our tables
+COLUMNS = {"object": "category", "image": "path"}  # column names that differ from those of `tables`
 
 
 def recognises(root: Path, facts: Published) -> bool:
@@ -25,7 +25,7 @@ def recognises(root: Path, facts: Published) -> bool:
 
 
 def read(root: Path, facts: Published) -> list[Category]:
-    """Read those objects whose folders are there, divided as the table of the authors says.
+    """Read the objects whose folders exist, split as in the table of the authors.
 
     Raises:
         DataError: the table is damaged, names files that are not there, or no object is there.

@@ -26,8 +26,8 @@ from patchbank.errors import ParameterError, PatchbankError
 from patchbank.images.folders import list_images
 from patchbank.images.read import ImageInput, ImageSource, image_source, is_one_image, n_pixels
 from patchbank.methods import ResizableBank
-from patchbank.methods.settings import require_choice
 from patchbank.runtime.threads import map_in_order
+from patchbank.settings.rules import Choice
 from patchbank.types import AnomalyMap, Image
 
 Result = TypeVar("Result")
@@ -187,7 +187,7 @@ class Detector:
             self,
             members=(replace(self.members[0], model=model.truncated(n_rows)),),
             calibration=calibration,
-            bank_size_calibration=sizes.up_to(n_rows, calibration),
+            bank_size_calibration=sizes.truncated(n_rows, calibration),
         )
 
     def save(
@@ -206,7 +206,7 @@ class Detector:
             BackboneError: the backbone cannot be exported; it can still be stored for torch.
             ParameterError: `backbone` is neither of these two.
         """
-        require_choice("backbone", backbone, ("onnx", "torch"))
+        Choice(("onnx", "torch")).check("backbone", backbone)
         parts = DetectorParts(
             members=self.members,
             calibration=self.calibration,

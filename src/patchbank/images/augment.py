@@ -1,7 +1,7 @@
-"""Augmented copies of photographs: rotated, mirrored, shifted, zoomed.
+"""Augmented copies of photographs: rotated, flipped, shifted, zoomed.
 
-Where a copy extends beyond its photograph, the photograph is mirrored at its border, so that the
-network sees no black corners; `Augmentation.inside` excludes those cells from learning.
+Beyond the border of the photograph a copy shows its mirror image, so that the network sees no black
+corners; `Augmentation.inside` marks the cells that are not affected, and only those are learned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from patchbank.types import Image
 
 Flips: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 
-SHIFT = 0.04  # share of height and width by which `translations` move a photograph
+SHIFT = 0.04  # shift of `translations`, as a fraction of height and width
 _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
     "none": ((1, 1),),
     "horizontal": ((1, 1), (1, -1)),
@@ -29,16 +29,16 @@ _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """A copy of a photograph: mirrored, zoomed and rotated about the centre, then shifted."""
+    """How a copy is made: flipped, zoomed and rotated about the centre, then shifted."""
 
     angle_degrees: float = 0.0
-    """Anticlockwise."""
+    """Rotation, anticlockwise."""
     signs: tuple[int, int] = (1, 1)
-    """Signs of (y, x): -1 for an axis along which the copy is mirrored."""
+    """Signs of (y, x): -1 where the copy is flipped."""
     zoom: float = 1.0
-    """Above 1 the part appears larger."""
+    """Magnification: above 1 the part appears larger."""
     shift: tuple[float, float] = (0.0, 0.0)
-    """(down, right), as shares of height and width."""
+    """(down, right), as fractions of height and width."""
 
     @property
     def is_original(self) -> bool:
@@ -46,7 +46,7 @@ class Augmentation:
         return self == Augmentation()
 
     def of(self, image: Image) -> Image:
-        """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) if it is rotated by 90 degrees."""
+        """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) after a rotation by 90 degrees."""
         if self._is_exact:
             mirrored = image[:: self.signs[0], :: self.signs[1]]
             return np.ascontiguousarray(np.rot90(mirrored, round(self.angle_degrees / 90)))
@@ -58,12 +58,12 @@ class Augmentation:
         grid: tuple[int, int],
         window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     ) -> NDArray[np.bool_]:
-        """Find the cells of a grid over the copy that lie wholly in the photograph.  -> `grid`.
+        """True for the cells of a grid over the copy that are entirely in the photograph.
 
         Args:
             size: (H, W) of the photograph.
-            grid: (h, w) cells.
-            window: (top, left, bottom, right) of the grid, as shares of the copy.
+            grid: (h, w) cells; the shape of the result.
+            window: (top, left, bottom, right) covered by the grid, as fractions of the copy.
         """
         if self._is_exact:
             return np.ones(grid, dtype=np.bool_)
@@ -76,13 +76,13 @@ class Augmentation:
         slack = 1e-6 * max(size)  # tolerance for rounding at the border
         reached = (there >= -slack) & (there <= np.array(size) + slack)
         within: NDArray[np.bool_] = reached[..., 0] & reached[..., 1]
-        # The photograph is convex: a cell lies within it if its corners do.
+        # The photograph is convex: a cell is inside if its corners are.
         every: NDArray[np.bool_] = within[:-1, :-1] & within[1:, :-1]
         return every & within[:-1, 1:] & within[1:, 1:]
 
     @property
     def _is_exact(self) -> bool:
-        """Whether pixels are only rearranged, not interpolated."""
+        """Whether pixels are only permuted, without interpolation."""
         return self.angle_degrees % 90 == 0 and self.zoom == 1 and self.shift == (0, 0)
 
     def _to_photograph(
@@ -91,8 +91,8 @@ class Augmentation:
         """(2, 2) and (2,): (y, x) in the photograph = linear (y, x) in the copy + offset."""
         angle = np.deg2rad(self.angle_degrees)
         cosine, sine = np.cos(angle), np.sin(angle)
-        rotation = np.array([[cosine, sine], [-sine, cosine]])
-        linear = np.diag(self.signs) @ rotation / self.zoom
+        turned_back = np.array([[cosine, sine], [-sine, cosine]])
+        linear = np.diag(self.signs) @ turned_back / self.zoom
         centre = np.array(size) / 2
         return linear, centre - linear @ (centre + np.array(self.shift) * size)
 
@@ -103,7 +103,7 @@ class Augmentation:
         low = np.ceil(np.maximum(-corners.min(axis=0), 0)).astype(int) + 1
         high = np.ceil(np.maximum(corners.max(axis=0) - (height, width), 0)).astype(int) + 1
         padded = np.pad(image, ((low[0], high[0]), (low[1], high[1]), (0, 0)), mode="symmetric")
-        # Pillow asks for x before y.
+        # Pillow takes x before y.
         (yy, yx), (xy, xx) = linear
         coefficients = (xx, xy, offset[1] + low[1], yx, yy, offset[0] + low[0])
         warped = pillow.fromarray(padded).transform(
@@ -118,13 +118,13 @@ ORIGINAL = Augmentation()
 def copies(
     rotations: int = 1, flips: Flips = "none", translations: int = 0, zooms: tuple[float, ...] = ()
 ) -> tuple[Augmentation, ...]:
-    """Every combination of the given changes; the photograph itself comes first.
+    """All combinations of the given augmentations; the photograph itself is the first.
 
     Args:
-        rotations: angles, evenly over the full circle, 0 among them.
-        flips: mirrored left to right (``horizontal``), top to bottom (``vertical``), or either.
-        translations: directions, evenly over the full circle, in which a copy is shifted.
-        zooms: factors of copies that are nearer (more than 1) or farther.
+        rotations: number of angles, evenly over the full circle from 0.
+        flips: left to right (``horizontal``), top to bottom (``vertical``), or ``both``.
+        translations: number of directions of shifts, evenly over the full circle.
+        zooms: magnifications, above 1 larger and below 1 smaller.
 
     >>> [copy.angle_degrees for copy in copies(rotations=4)]
     [0.0, 90.0, 180.0, 270.0]
@@ -143,8 +143,8 @@ def copies(
 def views_of_one(learned: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
     """Nine augmented views unlike the training augmentations, to calibrate a single-image fit.
 
-    They stand in for other good parts, which differ more than two photographs of the same part: so
-    they are mirrored, enlarged by a tenth, moved to each side, and rotated half-way between the
+    They stand in for other good parts, which differ more than two views of one part.  So they are
+    flipped, magnified by a tenth, moved to each side, and rotated to half-way between the
     orientations that were learned.
     """
     zoom = 1.1

@@ -139,9 +139,12 @@ def read_image(source: ImageInput, name: str | None = None) -> Image:
     return image_source(source, name).read()
 
 
-def n_pixels(source: ImageSource) -> int:
-    """Number of pixels of an image, from the header of its file; 0 if that cannot be read."""
-    return source.n_pixels
+def n_pixels(source: ImageInput) -> int:
+    """Number of pixels of an image, from the header of its file; 0 if that cannot be read.
+
+    A file object is read to its end for that: make an `image_source` of it first.
+    """
+    return image_source(source).n_pixels
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:

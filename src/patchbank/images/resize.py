@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image as pillow
 
-from patchbank.errors import ParameterError
 from patchbank.types import Image
 
 Resize: TypeAlias = Literal["area", "short_side", "squash"]
@@ -68,22 +67,6 @@ def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilin
     height, width = size
     filter_ = pillow.Resampling[resampling.upper()]
     return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
-
-
-def check_size(name: str, image_size: Any) -> int | tuple[int, int]:
-    """Check a side or (H, W) in pixels from a user or a file; lists become tuples.
-
-    Raises:
-        ParameterError: it is not one or two integers in range.
-    """
-    sides = image_size if isinstance(image_size, (list, tuple)) else [image_size]
-    valid = all(isinstance(s, int) and not isinstance(s, bool) and 32 <= s <= 8192 for s in sides)
-    if not valid or len(sides) > 2 or (isinstance(image_size, (list, tuple)) and len(sides) != 2):
-        raise ParameterError(
-            f"{name}: expected a side, or height and width, of 32 to 8192 pixels, "
-            f"got {image_size!r}"
-        )
-    return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
 
 
 def to_multiple(side: float, multiple: int) -> int:

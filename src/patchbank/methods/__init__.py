@@ -14,9 +14,9 @@ from patchbank.methods.base import (
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
-from patchbank.methods.settings import Settings
 from patchbank.methods.simplenet import SimpleNetSettings
 from patchbank.methods.spade import SpadeSettings
+from patchbank.settings import Settings
 
 METHODS = {
     method.name: method

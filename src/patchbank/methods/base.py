@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.errors import ShapeError
-from patchbank.methods.settings import Settings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.settings import Group, Settings, with_preset
+from patchbank.settings.rules import Choice
 from patchbank.types import Array, PatchGrid
 
 FeatureMaps: TypeAlias = Sequence[Array]
@@ -186,18 +187,38 @@ class Method:
 
     name: str
     settings: type[Settings]
-    presets: tuple[str, ...]
-    """Names of its presets."""
-    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-    """(name of a preset, changes) -> the settings that differ from the defaults."""
+    """All settings of a detector that is fitted by this method."""
+    parameters: type[Group]
+    """The part of them that `learner` and `restore` receive."""
+    presets: Mapping[str, Mapping[str, Any]]
+    """Name of each preset -> the settings that differ from the defaults."""
     learner: Callable[[Any, int, Progress, Device], Learner]
-    """(settings, number of training images, progress, device) -> a Learner."""
+    """(parameters, number of training images, progress, device) -> a Learner."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
-    """(settings, tensors, device) -> the model that `tensors` came from."""
+    """(parameters, tensors, device) -> the model that `tensors` came from."""
+
+    def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of a preset with changes; what the changes rule out is dropped from the preset.
+
+        >>> from patchbank.methods import METHODS
+        >>> METHODS["patchcore"].changed_preset("anomalib", {"bank_rows": 500}).get("coreset")
+        """
+        return with_preset(self.settings, self.presets[name], changes)
+
+    def settings_from(self, preset: str | None, changes: Mapping[str, Any]) -> Settings:
+        """All settings of a preset (None: the defaults) with changes.
+
+        Raises:
+            ParameterError: no such preset or setting, or a value that is out of range.
+        """
+        if preset is None:
+            return self.settings.from_mapping(changes)
+        Choice(tuple(self.presets)).check("preset", preset)
+        return self.settings.from_mapping(self.changed_preset(preset, changes))
 
     def fit(
         self,
-        settings: Any,
+        parameters: Any,
         images: Iterable[TrainingImage],
         n_images: int,
         progress: Progress,
@@ -206,13 +227,13 @@ class Method:
         """Fit on features that are there already.
 
         Args:
-            settings: of this method.
+            parameters: of this method, or all settings.
             images: each photograph followed by its copies.
             n_images: number of images, copies included; memory is allocated for so many.
             progress: shows the steps.
             device: where it computes.
         """
-        learner = self.learner(settings, n_images, progress, device)
+        learner = self.learner(parameters, n_images, progress, device)
         for image in images:
             learner.add(image)
         return learner.fit()

@@ -22,7 +22,7 @@ class GrowingArray:
     >>> rows = GrowingArray(2)
     >>> rows.append(np.zeros((3, 5), np.float32)), rows.append(np.ones((4, 5), np.float32))
     (slice(0, 3, None), slice(3, 7, None))
-    >>> rows.all.shape
+    >>> rows.array.shape
     (7, 5)
     """
 
@@ -36,12 +36,12 @@ class GrowingArray:
         self._ends = [0]
 
     @property
-    def all(self) -> Features:
+    def array(self) -> Features:
         """(n, d) float32: a view of all rows so far."""
         return self._buffer[: self._ends[-1]]
 
     def append(self, rows: Features) -> slice:
-        """Add the rows of the next image, (m, d), and return where they are."""
+        """Add the rows of the next image, (m, d), and return their slice of `array`."""
         begin, end = self._ends[-1], self._ends[-1] + len(rows)
         if end > len(self._buffer) or not self._buffer.shape[1]:
             # Memory that is not written to costs nothing, so all images are allocated at once.

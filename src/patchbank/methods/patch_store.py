@@ -32,7 +32,7 @@ class PatchStore:
     @property
     def features(self) -> Features:
         """(n, d): a view."""
-        return self._rows.all
+        return self._rows.array
 
     @property
     def n_photographs(self) -> int:

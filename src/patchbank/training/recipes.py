@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from typing_extensions import Self
 
@@ -22,16 +22,15 @@ from patchbank.methods import (
     SimpleNetSettings,
     SpadeSettings,
 )
-from patchbank.methods.settings import require_choice
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
+from patchbank.settings.rules import Choice
 from patchbank.training.fit import fit
 
 
-class Recipe:
-    """What the recipes of all methods share: beside it, each has the settings of its method."""
-
-    __slots__ = ()
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
+    """Shared by the recipes of all methods; each adds the settings of its method."""
 
     METHOD: ClassVar[str]
     """Its name in METHODS."""
@@ -84,13 +83,11 @@ class Recipe:
         'efficientnet_lite0'
         """
         method = METHODS[cls.METHOD]
-        require_choice("preset", name, method.presets)
-        settings: Any = cls  # as every recipe, it is a subclass of the method's settings
-        recipe: Self = settings.from_mapping(method.changed_preset(name, changes))
-        return recipe
+        Choice(tuple(method.presets)).check("preset", name)
+        return cls.from_mapping(method.changed_preset(name, changes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PatchCore(PatchCoreSettings, Recipe):
     """Distance to a bank of patches of good parts (Roth et al., CVPR 2022).
 
@@ -101,7 +98,7 @@ class PatchCore(PatchCoreSettings, Recipe):
     METHOD: ClassVar[str] = "patchcore"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GraphCore(GraphCoreSettings, Recipe):
     """A bank of patches with what they are among their likes (Xie et al., ICLR 2023).
 
@@ -112,7 +109,7 @@ class GraphCore(GraphCoreSettings, Recipe):
     METHOD: ClassVar[str] = "graphcore"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PaDiM(PadimSettings, Recipe):
     """A Gaussian of patches at each position (Defard et al., 2020).
 
@@ -123,7 +120,7 @@ class PaDiM(PadimSettings, Recipe):
     METHOD: ClassVar[str] = "padim"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SPADE(SpadeSettings, Recipe):
     """The most similar good photographs, then their most similar pixels (Cohen, Hoshen, 2020).
 
@@ -134,7 +131,7 @@ class SPADE(SpadeSettings, Recipe):
     METHOD: ClassVar[str] = "spade"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SimpleNet(SimpleNetSettings, Recipe):
     """A small network that tells patches from patches with noise (Liu et al., CVPR 2023).
 
@@ -190,7 +187,7 @@ def _fit_recipes(
     progress: Progress | None,
 ) -> Detector:
     """What both recipes' `fit` do; a warning points at whoever called that."""
-    parts = [(METHODS[recipe.METHOD], cast(Settings, recipe)) for recipe in recipes]
+    parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
     detector = fit(parts, images, progress or NullProgress(), open_device(device), engine=engine)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)

@@ -1,27 +1,19 @@
-"""The greedy selection on matrix products, on any device.
+"""Block greedy selection on matrix products (GEMM), for any device.
 
-`screened.py` has the one for CPUs that multiply whole numbers fast.
+Products in float32 round, and they round differently on every machine.  Where rounding could decide
+between candidates, their min-distances are computed again in float64, from the features: so the
+centres are those of exact arithmetic, wherever the products were computed.  There are two limits.
+More than `MAX_TIES` candidates that close count as exact ties; and once every min-distance is as
+small as the rounding error (only near-duplicates are left), the order is that of the rounded
+numbers.
 
-* Take the rows of largest gap (distance to the nearest pick) as *candidates*;
-* a pick only lowers gaps, so while the best candidate lies above every row outside, it is the
-  farthest row of all: the very pick that the loop would make.  Gaps of candidates are kept up to
-  date from the distances among them, which is small work;
-* when the best candidate falls below the largest gap outside, fold all picks of the block into
-  the gaps with one matrix product, and take new candidates.
-
-Products in float32 round, and round otherwise on every machine.  Where rounding could decide
-between candidates, their gaps are computed again in double precision, from the features: so the
-picks are those of exact arithmetic, wherever the products were made.  Two limits: more than
-`MOST_TIES` candidates that close are taken for exact ties, and when every gap has sunk into the
-rounding (near-duplicates only are left), the order is that of the rounded numbers.
-
-The passes run on a `Device`; features that do not fit there go through it in blocks.  The picks of
-a block are made on the CPU: that is a short chain of small steps.
+The passes run on a `Device`; features that do not fit there are streamed through it in tiles.  The
+centres of a block are chosen on the CPU, as that is a short chain of small steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -35,19 +27,19 @@ from patchbank.core.array_api import (
     ones_on_device_of,
     to_numpy,
 )
+from patchbank.core.coreset.greedy_state import CHOSEN, ExistingCentres, GreedyInput, GreedyState
 from patchbank.runtime.devices import Device
 from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Array, Indices
 
-CANDIDATES = 3072  # per block: more make fewer passes, but cost their square
-TILE_ROWS = 1024  # rows folded at once, so that a tile and its products stay in the cache
-ROUNDING = 20 * 2.0**-24  # of a squared distance in float32, relative to norm and distance
-MOST_TIES = 64  # candidates that are told apart exactly; more are exact ties, as on whole numbers
-TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
+CANDIDATES = 3072  # of a block: more need fewer passes, but the cost is quadratic in them
+TILE_ROWS = 1024  # rows of a pass at a time, so that they and their products stay in the cache
+ROUNDING = 20 * 2.0**-24  # error of a squared distance in float32, relative to norm and distance
+MAX_TIES = 64  # near-ties that are recomputed in float64; more count as exact ties (as on lattices)
 
 
 def tiles(n: int, device: Device) -> Iterator[slice]:
-    """Blocks of rows that suit the device."""
+    """Blocks of rows whose size suits the device."""
     return blocks(n, TILE_ROWS * device.tile_factor)
 
 
@@ -62,118 +54,126 @@ def squared_distances_to(features: Array, point: Array, device: Device) -> Array
     return xp.concat(parts)
 
 
-class GemmGreedy:
-    """The state of one selection: gaps of all rows, and the picks so far."""
+class GemmGreedy(GreedyState):
+    """A selection of at most `n_keep` centres; `origin` is the row nearest to the mean.
 
-    def __init__(
-        self,
-        features: Array,
-        n_keep: int,
-        origin: int,
-        first: int,
-        initial: NDArray[np.float32] | None,
-        groups: Indices | None,
-        device: Device,
-    ) -> None:
-        self.features = features
-        self.device = device
-        # Seen from an ordinary row, the norms in |x|^2 + |p|^2 - 2xp are as small as the distances
-        # themselves, so little is lost to cancellation (and nothing at all on whole numbers).
-        self.origin = device.put(features[origin] + 0)
-        self.norms = squared_distances_to(features, self.origin, device)
-        self.norms_here = to_numpy(self.norms)
-        self.xp = namespace(self.norms)
-        # Squared distance to the nearest pick.
-        to_first = self.norms
-        if first != origin:
-            to_first = squared_distances_to(features, device.put(features[first] + 0), device)
-        self.gaps = to_first + 0
-        if initial is not None:
-            self.gaps = self.xp.minimum(self.gaps, on_device_of(np.square(initial), self.gaps))
-        self.initial = initial
-        self.rows = [first]
-        self.holds_picks = device.fits(n_keep * features.shape[1] * 4)
-        self.folded = _Points(n_keep, *self._kept(self._points(np.array([first]))))
-        self.radii = [float(self.xp.max(self.gaps))]
-        self.gaps[first] = TAKEN
-        self.groups = groups
-        self.to_others = self.norms[:0]  # squared until the end
-        if groups is not None:
-            own = np.where(groups == groups[first], np.float32(np.inf), np.float32(0.0))
-            self.to_others = to_first + on_device_of(own, to_first)
+    Distances are |x|^2 + |c|^2 - 2xc relative to that origin.  There the norms are as small as the
+    distances themselves, so little is lost to cancellation (and nothing at all on small integers).
+    """
 
-    def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:
-        """Pick until there are `size` rows, or no gap is larger than `stop_gap`.
+    def __init__(self, given: GreedyInput, n_keep: int, origin: int, device: Device) -> None:
+        self._features = given.features
+        self._device = device
+        self._initial = given.initial
+        self._groups = given.groups
+        self._origin = device.put(self._features[origin] + 0)
+        self._norms = squared_distances_to(self._features, self._origin, device)
+        self._norms_on_host = to_numpy(self._norms)
+        self._xp = namespace(self._norms)
+        self.centres: list[int] = []
+        self.radii: list[float] = []
+        self.min_distance_to_other_groups: Array | None = None
+        to_first = self._distances_to_first(given.first, origin)
+        if self._groups is not None:
+            own = np.zeros(len(self._groups), dtype=np.float32)
+            if given.first is not None:
+                own[self._groups == self._groups[given.first]] = np.inf
+            self.min_distance_to_other_groups = to_first + on_device_of(own, to_first)
+        self.min_distances = to_first + 0
+        self._existing = np.empty((0, self._features.shape[1]), dtype=np.float32)
+        if given.existing is not None:
+            self._existing = given.existing.points
+        self._centre_points = self._room_for(n_keep + len(self._existing))
+        if given.existing is not None:
+            self._update_with_existing(given.existing)
+        if given.initial is not None:
+            squared = on_device_of(np.square(given.initial), self.min_distances)
+            self.min_distances = self._xp.minimum(self.min_distances, squared)
+        self.radius = self._largest_min_distance()
+        if given.first is not None:
+            self._centre_points.append(*self._points_of(np.array([given.first])))
+            self.centres.append(given.first)
+            self.radii.append(self.radius)
+            self.min_distances[given.first] = CHOSEN
 
-        `rows`, `radii` and `to_others` then hold what was found; distances are squared.
-        """
-        while len(self.rows) < size and self.radii[-1] > stop_gap:
-            picks = self._pick_block(size - len(self.rows), stop_gap)
-            self.rows += picks
-            self._fold(np.array(picks))
-            self.radii[-1] = max(float(self.xp.max(self.gaps)), 0.0)
-            on_progress(len(picks))
+    def _distances_to_first(self, first: int | None, origin: int) -> Array:
+        """Distance of every row to the first centre, infinite where there is none."""
+        if first is None:
+            return self._norms + np.inf
+        if first == origin:
+            return self._norms
+        point = self._device.put(self._features[first] + 0)
+        return squared_distances_to(self._features, point, self._device)
 
-    def _pick_block(self, most: int, stop_gap: float) -> list[int]:
-        """Make every pick that the candidates alone decide, and note the radius after each."""
-        all_gaps = to_numpy(self.gaps)
-        block = _Block(all_gaps, self.norms_here)
+    def _room_for(self, n_centres: int) -> _Points:
+        """Empty storage for the centres: on the device if all of them fit there."""
+        points, norms = self._points_of(np.zeros(0, dtype=np.intp))
+        if not self._device.fits(n_centres * self._features.shape[1] * 4):
+            points, norms = to_numpy(points), to_numpy(norms)
+        return _Points(n_centres, points, norms)
+
+    def _select_block(self, limit: int, stop: float) -> tuple[Indices, NDArray[np.float32]]:
+        block = _Block(to_numpy(self.min_distances), self._norms_on_host)
         between = self._distances_among(block.rows)
-        while len(block.picked) < most:
-            best = int(block.gaps.argmax())  # rows ascend, so equals go to the lowest
-            gap = float(block.gaps[best])
-            if block.picked:
-                if block.is_decided_outside(best):
-                    break
-                self.radii[-1] = max(gap, 0.0)
-                if gap <= stop_gap:
-                    break
-            close = block.close_to(best)
-            if len(close) > 1:
-                best = int(close[self._exact_gaps(block, close, between).argmax()])
-            block.picked.append(best)
-            self.radii.append(0.0)  # known when the next pick, or the fold, shows the largest gap
+        distances_before: list[float] = []
+        while len(block.chosen) < limit:
+            best = int(block.min_distances.argmax())  # rows ascend: on ties the lowest row
+            distance = float(block.min_distances[best])
+            if block.chosen and (block.may_be_outside(best) or distance <= stop):
+                break
+            near_ties = block.near_ties(best)
+            if len(near_ties) > 1:
+                exact = self._exact_min_distances(block, near_ties, between)
+                best = int(near_ties[exact.argmax()])
+            block.chosen.append(best)
+            distances_before.append(distance)
             to_best = np.maximum(between[best], 0.0, out=between[best])
-            np.minimum(block.gaps, to_best, out=block.gaps)
-            block.gaps[best] = TAKEN
-        return [int(row) for row in block.rows[block.picked]]
+            np.minimum(block.min_distances, to_best, out=block.min_distances)
+            block.min_distances[best] = CHOSEN
+        return block.rows[block.chosen], np.array(distances_before, dtype=np.float32)
 
-    def _exact_gaps(
-        self, block: _Block, close: Indices, between: NDArray[np.float32]
+    def _exact_min_distances(
+        self, block: _Block, candidates: Indices, between: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Gaps of a few candidates in double precision.
+        """Min-distances of a few candidates in float64.
 
-        Only picks that rounding may have made nearest are looked at again.
+        Only centres that are nearest, or may be but for rounding, are computed again.
         """
-        rows = block.rows[close]
-        points, norms = self._kept(self._points(rows))
-        to_folded = norms[:, None] + (self.folded.norms - 2.0 * (points @ self.folded.rows.T))
-        rounded = np.concatenate([to_numpy(to_folded), between[close][:, block.picked]], axis=1)
-        picks = np.concatenate([self.rows, block.rows[block.picked]]).astype(np.intp)
-        limits = rounded.min(axis=1) + 2 * block.rounding[close]
-        which, near = np.nonzero(rounded <= limits[:, None])
+        rows = block.rows[candidates]
+        points, norms = self._points_of(rows)
+        if isinstance(self._centre_points.rows, np.ndarray):
+            points, norms = to_numpy(points), to_numpy(norms)
+        centres = self._centre_points
+        to_centres = norms[:, None] + (centres.norms - 2.0 * (points @ centres.rows.T))
+        rounded = [to_numpy(to_centres), between[candidates][:, block.chosen]]
+        to_all = np.concatenate(rounded, axis=1)
+        limits = to_all.min(axis=1) + 2 * block.rounding[candidates]
+        which, near = np.nonzero(to_all <= limits[:, None])
         exact = np.full(len(rows), np.inf)
-        if self.initial is not None:
-            exact = np.square(self.initial[rows].astype(np.float64))
+        if self._initial is not None:
+            exact = np.square(self._initial[rows].astype(np.float64))
         for some in blocks(len(which), TILE_ROWS):
-            one, other = (
-                to_numpy(self.features[numbers]).astype(np.float64)
-                for numbers in (rows[which[some]], picks[near[some]])
-            )
-            np.minimum.at(exact, which[some], np.square(one - other).sum(axis=1))
+            own = to_numpy(self._features[rows[which[some]]]).astype(np.float64)
+            other = self._centre_values(block, near[some]).astype(np.float64)
+            np.minimum.at(exact, which[some], np.square(own - other).sum(axis=1))
         return exact
 
-    def _kept(self, points_and_norms: tuple[Array, Array]) -> tuple[Array, Array]:
-        """The same where the picks are kept: on the device, if it holds them all."""
-        points, norms = points_and_norms
-        return (points, norms) if self.holds_picks else (to_numpy(points), to_numpy(norms))
+    def _centre_values(self, block: _Block, numbers: Indices) -> NDArray[np.float32]:
+        """Values of some centres, by their number: existing ones, then chosen ones.  -> (m, d)."""
+        rows = np.concatenate([self.centres, block.rows[block.chosen]]).astype(np.intp)
+        n_existing = len(self._existing)
+        values = np.empty((len(numbers), self._existing.shape[1]), dtype=np.float32)
+        is_row = numbers >= n_existing
+        values[~is_row] = self._existing[numbers[~is_row]]
+        values[is_row] = to_numpy(self._features[rows[numbers[is_row] - n_existing]])
+        return values
 
     def _distances_among(self, rows: Indices) -> NDArray[np.float32]:
-        """Squared distances of candidates, (m, m), but for rounding below zero.
+        """Squared distances among candidates; rounding may leave some below zero.  -> (m, m).
 
-        As in `_fold` the norms ride along in the product, which saves passes over the result.
+        As in `_update_with` the norms are part of the product, which saves passes over the result.
         """
-        points, norms = self._points(rows)
+        points, norms = self._points_of(rows)
         m, d = points.shape
         left, right = (ones_on_device_of((m, d + 2), points) for _ in range(2))
         right[:, :d] = points
@@ -181,68 +181,84 @@ class GemmGreedy:
         left[:, d] = right[:, d + 1] = norms
         return to_numpy(left @ right.T)
 
-    def _points(self, rows: Indices) -> tuple[Array, Array]:
-        """Some rows as seen from the origin, (m, d), and their squared norms, (m,)."""
-        points = self.device.put(self.features[rows]) - self.origin
-        return points, self.norms[rows]
+    def _points_of(self, rows: Indices) -> tuple[Array, Array]:
+        """Some rows relative to the origin, (m, d), and their squared norms, (m,)."""
+        points = self._device.put(self._features[rows]) - self._origin
+        return points, self._norms[rows]
 
-    def _fold(self, picks: Indices) -> None:
-        """Lower every gap to the nearest of `picks`.
+    def _update(self, rows: Indices) -> None:
+        groups = None if self._groups is None else self._groups[rows]
+        self._update_with(*self._points_of(rows), groups)
+        self.min_distances[rows] = CHOSEN
 
-        With a column of ones beside the rows and the norms beside the picks, the matrix product
-        itself gives |p|^2 - 2xp, and only the minimum over picks is left to do.
+    def _update_with_existing(self, existing: ExistingCentres) -> None:
+        groups = None if self._groups is None else existing.groups_unlike(self._groups)
+        for some in blocks(len(existing.points), CANDIDATES):  # as many as a block may choose
+            points = self._device.put(existing.points[some]) - self._origin
+            norms = self._xp.einsum("nd,nd->n", points, points)
+            self._update_with(points, norms, None if groups is None else groups[some])
+
+    def _update_with(self, points: Array, norms: Array, of_points: Indices | None) -> None:
+        """Lower every min-distance to the nearest of some centres: one pass over the features.
+
+        With a last column of ones in the rows and the norms as last row of the centres, the matrix
+        product itself is |c|^2 - 2xc, and only the minimum over centres is left to compute.
         """
-        xp, put = self.xp, self.device.put
-        points, norms = self._points(picks)
-        self.folded.append(*self._kept((points, norms)))
+        xp, put = self._xp, self._device.put
+        self._centre_points.append(points, norms)
         m, d = points.shape
         extended = ones_on_device_of((d + 1, m), points)
         extended[:d] = -2.0 * points.T
         extended[d] = norms
-        n_rows = min(TILE_ROWS * self.device.tile_factor, len(self.features))
+        n_rows = min(TILE_ROWS * self._device.tile_factor, len(self._features))
         tile = ones_on_device_of((n_rows, d + 1), points)
         products = empty_on_device_of((n_rows, m), points)
-        for some in tiles(len(self.features), self.device):
+        for some in tiles(len(self._features), self._device):
             count = some.stop - some.start
             rows, out = tile[:count], products[:count]
-            xp.subtract(put(self.features[some]), self.origin, out=rows[:, :d])
-            drop_pages(self.features[some])
+            xp.subtract(put(self._features[some]), self._origin, out=rows[:, :d])
+            drop_pages(self._features[some])
             xp.matmul(rows, extended, out=out)
             nearest = xp.min(out, axis=1)
-            if self.groups is not None:
-                self._fold_others(self.groups, some, picks, out, nearest)
-            self.gaps[some] = self._lower(self.gaps, some, nearest)  # taken rows stay below zero
-        self.gaps[picks] = TAKEN
+            if of_points is not None:
+                self._update_other_groups(some, of_points, out, nearest)
+            # Chosen rows stay below zero.
+            self.min_distances[some] = self._lowered(self.min_distances, some, nearest)
 
-    def _fold_others(
-        self, group_of: Indices, some: slice, picks: Indices, products: Array, nearest: Array
+    def _update_other_groups(
+        self, some: slice, of_points: Indices, products: Array, nearest: Array
     ) -> None:
-        """Lower `to_others` of one tile, whose `products` with the picks it may overwrite."""
-        groups = group_of[some]
+        """Update the distances to other groups of one tile; overwrites its `products`."""
+        if self._groups is None or self.min_distance_to_other_groups is None:
+            return
+        groups = self._groups[some]
         edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
         for low, high in pairwise(edges):
-            own = np.flatnonzero(group_of[picks] == groups[low])
+            own = np.flatnonzero(of_points == groups[low])
             run = nearest[low:high]
             if len(own):
                 products[low:high, own] = np.inf
-                run = self.xp.min(products[low:high], axis=1)
+                run = self._xp.min(products[low:high], axis=1)
             rows = slice(some.start + low, some.start + high)
-            self.to_others[rows] = self._lower(self.to_others, rows, run)
+            to_others = self.min_distance_to_other_groups
+            to_others[rows] = self._lowered(to_others, rows, run)
 
-    def _lower(self, gaps: Array, rows: slice, nearest: Array) -> Array:
-        """The gaps of some rows, lowered to |x|^2 + (|p|^2 - 2xp) where that is lower."""
-        squared = self.xp.clip(nearest + self.norms[rows], 0.0, None)
-        return self.xp.minimum(gaps[rows], squared)
+    def _lowered(self, distances: Array, rows: slice, nearest: Array) -> Array:
+        """The distances of some rows, lowered to |x|^2 + (|c|^2 - 2xc) where that is smaller."""
+        squared = self._xp.clip(nearest + self._norms[rows], 0.0, None)
+        return self._xp.minimum(distances[rows], squared)
+
+    def _largest_min_distance(self) -> float:
+        return max(float(self._xp.max(self.min_distances)), 0.0)
 
 
 class _Points:
-    """Rows side by side, and their squared norms, in room that is taken up as they come."""
+    """Points and their squared norms, in storage that is allocated once."""
 
-    def __init__(self, room: int, rows: Array, norms: Array) -> None:
-        self._rows = empty_on_device_of((room, rows.shape[1]), rows)
-        self._norms = empty_on_device_of((room,), rows)
+    def __init__(self, capacity: int, like_points: Array, like_norms: Array) -> None:
+        self._rows = empty_on_device_of((capacity, like_points.shape[1]), like_points)
+        self._norms = empty_on_device_of((capacity,), like_norms)
         self._count = 0
-        self.append(rows, norms)
 
     @property
     def rows(self) -> Array:
@@ -255,59 +271,65 @@ class _Points:
         return self._norms[: self._count]
 
     def append(self, rows: Array, norms: Array) -> None:
-        """Add rows."""
+        """Copy points to where the storage is."""
+        if isinstance(self._rows, np.ndarray):
+            rows, norms = to_numpy(rows), to_numpy(norms)
         some = slice(self._count, self._count + len(rows))
         self._rows[some], self._norms[some] = rows, norms
         self._count = some.stop
 
 
 class _Block:
-    """Candidates of one block, and what lies outside."""
+    """The candidates of one block, and bounds of all other rows."""
 
-    def __init__(self, gaps: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
-        self.rows, self._outside_gap, self._outside_row = _candidates(gaps)
-        self.gaps = gaps[self.rows]
-        self.rounding = ROUNDING * (norms[self.rows] + self.gaps)
-        """What float32 may have moved each gap by."""
-        self.picked: list[int] = []  # places among the rows
-        limits = np.where(gaps < 0, -np.inf, gaps + ROUNDING * (norms + gaps))
+    def __init__(self, min_distances: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+        self.rows, self._outside_distance, self._outside_row = _candidates(min_distances)
+        self.min_distances = min_distances[self.rows]
+        self.rounding = ROUNDING * (norms[self.rows] + self.min_distances)
+        """Largest float32 rounding error of each min-distance."""
+        self.chosen: list[int] = []
+        """Indices of the chosen candidates."""
+        errors = ROUNDING * (norms + min_distances)
+        limits = np.where(min_distances < 0, -np.inf, min_distances + errors)
         limits[self.rows] = -np.inf
         self._outside_limit = float(limits.max())
 
-    def is_decided_outside(self, best: int) -> bool:
-        """Whether a row outside may be the farthest of all."""
-        gap = float(self.gaps[best])
-        if not self._is_noise(best):
-            return bool(gap - self.rounding[best] < self._outside_limit)
-        tie = gap == self._outside_gap and self.rows[best] > self._outside_row
-        return bool(gap < self._outside_gap or tie)
+    def may_be_outside(self, best: int) -> bool:
+        """Whether a row that is no candidate may be the farthest of all."""
+        distance = float(self.min_distances[best])
+        if not self._is_rounding_error(best):
+            return bool(distance - self.rounding[best] < self._outside_limit)
+        tie = distance == self._outside_distance and self.rows[best] > self._outside_row
+        return bool(distance < self._outside_distance or tie)
 
-    def close_to(self, best: int) -> Indices:
-        """The candidates that rounding may have put behind `best`, itself among them."""
-        if self._is_noise(best):
+    def near_ties(self, best: int) -> Indices:
+        """The candidates that may be farther than `best` but for rounding, itself among them."""
+        if self._is_rounding_error(best):
             return np.array([best])
-        close = np.flatnonzero(self.gaps + self.rounding >= self.gaps[best] - self.rounding[best])
-        return close if len(close) <= MOST_TIES else np.array([best])
+        lowest = self.min_distances[best] - self.rounding[best]
+        near = np.flatnonzero(self.min_distances + self.rounding >= lowest)
+        return near if len(near) <= MAX_TIES else np.array([best])
 
-    def _is_noise(self, best: int) -> bool:
-        """Whether gaps are as small as what rounding moves them by: there is nothing to tell."""
-        return bool(self.gaps[best] <= 4 * self.rounding[best])
+    def _is_rounding_error(self, best: int) -> bool:
+        """Whether min-distances are as small as their rounding errors, so that none is known."""
+        return bool(self.min_distances[best] <= 4 * self.rounding[best])
 
 
-def _candidates(gaps: NDArray[np.float32]) -> tuple[Indices, float, int]:
-    """Choose the rows of largest gap.
+def _candidates(min_distances: NDArray[np.float32]) -> tuple[Indices, float, int]:
+    """Choose the rows of largest min-distance.
 
-    -> their numbers, ascending; the largest gap outside, and the lowest row that has it.
+    -> the rows, ascending; the largest min-distance of the others, and the lowest row that has it.
     """
-    n = len(gaps)
+    n = len(min_distances)
     if n <= CANDIDATES:
         return np.arange(n), -np.inf, n
     kth = n - CANDIDATES - 1
-    order = np.argpartition(gaps, kth)
-    outside_gap = gaps[order[kth]]
+    order = np.argpartition(min_distances, kth)
+    outside_distance = min_distances[order[kth]]
     inside = order[kth + 1 :]
-    above = inside[gaps[inside] > outside_gap]
-    ties = np.flatnonzero(gaps == outside_gap)  # the lowest of equals must be inside
-    taken = CANDIDATES - len(above)
-    rows = np.sort(np.concatenate([above, ties[:taken]]))
-    return rows, float(outside_gap), int(ties[taken])
+    above = inside[min_distances[inside] > outside_distance]
+    # Of the rows that tie with the largest outside, the lowest are candidates.
+    ties = np.flatnonzero(min_distances == outside_distance)
+    n_ties = CANDIDATES - len(above)
+    rows = np.sort(np.concatenate([above, ties[:n_ties]]))
+    return rows, float(outside_distance), int(ties[n_ties])

@@ -1,105 +1,107 @@
-"""The greedy selection for CPUs that multiply whole numbers fast; see `int8.py`.
+"""Block greedy selection on the native int8 kernel; see `patchbank.core.int8`.
 
-As in `greedy.py`, candidates are picked among themselves, and then all rows are brought up to date
-in one pass.  Gaps are in double precision here, so there is nothing that rounding could decide.
+Min-distances are in float64, so there is nothing that rounding could decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.int8 import search as int8
-from patchbank.core.int8.search import Groups, PackedRows, Quantization, QuantizedRows
+from patchbank.core import int8
+from patchbank.core.coreset.greedy_state import CHOSEN, ExistingCentres, GreedyInput, GreedyState
+from patchbank.core.int8 import OtherGroups, PackedRows, Quantization, QuantizedRows
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import Features, Indices
 
-FEWEST, MOST = 1024, 32_768  # candidates of a block
-ROWS_A_CANDIDATE = 32  # for each core: their picks are made by one, and the passes by all
-SHORT = 128  # picks of a block: fewer are not worth their pass
-SAMPLE = 8192  # gaps from which the size of a candidate's is told
-TAKEN = -1.0  # gap of a picked row: below every distance, so it is never picked again
+MIN_CANDIDATES, MAX_CANDIDATES = 1024, 32_768  # of a block
+ROWS_A_CANDIDATE = 32  # for each core: one core selects among candidates, all cores update the rows
+SHORT_BLOCK = 128  # centres: fewer are not worth a pass, so the next block has more candidates
+SAMPLE = 8192  # min-distances from which the threshold of a candidate is estimated
 
 
-class Int8Greedy:
-    """The state of one selection: gaps of all rows, and the picks so far."""
+class Int8Greedy(GreedyState):
+    """A selection on the CPU; `features` are C-contiguous float32."""
 
-    def __init__(
-        self,
-        features: Features,
-        first: int,
-        initial: NDArray[np.float32] | None,
-        groups: Indices | None,
-    ) -> None:
-        self.coded = QuantizedRows.of(features, Quantization.of(features))
-        self.gaps = int8.distances_to(features, features[first] + 0)  # to the nearest pick
-        self.groups = None if groups is None else groups.astype(np.int32)
-        self.to_others = self.gaps[:0]
-        if self.groups is not None:
-            self.to_others = np.where(self.groups == self.groups[first], np.inf, self.gaps)
-        if initial is not None:
-            np.minimum(self.gaps, np.square(initial, dtype=np.float64), out=self.gaps)
-        self.rows = [first]
-        self.radii = [float(self.gaps.max())]
-        self.gaps[first] = TAKEN
-        wanted = len(features) // (ROWS_A_CANDIDATE * usable_cores())
-        self.n_candidates = min(max(wanted, FEWEST), MOST)
+    def __init__(self, given: GreedyInput) -> None:
+        features: Features = given.features
+        n = len(features)
+        self._rows = Quantization.fit(features).quantize(features)
+        self._groups = None if given.groups is None else given.groups.astype(np.int32)
+        self.min_distance_to_other_groups: NDArray[np.float64] | None = None
+        self.centres: list[int] = []
+        self.radii: list[float] = []
+        if given.first is not None:
+            point = features[given.first] + 0
+            self.min_distances = int8.squared_distances_to(features, point)
+            if self._groups is not None:
+                own = self._groups == self._groups[given.first]
+                self.min_distance_to_other_groups = np.where(own, np.inf, self.min_distances)
+        else:
+            self.min_distances = np.full(n, np.inf)
+            if self._groups is not None:
+                self.min_distance_to_other_groups = np.full(n, np.inf)
+        if given.existing is not None:
+            self._update_with_existing(given.existing, given.groups)
+        if given.initial is not None:
+            squared = np.square(given.initial, dtype=np.float64)
+            np.minimum(self.min_distances, squared, out=self.min_distances)
+        self.radius = float(self.min_distances.max())
+        if given.first is not None:
+            self.centres.append(given.first)
+            self.radii.append(self.radius)
+            self.min_distances[given.first] = CHOSEN
+        wanted = n // (ROWS_A_CANDIDATE * usable_cores())
+        self._n_candidates = min(max(wanted, MIN_CANDIDATES), MAX_CANDIDATES)
 
-    def pick_until(self, size: int, stop_gap: float, on_progress: Callable[[int], None]) -> None:
-        """Pick until there are `size` rows, or no gap is larger than `stop_gap`.
-
-        `rows`, `radii` and `to_others` then hold what was found; distances are squared.
-        """
-        while len(self.rows) < size and self.radii[-1] > stop_gap:
-            picks = self._pick_block(size - len(self.rows), stop_gap)
-            self._fold(picks)
-            self.radii.append(max(float(self.gaps.max()), 0.0))
-            if len(picks) < SHORT and len(self.rows) < size:
-                self.n_candidates = min(2 * self.n_candidates, MOST)
-            on_progress(len(picks))
-
-    def _pick_block(self, most: int, stop_gap: float) -> Indices:
-        """Make every pick that the candidates alone decide, and note the radius after each."""
+    def _select_block(self, limit: int, stop: float) -> tuple[Indices, NDArray[np.float64]]:
         rows, outside = self._candidates()
-        places, before = int8.pick(
-            self.coded.some(rows),
-            self.gaps[rows],
-            most,
-            outside=outside,
-            stop=stop_gap,
+        chosen, distances_before = int8.select_centres(
+            self._rows.take(rows), self.min_distances[rows], limit, outside=outside, stop=stop
         )
-        self.rows += rows[places].tolist()
-        self.radii += before[1:].tolist()  # the largest gap after each pick but the last
-        return rows[places]
+        if len(chosen) < min(SHORT_BLOCK, limit):
+            self._n_candidates = min(2 * self._n_candidates, MAX_CANDIDATES)
+        return rows[chosen], distances_before
 
     def _candidates(self) -> tuple[Indices, float]:
-        """Choose about `n_candidates` rows of largest gap, ascending, and a bound of the others.
+        """Find about `_n_candidates` rows of largest min-distance.
 
-        Rows outside have smaller gaps, or the same as the bound and higher numbers.
+        -> the rows, ascending, and a bound: every other row has a smaller min-distance, or the same
+        and a higher row number.
         """
-        n, share = len(self.gaps), self.n_candidates / len(self.gaps)
+        n, share = len(self.min_distances), self._n_candidates / len(self.min_distances)
         if share >= 1:
-            return np.arange(n), TAKEN
-        sample = self.gaps[:: max(1, n // SAMPLE)]
+            return np.arange(n), CHOSEN
+        sample = self.min_distances[:: max(1, n // SAMPLE)]
         kth = int(len(sample) * (1 - share))
         bound = float(np.partition(sample, kth)[kth])
-        rows = np.flatnonzero(self.gaps >= bound)
-        if bound < 0:  # few are left
-            return np.flatnonzero(self.gaps >= 0), TAKEN
-        if len(rows) > 2 * self.n_candidates:  # the sample was not like the rest
-            bound = float(np.partition(self.gaps[rows], -self.n_candidates)[-self.n_candidates])
-            rows = rows[self.gaps[rows] >= bound]
-        if len(rows) > 2 * self.n_candidates:  # many equal ones
-            bound = float(self.gaps.max())
-            rows = np.flatnonzero(self.gaps == bound)[: self.n_candidates]
+        rows = np.flatnonzero(self.min_distances >= bound)
+        if bound < 0:  # few rows are not centres yet
+            return np.flatnonzero(self.min_distances >= 0), CHOSEN
+        if len(rows) > 2 * self._n_candidates:  # the sample underestimated the threshold
+            largest = np.partition(self.min_distances[rows], -self._n_candidates)
+            bound = float(largest[-self._n_candidates])
+            rows = rows[self.min_distances[rows] >= bound]
+        if len(rows) > 2 * self._n_candidates:  # many equal min-distances
+            bound = float(self.min_distances.max())
+            rows = np.flatnonzero(self.min_distances == bound)[: self._n_candidates]
         return rows, bound
 
-    def _fold(self, picks: Indices) -> None:
-        """Lower every gap to the nearest of `picks`."""
-        self.gaps[picks] = TAKEN
-        groups = None
-        if self.groups is not None:
-            groups = Groups(self.groups, self.groups[picks], self.to_others)
-        int8.lower(self.coded, PackedRows(self.coded.some(picks)), self.gaps, groups=groups)
+    def _update(self, rows: Indices) -> None:
+        self.min_distances[rows] = CHOSEN
+        of_centres = None if self._groups is None else self._groups[rows]
+        self._update_nearest(self._rows.take(rows), of_centres)
+
+    def _update_with_existing(self, existing: ExistingCentres, groups: Indices | None) -> None:
+        points = self._rows.quantization.quantize(np.require(existing.points, np.float32, "C"))
+        of_points = None if groups is None else existing.groups_unlike(groups).astype(np.int32)
+        self._update_nearest(points, of_points)
+
+    def _update_nearest(self, centres: QuantizedRows, of_centres: NDArray[np.int32] | None) -> None:
+        groups, to_others = None, self.min_distance_to_other_groups
+        if self._groups is not None and of_centres is not None and to_others is not None:
+            groups = OtherGroups(self._groups, of_centres, to_others)
+        int8.update_nearest(self._rows, PackedRows(centres), self.min_distances, groups=groups)
+
+    def _largest_min_distance(self) -> float:
+        return max(float(self.min_distances.max()), 0.0)

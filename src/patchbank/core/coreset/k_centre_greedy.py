@@ -1,156 +1,155 @@
-"""Which patches the bank keeps: exact greedy k-centre selection at matrix-product speed.
+"""Greedy k-centre selection of the rows of a memory bank: the public functions.
 
-The one-at-a-time loop of Gonzalez (1985) picks the row farthest from those already picked and
-pays one pass over all features for each pick.  Here a pass serves hundreds of picks, and the picks
-stay the same: `greedy.py` says how.  Ties go to the lowest row number, as in the loop.
-
-On a CPU that multiplies whole numbers fast, most distances are never computed (`screened.py`);
-elsewhere, and for tensors of torch, the passes are matrix products.
+The package's page (`patchbank.core.coreset`) explains the algorithm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core import int8
 from patchbank.core.array_api import namespace, on_device_of, to_device_if_fits, to_numpy
-from patchbank.core.coreset.gemm import TAKEN, GemmGreedy, squared_distances_to, tiles
+from patchbank.core.coreset.gemm import GemmGreedy, squared_distances_to, tiles
+from patchbank.core.coreset.greedy_state import (
+    CHOSEN,
+    ExistingCentres,
+    GreedyInput,
+    GreedyState,
+    InitialDistances,
+)
 from patchbank.core.coreset.int8 import Int8Greedy
-from patchbank.core.int8 import search as int8
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Array, Indices
 
-EQUAL = 1e-9  # relative: what double precision cannot tell apart, in whatever order it adds
+RELATIVE_TOLERANCE = 1e-9  # above the error of a float64 sum, in whatever order it is added
+
+Start: TypeAlias = int | InitialDistances | ExistingCentres | None
+"""The row of the first centre, distances or centres that are there before the first one, or None
+for the row nearest to the mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coreset:
-    """Rows picked in greedy order: the first m of them are the greedy coreset of size m."""
+    """Rows in greedy order: the first m of them are the greedy coreset of size m."""
 
-    rows: Indices
-    """(m,) distinct row numbers, in picking order."""
-    radii: NDArray[np.float32]
-    """(m,) covering radius after each pick: the largest distance of any row to its nearest pick;
-    empty where it is not known."""
-    to_others: NDArray[np.float32]
-    """(n,) distance of each row to the nearest pick of *another* group, infinite if there is none;
-    empty where no groups were given."""
-    to_others_at: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
-    """The same for the coresets of the first so many rows, the sizes that were asked for."""
+    centres: Indices
+    """(m,) distinct rows, in the order in which they were chosen."""
+    radii: NDArray[np.float32] | None = None
+    """(m,) covering radius after each centre: the largest distance of any row to its nearest
+    centre, existing ones included.  None where it is not known."""
+    radius_before: float | None = None
+    """Covering radius of the existing centres; None without them."""
+    min_distance_to_other_groups: NDArray[np.float32] | None = None
+    """(n,) distance of each row to the nearest centre of *another* group, infinite where there is
+    none.  None where no groups were given."""
+    min_distance_to_other_groups_at: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    """The same for the first so many centres, for each of the sizes that were asked for."""
 
 
 def greedy_coreset(
     features: Array,
     n_keep: int,
     *,
-    start: int | None = None,
-    initial: NDArray[np.float32] | None = None,
+    start: Start = None,
     radius: float | None = None,
     groups: Indices | None = None,
     sizes: Collection[int] = (),
     device: Device = HOST,
     on_progress: Callable[[int], None] | None = None,
 ) -> Coreset:
-    """Pick rows so that every row lies near a picked one (greedy k-centre; PatchCore, Algorithm 1).
+    """Choose rows so that every row is near a chosen one (greedy k-centre; PatchCore, Algorithm 1).
+
+    On ties the lowest row is chosen.
 
     Args:
         features: (n, d) float32.
-        n_keep: the most rows to keep, from 1 to n.
-        start: row number of the first pick; None takes the row nearest to the mean.
-        initial: (n,) distance that each row has before the first pick, which is the row of the
-            largest one.  It stays in the running minimum (the approximate selection of the
-            official code), so that the radii are not known.
-        radius: stop as soon as no row is farther than this from its nearest pick; None never stops.
-        groups: (n,) group of each row, equal ones side by side (the image that a patch comes
-            from); the selection then also tells how far each row is from the picks of the others,
-            which is what leaving one group out needs, at little cost.
-        sizes: numbers of picks after which that is noted too.
-        device: where the passes over the features run.
-        on_progress: called with the number of picks made since the last call.
+        n_keep: the most rows to choose, from 1 to n; existing centres do not count.
+        start: row of the first centre; None chooses the row nearest to the mean.
+            `ExistingCentres`: points that are centres already, so that the rows are chosen that
+            they cover worst; fewer than `n_keep` only where `radius` stops.  `InitialDistances`:
+            distances that stay in the running minimum, so that the radii are not known.
+        radius: stop as soon as no row is farther than this from its nearest centre; None never
+            stops.
+        groups: (n,) group of each row, equal ones contiguous (the photograph that a patch comes
+            from).  The distance of each row to the nearest centre of another group, which
+            leave-one-out scores need, is then part of the result, at little cost.
+        sizes: numbers of centres after which these distances are kept too.
+        device: where the passes over the features are computed.
+        on_progress: called with the number of centres chosen since the last call.
 
     Raises:
-        ShapeError: `features` does not have two axes, or another array not one number a row.
+        ShapeError: `features` does not have two axes, or another array does not fit it.
         ParameterError: `n_keep`, `start` or `radius` is out of range.
 
-    Cost: 2 * n * n_keep * d operations in a few tens of passes; extra memory for a quarter of the
-    features, or a copy of the picked rows, and a few floats a row.
+    Cost: 2 * n * n_keep * d operations in a few tens of passes; memory for a quarter of the
+    features, or a copy of the chosen rows, and a few numbers a row.
 
     >>> line = np.array([[0.0], [1.0], [10.0]], dtype=np.float32)
-    >>> picked = greedy_coreset(line, 3, start=0)
-    >>> picked.rows.tolist(), picked.radii.tolist()
+    >>> coreset = greedy_coreset(line, 3, start=0)
+    >>> coreset.centres.tolist(), coreset.radii.tolist()
     ([0, 2, 1], [10.0, 1.0, 0.0])
+    >>> more = greedy_coreset(line, 1, start=ExistingCentres(line[:1]))
+    >>> more.radius_before, more.centres.tolist(), more.radii.tolist()
+    (10.0, [2], [1.0])
     """
-    n = _check(features, n_keep)
-    if start is not None and not 0 <= start < n:
-        raise ParameterError(f"start: expected a row from 0 to {n - 1}, got {start}")
-    for name, array in (("groups", groups), ("initial", initial)):
-        if array is not None and array.shape != (n,):
-            raise ShapeError(f"{name}: expected ({n},), one a row, got {array.shape}")
-    if radius is not None and not radius >= 0:
-        raise ParameterError(f"radius: expected 0 or more, got {radius}")
-    if initial is not None and (start is not None or radius is not None):
-        raise ParameterError("initial: expected without start and radius, which it rules out")
-    rows = to_device_if_fits(features, device)
-    if initial is not None:
-        start = int(initial.argmax())
-    first = row_nearest_to_mean(rows, device=device) if start is None else start
-    greedy: Int8Greedy | GemmGreedy
-    if _can_be_screened(rows, device):
-        contiguous = np.require(rows, np.float32, "C")
-        greedy = Int8Greedy(contiguous, first, initial, groups)
-    else:
-        origin = first if start is None else row_nearest_to_mean(rows, device=device)
-        greedy = GemmGreedy(rows, n_keep, origin, first, initial, groups, device)
-    told = on_progress or (lambda picks: None)
-    told(1)
-    stop_gap = TAKEN if radius is None else float(radius) ** 2
-    to_others_at = {}
+    _check(features, n_keep, start, radius, groups)
+    progress = on_progress or (lambda centres: None)
+    state = _start(to_device_if_fits(features, device), n_keep, start, groups, device)
+    progress(len(state.centres))
+    radius_before = state.radius if isinstance(start, ExistingCentres) else None
+    stop = CHOSEN if radius is None else float(radius) ** 2
+    at_sizes = {}
     for size in sorted(size for size in {*sizes, n_keep} if size <= n_keep):
-        greedy.pick_until(size, stop_gap, told)
-        if len(greedy.rows) == size and size in sizes:
-            to_others_at[size] = np.sqrt(to_numpy(greedy.to_others)).astype(np.float32)
-    radii = np.sqrt(np.array(greedy.radii if initial is None else [], dtype=np.float64))
+        state.select_until(size, stop, progress)
+        to_others = state.min_distance_to_other_groups
+        if len(state.centres) == size and size in sizes and to_others is not None:
+            at_sizes[size] = _root(to_numpy(to_others))
+    to_others = state.min_distance_to_other_groups
+    is_covering = not isinstance(start, InitialDistances)
     return Coreset(
-        np.array(greedy.rows, dtype=np.intp),
-        radii.astype(np.float32),
-        np.sqrt(to_numpy(greedy.to_others)).astype(np.float32),
-        to_others_at,
+        centres=np.array(state.centres, dtype=np.intp),
+        radii=_root(np.array(state.radii, dtype=np.float64)) if is_covering else None,
+        radius_before=None if radius_before is None else float(np.sqrt(radius_before)),
+        min_distance_to_other_groups=None if to_others is None else _root(to_numpy(to_others)),
+        min_distance_to_other_groups_at=at_sizes,
     )
 
 
 def random_coreset(n: int, n_keep: int, *, rng: np.random.Generator) -> Indices:
-    """Pick `n_keep` of `n` rows at random, without repetition.  -> (n_keep,) ascending."""
+    """Choose `n_keep` of `n` rows at random, without repetition.  -> (n_keep,) ascending."""
     if not 1 <= n_keep <= n:
         raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
     return np.sort(rng.choice(n, n_keep, replace=False))
 
 
 def row_nearest_to_mean(features: Array, *, device: Device = HOST) -> int:
-    """Find a start that is not luck: the most ordinary row, the lowest of equals."""
+    """Deterministic first centre: the row nearest to the mean, the lowest on ties."""
     distances = _distances_to_mean(features, device)
-    return int((distances <= distances.min() * (1 + EQUAL)).argmax())
+    return int((distances <= distances.min() * (1 + RELATIVE_TOLERANCE)).argmax())
 
 
 def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
-    """Find the start of the official exact selection, the lowest of equals.
+    """First centre of the official exact selection: the row farthest from the mean.
 
     It is defined there as the row of the distance matrix with the largest L2 norm.  The squared
-    distances of row x to all rows y add up to n |x - mean|^2 plus what is the same for every x, so
-    the matrix is not needed.
+    distances of row x to all rows y add up to n |x - mean|^2 plus a term that is the same for every
+    x, so the matrix is not needed.  On ties the lowest row.
     """
     distances = _distances_to_mean(features, device)
-    return int((distances >= distances.max() * (1 - EQUAL)).argmax())
+    return int((distances >= distances.max() * (1 - RELATIVE_TOLERANCE)).argmax())
 
 
 def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> NDArray[np.float32]:
     """Mean Euclidean distance of every row to the given ones.  (n, d), (s,) -> (n,).
 
-    The `initial` distances of the official approximate selection, whose `rows` are ten drawn ones.
+    With ten random rows these are the `InitialDistances` of the official approximate selection.
     """
     total = np.zeros(len(features), dtype=np.float64)
     for row in rows:
@@ -159,22 +158,72 @@ def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> 
     return (total / len(rows)).astype(np.float32)
 
 
-def _check(features: Array, n_keep: int) -> int:
+def _check(
+    features: Array, n_keep: int, start: Start, radius: float | None, groups: Indices | None
+) -> None:
     if features.ndim != 2:
         raise ShapeError(f"features: expected (n, d), got {tuple(features.shape)}")
-    n = len(features)
+    n, d = features.shape
     if not 1 <= n_keep <= n:
         raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
-    return n
+    if radius is not None and not radius >= 0:
+        raise ParameterError(f"radius: expected 0 or more, got {radius}")
+    if groups is not None:
+        _check_length("groups", groups, n)
+    if isinstance(start, InitialDistances):
+        _check_length("initial distances", start.distances, n)
+        if radius is not None:
+            raise ParameterError(
+                f"radius: expected none with initial distances, whose covering radius is not "
+                f"known, got {radius}"
+            )
+    elif isinstance(start, ExistingCentres):
+        points = start.points
+        if points.ndim != 2 or points.shape[1] != d or not len(points):
+            raise ShapeError(
+                f"existing centres: expected (m, {d}) with at least one point, got {points.shape}"
+            )
+        if start.groups is not None:
+            _check_length("groups of existing centres", start.groups, len(points))
+    elif start is not None and not 0 <= start < n:
+        raise ParameterError(f"start: expected a row from 0 to {n - 1}, got {start}")
 
 
-def _can_be_screened(features: Array, device: Device) -> bool:
-    host = device is HOST and isinstance(features, np.ndarray)
-    return host and int8.is_available(features.shape[1])
+def _check_length(name: str, array: NDArray[np.generic], n: int) -> None:
+    if array.shape != (n,):
+        raise ShapeError(f"{name}: expected ({n},), one a row, got {array.shape}")
+
+
+def _start(
+    features: Array, n_keep: int, start: Start, groups: Indices | None, device: Device
+) -> GreedyState:
+    """Begin a selection, on the int8 kernel where it can be used, else on matrix products."""
+    existing = start if isinstance(start, ExistingCentres) else None
+    initial = start.distances if isinstance(start, InitialDistances) else None
+    first: int | None = None
+    if initial is not None:
+        first = int(initial.argmax())
+    elif start is None:
+        first = row_nearest_to_mean(features, device=device)
+    elif not isinstance(start, ExistingCentres | InitialDistances):
+        first = int(start)
+    if int8.is_usable_for(features, device):
+        contiguous = np.require(features, np.float32, "C")
+        return Int8Greedy(GreedyInput(contiguous, first, existing, initial, groups))
+    origin = first
+    if origin is None or start is not None:
+        origin = row_nearest_to_mean(features, device=device)
+    given = GreedyInput(features, first, existing, initial, groups)
+    return GemmGreedy(given, n_keep, origin, device)
+
+
+def _root(squared: NDArray[Any]) -> NDArray[np.float32]:
+    """Distances from squared ones, which keep their precision until here."""
+    return np.asarray(np.sqrt(squared), dtype=np.float32)
 
 
 def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
-    """Squared distance of every row to the mean of all, in double precision.  (n, d) -> (n,)."""
+    """Squared distance of every row to the mean of all.  (n, d) -> (n,)."""
     total = np.zeros(features.shape[1], dtype=np.float64)
     for tile in tiles(len(features), device):
         rows = device.put(features[tile])
@@ -182,7 +231,7 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
         total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
         drop_pages(features[tile])
     mean = (total / len(features)).astype(np.float32)
-    if _can_be_screened(features, device):
-        return int8.distances_to(np.require(features, np.float32, "C"), mean)
+    if int8.is_usable_for(features, device):
+        return int8.squared_distances_to(np.require(features, np.float32, "C"), mean)
     point = on_device_of(mean.astype(np.float64), device.put(features[:1]))
     return to_numpy(squared_distances_to(features, point, device))

@@ -1,6 +1,6 @@
-"""Random projections to select on (PatchCore, Algorithm 1, line 2).
+"""Random projections to a space of fewer dimensions (PatchCore, Algorithm 1, line 2).
 
-Only ever used to select: the bank holds the features themselves.
+They are used for the selection only: the bank holds the features themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.scratch import drop_pages, empty_like_storage
 from patchbank.types import Array
 
-TILE_ROWS = 8192
+PROJECTED_ROWS = 8192  # at a time
 
 Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 
@@ -23,12 +23,13 @@ Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 def projection_matrix(
     kind: Projection, d: int, n_dims: int, *, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Draw a matrix that keeps distances on average, but for a factor.  -> (d, n_dims).
+    """Draw a matrix that keeps distances on average, up to a constant factor.  -> (d, n_dims).
 
-    * ``gaussian``: normal numbers (Johnson and Lindenstrauss, 1984);
+    * ``gaussian``: normal entries (Johnson and Lindenstrauss, 1984);
     * ``uniform``: from -1/sqrt(d) to 1/sqrt(d), the initial weights of a linear layer (official
-      code); it shortens all distances by the same factor on average, which no pick depends on;
-    * ``sparse``: mostly zeros, a share 1/sqrt(d) of equal size (Li et al., 2006; hcw-00, anomalib).
+      code); it shortens all distances by the same factor on average, which changes no choice;
+    * ``sparse``: zeros but for a share 1/sqrt(d) of entries of equal magnitude (Li et al., 2006;
+      hcw-00, anomalib).
     """
     if kind == "uniform":
         matrix = rng.uniform(-1.0, 1.0, (d, n_dims)) / np.sqrt(d)
@@ -58,7 +59,7 @@ def project(
         features, (len(features), matrix.shape[1]), np.float32
     )
     matrix_there = on_device_of(matrix, device.put(features[:1]))
-    for tile in blocks(len(features), TILE_ROWS * device.tile_factor):
+    for tile in blocks(len(features), PROJECTED_ROWS * device.tile_factor):
         out[tile] = to_numpy(device.put(features[tile]) @ matrix_there)
         drop_pages(features[tile])
         drop_pages(out[tile])

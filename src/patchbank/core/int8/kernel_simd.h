@@ -1,191 +1,300 @@
-/* The loops of the screen for one instruction set; kernel.c includes this once for each.
+/* The loops of kernel.c for one instruction set; kernel.c includes this file once for each.
 
-   VECTOR holds LANES whole numbers.  ROWS rows meet two vectors of columns at a time: as many sums
-   as the registers hold.  Every sum starts at what is missing to the threshold, so that a pair
-   passes where its sum is not negative, and one test tells of all of them. */
+   VECTOR_BITS is 512 for AVX-512 VNNI, or 256 for AVX-VNNI.  Where EMULATE_VNNI is defined, the
+   latter needs AVX2 alone: the tests run the kernel so on processors without VNNI.
 
-#define JOINED_(a, b) a##b
-#define JOINED(a, b) JOINED_(a, b)
-#define NAME(name) JOINED(name, SUFFIX)
-#define COLUMNS (2 * LANES)
+   VEC_I32 holds LANES integers of 32 bits.  DOT_4 multiplies 4 unsigned by 4 signed bytes in each
+   lane and adds the sum to the lane: one instruction, vpdpbusd.  A tile of TILE_QUERIES queries by
+   two vectors of candidates has as many sums as the registers hold.  Every sum starts at its
+   candidate's offset less its query's threshold, so that a pair survives the bound exactly where
+   its sum is not negative, and one test of sign bits covers the whole tile. */
 
-TARGET static double NAME(squared)(const float *one, const float *other, int64_t d)
+#if VECTOR_BITS == 512
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vnni,fma")))
+#define NAME(name) name##_512
+#define LANES 16
+#define TILE_QUERIES 12
+#define VEC_I32 __m512i
+#define LOAD(address) _mm512_loadu_si512((const void *)(address))
+#define STORE(address, vector) _mm512_storeu_si512((void *)(address), vector)
+#define BROADCAST(number) _mm512_set1_epi32(number)
+#define SUB(a, b) _mm512_sub_epi32(a, b)
+#define AND(a, b) _mm512_and_si512(a, b)
+#define DOT_4(sum, bytes, codes) \
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(codes))
+#define NONNEGATIVE_MASK(vector) (0xffffu & ~(uint32_t)_mm512_movepi32_mask(vector))
+#define VEC_PS __m512
+#define ZERO_PS _mm512_setzero_ps()
+#define LOAD_PS(address) _mm512_loadu_ps(address)
+#define LOAD_FIRST_PS(address, n) \
+    _mm512_maskz_loadu_ps((n) < 16 ? (__mmask16)((1u << (n)) - 1) : (__mmask16)0xffff, address)
+#define SUB_PS(a, b) _mm512_sub_ps(a, b)
+#define ADD_SQUARE_PS(sum, a) _mm512_fmadd_ps(a, a, sum)
+#define REDUCE_SUM_PS(a, b) _mm512_reduce_add_ps(_mm512_add_ps(a, b))
+
+#else
+
+#ifdef EMULATE_VNNI
+#define TARGET __attribute__((target("avx2,fma")))
+#define DOT_4(sum, bytes, codes) (sum) = dot_4_of_avx2(sum, bytes, codes)
+#else
+#define TARGET __attribute__((target("avx2,fma,avxvnni")))
+#define DOT_4(sum, bytes, codes) \
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(bytes), "x"(codes))
+#endif
+#define NAME(name) name##_256
+#define LANES 8
+#define TILE_QUERIES 6
+#define VEC_I32 __m256i
+#define LOAD(address) _mm256_loadu_si256((const __m256i *)(address))
+#define STORE(address, vector) _mm256_storeu_si256((__m256i *)(address), vector)
+#define BROADCAST(number) _mm256_set1_epi32(number)
+#define SUB(a, b) _mm256_sub_epi32(a, b)
+#define AND(a, b) _mm256_and_si256(a, b)
+#define NONNEGATIVE_MASK(vector) (0xffu & ~(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(vector)))
+#define VEC_PS __m256
+#define ZERO_PS _mm256_setzero_ps()
+#define LOAD_PS(address) _mm256_loadu_ps(address)
+#define LOAD_FIRST_PS(address, n) _mm256_maskload_ps(address, first_lanes_256(n))
+#define SUB_PS(a, b) _mm256_sub_ps(a, b)
+#define ADD_SQUARE_PS(sum, a) _mm256_fmadd_ps(a, a, sum)
+#define REDUCE_SUM_PS(a, b) reduce_sum_256(_mm256_add_ps(a, b))
+
+#ifdef EMULATE_VNNI
+/* The even and the odd bytes as integers of 16 bits: sums of two products fit 32 bits exactly. */
+TARGET static inline __m256i dot_4_of_avx2(__m256i sum, __m256i bytes, __m256i codes)
 {
-    double parts[16] = {0};
+    __m256i even_bytes = _mm256_srli_epi16(_mm256_slli_epi16(bytes, 8), 8);
+    __m256i even_codes = _mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 8);
+    __m256i even = _mm256_madd_epi16(even_bytes, even_codes);
+    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(bytes, 8), _mm256_srai_epi16(codes, 8));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+}
+#endif
+
+TARGET static inline __m256i first_lanes_256(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 8 ? (int)n : 8),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+TARGET static inline float reduce_sum_256(__m256 a)
+{
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+#endif
+
+#define STRIP (2 * LANES) /* candidates of a tile */
+
+/* The exact squared distance, in float64.  The order of the sum is fixed: 16 partial sums, which
+   the compiler turns into vectors, added in pairs. */
+TARGET static double NAME(squared_distance)(const float *a, const float *b, int64_t d)
+{
+    double partial[16] = {0};
     int64_t k = 0;
     for (; k + 16 <= d; k += 16)
         for (int j = 0; j < 16; j++) {
-            double difference = (double)one[k + j] - (double)other[k + j];
-            parts[j] += difference * difference;
+            double difference = (double)a[k + j] - (double)b[k + j];
+            partial[j] += difference * difference;
         }
     for (int j = 0; k + j < d; j++) {
-        double difference = (double)one[k + j] - (double)other[k + j];
-        parts[j] += difference * difference;
+        double difference = (double)a[k + j] - (double)b[k + j];
+        partial[j] += difference * difference;
     }
     for (int half = 8; half; half /= 2)
         for (int j = 0; j < half; j++)
-            parts[j] += parts[j + half];
-    return parts[0];
+            partial[j] += partial[j + half];
+    return partial[0];
 }
 
-/* The same in float32, and sure to be no larger than it: most pairs need not be looked at longer. */
-TARGET static double NAME(at_least)(const float *one, const float *other, int64_t d)
+/* A number that is surely not above it, in float32, at a third of the cost: it rejects most pairs
+   that survive the int8 bound. */
+TARGET static double NAME(squared_distance_floor)(const float *a, const float *b, int64_t d)
 {
-    REALS even = NO_REALS, odd = NO_REALS;
+    VEC_PS even = ZERO_PS, odd = ZERO_PS;
     int64_t k = 0;
     for (; k + 2 * LANES <= d; k += 2 * LANES) {
-        REALS first = LESS(REALS_AT(one + k), REALS_AT(other + k));
-        REALS second = LESS(REALS_AT(one + k + LANES), REALS_AT(other + k + LANES));
-        even = SQUARE_ADDED(even, first);
-        odd = SQUARE_ADDED(odd, second);
+        VEC_PS first = SUB_PS(LOAD_PS(a + k), LOAD_PS(b + k));
+        VEC_PS second = SUB_PS(LOAD_PS(a + k + LANES), LOAD_PS(b + k + LANES));
+        even = ADD_SQUARE_PS(even, first);
+        odd = ADD_SQUARE_PS(odd, second);
     }
     for (; k < d; k += LANES) {
-        REALS last = LESS(SOME_REALS_AT(one + k, d - k), SOME_REALS_AT(other + k, d - k));
-        even = SQUARE_ADDED(even, last);
+        VEC_PS last = SUB_PS(LOAD_FIRST_PS(a + k, d - k), LOAD_FIRST_PS(b + k, d - k));
+        even = ADD_SQUARE_PS(even, last);
     }
-    return SUM_OF(even, odd) * (1 - FLOAT_ROUNDING);
+    return REDUCE_SUM_PS(even, odd) * (1 - FLOAT_ROUNDING);
 }
 
-/* Look at the columns of one row that passed. */
-TARGET static void NAME(look)(const search *s, int64_t row, int64_t column, const int32_t *sums,
-                              int32_t *threshold)
+/* Check the candidates of one strip that survive the bound of one query.  Its threshold rises as
+   nearer ones are found, so a later candidate of the strip may no longer survive. */
+TARGET static void NAME(check_survivors)(const nearest_task *t, int64_t query, int64_t first,
+                                         const int32_t *sums, int32_t *threshold)
 {
-    const int32_t old = *threshold;
-    const float *value = s->rows.values + row * s->rows.d;
-    double bound = row_bound(s, row);
-    uint32_t passed = PASSED(LOAD(sums)) | PASSED(LOAD(sums + LANES)) << LANES;
-    for (; passed; passed &= passed - 1) {
-        int c = __builtin_ctz(passed);
-        const float *other = s->column_values + (column + c) * s->rows.d;
-        if (sums[c] + (int64_t)old < *threshold || NAME(at_least)(value, other, s->rows.d) >= bound)
+    const int64_t d = t->queries.d;
+    const int32_t old_threshold = *threshold;
+    const float *value = t->queries.values + query * d;
+    double bound = query_bound(t, query);
+    uint32_t survivors = NONNEGATIVE_MASK(LOAD(sums));
+    survivors |= NONNEGATIVE_MASK(LOAD(sums + LANES)) << LANES;
+    for (; survivors; survivors &= survivors - 1) {
+        int c = __builtin_ctz(survivors);
+        const float *other = t->candidate_values + (first + c) * d;
+        if (sums[c] + (int64_t)old_threshold < *threshold ||
+            NAME(squared_distance_floor)(value, other, d) >= bound)
             continue;
-        if (note(s, row, column + c, NAME(squared)(value, other, s->rows.d))) {
-            bound = row_bound(s, row);
-            *threshold = row_threshold(s, row);
+        if (update_best(t, query, first + c, NAME(squared_distance)(value, other, d))) {
+            bound = query_bound(t, query);
+            *threshold = query_threshold(t, query);
         }
     }
 }
 
-TARGET static void NAME(nearest)(const search *s, int64_t begin, int64_t end, int32_t *thresholds)
+TARGET static void NAME(update_nearest)(const nearest_task *t, int64_t begin, int64_t end,
+                                        int32_t *thresholds)
 {
-    const int64_t width = s->rows.width, count = end - begin;
-    for (int64_t i = 0; i < count; i++)
-        thresholds[i] = row_threshold(s, begin + i);
-    for (int64_t i = count; i < count + ROWS; i++)
-        thresholds[i] = NEVER;
-    for (int64_t panel = 0; panel * PANEL < s->n_columns; panel++)
-        for (int64_t i = 0; i < count; i += ROWS) {
-            const int8_t *rows = s->rows.codes + (begin + i) * width;
-            for (int strip = 0; strip < PANEL; strip += COLUMNS) {
-                const uint8_t *columns = s->panels + panel * PANEL * width + strip * 4;
-                const int32_t *offsets = s->offsets + panel * PANEL + strip;
-                VECTOR sums[ROWS][2];
+    const int64_t width = t->queries.width, n_queries = end - begin;
+    for (int64_t i = 0; i < n_queries; i++)
+        thresholds[i] = query_threshold(t, begin + i);
+    for (int64_t i = n_queries; i < n_queries + TILE_QUERIES; i++)
+        thresholds[i] = NEVER_CHECK;
+    for (int64_t panel = 0; panel * PANEL_WIDTH < t->n_candidates; panel++)
+        for (int64_t i = 0; i < n_queries; i += TILE_QUERIES) {
+            const int8_t *queries = t->queries.codes + (begin + i) * width;
+            for (int strip = 0; strip < PANEL_WIDTH; strip += STRIP) {
+                const int64_t first = panel * PANEL_WIDTH + strip;
+                const uint8_t *packed = t->panels + panel * PANEL_WIDTH * width + strip * 4;
+                const int32_t *offsets = t->offsets + first;
+                VEC_I32 sums[TILE_QUERIES][2];
 #pragma GCC unroll 16
-                for (int r = 0; r < ROWS; r++) {
-                    VECTOR threshold = SPREAD(thresholds[i + r]);
-                    sums[r][0] = MINUS(LOAD(offsets), threshold);
-                    sums[r][1] = MINUS(LOAD(offsets + LANES), threshold);
+                for (int q = 0; q < TILE_QUERIES; q++) {
+                    VEC_I32 threshold = BROADCAST(thresholds[i + q]);
+                    sums[q][0] = SUB(LOAD(offsets), threshold);
+                    sums[q][1] = SUB(LOAD(offsets + LANES), threshold);
                 }
                 for (int64_t k = 0; k < width; k += 4) {
-                    VECTOR left = LOAD(columns + k * PANEL);
-                    VECTOR right = LOAD(columns + k * PANEL + 4 * LANES);
+                    VEC_I32 left = LOAD(packed + k * PANEL_WIDTH);
+                    VEC_I32 right = LOAD(packed + k * PANEL_WIDTH + 4 * LANES);
 #pragma GCC unroll 16
-                    for (int r = 0; r < ROWS; r++) {
-                        VECTOR four = SPREAD(four_codes(rows + r * width + k));
-                        DOT(sums[r][0], left, four);
-                        DOT(sums[r][1], right, four);
+                    for (int q = 0; q < TILE_QUERIES; q++) {
+                        VEC_I32 codes = BROADCAST(load_4_codes(queries + q * width + k));
+                        DOT_4(sums[q][0], left, codes);
+                        DOT_4(sums[q][1], right, codes);
                     }
                 }
-                VECTOR together = BOTH(sums[0][0], sums[0][1]);
+                /* The sign bit of the AND is set only where all sums of a lane are negative. */
+                VEC_I32 all = AND(sums[0][0], sums[0][1]);
 #pragma GCC unroll 16
-                for (int r = 1; r < ROWS; r++)
-                    together = BOTH(together, BOTH(sums[r][0], sums[r][1]));
-                if (!PASSED(together))
+                for (int q = 1; q < TILE_QUERIES; q++)
+                    all = AND(all, AND(sums[q][0], sums[q][1]));
+                if (!NONNEGATIVE_MASK(all))
                     continue;
-                int32_t kept[ROWS][COLUMNS];
+                int32_t stored[TILE_QUERIES][STRIP];
 #pragma GCC unroll 16
-                for (int r = 0; r < ROWS; r++) {
-                    STORE(&kept[r][0], sums[r][0]);
-                    STORE(&kept[r][LANES], sums[r][1]);
+                for (int q = 0; q < TILE_QUERIES; q++) {
+                    STORE(&stored[q][0], sums[q][0]);
+                    STORE(&stored[q][LANES], sums[q][1]);
                 }
-                for (int r = 0; r < ROWS && i + r < count; r++)
-                    if (PASSED(BOTH(LOAD(&kept[r][0]), LOAD(&kept[r][LANES]))))
-                        NAME(look)(s, begin + i + r, panel * PANEL + strip, kept[r],
-                                   &thresholds[i + r]);
+                for (int q = 0; q < TILE_QUERIES && i + q < n_queries; q++)
+                    if (NONNEGATIVE_MASK(AND(LOAD(&stored[q][0]), LOAD(&stored[q][LANES]))))
+                        NAME(check_survivors)(t, begin + i + q, first, stored[q],
+                                              &thresholds[i + q]);
             }
         }
 }
 
-/* Lower the gaps of all candidates to a pick, which is one of them. */
-TARGET static void NAME(lower)(const block *b, int64_t pick)
+/* Update the min-distances of all rows of a task with one centre, which is one of them. */
+TARGET static void NAME(update_candidates)(const centre_task *t, int64_t centre)
 {
-    const int64_t width = b->rows.width;
-    const int8_t *row = b->rows.codes + pick * width;
-    const float *value = b->rows.values + pick * b->rows.d;
-    const VECTOR start = SPREAD(pick_offset(b, pick));
-    for (int64_t panel = 0; panel * PANEL < b->count; panel += SIDE_BY_SIDE) {
-        const uint8_t *columns = b->panels + panel * PANEL * width;
-        enum { VECTORS = SIDE_BY_SIDE * PANEL / LANES };
-        VECTOR sums[VECTORS];
+    const int64_t width = t->rows.width, d = t->rows.d;
+    const int8_t *centre_codes = t->rows.codes + centre * width;
+    const float *value = t->rows.values + centre * d;
+    const VEC_I32 offset = BROADCAST(centre_offset(t, centre));
+    for (int64_t panel = 0; panel * PANEL_WIDTH < t->n; panel += PANELS_AT_ONCE) {
+        const uint8_t *packed = t->panels + panel * PANEL_WIDTH * width;
+        enum { VECTORS = PANELS_AT_ONCE * PANEL_WIDTH / LANES };
+        VEC_I32 sums[VECTORS];
         for (int group = 0; group < VECTORS; group += 8) {
 #pragma GCC unroll 8
             for (int v = 0; v < 8; v++)
-                sums[group + v] = start;
+                sums[group + v] = offset;
             for (int64_t k = 0; k < width; k += 4) {
-                VECTOR four = SPREAD(four_codes(row + k));
+                VEC_I32 codes = BROADCAST(load_4_codes(centre_codes + k));
 #pragma GCC unroll 8
                 for (int v = 0; v < 8; v++) {
-                    int place = (group + v) * LANES;
-                    const uint8_t *codes = columns + place / PANEL * PANEL * width;
-                    VECTOR bytes = LOAD(codes + k * PANEL + place % PANEL * 4);
-                    DOT(sums[group + v], bytes, four);
+                    int row = (group + v) * LANES;
+                    const uint8_t *rows = packed + row / PANEL_WIDTH * PANEL_WIDTH * width;
+                    VEC_I32 bytes = LOAD(rows + k * PANEL_WIDTH + row % PANEL_WIDTH * 4);
+                    DOT_4(sums[group + v], bytes, codes);
                 }
             }
         }
         for (int v = 0; v < VECTORS; v++) {
-            int64_t first = panel * PANEL + v * LANES;
-            VECTOR above = MINUS(sums[v], LOAD(b->thresholds + first));
-            for (uint32_t passed = PASSED(above); passed; passed &= passed - 1) {
-                int64_t i = first + __builtin_ctz(passed);
-                if (i >= b->count)
+            int64_t first = panel * PANEL_WIDTH + v * LANES;
+            VEC_I32 above = SUB(sums[v], LOAD(t->thresholds + first));
+            uint32_t survivors = NONNEGATIVE_MASK(above);
+            for (; survivors; survivors &= survivors - 1) {
+                int64_t i = first + __builtin_ctz(survivors);
+                if (i >= t->n)
                     break;
-                double exact = NAME(squared)(value, b->rows.values + i * b->rows.d, b->rows.d);
-                if (exact < b->gaps[i]) {
-                    b->gaps[i] = exact;
-                    b->thresholds[i] = candidate_threshold(b, i);
+                double exact = NAME(squared_distance)(value, t->rows.values + i * d, d);
+                if (exact < t->min_distances[i]) {
+                    t->min_distances[i] = exact;
+                    t->thresholds[i] = packed_threshold(t, i);
                 }
             }
         }
     }
 }
 
-TARGET static void NAME(distances)(const float *rows, int64_t n, int64_t d, const float *point,
-                                   double *squared)
+TARGET static void NAME(squared_distances)(const float *rows, int64_t n, int64_t d,
+                                           const float *point, double *squared)
 {
     for (int64_t i = 0; i < n; i++)
-        squared[i] = NAME(squared)(rows + i * d, point, d);
+        squared[i] = NAME(squared_distance)(rows + i * d, point, d);
 }
 
-TARGET static int64_t NAME(largest)(const double *numbers, int64_t n)
+/* Index of the largest number, the first of equals. */
+TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
 {
-    double most[8];
+    double largest[8];
     for (int j = 0; j < 8; j++)
-        most[j] = -INFINITY;
+        largest[j] = -INFINITY;
     int64_t i = 0;
     for (; i + 8 <= n; i += 8)
         for (int j = 0; j < 8; j++)
-            most[j] = numbers[i + j] > most[j] ? numbers[i + j] : most[j];
+            largest[j] = numbers[i + j] > largest[j] ? numbers[i + j] : largest[j];
     for (; i < n; i++)
-        most[0] = numbers[i] > most[0] ? numbers[i] : most[0];
-    double top = most[0];
+        largest[0] = numbers[i] > largest[0] ? numbers[i] : largest[0];
+    double top = largest[0];
     for (int j = 1; j < 8; j++)
-        top = most[j] > top ? most[j] : top;
+        top = largest[j] > top ? largest[j] : top;
     for (i = 0; numbers[i] != top;)
         i++;
     return i;
 }
 
-#undef COLUMNS
+#undef TARGET
 #undef NAME
-#undef JOINED
-#undef JOINED_
+#undef LANES
+#undef TILE_QUERIES
+#undef VEC_I32
+#undef LOAD
+#undef STORE
+#undef BROADCAST
+#undef SUB
+#undef AND
+#undef DOT_4
+#undef NONNEGATIVE_MASK
+#undef VEC_PS
+#undef ZERO_PS
+#undef LOAD_PS
+#undef LOAD_FIRST_PS
+#undef SUB_PS
+#undef ADD_SQUARE_PS
+#undef REDUCE_SUM_PS
+#undef STRIP

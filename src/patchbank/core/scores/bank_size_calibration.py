@@ -13,43 +13,39 @@ from patchbank.errors import ParameterError, ShapeError
 
 @dataclass(frozen=True, slots=True)
 class BankSizeCalibration:
-    """Leave-one-out scores of the good images at several sizes of the bank.
+    """Leave-one-out scores of the good images at several sizes of the memory bank.
 
-    Distances to a smaller bank are larger, so its scores are higher, and the threshold of the whole
-    bank would raise false alarms.
+    Every patch is farther from a smaller bank, so scores are higher, and the threshold of the whole
+    bank would raise too many false alarms.
     """
 
     bank_rows: NDArray[np.int64]
-    """(s,) number of rows, ascending; the last is the whole bank."""
+    """(s,) sizes, ascending; the last is the whole bank."""
     image_scores: NDArray[np.float64]
-    """(s, n) leave-one-out scores of n good images."""
+    """(s, n) leave-one-out image scores."""
     map_peaks: NDArray[np.float64]
-    """(s, n) largest values of their anomaly maps."""
+    """(s, n) largest value of each leave-one-out anomaly map."""
 
     def __post_init__(self) -> None:
         s, shapes = len(self.bank_rows), {self.image_scores.shape, self.map_peaks.shape}
         if len(shapes) != 1 or self.image_scores.ndim != 2 or self.image_scores.shape[0] != s:
-            raise ShapeError(
-                f"bank_size_calibration: expected two arrays ({s}, n), got {sorted(shapes)}"
-            )
+            raise ShapeError(f"bank sizes: expected two arrays ({s}, n), got {sorted(shapes)}")
         if s == 0 or (np.diff(self.bank_rows) <= 0).any():
-            raise ShapeError(
-                f"bank_size_calibration: expected ascending sizes, got {self.bank_rows.tolist()}"
-            )
+            raise ShapeError(f"bank sizes: expected ascending sizes, got {self.bank_rows.tolist()}")
 
     def at(self, n_rows: int, whole: Calibration) -> Calibration:
-        """The calibration of a bank of the first `n_rows` rows.
+        """Calibration of a bank of the first `n_rows` rows.
 
         Between two sizes it is that of the smaller one: good images score no higher against more
-        rows, so the false-alarm rate is kept, at some cost in detection.  Interpolated scores would
-        be too low: a score only drops when the row that lowers it is added.
+        rows, so the false-alarm rate is kept, at some cost in detection.  (Interpolated scores are
+        too low: a score only drops when the row that lowers it is added.)
 
         Args:
             n_rows: from the smallest size to the largest.
-            whole: calibration of the whole bank, which has the false-alarm rate.
+            whole: calibration of the whole bank; its false-alarm rate is kept.
 
         Raises:
-            ParameterError: `n_rows` is not in that range.
+            ParameterError: `n_rows` is outside that range.
 
         >>> scores = np.array([[4.0, 8.0], [2.0, 4.0]])
         >>> whole = Calibration(scores[1], scores[1], 0.4)
@@ -65,13 +61,8 @@ class BankSizeCalibration:
         step = int(np.searchsorted(self.bank_rows, n_rows, side="right")) - 1
         return replace(whole, image_scores=self.image_scores[step], map_peaks=self.map_peaks[step])
 
-    def up_to(self, n_rows: int, calibration: Calibration) -> BankSizeCalibration:
-        """The sizes up to `n_rows`, for a bank that was truncated to `n_rows` rows.
-
-        Args:
-            n_rows: of the truncated bank.
-            calibration: of the truncated bank.
-        """
+    def truncated(self, n_rows: int, calibration: Calibration) -> BankSizeCalibration:
+        """The sizes up to `n_rows` of a bank that was truncated to that, with its calibration."""
         below = self.bank_rows < n_rows
         return BankSizeCalibration(
             np.append(self.bank_rows[below], n_rows),

@@ -1,13 +1,13 @@
-"""A threshold from good images alone.
+"""Calibration: a threshold and p-values from good images alone.
 
-Every good image is scored against what was learned from the others (leave one image out): these
-are the scores that unseen good parts get.  Conformal prediction (Vovk et al., 2005) turns them
-into p-values that hold without any assumption on their distribution: of n + 1 exchangeable good
-images, the new one ranks among the k worst with probability k / (n + 1).
+Each good image is scored against what was learned from the other ones (leave-one-out): unseen good
+parts get such scores.  Conformal prediction (Vovk et al., 2005) turns them into p-values that need
+no assumption on their distribution: of n + 1 exchangeable good images, the new one is among the k
+highest scores with probability k / (n + 1).
 
-With one good image nothing can be left out.  Other views of that image are scored instead; they say
-what the same part scores when it lies a little otherwise, not what other good parts score, so no
-rate of false alarms follows from them.
+With a single good image nothing can be left out.  Augmented views of that image are scored instead.
+They show how the score varies with the position of one part, not how it varies between parts, so no
+false-alarm rate follows from them.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from patchbank.errors import ParameterError, ShapeError
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What good images score when they are left out, and the rate of false alarms to keep to."""
+    """Leave-one-out scores of the good images, and the false-alarm rate to keep."""
 
     image_scores: NDArray[np.float64]
-    """(n,) image scores of the good images."""
+    """(n,) leave-one-out image scores."""
     map_peaks: NDArray[np.float64]
-    """(n,) largest value of their anomaly maps."""
+    """(n,) largest value of each leave-one-out anomaly map."""
     false_alarm_rate: float
     """Share of good images that may be called anomalous, in (0, 1)."""
     views_of_one: bool = False
-    """Whether the scores are those of other views of the one good image that there was."""
+    """Whether the scores are those of augmented views of a single good image."""
 
     def __post_init__(self) -> None:
         check_false_alarm_rate(self.false_alarm_rate)
@@ -42,16 +42,16 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """An image is anomalous when its score is larger than this."""
+        """Threshold of the image score: an image is anomalous when its score is larger."""
         if self.views_of_one:
             return float(self.image_scores.max())
         return conformal_threshold(self.image_scores, self.false_alarm_rate)
 
     @property
     def pixel_threshold(self) -> float:
-        """A pixel belongs to a region when the map is larger than this there.
+        """Threshold of the anomaly map: a pixel is in a region when its value is larger.
 
-        It is set so that a good image shows any region at all at the false-alarm rate.
+        A good image shows any region at all with a probability of the false-alarm rate.
         """
         if self.views_of_one:
             return float(self.map_peaks.max())
@@ -59,15 +59,15 @@ class Calibration:
 
     @property
     def smallest_rate(self) -> float:
-        """The smallest false-alarm rate that this many images can tell apart: 1 / (n + 1).
+        """Smallest false-alarm rate that this many images can resolve: 1 / (n + 1).
 
-        One image alone tells none apart: it is 1.
+        It is 1 for a single image, which resolves no rate.
         """
         return 1.0 if self.views_of_one else 1.0 / (len(self.image_scores) + 1)
 
     @property
     def remark(self) -> str | None:
-        """One line where there are too few images for the rate that was asked for, else None."""
+        """One line where there are too few images to resolve the false-alarm rate, else None."""
         if self.views_of_one:
             return (
                 "one good image cannot tell what other good ones score: the threshold is the "
@@ -84,16 +84,16 @@ class Calibration:
         )
 
     def normalised(self, score: float) -> float:
-        """The score in [0, 1] with the threshold at 0.5, one range of good scores from end to end.
+        """The score scaled so that the threshold is 0.5 and the range of good scores spans 1.
 
-        After anomalib's post-processor, but with the range of good images that were left out, not
-        of the test set.
+        The result is clipped to [0, 1].  This follows anomalib's post-processor, but the range is
+        that of the leave-one-out scores, not of a test set.
         """
         span = float(np.ptp(self.image_scores)) or 1.0
         return float(np.clip(0.5 + (score - self.threshold) / span, 0.0, 1.0))
 
     def p_value(self, score: float) -> float:
-        """How likely a good image scores this high or higher, in (0, 1]."""
+        """Probability that a good image scores this high or higher, in (0, 1]."""
         return conformal_p_value(self.image_scores, score)
 
 
@@ -107,10 +107,10 @@ def conformal_p_value(good_scores: NDArray[np.float64], score: float) -> float:
 
 
 def conformal_threshold(good_scores: NDArray[np.float64], false_alarm_rate: float) -> float:
-    """The score above which the p-value is at most `false_alarm_rate`.
+    """Score above which the p-value is at most `false_alarm_rate`.
 
-    Where there are too few images to resolve the rate, it is the largest good score: the
-    smallest rate that can be promised, 1 / (n + 1).
+    Where there are too few images to resolve the rate, it is the largest good score, which gives
+    the smallest rate that can be promised, 1 / (n + 1).
 
     >>> conformal_threshold(np.arange(99.0), 0.05)  # five of a hundred ranks
     94.0

@@ -1,4 +1,4 @@
-"""From patch distances to one score an image.  Higher is always more anomalous."""
+"""Image scores: from the distances of an image's patches to one number, higher = more anomalous."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def grid_score(
     Args:
         grid: (h, w) patch scores.
         kind: of image score.
-        top_fraction: share of the patches that are averaged.
+        top_fraction: fraction of the patches that are averaged.
         mask: (h, w) True for the patches that count, at least one; None where all do.
     """
     if kind == "smooth_max":
         return smooth_largest(grid, mask)
     values = grid if mask is None else grid[mask]
     if kind == "top_fraction":
-        return top_share_mean(values, top_fraction)
+        return top_fraction_mean(values, top_fraction)
     return largest(values)
 
 
@@ -46,7 +46,7 @@ def largest(grid: NDArray[np.float32]) -> float:
 
 
 def smooth_largest(grid: PatchGrid, mask: NDArray[np.bool_] | None = None) -> float:
-    """Score by the worst 3 x 3 neighbourhood mean, taken over the patches that exist and count.
+    """Score an image by its worst 3 x 3 mean, of the patches that are in the grid and count.
 
     >>> round(smooth_largest(np.array([[9, 0, 0, 4], [0, 0, 4, 4]], np.float32)), 4)
     3.0
@@ -54,21 +54,21 @@ def smooth_largest(grid: PatchGrid, mask: NDArray[np.bool_] | None = None) -> fl
     down, across = (resampling.window_mean(n, 3) for n in grid.shape)
     if mask is None:
         means = resampling.apply(down, across, grid)
-        counts = resampling.apply(down, across, np.ones_like(grid))
-        return float((means / counts).max())
+        inside = resampling.apply(down, across, np.ones_like(grid))
+        return float((means / inside).max())
     means = resampling.apply(down, across, np.where(mask, grid, np.float32(0)))
     counts = resampling.apply(down, across, mask.astype(np.float32))
     return float((means[mask] / counts[mask]).max())
 
 
-def top_share_mean(grid: NDArray[np.float32], share: float) -> float:
-    """Score by the mean of the worst patches, a `share` in (0, 1] of all (at least one).
+def top_fraction_mean(grid: NDArray[np.float32], fraction: float) -> float:
+    """Score an image by the mean of its worst patches, a fraction in (0, 1] of all, at least one.
 
-    >>> top_share_mean(np.arange(10, dtype=np.float32).reshape(2, 5), share=0.2)
+    >>> top_fraction_mean(np.arange(10, dtype=np.float32).reshape(2, 5), fraction=0.2)
     8.5
     """
     values = grid.ravel()
-    count = max(1, round(share * len(values)))
+    count = max(1, round(fraction * len(values)))
     return float(np.partition(values, len(values) - count)[-count:].mean())
 
 
@@ -82,7 +82,7 @@ def reweighted(nearest: float, support: NDArray[np.floating]) -> float:
         support: (b,) |q - m|, Euclidean, for the b rows m nearest to m*, m* itself among them.
 
     The exponents are shifted by the largest, so that no distance overflows.  With b = 1 the
-    equation gives 0; callers use `nearest` itself then.
+    equation gives 0; callers then use `nearest` itself.
     """
     top = max(float(support.max()), nearest)
     weight = 1.0 - np.exp(nearest - top) / np.exp(support.astype(np.float64) - top).sum()
@@ -99,7 +99,8 @@ def hcw_reweighted(nearest: NDArray[np.floating]) -> float:
             rows (of q itself, not of m* as in equation 7); the first is |q - m*|.
 
     It differs from equation 7 in all three terms, and its weight is that of the *farthest* of the
-    b rows.  There, exponents of squared distances overflow float32 above 88; shifted, they do not.
+    b rows.  In hcw-00, exponentials of squared distances overflow float32 above 88; here the
+    exponents are shifted by the largest.
     """
     squared = np.square(nearest.astype(np.float64))
     weight = 1.0 - 1.0 / np.exp(squared - squared.max()).sum()

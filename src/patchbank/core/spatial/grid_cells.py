@@ -1,4 +1,4 @@
-"""The same place on grids of several shapes: its share of the height and of the width."""
+"""Cells that correspond on grids of several shapes: same fraction of the height and the width."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from patchbank.types import Indices
 
 
 def nearest_cells(grid: tuple[int, int], other: tuple[int, int]) -> Indices:
-    """For each cell of `grid`, the cell of `other` that lies at its middle.
+    """For each cell of one grid, the cell of another grid that contains its centre.
 
     Args:
         grid: (h, w).
         other: (H, W).
 
     Returns:
-        (h * w,) numbers of cells, row by row, from 0 to H * W - 1.
+        (h * w,) cell numbers of `other`, row-major, from 0 to H * W - 1.
 
-    >>> nearest_cells((1, 4), (3, 2)).tolist()  # of three rows, the middle one
+    >>> nearest_cells((1, 4), (3, 2)).tolist()  # the middle one of three rows
     [2, 2, 3, 3]
     """
     rows, columns = (
@@ -28,7 +28,7 @@ def nearest_cells(grid: tuple[int, int], other: tuple[int, int]) -> Indices:
 
 
 def all_inside(inside: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which cells of another grid lie wholly inside a mask.  (h, w) -> grid.
+    """True for the cells of another grid that lie entirely inside a mask.  (h, w) -> grid.
 
     >>> all_inside(np.array([[False, True, True, True]]), (2, 2)).tolist()
     [[False, True], [False, True]]
@@ -39,7 +39,7 @@ def all_inside(inside: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.b
 
 
 def _overlaps(n: int, m: int) -> NDArray[np.intp]:
-    """(m, n): 1 where the i-th of m equal parts of a line overlaps the j-th of n."""
+    """1 where the i-th of m equal parts of a line overlaps the j-th of n parts.  -> (m, n)."""
     parts, others = np.arange(m)[:, None], np.arange(n)
     return np.asarray(
         (parts * n < (others + 1) * m) & (others * m < (parts + 1) * n), dtype=np.intp

@@ -1,13 +1,13 @@
-"""From the feature maps of one image to its grid of patch embeddings.
+"""Patch embedding: from the feature maps of an image to a grid of patch features.
 
-Two ways are known, and both are linear:
+Two embeddings are in use, and both are linear:
 
-* *concatenation* (hcw-00, anomalib; ours): each layer is averaged over p x p neighbourhoods,
-  resized to the grid of the first layer, and the channels are put side by side;
+* *concatenation* (hcw-00, anomalib; the default): each layer is averaged over p x p
+  neighbourhoods and resized to the grid of the first layer, and the channels are concatenated;
 * *adaptive pooling* (official code): each p x p neighbourhood is flattened and pooled to
-  `layer_dims` numbers, the layers are put side by side and pooled again to `target_dims`.
+  `layer_dims` numbers; the layers are concatenated and pooled again to `target_dims`.
 
-Maps are numpy arrays or torch tensors; the embedding lies where they do.
+Maps are numpy arrays or torch tensors; the embedding is on the same device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from patchbank.core.array_api import device_of, namespace, on_device_of
 from patchbank.core.spatial import resampling
-from patchbank.core.spatial.resampling import Interpolation
+from patchbank.core.spatial.resampling import Interpolation, Operator
 from patchbank.errors import ShapeError
 from patchbank.types import Array
 
@@ -39,21 +39,25 @@ def concatenated(
     """Embed patches as neighbourhood means of all layers.  [(c, h, w), ...] -> (h, w, d).
 
     Args:
-        maps: one map a layer; the first one's grid is the patch grid.
-        patch_size: side of the neighbourhood, 1 and up; zeros beyond the border count.
-        stride: of that grid, one patch in so many is kept, in rows and in columns.  (The official
-            code strides each layer on its own grid before it aligns them: deep ones get blurred.)
-        alignment: how the other layers are brought to that grid.
+        maps: one map per layer; the grid of the first is the patch grid.
+        patch_size: side of the neighbourhood, 1 or more; padding zeros count in the mean.
+        stride: keep every `stride`-th row and column of the patch grid.  (The official code strides
+            each layer on its own grid before alignment, which blurs deep layers.)
+        alignment: how the other layers are resized to that grid.
 
     Raises:
-        ShapeError: a map has not three axes, or is smaller than a patch.
+        ShapeError: a map does not have three axes, or is smaller than a patch.
 
     >>> layer2, layer3 = np.ones((4, 6, 8), np.float32), np.ones((2, 3, 4), np.float32)
     >>> concatenated([layer2, layer3]).shape
     (6, 8, 6)
     """
     grid = _grid(maps, patch_size, 1)
-    planes = [_averaged(m, patch_size, stride, grid, alignment) for m in maps]
+    planes = []
+    for layer in maps:
+        size = layer.shape[1], layer.shape[2]
+        rows, columns = layer_operators(size, patch_size, stride, grid, alignment)
+        planes.append(resampling.apply(rows, columns, layer))  # (c, h, w)
     return _channels_last(namespace(maps[0]).concat(planes))
 
 
@@ -70,16 +74,16 @@ def adaptively_pooled(
 
     Pooling over the flattened neighbourhood mixes channels by a fixed sparse matrix for each of
     the p x p offsets, and resizing acts on space alone, so the two commute: mix at the layer's own
-    resolution, add the offsets up, resize the sum.  Most offsets have the same matrix, and share
+    resolution, sum over the offsets, resize the sum.  Most offsets have the same matrix, and share
     one window sum.
 
     Args:
-        maps: one map a layer, in the order listed; the first one's grid is the patch grid.
-        patch_size: side of the neighbourhood, 1 and up; zeros beyond the border count.
-        stride: steps between patches, 1 and up.
-        layer_dims: what each layer's neighbourhood is pooled to (``pretrain_embed_dimension``).
-        target_dims: what all layers together are pooled to (``target_embed_dimension``).
-        alignment: how the other layers are brought to the grid of the first.
+        maps: one map per layer, in the order listed; the grid of the first is the patch grid.
+        patch_size: side of the neighbourhood, 1 or more; padding zeros count.
+        stride: cells from one patch to the next, 1 or more.
+        layer_dims: numbers per layer and patch (``pretrain_embed_dimension``).
+        target_dims: numbers per patch (``target_embed_dimension``).
+        alignment: how the other layers are resized to the grid of the first.
     """
     h, w = _grid(maps, patch_size, stride)
     channels = tuple(m.shape[0] for m in maps)
@@ -93,10 +97,10 @@ def adaptively_pooled(
 
 
 def require_finite(features: Array) -> Array:
-    """The features themselves; what cannot be measured must not pass for normal.
+    """Return the features unchanged; features that are not finite must not be scored as normal.
 
     Raises:
-        ShapeError: one of them is NaN or infinite.
+        ShapeError: a feature is NaN or infinite.
     """
     xp = namespace(features)
     if not xp.all(xp.isfinite(features)):
@@ -125,21 +129,39 @@ def _grid(maps: Sequence[Array], patch_size: int, stride: int) -> tuple[int, int
     return sides[0][0], sides[0][1]
 
 
-def _averaged(
-    planes: Array,
+def layer_operators(
+    size: tuple[int, int],
     patch_size: int,
     stride: int,
     grid: tuple[int, int],
     alignment: Interpolation,
-) -> Array:
-    down, across = (
+) -> tuple[Operator, Operator]:
+    """Matrices that average a layer over neighbourhoods, resize it to the patch grid, and stride.
+
+    `concatenated` applies them to each layer: rows @ map @ columns.T.
+
+    Args:
+        size: (h, w) of the layer's feature map.
+        patch_size: side of the neighbourhood, 1 or more; padding zeros count in the mean.
+        stride: keep every `stride`-th row and column of the patch grid.
+        grid: (h', w') of the patch grid before striding.
+        alignment: how the layer is resized to the grid.
+
+    Returns:
+        (ceil(h' / stride), h) for the rows and (ceil(w' / stride), w) for the columns.
+
+    >>> rows, columns = layer_operators((2, 3), 3, 1, (4, 6), "bilinear")
+    >>> rows.shape, columns.shape
+    ((4, 2), (6, 3))
+    """
+    rows, columns = (
         (resampling.resize(window.shape[0], n, alignment) @ window)[::stride]
         for n, window in (
             (n, resampling.window_mean(side, patch_size))
-            for n, side in zip(grid, planes.shape[1:], strict=True)
+            for n, side in zip(grid, size, strict=True)
         )
     )
-    return resampling.apply(down, across, planes)  # (c, h, w)
+    return rows, columns
 
 
 def _resized(planes: Array, grid: tuple[int, int], alignment: Interpolation) -> Array:
@@ -154,14 +176,14 @@ def _resized(planes: Array, grid: tuple[int, int], alignment: Interpolation) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Mixer:
-    """Both poolings of one layer: a matrix for the window sum, and what single offsets differ."""
+    """Both poolings of one layer: a channel matrix for the window sum, and corrections to it."""
 
     rows: slice
     """The target dimensions that this layer contributes to."""
     common: _ChannelMix
-    """Of the sum over all offsets."""
+    """Matrix that is applied to the sum over all offsets."""
     corrections: tuple[tuple[int, _ChannelMix], ...]
-    """(offset, what to add) for offsets whose matrix is another."""
+    """(offset, difference of its matrix from `common`) where there is a difference."""
 
 
 def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
@@ -170,14 +192,14 @@ def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
     down, across = (patch_size * resampling.window_mean(n, patch_size, stride) for n in (h, w))
     mixed = mixer.common(resampling.apply(down, across, planes))
     for offset, correction in mixer.corrections:
-        down = resampling.window_pick(h, patch_size, stride, offset // patch_size)
-        across = resampling.window_pick(w, patch_size, stride, offset % patch_size)
+        down = resampling.window_element(h, patch_size, stride, offset // patch_size)
+        across = resampling.window_element(w, patch_size, stride, offset % patch_size)
         mixed += correction(resampling.apply(down, across, planes))
     return mixed
 
 
 class _ChannelMix:
-    """A sparse matrix over channels, (rows, c); dense on tensors, made once for each place."""
+    """A sparse matrix over channels, (rows, c); dense for tensors, made once per device."""
 
     def __init__(self, matrix: sparse.csr_array) -> None:
         self._matrix = matrix
@@ -189,10 +211,10 @@ class _ChannelMix:
         flat = planes.reshape(c, h * w)
         if isinstance(planes, np.ndarray):
             return (self._matrix @ flat).reshape(-1, h, w)
-        place = str(device_of(planes))
-        if place not in self._dense:
-            self._dense[place] = on_device_of(self._matrix.toarray(), planes)
-        return (self._dense[place] @ flat).reshape(-1, h, w)
+        device = str(device_of(planes))
+        if device not in self._dense:
+            self._dense[device] = on_device_of(self._matrix.toarray(), planes)
+        return (self._dense[device] @ flat).reshape(-1, h, w)
 
 
 @lru_cache(maxsize=8)
@@ -205,7 +227,7 @@ def _mixers(
         first = _adaptive_pooling(c * patch_size**2, layer_dims)
         columns = slice(number * layer_dims, (number + 1) * layer_dims)
         both = second[:, columns] @ first  # (target_dims, c * p * p), channel first
-        touched = np.flatnonzero(np.diff(both.indptr))  # side by side, as windows are in order
+        touched = np.flatnonzero(np.diff(both.indptr))  # contiguous, since windows are in order
         rows = slice(int(touched[0]), int(touched[-1]) + 1)
         mixers.append(_mixer_of(both[rows].tocsc(), rows, patch_size**2))
     return tuple(mixers)
@@ -218,7 +240,9 @@ def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
     corrections = []
     for offset, matrix in enumerate(matrices):
         difference = (matrix - common).tocsr()
-        difference.data[np.abs(difference.data) < 1e-12] = 0.0  # rounding of the two poolings
+        difference.data[np.abs(difference.data) < 1e-12] = (
+            0.0  # rounding errors of the two poolings
+        )
         difference.eliminate_zeros()
         if difference.nnz:
             corrections.append((offset, _ChannelMix(difference.astype(np.float32))))
@@ -238,6 +262,6 @@ def _adaptive_pooling(n_in: int, n_out: int) -> sparse.csr_array:
     columns = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
     weights = np.repeat(1.0 / sizes, sizes)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    from scipy import sparse  # only this way of embedding waits for it
+    from scipy import sparse  # slow to import, and only this embedding needs it
 
     return sparse.csr_array((weights, columns, bounds), shape=(n_out, n_in))

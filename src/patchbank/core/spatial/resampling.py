@@ -1,7 +1,8 @@
-"""Linear operators along one axis: windowed means, resizing, Gaussian smoothing.
+"""Linear operators along one axis: window means, resizing, Gaussian smoothing.
 
-Every spatial step between a feature map and an anomaly map is linear and separable, so each is a
-small matrix applied to rows and columns, and several steps are one matrix: their product.
+Every spatial step between a feature map and an anomaly map is linear and separable.  Each is
+therefore a small matrix that is applied to rows and to columns, and a chain of steps is the product
+of their matrices.  The matrices are also the constants that a graph for another runtime needs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from patchbank.types import Array
 Interpolation: TypeAlias = Literal["bilinear", "nearest"]
 Border: TypeAlias = Literal["reflect", "mirror"]
 Operator: TypeAlias = NDArray[np.float32]
-"""(n_out, n_in): applied to one axis of an array."""
+"""(n_out, n_in): a matrix that is applied to one axis of an array."""
 
 
 def apply(rows: Operator, columns: Operator, planes: Array) -> Array:
@@ -45,8 +46,11 @@ def window_mean(n: int, size: int, stride: int = 1) -> Operator:
 
 
 @lru_cache(maxsize=256)
-def window_pick(n: int, size: int, stride: int, offset: int) -> Operator:
-    """Pick element `offset` of each of the windows of `window_mean`; zero where it is padding."""
+def window_element(n: int, size: int, stride: int, offset: int) -> Operator:
+    """Element `offset` of each window of `window_mean`; zero where that element is padding.
+
+    -> (floor((n + 2 * padding - size) / stride) + 1, n).
+    """
     padding = (size - 1) // 2
     n_out = (n + 2 * padding - size) // stride + 1
     operator = np.zeros((n_out, n), dtype=np.float32)
@@ -67,8 +71,12 @@ def resize(
 ) -> Operator:
     """Resize an axis without anti-aliasing.  -> (n_out, n_in).
 
-    The same as torch's ``interpolate(..., align_corners=False)``; or, where the samples are every
-    `stride`-th of `n_cells` cells, from those to the pixels that the cells cover.
+    Args:
+        n_in: samples before.
+        n_out: samples after.
+        interpolation: ``bilinear`` is torch's ``interpolate(..., align_corners=False)``.
+        stride: the samples are every `stride`-th cell of a grid of `n_cells` cells.
+        n_cells: cells of that grid, which covers the output; None where each cell is a sample.
     """
     identity = np.eye(n_in, dtype=np.float32)
     return _frozen(resized(identity, n_out, interpolation, stride=stride, n_cells=n_cells))
@@ -82,7 +90,7 @@ def resized(
     stride: int = 1,
     n_cells: int | None = None,
 ) -> NDArray[np.float32]:
-    """Resize the first axis, as `resize` says.  (n_in, ...) -> (n_out, ...)."""
+    """Resize the first axis of an array as `resize` does.  (n_in, ...) -> (n_out, ...)."""
     n_in = len(planes)
     position = ((np.arange(n_out) + 0.5) * (n_cells or n_in) / n_out - 0.5) / stride
     if interpolation == "nearest":
@@ -96,14 +104,14 @@ def resized(
 
 @lru_cache(maxsize=64)
 def gaussian(n: int, sigma: float, border: Border = "reflect") -> Operator:
-    """Gaussian smoothing, cut at four standard deviations.  -> (n, n).
+    """Gaussian smoothing, truncated at four standard deviations.  -> (n, n).
 
-    ``reflect`` repeats the edge sample (the official code), ``mirror`` does not (anomalib).
+    The border ``reflect`` repeats the edge sample (official code), ``mirror`` does not (anomalib).
     """
-    reach = int(4 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    radius = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     beyond: Literal["symmetric", "reflect"] = "symmetric" if border == "reflect" else "reflect"
-    source = np.pad(np.arange(n), reach, mode=beyond)  # numpy's names are not scipy's
+    source = np.pad(np.arange(n), radius, mode=beyond)  # numpy's names are not scipy's
     operator = np.zeros((n, n))
     for offset, weight in enumerate(weights / weights.sum()):
         operator[np.arange(n), source[offset : offset + n]] += weight

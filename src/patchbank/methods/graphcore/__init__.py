@@ -1,6 +1,6 @@
-"""GraphCore (Xie et al., ICLR 2023): a bank of features from a graph of patches, for few shots.
+"""GraphCore (Xie et al., ICLR 2023): a memory bank of graph features of patches, for few shots.
 
-`docs/methods/graphcore.md` says what the paper leaves open, and what we chose.
+`docs/methods/graphcore.md` says what the paper leaves open and what was chosen.
 """
 
 from patchbank.methods.graphcore.method import METHOD, embed

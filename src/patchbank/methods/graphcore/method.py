@@ -1,4 +1,4 @@
-"""Patches, and what each is among its likes in the image, into a bank."""
+"""Embedding of GraphCore: patch features and their max-relative graph features."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import numpy as np
 
 from patchbank.core.array_api import to_numpy
 from patchbank.core.patch_graph import max_relative
-from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
-from patchbank.methods.graphcore.settings import PRESETS, GraphCoreSettings, changed_preset
+from patchbank.methods.embedding import embed_patches
+from patchbank.methods.graphcore.settings import PRESETS, GraphCoreParameters, GraphCoreSettings
 from patchbank.methods.memory_bank import method_with_bank
 from patchbank.types import Array
 
 
-def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
-    """Embed the patches of one image with their graph.  [(c, h, w), ...] -> (h, w, d or 2d).
+def embed(settings: GraphCoreParameters, maps: FeatureMaps) -> Array:
+    """Embed patches with their graph features.  [(c, h, w), ...] -> (h, w, d or 2d).
 
     Raises:
         ShapeError: a feature is not finite.
     """
-    plain = patch_embedding.require_finite(
-        patch_embedding.concatenated(
-            maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
-        )
-    )
+    plain = embed_patches(settings, maps)
     if settings.graph_neighbours == 0 or settings.graph_weight == 0:
         return plain
     grid = to_numpy(plain)  # (h, w, d)
@@ -32,4 +28,4 @@ def embed(settings: GraphCoreSettings, maps: FeatureMaps) -> Array:
     return np.concatenate([grid, weight * relative.reshape(grid.shape)], axis=2)  # (h, w, 2d)
 
 
-METHOD = method_with_bank("graphcore", GraphCoreSettings, tuple(PRESETS), changed_preset, embed)
+METHOD = method_with_bank("graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed)

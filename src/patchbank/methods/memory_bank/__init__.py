@@ -4,6 +4,6 @@ What the methods with a bank share; they differ in how they turn feature maps in
 """
 
 from patchbank.methods.memory_bank.model import BankModel, Embed, method_with_bank
-from patchbank.methods.memory_bank.settings import BankSettings, ruled_out
+from patchbank.methods.memory_bank.settings import BankParameters, BankSettings
 
-__all__ = ["BankModel", "BankSettings", "Embed", "method_with_bank", "ruled_out"]
+__all__ = ["BankModel", "BankParameters", "BankSettings", "Embed", "method_with_bank"]

@@ -25,10 +25,11 @@ from patchbank.methods.base import (
     TrainingImage,
 )
 from patchbank.methods.memory_bank.selection import select, sizes_to_calibrate
-from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
@@ -43,7 +44,7 @@ class BankModel:
 
     def __init__(
         self,
-        settings: BankSettings,
+        settings: BankParameters,
         embed: Embed,
         bank: Features,
         origins: NDArray[np.int32],
@@ -128,7 +129,7 @@ class BankModel:
             return self._nothing_scored(embedding)
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
-        distances, _ = self.exact_index.nearest(rows, k, without=own)
+        distances, _ = self.exact_index.nearest(rows, k, exclude=own)
         return self._scored(embedding, distances, own)
 
     @property
@@ -227,10 +228,10 @@ class BankModel:
         n_neighbours = min(self.settings.n_reweight_neighbours, rows)
         query = to_numpy(embedding.rows[int(distances[:, 0].argmax())])
         if kind == "hcw":
-            _, around = exact.nearest(query[None], n_neighbours, without=without)
+            _, around = exact.nearest(query[None], n_neighbours, exclude=without)
             return image_score.hcw_reweighted(self._distances(query, around[0]))
-        nearest, row = exact.nearest(query[None], without=without)
-        _, around = exact.nearest(self.bank[row[0]], n_neighbours, without=without)
+        nearest, row = exact.nearest(query[None], exclude=without)
+        _, around = exact.nearest(self.bank[row[0]], n_neighbours, exclude=without)
         return image_score.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
 
     def _nothing_scored(self, embedding: PatchEmbedding) -> PatchScores:
@@ -250,12 +251,18 @@ class BankLearner:
 
     def __init__(
         self,
-        settings: BankSettings,
+        settings: BankParameters,
         embed: Embed,
         n_images: int,
         progress: Progress,
         device: Device,
     ) -> None:
+        """Prepare for `n_images`.
+
+        Raises:
+            ParameterError: the index needs a package that is not installed.
+        """
+        neighbours.require_index(settings.index)  # before minutes of work
         self._settings = settings
         self._embed = embed
         self._progress = progress
@@ -274,24 +281,26 @@ class BankLearner:
         if not len(store.features):
             raise DataError("expected at least one patch that counts, got images masked all over")
         coreset = select(settings, store, self._progress, self._device)
-        bank = store.features[coreset.rows]
+        bank = store.features[coreset.centres]
         index, recall = None, 1.0
         if settings.index != "exact":
             index = neighbours.build_index(bank, settings.index, self._device)
-            recall = self._measured_recall(index, bank, coreset.rows)
+            recall = self._measured_recall(index, bank, coreset.centres)
         model = BankModel(
             settings,
             self._embed,
             bank,
-            store.origins(coreset.rows),
-            coreset.radii,
+            store.origins(coreset.centres),
+            UNKNOWN if coreset.radii is None else coreset.radii,
             recall,
             device=self._device,
             index=index,
         )
         if store.n_photographs == 1:
             return Fit(model, ())
-        left_out = _left_out_scores(model, store, coreset.to_others, self._progress)
+        left_out = _left_out_scores(
+            model, store, coreset.min_distance_to_other_groups, self._progress
+        )
         return Fit(model, left_out, LeftOutBySize(model, store, coreset, self._progress))
 
     def _measured_recall(
@@ -327,7 +336,7 @@ class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
     def __getitem__(self, n_rows: int) -> tuple[PatchScores, ...]:
         if n_rows not in self._sizes:
             raise KeyError(n_rows)
-        known = self._coreset.to_others_at.get(n_rows, UNKNOWN)
+        known = self._coreset.min_distance_to_other_groups_at.get(n_rows)
         return _left_out_scores(self._model.truncated(n_rows), self._store, known, self._progress)
 
     def __iter__(self) -> Iterator[int]:
@@ -338,20 +347,20 @@ class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
 
 
 def _left_out_scores(
-    model: BankModel, store: PatchStore, to_others: NDArray[np.float32], progress: Progress
+    model: BankModel, store: PatchStore, to_others: NDArray[np.float32] | None, progress: Progress
 ) -> tuple[PatchScores, ...]:
     """Score every photograph without its own rows.
 
     Args:
         model: whose bank is searched.
         store: patches of the photographs.
-        to_others: (n,) distance of each patch to the rows of other photographs; empty if unknown.
+        to_others: (n,) distance of each patch to the rows of other photographs; None if unknown.
         progress: shows the photographs.
     """
     scores = []
     with progress.task("calibrating", store.n_photographs) as advance:
         for number in range(store.n_photographs):
-            nearest = to_others[store.patches_of(number)] if len(to_others) else None
+            nearest = None if to_others is None else to_others[store.patches_of(number)]
             scores.append(model.score_left_out(store.embedding(number), number, nearest))
             advance(1)
     return tuple(scores)
@@ -359,19 +368,19 @@ def _left_out_scores(
 
 def method_with_bank(
     name: str,
-    settings: type[BankSettings],
-    presets: tuple[str, ...],
-    changed_preset: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
+    settings: type[Settings],
+    parameters: type[BankParameters],
+    presets: Mapping[str, Mapping[str, Any]],
     embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
 ) -> Method:
     """Make a method with a bank from its `embed`: (settings, feature maps) -> patches."""
 
     def learner(
-        chosen: BankSettings, n_images: int, progress: Progress, device: Device
+        chosen: BankParameters, n_images: int, progress: Progress, device: Device
     ) -> BankLearner:
         return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
 
-    def restore(chosen: BankSettings, tensors: Tensors, device: Device) -> BankModel:
+    def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
         return BankModel(
             chosen,
             partial(embed, chosen),
@@ -382,4 +391,4 @@ def method_with_bank(
             device=device,
         )
 
-    return Method(name, settings, presets, changed_preset, learner, restore)
+    return Method(name, settings, parameters, presets, learner, restore)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from patchbank.core import coreset
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.core.coreset import Coreset, random_projection
-from patchbank.methods.memory_bank.settings import BankSettings
+from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -16,29 +15,27 @@ from patchbank.types import Array, Features
 
 
 def select(
-    settings: BankSettings, store: PatchStore, progress: Progress, device: Device
+    settings: BankParameters, store: PatchStore, progress: Progress, device: Device
 ) -> Coreset:
     """Select the rows of the bank from all patches of the fit."""
     n = len(store.features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
-    unknown = np.empty(0, dtype=np.float32)
     if settings.selection == "all":
-        return Coreset(np.arange(n), unknown, unknown)
+        return Coreset(np.arange(n))
     if settings.selection == "random":
-        return Coreset(coreset.random_coreset(n, n_keep, rng=rng), unknown, unknown)
+        return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
     space = _projected(settings, store.features, rng, device)
     # The selection knows the nearest row of another photograph, but not the second nearest.
     groups = None if projected or settings.n_neighbours > 1 else store.photograph_of_patches()
     total = None if settings.covering_radius is not None else n_keep
-    start, initial = _start(settings, space, rng, device)
+    start = _start(settings, space, rng, device)
     with progress.task("selecting the bank", total) as advance:
-        picked = coreset.greedy_coreset(
+        selected = coreset.greedy_coreset(
             space,
             n_keep,
             start=start,
-            initial=initial,
             radius=settings.covering_radius,
             groups=groups,
             # With a radius, the number of rows is not known before the end.
@@ -49,8 +46,8 @@ def select(
             on_progress=advance,
         )
     if projected:  # distances in the projected space are not those of the features
-        return Coreset(picked.rows, unknown, unknown)
-    return picked
+        return Coreset(selected.centres)
+    return selected
 
 
 def sizes_to_calibrate(n_rows: int) -> list[int]:
@@ -64,7 +61,7 @@ def sizes_to_calibrate(n_rows: int) -> list[int]:
 
 
 def _projected(
-    settings: BankSettings, features: Features, rng: np.random.Generator, device: Device
+    settings: BankParameters, features: Features, rng: np.random.Generator, device: Device
 ) -> Array:
     """The features to select in, projected if asked for, on the device if they fit."""
     if settings.projection == "none":
@@ -76,17 +73,17 @@ def _projected(
 
 
 def _start(
-    settings: BankSettings, space: Array, rng: np.random.Generator, device: Device
-) -> tuple[int | None, NDArray[np.float32] | None]:
-    """-> first row (None: the one nearest the mean), distances before the first centre."""
+    settings: BankParameters, space: Array, rng: np.random.Generator, device: Device
+) -> coreset.Start:
+    """The first centre that the settings ask for, or the distances before it."""
     n = len(space)
     if settings.start == "random":
-        return int(rng.integers(n)), None
+        return int(rng.integers(n))
     if settings.start == "first":
-        return 0, None
+        return 0
     if settings.start == "farthest":
-        return coreset.row_farthest_from_mean(space, device=device), None
+        return coreset.row_farthest_from_mean(space, device=device)
     if settings.start == "starting_points":
         points = rng.choice(n, min(settings.n_starting_points, n), replace=False)
-        return None, coreset.mean_distances(space, points, device=device)
-    return None, None
+        return coreset.InitialDistances(coreset.mean_distances(space, points, device=device))
+    return None

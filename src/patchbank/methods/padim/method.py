@@ -1,21 +1,22 @@
-"""Learn a Gaussian at each position, and score each photograph without its own samples."""
+"""Fit of PaDiM: a Gaussian at each position, and exact leave-one-out scores."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.array_api import blocks
+from patchbank.core.array_api import blocks, to_numpy
 from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_directions, scatters
 from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
-from patchbank.methods.padim.model import PadimModel, embed, restore_model, scored
+from patchbank.methods.embedding import embed_patches
+from patchbank.methods.padim.model import PadimModel, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
-from patchbank.methods.padim.settings import PRESETS, PadimSettings, changed_preset
+from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
-BLOCK_BYTES = 64 * 2**20  # of numbers in float64 that one block of positions takes
+BLOCK_BYTES = 64 * 2**20  # memory of one block of positions in float64
 
 
 class PadimLearner:
@@ -27,7 +28,7 @@ class PadimLearner:
     """
 
     def __init__(
-        self, settings: PadimSettings, n_images: int, progress: Progress, device: Device
+        self, settings: PadimParameters, n_images: int, progress: Progress, device: Device
     ) -> None:
         self._settings = settings
         self._progress = progress
@@ -41,7 +42,7 @@ class PadimLearner:
             ParameterError: more channels are asked for than there are.
             ShapeError: a feature is not finite.
         """
-        embedding = embed(self._settings, image.maps)
+        embedding = to_numpy(embed_patches(self._settings, image.maps))
         self._n_channels = embedding.shape[2]
         self._samples.append(embedding[..., self._settings.channels(self._n_channels)], image)
 
@@ -63,18 +64,18 @@ class PadimLearner:
         return Fit(model, tuple(scored(settings, grid) for grid in grids))
 
 
-def restore(settings: PadimSettings, tensors: Tensors, device: Device) -> PadimModel:
+def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> PadimModel:
     """Build the model that `tensors` came from; it scores on the CPU."""
     return restore_model(settings, tensors)
 
 
 def _learned(
-    settings: PadimSettings, samples: Samples, progress: Progress
+    settings: PadimParameters, samples: Samples, progress: Progress
 ) -> tuple[Gaussians, NDArray[np.float32]]:
-    """-> the Gaussians, and what each row of the samples scores when it is left out."""
+    """-> the Gaussians, and the leave-one-out distance of each row of the samples."""
     n_positions = samples.grid[0] * samples.grid[1]
     n_examples, d = samples.shape
-    whole = Gaussians.room(n_positions, d, n_directions(n_examples, d, settings.rank))
+    whole = Gaussians.empty(n_positions, d, n_directions(n_examples, d, settings.rank))
     left_out = np.zeros(samples.n_rows, dtype=np.float32)
     with progress.task("learning positions", n_positions) as advance:
         for some in blocks(n_positions, max(1, BLOCK_BYTES // (8 * samples.numbers_a_position))):
@@ -88,13 +89,13 @@ def _learned(
 
 
 def _score_left_out(
-    settings: PadimSettings,
+    settings: PadimParameters,
     samples: Samples,
     learned: Scatters,
     block: Block,
     left_out: NDArray[np.float32],
 ) -> None:
-    """Fill in what the rows of one block score."""
+    """Write the leave-one-out distances of the rows of one block."""
     of_photographs = samples.of_photographs(block.positions)
     distances = left_out_distances(
         learned,
@@ -107,4 +108,4 @@ def _score_left_out(
     left_out[of_photographs.rows[there]] = distances[there]
 
 
-METHOD = Method("padim", PadimSettings, tuple(PRESETS), changed_preset, PadimLearner, restore)
+METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, PadimLearner, restore)

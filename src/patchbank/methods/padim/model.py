@@ -11,19 +11,23 @@ from numpy.typing import NDArray
 from patchbank.core.array_api import to_numpy
 from patchbank.core.gaussians import Gaussians
 from patchbank.core.scores import image_score
-from patchbank.core.spatial import patch_embedding
 from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
-from patchbank.methods.padim.settings import PadimSettings
+from patchbank.methods.embedding import embed_patches
+from patchbank.methods.padim.settings import PadimParameters
 from patchbank.types import PatchGrid
 
 
 class PadimModel:
-    """Gaussians of some channels; it scores on the CPU, wherever the maps come from."""
+    """A fitted PaDiM; it scores on the CPU, whatever device the feature maps are on."""
 
     def __init__(
-        self, settings: PadimSettings, gaussians: Gaussians, grid: tuple[int, int], n_channels: int
+        self,
+        settings: PadimParameters,
+        gaussians: Gaussians,
+        grid: tuple[int, int],
+        n_channels: int,
     ) -> None:
         self.settings = settings
         self.gaussians = gaussians
@@ -31,18 +35,18 @@ class PadimModel:
         self.grid = grid
         """(h, w) of the positions."""
         self.n_channels = n_channels
-        """Of all layers together, before some are drawn."""
+        """Channels of all layers together, before a subset is drawn."""
 
     def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image.
 
-        An image of another grid is scored on its own: each patch by the Gaussian nearest to its
-        share of the height and width.
+        An image with another grid keeps its own: each patch is scored by the Gaussian at the same
+        fraction of the height and width.
 
         Raises:
-            ShapeError: a feature is not finite, or there are not as many channels as were learned.
+            ShapeError: a feature is not finite, or the number of channels is not the learned one.
         """
-        embedding = embed(self.settings, maps)  # (h, w, c)
+        embedding: NDArray[np.float32] = to_numpy(embed_patches(self.settings, maps))  # (h, w, c)
         if embedding.shape[2] != self.n_channels:
             raise ShapeError(
                 f"features: expected {self.n_channels} channels of all layers together, "
@@ -65,30 +69,18 @@ class PadimModel:
         }
 
     def summary(self) -> Mapping[str, Any]:
-        """Positions, dimensions, and directions of each covariance."""
+        """Number of positions, dimensions, and directions kept of each covariance."""
         positions, dimensions, directions = self.gaussians.bases.shape
         return {"positions": positions, "dimensions": dimensions, "directions": directions}
 
 
-def embed(settings: PadimSettings, maps: FeatureMaps) -> NDArray[np.float32]:
-    """Embed the patches of one image, all channels.  [(c, h, w), ...] -> (h, w, d).
-
-    Raises:
-        ShapeError: a feature is not finite.
-    """
-    embedding = patch_embedding.concatenated(
-        maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
-    )
-    return to_numpy(patch_embedding.require_finite(embedding))
-
-
-def scored(settings: PadimSettings, grid: PatchGrid) -> PatchScores:
-    """What the distances of an image's patches say of it."""
+def scored(settings: PadimParameters, grid: PatchGrid) -> PatchScores:
+    """Scores of an image from the Mahalanobis distances (h, w) of its patches."""
     score = image_score.grid_score(grid, settings.image_score, settings.top_fraction)
     return PatchScores(grid, score, settings.patch_stride)
 
 
-def restore_model(settings: PadimSettings, tensors: Tensors) -> PadimModel:
+def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
     """Build the model that `tensors` came from."""
     gaussians = Gaussians(*(tensors[name] for name in ("means", "bases", "variances", "rests")))
     h, w = tensors["grid"].tolist()

@@ -1,4 +1,4 @@
-"""What the examples show at each position: the samples of its Gaussian."""
+"""Samples of the Gaussians: the patches of the training images at each position."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from patchbank.types import Features, Indices, PatchGrid
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What all examples show at a few positions."""
+    """The samples of a few positions."""
 
     positions: slice
     samples: NDArray[np.float32]
-    """(p, n, d)."""
+    """(p, n, d): position, training image, dimension."""
     present: NDArray[np.bool_]
-    """(p, n): False where a copy shows nothing of its photograph."""
+    """(p, n) False where a copy shows nothing of its photograph."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchTable:
-    """The patches of the photographs themselves at a few positions, up to k at each."""
+    """The patches of the photographs, without copies, at a few positions; up to k at each."""
 
     rows: Indices
-    """(p, k)."""
+    """(p, k) row of each patch among all samples."""
     photographs: Indices
-    """(p, k)."""
+    """(p, k) number of its photograph."""
     is_there: NDArray[np.bool_]
-    """(p, k): False where a position has fewer."""
+    """(p, k) False where a position has fewer than k patches."""
 
 
 class Samples:
-    """All patches of the fit in one array; the first photograph's grid gives the positions.
+    """All patches of the fit in one array; the grid of the first photograph gives the positions.
 
-    A photograph of another grid shows at each position what lies at the same share of its height
-    and width.  Filled by `append`; after `close` it is read.
+    A photograph with another grid contributes to each position its patch at the same fraction of
+    the height and width.  `append` adds images; after `close` the samples can be read.
     """
 
     def __init__(self, n_examples: int, stride: int) -> None:
         self._rows = GrowingArray(n_examples)
         self._stride = stride
-        self._patches: list[slice] = []  # of each example, among the rows
+        self._patches: list[slice] = []  # rows of each training image
         self._grids: list[tuple[int, int]] = []
         self._insides: list[NDArray[np.bool_]] = []  # (h * w,)
-        self._photographs: list[list[int]] = []  # their examples, the original first
+        self._photographs: list[list[int]] = []  # their images, itself first
 
     def append(self, embedding: NDArray[np.float32], example: TrainingImage) -> None:
-        """Add the patches of the next example, (h, w, d)."""
+        """Add the patches of the next training image, (h, w, d)."""
         h, w, d = embedding.shape
         if example.photograph == len(self._photographs):
             self._photographs.append([])
@@ -66,7 +66,7 @@ class Samples:
         self._insides.append(inside.ravel())
 
     def close(self) -> None:
-        """Find out what lies where."""
+        """Find the rows of each position; no image can be added after."""
         cells = [nearest_cells(self.grid, grid) for grid in self._grids]
         self._row_at = np.stack(
             [patches.start + at for patches, at in zip(self._patches, cells, strict=True)], axis=1
@@ -79,7 +79,7 @@ class Samples:
 
     @property
     def n_photographs(self) -> int:
-        """Photographs, copies not counted."""
+        """Number of photographs, without copies."""
         return len(self._photographs)
 
     @property
@@ -89,38 +89,38 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d): examples, and dimensions of a patch."""
-        return len(self._grids), self._rows.all.shape[1]
+        """(n, d): training images, and dimensions of a patch."""
+        return len(self._grids), self._rows.array.shape[1]
 
     @property
     def n_rows(self) -> int:
-        """Patches of all examples together."""
-        return len(self._rows.all)
+        """Number of patches of all training images together."""
+        return len(self._rows.array)
 
     @property
     def numbers_a_position(self) -> int:
-        """About how many numbers it takes to learn one position and to leave samples out there."""
+        """Approximate count of float64 numbers that one position needs, leave-one-out included."""
         n, d = self.shape
         return d * (3 * d + 3 * n + 4 * self._members.size + 4 * self.n_photographs)
 
     def block(self, positions: slice) -> Block:
-        """What all examples show at a few positions."""
+        """The samples of a few positions."""
         return Block(positions, self.rows(self._row_at[positions]), self._present[positions])
 
     def groups(self, block: Block) -> Groups:
-        """The samples of each photograph and its copies: m groups of one photograph each."""
+        """The samples grouped by photograph: each of m groups is one photograph and its copies."""
         present = block.present[:, self._members] & self._is_member  # (p, m, g)
         return Groups(block.samples[:, self._members], present)
 
     def rows(self, rows: Indices) -> Features:
-        """(..., d) of given rows."""
-        return self._rows.all[rows]
+        """The features of given rows.  (...,) -> (..., d)."""
+        return self._rows.array[rows]
 
     def of_photographs(self, positions: slice) -> PatchTable:
-        """The patches of the photographs themselves that are held against a few positions.
+        """The patches of the photographs that are scored at a few positions.
 
-        Where all grids are the same it is one of each photograph; a finer grid has several at one
-        position, a coarser one none at some.
+        If all grids are equal, each photograph has one patch per position; a finer grid has several
+        at one position, a coarser grid has none at some.
         """
         begin, end = np.searchsorted(self._sorted[:, 0], (positions.start, positions.stop))
         at, rows, photographs = self._sorted[begin:end].T
@@ -139,12 +139,12 @@ class Samples:
         return table
 
     def grids_of(self, values: NDArray[np.float32]) -> list[PatchGrid]:
-        """(rows,), one number a row -> (h, w) of each photograph itself."""
+        """Arrange one number per row as grids.  (rows,) -> (h, w) for each photograph."""
         originals = [examples[0] for examples in self._photographs]
         return [values[self._patches[i]].reshape(self._grids[i]) for i in originals]
 
     def _tables(self) -> tuple[Indices, NDArray[np.bool_]]:
-        """(m, g) examples of each photograph; False where it has fewer."""
+        """Training images of each photograph, (m, g), and False where it has fewer than g."""
         largest = max(len(examples) for examples in self._photographs)
         members = np.zeros((self.n_photographs, largest), dtype=np.intp)
         is_member = np.zeros(members.shape, dtype=np.bool_)
@@ -154,7 +154,7 @@ class Samples:
         return members, is_member
 
     def _sorted_patches(self) -> Indices:
-        """(patches, 3): position, row and photograph of each patch, by position."""
+        """(patches, 3) position, row and photograph of each patch, sorted by position."""
         found = []
         for number, (original, *_) in enumerate(self._photographs):
             rows = self._patches[original]

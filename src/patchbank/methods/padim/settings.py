@@ -1,4 +1,4 @@
-"""All knobs of PaDiM, and the presets."""
+"""Settings of PaDiM, and its presets."""
 
 from __future__ import annotations
 
@@ -11,39 +11,42 @@ import numpy as np
 
 from patchbank.errors import ParameterError
 from patchbank.images.resize import Resize
-from patchbank.methods.settings import PatchSettings, preset_with, require_number, require_whole
+from patchbank.settings import (
+    InputSettings,
+    PatchSettings,
+    SeedSettings,
+    Settings,
+    redeclared,
+    setting,
+)
+from patchbank.settings.rules import Integer, Number, Optional
 from patchbank.types import Indices
 
+TITLE = "PaDiM"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PadimSettings(PatchSettings):
-    """All knobs of PaDiM; the defaults are the preset ``balanced``."""
 
-    image_size: int | tuple[int, int] = 320
-    """Height and width to which photographs are resized, or a side; see `resize`."""
-    resize: Resize = "squash"
-    """What a side is; ``squash`` gives all photographs one grid, so that positions correspond."""
-    scales: tuple[float, ...] = (1.0,)
-    """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
-    dims: int | None = None
-    """Channels kept, drawn by `seed`; None for all."""
-    rank: int | None = None
-    """Directions of each covariance that are kept; None for all that the photographs span."""
-    ridge: float = 0.01
-    """Added to each variance: epsilon of the paper."""
+@dataclass(frozen=True, kw_only=True)
+class PadimParameters(PatchSettings, SeedSettings):
+    """All that PaDiM's `fit` and `restore` receive."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.image_size, int) and self.resize == "squash":
-            # Height and width say the same, and `resize` has to be left alone beside them.
-            object.__setattr__(self, "resize", "area")
-        # slots make a new class, which the argument-free super() would not find
-        super(PadimSettings, self).__post_init__()
-        for name in ("dims", "rank"):
-            if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), 1)
-        require_number("ridge", self.ridge)
-        if not 1e-6 <= self.ridge <= 1e6:
-            raise ParameterError(f"ridge: expected 1e-6 to 1e6, got {self.ridge}")
+    dims: int | None = setting(
+        None,
+        "Channels of the features that are kept, drawn by seed; if not given, all.",
+        rule=Optional(Integer(1)),
+        group=TITLE,
+    )
+    rank: int | None = setting(
+        None,
+        "Directions of each covariance that are kept; if not given, all that the photographs span.",
+        rule=Optional(Integer(1)),
+        group=TITLE,
+    )
+    ridge: float = setting(
+        0.01,
+        "Number added to each variance: epsilon of the paper.",
+        rule=Number(1e-6, 1e6),
+        group=TITLE,
+    )
 
     def channels(self, n_channels: int) -> Indices:
         """The channels kept of all layers together, in the order drawn: that of the published code.
@@ -51,7 +54,7 @@ class PadimSettings(PatchSettings):
         Raises:
             ParameterError: more are asked for than there are.
 
-        >>> PadimSettings(dims=5, seed=1024).channels(448).tolist()
+        >>> PadimParameters(dims=5, seed=1024).channels(448).tolist()
         [408, 9, 247, 435, 199]
         """
         if self.dims is None:
@@ -61,6 +64,25 @@ class PadimSettings(PatchSettings):
                 f"dims: expected at most {n_channels} (the channels of all layers), got {self.dims}"
             )
         return np.array(random.Random(self.seed).sample(range(n_channels), self.dims))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadimSettings(PadimParameters, Settings):
+    """All settings of PaDiM; the defaults are the preset ``balanced``."""
+
+    image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 320)
+    # One grid for all photographs, so that positions correspond.
+    resize: Resize = redeclared(InputSettings, "resize", "squash")
+    scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0,))
+
+    def implied(self) -> Mapping[str, Any]:
+        """Height and width squash by themselves, and leave nothing to `resize`.
+
+        >>> PadimSettings(image_size=(96, 128)).resize
+        'area'
+        """
+        is_pair = isinstance(self.image_size, tuple)
+        return {"resize": "area"} if is_pair and self.resize == "squash" else {}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -82,12 +104,3 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Changes to the default settings; see docs/methods/padim.md."""
-
-
-def changed_preset(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset with changes; what they rule out is left out of the preset.
-
-    >>> changed_preset("paper", {"dims": 100})["dims"]
-    100
-    """
-    return preset_with(PRESETS[name], changes)

@@ -1,15 +1,15 @@
-"""Patches as neighbourhood means of feature maps, into a bank."""
+"""Embedding of PatchCore: neighbourhood means of feature maps."""
 
 from __future__ import annotations
 
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.memory_bank import method_with_bank
-from patchbank.methods.patchcore.settings import PRESETS, PatchCoreSettings, changed_preset
+from patchbank.methods.patchcore.settings import PRESETS, PatchCoreParameters, PatchCoreSettings
 from patchbank.types import Array
 
 
-def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
+def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
     """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
 
     Raises:
@@ -31,4 +31,4 @@ def embed(settings: PatchCoreSettings, maps: FeatureMaps) -> Array:
     return patch_embedding.require_finite(embedding)
 
 
-METHOD = method_with_bank("patchcore", PatchCoreSettings, tuple(PRESETS), changed_preset, embed)
+METHOD = method_with_bank("patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed)

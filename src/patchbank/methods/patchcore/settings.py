@@ -1,4 +1,4 @@
-"""All knobs of PatchCore, and the presets."""
+"""Settings of PatchCore, and its presets."""
 
 from __future__ import annotations
 
@@ -7,27 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchbank.errors import ParameterError
-from patchbank.methods.memory_bank import BankSettings, ruled_out
-from patchbank.methods.settings import preset_with, require_whole
+from patchbank.methods.memory_bank import BankParameters
+from patchbank.settings import Settings, setting
+from patchbank.settings.rules import Integer, Optional
+
+TITLE = "PatchCore"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchCoreSettings(BankSettings):
-    """All knobs of PatchCore; the defaults are the preset ``balanced``."""
+@dataclass(frozen=True, kw_only=True)
+class PatchCoreParameters(BankParameters):
+    """All that PatchCore's `fit` and `restore` receive."""
 
-    target_dims: int | None = None
-    """Pool patches to so many numbers, as the official code does; None concatenates the layers."""
-    layer_dims: int | None = None
-    """Numbers a layer before that pooling; None for `target_dims`."""
+    target_dims: int | None = setting(
+        None,
+        "Pool each patch to this many numbers, as the official code does; if not given, the layers "
+        "are concatenated.",
+        rule=Optional(Integer(1)),
+        group=TITLE,
+    )
+    layer_dims: int | None = setting(
+        None,
+        "Numbers of each layer before that pooling; if not given, target_dims.",
+        rule=Optional(Integer(1)),
+        group=TITLE,
+    )
 
-    def __post_init__(self) -> None:
-        # slots make a new class, which the argument-free super() would not find
-        super(PatchCoreSettings, self).__post_init__()
-        for name in ("target_dims", "layer_dims"):
-            if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), 1)
+    def check_combination(self) -> None:
+        """`layer_dims` goes with `target_dims`."""
         if self.layer_dims is not None and self.target_dims is None:
             raise ParameterError("layer_dims: expected target_dims beside it, got none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchCoreSettings(PatchCoreParameters, Settings):
+    """All settings of PatchCore; the defaults are the preset ``balanced``."""
 
 
 _WIDE_RESNET: Mapping[str, Any] = {
@@ -84,12 +97,3 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """Changes to the default settings: sizes of ours, chosen from benchmarks/quality/presets.md, and
 what other implementations do, see docs/methods/patchcore.md."""
-
-
-def changed_preset(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset with changes; what they rule out is left out of the preset.
-
-    >>> changed_preset("anomalib", {"bank_rows": 500}).get("coreset") is None
-    True
-    """
-    return preset_with(PRESETS[name], changes, ruled_out(changes))

@@ -1,4 +1,4 @@
-"""SimpleNet (Liu et al., CVPR 2023): good patches told from the same patches with noise.
+"""SimpleNet (Liu et al., CVPR 2023): it separates good patches from noised ones.
 
 `docs/methods/simplenet.md` maps equations to functions and says where we differ.
 """

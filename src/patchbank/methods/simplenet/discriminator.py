@@ -1,7 +1,7 @@
-"""What is left of the trained networks to predict with: three arrays, and no torch.
+"""Inference of SimpleNet in numpy, or on a device: three arrays, no torch module.
 
-Adaptor and batch normalisation are affine, and so is the discriminator's first layer: between the
-features and the rectifier there is one matrix.
+Adaptor, batch normalisation and the discriminator's first layer are affine: at inference, one
+matrix leads from the features to the rectifier.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from patchbank.errors import ShapeError
 from patchbank.runtime.devices import Device
 from patchbank.types import Array
 
-SLOPE = 0.2  # of the leaky rectifier below 0
+SLOPE = 0.2  # slope of the leaky rectifier below 0
 
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """A map of x to weight x + bias."""
+    """Affine map: x -> weight x + bias."""
 
     weight: NDArray[np.float64]
     """(outputs, inputs)."""
@@ -29,7 +29,7 @@ class Affine:
     """(outputs,)."""
 
     def after(self, first: Affine) -> Affine:
-        """Both in one: `first`, then this.
+        """Compose two maps: `first`, then this one.
 
         >>> double, half = (Affine(np.eye(1) * factor, np.ones(1)) for factor in (2.0, 0.5))
         >>> both = double.after(half)
@@ -40,12 +40,12 @@ class Affine:
 
     @classmethod
     def scaling(cls, factors: NDArray[np.float64], shifts: NDArray[np.float64]) -> Affine:
-        """The map of x to factors * x + shifts, all (n,)."""
+        """Elementwise map: x -> factors * x + shifts, all (n,)."""
         return cls(np.diag(factors), shifts)
 
 
 class Discriminator:
-    """D of a patch, high for good ones: one matrix, a leaky rectifier, one row."""
+    """The output D for patches, high for good ones: a matrix, a leaky rectifier, a dot product."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Discriminator:
         self._placed = [device.put(array) for array in (self.weight, self.bias, self.tail)]
 
     def __call__(self, features: Array) -> Array:
-        """(n, d) -> (n,), where the device is.
+        """Compute D on the device.  (n, d) -> (n,).
 
         Raises:
-            ShapeError: features of another number of dimensions.
+            ShapeError: the features have another number of dimensions.
         """
         d = self.weight.shape[1]
         if features.shape[1] != d:

@@ -1,4 +1,4 @@
-"""How long training goes on, and which photographs are left out of it together."""
+"""Training schedules of SimpleNet, and folds of photographs for leave-out scores."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import torch
 
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.methods.simplenet.discriminator import Discriminator
-from patchbank.methods.simplenet.settings import SimpleNetSettings
-from patchbank.methods.simplenet.training import Training, apart_from_the_host_program
+from patchbank.methods.simplenet.settings import SimpleNetParameters
+from patchbank.methods.simplenet.training import Training, gradients_in_full_precision
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Features, Indices
 
-ROUNDS = 20  # times that early stopping looks at what is held out, where it does not stop before
-PATIENCE = 4  # times that it looks without seeing any better
+ROUNDS = 20  # evaluations of the held-out loss, unless early stopping ends before
+PATIENCE = 4  # evaluations without improvement before early stopping ends
 
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training on all photographs gives, and on all but each fold of them."""
+    """Discriminators trained on all photographs, and on all but each fold."""
 
     whole: Discriminator
     without: tuple[Discriminator, ...]
-    """Empty where there is one photograph only."""
+    """One for each fold left out; empty if there is a single photograph."""
     steps: int
-    """That each of them took."""
+    """Optimiser steps of each of them."""
 
 
 def train(
-    settings: SimpleNetSettings,
+    settings: SimpleNetParameters,
     features: Features,
     fold_of_rows: Indices,
     progress: Progress,
@@ -42,21 +42,21 @@ def train(
 ) -> Trained:
     """Train on all rows, and on all but those of each fold.
 
-    Early stopping looks at what each fold holds out, which is good too; all take the number of
-    steps that served it best on average.
+    Early stopping evaluates the loss on the rows that are held out, which are good too; every
+    training then takes the number of steps with the lowest mean loss.
 
     Args:
-        settings: of the method.
+        settings: settings of the method.
         features: (n, d).
-        fold_of_rows: (n,) number of each row's fold; all 0 where nothing can be left out.
-        progress: told of every round of steps.
-        device: where it is computed.
+        fold_of_rows: (n,) fold of each row; all 0 if nothing can be left out.
+        progress: receives every round of steps.
+        device: computes it.
     """
     n_folds = int(fold_of_rows.max()) + 1
     folds = [np.flatnonzero(fold_of_rows == fold) for fold in range(n_folds if n_folds > 1 else 0)]
     every = np.arange(len(features))
     total = (len(folds) + 1) * settings.steps if settings.schedule == "fixed" else None
-    with apart_from_the_host_program(), progress.task("training", total) as advance:
+    with gradients_in_full_precision(), progress.task("training", total) as advance:
         placed = torch.as_tensor(to_device_if_fits(features, device))
         trainings = [
             Training(settings, placed, np.setdiff1d(every, held_out), device) for held_out in folds
@@ -71,9 +71,10 @@ def train(
 
 
 def fold_of_photographs(n_photographs: int, n_folds: int) -> Indices:
-    """(n,) number of each photograph's fold.
+    """Assign a fold to each photograph.  -> (n,).
 
-    Neighbours share a fold, as they are often alike: shots of one part, frames of one run.
+    Consecutive photographs share a fold, since they are often alike: several of one part, frames of
+    one run.
 
     >>> fold_of_photographs(5, 3).tolist()
     [0, 0, 1, 1, 2]
@@ -91,18 +92,18 @@ def _finished(training: Training, steps: int, advance: Advance) -> Discriminator
 def _stopped_early(
     trainings: list[Training], held_out: list[Indices], steps: int, advance: Advance
 ) -> tuple[list[Discriminator], int]:
-    """Train side by side; -> what each had learned when the mean loss was lowest, and when."""
-    best, best_steps, taken, waited = float("inf"), 0, 0, 0
+    """Train all folds in step.  -> discriminators at the lowest mean loss, and that step."""
+    best, best_steps, done, waited = float("inf"), 0, 0, 0
     learned: list[Discriminator] = []
     for n_steps in _rounds(steps):
         for training in trainings:
             training.advance(n_steps)
             advance(n_steps)
-        taken += n_steps
+        done += n_steps
         losses = [t.loss_on(rows) for t, rows in zip(trainings, held_out, strict=True)]
         waited += 1
         if np.mean(losses) < best:
-            best, best_steps, waited = float(np.mean(losses)), taken, 0
+            best, best_steps, waited = float(np.mean(losses)), done, 0
             learned = [training.learned() for training in trainings]
         if waited == PATIENCE:
             break
@@ -110,6 +111,6 @@ def _stopped_early(
 
 
 def _rounds(steps: int) -> Iterator[int]:
-    """Cut steps into ROUNDS alike, or fewer where they are fewer."""
+    """Split the steps into ROUNDS parts of nearly equal size, or fewer if there are fewer steps."""
     ends = np.unique(np.arange(ROUNDS + 1) * steps // ROUNDS)
     yield from np.diff(ends).tolist()

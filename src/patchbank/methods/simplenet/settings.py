@@ -1,65 +1,71 @@
-"""Knobs of SimpleNet, and the presets."""
+"""Settings of SimpleNet, and its presets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
-from patchbank.errors import ParameterError
-from patchbank.methods.settings import (
-    PatchSettings,
-    preset_with,
-    require_choice,
-    require_number,
-    require_share,
-    require_whole,
-)
+from patchbank.settings import PatchSettings, SeedSettings, Settings, setting
+from patchbank.settings.rules import Choice, Integer, Number, fraction
 
 Schedule: TypeAlias = Literal["fixed", "early_stopping"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimpleNetSettings(PatchSettings):
-    """All knobs of SimpleNet; the defaults are the preset ``balanced``."""
-
-    hidden_dims: int = 1024
-    """Width of the discriminator."""
-    noise_std: float = 0.3
-    """Of the noise that makes a good patch odd, relative to each channel's own spread."""
-    margin: float = 0.5
-    """The discriminator is to say more than this of good patches, less than its negative of odd."""
-    adaptor_learning_rate: float = 1e-4
-    """Of the adaptor (AdamW)."""
-    discriminator_learning_rate: float = 2e-4
-    """Of the discriminator (Adam)."""
-    schedule: Schedule = "fixed"
-    """``fixed`` takes all `steps`; ``early_stopping`` so many of them as serve photographs that
-    are held out best (of one photograph alone none can be: it takes all)."""
-    steps: int = 1500
-    """Steps of the optimisers, or the most of them."""
-    batch_patches: int = 512
-    """Good patches a step; each is seen as it is and with noise."""
-    folds: int = 3
-    """Parts of the photographs that are left out in turn, to tell what unseen ones score."""
-
-    def __post_init__(self) -> None:
-        # slots make a new class, which the argument-free super() would not find
-        super(SimpleNetSettings, self).__post_init__()
-        for name in ("noise_std", "margin"):
-            _require_moderate(name, getattr(self, name))
-        for name in ("adaptor_learning_rate", "discriminator_learning_rate"):
-            require_share(name, getattr(self, name))
-        require_choice("schedule", self.schedule, get_args(Schedule))
-        for name in ("hidden_dims", "steps", "batch_patches"):
-            require_whole(name, getattr(self, name), 1)
-        require_whole("folds", self.folds, 2)
+TITLE = "SimpleNet"
 
 
-def _require_moderate(name: str, value: float) -> None:
-    require_number(name, value)
-    if not 0 < value <= 100:
-        raise ParameterError(f"{name}: expected more than 0 and at most 100, got {value}")
+@dataclass(frozen=True, kw_only=True)
+class SimpleNetParameters(PatchSettings, SeedSettings):
+    """All that SimpleNet's `fit` and `restore` receive."""
+
+    hidden_dims: int = setting(1024, "Width of the discriminator.", rule=Integer(1), group=TITLE)
+    noise_std: float = setting(
+        0.3,
+        "Standard deviation of the noise that makes a normal patch anomalous, relative to that of "
+        "each channel.",
+        rule=Number(0, 100, open_low=True),
+        group=TITLE,
+    )
+    margin: float = setting(
+        0.5,
+        "Hinge margin: the discriminator is trained to exceed it on normal patches, and to stay "
+        "below its negative on patches with noise.",
+        rule=Number(0, 100, open_low=True),
+        group=TITLE,
+    )
+    adaptor_learning_rate: float = setting(
+        1e-4, "Learning rate of the adaptor (AdamW).", rule=fraction(), group=TITLE
+    )
+    discriminator_learning_rate: float = setting(
+        2e-4, "Learning rate of the discriminator (Adam).", rule=fraction(), group=TITLE
+    )
+    schedule: Schedule = setting(
+        "fixed",
+        "End of the training: after all steps, or after as many as score held-out photographs best "
+        "(with one photograph none can be held out, and all steps are made).",
+        rule=Choice.of(Schedule),
+        group=TITLE,
+    )
+    steps: int = setting(
+        1500, "Steps of the optimisers, or the most of them.", rule=Integer(1), group=TITLE
+    )
+    batch_patches: int = setting(
+        512,
+        "Normal patches of one step; each is seen as it is and with noise.",
+        rule=Integer(1),
+        group=TITLE,
+    )
+    folds: int = setting(
+        3,
+        "Folds of the photographs that are left out in turn, for scores of unseen good ones.",
+        rule=Integer(2),
+        group=TITLE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimpleNetSettings(SimpleNetParameters, Settings):
+    """All settings of SimpleNet; the defaults are the preset ``balanced``."""
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -78,8 +84,3 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Changes to the default settings; see docs/methods/simplenet.md."""
-
-
-def changed_preset(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset with changes; what they rule out is left out of the preset."""
-    return preset_with(PRESETS[name], changes)

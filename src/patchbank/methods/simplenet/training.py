@@ -1,4 +1,4 @@
-"""Training of SimpleNet in torch (extra ``torch``): adaptor, discriminator, and their steps."""
+"""Training of SimpleNet in torch (extra ``torch``): adaptor, discriminator, optimiser steps."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import nn
 
 from patchbank.core.array_api import blocks
 from patchbank.methods.simplenet.discriminator import SLOPE, Affine, Discriminator
-from patchbank.methods.simplenet.settings import SimpleNetSettings
+from patchbank.methods.simplenet.settings import SimpleNetParameters
 from patchbank.runtime.devices import Device
 from patchbank.runtime.torch_device import full_float32
 from patchbank.types import Indices
 
 ADAPTOR_WEIGHT_DECAY = 0.01
 DISCRIMINATOR_WEIGHT_DECAY = 1e-5
-SPREAD_ROWS = 65_536  # patches from which the channels' means and spreads are taken
-LEAST_SPREAD = 0.01  # of a channel, relative to the usual one: a silent channel is not blown up
-HELD_OUT_ROWS = 16_384  # patches on which the loss is looked at
+SPREAD_ROWS = 65_536  # patches used to estimate mean and standard deviation of each channel
+LEAST_SPREAD = 0.01  # lower limit relative to the RMS of all channels: keeps silent channels small
+HELD_OUT_ROWS = 16_384  # patches on which the held-out loss is evaluated
 
 
 class Networks:
@@ -46,17 +46,17 @@ class Networks:
     def scores(
         self, features: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """D of good patches and of the same with noise.  (n, d), (n, d) -> (n,), (n,).
+        """Output D for good patches, and for the same with noise.  (n, d), (n, d) -> (n,), (n,).
 
-        Both go through in one batch, so that batch normalisation tells them apart by nothing.
+        Both are in one batch, so that batch statistics cannot separate them.
         """
         adapted = self.adaptor(features)
         both = self.discriminator(torch.cat([adapted, adapted + noise]))
         good, odd = both[:, 0].chunk(2)
         return good, odd
 
-    def folded(self) -> tuple[Affine, NDArray[np.float64]]:
-        """-> everything before the rectifier in one, as it predicts; the last layer's (hidden,)."""
+    def merged(self) -> tuple[Affine, NDArray[np.float64]]:
+        """-> the affine layers before the rectifier as one, for inference; last (hidden,)."""
         linear, norm, _, tail = self.discriminator
         gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
         shift = _numpy(norm.bias) - gain * _numpy(norm.running_mean)
@@ -65,12 +65,12 @@ class Networks:
 
 
 def truncated_loss(good: torch.Tensor, odd: torch.Tensor, margin: float) -> torch.Tensor:
-    """How far D is from more than `margin` on good patches and less than -`margin` on odd ones."""
+    """Hinge loss: D > margin on good patches, D < -margin on patches with noise."""
     return torch.relu(margin - good).mean() + torch.relu(margin + odd).mean()
 
 
 class Optimisers:
-    """One for each network, as in the paper."""
+    """One optimiser for each network, as in the paper."""
 
     def __init__(
         self, networks: Networks, adaptor_learning_rate: float, discriminator_learning_rate: float
@@ -89,7 +89,7 @@ class Optimisers:
         )
 
     def step(self, loss: torch.Tensor) -> None:
-        """Change both networks so that the loss falls."""
+        """Take one step of both optimisers on the loss."""
         for optimiser in self._all:
             optimiser.zero_grad()
         loss.backward()
@@ -98,18 +98,18 @@ class Optimisers:
 
 
 class Training:
-    """Networks that learn from some rows of the features."""
+    """Training of one pair of networks on some rows of the features."""
 
     def __init__(
-        self, settings: SimpleNetSettings, features: torch.Tensor, rows: Indices, device: Device
+        self, settings: SimpleNetParameters, features: torch.Tensor, rows: Indices, device: Device
     ) -> None:
-        """Draw the networks, and look at the features' spread.
+        """Initialise the networks, and estimate mean and deviation of each channel.
 
         Args:
-            settings: of the method.
+            settings: settings of the method.
             features: (n, d) float32, on the device or on the CPU.
-            rows: (m,) of the features, those to learn from.
-            device: where it is computed.
+            rows: (m,) rows of the features to learn from.
+            device: computes it.
         """
         d, place = features.shape[1], device.name
         self._settings = settings
@@ -120,7 +120,9 @@ class Training:
         self._mean, self._spread = (
             torch.from_numpy(array).to(place) for array in _spread(features, rows, self._rng)
         )
-        drawn = torch.Generator().manual_seed(settings.seed)  # on the CPU: the same on all devices
+        drawn = torch.Generator().manual_seed(
+            settings.seed
+        )  # on the CPU, so that all devices draw the same
         self.networks = Networks(d, settings.hidden_dims, drawn).to(place)
         self._optimisers = Optimisers(
             self.networks, settings.adaptor_learning_rate, settings.discriminator_learning_rate
@@ -129,14 +131,14 @@ class Training:
         self._batches = _batches(rows, settings.batch_patches, self._rng)
 
     def advance(self, n_steps: int) -> None:
-        """Take so many more steps."""
+        """Take `n_steps` more optimiser steps."""
         self.networks.discriminator.train()
         for _ in range(n_steps):
             batch = self._standardised(next(self._batches))
             self._optimisers.step(self._loss(batch, self._noise))
 
     def loss_on(self, rows: Indices) -> float:
-        """The loss on other rows, some of them where they are many; always with the same noise."""
+        """Loss on other rows, at most HELD_OUT_ROWS of them, always with the same noise."""
         rows = rows[:: -(-len(rows) // HELD_OUT_ROWS)]
         self.networks.discriminator.eval()
         noise = torch.Generator(self._place).manual_seed(self._settings.seed)
@@ -144,14 +146,14 @@ class Training:
             return float(self._loss(self._standardised(rows), noise))
 
     def learned(self) -> Discriminator:
-        """What to predict with, from raw features on."""
-        hidden, tail = self.networks.folded()
+        """The discriminator for inference on raw features."""
+        hidden, tail = self.networks.merged()
         factors = 1 / _numpy(self._spread)
         hidden = hidden.after(Affine.scaling(factors, -factors * _numpy(self._mean)))
         return Discriminator(hidden.weight, hidden.bias, tail, self._device)
 
     def _standardised(self, rows: Indices) -> torch.Tensor:
-        """(m, d) features of some rows in units of each channel's spread, where it computes."""
+        """Standardised features of some rows, on the device.  (m,) -> (m, d)."""
         chosen = torch.from_numpy(rows).to(self._features.device)
         return (self._features[chosen].to(self._place) - self._mean) / self._spread
 
@@ -162,14 +164,14 @@ class Training:
 
 
 @contextmanager
-def apart_from_the_host_program() -> Iterator[None]:
-    """Gradients and full precision, whatever the program around has chosen for itself."""
+def gradients_in_full_precision() -> Iterator[None]:
+    """Context: gradients on and full float32, whatever the host program has set."""
     with torch.inference_mode(False), torch.enable_grad(), full_float32():
         yield
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
-    # made without the draws that nn.Linear takes from the generator of the whole program
+    # skip_init: nn.Linear would draw from the global generator of the process
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias)
     nn.init.xavier_normal_(layer.weight, generator=generator)
     if bias:
@@ -189,7 +191,7 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
 def _spread(
     features: torch.Tensor, rows: Indices, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each channel over some of the rows.  (d,), (d,)."""
+    """Mean and standard deviation of each channel over at most SPREAD_ROWS rows.  -> (d,), (d,)."""
     if len(rows) > SPREAD_ROWS:
         rows = np.sort(rng.choice(rows, SPREAD_ROWS, replace=False))
     some = features[torch.from_numpy(rows).to(features.device)].cpu().numpy()
@@ -199,7 +201,7 @@ def _spread(
 
 
 def _batches(rows: Indices, size: int, rng: np.random.Generator) -> Iterator[Indices]:
-    """Yield rows without end, in one random order after another; what is left over waits."""
+    """Yield batches of rows without end; each pass is shuffled and drops its last short batch."""
     size = min(size, len(rows))
     while True:
         order = rng.permutation(rows)

@@ -1,4 +1,4 @@
-"""What SPADE keeps of the good photographs, and what it sees of any image."""
+"""The gallery of SPADE: pooled features and pixel features of the good photographs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from patchbank.core.spatial.grid_cells import all_inside
 from patchbank.errors import ParameterError
 from patchbank.methods.base import FeatureMaps, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
-from patchbank.methods.spade.settings import SpadeSettings
+from patchbank.methods.spade.settings import SpadeParameters
 from patchbank.types import Features, Indices
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One image: a feature to find its like, and its pixels."""
+class ImageFeatures:
+    """Features of one image: a pooled one to find similar images, and those of its pixels."""
 
     pooled: NDArray[np.float32]
-    """(c,): mean of the deepest layer of the first scale."""
+    """(c,) mean of the deepest layer at the first scale."""
     planes: tuple[NDArray[np.float32], ...]
-    """One (h, w, d) of each layer; with `fusion` "concatenate" one of all together."""
+    """One (h, w, d) array per layer; with `fusion` "concatenate" a single one of all layers."""
     grid: tuple[int, int]
-    """(h, w) of the first layer."""
+    """(h, w) grid of the first layer."""
 
     @classmethod
     def of(
-        cls, settings: SpadeSettings, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
-    ) -> Picture:
-        """Take it from feature maps; of an augmented copy only what is `inside` is pooled.
+        cls, settings: SpadeParameters, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
+    ) -> ImageFeatures:
+        """Compute them from feature maps; only the part `inside` of an augmented copy is pooled.
 
         Raises:
             ShapeError: a feature is not finite.
@@ -50,7 +50,7 @@ class Picture:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the pooled feature and of each plane."""
+        """Number of channels of the pooled feature and of each plane."""
         return len(self.pooled), *(plane.shape[2] for plane in self.planes)
 
 
@@ -65,52 +65,52 @@ class Gallery:
         counts: NDArray[np.int32],
     ) -> None:
         self.pooled = pooled
-        """(n, c)."""
+        """(n, c) pooled features."""
         self.photographs = photographs
-        """(n,): number of the photograph that each is, or is a copy of."""
+        """(n,) number of the photograph that each image is, or is a copy of."""
         self.planes = planes
-        """(m, d) for each plane: the pixels of the first, of the second, ..."""
+        """(m, d) for each plane: the pixel features of all images, image after image."""
         self.counts = counts
-        """(n, planes): how many pixels each has."""
+        """(n, planes) number of pixels of each image."""
         self._begins = np.cumsum(counts, axis=0, dtype=np.intp) - counts
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the pooled feature and of each plane."""
+        """Number of channels of the pooled feature and of each plane."""
         return self.pooled.shape[1], *(plane.shape[1] for plane in self.planes)
 
     def similar(
-        self, pooled: NDArray[np.float32], k: int, without: int | None = None
+        self, pooled: NDArray[np.float32], k: int, exclude: int | None = None
     ) -> tuple[Indices, NDArray[np.float64]]:
-        """Find the pictures whose pooled feature is nearest.
+        """Find the gallery images whose pooled features are nearest.
 
         Args:
             pooled: (c,) of an image.
-            k: how many; all where there are fewer.
-            without: number of a photograph that is left out with its copies.
+            k: number of images; all if there are fewer.
+            exclude: number of a photograph that is left out with its copies.
 
         Returns:
-            (k,) numbers of pictures, nearest first, and their Euclidean distances.
+            (k,) numbers of images, nearest first, and their Euclidean distances.
         """
         differences = self.pooled.astype(np.float64) - pooled
         distances = np.sqrt(np.einsum("nc,nc->n", differences, differences))
         candidates = np.arange(len(distances))
-        if without is not None:
-            candidates = np.flatnonzero(self.photographs != without)
+        if exclude is not None:
+            candidates = np.flatnonzero(self.photographs != exclude)
         nearest = candidates[np.argsort(distances[candidates], kind="stable")[:k]]
         return nearest, distances[nearest]
 
-    def pixels(self, plane: int, pictures: Indices) -> Features:
-        """The pixels of some pictures on one plane, one after the other.  -> (m, d)."""
-        begins, counts = self._begins[pictures, plane], self.counts[pictures, plane]
+    def pixels(self, plane: int, images: Indices) -> Features:
+        """Pixel features of some images on one plane, concatenated.  -> (m, d)."""
+        begins, counts = self._begins[images, plane], self.counts[images, plane]
         parts = [self.planes[plane][b : b + n] for b, n in zip(begins, counts, strict=True)]
         return np.concatenate(parts)
 
 
 class GalleryBuilder:
-    """Fills a gallery example by example."""
+    """Builds a gallery image by image."""
 
-    def __init__(self, settings: SpadeSettings, n_examples: int) -> None:
+    def __init__(self, settings: SpadeParameters, n_examples: int) -> None:
         self._settings = settings
         self._n_examples = n_examples
         self._pooled: list[NDArray[np.float32]] = []
@@ -121,53 +121,53 @@ class GalleryBuilder:
 
     @property
     def n_photographs(self) -> int:
-        """Photographs, copies not counted."""
+        """Number of photographs, without copies."""
         return len(self._originals)
 
     def append(self, example: TrainingImage) -> None:
-        """Add the next example; a copy of which a layer shows no whole cell is passed over."""
-        if example.inside is not None and not _is_seen(example.maps, example.inside):
+        """Add the next training image; a copy is skipped if a layer has no whole cell inside it."""
+        if example.inside is not None and not _shows_a_cell(example.maps, example.inside):
             return
-        picture = Picture.of(self._settings, example.maps, example.inside)
+        features = ImageFeatures.of(self._settings, example.maps, example.inside)
         if not self._planes:
-            self._planes = [GrowingArray(self._n_examples) for _ in picture.planes]
-        kept = [_rows(plane, example.inside) for plane in picture.planes]
+            self._planes = [GrowingArray(self._n_examples) for _ in features.planes]
+        kept = [_rows(plane, example.inside) for plane in features.planes]
         slices = [rows.append(some) for rows, some in zip(self._planes, kept, strict=True)]
-        self._pooled.append(picture.pooled)
+        self._pooled.append(features.pooled)
         self._photographs.append(example.photograph)
         self._counts.append([len(some) for some in kept])
         if not example.is_copy:
-            grids = [(plane.shape[0], plane.shape[1]) for plane in picture.planes]
-            self._originals.append((picture.grid, slices, grids))
+            grids = [(plane.shape[0], plane.shape[1]) for plane in features.planes]
+            self._originals.append((features.grid, slices, grids))
 
     def gallery(self) -> Gallery:
-        """All of them; the pixels are views."""
+        """The gallery of all images added; its pixel features are views."""
         return Gallery(
             np.stack(self._pooled),
             np.array(self._photographs, dtype=np.int32),
-            tuple(rows.all for rows in self._planes),
+            tuple(rows.array for rows in self._planes),
             np.array(self._counts, dtype=np.int32),
         )
 
-    def photograph(self, number: int) -> Picture:
-        """One of the photographs, as it was taken."""
+    def photograph(self, number: int) -> ImageFeatures:
+        """The features of one of the photographs."""
         grid, slices, grids = self._originals[number]
         planes = tuple(
-            rows.all[some].reshape(*sides, -1)
+            rows.array[some].reshape(*sides, -1)
             for rows, some, sides in zip(self._planes, slices, grids, strict=True)
         )
-        return Picture(self._pooled[self._photographs.index(number)], planes, grid)
+        return ImageFeatures(self._pooled[self._photographs.index(number)], planes, grid)
 
 
 def _pooled(planes: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    """(c, h, w) -> (c,): the mean of what is inside."""
+    """Mean over the cells inside.  (c, h, w) -> (c,)."""
     c, h, w = planes.shape
     kept = planes.reshape(c, h * w) if inside is None else planes[:, all_inside(inside, (h, w))]
     return np.asarray(kept.mean(axis=1, dtype=np.float64), dtype=np.float32)
 
 
 def _planes(
-    settings: SpadeSettings, maps: list[NDArray[np.float32]]
+    settings: SpadeParameters, maps: list[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], ...]:
     if settings.fusion == "concatenate":
         return (patch_embedding.concatenated(maps, 1),)
@@ -175,10 +175,10 @@ def _planes(
 
 
 def _rows(plane: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> Features:
-    """(h, w, d) -> (m, d): the pixels that are inside."""
+    """The pixels inside.  (h, w, d) -> (m, d)."""
     h, w, d = plane.shape
     return plane.reshape(h * w, d) if inside is None else plane[all_inside(inside, (h, w))]
 
 
-def _is_seen(maps: FeatureMaps, inside: NDArray[np.bool_]) -> bool:
+def _shows_a_cell(maps: FeatureMaps, inside: NDArray[np.bool_]) -> bool:
     return all(all_inside(inside, (m.shape[1], m.shape[2])).any() for m in maps)

@@ -1,4 +1,4 @@
-"""Collect the gallery, and score each photograph without itself."""
+"""Fit of SPADE: the gallery, and leave-one-out scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
-from patchbank.methods.spade.settings import PRESETS, SpadeSettings, changed_preset
+from patchbank.methods.spade.settings import PRESETS, SpadeParameters, SpadeSettings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
@@ -18,7 +18,7 @@ class SpadeLearner:
     """
 
     def __init__(
-        self, settings: SpadeSettings, n_images: int, progress: Progress, device: Device
+        self, settings: SpadeParameters, n_images: int, progress: Progress, device: Device
     ) -> None:
         self._settings = settings
         self._progress = progress
@@ -48,12 +48,12 @@ class SpadeLearner:
         left_out = []
         with self._progress.task("calibrating", builder.n_photographs) as advance:
             for number in range(builder.n_photographs):
-                left_out.append(model.score_picture(builder.photograph(number), without=number))
+                left_out.append(model.score_features(builder.photograph(number), exclude=number))
                 advance(1)
         return Fit(model, tuple(left_out))
 
 
-def restore(settings: SpadeSettings, tensors: Tensors, device: Device) -> SpadeModel:
+def restore(settings: SpadeParameters, tensors: Tensors, device: Device) -> SpadeModel:
     """Build the model that `tensors` came from; it scores on the CPU."""
     n_planes = tensors["counts"].shape[1]
     planes = tuple(tensors[f"plane{number}"] for number in range(n_planes))
@@ -61,4 +61,4 @@ def restore(settings: SpadeSettings, tensors: Tensors, device: Device) -> SpadeM
     return SpadeModel(settings, gallery)
 
 
-METHOD = Method("spade", SpadeSettings, tuple(PRESETS), changed_preset, SpadeLearner, restore)
+METHOD = Method("spade", SpadeSettings, SpadeParameters, PRESETS, SpadeLearner, restore)

@@ -1,4 +1,4 @@
-"""The fitted SPADE: a gallery of good photographs; it compares on the CPU."""
+"""The fitted SPADE: a gallery of good photographs, searched on the CPU."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from patchbank.core.scores import image_score
 from patchbank.core.spatial import resampling
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
-from patchbank.methods.spade.gallery import Gallery, Picture
-from patchbank.methods.spade.settings import SpadeSettings
+from patchbank.methods.spade.gallery import Gallery, ImageFeatures
+from patchbank.methods.spade.settings import SpadeParameters
 from patchbank.types import Indices, PatchGrid
 
 
 class SpadeModel:
-    """A gallery, and how images are held against it."""
+    """A fitted SPADE: scores images by their distances to the gallery."""
 
-    def __init__(self, settings: SpadeSettings, gallery: Gallery) -> None:
+    def __init__(self, settings: SpadeParameters, gallery: Gallery) -> None:
         self.settings = settings
         self.gallery = gallery
 
     def score(self, maps: FeatureMaps) -> PatchScores:
-        """Score the feature maps of one image; its grid is that of the first layer.
+        """Score the feature maps of one image; the grid is that of the first layer.
 
         Raises:
-            ShapeError: a feature is not finite, or the channels are not those that were learned.
+            ShapeError: a feature is not finite, or the channels are not the learned ones.
         """
-        picture = Picture.of(self.settings, maps)
-        if picture.channels != self.gallery.channels:
+        features = ImageFeatures.of(self.settings, maps)
+        if features.channels != self.gallery.channels:
             raise ShapeError(
                 f"features: expected {self.gallery.channels} channels (pooled, and of each plane), "
-                f"got {picture.channels}"
+                f"got {features.channels}"
             )
-        return self.score_picture(picture)
+        return self.score_features(features)
 
-    def score_picture(self, picture: Picture, without: int | None = None) -> PatchScores:
-        """Score an image; photograph number `without` and its copies are left out of everything."""
-        similar, distances = self.gallery.similar(picture.pooled, self.settings.n_images, without)
-        grid = self._grid(picture, similar)
+    def score_features(self, features: ImageFeatures, exclude: int | None = None) -> PatchScores:
+        """Score an image; photograph number `exclude` and its copies are left out."""
+        similar, distances = self.gallery.similar(features.pooled, self.settings.n_images, exclude)
+        grid = self._grid(features, similar)
         if self.settings.image_score == "pooled":
             return PatchScores(grid, float(distances.mean()))
         score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_fraction)
@@ -59,36 +59,36 @@ class SpadeModel:
         }
 
     def summary(self) -> Mapping[str, Any]:
-        """Photographs with their copies, and how many pixels they have."""
+        """Number of images in the gallery, copies included, and of their pixels."""
         return {
             "gallery_images": len(self.gallery.pooled),
             "gallery_pixels": int(self.gallery.counts.sum()),
         }
 
-    def _grid(self, picture: Picture, similar: Indices) -> PatchGrid:
-        """The mean over the planes of the distances to the pixels of the similar pictures."""
-        total = np.zeros(picture.grid, dtype=np.float32)
-        for number, plane in enumerate(picture.planes):
+    def _grid(self, features: ImageFeatures, similar: Indices) -> PatchGrid:
+        """Mean over the planes of the distances to the pixels of the similar images."""
+        total = np.zeros(features.grid, dtype=np.float32)
+        for number, plane in enumerate(features.planes):
             distances = pixel_distances(
                 plane, self.gallery.pixels(number, similar), self.settings.n_neighbours
             )
             down, across = (
                 resampling.resize(n, n_out)
-                for n, n_out in zip(distances.shape, picture.grid, strict=True)
+                for n, n_out in zip(distances.shape, features.grid, strict=True)
             )
             total += resampling.apply(down, across, distances)
-        return total / np.float32(len(picture.planes))
+        return total / np.float32(len(features.planes))
 
 
 def pixel_distances(
     plane: NDArray[np.float32], gallery: NDArray[np.float32], n_neighbours: int
 ) -> PatchGrid:
-    """Mean distance of each pixel to its nearest in the gallery.
+    """Mean distance of each pixel to its nearest neighbours in the gallery.
 
     Args:
-        plane: (h, w, d).
-        gallery: (m, d).
-        n_neighbours: how many are averaged; all where there are fewer.
+        plane: (h, w, d) pixel features of the image.
+        gallery: (m, d) pixel features of the gallery.
+        n_neighbours: neighbours that are averaged; all if there are fewer.
 
     Returns:
         (h, w) Euclidean distances, exact to rounding.

@@ -1,59 +1,76 @@
-"""All knobs of SPADE, and the presets."""
+"""Settings of SPADE, and its presets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from patchbank.errors import ParameterError
-from patchbank.methods.settings import (
-    Settings,
-    preset_with,
-    require_choice,
-    require_share,
-    require_whole,
-)
+from patchbank.settings import Group, InputSettings, PatchSettings, Settings, redeclared, setting
+from patchbank.settings.declaration import SCORE
+from patchbank.settings.groups import GridScore
+from patchbank.settings.rules import Choice, Flag, Integer
 
 Fusion: TypeAlias = Literal["mean", "concatenate"]
-SpadeScore: TypeAlias = Literal["pooled", "max", "smooth_max", "top_fraction"]
+SpadeScore: TypeAlias = Literal["pooled", GridScore]
+
+TITLE = "SPADE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpadeSettings(Settings):
-    """All knobs of SPADE; the defaults are the preset ``balanced``."""
+@dataclass(frozen=True, kw_only=True)
+class SpadeParameters(Group):
+    """All that SPADE's `fit` and `restore` receive."""
 
-    image_size: int | tuple[int, int] = 256
-    """Height and width to which photographs are resized, or a side; see `resize`."""
-    scales: tuple[float, ...] = (1.0,)
-    """Sizes relative to `image_size` at which features are taken; the first gives the grid."""
-    n_images: int = 20
-    """Most similar good photographs that an image is held against: K; all where there are fewer."""
-    n_neighbours: int = 1
-    """Pixels of those whose distances are averaged for a pixel: kappa."""
-    fusion: Fusion = "mean"
-    """One distance a layer, and their ``mean``; or layers side by side (``concatenate``), and one
-    distance."""
-    pool_deepest_only: bool = False
-    """The deepest layer finds the photographs, and has no part in the map."""
-    image_score: SpadeScore = "top_fraction"
-    """Mean distance of the ``pooled`` feature to those of the K photographs; or, of the grid,
-    ``max``, ``smooth_max`` (3 x 3 mean) or ``top_fraction``."""
-    top_fraction: float = 0.01
-    """Share of the grid's pixels, the worst ones, whose mean is the image's score."""
+    n_images: int = setting(
+        20,
+        "Most similar good photographs that an image is compared with (K of the paper); all, where "
+        "there are fewer.",
+        rule=Integer(1),
+        group=TITLE,
+    )
+    n_neighbours: int = setting(
+        1,
+        "Most similar pixels of those photographs whose distances are averaged for the score of a "
+        "pixel (kappa of the paper).",
+        rule=Integer(1),
+        group=TITLE,
+    )
+    fusion: Fusion = setting(
+        "mean",
+        "Fusion of the layers: the mean of one distance for each, or one distance of the "
+        "concatenated layers.",
+        rule=Choice.of(Fusion),
+        group=TITLE,
+    )
+    pool_deepest_only: bool = setting(
+        False,
+        "Use the deepest layer for finding similar photographs only, not for the map.",
+        rule=Flag(),
+        group=TITLE,
+        formerly="deepest_apart",
+    )
+    image_score: SpadeScore = setting(
+        "top_fraction",
+        "Score of an image: the mean distance of its pooled feature to those of the n_images "
+        "photographs, the largest pixel score, the largest 3 x 3 mean (smooth_max), or the mean of "
+        "the highest ones (top_fraction).",
+        rule=Choice.of(SpadeScore),
+        group=SCORE,
+    )
+    top_fraction: float = redeclared(PatchSettings, "top_fraction", 0.01)
+    # The feature maps come layer by layer at each scale: this says which are the deepest layer's.
+    scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0,))
 
-    def __post_init__(self) -> None:
-        # slots make a new class, which the argument-free super() would not find
-        super(SpadeSettings, self).__post_init__()
-        for name in ("n_images", "n_neighbours"):
-            require_whole(name, getattr(self, name), 1)
-        require_choice("fusion", self.fusion, get_args(Fusion))
-        require_choice("image_score", self.image_score, get_args(SpadeScore))
-        require_share("top_fraction", self.top_fraction)
-        if not isinstance(self.pool_deepest_only, bool):
-            raise ParameterError(
-                f"pool_deepest_only: expected true or false, got {self.pool_deepest_only!r}"
-            )
+
+@dataclass(frozen=True, kw_only=True)
+class SpadeSettings(SpadeParameters, Settings):
+    """All settings of SPADE; the defaults are the preset ``balanced``."""
+
+    image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 256)
+
+    def check_combination(self) -> None:
+        """A layer that only finds photographs leaves another for the map."""
         if self.pool_deepest_only and self.layers is not None and len(self.layers) == 1:
             raise ParameterError("pool_deepest_only: expected at least two layers, got one")
 
@@ -75,12 +92,3 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Changes to the default settings; see docs/methods/spade.md."""
-
-
-def changed_preset(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset with changes; what they rule out is left out of the preset.
-
-    >>> changed_preset("paper", {"fusion": "mean"})["fusion"]
-    'mean'
-    """
-    return preset_with(PRESETS[name], changes)

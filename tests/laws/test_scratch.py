@@ -1,4 +1,4 @@
-"""Features in a file: the same picks, little memory, and a file that leaves nothing behind."""
+"""Features in a file: the same centres, little memory, and a file that leaves nothing behind."""
 
 from pathlib import Path
 
@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from patchbank import PatchCore
+from patchbank.core import int8
 from patchbank.core.coreset import greedy_coreset, row_nearest_to_mean
 from patchbank.core.coreset.random_projection import project
-from patchbank.core.int8 import search as int8
+from patchbank.core.int8 import binding
 from patchbank.errors import DataError
 from patchbank.runtime import memory, scratch
 from patchbank.runtime.memory import free_bytes, room_for_features
 from patchbank.runtime.scratch import allocate_in_file, drop_pages, empty_like_storage, take_rows
-from tests.kernels import KERNELS, on_kernel
+from tests.kernels import INT8_KERNELS, MARKED_KERNELS, on_kernel
 from tests.photographs import parts
 
 
@@ -23,19 +24,18 @@ def filed(array, folder):
     return room
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_picks_are_those_of_memory(kernel, tmp_path, rng, monkeypatch):
+@pytest.mark.parametrize("kernel", MARKED_KERNELS)
+def test_centres_are_those_of_features_in_memory(kernel, tmp_path, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
     monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 7)
-    monkeypatch.setattr(int8, "PART_ROWS", 100)
+    monkeypatch.setattr(binding, "PART_ROWS", 100)
     features = rng.standard_normal((3000, 21)).astype(np.float32)
     features[500:600] = features[100:200]
     groups = np.arange(3000) // 50
-    ours = greedy_coreset(features, 300, groups=groups)
-    theirs = greedy_coreset(filed(features, tmp_path), 300, groups=groups)
-    assert ours.rows.tolist() == theirs.rows.tolist()
-    assert ours.radii.tolist() == theirs.radii.tolist()
-    assert ours.to_others.tolist() == theirs.to_others.tolist()
+    in_memory = greedy_coreset(features, 300, groups=groups)
+    in_file = greedy_coreset(filed(features, tmp_path), 300, groups=groups)
+    for field in ("centres", "radii", "min_distance_to_other_groups"):
+        assert getattr(in_memory, field).tolist() == getattr(in_file, field).tolist()
 
 
 def test_a_file_that_is_only_read_will_do(tmp_path, rng):
@@ -43,19 +43,25 @@ def test_a_file_that_is_only_read_will_do(tmp_path, rng):
     features.tofile(tmp_path / "features")
     opened = np.memmap(tmp_path / "features", np.float32, "r", shape=features.shape)
     assert row_nearest_to_mean(opened) == row_nearest_to_mean(features)
-    assert (greedy_coreset(opened, 40).rows == greedy_coreset(features, 40).rows).all()
+    assert (greedy_coreset(opened, 40).centres == greedy_coreset(features, 40).centres).all()
 
 
-def test_what_belongs_to_features_in_a_file_lies_beside_them(tmp_path, rng):
+def test_a_projection_of_features_in_a_file_is_in_a_file(tmp_path, rng):
     features = filed(rng.standard_normal((300, 12)).astype(np.float32), tmp_path)
-    if KERNELS != [0]:
-        coded = int8.QuantizedRows.of(features, int8.Quantization.of(features))
-        assert isinstance(coded.codes, np.memmap)
-        assert not isinstance(coded.some(np.arange(5)).values, np.memmap)
     matrix = rng.standard_normal((12, 4)).astype(np.float32)
     projected = project(features, matrix)
     assert isinstance(projected, np.memmap)
     np.testing.assert_allclose(projected, project(np.array(features), matrix))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+def test_codes_of_features_in_a_file_are_in_a_file(kernel, tmp_path, rng, monkeypatch):
+    on_kernel(monkeypatch, kernel)
+    features = filed(rng.standard_normal((300, 12)).astype(np.float32), tmp_path)
+    quantized = int8.Quantization.fit(features).quantize(features)
+    assert isinstance(quantized.codes, np.memmap)
+    assert not isinstance(quantized.take(np.arange(5)).values, np.memmap)
 
 
 def test_a_file_has_no_name_and_keeps_what_was_written(tmp_path, rng):

@@ -1,0 +1,109 @@
+"""Input, book-keeping and block loop that both implementations of the greedy selection share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.types import Array, Features, Indices
+
+CHOSEN = -1.0  # min-distance of a centre: below every distance, so that it is not chosen again
+
+
+@dataclass(frozen=True, slots=True)
+class InitialDistances:
+    """Distances before the first centre, which is the row of the largest one.
+
+    They stay in the running minimum: the approximate selection of the official code.
+    """
+
+    distances: NDArray[np.float32]
+    """(n,)"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingCentres:
+    """Centres that were chosen before, for instance the bank of a fitted detector."""
+
+    points: Features
+    """(m0, d), in the space of the features; they need not be rows of them."""
+    groups: Indices | None = None
+    """(m0,) group of each point; None where they belong to no group of the features."""
+
+    def groups_unlike(self, groups: Indices) -> Indices:
+        """Group of each point; without groups, one that is unlike all `groups`.  -> (m0,)."""
+        if self.groups is not None:
+            return self.groups
+        return np.full(len(self.points), groups.min() - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GreedyInput:
+    """The features, and what is known before the first centre is chosen by its distance."""
+
+    features: Array
+    """(n, d) float32."""
+    first: int | None
+    """Row of the first centre; None where there are existing ones."""
+    existing: ExistingCentres | None = None
+    initial: NDArray[np.float32] | None = None
+    """(n,) distances that stay in the running minimum."""
+    groups: Indices | None = None
+    """(n,) group of each row."""
+
+
+class GreedyState(Protocol):
+    """One selection in progress.  All distances are squared.
+
+    An implementation sets the attributes for the first centre, or for the existing ones, and
+    provides `_select_block` and `_update`.
+    """
+
+    centres: list[int]
+    """Rows chosen so far, in order."""
+    radii: list[float]
+    """Covering radius after each of them: the largest min-distance of any row."""
+    radius: float
+    """The current covering radius; without chosen rows, that of the existing centres."""
+    min_distances: Array
+    """(n,) distance of each row to its nearest centre; CHOSEN for the chosen rows."""
+    min_distance_to_other_groups: Array | None
+    """(n,) distance of each row to the nearest centre of another group; None without groups."""
+
+    def select_until(self, size: int, stop: float, on_progress: Callable[[int], None]) -> None:
+        """Choose centres until there are `size`, or the covering radius is at most `stop`."""
+        while len(self.centres) < size and self.radius > stop:
+            rows, distances_before = self._select_block(size - len(self.centres), stop)
+            self._update(rows)
+            self.centres += rows.tolist()
+            # The row that is chosen next is the farthest one, so its min-distance is the covering
+            # radius of the centres before it.
+            self.radii += [max(float(distance), 0.0) for distance in distances_before[1:]]
+            self.radius = self._largest_min_distance()
+            self.radii.append(self.radius)
+            on_progress(len(rows))
+
+    @abstractmethod
+    def _select_block(
+        self, limit: int, stop: float
+    ) -> tuple[Indices, NDArray[np.float32] | NDArray[np.float64]]:
+        """Choose at least one and at most `limit` centres without a pass over all rows.
+
+        -> their rows, in order, and the min-distance of each before it was chosen.
+        """
+        ...
+
+    @abstractmethod
+    def _update(self, rows: Indices) -> None:
+        """Bring all min-distances up to date with the centres `rows`: one pass."""
+        ...
+
+    @abstractmethod
+    def _largest_min_distance(self) -> float:
+        """The largest min-distance of all rows; 0 where all rows are centres."""
+        ...

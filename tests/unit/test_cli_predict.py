@@ -1,0 +1,215 @@
+"""What `patchbank predict` prints, writes and counts, on painted photographs."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patchbank.cli.predict import Count, Pictures, inspect_paths
+from patchbank.cli.progress import ConsoleProgress
+from patchbank.errors import DataError
+from patchbank.runtime.progress import NullProgress
+from tests.painted import detector, photograph, write
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three good photographs, two anomalous ones, and one that is none."""
+    for name, score in (("a", 20), ("c", 100), ("d", 101), ("e", 30), ("f", 200)):
+        write(tmp_path / "in" / f"{name}.png", photograph(score))
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    return tmp_path / "in"
+
+
+def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
+    count = inspect_paths(detector(), [folder], None, None)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        f"good              20  p=1       {folder / 'a.png'}",
+        f"good             100  p=0.5     {folder / 'c.png'}",
+        f"ANOMALOUS        101  p=0.25    {folder / 'd.png'}",
+        f"good              30  p=1       {folder / 'e.png'}",
+        f"ANOMALOUS        200  p=0.25    {folder / 'f.png'}",
+        "3 good, 2 anomalous, 1 not readable",
+    ]
+    assert err == (
+        f"error: {folder / 'b.png'}: expected a PNG, JPEG, TIFF, BMP or WebP image, "
+        "got something else\n"
+    )
+    assert count == Count(good=3, anomalous=2, unread=1)
+
+
+def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
+    count = inspect_paths(detector(), [folder], None, "-")
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == [f"{n}.png" for n in "abcdef"]
+    assert [line["score"] for line in lines] == [20, None, 100, 101, 30, 200]
+    assert [line["anomalous"] for line in lines] == [False, None, False, True, False, True]
+    assert err.startswith(f"error: {folder / 'b.png'}: ")
+    assert err.count("\n") == 1
+    assert count == Count(3, 2, 1)
+
+
+def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, capsys):
+    target = tmp_path / "lines.json"
+    inspect_paths(detector(), [folder], None, str(target))
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[:-1]] == [
+        "good", "good", "ANOMALOUS", "good", "ANOMALOUS"
+    ]  # fmt: skip
+    assert printed[-1] == "3 good, 2 anomalous, 1 not readable"
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [line["score"] for line in lines] == [20, None, 100, 101, 30, 200]
+    assert "expected a PNG" in lines[1]["error"]
+
+
+def test_folders_and_photographs_are_inspected_in_the_order_given(folder, tmp_path, capsys):
+    alone = write(tmp_path / "z.png", photograph(50))
+    inspect_paths(detector(), [alone, folder, folder / "d.png"], None, "-")
+    names = [Path(json.loads(line)["image"]).name for line in capsys.readouterr().out.splitlines()]
+    assert names == ["z.png", *(f"{n}.png" for n in "abcdef"), "d.png"]
+
+
+def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
+    out = tmp_path / "out"
+    inspect_paths(detector(), [folder], out, None)
+    assert sorted(p.name for p in out.iterdir()) == [f"{n}.png" for n in "acdef"]
+    corner = {name: Image.open(out / f"{name}.png").getpixel((1, 1)) for name in "acdef"}
+    green, red = (34, 139, 70), (214, 39, 40)
+    assert corner == {"a": green, "c": green, "d": red, "e": green, "f": red}
+
+
+def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
+    given = tmp_path / "in"
+    images = [given / "x" / "1.png", given / "y" / "1.png", given / "1.png"]
+    pictures = Pictures(tmp_path / "out", images)
+    places = [pictures.path_for(image, given).relative_to(tmp_path / "out") for image in images]
+    assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
+    assert (tmp_path / "out" / "y").is_dir()
+
+
+def test_no_overlay_takes_the_name_of_another(tmp_path):
+    names = ["1.bmp", "1.png", "1.tif", "1.png", "1.png"]
+    images = [tmp_path / "in" / name for name in names]
+    pictures = Pictures(tmp_path / "out", images)
+    places = [pictures.path_for(image, image).name for image in images]
+    assert places == ["1.png", "1.png.png", "1.tif.png", "1-2.png", "1-3.png"]
+
+
+def test_an_overlay_never_takes_the_place_of_a_photograph(tmp_path):
+    images = [tmp_path / "1.bmp", tmp_path / "1.png"]
+    pictures = Pictures(tmp_path, images)
+    with pytest.raises(DataError) as caught:
+        pictures.path_for(images[0], images[0])
+    assert str(caught.value) == (
+        f"{tmp_path / '1.png'}: expected a place for an overlay, got a photograph to inspect; "
+        "give --out another folder"
+    )
+
+
+def test_a_folder_for_overlays_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    image = tmp_path / "in" / "x" / "1.png"
+    with pytest.raises(DataError, match="out/x: expected a folder for pictures, got: Not a dir"):
+        Pictures(tmp_path / "out", [image]).path_for(image, tmp_path / "in")
+
+
+def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspected(
+    folder, tmp_path, capsys
+):
+    target = str(tmp_path / "no" / "a.json")
+    with pytest.raises(DataError) as caught:
+        inspect_paths(detector(), [folder], None, target)
+    assert str(caught.value) == f"{target}: expected to write JSON, got: No such file or directory"
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    """Standard error of a person who looks."""
+
+    def isatty(self):
+        return True
+
+
+def shown_on_a_terminal(monkeypatch, title, total, steps, line=""):
+    """What standard error gets while the steps of a task are done and a line is printed."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = Terminal()
+    with monkeypatch.context() as patch:  # not in a fixture: pytest sets the streams for each test
+        patch.setattr(sys, "stderr", shown)
+        with ConsoleProgress().task(title, total) as advance:
+            for number in steps:
+                advance(number)
+            sys.stdout.write(line)
+    return shown.getvalue()
+
+
+def test_bars_show_title_and_steps_on_a_terminal(monkeypatch, capsys):
+    shown = shown_on_a_terminal(monkeypatch, "inspecting", 7, (2, 3), "a line\n")
+    assert "inspecting" in shown
+    assert "5/7" in shown
+    assert shown.endswith("\x1b[2K")  # removed at the end
+    assert capsys.readouterr().out == "a line\n"
+
+
+def test_a_total_that_is_not_known_is_a_question_mark(monkeypatch):
+    shown = shown_on_a_terminal(monkeypatch, "fitting", None, (4,))
+    assert "fitting" in shown
+    assert "4/?" in shown
+
+
+def test_every_photograph_is_a_step(folder, monkeypatch, capsys):
+    shown = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", shown)
+        inspect_paths(detector(), [folder], None, None)
+    assert "inspecting" in shown.getvalue()
+    assert "6/6" in shown.getvalue()
+    assert "7/6" not in shown.getvalue()
+
+
+def test_bars_show_nothing_where_nobody_looks(capsys):
+    with ConsoleProgress().task("inspecting", 7) as advance:
+        advance(2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_notes_beside_bars_are_one_line_as_it_was_written(capsys):
+    text = "[bold]1.50 %[/bold] of " + "many words " * 20
+    ConsoleProgress().note(text)
+    assert capsys.readouterr() == ("", f"note: {text}\n")
+
+
+def test_silence_takes_steps_and_notes_and_shows_neither(capsys):
+    with NullProgress().task("fitting", None) as advance:
+        assert advance(4) is None
+    NullProgress().note("a note")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_counts_begin_at_nothing():
+    assert (Count().good, Count().anomalous, Count().unread) == (0, 0, 0)
+
+
+def test_photographs_are_listed_before_any_is_inspected(tmp_path, capsys):
+    """A folder that is not there stops the command before it has printed half of its lines."""
+    path = write(tmp_path / "a.png", photograph(20))
+    with pytest.raises(DataError, match="nothing of that name"):
+        inspect_paths(detector(), [path, tmp_path / "nowhere"], None, None)
+    assert capsys.readouterr().out == ""
+
+
+def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
+    image = photograph(20, blue=77)
+    write(tmp_path / "in" / "a.png", image)
+    inspect_paths(detector(), [tmp_path / "in"], tmp_path / "out", None)
+    picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert (picture[-10, 10] == image[-1, 1]).all()
