@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.errors import ImageError, ParameterError, ShapeError
-from patchbank.images.read import (
-    check_size,
-    input_size,
-    n_pixels,
-    read_image,
-    read_mask,
-    resized,
-    shows_anything,
-    to_multiple,
-)
+from patchbank.errors import ImageError, ShapeError
+from patchbank.images.read import n_pixels, read_image, read_mask, shows_anything
+from patchbank.images.resize import input_size, resized, to_multiple
 from tests.photographs import part, save
 
 SIZE = (12, 20)
@@ -257,20 +249,3 @@ def test_resizing_to_the_same_size_changes_nothing():
     image = part(0)
     assert resized(image, image.shape[:2]) is image
     assert resized(image, image.shape[1::-1]).shape == (104, 72, 3)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [(32, 32), (8192, 8192), ([32, 8192], (32, 8192)), ((8192, 32), (8192, 32))],
-)
-def test_sizes_within_bounds_are_accepted(given, expected):
-    assert check_size("crop", given) == expected
-
-
-@pytest.mark.parametrize("given", [8193, (32, 31), [64, 8193], (64, True), (64.0, 64)])
-def test_sizes_out_of_bounds_are_answered_with_the_rule(given):
-    with pytest.raises(ParameterError) as caught:
-        check_size("crop", given)
-    assert str(caught.value) == (
-        f"crop: expected a side, or height and width, of 32 to 8192 pixels, got {given!r}"
-    )
