@@ -14,8 +14,8 @@ from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector
 from patchbank.detector.member import Member, ScoreStandardization
 from patchbank.methods.base import PatchScores
-from patchbank.methods.settings import Settings
 from patchbank.runtime.devices import HOST
+from patchbank.settings import Settings
 
 SIZE = (32, 40)  # height x width
 INFO = BackboneInfo(

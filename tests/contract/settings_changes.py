@@ -18,7 +18,7 @@ HALF = (0.5, 0.5, 0.5)
 ONNX_FILE = "an ONNX file"  # replaced by one that does not state its normalisation
 
 Change = tuple[Mapping[str, Any], Any]
-"""Settings that it needs beside it, and a value that differs from the default."""
+"""Settings that it needs, and a value that differs from the default."""
 
 SHARED: dict[str, Change] = {
     "backbone": ({}, "efficientnet_lite2"),
@@ -137,13 +137,13 @@ BASE: dict[str, Mapping[str, Any]] = {
 }
 """Settings from which changes start."""
 
-BESIDE = {
+COMPANIONS = {
     "mean": {"std": HALF},
     "std": {"mean": HALF},
     "layer_dims": {"target_dims": 8},
     "projection_dims": {"projection": "gaussian"},
 }
-"""Settings that the rules ask for beside another."""
+"""Settings without which another is refused."""
 
 
 def outcome(method: str, **settings: Any) -> tuple[Any, ...]:

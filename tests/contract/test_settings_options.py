@@ -14,7 +14,7 @@ from patchbank.errors import ParameterError
 from patchbank.methods import METHODS
 from patchbank.settings import settings_of
 from patchbank.settings.rules import Choice, Flag
-from tests.contract.settings_changes import BESIDE
+from tests.contract.settings_changes import COMPANIONS
 
 DECLARED = [
     pytest.param(method, setting, id=f"{name}-{setting.name}")
@@ -65,9 +65,9 @@ def test_what_is_written_arrives(method, setting):
         text = kept if isinstance(setting.rule, Flag) else setting.rule.text(kept)
         written = [text] if setting.name in options.OF_MEMBERS else text
         given = {setting.name: written}
-        for beside, needed in BESIDE.get(setting.name, {}).items() if kept is not None else ():
-            one = settings_of(method.settings)[beside].rule.text(needed)
-            given[beside] = [one] if beside in options.OF_MEMBERS else one
+        for other, needed in COMPANIONS.get(setting.name, {}).items() if kept is not None else ():
+            one = settings_of(method.settings)[other].rule.text(needed)
+            given[other] = [one] if other in options.OF_MEMBERS else one
         (record,) = members(method.name, **given)
         assert getattr(record, setting.name) == kept
 

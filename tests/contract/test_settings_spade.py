@@ -29,7 +29,7 @@ def test_more_photographs_than_there_are_is_all_of_them():
     assert outcome("spade", n_neighbours=10**6)[0] > outcome("spade")[0]
 
 
-def test_a_layer_apart_needs_another():
+def test_a_layer_for_pooling_only_needs_another():
     message = "pool_deepest_only: expected at least two layers"
     with pytest.raises(ParameterError, match=message):
         SpadeSettings(pool_deepest_only=True, layers=("blocks.2",))

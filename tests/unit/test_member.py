@@ -19,6 +19,7 @@ from patchbank.detector.member import (
 from patchbank.detector.preprocessing import Box, ImageGeometry
 from patchbank.errors import ImageError
 from patchbank.methods.base import PatchScores
+from patchbank.settings import MapSettings
 from tests.painted import SIZE, detector, member, photograph, settings, write
 
 UNSCALED = ScoreStandardization(), ScoreStandardization()
@@ -103,7 +104,11 @@ def test_a_member_finds_with_its_own_scales_and_settings():
     assert found.image_score == 2.0
     assert found.highest_value == 2.0
     assert found.geometry == ImageGeometry(
-        (48, 64), Box(8, 12, 32, 40), (32, 40), (32, 40), one.settings
+        (48, 64),
+        Box(8, 12, 32, 40),
+        (32, 40),
+        (32, 40),
+        MapSettings(smoothing=one.settings.smoothing),
     )
     assert found.anomaly_map()[15, 25] == 2.0
     assert found.anomaly_map()[0, 0] == found.normal_value == -5.0
@@ -143,6 +148,7 @@ def test_an_inspection_is_one_line_of_json(tmp_path):
             {"left": 30, "top": 20, "width": 3, "height": 3, "area": 7, "score": 120.0},
         ],
         "error": None,
+        "error_type": None,
     }
     good = detector().predict(photograph(70)).to_json()
     assert (good["anomalous"], good["regions"], good["p_value"]) == (False, [], 0.75)

@@ -11,7 +11,7 @@ from patchbank.detector.preprocessing import Box, ImageGeometry, extract, prepar
 from patchbank.errors import ParameterError
 from patchbank.images.resize import resized
 from patchbank.methods.base import PatchScores
-from patchbank.methods.settings import Settings
+from patchbank.settings import MapSettings, Settings
 from tests.photographs import part
 
 INFO = BackboneInfo(
@@ -168,7 +168,7 @@ def test_features_come_scale_by_scale_and_layer_by_layer():
     maps, view = extract(Network("a", "b"), settings, part(0, size=SIZE))
     assert [m.shape for m in maps] == [(3, 16, 36), (5, 4, 9), (3, 8, 16), (5, 2, 4)]
     assert [m.max() for m in maps] == [1, 1, 2, 2]
-    assert view == ImageGeometry(SIZE, Box(0, 0, *SIZE), (64, 144), (16, 36), settings)
+    assert view == ImageGeometry(SIZE, Box(0, 0, *SIZE), (64, 144), (16, 36), MapSettings())
 
 
 def test_a_window_is_the_box_as_shares_of_the_photograph():

@@ -41,7 +41,7 @@ def _presets() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(Group):
-    """Options of `fit` that are not settings of the method; declared and checked like those."""
+    """Options of `fit` that are no settings of a method; declared and checked like those."""
 
     method: str = setting(
         "patchcore",
@@ -121,7 +121,7 @@ class SettingOption:
 
     @property
     def help(self) -> str:
-        """What it does, its range and its default, also where those differ between methods."""
+        """Effect, range and default of the setting, for each method where they differ."""
         facts = []
         ranges = self._by_text({m: _range(s.rule) for m, s in self.declared.items()})
         if len(ranges) > 1:
@@ -160,12 +160,23 @@ class SettingOption:
     @property
     def annotation(self) -> Any:
         """The annotation from which typer makes the option."""
-        option, rule = self.first.option, self.first.rule
-        if isinstance(rule, r.Flag):
-            flag = f"{option}/{option.replace('--', '--no-')}"
-            return Annotated[Optional[bool], typer.Option(flag, help=self.help)]
+        if self._is_flag:
+            return Annotated[Optional[bool], typer.Option(self.flags, help=self.help)]
         kind = Optional[list[str]] if self.name in OF_MEMBERS else Optional[str]
-        return Annotated[kind, typer.Option(option, metavar=self.metavar, help=self.help)]
+        option = typer.Option(self.first.option, metavar=self.metavar, help=self.help)
+        return Annotated[kind, option]
+
+    @property
+    def flags(self) -> str:
+        """How the option is written: with its placeholder, or with its opposite."""
+        option = self.first.option
+        if self._is_flag:
+            return f"{option}/{option.replace('--', '--no-')}"
+        return f"{option} {self.metavar}"
+
+    @property
+    def _is_flag(self) -> bool:
+        return isinstance(self.first.rule, r.Flag)
 
 
 def _has_range(rule: r.Rule) -> bool:

@@ -116,7 +116,7 @@ def write_picture(picture: pillow.Image, path: Path) -> None:
         picture.save(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: expected a file that can be written, with a suffix of a picture, got: {error}"
+            f"{path}: expected a path and a suffix for a picture, got: {error}"
         ) from None
 
 

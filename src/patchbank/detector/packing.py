@@ -27,6 +27,7 @@ from patchbank.detector.bundle import Bundle
 from patchbank.detector.member import Member, ScoreStandardization
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import Device
+from patchbank.settings import part_of
 
 SETTING_KEYS = {
     "adaptor_learning_rate": "adaptor_learning_rate",
@@ -221,7 +222,9 @@ def _unpack_member(
         method=method.name,
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
-        model=method.restore(settings, _below("model.", tensors), device),
+        model=method.restore(
+            part_of(settings, method.parameters), _below("model.", tensors), device
+        ),
         device=device,
         image_scale=_unpack_standardization(record["image_scale"]),
         map_scale=_unpack_standardization(record["map_scale"]),

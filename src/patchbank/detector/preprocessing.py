@@ -12,8 +12,9 @@ from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
 from patchbank.images.resize import input_size, resized, to_multiple
-from patchbank.methods import PatchScores, Settings
+from patchbank.methods import PatchScores
 from patchbank.methods.base import FeatureMaps
+from patchbank.settings import InputSettings, MapSettings, Settings, part_of
 from patchbank.types import AnomalyMap, Image
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -44,8 +45,8 @@ class ImageGeometry:
     """Pixels of the network's input at the first scale."""
     feature_grid: tuple[int, int]
     """Cells of the first layer's feature map, which covers the inspected part."""
-    settings: Settings
-    """Settings used for preprocessing and the map."""
+    settings: MapSettings
+    """Settings of the anomaly map."""
 
     @property
     def crop_shares(self) -> tuple[float, float, float, float]:
@@ -82,7 +83,7 @@ class PreparedImage:
     """One (H, W, 3) for each scale."""
     photograph: tuple[int, int]
     crop_box: Box
-    settings: Settings
+    settings: MapSettings
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Extract one (c, h, w) map for each layer and scale."""
@@ -115,11 +116,11 @@ def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Pr
     box = _in_photograph(crop, whole, photograph)
     sizes = _input_sizes(extractor, settings.scales, (crop.height, crop.width))
     inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
-    return PreparedImage(inputs, photograph, box, settings)
+    return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
 
 
 def _input(
-    settings: Settings,
+    settings: InputSettings,
     image: Image,
     whole: tuple[int, int],
     crop: Box,
@@ -133,7 +134,7 @@ def _input(
 
 
 def _resized_and_cropped(
-    extractor: FeatureExtractor, settings: Settings, photograph: tuple[int, int]
+    extractor: FeatureExtractor, settings: InputSettings, photograph: tuple[int, int]
 ) -> tuple[tuple[int, int], Box]:
     """-> (H, W) to which the whole image is resized, and the centre crop of that.
 

@@ -34,7 +34,7 @@ class Setting:
 
     default: Any
     help: str
-    """What it does, in one or two sentences for the command line and the docs."""
+    """Its effect, in one or two sentences for the command line and the docs."""
     rule: Rule
     group: str
     """Heading under which help and docs list it."""
@@ -43,7 +43,7 @@ class Setting:
     formerly: str | None = None
     """Its name in earlier versions."""
     rules_out: Callable[[Any], Collection[str]] = _nothing
-    """Value -> settings of a preset that mean nothing beside it, and are dropped."""
+    """Value -> settings that have no meaning with it, and are dropped from a preset."""
     name: str = ""
     """Name of the field, once it has one."""
 

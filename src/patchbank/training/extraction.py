@@ -11,9 +11,10 @@ from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, extract
 from patchbank.images.augment import Augmentation
 from patchbank.images.read import ImageSource, n_pixels
-from patchbank.methods import Settings, TrainingImage
+from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.settings import Settings
 from patchbank.types import Image
 
 

@@ -13,9 +13,10 @@ from patchbank.errors import DataError
 from patchbank.images.augment import views_of_one
 from patchbank.images.folders import good_images
 from patchbank.images.read import ImageInput, ImageSource, image_source
-from patchbank.methods import Method, PatchScores, Settings
+from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
 from patchbank.training.extraction import extract_images
 
@@ -73,7 +74,7 @@ def fit(
     )
 
 
-def _open_backbone(settings: Settings, device: Device, engine: Engine) -> FeatureExtractor:
+def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
     return open_backbone(
         settings.backbone,
         settings.layers,
@@ -100,7 +101,8 @@ def _fit_member(
     """
     geometries = []
     with device.full_precision():
-        learner = method.learner(settings, len(sources) * len(settings.copies), progress, device)
+        parameters = part_of(settings, method.parameters)
+        learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
         for image in extract_images(extractor, settings, sources, progress):
             learner.add(image.features)
             if not image.features.is_copy:

@@ -1,11 +1,11 @@
-/* Exact nearest rows, with an int8 lower bound that prunes most pairs; __init__.py explains the idea.
+/* Exact nearest rows; an int8 lower bound prunes most pairs.  __init__.py explains the idea.
 
    A row x is kept as x = origin + step * (code + error): a vector of integers from -127 to 127, and
-   the length of the error.  By the triangle inequality the distance of two
-   rows is at least step * (|code - code'| - |error| - |error'|).  The distance of codes needs only a
-   dot product, which processors with VNNI compute four times as fast as one of float32, and
-   exactly.  A pair whose lower bound is above the distance known so far is skipped; for the others
-   the distance is computed from the rows themselves, in float64.
+   the length of the error.  By the triangle inequality the distance of two rows is at least
+   step * (|code - code'| - |error| - |error'|).  The distance of codes needs only a dot product,
+   which processors with VNNI compute four times as fast as one of float32, and exactly.  A pair
+   whose lower bound is above the distance known so far is skipped; for the others the distance is
+   computed from the rows themselves, in float64.
 
    In every loop the "queries" are the rows whose nearest neighbour is sought, and the "candidates"
    are the rows that may be it.
@@ -20,11 +20,11 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4 codes. */
+/* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4. */
 enum { PANEL_WIDTH = 32 };
-enum { PANELS_AT_ONCE = 4 };                            /* in `update_candidates` */
+enum { PANELS_AT_ONCE = 4 };                                /* in `update_candidates` */
 enum { NEVER_CHECK = 1 << 29, MIN_THRESHOLD = -(1 << 29) }; /* thresholds of queries */
-enum { PADDING = -(1 << 30), ALWAYS_CHECK = 1 << 30 };  /* offsets of packed rows */
+enum { PADDING = -(1 << 30), ALWAYS_CHECK = 1 << 30 };      /* offsets of packed rows */
 #define FLOAT_ROUNDING 1e-4 /* relative; far above the rounding error of a sum of 4096 squares */
 
 /* Quantized rows; binding.py declares the same structure. */
@@ -78,7 +78,7 @@ static inline double query_bound(const nearest_task *t, int64_t i)
                                   : t->min_distances[i * t->k + t->k - 1];
 }
 
-/* Kept far from the ends of int32, so that sums with an offset and a dot product cannot overflow. */
+/* Kept far from the limits of int32: sums with an offset and a dot product cannot overflow. */
 static int32_t clamp(double threshold)
 {
     if (threshold < MIN_THRESHOLD)
@@ -87,8 +87,8 @@ static int32_t clamp(double threshold)
 }
 
 /* With codes x of the query and y of the candidate, |x - y|^2 <= reach^2 is equivalent to
-   x.y - |y|^2 / 2 >= (|x|^2 - reach^2) / 2.  Packed candidates hold y + 128, because the instruction
-   wants one unsigned factor, which adds 128 sum(x) to the left side.  One less allows for the
+   x.y - |y|^2 / 2 >= (|x|^2 - reach^2) / 2.  Packed rows hold y + 128, as the instruction wants
+   one unsigned factor, which adds 128 sum(x) to the left side.  One less allows for the
    rounding of |y|^2 / 2 to an integer. */
 static int32_t query_threshold(const nearest_task *t, int64_t i)
 {

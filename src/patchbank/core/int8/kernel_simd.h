@@ -52,7 +52,8 @@
 #define BROADCAST(number) _mm256_set1_epi32(number)
 #define SUB(a, b) _mm256_sub_epi32(a, b)
 #define AND(a, b) _mm256_and_si256(a, b)
-#define NONNEGATIVE_MASK(vector) (0xffu & ~(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(vector)))
+#define NONNEGATIVE_MASK(vector) \
+    (0xffu & ~(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(vector)))
 #define VEC_PS __m256
 #define ZERO_PS _mm256_setzero_ps()
 #define LOAD_PS(address) _mm256_loadu_ps(address)

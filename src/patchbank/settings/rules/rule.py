@@ -1,0 +1,134 @@
+"""Base of all rules, and the rule that allows None too."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from patchbank.errors import ParameterError
+
+NONE = "none"
+"""How None is written on a command line."""
+
+
+class Rule(ABC):
+    """A condition that the values of a setting meet, and their form as text."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The rule in words that follow "expected"."""
+
+    @abstractmethod
+    def normalised(self, value: Any) -> Any:
+        """The value in the one form that is kept; ValueError where the rule does not allow it."""
+
+    @abstractmethod
+    def valid_values(self) -> tuple[Any, ...]:
+        """Examples that the rule allows, its limits among them."""
+
+    @abstractmethod
+    def invalid_values(self) -> tuple[Any, ...]:
+        """Examples that the rule refuses, those just beyond its limits among them."""
+
+    @property
+    @abstractmethod
+    def metavar(self) -> str:
+        """Placeholder of the value in the help of a command."""
+
+    @property
+    def written(self) -> str:
+        """The rule in words for those who write the value on a command line."""
+        return self.describe()
+
+    def convert(self, text: str) -> Any:
+        """The value that `text` stands for; ValueError where it stands for none."""
+        return text
+
+    def text(self, value: Any) -> str:
+        """How a value is written on a command line; the inverse of `convert`."""
+        if isinstance(value, (list, tuple)):
+            return ",".join(self.text(entry) for entry in value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+            return str(int(value))
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def check(self, name: str, value: Any) -> Any:
+        """Normalise the value of the setting `name`.
+
+        Raises:
+            ParameterError: the rule does not allow it.
+        """
+        try:
+            return self.normalised(value)
+        except (TypeError, ValueError):
+            raise ParameterError(f"{name}: expected {self.describe()}, got {value!r}") from None
+
+    def parse(self, name: str, text: str) -> Any:
+        """Read the value of the setting `name` as it is written on a command line.
+
+        Raises:
+            ParameterError: the text stands for no value that the rule allows.
+        """
+        try:
+            value = self.convert(text.strip())
+        except ValueError:
+            raise ParameterError(f"{name}: expected {self.written}, got {text!r}") from None
+        return self.check(name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Optional(Rule):
+    """None, or what another rule allows.
+
+    >>> from patchbank.settings.rules import Integer
+    >>> Optional(Integer(1)).parse("bank_rows", "none") is None
+    True
+    """
+
+    rule: Rule
+
+    def describe(self) -> str:
+        """The other rule, and None."""
+        return f"{self.rule.describe()}, or None"
+
+    @property
+    def written(self) -> str:
+        """As the other rule says it, and ``none``."""
+        return f"{self.rule.written}, or {NONE}"
+
+    def normalised(self, value: Any) -> Any:
+        """None, or what the other rule makes of the value."""
+        return None if value is None else self.rule.normalised(value)
+
+    def convert(self, text: str) -> Any:
+        """``none`` for None."""
+        return None if text.lower() == NONE else self.rule.convert(text)
+
+    def text(self, value: Any) -> str:
+        """``none`` for None."""
+        return NONE if value is None else self.rule.text(value)
+
+    @property
+    def metavar(self) -> str:
+        """That of the other rule."""
+        return self.rule.metavar
+
+    def valid_values(self) -> tuple[Any, ...]:
+        """None, and what the other rule allows."""
+        return None, *self.rule.valid_values()
+
+    def invalid_values(self) -> tuple[Any, ...]:
+        """All values that the other rule refuses, except None."""
+        return tuple(value for value in self.rule.invalid_values() if value is not None)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a float, and not a truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def require(is_allowed: bool) -> None:
+    """Raise ValueError unless `is_allowed`; `Rule.check` makes a message of it."""
+    if not is_allowed:
+        raise ValueError
