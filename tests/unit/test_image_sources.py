@@ -172,8 +172,10 @@ def test_files_that_are_closed_after_they_were_given_are_inspected(detector, tmp
 
 def test_an_upload_that_is_no_image_does_not_stop_the_others(detector, path):
     content = path.read_bytes()
-    outcomes = list(detector.inspect([content, io.BytesIO(b"rubbish"), io.BytesIO(content)]))
+    given = [content, io.BytesIO(b"rubbish"), io.BytesIO(content), 7]
+    outcomes = list(detector.inspect(given))
     assert outcomes[0].score == outcomes[2].score
+    assert outcomes[3].error.endswith("a file object or a Pillow image, got int")
     assert (outcomes[1].image, outcomes[1].error_class) == ("file", ImageError)
     assert "got something else" in outcomes[1].error
 

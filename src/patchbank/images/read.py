@@ -87,7 +87,7 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
 
     Args:
         image: to name.  A file object is read to its end, from where it stands; a Pillow image is
-            decoded.  If that fails, `ImageSource.read` raises the error.
+            decoded.  If that fails, or it is none of these, `ImageSource.read` raises the error.
         name: in results and errors; None takes the path or the name of the file object, otherwise
             ``array``, ``bytes``, ``file`` or ``image``.
     """
@@ -105,10 +105,12 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
     if is_file_object(image):
         name = name or _file_name(image)
         return ImageSource(name, _content_or_error(name, lambda: _file_content(name, image)))
-    raise ImageError(
-        f"{name or 'image'}: expected a path, an array, bytes, a file object or a Pillow image, "
+    name = name or "image"
+    message = (
+        f"{name}: expected a path, an array, bytes, a file object or a Pillow image, "
         f"got {type(image).__name__}"
     )
+    return ImageSource(name, ImageError(message))
 
 
 def is_one_image(image: object) -> bool:
