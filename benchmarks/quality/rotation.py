@@ -48,8 +48,8 @@ def shares_of(
     extractor = open_backbone(settings.backbone, settings.layers)
 
     def looked_at(copy: Augmentation) -> TrainingImage:
-        maps, view = extract(extractor, settings, copy.of(photograph))
-        inside = copy.inside(photograph.shape[:2], view.cells, view.window)
+        maps, geometry = extract(extractor, settings, copy.of(photograph))
+        inside = copy.inside(photograph.shape[:2], geometry.feature_grid, geometry.crop_shares)
         return TrainingImage(maps, 0, None if copy.is_original else inside)
 
     examples = [looked_at(copy) for copy in settings.copies]

@@ -7,7 +7,6 @@ from PIL import Image
 from patchbank import load
 from patchbank.datasets.elpv import solar_cells
 from patchbank.detector.overlay import draw_overlay
-from patchbank.images.read import read_image
 
 SIDE_PX, GAP_PX = 300, 8
 
@@ -21,7 +20,7 @@ def main() -> None:
     chosen = [found[-12], found[len(found) * 3 // 4], good]
     sheet = Image.new("RGB", (3 * 2 * SIDE_PX + 5 * GAP_PX, SIDE_PX * 11 // 10), "white")
     for column, inspection in enumerate(chosen):
-        photograph = read_image(inspection.source)
+        photograph = inspection.pixels
         left = column * 2 * (SIDE_PX + GAP_PX)
         plain = Image.fromarray(photograph).resize((SIDE_PX, SIDE_PX))
         overlay = draw_overlay(photograph, inspection)

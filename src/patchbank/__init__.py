@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchbank.core.spatial.regions import Region as Region
     from patchbank.detector.detector import Detector as Detector
-    from patchbank.detector.detector import load as load
     from patchbank.detector.inspection import Inspection as Inspection
+    from patchbank.detector.loading import load as load
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
@@ -54,7 +54,7 @@ _HOMES = {
     "SimpleNet": "patchbank.training.recipes",
     "ShapeError": "patchbank.errors",
     "evaluate": "patchbank.evaluation.evaluate",
-    "load": "patchbank.detector.detector",
+    "load": "patchbank.detector.loading",
 }
 
 __all__ = list(_HOMES)

@@ -163,7 +163,7 @@ def _outcome(method: str, settings: tuple[tuple[str, Any], ...]) -> tuple[Any, .
     return (
         seen.score,
         seen.threshold,
-        seen.findings[0].scored.patch_scores.tobytes(),
+        seen.predictions[0].scores.patch_scores.tobytes(),
         seen.normalised_score,
         seen.anomaly_map.tobytes(),
         detector.calibration.image_scores.tobytes(),

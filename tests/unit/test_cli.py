@@ -72,7 +72,8 @@ def test_predict_writes_json_lines_and_overlays(capsys, fitted, plates, tmp_path
     ]
     assert [line["anomalous"] for line in lines][1] is True
     assert set(lines[0]) == {
-        "image", "size", "score", "p_value", "threshold", "anomalous", "regions", "error"
+        "image", "size", "score", "p_value", "threshold", "anomalous", "regions", "error",
+        "error_type",
     }  # fmt: skip
     pictures = sorted(
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")
@@ -309,7 +310,7 @@ def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
     data = write_dataset(tmp_path / "plates")
     report = tmp_path / "report"
     assert run(capsys, "evaluate", out, data, "--report", report)[0] == 0
-    assert "is a makeshift" in (report / "index.html").read_text()
+    assert "is provisional" in (report / "index.html").read_text()
 
 
 @pytest.mark.parametrize("method", ["graphcore", "padim", "spade"])

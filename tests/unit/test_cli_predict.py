@@ -107,7 +107,7 @@ def test_an_overlay_never_takes_the_place_of_a_photograph(tmp_path):
     with pytest.raises(DataError) as caught:
         pictures.path_for(images[0], images[0])
     assert str(caught.value) == (
-        f"{tmp_path / '1.png'}: expected a place for an overlay, got a photograph to inspect; "
+        f"{tmp_path / '1.png'}: expected a path for an overlay, got a photograph to inspect; "
         "give --out another folder"
     )
 

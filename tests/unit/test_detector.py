@@ -98,7 +98,10 @@ def test_an_unreadable_image_is_never_scored(detector, tmp_path):
         "anomalous": None,
         "regions": None,
         "error": outcomes[1].error,
+        "error_type": "ImageError",
     }
+    assert outcomes[1].error_class is ImageError
+    assert str(broken) in outcomes[1].error
     assert outcomes[0].score == outcomes[2].score
     with pytest.raises(ImageError):
         detector.predict(broken)
@@ -140,6 +143,7 @@ def test_an_inspection_says_all_of_it_in_json(detector):
     assert line["size"] == [104, 72]
     assert line["anomalous"] is True
     assert line["error"] is None
+    assert line["error_type"] is None
     assert set(line["regions"][0]) == {"left", "top", "width", "height", "area", "score"}
     assert line["score"] == seen.score
 
@@ -222,7 +226,7 @@ def test_a_fixed_input_size_asks_for_itself(tmp_path):
     with pytest.raises(ParameterError, match="image_size: expected 64x96 and scales 1"):
         recipe.fit(parts(6))
     fitting = recipe.with_changes(image_size=(64, 96), scales=(1.0,))
-    assert fitting.fit(parts(6)).predict(part(60)).findings[0].view.seen == (64, 96)
+    assert fitting.fit(parts(6)).predict(part(60)).predictions[0].geometry.input_size == (64, 96)
 
 
 def test_one_photograph_of_another_shape_does_not_stop_the_others(tmp_path):

@@ -59,8 +59,8 @@ def test_no_member_drowns_the_other(detector):
     """Squared distances are hundreds of times larger, and count the same all the same."""
     scales = [member.image_scale for member in detector.members]
     assert scales[1].spread > 5 * scales[0].spread
-    findings = detector.predict(part(60, defect=9)).findings
-    one, other = (finding.image_score for finding in findings)
+    predictions = detector.predict(part(60, defect=9)).predictions
+    one, other = (prediction.image_score for prediction in predictions)
     assert 0.2 < one / other < 5
 
 

@@ -5,20 +5,24 @@ import pytest
 
 from patchbank.backbones import open_backbone
 from patchbank.core.scores.calibration import Calibration
+from patchbank.images.read import image_source
 from patchbank.methods import PatchCoreSettings, TrainingImage
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.progress import NullProgress
-from patchbank.training.fit import _examples
+from patchbank.training.extraction import extract_images
 from tests.photographs import part
 
 
 def examples_of(photographs, **settings):
     chosen = PatchCoreSettings(backbone="efficientnet_lite0", scales=(1.0,), **settings)
     extractor = open_backbone(chosen.backbone)
-    views = []
-    found = list(_examples(extractor, chosen, photographs, views, NullProgress()))
-    assert len(views) == len(photographs)
-    return found
+    sources = [image_source(photograph) for photograph in photographs]
+    extracted = list(extract_images(extractor, chosen, sources, NullProgress()))
+    originals = [image for image in extracted if not image.features.is_copy]
+    assert [image.geometry.photograph for image in originals] == [p.shape[:2] for p in photographs]
+    for image in extracted:
+        assert image.geometry.feature_grid == image.features.maps[0].shape[1:]
+    return [image.features for image in extracted]
 
 
 def test_each_photograph_is_followed_by_its_copies():
@@ -74,8 +78,8 @@ def test_stored_patches_know_their_photographs_and_leave_out_what_shows_nothing_
     assert store.features[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 13, 14, 15, 20, 21, 22]
     assert store.photograph_of_patches().tolist() == [0] * 9 + [1] * 3
     assert store.n_photographs == 2
-    assert (store.embedding(0) == grid).all()
-    assert store.embedding(1).tolist() == [[[20.0], [21.0], [22.0]]]
+    assert (store.embedding(0).features == grid).all()
+    assert store.embedding(1).features.tolist() == [[[20.0], [21.0], [22.0]]]
     assert store.patches_of(1) == slice(9, 12)
     assert store.origins(np.array([4, 6, 10])).tolist() == [
         [0, 1, 1, 0],

@@ -44,11 +44,11 @@ def recorder():
 
 def test_the_network_sees_the_middle_of_the_resized_photograph(recorder):
     image = part(0, size=(150, 300))
-    _, view = extract(recorder, PatchCore(**CROPPED), image)
+    _, geometry = extract(recorder, PatchCore(**CROPPED), image)
     whole = pillow.fromarray(image).resize((256, 128), pillow.Resampling.BILINEAR)
     (shown,) = recorder.shown
     np.testing.assert_array_equal(shown, np.asarray(whole)[16:112, 80:176])
-    assert view.box == Box(top=19, left=94, height=112, width=112)
+    assert geometry.crop_box == Box(top=19, left=94, height=112, width=112)
 
 
 def test_other_scales_see_the_same_part(recorder):

@@ -5,15 +5,8 @@ import pytest
 from PIL import Image
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.images.read import (
-    input_size,
-    n_pixels,
-    read_image,
-    read_mask,
-    resized,
-    shows_anything,
-    to_multiple,
-)
+from patchbank.images.read import n_pixels, read_image, read_mask, shows_anything
+from patchbank.images.resize import input_size, resized, to_multiple
 from tests.photographs import part, save
 
 SIZE = (12, 20)

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.images.read import input_size, read_image, read_mask, resized
+from patchbank.images.read import read_image, read_mask
+from patchbank.images.resize import input_size, resized
 from tests.photographs import part, save
 
 
@@ -97,7 +98,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
 
 
 def test_whole_numbers_of_32_bits_are_not_taken_for_sixteen(tmp_path):
-    with pytest.raises(ImageError, match="32-bit whole numbers"):
+    with pytest.raises(ImageError, match="32-bit integer numbers"):
         read_image(save(tmp_path / "a.tif", np.full((20, 30), 200, np.int32)))
 
 

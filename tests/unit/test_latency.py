@@ -103,10 +103,10 @@ class Timed:
     def __init__(self, monkeypatch, *milliseconds, n_members=1, image_size=(48, 64)):
         self.now, self.left, self.seen = 5.0, list(milliseconds), []
         monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: self.now))
-        one = SimpleNamespace(settings=settings(image_size=image_size), find=self.find)
+        one = SimpleNamespace(settings=settings(image_size=image_size), predict=self.predict)
         self.members = (one,) * n_members
 
-    def find(self, image):
+    def predict(self, image):
         self.seen.append(image)
         self.now += self.left.pop(0) / 1e3
 

@@ -27,8 +27,8 @@ FIRST = ScoreStandardization(10.0, 2.0), ScoreStandardization(20.0, 4.0)  # of i
 SECOND = ScoreStandardization(-1.0, 0.5), ScoreStandardization(100.0, 25.0)
 
 
-def finding(grid, score, scales=UNSCALED, box=None):
-    """A finding whose map has the patch scores as its pixels."""
+def prediction(grid, score, scales=UNSCALED, box=None):
+    """A prediction whose map has the patch scores as its pixels."""
     grid = np.array(grid, np.float32)
     box = box or Box(0, 0, *grid.shape)
     view = ImageGeometry(
@@ -58,52 +58,52 @@ def test_a_map_that_is_scaled_stays_in_single_precision():
 
 
 def test_a_finding_has_its_scores_on_the_scale_of_the_detector():
-    one = finding([[20, 28, 24], [16, 20, 20]], 14.0, FIRST)
+    one = prediction([[20, 28, 24], [16, 20, 20]], 14.0, FIRST)
     assert one.image_score == 2.0  # (14 - 10) / 2
-    assert one.highest == 2.0  # (28 - 20) / 4
-    assert one.zero == -5.0  # (0 - 20) / 4
+    assert one.highest_value == 2.0  # (28 - 20) / 4
+    assert one.normal_value == -5.0  # (0 - 20) / 4
     assert one.n_pixels == 6
     assert one.anomaly_map().tolist() == [[0, 2, 1], [-1, 0, 0]]
     assert one.anomaly_map().dtype == np.float32
 
 
 def test_without_a_scale_a_finding_has_its_raw_scores():
-    one = finding([[20, 28, 24], [16, 20, 20]], 14.0)
-    assert (one.image_score, one.highest, one.zero) == (14.0, 28.0, 0.0)
+    one = prediction([[20, 28, 24], [16, 20, 20]], 14.0)
+    assert (one.image_score, one.highest_value, one.normal_value) == (14.0, 28.0, 0.0)
     assert one.anomaly_map().tolist() == [[20, 28, 24], [16, 20, 20]]
 
 
 def test_members_are_averaged():
-    findings = [
-        finding([[20, 28, 24], [16, 20, 20]], 14.0, FIRST),  # 2; 0 2 1, -1 0 0
-        finding([[100, 100, 200], [100, 75, 100]], 1.0, SECOND),  # 4; 0 0 4, 0 -1 0
+    predictions = [
+        prediction([[20, 28, 24], [16, 20, 20]], 14.0, FIRST),  # 2; 0 2 1, -1 0 0
+        prediction([[100, 100, 200], [100, 75, 100]], 1.0, SECOND),  # 4; 0 0 4, 0 -1 0
     ]
-    assert combined_score(findings) == 3.0
-    assert combined_map(findings).tolist() == [[0, 1, 2.5], [-0.5, -0.5, 0]]
-    assert combined_map(findings).dtype == np.float32
-    assert highest_value(findings) == 3.0  # (2 + 4) / 2, which no pixel need reach
-    assert normal_value(findings) == -4.5  # (-5 + -4) / 2
+    assert combined_score(predictions) == 3.0
+    assert combined_map(predictions).tolist() == [[0, 1, 2.5], [-0.5, -0.5, 0]]
+    assert combined_map(predictions).dtype == np.float32
+    assert highest_value(predictions) == 3.0  # (2 + 4) / 2, which no pixel need reach
+    assert normal_value(predictions) == -4.5  # (-5 + -4) / 2
 
 
 def test_one_member_alone_is_its_own_average():
-    one = finding([[1, 2, 3]], 7.0)
+    one = prediction([[1, 2, 3]], 7.0)
     assert combined_score([one]) == 7.0
     assert combined_map([one]).tolist() == [[1, 2, 3]]
     assert (highest_value([one]), normal_value([one])) == (3.0, 0.0)
 
 
 def test_three_members_count_alike():
-    findings = [finding([[value]], value) for value in (1.0, 2.0, 6.0)]
-    assert combined_score(findings) == 3.0
-    assert combined_map(findings).tolist() == [[3.0]]
+    predictions = [prediction([[value]], value) for value in (1.0, 2.0, 6.0)]
+    assert combined_score(predictions) == 3.0
+    assert combined_map(predictions).tolist() == [[3.0]]
 
 
 def test_a_member_finds_with_its_own_scales_and_settings():
     one = member(image_scale=FIRST[0], map_scale=FIRST[1], image_size=(48, 64), crop=(32, 40))
-    found = one.find(photograph(14, (28, slice(10, 20), slice(20, 30)), size=(48, 64)))
+    found = one.predict(photograph(14, (28, slice(10, 20), slice(20, 30)), size=(48, 64)))
     assert found.image_score == 2.0
-    assert found.highest == 2.0
-    assert found.view == ImageGeometry(
+    assert found.highest_value == 2.0
+    assert found.geometry == ImageGeometry(
         (48, 64),
         Box(8, 12, 32, 40),
         (32, 40),
@@ -111,7 +111,7 @@ def test_a_member_finds_with_its_own_scales_and_settings():
         MapSettings(smoothing=one.settings.smoothing),
     )
     assert found.anomaly_map()[15, 25] == 2.0
-    assert found.anomaly_map()[0, 0] == found.zero == -5.0
+    assert found.anomaly_map()[0, 0] == found.normal_value == -5.0
 
 
 SPOTS = (200, slice(4, 9), slice(3, 10)), (120, slice(20, 22), slice(30, 33))
@@ -149,6 +149,7 @@ def test_an_inspection_is_one_line_of_json(tmp_path):
             {"left": 30, "top": 20, "width": 3, "height": 3, "area": 7, "score": 120.0},
         ],
         "error": None,
+        "error_type": None,
     }
     good = detector().predict(photograph(70)).to_json()
     assert (good["anomalous"], good["regions"], good["p_value"]) == (False, [], 0.75)

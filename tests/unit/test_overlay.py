@@ -199,5 +199,5 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path, name):
     picture = Image.new("RGB", (9, 8))
     with pytest.raises(DataError) as caught:
         write_picture(picture, tmp_path / name)
-    expected = f"{tmp_path / name}: expected a place and a suffix for a picture, got: "
+    expected = f"{tmp_path / name}: expected a path and a suffix for a picture, got: "
     assert str(caught.value).startswith(expected)

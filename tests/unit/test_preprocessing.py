@@ -9,7 +9,7 @@ from patchbank.backbones.extractor import BackboneInfo, Layer
 from patchbank.core.spatial.anomaly_map import anomaly_map
 from patchbank.detector.preprocessing import Box, ImageGeometry, extract, prepare
 from patchbank.errors import ParameterError
-from patchbank.images.read import resized
+from patchbank.images.resize import resized
 from patchbank.methods.base import PatchScores
 from patchbank.settings import MapSettings, Settings
 from tests.photographs import part
@@ -102,7 +102,7 @@ def test_a_crop_is_the_middle_of_a_photograph_resized_to_any_size():
     prepared = prepare(Network("a", "b"), settings, image)
     whole = resized(image, (71, 141))
     np.testing.assert_array_equal(prepared.inputs[0], whole[20:52, 38:102])
-    assert prepared.box == Box(top=28, left=54, height=45, width=91)
+    assert prepared.crop_box == Box(top=28, left=54, height=45, width=91)
     np.testing.assert_array_equal(
         prepared.inputs[1], resized(image[28:73, 54:145], (16, 32), "bilinear")
     )
@@ -119,18 +119,18 @@ def test_a_crop_is_the_middle_of_a_photograph_resized_to_any_size():
 def test_each_side_of_a_crop_is_rounded_by_itself(settings, box):
     """Of 71 x 141, rows 16 to 56 are 22.5 to 78.9 and columns 18 to 122 are 25.5 to 173.0."""
     prepared = prepare(Network("a"), Settings(**settings), part(0, size=SIZE))
-    assert prepared.box == box
+    assert prepared.crop_box == box
 
 
 def test_without_a_crop_the_whole_photograph_is_looked_at():
     prepared = prepare(Network("a"), Settings(image_size=100), part(0, size=SIZE))
-    assert prepared.box == Box(0, 0, *SIZE)
+    assert prepared.crop_box == Box(0, 0, *SIZE)
 
 
 def test_a_crop_of_all_is_the_whole():
     settings = Settings(image_size=(64, 144), crop=(64, 144), scales=(1.0,))
     prepared = prepare(Network("a"), settings, part(0, size=SIZE))
-    assert prepared.box == Box(0, 0, *SIZE)
+    assert prepared.crop_box == Box(0, 0, *SIZE)
     assert prepared.inputs[0].shape == (64, 144, 3)
 
 
@@ -173,9 +173,9 @@ def test_features_come_scale_by_scale_and_layer_by_layer():
 
 def test_a_window_is_the_box_as_shares_of_the_photograph():
     view = ImageGeometry((100, 200), Box(10, 40, 50, 80), (64, 96), (8, 12), Settings())
-    assert view.window == pytest.approx((0.1, 0.2, 0.6, 0.6))
+    assert view.crop_shares == pytest.approx((0.1, 0.2, 0.6, 0.6))
     lower = ImageGeometry((100, 200), Box(30, 0, 70, 150), (64, 96), (8, 12), Settings())
-    assert lower.window == pytest.approx((0.3, 0.0, 1.0, 0.75))
+    assert lower.crop_shares == pytest.approx((0.3, 0.0, 1.0, 0.75))
 
 
 def test_a_box_gives_a_part_that_writes_through():

@@ -120,7 +120,7 @@ def test_the_threshold_stands_with_the_rate_that_it_keeps_to(tmp_path, evaluatio
     ) in text
     views = Calibration(np.array([60.0, 80.5]), np.array([1.0, 2.0]), 0.2, views_of_one=True)
     text = unescape(page(tmp_path, evaluation, detector(calibration=views)))
-    assert f"The threshold 80.5 is a makeshift: {views.remark}." in text
+    assert f"The threshold 80.5 is provisional: {views.remark}." in text
 
 
 def test_photographs_that_could_not_be_read_are_counted_and_named(tmp_path, evaluation):

@@ -30,8 +30,8 @@ def detectors():
 
 def change(detector, angle):
     """Median distance of the turned photograph's patches, as a share of another part's."""
-    turned = detector.predict(Augmentation(angle).of(PHOTOGRAPH)).findings[0].scored.patch_scores
-    other = detector.predict(OTHER).findings[0].scored.patch_scores
+    turned = detector.predict(Augmentation(angle).of(PHOTOGRAPH)).predictions[0].scores.patch_scores
+    other = detector.predict(OTHER).predictions[0].scores.patch_scores
     return float(np.median(turned) / np.median(other))
 
 

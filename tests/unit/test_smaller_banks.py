@@ -91,13 +91,13 @@ def test_what_cannot_be_cut_says_so(recipe):
 def test_a_model_that_is_not_nested_refuses():
     model = PatchCore(selection="random", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
     with pytest.raises(ParameterError, match="expected a bank that was selected greedily"):
-        model.with_rows(20)
+        model.truncated(20)
     model = PatchCore(index="hnsw", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
     with pytest.raises(ParameterError, match="expected the exact index, got 'hnsw'"):
-        model.with_rows(20)
+        model.truncated(20)
 
 
-def test_a_ladder_is_checked():
+def test_a_calibration_of_several_sizes_is_checked():
     scores = np.ones((2, 3))
     with pytest.raises(ShapeError, match="expected ascending sizes"):
         BankSizeCalibration(np.array([5, 5]), scores, scores)
@@ -140,12 +140,12 @@ def test_a_budget_that_cannot_be_met_is_named(detector, monkeypatch):
             within_latency(detector, wrong)
 
 
-def test_the_time_is_that_of_looking_at_one_photograph(detector, monkeypatch):
-    looked = []
+def test_the_latency_is_that_of_one_image_at_the_image_size(detector, monkeypatch):
+    shapes = []
 
     class Slow(type(detector.members[0])):
-        def find(self, image):
-            looked.append(image.shape)
+        def predict(self, image):
+            shapes.append(image.shape)
 
     slow = replace(
         detector,
@@ -159,7 +159,7 @@ def test_the_time_is_that_of_looking_at_one_photograph(detector, monkeypatch):
         ),
     )
     assert latency_ms(slow) > 0
-    assert set(looked) == {(64, 64, 3)}
+    assert set(shapes) == {(64, 64, 3)}
 
 
 def test_on_the_command_line(detector, tmp_path, capsys, monkeypatch):

@@ -56,7 +56,7 @@ class Exit(IntEnum):
 
 
 def main() -> None:
-    """Run the command line; what is wrong with use, data or machine is one line and status 2."""
+    """Run the command line; an error of use, data or machine is one line and status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
@@ -142,8 +142,8 @@ def evaluate(
 
 @app.command()
 def info(file: DetectorPath, to_json: JsonPath = None) -> None:
-    """Show what a detector file holds."""
-    from patchbank.detector.detector import load
+    """Show the content of a detector file."""
+    from patchbank.detector.loading import load
 
     facts = output.detector_summary(load(file, device="cpu"))
     if to_json is None:
@@ -193,13 +193,13 @@ def _load(
     bank_rows: int | None,
     latency_budget_ms: float | None,
 ) -> Detector:
-    from patchbank.detector.detector import load
+    from patchbank.detector.loading import load
 
     detector = load(
         file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
     )
-    if latency_budget_ms is not None and detector.ladder is not None:
-        rows = detector.members[0].model.summary()["bank_rows"]
+    if latency_budget_ms is not None and detector.bank_size_calibration is not None:
+        rows = detector.bank_sizes[-1]
         output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
     return detector
 

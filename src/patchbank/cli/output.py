@@ -1,4 +1,4 @@
-"""What the commands print: results on standard output, remarks and errors on standard error."""
+"""Printed texts of the commands: results on standard output, notes and errors on standard error."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SCHEMA_VERSION = 1
 
 
 def error(text: str) -> None:
-    """One line on standard error."""
+    """Print an error as one line on standard error."""
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
 
 
 def note(text: str) -> None:
-    """One line on standard error."""
+    """Print a note as one line on standard error."""
     print(text, file=sys.stderr)
 
 
@@ -69,7 +69,7 @@ def write_json(content: Any, target: str) -> None:
 
 
 def fitted(detector: Detector, path: Path) -> None:
-    """What `fit` made."""
+    """Print the result of `fit`."""
     calibration = detector.calibration
     count = len(detector.fitted_on)
     rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
@@ -91,8 +91,10 @@ def _short(value: object) -> str:
 
 
 def outcome(result: Inspection | FailedInspection) -> None:
-    """One line for one image."""
-    if hasattr(result, "error"):
+    """Print one line for one image."""
+    from patchbank.detector.inspection import FailedInspection
+
+    if isinstance(result, FailedInspection):
         error(result.error)
         return
     verdict = "ANOMALOUS" if result.is_anomalous else "good"
@@ -105,12 +107,12 @@ def outcome(result: Inspection | FailedInspection) -> None:
 
 
 def totals(good: int, anomalous: int, unread: int) -> None:
-    """The last line of `predict`."""
+    """Print the last line of `predict`."""
     print(f"{good} good, {anomalous} anomalous, {unread} not readable")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Metrics as a table."""
+    """Print metrics as a table."""
     figures = evaluation.to_json()
     del figures["schema_version"]
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
@@ -128,7 +130,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 
 def detector_summary(detector: Detector) -> dict[str, Any]:
-    """Everything that `patchbank info` tells."""
+    """All facts that `patchbank info` prints."""
     from patchbank.core import int8
 
     calibration = detector.calibration
@@ -168,7 +170,7 @@ def _member_summary(member: Member) -> dict[str, Any]:
 
 
 def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
-    """Facts, one a line."""
+    """Print facts, one a line."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
             print(f"{indent}{name}")

@@ -1,10 +1,10 @@
-"""The work of `patchbank predict`: a line, a JSON line and a picture for each image."""
+"""Run `patchbank predict`: a line, a JSON line and an overlay for each image."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ from patchbank.cli import output
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError
 from patchbank.images.folders import list_images
 
 
 @dataclass(slots=True)
 class Count:
-    """How many images came to what."""
+    """Number of images by their outcome."""
 
     good: int = 0
     anomalous: int = 0
@@ -30,14 +31,14 @@ class Count:
 def inspect_paths(
     detector: Detector, paths: list[Path], out: Path | None, to_json: str | None
 ) -> Count:
-    """Inspect images and folders; write what was asked for; count."""
+    """Inspect images and folders, write what was asked for, and count the outcomes."""
     images = [(Path(str(image)), path) for path in paths for image in list_images(path)]
     pictures = Pictures(out, [image for image, _ in images]) if out is not None else None
     count = Count()
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
     with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
-        outcomes = detector.inspect(image for image, _ in images)
-        for (image, given), outcome in zip(images, outcomes, strict=True):
+        outcomes = _outcomes(detector, [image for image, _ in images], draw=pictures is not None)
+        for (image, given), (outcome, picture) in zip(images, outcomes, strict=True):
             _tally(count, outcome)
             if stream is not None:
                 _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))
@@ -45,38 +46,61 @@ def inspect_paths(
                 output.outcome(outcome)
             elif isinstance(outcome, FailedInspection):
                 output.error(outcome.error)
-            if pictures is not None and isinstance(outcome, Inspection):
-                outcome.save(pictures.path_for(image, given))
+            if pictures is not None and picture is not None:
+                _write_picture(picture, pictures.path_for(image, given))
             advance(1)
     if to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
     return count
 
 
+def _outcomes(
+    detector: Detector, images: Iterable[Path], *, draw: bool
+) -> Iterator[tuple[Inspection | FailedInspection, bytes | None]]:
+    """Each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
+    if not draw:
+        for outcome in detector.inspect(images):
+            yield outcome, None
+        return
+    for result in detector.inspect_with(images, _encoded_overlay):
+        yield (result, None) if isinstance(result, FailedInspection) else result
+
+
+def _encoded_overlay(inspection: Inspection) -> bytes:
+    return png_bytes(draw_overlay(inspection.pixels, inspection))
+
+
+def _write_picture(content: bytes, path: Path) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
+
+
 class Pictures:
-    """Names the overlay of each image, in the folders of the image, and none twice."""
+    """Paths of the overlays, in the folders of the images below `folder`, and none twice."""
 
     def __init__(self, folder: Path, images: list[Path]) -> None:
         self.folder = folder
-        self._taken: set[Path] = set()
+        self._used: set[Path] = set()
         self._photographs = {image.resolve() for image in images}
 
     def path_for(self, image: Path, given: Path) -> Path:
-        """The path of the overlay of `image`, which was found below `given` or is it."""
+        """The path of the overlay of `image`, which is `given` or was found below it."""
         inside = image.relative_to(given) if image != given else Path(image.name)
         path = self.folder / inside.with_suffix(".png")
-        if path in self._taken:
+        if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
         number = 2
-        while path in self._taken:
+        while path in self._used:
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
             number += 1
         if path.resolve() in self._photographs:
             raise DataError(
-                f"{path}: expected a place for an overlay, got a photograph to inspect; "
+                f"{path}: expected a path for an overlay, got a photograph to inspect; "
                 "give --out another folder"
             )
-        self._taken.add(path)
+        self._used.add(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,53 +1,36 @@
-"""A fitted detector: what `fit` returns, `load` reads, and `predict` runs."""
+"""A fitted detector: `fit` returns it, `load` opens it, and `predict` runs it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, BinaryIO, Literal, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as pillow
 
-from patchbank.backbones import (
-    Engine,
-    EngineName,
-    OnnxExtractor,
-    Packed,
-    export_backbone,
-    is_exportable,
-    pack_backbone,
-    unpack_backbone,
-)
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
-from patchbank.core.spatial.regions import Region, find_regions
-from patchbank.detector.bundle import Bundle, read_bundle, write_bundle
-from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.detector.latency import within_latency
-from patchbank.detector.member import (
-    Member,
-    MemberPredictions,
-    ScoreStandardization,
-    combined_map,
-    combined_score,
-    highest_value,
-)
-from patchbank.detector.packing import pack_settings, unpack_settings
-from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
+from patchbank.core.spatial.regions import find_regions
+from patchbank.detector.bundle import write_bundle
+from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
+from patchbank.detector.member import Member, combined_map, combined_score, highest_value
+from patchbank.detector.packing import DetectorParts, pack
+from patchbank.errors import ParameterError, PatchbankError
 from patchbank.images.folders import list_images
-from patchbank.images.read import ImageInput, n_pixels, read_image
-from patchbank.methods import find_method
-from patchbank.runtime.devices import Device
+from patchbank.images.read import ImageInput, ImageSource, image_source, is_one_image, n_pixels
+from patchbank.methods import ResizableBank
 from patchbank.runtime.threads import map_in_order
-from patchbank.runtime.torch_device import open_device
-from patchbank.settings import part_of
 from patchbank.settings.rules import Choice
-from patchbank.types import Image
+from patchbank.types import AnomalyMap, Image
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,95 +39,155 @@ class Detector:
 
     members: tuple[Member, ...]
     calibration: Calibration
-    """Of the scores of all members together."""
+    """Calibration of the scores of all members together."""
     fitted_on: tuple[str, ...]
     """Names of the good images, in the order that the models number them."""
     versions: Mapping[str, str]
-    """Of the programs that fitted it."""
-    ladder: BankSizeCalibration | None = None
-    """Of the bank, where it can be cut."""
+    """Versions of the programs that fitted it."""
+    bank_size_calibration: BankSizeCalibration | None = None
+    """Calibrations of smaller banks; None where the bank cannot be truncated."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
-        self, images: str | os.PathLike[str] | Image
+        self,
+        images: str | os.PathLike[str] | Image | bytes | BinaryIO | pillow.Image | ImageSource,
+        *,
+        keep_image: bool = False,
     ) -> Inspection: ...
 
     @overload
-    def predict(self, images: Iterable[ImageInput]) -> Iterator[Inspection]: ...
+    def predict(
+        self, images: Iterable[ImageInput], *, keep_image: bool = False
+    ) -> Iterator[Inspection]: ...
 
     def predict(
-        self, images: ImageInput | Iterable[ImageInput]
+        self, images: ImageInput | Iterable[ImageInput], *, keep_image: bool = False
     ) -> Inspection | Iterator[Inspection]:
-        """Inspect photographs.
+        """Inspect one photograph; for several, `predict_each` says more plainly what it returns.
 
         Args:
-            images: one path or (H, W, 3) uint8 RGB array; or a list or iterator of them; or a
-                folder, which stands for the list of the images below it.
+            images: a path, an (H, W, 3) uint8 RGB array, the bytes of an image file, a file object
+                in binary mode, or a Pillow image.  A folder or an iterable of images is handed to
+                `predict_each`.
+            keep_image: whether the inspection keeps pixels and map; see `inspect`.
 
         Returns:
-            One Inspection for one image, an iterator of them otherwise.
+            An Inspection of one image; an iterator of them for a folder or an iterable.
 
         Raises:
-            ImageError, ShapeError: an image cannot be read. `inspect` goes on to the next.
+            ImageError, ShapeError: an image cannot be read.
         """
-        if isinstance(images, np.ndarray):
-            return self._inspect(images)
-        if isinstance(images, (str, os.PathLike)):
-            if not Path(images).is_dir():
-                return self._inspect(images)
-            images = list_images(images)
-        results = map_in_order(self._inspect, images, n_pixels)
+        if not is_one_image(images) or _is_folder(images):
+            return self.predict_each(cast(Iterable[ImageInput], images), keep_image=keep_image)
+        return self._inspect(image_source(cast(ImageInput, images)), keep_image=keep_image)
+
+    def predict_each(
+        self,
+        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        *,
+        keep_image: bool = False,
+    ) -> Iterator[Inspection]:
+        """Inspect photographs on all cores, and yield their inspections in order.
+
+        Args:
+            images: a folder, which stands for the images below it; a list or an iterator of
+                images, as `predict` takes one; or a stack, (n, H, W, 3).
+            keep_image: whether inspections keep pixels and map; see `inspect`.
+
+        Raises:
+            ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
+            DataError: no such folder, or no image in it.
+        """
+        sources = map(image_source, _each(images))  # a missing folder is an error at once
+
+        def inspected(source: ImageSource) -> Inspection:
+            return self._inspect(source, keep_image=keep_image)
+
+        results = map_in_order(inspected, sources, n_pixels)
         return (inspection.result() for _, inspection in results)
 
-    def inspect(self, images: Iterable[ImageInput]) -> Iterator[Inspection | FailedInspection]:
-        """Inspect photographs in their order; one that cannot be read gives a FailedInspection."""
-        for source, inspection in map_in_order(self._inspect, images, n_pixels):
-            name = _name(source)
-            try:
-                yield inspection.result()
-            except PatchbankError as error:
-                yield FailedInspection(name, str(error))
-            except MemoryError:
-                yield FailedInspection(
-                    name, f"{name}: expected enough memory to inspect it, got too little"
-                )
+    def inspect(
+        self, images: Iterable[ImageInput], *, keep_image: bool = False
+    ) -> Iterator[Inspection | FailedInspection]:
+        """Inspect photographs in order; one that cannot be read gives a FailedInspection.
+
+        Args:
+            images: as `predict` takes one.
+            keep_image: whether each inspection keeps the pixels and the anomaly map, 7 bytes a
+                pixel.  Without, `Inspection.overlay` reads the photograph again and refuses a file
+                that changed; `inspect_with` draws overlays at no such cost.
+        """
+
+        def inspected(source: ImageSource) -> Inspection:
+            return self._inspect(source, keep_image=keep_image)
+
+        for source, future in map_in_order(inspected, map(image_source, images), n_pixels):
+            outcome = _outcome(source, future)
+            yield outcome
+
+    def inspect_with(
+        self, images: Iterable[ImageInput], work: Callable[[Inspection], Result]
+    ) -> Iterator[tuple[Inspection, Result] | FailedInspection]:
+        """Inspect photographs in order, and do more with each while its pixels are in memory.
+
+        So an overlay is drawn from the pixels that were inspected, on all cores, and memory does
+        not grow with the number of photographs.
+
+        Args:
+            images: as `predict` takes one.
+            work: called in a worker thread with an inspection that has pixels and map.
+
+        Yields:
+            The inspection without its pixels, and what `work` returned; or a FailedInspection.
+        """
+
+        def worked(source: ImageSource) -> tuple[Inspection, Result]:
+            inspection = self._inspect(source, keep_image=True)
+            return inspection.without_pixels(), work(inspection)
+
+        for source, future in map_in_order(worked, map(image_source, images), n_pixels):
+            outcome = _outcome(source, future)
+            yield outcome
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:
-        """Rows of the banks that were calibrated, ascending; the last is the whole one.
+        """Sizes of the bank that were calibrated, ascending; the last is the size in use.
 
         Raises:
-            ParameterError: the bank cannot be cut.
+            ParameterError: the bank cannot be truncated.
         """
-        return tuple(self._cuts().bank_rows.tolist())
+        return tuple(self._bank_sizes().bank_rows.tolist())
 
-    def _cuts(self) -> BankSizeCalibration:
-        if self.ladder is None:
+    def _bank_sizes(self) -> BankSizeCalibration:
+        if self.bank_size_calibration is None:
             raise ParameterError(
                 "expected a detector whose bank can be cut: of one member, selected greedily from "
                 "two photographs or more, with the exact index, fitted by this version or a newer "
                 "one, got another; fit it with fewer rows"
             )
-        return self.ladder
+        return self.bank_size_calibration
 
     def with_bank_rows(self, n_rows: int) -> Detector:
-        """The detector of a smaller bank: the first rows, which are the coreset of that size.
+        """The detector with a smaller bank: the first rows, which are the coreset of that size.
 
-        Its threshold is that of the smaller bank.  It is faster, and less exact.
+        It is faster and less exact, and its threshold is that of the smaller bank.
 
         Raises:
-            ParameterError: the bank cannot be cut, or not to this size.
+            ParameterError: the bank cannot be truncated, or not to this size.
         """
-        ladder = self._cuts()
-        if n_rows == ladder.bank_rows[-1]:
+        sizes, model = self._bank_sizes(), self.members[0].model
+        if n_rows == sizes.bank_rows[-1]:
             return self
-        calibration = ladder.at(n_rows, self.calibration)
-        model: Any = self.members[0].model  # a BankModel, as there is a ladder
+        calibration = sizes.at(n_rows, self.calibration)
+        if not isinstance(model, ResizableBank):
+            raise ParameterError(
+                f"bank_rows: expected a method with a bank, got {self.members[0].method}"
+            )
         return replace(
             self,
-            members=(replace(self.members[0], model=model.with_rows(n_rows)),),
+            members=(replace(self.members[0], model=model.truncated(n_rows)),),
             calibration=calibration,
-            ladder=ladder.truncated(n_rows, calibration),
+            bank_size_calibration=sizes.truncated(n_rows, calibration),
         )
 
     def save(
@@ -154,193 +197,73 @@ class Detector:
 
         Args:
             path: of the file.
-            backbone: how timm backbones are held: as ``onnx``, so that the file opens without
+            backbone: how timm backbones are stored: as ``onnx``, so that the file opens without
                 torch (scores stay the same to 1e-3), or as the weights for ``torch``, which can
-                use a GPU.  ONNX backbones are held as they are.
+                use a GPU.  ONNX backbones are stored as they are.
 
         Raises:
             DetectorFileError: the file cannot be written.
-            BackboneError: the backbone cannot be exported; it can be held for torch still.
-            ParameterError: another word than these two.
+            BackboneError: the backbone cannot be exported; it can still be stored for torch.
+            ParameterError: `backbone` is neither of these two.
         """
         Choice(("onnx", "torch")).check("backbone", backbone)
-        record: dict[str, Any] = {
-            "members": [],
-            "fitted_on": self.fitted_on,
-            "false_alarm_rate": self.calibration.false_alarm_rate,
-            "views_of_one": self.calibration.views_of_one,
-            "versions": dict(self.versions),
-        }
-        tensors: dict[str, NDArray[Any]] = {
-            "calibration.image_scores": self.calibration.image_scores,
-            "calibration.map_peaks": self.calibration.map_peaks,
-        }
-        if self.ladder is not None:
-            tensors |= {
-                f"ladder.{f.name}": getattr(self.ladder, f.name)
-                for f in fields(BankSizeCalibration)
-            }
-        for number, member in enumerate(self.members):
-            member_record, member_tensors = pack_member(member, as_onnx=backbone == "onnx")
-            record["members"].append(member_record)
-            tensors |= {f"{number}.{name}": t for name, t in member_tensors.items()}
-        write_bundle(Path(path), Bundle(tensors, record))
+        parts = DetectorParts(
+            members=self.members,
+            calibration=self.calibration,
+            bank_size_calibration=self.bank_size_calibration,
+            fitted_on=self.fitted_on,
+            versions=self.versions,
+        )
+        write_bundle(Path(path), pack(parts, as_onnx=backbone == "onnx"))
 
-    def _inspect(self, source: ImageInput) -> Inspection:
-        image = read_image(source)
-        findings = tuple(member.find(image) for member in self.members)
-        score = combined_score(findings)
+    def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
+        image, read = source.read_once()
+        predictions = tuple(member.predict(image) for member in self.members)
+        score = combined_score(predictions)
         normalise = self.members[0].settings.normalise_score
+        pixel_threshold = self.calibration.pixel_threshold
+        drawn: AnomalyMap | None = None  # computed once, and only where it is needed
+        if keep_image or highest_value(predictions) > pixel_threshold:
+            drawn = combined_map(predictions)
         return Inspection(
-            image=_name(source),
+            image=source.name,
             size=(image.shape[1], image.shape[0]),
             score=score,
             p_value=self.calibration.p_value(score),
             threshold=self.calibration.threshold,
-            pixel_threshold=self.calibration.pixel_threshold,
-            regions=self._regions(findings),
+            pixel_threshold=pixel_threshold,
+            regions=() if drawn is None else find_regions(drawn, pixel_threshold),
             normalised_score=self.calibration.normalised(score) if normalise else None,
-            findings=findings,
-            source=source,
+            predictions=predictions,
+            source=read,
+            kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
         )
-
-    def _regions(self, findings: MemberPredictions) -> tuple[Region, ...]:
-        threshold = self.calibration.pixel_threshold
-        if highest_value(findings) <= threshold:
-            return ()
-        return find_regions(combined_map(findings), threshold)
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    device: str = "auto",
-    engine: EngineName | None = None,
-    bank_rows: int | None = None,
-    latency_budget_ms: float | None = None,
-) -> Detector:
-    """Open a detector file: safe (no code in it runs), whole (no network), the same scores.
-
-    Args:
-        path: of the file.
-        device: where it runs: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
-        engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``, with the same scores to
-            1e-4; None takes onnxruntime, unless the detector was fitted in a precision that it
-            lacks.
-        bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
-        latency_budget_ms: use as many as let this machine inspect a photograph in that time; see
-            `within_latency`.
-
-    Raises:
-        DetectorFileError: the file is missing, cut, altered, of another format or newer.
-        BackboneError: it was saved for torch or fitted with OpenVINO, and there is none; or the
-            engine lacks the precision that it was fitted in.
-        ParameterError: there is no such device or engine, or the bank cannot be cut so.
-    """
-    if engine is not None:
-        Engine(engine)  # says what is wrong with it, before the file is looked at
-    if bank_rows is not None and latency_budget_ms is not None:
-        raise ParameterError("bank_rows: expected without latency_budget, got both")
-    detector = _load(Path(path), open_device(device), engine)
-    if bank_rows is not None:
-        return detector.with_bank_rows(bank_rows)
-    if latency_budget_ms is not None:
-        return within_latency(detector, latency_budget_ms)
-    return detector
-
-
-def _load(path: Path, device: Device, engine: EngineName | None) -> Detector:
-    bundle = read_bundle(path)
-    try:
-        return _restore(bundle, device, engine)
-    except BackboneError as error:
-        programs = bundle.record.get("versions", {})
-        names = ("openvino", "torch", "timm")
-        fitted_with = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
-        told = f"; fitted with {fitted_with}" if fitted_with else ""
-        raise BackboneError(f"{path}: {error}{told}") from None
-    except (KeyError, TypeError, PatchbankError) as error:
-        raise DetectorFileError(
-            f"{path}: expected a detector that this version knows, got: {error}; "
-            "install a newer patchbank"
-        ) from error
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program and of what computes for it."""
+    """Versions of this program and of the libraries that compute for it."""
     names = ("patchbank", "numpy", "onnxruntime", "openvino", "torch", "timm")
     return {name: version(name) for name in names if find_spec(name) is not None}
 
 
-def pack_member(member: Member, *, as_onnx: bool) -> Packed:
-    """Take a member apart into a JSON record and tensors by name."""
-    extractor = member.extractor
-    if as_onnx and is_exportable(extractor):
-        content = export_backbone(extractor)
-        extractor = OnnxExtractor(content, extractor.info.name, extractor.layers)
-    backbone, weights = pack_backbone(extractor)
-    record = {
-        "method": member.method,
-        "settings": pack_settings(member.settings.to_mapping()),
-        "backbone": backbone,
-        "facts": dict(member.model.summary()),
-        "image_scale": asdict(member.image_scale),
-        "map_scale": asdict(member.map_scale),
-    }
-    tensors = {f"model.{name}": tensor for name, tensor in member.model.tensors().items()}
-    tensors |= {f"backbone.{name}": tensor for name, tensor in weights.items()}
-    return record, tensors
+def _is_folder(images: object) -> bool:
+    return isinstance(images, (str, os.PathLike)) and Path(images).is_dir()
 
 
-def unpack_member(
-    record: Mapping[str, Any],
-    tensors: Mapping[str, NDArray[Any]],
-    device: Device,
-    engine: EngineName | None = None,
-) -> Member:
-    """Build the member that `pack_member` took apart; `engine` as `load` takes it."""
-    method = find_method(record["method"])
-    settings = method.settings.from_mapping(unpack_settings(record["settings"]))
-    parameters = part_of(settings, method.parameters)
-    return Member(
-        method=method.name,
-        settings=settings,
-        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
-        model=method.restore(parameters, _below("model.", tensors), device),
-        device=device,
-        image_scale=ScoreStandardization(**record["image_scale"]),
-        map_scale=ScoreStandardization(**record["map_scale"]),
-    )
+def _each(images: Any) -> Iterable[ImageInput]:
+    """The images of a folder, a stack or an iterable."""
+    if isinstance(images, (str, os.PathLike)):
+        return list_images(images)
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        return list(images)
+    return [images] if is_one_image(images) else cast(Iterable[ImageInput], images)
 
 
-def _restore(bundle: Bundle, device: Device, engine: EngineName | None) -> Detector:
-    record, tensors = bundle.record, bundle.tensors
-    members = tuple(
-        unpack_member(member, _below(f"{number}.", tensors), device, engine)
-        for number, member in enumerate(record["members"])
-    )
-    return Detector(
-        members=members,
-        calibration=Calibration(
-            tensors["calibration.image_scores"],
-            tensors["calibration.map_peaks"],
-            record["false_alarm_rate"],
-            record.get("views_of_one", False),  # not in files of 0.1.0
-        ),
-        fitted_on=tuple(record["fitted_on"]),
-        versions=record["versions"],
-        ladder=_ladder(_below("ladder.", tensors)),
-    )
-
-
-def _ladder(tensors: Mapping[str, NDArray[Any]]) -> BankSizeCalibration | None:
-    return BankSizeCalibration(**tensors) if tensors else None
-
-
-def _name(source: ImageInput) -> str:
-    return "array" if isinstance(source, np.ndarray) else str(source)
-
-
-def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The tensors whose names begin with `prefix`, by the rest of their names."""
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+def _outcome(source: ImageSource, future: Future[Result]) -> Result | FailedInspection:
+    try:
+        return future.result()
+    except PatchbankError as error:
+        return FailedInspection(source.name, str(error), type(error))
+    except MemoryError:
+        message = f"{source.name}: expected enough memory to inspect it, got too little"
+        return FailedInspection(source.name, message, MemoryError)

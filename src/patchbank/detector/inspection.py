@@ -1,17 +1,32 @@
-"""What a person looks at: one inspected photograph."""
+"""The result for one photograph: an inspection, or the reason why there is none."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
+from patchbank.detector.overlay import draw_overlay, write_picture
 from patchbank.detector.preprocessing import Box
-from patchbank.images.read import ImageInput, read_image
-from patchbank.types import AnomalyMap
+from patchbank.errors import PatchbankError
+from patchbank.images.read import ImageSource
+from patchbank.types import AnomalyMap, Image
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPixels:
+    """Pixels of an inspected photograph, and its anomaly map."""
+
+    image: Image
+    """(H, W, 3)."""
+    anomaly_map: AnomalyMap
+    """(H, W)."""
+
 
 SCHEMA_VERSION = 1
 """Version of `docs/schemas/predict.schema.json`."""
@@ -22,25 +37,27 @@ class Inspection:
     """Whether a photograph shows an anomaly, where, and how sure that is."""
 
     image: str
-    """Its path, or ``array`` for one given as an array."""
+    """Path of the photograph; ``array``, ``bytes``, ``file`` or ``image`` where it has no name."""
     size: tuple[int, int]
-    """(width, height) in pixels, as image programs say it."""
+    """(width, height) in pixels, in the order that image programs use."""
     score: float
-    """Raw: higher is more anomalous; comparable between images of one detector."""
+    """Raw image score: higher is more anomalous; comparable between images of one detector."""
     p_value: float
-    """How likely a good image scores this high or higher, in (0, 1]."""
+    """Probability that a good image scores this high or higher, in (0, 1]."""
     threshold: float
     """The score above which an image is anomalous."""
     pixel_threshold: float
     """The value of the map above which a pixel belongs to a region."""
     regions: tuple[Region, ...]
-    """Worst first; on good images there are any at the false-alarm rate only."""
+    """Worst first; good images have one at the false-alarm rate only."""
     normalised_score: float | None
     """The score in [0, 1] with the threshold at 0.5; None unless `normalise_score` is set."""
-    findings: tuple[MemberPrediction, ...] = field(repr=False)
-    """What each member of the detector said of it, patch by patch."""
-    source: ImageInput = field(repr=False)
-    """What was inspected."""
+    predictions: tuple[MemberPrediction, ...] = field(repr=False)
+    """Patch scores of each member of the detector."""
+    source: ImageSource = field(repr=False)
+    """The photograph, to be read again."""
+    kept: KeptPixels | None = field(default=None, repr=False)
+    """Pixels and map, where the detector was asked to keep them (``keep_image=True``)."""
 
     @property
     def is_anomalous(self) -> bool:
@@ -49,36 +66,57 @@ class Inspection:
 
     @property
     def anomaly_map(self) -> AnomalyMap:
-        """(H, W) float32 in the photograph's own pixels; made anew at each access.
+        """(H, W) float32 in the photograph's own pixels; unless kept, computed at each access.
 
-        Outside the part that was inspected (see `box`) it has its lowest value, `normal_map_value`.
+        Outside the inspected part (see `box`) it has its lowest value, `normal_map_value`.
         """
-        return combined_map(self.findings)
+        return combined_map(self.predictions) if self.kept is None else self.kept.anomaly_map
 
     @property
     def normal_map_value(self) -> float:
-        """The value of the map where nothing differs: 0, but for ensembles (they standardise)."""
-        return normal_value(self.findings)
+        """Map value of a perfectly normal patch: 0, except in ensembles, which standardise."""
+        return normal_value(self.predictions)
 
     @property
     def box(self) -> Box:
-        """The part of the photograph that was looked at: all of it, unless `crop` is set."""
-        boxes = [finding.view.box for finding in self.findings]
+        """The inspected part of the photograph: all of it, unless `crop` is set."""
+        boxes = [prediction.geometry.crop_box for prediction in self.predictions]
         top, left = max(b.top for b in boxes), max(b.left for b in boxes)
         bottom = min(b.top + b.height for b in boxes)
         right = min(b.left + b.width for b in boxes)
         return Box(top, left, bottom - top, right - left)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the photograph with its map and regions drawn over it.
+    @property
+    def pixels(self) -> Image:
+        """(H, W, 3) of the photograph; unless kept, it is read again.
 
         Raises:
-            ImageError: the photograph is not there any more.
+            ImageError: the file is not there any more, or is not the one that was inspected.
+        """
+        return self.source.read() if self.kept is None else self.kept.image
+
+    def overlay(self) -> Image:
+        """The photograph with its map and regions drawn over it, below a line with the verdict.
+
+        -> (H', W', 3): a small photograph is enlarged.
+
+        Raises:
+            ImageError: as `pixels`.
+        """
+        return np.asarray(draw_overlay(self.pixels, self))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the overlay as a picture.
+
+        Raises:
+            ImageError: as `pixels`.
             DataError: the picture cannot be written.
         """
-        from patchbank.detector.overlay import draw_overlay, write_picture
+        write_picture(draw_overlay(self.pixels, self), Path(path))
 
-        write_picture(draw_overlay(read_image(self.source), self), Path(path))
+    def without_pixels(self) -> Inspection:
+        """The inspection without the pixels and the map that it may keep."""
+        return replace(self, kept=None)
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes."""
@@ -104,18 +142,33 @@ class Inspection:
                 for r in self.regions
             ],
             "error": None,
+            "error_type": None,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FailedInspection:
-    """A photograph that could not be read; it has no score, so nobody can take it for normal."""
+    """A photograph that could not be inspected; it has no score, so it never passes for normal."""
 
     image: str
     error: str
+    """The message, one line."""
+    error_class: type[Exception] = PatchbankError
+    """Class of the exception: `ImageError` for an image that cannot be read, `ParameterError` for
+    one that the backbone does not accept, `MemoryError` for one that is too large, ..."""
+
+    @property
+    def error_type(self) -> str:
+        """Name of `error_class`."""
+        return self.error_class.__name__
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes: all that is not known is null."""
-        known = {"schema_version": SCHEMA_VERSION, "image": self.image, "error": self.error}
+        known = {
+            "schema_version": SCHEMA_VERSION,
+            "image": self.image,
+            "error": self.error,
+            "error_type": self.error_type,
+        }
         unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions")
         return {**dict.fromkeys(unknown), **known}

@@ -1,33 +1,31 @@
-"""As many rows of the bank as this machine can search in time."""
+"""Truncate the bank until an image is inspected within a latency budget on this machine."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from patchbank.detector.detector import Detector
 from patchbank.errors import ParameterError
 from patchbank.types import Image
 
-if TYPE_CHECKING:
-    from patchbank.detector.detector import Detector
-
-WARM_UP, REPEATS = 2, 5  # images; the median of the second counts
+WARM_UP, REPEATS = 2, 5  # images; the median of the repeats counts
 TRIES = 6
-MARGIN = 0.95  # of the budget that is aimed at: times vary
+MARGIN = 0.95  # share of the budget that is aimed at, because measured times vary
 
 
 def within_latency(detector: Detector, budget_ms: float) -> Detector:
-    """Cut the bank until one photograph takes at most so many milliseconds here; maybe not at all.
+    """Truncate the bank so that one image takes at most `budget_ms` here.
 
-    The time is that of a photograph that is alone, from the pixels that the network sees to the
-    image score: without decoding, resizing, map and regions.  It is measured on noise.  It grows
-    with the rows along a line, which is drawn anew through each measurement.
+    The latency is that of a single image, from the network's input to the image score, without
+    decoding, resizing, map and regions; it is measured on noise.  It is assumed to grow linearly
+    with the rows, and the line is fitted anew after each measurement.  A detector that meets the
+    budget is returned as it is.
 
     Raises:
-        ParameterError: the budget cannot be met, or the bank cannot be cut.
+        ParameterError: the budget cannot be met, or the bank cannot be truncated.
     """
     if not 0 < budget_ms < float("inf"):
         raise ParameterError(f"latency_budget: expected milliseconds above 0, got {budget_ms}")
@@ -62,13 +60,13 @@ def within_latency(detector: Detector, budget_ms: float) -> Detector:
 
 
 def latency_ms(detector: Detector) -> float:
-    """Median time of one photograph that is alone, in milliseconds."""
+    """Median time of a single image in milliseconds."""
     image = _noise(detector)
     times_ms = []
     for _ in range(WARM_UP + REPEATS):
         began = time.perf_counter()
         for member in detector.members:
-            member.find(image)
+            member.predict(image)
         times_ms.append((time.perf_counter() - began) * 1e3)
     return statistics.median(times_ms[WARM_UP:])
 

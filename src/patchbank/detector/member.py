@@ -1,7 +1,7 @@
-"""A member of a detector: one fitted method with its backbone, and what it finds.
+"""A member of a detector: one fitted method with its backbone, and its predictions.
 
-Most detectors have one.  Those of an ensemble speak different units, so each one's scores are
-standardised by what good images score when they are left out, and then averaged.
+Most detectors have one.  Members of an ensemble have different score scales, so the scores of each
+are standardised by its leave-one-out scores of the good images, and then averaged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from patchbank.types import AnomalyMap, Image
 
 @dataclass(frozen=True, slots=True)
 class ScoreStandardization:
-    """Where a member's scores of good images lie: x becomes (x - centre) / spread."""
+    """Standardisation of a member's scores by those of good images: (x - centre) / spread."""
 
     centre: float = 0.0
     spread: float = 1.0
@@ -47,53 +47,53 @@ class Member:
     extractor: FeatureExtractor
     model: FittedMethod
     device: Device
-    """Where it computes."""
+    """The device that it computes on."""
     image_scale: ScoreStandardization = ScoreStandardization()
-    """Of its image scores."""
+    """Standardisation of its image scores."""
     map_scale: ScoreStandardization = ScoreStandardization()
-    """Of its anomaly maps."""
+    """Standardisation of its anomaly maps."""
 
-    def find(self, image: Image) -> MemberPrediction:
-        """Look at one photograph, (H, W, 3) uint8 RGB."""
+    def predict(self, image: Image) -> MemberPrediction:
+        """Score one image, (H, W, 3) uint8 RGB."""
         prepared = prepare(self.extractor, self.settings, image)
         with self.device.full_precision():
-            maps, view = prepared.features(self.extractor)
-            scored = self.model.score(maps)
-        return MemberPrediction(scored, view, self.image_scale, self.map_scale)
+            maps, geometry = prepared.features(self.extractor)
+            scores = self.model.score(maps)
+        return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)
 
 
 @dataclass(frozen=True, slots=True)
 class MemberPrediction:
-    """What one member says of one photograph."""
+    """The scores of one member for one image."""
 
-    scored: PatchScores
-    view: ImageGeometry
+    scores: PatchScores
+    geometry: ImageGeometry
     image_scale: ScoreStandardization = ScoreStandardization()
     map_scale: ScoreStandardization = ScoreStandardization()
 
     @property
     def image_score(self) -> float:
-        """On the scale of the detector."""
-        return float(self.image_scale.apply(self.scored.image_score))
+        """Standardised image score."""
+        return float(self.image_scale.apply(self.scores.image_score))
 
     @property
-    def highest(self) -> float:
-        """What no value of the map exceeds: the worst patch."""
-        return float(self.map_scale.apply(self.scored.patch_scores.max()))
+    def highest_value(self) -> float:
+        """Standardised score of the worst patch: no value of the map exceeds it."""
+        return float(self.map_scale.apply(self.scores.patch_scores.max()))
 
     @property
-    def zero(self) -> float:
-        """What the map says where nothing differs from good parts: its lowest value."""
+    def normal_value(self) -> float:
+        """Map value of a perfectly normal patch: the lowest value of the map."""
         return float(self.map_scale.apply(0.0))
 
     @property
     def n_pixels(self) -> int:
-        """Of the photograph."""
-        return self.view.photograph[0] * self.view.photograph[1]
+        """Pixels of the photograph."""
+        return self.geometry.photograph[0] * self.geometry.photograph[1]
 
     def anomaly_map(self) -> AnomalyMap:
-        """(H, W) float32 in the photograph's own pixels; `zero` where it was not looked at."""
-        raw = self.view.anomaly_map(self.scored)
+        """(H, W) float32 in the photograph's pixels; `normal_value` outside the inspected part."""
+        raw = self.geometry.anomaly_map(self.scores)
         if self.map_scale == ScoreStandardization():
             return raw
         scaled: AnomalyMap = self.map_scale.apply(raw)
@@ -101,28 +101,28 @@ class MemberPrediction:
 
 
 MemberPredictions = Sequence[MemberPrediction]
-"""Of every member, on one photograph."""
+"""Predictions of every member for one image."""
 
 
-def combined_score(findings: MemberPredictions) -> float:
-    """The image score of a detector: the mean over its members."""
-    return float(np.mean([finding.image_score for finding in findings]))
+def combined_score(predictions: MemberPredictions) -> float:
+    """Image score of a detector: the mean over its members."""
+    return float(np.mean([prediction.image_score for prediction in predictions]))
 
 
-def combined_map(findings: MemberPredictions) -> AnomalyMap:
-    """The anomaly map of a detector, (H, W): the mean over its members."""
-    total = findings[0].anomaly_map()
-    for finding in findings[1:]:
-        total = total + finding.anomaly_map()
-    mean: AnomalyMap = total / np.float32(len(findings)) if len(findings) > 1 else total
+def combined_map(predictions: MemberPredictions) -> AnomalyMap:
+    """Anomaly map of a detector, (H, W): the mean over its members."""
+    total = predictions[0].anomaly_map()
+    for prediction in predictions[1:]:
+        total = total + prediction.anomaly_map()
+    mean: AnomalyMap = total / np.float32(len(predictions)) if len(predictions) > 1 else total
     return mean
 
 
-def highest_value(findings: MemberPredictions) -> float:
-    """What no value of the combined map exceeds."""
-    return float(np.mean([finding.highest for finding in findings]))
+def highest_value(predictions: MemberPredictions) -> float:
+    """Upper bound of the combined map."""
+    return float(np.mean([prediction.highest_value for prediction in predictions]))
 
 
-def normal_value(findings: MemberPredictions) -> float:
-    """What the combined map says where nothing differs: its lowest value."""
-    return float(np.mean([finding.zero for finding in findings]))
+def normal_value(predictions: MemberPredictions) -> float:
+    """Combined map value of a perfectly normal patch: the lowest value of the map."""
+    return float(np.mean([prediction.normal_value for prediction in predictions]))

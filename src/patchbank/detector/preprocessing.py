@@ -1,4 +1,4 @@
-"""From a photograph to its features, and from patch scores back to its pixels."""
+"""From an image to the network's input, and from patch scores back to the image's pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
-from patchbank.images.read import input_size, resized, to_multiple
+from patchbank.images.resize import input_size, resized, to_multiple
 from patchbank.methods import PatchScores
 from patchbank.methods.base import FeatureMaps
 from patchbank.settings import InputSettings, MapSettings, Settings, part_of
@@ -29,89 +29,94 @@ class Box(NamedTuple):
     width: int
 
     def of(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
-        """The part of an (H, W, ...) array inside: a view."""
+        """The part of an (H, W, ...) array inside the rectangle: a view."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageGeometry:
-    """How one photograph was looked at.  All sizes are (height, width)."""
+    """Sizes and positions from an image to its features.  All sizes are (height, width)."""
 
     photograph: tuple[int, int]
-    """In pixels."""
-    box: Box
-    """The part of the photograph that was looked at, in its pixels."""
-    seen: tuple[int, int]
-    """In pixels, of the network's input at the first scale."""
-    cells: tuple[int, int]
-    """Of the feature grid that covers it."""
+    """Pixels of the photograph."""
+    crop_box: Box
+    """The inspected part of the photograph, in its pixels."""
+    input_size: tuple[int, int]
+    """Pixels of the network's input at the first scale."""
+    feature_grid: tuple[int, int]
+    """Cells of the first layer's feature map, which covers the inspected part."""
     settings: MapSettings
-    """Settings of its anomaly map."""
+    """Settings of the anomaly map."""
 
     @property
-    def window(self) -> tuple[float, float, float, float]:
-        """(top, left, bottom, right) of that part, as shares of the photograph."""
-        height, width = self.photograph
-        bottom, right = self.box.top + self.box.height, self.box.left + self.box.width
-        return self.box.top / height, self.box.left / width, bottom / height, right / width
+    def crop_shares(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of the inspected part, as shares of the photograph."""
+        (height, width), box = self.photograph, self.crop_box
+        bottom, right = box.top + box.height, box.left + box.width
+        return box.top / height, box.left / width, bottom / height, right / width
 
-    def anomaly_map(self, scored: PatchScores) -> AnomalyMap:
-        """The map in the photograph's own pixels; 0 where it was not looked at."""
+    def anomaly_map(self, scores: PatchScores) -> AnomalyMap:
+        """The anomaly map in the photograph's own pixels; 0 outside the inspected part."""
+        box = self.crop_box
         inside = anomaly_map.anomaly_map(
-            scored.patch_scores,
-            self.seen,
-            (self.box.height, self.box.width),
-            sigma=anomaly_map.scaled_sigma(self.settings.smoothing, self.seen),
-            stride=scored.stride,
-            cells=self.cells,
+            scores.patch_scores,
+            self.input_size,
+            (box.height, box.width),
+            sigma=anomaly_map.scaled_sigma(self.settings.smoothing, self.input_size),
+            stride=scores.stride,
+            cells=self.feature_grid,
             interpolation=self.settings.map_interpolation,
             border=self.settings.map_border,
         )
         if inside.shape == self.photograph:
             return inside
         whole = np.zeros(self.photograph, dtype=np.float32)
-        self.box.of(whole)[...] = inside
+        box.of(whole)[...] = inside
         return whole
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A photograph at the sizes that the network sees."""
+class PreparedImage:
+    """An image at the sizes that the network sees."""
 
     inputs: list[Image]
-    """One (H, W, 3) a scale."""
+    """One (H, W, 3) for each scale."""
     photograph: tuple[int, int]
-    box: Box
+    crop_box: Box
     settings: MapSettings
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
-        """Take its features: one (c, h, w) map a layer and scale."""
-        taken = [m for image in self.inputs for m in extractor(image)]
-        seen, cells = self.inputs[0].shape[:2], taken[0].shape[1:]
-        return taken, ImageGeometry(
-            self.photograph, self.box, (seen[0], seen[1]), (cells[0], cells[1]), self.settings
+        """Extract one (c, h, w) map for each layer and scale."""
+        maps = [m for image in self.inputs for m in extractor(image)]
+        input_size, grid = self.inputs[0].shape[:2], maps[0].shape[1:]
+        return maps, ImageGeometry(
+            self.photograph,
+            self.crop_box,
+            (input_size[0], input_size[1]),
+            (grid[0], grid[1]),
+            self.settings,
         )
 
 
 def extract(
     extractor: FeatureExtractor, settings: Settings, image: Image
 ) -> tuple[FeatureMaps, ImageGeometry]:
-    """Take the features of a photograph; see `prepare` and `Prepared.features`."""
+    """Extract the features of an image; see `prepare` and `PreparedImage.features`."""
     return prepare(extractor, settings, image).features(extractor)
 
 
-def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Prepared:
-    """Bring a photograph to the sizes that the network shall see.
+def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> PreparedImage:
+    """Resize and crop an image to the sizes that the network sees.
 
     Raises:
-        ParameterError: the backbone accepts another size only, or the photograph is too small.
+        ParameterError: the backbone accepts another size only, or the image is too small.
     """
     photograph = image.shape[0], image.shape[1]
     whole, crop = _resized_and_cropped(extractor, settings, photograph)
     box = _in_photograph(crop, whole, photograph)
-    sizes = _sizes(extractor, settings.scales, (crop.height, crop.width))
+    sizes = _input_sizes(extractor, settings.scales, (crop.height, crop.width))
     inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
-    return Prepared(inputs, photograph, box, part_of(settings, MapSettings))
+    return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
 
 
 def _input(
@@ -122,7 +127,7 @@ def _input(
     box: Box,
     size: tuple[int, int],
 ) -> Image:
-    """What the network sees: (H, W, 3) of `size`."""
+    """The network's input of `size`, (H, W, 3)."""
     if size == (crop.height, crop.width):
         return crop.of(resized(image, whole, settings.resampling))
     return resized(box.of(image), size, settings.resampling)
@@ -131,11 +136,10 @@ def _input(
 def _resized_and_cropped(
     extractor: FeatureExtractor, settings: InputSettings, photograph: tuple[int, int]
 ) -> tuple[tuple[int, int], Box]:
-    """-> (H, W) to which the whole photograph is resized, and the middle of that to look at.
+    """-> (H, W) to which the whole image is resized, and the centre crop of that.
 
     Raises:
-        ParameterError: the middle is larger than the whole, or not of a size that the network
-            takes.
+        ParameterError: the crop is larger than the whole, or not of a size that the network takes.
     """
     demanded = extractor.info.size_multiple
     is_area = settings.resize == "area" and not isinstance(settings.image_size, tuple)
@@ -166,20 +170,20 @@ def _resized_and_cropped(
 
 
 def _grid_step(extractor: FeatureExtractor) -> int:
-    """Sizes of our own choice are multiples of this, so that the grids of all layers align."""
+    """Sizes that we choose are multiples of this, so that the grids of all layers align."""
     deepest = max(extractor.info.available_layers[layer].stride for layer in extractor.layers)
     return max(extractor.info.size_multiple, deepest)
 
 
-def _sizes(
-    extractor: FeatureExtractor, scales: tuple[float, ...], seen: tuple[int, int]
+def _input_sizes(
+    extractor: FeatureExtractor, scales: tuple[float, ...], first: tuple[int, int]
 ) -> list[tuple[int, int]]:
-    """The (H, W) that the network sees at each scale."""
+    """(H, W) of the network's input at each scale; `first` is that at scale 1."""
     info, step = extractor.info, _grid_step(extractor)
     sizes = [
-        seen
+        first
         if scale == 1
-        else (to_multiple(seen[0] * scale, step), to_multiple(seen[1] * scale, step))
+        else (to_multiple(first[0] * scale, step), to_multiple(first[1] * scale, step))
         for scale in scales
     ]
     if info.input_size is not None and sizes != [info.input_size]:
@@ -192,7 +196,7 @@ def _sizes(
 
 
 def _in_photograph(crop: Box, whole: tuple[int, int], photograph: tuple[int, int]) -> Box:
-    """The same part, in the photograph's own pixels."""
+    """The crop in the photograph's own pixels."""
     down, across = photograph[0] / whole[0], photograph[1] / whole[1]
     top, left = round(crop.top * down), round(crop.left * across)
     bottom = round((crop.top + crop.height) * down)

@@ -1,4 +1,4 @@
-"""How well a detector does on labelled images."""
+"""Measure a detector on labelled images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DefectResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Metrics of a detector on a data set; what cannot be had without masks is None."""
+    """Metrics of a detector on a data set; metrics that need masks are None without them."""
 
     dataset: str
     image_auroc: float
@@ -53,20 +53,22 @@ class Evaluation:
     pixel_ap: float | None
     aupro: float | None
     detection_rate: float
-    """Share of the defect images called anomalous at the calibrated threshold."""
+    """Share of the defect images above the calibrated threshold."""
     false_alarm_rate: float
-    """Share of the good images called anomalous at the calibrated threshold."""
+    """Share of the good images above the calibrated threshold."""
     n_good: int
     n_defect: int
     per_defect: dict[str, DefectResult]
-    """By the name of the defect; empty where it was not asked for."""
+    """Results by the name of the defect; empty where they were not asked for."""
     ranking: RankingCounts
-    """Counts at every defect image's score: the ROC curve."""
+    """Counts at the score of every defect image: the ROC curve."""
     inspections: tuple[tuple[Sample, Inspection], ...]
+    """All images that could be inspected, in the order of the data set."""
     unread: tuple[FailedInspection, ...]
+    """Images that could not be inspected: they are in no metric."""
 
     def to_json(self) -> dict[str, Any]:
-        """What `patchbank evaluate --json` writes."""
+        """The document that `patchbank evaluate --json` writes."""
         names = (
             "dataset image_auroc image_ap image_f1_max pixel_auroc pixel_ap aupro "
             "detection_rate false_alarm_rate n_good n_defect"
@@ -97,29 +99,29 @@ def evaluate(
 ) -> Evaluation:
     """Inspect all images of a data set and compare with their labels.
 
-    Pixels are compared where the photographs were looked at: in the middle, where `crop` is set.
+    Pixels are compared in the inspected part of each photograph: the centre, if `crop` is set.
 
     Args:
         detector: to measure.
         dataset: labelled images.
-        per_defect: compare each defect class by itself too, which makes all maps again for each.
-        progress: told how far it has come.
+        per_defect: compare each defect class by itself too, which computes all maps again for each.
+        progress: shows the steps.
 
     Raises:
         DataError: too few of its images can be read to compare good with defect ones.
         ImageError: a mask cannot be read, or differs in size from its photograph.
     """
     progress = progress or NullProgress()
-    seen, unread = _inspect_all(detector, dataset, progress)
-    is_defect = np.array([sample.is_defect for sample, _ in seen])
+    inspected, unread = _inspect_all(detector, dataset, progress)
+    is_defect = np.array([sample.is_defect for sample, _ in inspected])
     if not is_defect.any() or is_defect.all():
         raise DataError(
             f"{dataset.name}: expected good and defect images, got one kind only"
             + (f"; {len(unread)} could not be read" if unread else "")
         )
-    flagged = np.array([inspection.is_anomalous for _, inspection in seen])
-    ranking = _ranking(seen)
-    pixels = _pixel_metrics(seen, dataset, progress)
+    flagged = np.array([inspection.is_anomalous for _, inspection in inspected])
+    ranking = _ranking(inspected)
+    pixels = _pixel_metrics(inspected, dataset, progress)
     return Evaluation(
         dataset=dataset.name,
         image_auroc=auroc(ranking),
@@ -132,44 +134,47 @@ def evaluate(
         false_alarm_rate=float(flagged[~is_defect].mean()),
         n_good=int((~is_defect).sum()),
         n_defect=int(is_defect.sum()),
-        per_defect=_per_defect(seen, dataset, progress) if per_defect else {},
+        per_defect=_per_defect(inspected, dataset, progress) if per_defect else {},
         ranking=ranking,
-        inspections=tuple(seen),
+        inspections=tuple(inspected),
         unread=tuple(unread),
     )
 
 
-Seen = Sequence[tuple[Sample, Inspection]]
+Inspected = Sequence[tuple[Sample, Inspection]]
+"""Labelled images with their inspections."""
 
 
 def _inspect_all(
     detector: Detector, dataset: Dataset, progress: Progress
 ) -> tuple[list[tuple[Sample, Inspection]], list[FailedInspection]]:
-    seen, unread = [], []
+    inspected, unread = [], []
     paths = [sample.path for sample in dataset.samples]
     with progress.task("inspecting", len(paths)) as advance:
         for sample, outcome in zip(dataset.samples, detector.inspect(paths), strict=True):
             if isinstance(outcome, FailedInspection):
                 unread.append(outcome)
             else:
-                seen.append((sample, outcome))
+                inspected.append((sample, outcome))
             advance(1)
-    return seen, unread
+    return inspected, unread
 
 
-def _ranking(seen: Seen) -> RankingCounts:
-    scores = np.array([inspection.score for _, inspection in seen])
-    return count_images(scores, np.array([sample.is_defect for sample, _ in seen]))
+def _ranking(inspected: Inspected) -> RankingCounts:
+    scores = np.array([inspection.score for _, inspection in inspected])
+    return count_images(scores, np.array([sample.is_defect for sample, _ in inspected]))
 
 
-def _per_defect(seen: Seen, dataset: Dataset, progress: Progress) -> dict[str, DefectResult]:
+def _per_defect(
+    inspected: Inspected, dataset: Dataset, progress: Progress
+) -> dict[str, DefectResult]:
     results = {}
-    for name in sorted({sample.label for sample, _ in seen} - {GOOD}):
-        some = [(sample, i) for sample, i in seen if sample.label in (GOOD, name)]
-        flagged = [i.is_anomalous for sample, i in some if sample.is_defect]
-        pixels = _pixel_metrics(some, dataset, progress)
+    for name in sorted({sample.label for sample, _ in inspected} - {GOOD}):
+        chosen = [(sample, i) for sample, i in inspected if sample.label in (GOOD, name)]
+        flagged = [i.is_anomalous for sample, i in chosen if sample.is_defect]
+        pixels = _pixel_metrics(chosen, dataset, progress)
         results[name] = DefectResult(
-            image_auroc=auroc(_ranking(some)),
+            image_auroc=auroc(_ranking(chosen)),
             pixel_auroc=pixels.auroc if pixels else None,
             aupro=pixels.aupro if pixels else None,
             n=len(flagged),
@@ -178,24 +183,26 @@ def _per_defect(seen: Seen, dataset: Dataset, progress: Progress) -> dict[str, D
     return results
 
 
-def _pixel_metrics(seen: Seen, dataset: Dataset, progress: Progress) -> PixelMetrics | None:
+def _pixel_metrics(
+    inspected: Inspected, dataset: Dataset, progress: Progress
+) -> PixelMetrics | None:
     if not dataset.has_masks:
         return None
-    passes = 2  # more where there are too many distinct scores for memory, which nobody knows yet
-    with progress.task("comparing pixels", passes * len(seen)) as advance:
+    passes = 2  # more if the distinct scores do not fit into memory, which is not known yet
+    with progress.task("comparing pixels", passes * len(inspected)) as advance:
 
         def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
-            for _, drawn in map_in_order(_map_and_mask, seen, _n_pixels):
+            for _, drawn in map_in_order(_map_and_mask, inspected, _n_pixels):
                 yield drawn.result()
                 advance(1)
 
-        if not any(_mask_inside(sample, inspection).any() for sample, inspection in seen):
+        if not any(_mask_inside(sample, inspection).any() for sample, inspection in inspected):
             return None
         return PixelCounter(maps_and_masks).metrics()
 
 
-def _map_and_mask(one: tuple[Sample, Inspection]) -> tuple[AnomalyMap, Mask]:
-    sample, inspection = one
+def _map_and_mask(pair: tuple[Sample, Inspection]) -> tuple[AnomalyMap, Mask]:
+    sample, inspection = pair
     return inspection.box.of(inspection.anomaly_map), _mask_inside(sample, inspection)
 
 
@@ -203,8 +210,8 @@ def _mask_inside(sample: Sample, inspection: Inspection) -> Mask:
     return inspection.box.of(_mask(sample, inspection))
 
 
-def _n_pixels(one: tuple[Sample, Inspection]) -> int:
-    width, height = one[1].size
+def _n_pixels(pair: tuple[Sample, Inspection]) -> int:
+    width, height = pair[1].size
     return width * height
 
 

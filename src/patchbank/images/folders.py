@@ -1,24 +1,23 @@
-"""Photographs of a folder, and those of them that are good."""
+"""Find the images of a folder, and the good ones among them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
+from typing import Any, cast
 
 from patchbank.errors import DataError
-from patchbank.images.read import ImageInput
+from patchbank.images.read import ImageInput, image_source, is_file_object, is_one_image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 GOOD_NAMES = frozenset({"good", "ok", "normal"})
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Find all photographs below a folder, in the order of their paths.
+    """Find all images below a folder, in the order of their paths.
 
-    Files with other suffixes and hidden files are skipped.
+    Files of other kinds and hidden files are skipped.
 
     Raises:
         DataError: no such folder, or none in it.
@@ -28,11 +27,11 @@ def find_images(folder: Path) -> list[Path]:
     found: list[Path] = []
     visited = set()
     for parent, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in visited:  # a symbolic link to a parent
+        resolved = os.path.realpath(parent)
+        if resolved in visited:  # a symbolic link back
             folders.clear()
             continue
-        visited.add(place)
+        visited.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [
             Path(parent, name)
@@ -46,28 +45,32 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def _cannot_list(error: OSError) -> None:
-    raise DataError(f"{error.filename}: expected a folder to look into, got: {error.strerror}")
+    raise DataError(f"{error.filename}: expected a readable folder, got: {error.strerror}")
 
 
 def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """List the images of a folder, of one path or array, or of a list of them.
+    """List the images of a folder, of one image, or of an iterable of such.
+
+    The contents of file objects are read, so that they may be closed or moved on afterwards.
 
     Raises:
         DataError: a folder that is not there or has no image in it.
     """
-    if isinstance(source, np.ndarray):
-        return [source]
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         return [path] if path.is_file() else list(find_images(path))
-    return [image for one in source for image in list_images(one)]
+    if is_file_object(source):
+        return [image_source(cast(Any, source))]
+    if is_one_image(source):
+        return [cast(ImageInput, source)]
+    return [image for one in cast(Iterable[ImageInput], source) for image in list_images(one)]
 
 
 def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """List the good images of a source; for a data set in MVTec layout those of ``train/good``.
+    """List the good images of a source; of a data set in MVTec layout those of ``train/good``.
 
     Raises:
-        DataError: there is no image, or a folder has good images *and* others.
+        DataError: there is none, or a folder holds good images *and* others.
     """
     if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
         return list(find_images(_good_folder(Path(source))))

@@ -1,11 +1,13 @@
-"""Reading photographs as they come, and bringing them to the size that the network sees."""
+"""Read images from paths, bytes, file objects, Pillow images and arrays."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,47 +17,142 @@ from PIL import ImageOps, UnidentifiedImageError
 from patchbank.errors import ImageError, ShapeError
 from patchbank.types import Image, Mask
 
-ImageInput: TypeAlias = str | os.PathLike[str] | Image
-"""A path, or an (H, W, 3) uint8 RGB array."""
-Resize: TypeAlias = Literal["area", "short_side", "squash"]
-Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
-
 Decoded = TypeVar("Decoded")
 
 SMALLEST_SIDE_PX = 8
-SMALLEST_INPUT_PX = 224  # what the networks were trained on: smaller photographs are enlarged to it
 
 
-def read_image(source: ImageInput) -> Image:
-    """Read one photograph as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageSource:
+    """One image that can be read, with the name that results and errors give it.
+
+    Made by `image_source`.  The contents of a file object are read when it is made, and once.
+    """
+
+    name: str
+    content: Path | bytes | pillow.Image | NDArray[Any] | ImageError
+    """The error, where contents could not be read: `read` raises it."""
+    state: tuple[int, int] | None = None
+    """(time of modification in ns, bytes) of the file at a path when `read_once` read it."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels, from the header of the file; 0 if that cannot be read."""
+        content = self.content
+        if isinstance(content, np.ndarray):
+            return content.size // 3
+        if isinstance(content, pillow.Image):
+            return content.width * content.height
+        if isinstance(content, ImageError):
+            return 0
+        try:
+            with pillow.open(_openable(content)) as opened:
+                return opened.width * opened.height
+        except Exception:  # `read` raises the error and names the reason
+            return 0
+
+    def read(self) -> Image:
+        """Read it as (H, W, 3) uint8 RGB; see `read_image`.
+
+        Raises:
+            ImageError: it cannot be read, or is not the file any more that was read before.
+            ShapeError: an array is not (H, W, 3) uint8.
+        """
+        if isinstance(self.content, np.ndarray):
+            return _check_array(self.content)
+        if isinstance(self.content, ImageError):
+            raise self.content
+        if self.state is not None and self.state != _state(self.content):
+            raise ImageError(
+                f"{self.name}: expected the file that was inspected, got a changed one; "
+                "inspect it again, or keep the image (keep_image=True)"
+            )
+        return np.asarray(_decoded(self.name, self.content, _rgb))
+
+    def read_once(self) -> tuple[Image, ImageSource]:
+        """Read it, and return the source that refuses to read a file that changed since."""
+        state = _state(self.content)
+        return self.read(), self if state is None else replace(self, state=state)
+
+
+ImageInput: TypeAlias = (
+    str | os.PathLike[str] | Image | bytes | BinaryIO | pillow.Image | ImageSource
+)
+"""A path, an (H, W, 3) uint8 RGB array, the bytes of an image file, a file object opened in binary
+mode, or a Pillow image."""
+
+
+def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
+    """Name an image and, unless it is a path or an array, take its contents.
+
+    Args:
+        image: to name.  A file object is read to its end, from where it stands; a Pillow image is
+            decoded.  If that fails, or it is none of these, `ImageSource.read` raises the error.
+        name: in results and errors; None takes the path or the name of the file object, otherwise
+            ``array``, ``bytes``, ``file`` or ``image``.
+    """
+    if isinstance(image, ImageSource):
+        return image if name is None else replace(image, name=name)
+    if isinstance(image, np.ndarray):
+        return ImageSource(name or "array", image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return ImageSource(name or "bytes", bytes(image))
+    if isinstance(image, pillow.Image):
+        name = name or os.fspath(getattr(image, "filename", "")) or "image"
+        return ImageSource(name, _content_or_error(name, lambda: _copied(image)))
+    if isinstance(image, (str, os.PathLike)):
+        return ImageSource(name or str(image), Path(image))
+    if is_file_object(image):
+        shown = name or _file_name(image)
+        return ImageSource(shown, _content_or_error(shown, lambda: _file_content(shown, image)))
+    name = name or "image"
+    message = (
+        f"{name}: expected a path, an array, bytes, a file object or a Pillow image, "
+        f"got {type(image).__name__}"
+    )
+    return ImageSource(name, ImageError(message))
+
+
+def is_one_image(image: object) -> bool:
+    """Whether it is one image and not a collection of them; a path may still be a folder."""
+    kinds = (str, os.PathLike, np.ndarray, bytes, bytearray, memoryview, pillow.Image, ImageSource)
+    return isinstance(image, kinds) or is_file_object(image)
+
+
+def is_file_object(image: object) -> bool:
+    """Whether it is a file object, that is: whether it can be read."""
+    return callable(getattr(image, "read", None)) and not isinstance(image, ImageSource)
+
+
+def read_image(source: ImageInput, name: str | None = None) -> Image:
+    """Read one image as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep their upper eight);
-    transparent pixels become black; of several frames the first is taken.
+    transparent pixels become black; the first of several frames is used.
+
+    Args:
+        source: path, array, bytes, file object or Pillow image.
+        name: of the image in errors; None for its own.
 
     Raises:
         ImageError: the file cannot be read whole, or is no image, or its size is out of bounds.
         ShapeError: an array is not (H, W, 3) uint8.
     """
-    if isinstance(source, np.ndarray):
-        return _check_array(source)
-    return np.asarray(_decoded(Path(source), _rgb))
+    return image_source(source, name).read()
 
 
 def n_pixels(source: ImageInput) -> int:
-    """How many pixels a photograph has, from the head of its file; 0 where that tells nothing."""
-    if isinstance(source, np.ndarray):
-        return source.size // 3
-    try:
-        with pillow.open(source) as opened:
-            return opened.width * opened.height
-    except Exception:  # whatever is wrong with it, `read_image` says it
-        return 0
+    """Number of pixels of an image, from the header of its file; 0 if that cannot be read.
+
+    A file object is read to its end for that: make an `image_source` of it first.
+    """
+    return image_source(source).n_pixels
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read a ground-truth mask: True where it is not black.  -> (H, W) of the photograph's size.
+    """Read a ground-truth mask: True where it is not black.  -> (H, W), `size` of its photograph.
 
-    Of a folder of masks (MVTec LOCO AD has one an image) it is their union.
+    For a folder of masks (MVTec LOCO AD has one for each image) it is their union.
 
     Raises:
         ImageError: a file cannot be read, or has another size than its photograph, or a folder
@@ -71,7 +168,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
 
 
 def _one_mask(path: Path, size: tuple[int, int]) -> Mask:
-    mask: Mask = _decoded(path, _not_black)
+    mask: Mask = _decoded(str(path), path, _not_black)
     if mask.shape != size:
         raise ImageError(
             f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
@@ -81,106 +178,113 @@ def _one_mask(path: Path, size: tuple[int, int]) -> Mask:
 
 
 def shows_anything(path: Path) -> bool:
-    """Whether a mask is not black all over: in some data sets it is the label.
+    """Whether a mask has a pixel that is not black: in some data sets that is the label.
 
     Raises:
         ImageError: the file cannot be read.
     """
-    return _decoded(path, lambda _, opened: bool(_mask_values(opened).any()))
+    return _decoded(str(path), path, lambda _, opened: bool(_mask_values(opened).any()))
 
 
-def _decoded(path: Path, convert: Callable[[Path, pillow.Image], Decoded]) -> Decoded:
-    """Open an image, convert it, and name what is wrong with it in one line."""
+def _decoded(
+    name: str,
+    content: Path | bytes | pillow.Image,
+    convert: Callable[[str, pillow.Image], Decoded],
+) -> Decoded:
+    """Open an image and convert it; whatever is wrong becomes an ImageError of one line."""
     try:
-        with pillow.open(path) as opened:
-            _check_size(path, opened.size)
-            return convert(path, opened)
+        if isinstance(content, pillow.Image):
+            _check_size(name, content.size)
+            return convert(name, content)
+        with pillow.open(_openable(content)) as opened:
+            _check_size(name, opened.size)
+            return convert(name, opened)
     except ImageError:
         raise
     except UnidentifiedImageError:
-        what = "an empty file" if path.stat().st_size == 0 else "something else"
+        empty = len(content) == 0 if isinstance(content, bytes) else _is_empty_file(content)
+        found = "an empty file" if empty else "something else"
         raise ImageError(
-            f"{path}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {what}"
+            f"{name}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {found}"
         ) from None
     except pillow.DecompressionBombError as error:
         raise ImageError(
-            f"{path}: expected an image that memory can hold, got a decompression bomb ({error}); "
+            f"{name}: expected an image that memory can hold, got a decompression bomb ({error}); "
             "cut a photograph of honest size into parts"
         ) from None
     except OSError as error:
-        raise ImageError(f"{path}: expected a readable image, got: {_reason(error)}") from None
+        raise ImageError(f"{name}: expected a readable image, got: {_reason(error)}") from None
     except Exception as error:  # decoders raise many types on damaged files
         reason = f"{type(error).__name__}: {error}"
-        raise ImageError(f"{path}: expected a readable image, got: {reason}") from None
+        raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
 
 
-def input_size(
-    size: tuple[int, int],
-    image_size: int | tuple[int, int],
-    resize: Resize,
-    multiple: int,
-    max_upscale: float,
-) -> tuple[int, int]:
-    """The (H, W) to which a photograph of (H, W) pixels is resized.
-
-    Args:
-        size: of the photograph.
-        image_size: (H, W), or a side; what that means, `resize` says.
-        resize: ``area``: the shape is kept, and the side is the root of the area, so that every
-            photograph costs alike; ``short_side``: the shape is kept, and the side is the shorter
-            one; ``squash``: height and width become the side.
-        multiple: height and width are rounded to multiples of this.
-        max_upscale: a side means at most so many times that of the photograph (but 224
-            pixels at least): more would cost time and add no information.  A given height and
-            width is taken as it is.
-
-    >>> input_size((600, 1200), 320, "area", 16, 1.25)
-    (224, 448)
-    >>> input_size((600, 1200), 320, "short_side", 16, 1.25)
-    (320, 640)
-    >>> input_size((600, 1200), 320, "squash", 16, 1.25)
-    (320, 320)
-    >>> input_size((240, 240), 448, "area", 16, 1.25)  # 1.25 x 240 = 300
-    (304, 304)
-    """
-    if isinstance(image_size, tuple):
-        height, width = float(image_size[0]), float(image_size[1])
-    else:
-        own = float(min(size)) if resize == "short_side" else (size[0] * size[1]) ** 0.5
-        side = min(float(image_size), max(own * max_upscale, SMALLEST_INPUT_PX))
-        height, width = size[0] * side / own, size[1] * side / own
-        if resize == "squash":
-            height = width = side
-        elif resize == "short_side":  # the long one is cut off to whole pixels, as torchvision does
-            height, width = float(int(height)), float(int(width))
-    return to_multiple(height, multiple), to_multiple(width, multiple)
+def _is_empty_file(content: Path | pillow.Image) -> bool:
+    return isinstance(content, Path) and content.stat().st_size == 0
 
 
-def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilinear") -> Image:
-    """Resize to (H, W), anti-aliased."""
-    if image.shape[:2] == size:
-        return image
-    height, width = size
-    filter_ = pillow.Resampling[resampling.upper()]
-    return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
+def _openable(content: Path | bytes) -> Path | io.BytesIO:
+    return io.BytesIO(content) if isinstance(content, bytes) else content
 
 
-def to_multiple(side: float, multiple: int) -> int:
-    """The multiple nearest to `side`, at least one."""
-    return max(1, round(side / multiple)) * multiple
+def _state(content: object) -> tuple[int, int] | None:
+    if not isinstance(content, Path):
+        return None
+    try:
+        found = content.stat()
+    except OSError:  # reading names the reason
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
-def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
-    ImageOps.exif_transpose(opened, in_place=True)  # not copied where it stays as it is
+def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageError:
+    """The contents, or the error that reading the image shall raise."""
+    try:
+        return get()
+    except ImageError as error:
+        return error.with_traceback(None)
+    except Exception as error:  # file objects of any kind raise any type
+        reason = (
+            _reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        )
+        return ImageError(f"{name}: expected a readable image, got: {reason}")
+
+
+def _copied(image: pillow.Image) -> pillow.Image:
+    """A decoded copy, turned upright: the image itself may be closed or changed later."""
+    copy = ImageOps.exif_transpose(image)
+    copy.format = image.format  # a copy forgets it, but 16-bit images are recognised by it
+    return copy
+
+
+def _file_content(name: str, file: BinaryIO) -> bytes:
+    content: object = None if isinstance(file, io.TextIOBase) else file.read()
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        found = "text mode" if content is None else f"{type(content).__name__} from its `read`"
+        raise ImageError(f'{name}: expected a file object in binary mode ("rb"), got {found}')
+    return bytes(content)
+
+
+def _file_name(file: object) -> str:
+    found = getattr(file, "name", None)
+    if isinstance(found, bytes):
+        return os.fsdecode(found)
+    return str(found) if isinstance(found, (str, os.PathLike)) and str(found) else "file"
+
+
+def _rgb(name: str, opened: pillow.Image) -> pillow.Image:
+    ImageOps.exif_transpose(opened, in_place=True)  # no copy unless it turns
     image = opened
     sixteen_bits = image.mode.startswith("I;16")
-    if image.mode == "I" and opened.format == "PNG":  # older versions of Pillow open 16 bits so
+    if (
+        image.mode == "I" and opened.format == "PNG"
+    ):  # older versions of Pillow open 16 bits like this
         sixteen_bits = True
     if sixteen_bits:
         image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        kind = "32-bit whole" if image.mode == "I" else "floating-point"
-        raise ImageError(f"{path}: expected 8 or 16 bits a channel, got {kind} numbers")
+        kind = "32-bit integer" if image.mode == "I" else "floating-point"
+        raise ImageError(f"{name}: expected 8 or 16 bits a channel, got {kind} numbers")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
@@ -189,7 +293,7 @@ def _rgb(path: Path, opened: pillow.Image) -> pillow.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _not_black(path: Path, opened: pillow.Image) -> Mask:
+def _not_black(_: str, opened: pillow.Image) -> Mask:
     values = _mask_values(opened)
     mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
     return mask
@@ -200,11 +304,11 @@ def _mask_values(opened: pillow.Image) -> NDArray[Any]:
     return np.asarray(opened if plain else opened.convert("RGB"))
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def _check_size(name: str, size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < SMALLEST_SIDE_PX:
         raise ImageError(
-            f"{path}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
+            f"{name}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
             f"got {width} x {height}"
         )
 

@@ -4,7 +4,16 @@ import difflib
 
 from patchbank.errors import ParameterError
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
-from patchbank.methods.base import Fit, FittedMethod, Method, PatchScores, TrainingImage
+from patchbank.methods.base import (
+    Fit,
+    FittedMethod,
+    Learner,
+    Method,
+    PatchEmbedding,
+    PatchScores,
+    ResizableBank,
+    TrainingImage,
+)
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
 from patchbank.methods.patchcore import PatchCoreSettings
@@ -60,10 +69,13 @@ __all__ = [
     "Fit",
     "FittedMethod",
     "GraphCoreSettings",
+    "Learner",
     "Method",
     "PadimSettings",
     "PatchCoreSettings",
+    "PatchEmbedding",
     "PatchScores",
+    "ResizableBank",
     "Settings",
     "SimpleNetSettings",
     "SpadeSettings",

@@ -1,14 +1,20 @@
-"""What every method promises: settings, `fit`, and a fitted model that scores features."""
+"""The contract of every method: settings, a learner, and a fitted model that scores features.
+
+A fit goes `Method.learner` -> `Learner.add` for each image -> `Learner.fit` -> `Fit`.  Whoever runs
+it extracts the features and hands them over one image at a time, so a method never reads an image,
+and the feature maps of all images are never in memory together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.errors import ShapeError
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Group, Settings, with_preset
@@ -16,7 +22,8 @@ from patchbank.settings.rules import Choice
 from patchbank.types import Array, PatchGrid
 
 FeatureMaps: TypeAlias = Sequence[Array]
-"""Of one image: one (c, h, w) float32 map a layer, numpy arrays or tensors on a device."""
+"""Features of one image: a (c, h, w) float32 map for each layer, numpy arrays or tensors on a
+device."""
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -26,48 +33,116 @@ class TrainingImage:
 
     maps: FeatureMaps
     photograph: int
-    """Its number from 0; copies have that of their original.  Ascending: the original comes first,
-    its copies follow."""
+    """Number of the photograph from 0, ascending; copies have that of their original, and follow
+    it."""
     inside: NDArray[np.bool_] | None = None
     """(h, w) of the first layer's grid: False where a copy shows nothing of its photograph.  None
     for the photograph itself."""
 
     @property
     def is_copy(self) -> bool:
-        """Whether it is an augmented copy: learned from, but nobody's left-out score."""
+        """Whether it is an augmented copy: used for fitting, not for calibration."""
         return self.inside is not None
 
     def cells_inside(self, grid: tuple[int, int], stride: int = 1) -> NDArray[np.intp]:
-        """Numbers of the cells of the patch `grid` that show something of the photograph.  (n,)."""
+        """Cells of the patch `grid`, by number, that show something of the photograph.  (n,)."""
         if self.inside is None:
             return np.arange(grid[0] * grid[1])
         return np.flatnonzero(self.inside[::stride, ::stride])
 
 
 @dataclass(frozen=True, slots=True)
+class PatchEmbedding:
+    """The embedded patches of one image, with a mask where some of them do not count."""
+
+    features: Array
+    """(h, w, d)."""
+    mask: NDArray[np.bool_] | None = None
+    """(h, w): False for a patch that is neither learned nor scored; None where all count."""
+
+    def __post_init__(self) -> None:
+        mask, grid = self.mask, tuple(self.features.shape[:2])
+        if mask is not None and (mask.shape != grid or mask.dtype != np.bool_):
+            raise ShapeError(
+                f"mask: expected booleans of shape {grid} (the patch grid), "
+                f"got {mask.dtype} of shape {mask.shape}"
+            )
+
+    @classmethod
+    def of(cls, embedded: Array | PatchEmbedding) -> PatchEmbedding:
+        """The embedding itself, or one without a mask for a plain (h, w, d) array."""
+        return embedded if isinstance(embedded, PatchEmbedding) else cls(embedded)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.features.shape[0], self.features.shape[1]
+
+    @property
+    def rows(self) -> Array:
+        """(n, d): the patches that count, row by row of the grid."""
+        flat = self.features.reshape(-1, self.features.shape[2])
+        return flat if self.mask is None else flat[np.flatnonzero(self.mask)]
+
+    def on_grid(self, values: NDArray[np.float32]) -> PatchGrid:
+        """Values of the patches that count, (n,), on the grid, (h, w); masked patches get 0."""
+        if self.mask is None:
+            return values.reshape(self.grid)
+        grid = np.zeros(self.grid, dtype=values.dtype)
+        grid[self.mask] = values
+        return grid
+
+
+@dataclass(frozen=True, slots=True)
 class PatchScores:
-    """What a method says of one image."""
+    """The scores that a method gives one image."""
 
     patch_scores: PatchGrid
-    """(h, w) float32."""
+    """(h, w) float32; 0 for a patch that does not differ from good ones, and for a masked one."""
     image_score: float
     stride: int = 1
     """Cells of the first layer's grid from one patch to the next."""
 
 
 class FittedMethod(Protocol):
-    """What a method has learned; it scores one image at a time, and never changes."""
+    """A fitted model: it scores one image at a time, from any thread, and does not change.
+
+    Search indexes and the like may be built at the first use; scores do not depend on it.
+    """
 
     def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
         ...
 
     def tensors(self) -> Tensors:
-        """Everything learned, by name, for the detector file."""
+        """Everything learned, by its key in the detector file."""
         ...
 
     def summary(self) -> Mapping[str, Any]:
-        """What `patchbank info` tells of it: sizes, radius, recall."""
+        """Facts for `patchbank info` and the detector file: sizes, radius, recall."""
+        ...
+
+
+@runtime_checkable
+class ResizableBank(Protocol):
+    """A fitted model whose bank can be truncated; a model offers it or does not."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the bank."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Smaller sizes that a fit calibrates, ascending; empty if it cannot be truncated."""
+        ...
+
+    def truncated(self, n_rows: int) -> FittedMethod:
+        """The model of the first `n_rows` rows.
+
+        Raises:
+            ParameterError: it cannot be truncated to so many rows.
+        """
         ...
 
 
@@ -77,10 +152,33 @@ class Fit:
 
     model: FittedMethod
     left_out: tuple[PatchScores, ...]
-    """What each photograph scores, in order, when it and all its copies are left out; empty where
+    """Leave-one-out scores of each photograph, in order: without it and all its copies; empty where
     there is one photograph only."""
-    left_out_of: Callable[[], Mapping[int, tuple[PatchScores, ...]]] = dict
-    """() -> the same for smaller banks, by their rows, where the model has one that can be cut."""
+    calibration_by_size: Mapping[int, tuple[PatchScores, ...]] = field(default_factory=dict)
+    """The same for the smaller `sizes` of a `ResizableBank`, by number of rows; empty for other
+    models.  A method may compute an entry each time it is read, which can cost as much time as
+    `left_out` did."""
+
+
+class Learner(Protocol):
+    """A fit in progress."""
+
+    def add(self, image: TrainingImage) -> None:
+        """Take the features of the next image; its maps are not needed afterwards.
+
+        Raises:
+            ShapeError: a feature is not finite.
+        """
+        ...
+
+    def fit(self) -> Fit:
+        """Learn from all images that were added, and score each photograph without itself.
+
+        Raises:
+            DataError: no image was added.
+            ParameterError: the settings do not suit the features.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +189,11 @@ class Method:
     settings: type[Settings]
     """All settings of a detector that is fitted by this method."""
     parameters: type[Group]
-    """The part of them that `fit` and `restore` receive."""
+    """The part of them that `learner` and `restore` receive."""
     presets: Mapping[str, Mapping[str, Any]]
-    """Name of each preset -> what differs from the default settings."""
-    fit: Callable[[Any, Iterable[TrainingImage], int, Progress, Device], Fit]
-    """(parameters, examples, number of examples, progress, device) -> Fit."""
+    """Name of each preset -> the settings that differ from the defaults."""
+    learner: Callable[[Any, int, Progress, Device], Learner]
+    """(parameters, number of training images, progress, device) -> a Learner."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
     """(parameters, tensors, device) -> the model that `tensors` came from."""
 
@@ -117,3 +215,25 @@ class Method:
             return self.settings.from_mapping(changes)
         Choice(tuple(self.presets)).check("preset", preset)
         return self.settings.from_mapping(self.changed_preset(preset, changes))
+
+    def fit(
+        self,
+        parameters: Any,
+        images: Iterable[TrainingImage],
+        n_images: int,
+        progress: Progress,
+        device: Device,
+    ) -> Fit:
+        """Fit on features that are there already.
+
+        Args:
+            parameters: of this method, or all settings.
+            images: each photograph followed by its copies.
+            n_images: number of images, copies included; memory is allocated for so many.
+            progress: shows the steps.
+            device: where it computes.
+        """
+        learner = self.learner(parameters, n_images, progress, device)
+        for image in images:
+            learner.add(image)
+        return learner.fit()

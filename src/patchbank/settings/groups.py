@@ -10,7 +10,7 @@ from patchbank.core.scores.image_score import ImageScore
 from patchbank.core.spatial.resampling import Border, Interpolation
 from patchbank.errors import ParameterError
 from patchbank.images.augment import Augmentation, Flips, copies
-from patchbank.images.read import Resampling, Resize
+from patchbank.images.resize import Resampling, Resize
 from patchbank.settings.declaration import (
     AUGMENTATION,
     BACKBONE,

@@ -1,39 +1,24 @@
-"""Learn a detector from good photographs."""
+"""Fit a detector on good photographs: extract, fit each member, calibrate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
-from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
-from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector, versions
-from patchbank.detector.member import (
-    Member,
-    MemberPrediction,
-    MemberPredictions,
-    ScoreStandardization,
-    combined_map,
-    combined_score,
-)
-from patchbank.detector.preprocessing import ImageGeometry, extract
+from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError
-from patchbank.images.augment import Augmentation, views_of_one
+from patchbank.images.augment import views_of_one
 from patchbank.images.folders import good_images
-from patchbank.images.read import ImageInput, n_pixels, read_image
-from patchbank.methods import Method, PatchScores, Settings
-from patchbank.methods.base import FeatureMaps, TrainingImage
+from patchbank.images.read import ImageInput, ImageSource, image_source
+from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.runtime.threads import map_in_order
-from patchbank.settings import InputSettings, part_of
-from patchbank.types import Image
+from patchbank.settings import InputSettings, Settings, part_of
+from patchbank.training.calibrate import FittedMember, calibrate, standardised
+from patchbank.training.extraction import extract_images
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
@@ -47,98 +32,84 @@ def fit(
     engine: Engine = ONNX_RUNTIME,
     wrap: Wrap = lambda extractor: extractor,
 ) -> Detector:
-    """Learn a detector whose members are fitted by any methods.
+    """Fit a detector with one member for each of `parts`.
 
-    Where there is one photograph only, nothing can be left out: other views of it stand in for the
-    good photographs that are not there, and the calibration says so.
+    With a single photograph nothing can be left out: other views of it stand in for other good
+    photographs, and the calibration says so.
 
     Args:
         parts: method and settings of each member.
         images: as `Recipe.fit` takes them.
-        progress: told how far it has come.
-        device: where it is computed.
+        progress: shows the steps.
+        device: where it computes.
         engine: what runs ONNX backbones.
-        wrap: what becomes of each opened backbone before it is used (a cache around it, say).
+        wrap: applied to each opened backbone before it is used, to put a cache around it, say.
     """
-    sources = good_images(images)
+    sources = [image_source(image) for image in good_images(images)]
     if not sources:
         raise DataError("expected at least one good image, got none")
-
-    def opened(settings: InputSettings) -> FeatureExtractor:
-        return wrap(
-            open_backbone(
-                settings.backbone,
-                settings.layers,
-                normalisation=settings.normalisation,
-                weights=settings.weights,
-                device=device,
-                engine=engine,
-            )
-        )
-
     fitted = [
         _fit_member(
             method,
             settings,
-            opened(settings),
+            wrap(_open_backbone(settings, device, engine)),
             sources,
             progress,
             device,
-            with_smaller=len(parts) == 1,
+            calibrate_sizes=len(parts) == 1,
         )
         for method, settings in parts
     ]
     if len(fitted) > 1:
-        fitted = [_standardised(one, progress) for one in fitted]
-    smaller = fitted[0].smaller
-    scores, peaks = _scores_and_peaks(
-        [*([findings] for findings in smaller.values()), [one.findings for one in fitted]],
-        progress,
+        fitted = [standardised(member, progress) for member in fitted]
+    calibrations = calibrate(
+        fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
     )
-    rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
-    ladder = None
-    if smaller:
-        sizes = [*smaller, fitted[0].member.model.summary()["bank_rows"]]
-        ladder = BankSizeCalibration(np.array(sizes, dtype=np.int64), scores, peaks)
     return Detector(
-        members=tuple(one.member for one in fitted),
-        calibration=Calibration(scores[-1], peaks[-1], rate, views_of_one=is_one),
-        ladder=ladder,
+        members=tuple(each.member for each in fitted),
+        calibration=calibrations.whole,
+        bank_size_calibration=calibrations.by_size,
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A member, and what it says of each good image when that is left out."""
-
-    member: Member
-    findings: list[MemberPrediction]
-    smaller: Mapping[int, list[MemberPrediction]]
-    """The same of smaller banks, by their rows, where it has one that can be cut."""
+def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
+    return open_backbone(
+        settings.backbone,
+        settings.layers,
+        normalisation=settings.normalisation,
+        weights=settings.weights,
+        device=device,
+        engine=engine,
+    )
 
 
 def _fit_member(
     method: Method,
     settings: Settings,
     extractor: FeatureExtractor,
-    sources: list[ImageInput],
+    sources: Sequence[ImageSource],
     progress: Progress,
     device: Device,
     *,
-    with_smaller: bool,
-) -> Fitted:
-    """Fit one member; only one that is alone can be cut to a smaller bank."""
-    views: list[ImageGeometry] = []
-    examples = _examples(extractor, settings, sources, views, progress)
+    calibrate_sizes: bool,
+) -> FittedMember:
+    """Fit one member, and predict images that it has not learned.
+
+    The features go to the method image by image; those of all images are never held here.
+    """
+    geometries = []
     with device.full_precision():
-        parameters, n_examples = (
-            part_of(settings, method.parameters),
-            len(sources) * len(settings.copies),
-        )
-        learned = method.fit(parameters, examples, n_examples, progress, device)
-        left_out_of = learned.left_out_of() if with_smaller else {}
+        parameters = part_of(settings, method.parameters)
+        learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
+        for image in extract_images(extractor, settings, sources, progress):
+            learner.add(image.features)
+            if not image.features.is_copy:
+                geometries.append(image.geometry)
+        learned = learner.fit()
+        # Each size that is read costs a search of its own.
+        by_size = dict(learned.calibration_by_size) if calibrate_sizes else {}
     member = Member(
         method=method.name,
         settings=settings,
@@ -147,88 +118,27 @@ def _fit_member(
         device=device,
     )
     if len(sources) == 1:
-        photograph = read_image(sources[0])
-        others = [member.find(view.of(photograph)) for view in views_of_one(settings.copies)]
-        return Fitted(member, others, {})
+        return FittedMember(member, _predict_other_views(member, sources[0]), {})
 
-    def findings(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
-        return [MemberPrediction(*pair) for pair in zip(left_out, views, strict=True)]
+    def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
+        return [MemberPrediction(*pair) for pair in zip(left_out, geometries, strict=True)]
 
-    smaller = {rows: findings(left_out) for rows, left_out in left_out_of.items()}
-    return Fitted(member, findings(learned.left_out), smaller)
-
-
-def _examples(
-    extractor: FeatureExtractor,
-    settings: Settings,
-    sources: list[ImageInput],
-    views: list[ImageGeometry],
-    progress: Progress,
-) -> Iterator[TrainingImage]:
-    """Yield the features of each photograph and its copies in turn.
-
-    How the photographs themselves were looked at is noted in `views`.
-    """
-
-    def looked_at(look: tuple[int, Image, Augmentation]) -> tuple[FeatureMaps, ImageGeometry]:
-        _, photograph, copy = look
-        return extract(extractor, settings, copy.of(photograph))
-
-    looks = (
-        (number, decoded.result(), copy)
-        for number, (_, decoded) in enumerate(map_in_order(read_image, sources, n_pixels))
-        for copy in settings.copies
+    return FittedMember(
+        member,
+        predictions(learned.left_out),
+        {n_rows: predictions(left_out) for n_rows, left_out in by_size.items()},
     )
-    title = "reading good images"
-    with progress.task(title, len(sources) * len(settings.copies)) as advance:
-        for look, taken in map_in_order(looked_at, looks, lambda look: n_pixels(look[1])):
-            number, photograph, copy = look
-            maps, view = taken.result()
-            if copy.is_original:
-                views.append(view)
-                yield TrainingImage(maps, number)
-            else:
-                inside = copy.inside(photograph.shape[:2], view.cells, view.window)
-                yield TrainingImage(maps, number, inside)
-            advance(1)
 
 
-def _standardised(one: Fitted, progress: Progress) -> Fitted:
-    """The same, on a scale that other members share."""
-    scores, peaks = _scores_and_peaks([[one.findings]], progress)
-    image_scale, map_scale = ScoreStandardization.of(scores[0]), ScoreStandardization.of(peaks[0])
-    scaled = [replace(f, image_scale=image_scale, map_scale=map_scale) for f in one.findings]
-    member = replace(one.member, image_scale=image_scale, map_scale=map_scale)
-    return Fitted(member, scaled, {})
+def _predict_other_views(member: Member, source: ImageSource) -> list[MemberPrediction]:
+    """Predict views of a photograph that are unlike those that were learned."""
+    image = source.read()
+    return [member.predict(view.of(image)) for view in views_of_one(member.settings.copies)]
 
 
-def _scores_and_peaks(
-    of_detectors: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of the good images, and the largest values of their maps.  -> (s, n), (s, n).
-
-    Args:
-        of_detectors: s detectors, each with the findings of its members on n images.
-        progress: told how far it has come.
-    """
-    of_images = [
-        [tuple(member[number] for member in members) for members in of_detectors]
-        for number in range(len(of_detectors[0][0]))
-    ]  # image by image: all maps of an image are drawn with the same operators
-    pairs = []
-    with progress.task("calibrating the maps", len(of_images)) as advance:
-        for _, pair in map_in_order(_score_and_peak, of_images, lambda some: some[0][0].n_pixels):
-            pairs.append(pair.result())
-            advance(1)
-    scores, peaks = np.array(pairs, dtype=np.float64).transpose(1, 2, 0)
-    return scores, peaks
-
-
-def _score_and_peak(of_detectors: Sequence[MemberPredictions]) -> tuple[list[float], list[float]]:
-    """Of one image: its score and its map's largest value, for several detectors."""
-    scores = [combined_score(findings) for findings in of_detectors]
-    return scores, [float(combined_map(findings).max()) for findings in of_detectors]
-
-
-def _name(source: ImageInput, number: int) -> str:
-    return f"array {number}" if isinstance(source, np.ndarray) else Path(source).name
+def _name(source: ImageSource, number: int) -> str:
+    """Name of a good image in the detector: that of its file, or its kind with its number."""
+    if isinstance(source.content, Path):
+        return Path(source.name).name
+    is_kind = source.name in ("array", "bytes", "file", "image")
+    return f"{source.name} {number}" if is_kind else Path(source.name).name

@@ -1,4 +1,4 @@
-"""What a lower precision of the backbone does to the scores."""
+"""How much a lower precision of the backbone changes the scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from patchbank.detector.detector import Detector
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """How far the scores of good images move; shares of the threshold in float32."""
+    """Change of the leave-one-out scores of good images, as shares of the float32 threshold."""
 
     mean: float
     largest: float
@@ -25,10 +25,10 @@ class ScoreChange:
 
 
 def score_change(rounded: Detector, precise: Detector) -> ScoreChange:
-    """Compare what two detectors say of the good images when those are left out.
+    """Compare the leave-one-out scores of two detectors.
 
-    That is what unseen good images score, so the change is that of a detector in use: of its
-    features and of all that was learned from them.
+    Unseen good images score like that, so the change is that of a detector in use: it includes the
+    change of the features and of everything learned from them.
 
     Args:
         rounded: fitted in a lower precision.

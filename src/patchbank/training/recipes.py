@@ -47,16 +47,17 @@ class Recipe(Settings):
         """Learn from good photographs.
 
         Args:
-            images: a folder, a data set in MVTec layout (its ``train/good``), paths, or
-                (H, W, 3) uint8 RGB arrays.  One is enough to find odd patches, but tells nothing
-                of how good parts differ: the threshold is a makeshift then.
-            device: where it is computed: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
+            images: a folder, a data set in MVTec layout (its ``train/good``), or an iterable of
+                paths, (H, W, 3) uint8 RGB arrays, bytes of image files, file objects or Pillow
+                images.  One image is enough to find anomalous patches, but does not show how good
+                parts differ: the threshold is provisional then.
+            device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
             precision: of the backbone: ``float32``, or with OpenVINO ``bfloat16``: faster, with
-                other scores (`pipeline.precision.score_change` tells by how much), and the detector
+                other scores (`training.precision.score_change` says by how much), and the detector
                 needs OpenVINO.
-            progress: told how far it has come.
+            progress: shows the steps.
 
         Raises:
             DataError: no image, or a folder that holds others beside the good.

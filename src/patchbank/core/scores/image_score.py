@@ -14,13 +14,23 @@ ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_f
 Metric: TypeAlias = Literal["euclidean", "squared"]
 
 
-def grid_score(grid: PatchGrid, kind: ImageScore, top_fraction: float) -> float:
-    """Score an image by its patches alone: ``max``, ``smooth_max`` or ``top_fraction``."""
+def grid_score(
+    grid: PatchGrid, kind: ImageScore, top_fraction: float, mask: NDArray[np.bool_] | None = None
+) -> float:
+    """Score an image by its patches alone: ``max``, ``smooth_max`` or ``top_fraction``.
+
+    Args:
+        grid: (h, w) patch scores.
+        kind: of image score.
+        top_fraction: fraction of the patches that are averaged.
+        mask: (h, w) True for the patches that count, at least one; None where all do.
+    """
     if kind == "smooth_max":
-        return smooth_largest(grid)
+        return smooth_largest(grid, mask)
+    values = grid if mask is None else grid[mask]
     if kind == "top_fraction":
-        return top_fraction_mean(grid, top_fraction)
-    return largest(grid)
+        return top_fraction_mean(values, top_fraction)
+    return largest(values)
 
 
 def patch_scores(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
@@ -30,24 +40,28 @@ def patch_scores(distances: NDArray[np.float32], metric: Metric) -> NDArray[np.f
     return scores
 
 
-def largest(grid: PatchGrid) -> float:
+def largest(grid: NDArray[np.float32]) -> float:
     """Score an image by its worst patch (PatchCore, equation 6, without re-weighting)."""
     return float(grid.max())
 
 
-def smooth_largest(grid: PatchGrid) -> float:
-    """Score an image by its worst 3 x 3 mean; at the border, of the patches inside the grid.
+def smooth_largest(grid: PatchGrid, mask: NDArray[np.bool_] | None = None) -> float:
+    """Score an image by its worst 3 x 3 mean, of the patches that are in the grid and count.
 
     >>> round(smooth_largest(np.array([[9, 0, 0, 4], [0, 0, 4, 4]], np.float32)), 4)
     3.0
     """
     down, across = (resampling.window_mean(n, 3) for n in grid.shape)
-    means = resampling.apply(down, across, grid)
-    inside = resampling.apply(down, across, np.ones_like(grid))
-    return float((means / inside).max())
+    if mask is None:
+        means = resampling.apply(down, across, grid)
+        inside = resampling.apply(down, across, np.ones_like(grid))
+        return float((means / inside).max())
+    means = resampling.apply(down, across, np.where(mask, grid, np.float32(0)))
+    counts = resampling.apply(down, across, mask.astype(np.float32))
+    return float((means[mask] / counts[mask]).max())
 
 
-def top_fraction_mean(grid: PatchGrid, fraction: float) -> float:
+def top_fraction_mean(grid: NDArray[np.float32], fraction: float) -> float:
     """Score an image by the mean of its worst patches, a fraction in (0, 1] of all, at least one.
 
     >>> top_fraction_mean(np.arange(10, dtype=np.float32).reshape(2, 5), fraction=0.2)

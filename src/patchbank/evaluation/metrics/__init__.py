@@ -1,4 +1,4 @@
-"""Metrics, defined once: of images, of pixels, of regions.  All exact, none sampled or binned."""
+"""Metrics of images, pixels and regions, all exact: nothing is sampled or binned."""
 
 from patchbank.evaluation.metrics.curves import (
     RankingCounts,

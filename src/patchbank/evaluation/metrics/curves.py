@@ -1,7 +1,7 @@
 """Ranking metrics from exact counts at every distinct score of a defect.
 
-Between two such scores only good elements are passed, which no metric here needs one by one; so
-the counts at the defects' scores hold everything, and are as few as the defects.
+Between two such scores there are only good elements, and no metric here needs them one by one: the
+counts at the defects' scores are enough, and there are no more of them than defects.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RankingCounts:
 
 
 def count_images(scores: NDArray[np.floating], is_defect: NDArray[np.bool_]) -> RankingCounts:
-    """Count from one score a element and its label.  (n,), (n,) -> counts.
+    """Count from one score and one label for each element.  (n,), (n,) -> counts.
 
     Raises:
         ShapeError: the two differ in length, a score is not finite, or one class is missing.
@@ -67,7 +67,7 @@ def count_images(scores: NDArray[np.floating], is_defect: NDArray[np.bool_]) -> 
 
 
 def auroc(counts: RankingCounts) -> float:
-    """Area under the ROC curve: how often a defect outranks a good one, ties counting half."""
+    """Area under the ROC curve: share of pairs with the defect above; ties count half."""
     pairs = counts.defects_at * (counts.n_good - counts.good_above - counts.good_at / 2)
     return float(pairs.sum() / (counts.n_defect * counts.n_good))
 
@@ -81,7 +81,7 @@ def average_precision(counts: RankingCounts) -> float:
 def f1_max(counts: RankingCounts) -> tuple[float, float]:
     """The largest F1 over all thresholds, and the lowest score that gives it (score >= threshold).
 
-    The best threshold is always a defect's score: lowering it past good elements only costs.
+    The best threshold is always a defect's score: a lower one only adds false alarms.
     """
     f1 = 2 * counts.found / (counts.found + counts.false_alarms + counts.n_defect)
     best = len(f1) - 1 - int(f1[::-1].argmax())

@@ -1,9 +1,9 @@
 """Pixel AUROC, AP, F1-max and AUPRO of any number of images: exact, in memory of a fixed size.
 
 Every metric here depends only on counts at the distinct scores of defect pixels.  A first pass over
-the maps finds these scores, a second counts the pixels at and above each.  If memory cannot hold
-them all, they are processed in ranges from the highest down, with two passes per range.  The maps
-are recomputed in each pass instead of stored.
+the maps finds these scores, a second counts the pixels at and above each.  If they are too many for
+memory, the highest are processed first, then the next lower ones, with two more passes each time.
+The maps are computed again for each pass instead of kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from patchbank.evaluation.metrics.curves import RankingCounts, auroc, average_pr
 from patchbank.types import AnomalyMap, Mask
 
 FALSE_POSITIVE_LIMIT = 0.3  # usual integration limit of AUPRO (Bergmann et al., 2020)
-SCORES_AT_ONCE = 2**25  # their counts take 1.2 GB
+SCORES_AT_ONCE = 2**25  # 1.2 GB of counts
 PIXELS_AT_ONCE = 2**24  # sorted together: 0.6 GB
 PART = 2**20  # scores whose curves are summed together
 
@@ -43,17 +43,17 @@ class PixelMetrics:
 
 
 class PixelCounter:
-    """Computes pixel metrics of maps that are made on demand.
+    """Computes pixel metrics of maps that are computed on demand.
 
     Args:
         images: called for each pass; yields a map and its mask, the same in every pass.  A good
             image has a mask of all False.
         scores_at_once: distinct scores of defect pixels that are counted in one pass; the result
             does not depend on it.
-        pixels_at_once: pixels that are sorted together; likewise.
+        pixels_at_once: pixels that are sorted together; the result does not depend on it.
 
-    Memory: 36 bytes for each of `scores_at_once` (or of the distinct scores, where they are
-    fewer), and 40 for each of `pixels_at_once`.
+    Memory: 36 bytes for each of `scores_at_once` (or of the distinct scores, if there are fewer),
+    and 40 for each of `pixels_at_once`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PixelCounter:
         return sums.metrics()
 
     def _highest_defect_scores(self, below: float) -> tuple[Scores, bool]:
-        """The highest distinct scores of defect pixels, of those below a score.
+        """Find the highest distinct scores of defect pixels below a score.
 
         -> (t,) ascending, and whether there are lower ones.
         """
@@ -98,7 +98,7 @@ class PixelCounter:
             nonlocal kept, more, lowest
             kept = np.unique(np.concatenate([kept, scores]))
             if len(kept) > most:
-                kept, more = kept[-most:].copy(), True  # the copy lets the rest go
+                kept, more = kept[-most:].copy(), True  # a copy, so that the rest is freed
                 lowest = kept[0]
 
         batch = _Batch(most, merge)
@@ -135,33 +135,33 @@ class PixelCounter:
 
 
 class _Batch:
-    """Arrays put aside until they hold enough numbers, then handed on as one."""
+    """Buffer of arrays that are joined and handed on once they hold enough numbers."""
 
-    def __init__(self, size: int, take: Callable[..., None]) -> None:
-        self._size, self._take = size, take
+    def __init__(self, size: int, receive: Callable[..., None]) -> None:
+        self._size, self._receive = size, receive
         self._parts: list[tuple[NDArray[Any], ...]] = []
         self._held = 0
 
     def add(self, *columns: NDArray[Any]) -> None:
-        """Put arrays of one length aside."""
+        """Add arrays of one length."""
         self._parts.append(columns)
         self._held += len(columns[0])
         if self._held >= self._size:
             self.hand_on()
 
     def hand_on(self) -> None:
-        """Hand on what there is."""
+        """Hand on all arrays that are left."""
         parts, self._parts, self._held = self._parts, [], 0
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        parts.clear()  # no copy beside the joined arrays
+        parts.clear()  # so that only the joined arrays are in memory
         if columns:
-            self._take(*columns)
+            self._receive(*columns)
 
 
 class _Tally:
-    """Counts at consecutive distinct scores of defect pixels, ascending.
+    """Counts at neighbouring distinct scores of defect pixels, ascending; none is left out between.
 
-    All (t,); pixels of scores beyond them are counted in the totals only.
+    All (t,); pixels with scores outside their range are counted in the totals only.
     """
 
     def __init__(self, values: Scores) -> None:
@@ -181,18 +181,18 @@ class _Tally:
             self._good_not_above[some] += np.searchsorted(scores, values, side="right")
 
     def count_defect(self, scores: Scores, shares: Floats) -> None:
-        """Count defect pixels between them, each with its share of its region.  (n,), (n,)."""
+        """Count defect pixels in that range, each with its share of its region.  (n,), (n,)."""
         if len(scores) == 0:
             return
         order = np.argsort(scores)
         scores, shares = scores[order], shares[order]
         first = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
-        place = np.searchsorted(self.values, scores[first])
-        self._defects_at[place] += np.diff(first, append=len(scores))
-        self._overlap_at[place] += np.add.reduceat(shares, first)
+        at = np.searchsorted(self.values, scores[first])
+        self._defects_at[at] += np.diff(first, append=len(scores))
+        self._overlap_at[at] += np.add.reduceat(shares, first)
 
     def parts(self, found_above: int) -> Iterator[tuple[_Part, Floats]]:
-        """From the highest score down, in parts: counts, and the overlap gained at each score."""
+        """Yield parts from the highest score down: counts, and the overlap gained at each score."""
         for begin in reversed(range(0, len(self.values), PART)):
             some = slice(begin, begin + PART)
             not_above = self._good_not_above[some] + self.n_good_below
@@ -212,7 +212,11 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Part(RankingCounts):
-    """Neighbouring scores of a longer ranking: its metrics are sums over them, or the best."""
+    """Neighbouring scores of a longer ranking.
+
+    `n_defect` and `found` are those of the whole ranking, so that the metrics of `curves` give the
+    share of this part: AUROC and average precision are sums over the parts, F1-max is a maximum.
+    """
 
     found_above: int
     """Defect elements of higher scores."""
@@ -229,13 +233,13 @@ class _Part(RankingCounts):
 
 
 class _Sums:
-    """The metrics, summed from the highest score down."""
+    """Metrics, accumulated from the highest score down."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._auroc = self._average_precision = self._f1_max = self._area = 0.0
         self._found = 0
-        self._corner = (0.0, 0.0)  # where the overlap curve has come to
+        self._corner = (0.0, 0.0)  # last point of the overlap curve
 
     def add(self, tally: _Tally) -> None:
         """Add the next lower scores."""
@@ -254,10 +258,9 @@ class _Sums:
         )
 
     def _follow_overlap(self, part: _Part, overlap: Floats) -> None:
-        """The per-region overlap curve: one point a distinct score, straight lines between.
+        """Continue the per-region overlap curve: a point for each score, straight lines between.
 
-        The overlap stays level while only good pixels are passed, so the corners at the defects'
-        scores are the whole curve.
+        The overlap does not change between the defects' scores, so their corners are the curve.
         """
         reached = self._corner[1] + np.cumsum(overlap)
         x = np.stack([part.good_above, part.false_alarms], axis=1).ravel() / part.n_good
@@ -265,13 +268,13 @@ class _Sums:
         self._add_area(x, y)
 
     def _add_area(self, x: Floats, y: Floats) -> None:
-        """The area below the lines from the last corner through (t,), (t,), up to the limit."""
+        """Add the area below the lines from the last corner through (t,), (t,), up to the limit."""
         x, y = np.append(self._corner[0], x), np.append(self._corner[1], y)
         self._corner = (float(x[-1]), float(y[-1]))
         width = np.diff(x)
-        taken = np.clip(self._limit - x[:-1], 0.0, width)
+        integrated = np.clip(self._limit - x[:-1], 0.0, width)
         slope = np.diff(y) / np.where(width > 0, width, 1.0)
-        self._area += float(np.sum(taken * (y[:-1] + slope * taken / 2)))
+        self._area += float(np.sum(integrated * (y[:-1] + slope * integrated / 2)))
 
 
 def _check(anomaly_map: AnomalyMap, mask: Mask) -> None:

@@ -1,4 +1,4 @@
-"""The evaluation report: one page that needs nothing beside it."""
+"""The evaluation report: one HTML page without other files."""
 
 from patchbank.evaluation.report.page import write_report
 

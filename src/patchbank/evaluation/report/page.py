@@ -1,4 +1,4 @@
-"""Write the report of an evaluation."""
+"""Write the report of an evaluation as one HTML page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from patchbank.detector.overlay import draw_overlay
 from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import Evaluation
 from patchbank.evaluation.report import plots
-from patchbank.images.read import read_image
 
 PAGE = "index.html"
-SHOWN = 8  # pictures in each gallery
+SHOWN = 8  # images in each gallery
 PICTURE_PX = 360
 LOW_FALSE_POSITIVE_RATE = 0.1
 
@@ -38,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Photographs that tell the same story."""
+    """Photographs with the same kind of outcome."""
 
     title: str
     remark: str
@@ -112,7 +111,7 @@ def _galleries(evaluation: Evaluation) -> list[Gallery]:
 
 
 def _picture(sample: Sample, inspection: Inspection) -> Picture:
-    image = read_image(sample.path)
+    image = inspection.pixels
     return Picture(
         sample.label,
         sample.path.name,

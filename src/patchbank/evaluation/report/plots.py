@@ -1,4 +1,4 @@
-"""Coordinates of the report's two plots; the page's template draws them as SVG."""
+"""Coordinates of the plots of the report; the template of the page draws them as SVG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Scores of good and defect images side by side, with the threshold."""
+    """Histograms of the scores of good and of defect images, with the threshold."""
 
     good: tuple[Bar, ...]
     defect: tuple[Bar, ...]

@@ -1,9 +1,10 @@
-"""The bank: fitted on the features of good images, it scores those of others."""
+"""The memory bank: fitted on the features of good images, it scores the features of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, partial
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,10 +12,19 @@ from numpy.typing import NDArray
 
 from patchbank.core import neighbours
 from patchbank.core.array_api import to_numpy
+from patchbank.core.coreset import Coreset
 from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensors, TrainingImage
-from patchbank.methods.memory_bank.selection import cut_sizes, select
+from patchbank.methods.base import (
+    FeatureMaps,
+    Fit,
+    Method,
+    PatchEmbedding,
+    PatchScores,
+    Tensors,
+    TrainingImage,
+)
+from patchbank.methods.memory_bank.selection import select, sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
@@ -22,15 +32,15 @@ from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
 
-Embed: TypeAlias = Callable[[FeatureMaps], Array]
-"""[(c, h, w), ...] of one image -> (h, w, d): its grid of patches."""
+Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
+"""[(c, h, w), ...] of one image -> its grid of patches, (h, w, d), or with a mask."""
 
 UNKNOWN = np.empty(0, dtype=np.float32)
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
 
 class BankModel:
-    """A bank of patch features and where each row came from."""
+    """A bank of patch features, and the origin of each row; a `ResizableBank`."""
 
     def __init__(
         self,
@@ -42,49 +52,65 @@ class BankModel:
         recall: float = 1.0,
         *,
         device: Device,
+        index: neighbours.NeighbourIndex | None = None,
     ) -> None:
+        """Keep what was learned; an `index` of the bank is built at the first search, if None."""
         self.settings = settings
         self.embed = embed
         self.device = device
         self.bank = bank
-        """(m, d), in picking order: the first rows are the coreset of that size."""
+        """(m, d), in the order of selection: the first rows are the coreset of that size."""
         self.origins = origins
         """(m, 4): photograph, row and column in the patch grid, number of the augmented copy."""
         self.radii = radii
         """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
         self.recall = recall
         """Share of patches of the good images whose nearest row the index finds."""
+        self._index = index
+        self._exact_index: neighbours.ExactIndex | None = None
+        self._lock = threading.RLock()  # several threads may search first at the same time
 
-    @cached_property
+    @property
     def index(self) -> neighbours.NeighbourIndex:
-        """Of the bank, built when it is first searched: not every model is."""
-        return neighbours.build_index(self.bank, self.settings.index, self.device)
+        """The index of the bank; not every model is searched, so it is built at the first use."""
+        with self._lock:
+            if self._index is None:
+                self._index = neighbours.build_index(self.bank, self.settings.index, self.device)
+            return self._index
 
-    @cached_property
+    @property
     def exact_index(self) -> neighbours.ExactIndex:
-        """The index itself, or an exact one beside it."""
-        if isinstance(self.index, neighbours.ExactIndex):
-            return self.index
-        return neighbours.ExactIndex(self.bank, self.device)
+        """The index itself if it is exact, otherwise an exact one of the same bank."""
+        with self._lock:
+            if self._exact_index is None:
+                index = self.index
+                if isinstance(index, neighbours.ExactIndex):
+                    self._exact_index = index
+                else:
+                    self._exact_index = neighbours.ExactIndex(self.bank, self.device)
+            return self._exact_index
 
     def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
-        embedding = self.embed(maps)  # (h, w, d)
-        distances, _ = self.index.nearest(_rows(embedding), self.settings.n_neighbours)
+        embedding = PatchEmbedding.of(self.embed(maps))
+        rows = embedding.rows
+        if len(rows) == 0:
+            return self._nothing_scored(embedding)
+        distances, _ = self.index.nearest(rows, self.settings.n_neighbours)
         return self._scored(embedding, distances)
 
     def score_left_out(
         self,
-        embedding: Array,
+        embedding: PatchEmbedding,
         photograph: int,
         nearest: NDArray[np.float32] | None = None,
     ) -> PatchScores:
         """Score a photograph of the fit against the rows of the others.
 
         Args:
-            embedding: (h, w, d) of that photograph.
+            embedding: of that photograph.
             photograph: its number; the rows of its copies are left out with it.
-            nearest: (h * w,) distances to the nearest row of the others, where they are known.
+            nearest: (n,) distances of its patches to the nearest row of the others, if known.
         """
         own = self.origins[:, 0] == photograph
         k, others = self.settings.n_neighbours, int((~own).sum())
@@ -98,13 +124,35 @@ class BankModel:
                 f"n_neighbours: expected at most {others} (the rows of the bank that come from "
                 f"other photographs than number {photograph}), got {k}; use a larger bank"
             )
+        rows = embedding.rows
+        if len(rows) == 0:
+            return self._nothing_scored(embedding)
         if nearest is not None:
             return self._scored(embedding, nearest[:, None], own)
-        distances, _ = self.exact_index.nearest(_rows(embedding), k, exclude=own)
+        distances, _ = self.exact_index.nearest(rows, k, exclude=own)
         return self._scored(embedding, distances, own)
 
-    def with_rows(self, n_rows: int) -> BankModel:
-        """The model of the first so many rows, which are the coreset of that size.
+    @property
+    def n_rows(self) -> int:
+        """Rows of the bank."""
+        return len(self.bank)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Smaller sizes to calibrate: every photograph can be left out of the first so many rows.
+
+        Empty unless the bank was selected greedily and the index is exact.
+        """
+        if self.settings.selection != "greedy" or self.settings.index != "exact":
+            return ()
+        return tuple(n for n in sizes_to_calibrate(self.n_rows) if self._can_leave_out(n))
+
+    def _can_leave_out(self, n_rows: int) -> bool:
+        _, counts = np.unique(self.origins[:n_rows, 0], return_counts=True)
+        return bool(n_rows - counts.max() >= self.settings.n_neighbours)
+
+    def truncated(self, n_rows: int) -> BankModel:
+        """The model of the first `n_rows` rows, which are the coreset of that size.
 
         Raises:
             ParameterError: there are fewer rows, or the bank is not in greedy order, or its index
@@ -136,7 +184,7 @@ class BankModel:
         )
 
     def tensors(self) -> Tensors:
-        """Everything learned, by name."""
+        """Everything learned, by its key in the detector file."""
         return {
             "bank": self.bank,
             "bank_origins": self.origins,
@@ -156,110 +204,166 @@ class BankModel:
 
     def _scored(
         self,
-        embedding: Array,
+        embedding: PatchEmbedding,
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None = None,
     ) -> PatchScores:
-        """Score from the distances (n, k) to the nearest rows, some of them left out."""
-        values = image_score.patch_scores(distances, self.settings.metric)
-        grid = values.reshape(embedding.shape[:2])  # (h, w)
+        """Score from distances (n, k) to the nearest rows, without those of `without`."""
+        grid = embedding.on_grid(image_score.patch_scores(distances, self.settings.metric))
         score = self._image_score(grid, embedding, distances, without)
         return PatchScores(grid, score, self.settings.patch_stride)
 
     def _image_score(
         self,
         grid: NDArray[np.float32],
-        embedding: Array,
+        embedding: PatchEmbedding,
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None,
     ) -> float:
         kind = self.settings.image_score
         rows = len(self.bank) if without is None else int((~without).sum())
         if kind not in ("reweighted", "hcw") or rows == 1:
-            return image_score.grid_score(grid, kind, self.settings.top_fraction)
+            return image_score.grid_score(grid, kind, self.settings.top_fraction, embedding.mask)
         exact = self.exact_index
-        support = min(self.settings.n_reweight_neighbours, rows)
-        query = to_numpy(_rows(embedding)[int(distances[:, 0].argmax())])
+        n_neighbours = min(self.settings.n_reweight_neighbours, rows)
+        query = to_numpy(embedding.rows[int(distances[:, 0].argmax())])
         if kind == "hcw":
-            _, around = exact.nearest(query[None], support, exclude=without)
+            _, around = exact.nearest(query[None], n_neighbours, exclude=without)
             return image_score.hcw_reweighted(self._distances(query, around[0]))
         nearest, row = exact.nearest(query[None], exclude=without)
-        _, around = exact.nearest(self.bank[row[0]], support, exclude=without)
+        _, around = exact.nearest(self.bank[row[0]], n_neighbours, exclude=without)
         return image_score.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
 
+    def _nothing_scored(self, embedding: PatchEmbedding) -> PatchScores:
+        """Scores of an image whose patches are all masked: those of a normal one."""
+        return PatchScores(
+            np.zeros(embedding.grid, dtype=np.float32), 0.0, self.settings.patch_stride
+        )
+
     def _distances(self, query: NDArray[np.float32], rows: Indices) -> NDArray[np.float64]:
-        """(d,), (b,) -> (b,), in double precision: exponents magnify the rounding of single."""
+        """(d,), (b,) -> (b,) in float64: exponentials would magnify the rounding of float32."""
         differences = self.bank[rows].astype(np.float64) - query
         return np.asarray(np.linalg.norm(differences, axis=1))
 
 
-def _rows(embedding: Array) -> Array:
-    """(h, w, d) -> (h * w, d)."""
-    return embedding.reshape(-1, embedding.shape[2])
+class BankLearner:
+    """Collects the patches of good photographs, then selects the bank from them."""
+
+    def __init__(
+        self,
+        settings: BankParameters,
+        embed: Embed,
+        n_images: int,
+        progress: Progress,
+        device: Device,
+    ) -> None:
+        """Prepare for `n_images`.
+
+        Raises:
+            ParameterError: the index needs a package that is not installed.
+        """
+        neighbours.require_index(settings.index)  # before minutes of work
+        self._settings = settings
+        self._embed = embed
+        self._progress = progress
+        self._device = device
+        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
+
+    def add(self, image: TrainingImage) -> None:
+        """Embed the features of the next image, and store its patches."""
+        self._store.append(self._embed(image.maps), image)
+
+    def fit(self) -> Fit:
+        """Select the bank, and score each photograph without itself."""
+        store, settings = self._store, self._settings
+        if not store.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        if not len(store.features):
+            raise DataError("expected at least one patch that counts, got images masked all over")
+        coreset = select(settings, store, self._progress, self._device)
+        bank = store.features[coreset.centres]
+        index, recall = None, 1.0
+        if settings.index != "exact":
+            index = neighbours.build_index(bank, settings.index, self._device)
+            recall = self._measured_recall(index, bank, coreset.centres)
+        model = BankModel(
+            settings,
+            self._embed,
+            bank,
+            store.origins(coreset.centres),
+            UNKNOWN if coreset.radii is None else coreset.radii,
+            recall,
+            device=self._device,
+            index=index,
+        )
+        if store.n_photographs == 1:
+            return Fit(model, ())
+        left_out = _left_out_scores(
+            model, store, coreset.min_distance_to_other_groups, self._progress
+        )
+        return Fit(model, left_out, LeftOutBySize(model, store, coreset, self._progress))
+
+    def _measured_recall(
+        self, index: neighbours.NeighbourIndex, bank: Features, bank_rows: Indices
+    ) -> float:
+        """Recall of an index on patches outside the bank; on those of the bank if it has all."""
+        features = self._store.features
+        rng = np.random.default_rng(self._settings.seed)
+        others = np.setdiff1d(np.arange(len(features)), bank_rows)
+        candidates = others if len(others) else bank_rows
+        drawn = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
+        exact = neighbours.ExactIndex(bank, self._device)
+        return neighbours.recall(index, exact, features[drawn])
 
 
-def fit_bank(
-    settings: BankParameters,
-    embed: Embed,
-    examples: Iterable[TrainingImage],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Fill the bank from the features of good photographs, and score each when it is left out."""
-    neighbours.require_index(settings.index)  # before minutes of work
-    store = PatchStore(n_examples, settings.patch_stride, progress.note)
-    for example in examples:
-        store.append(to_numpy(embed(example.maps)), example)
-    if not store.n_photographs:
-        raise DataError("expected the features of at least one photograph, got none")
-    picked = select(settings, store, progress, device)
-    bank, origins = store.features[picked.centres], store.origins(picked.centres)
-    radii = UNKNOWN if picked.radii is None else picked.radii
-    model = BankModel(settings, embed, bank, origins, radii, device=device)
-    if settings.index != "exact":
-        model.recall = _measured_recall(settings, model, store.features, picked.centres)
-    if store.n_photographs == 1:
-        return Fit(model, ())
+class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
+    """Leave-one-out scores of the photographs for each smaller bank, by its number of rows.
 
-    def left_out_of() -> dict[int, tuple[PatchScores, ...]]:
-        return {
-            size: _left_out(
-                model.with_rows(size),
-                store,
-                picked.min_distance_to_other_groups_at.get(size),
-                progress,
-            )
-            for size in cut_sizes(len(bank))
-            if _can_be_cut(model, size)
-        }
+    An entry is computed each time it is read.  Where the selection knows the distances for that
+    size this is little work, otherwise it is a search of all patches in the smaller bank.  As long
+    as it lives, so does the array of all patches of the fit.
+    """
 
-    to_others = picked.min_distance_to_other_groups
-    return Fit(model, _left_out(model, store, to_others, progress), left_out_of)
+    def __init__(
+        self, model: BankModel, store: PatchStore, coreset: Coreset, progress: Progress
+    ) -> None:
+        self._model = model
+        self._store = store
+        self._coreset = coreset
+        self._progress = progress
+        self._sizes = model.sizes
+
+    def __getitem__(self, n_rows: int) -> tuple[PatchScores, ...]:
+        if n_rows not in self._sizes:
+            raise KeyError(n_rows)
+        known = self._coreset.min_distance_to_other_groups_at.get(n_rows)
+        return _left_out_scores(self._model.truncated(n_rows), self._store, known, self._progress)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
 
-def _left_out(
+def _left_out_scores(
     model: BankModel, store: PatchStore, to_others: NDArray[np.float32] | None, progress: Progress
 ) -> tuple[PatchScores, ...]:
     """Score every photograph without its own rows.
 
-    `to_others` has the distance of each patch to the rows of other photographs, if it is known.
+    Args:
+        model: whose bank is searched.
+        store: patches of the photographs.
+        to_others: (n,) distance of each patch to the rows of other photographs; None if unknown.
+        progress: shows the photographs.
     """
-    scored = []
+    scores = []
     with progress.task("calibrating", store.n_photographs) as advance:
         for number in range(store.n_photographs):
             nearest = None if to_others is None else to_others[store.patches_of(number)]
-            scored.append(model.score_left_out(store.embedding(number), number, nearest))
+            scores.append(model.score_left_out(store.embedding(number), number, nearest))
             advance(1)
-    return tuple(scored)
-
-
-def _can_be_cut(model: BankModel, n_rows: int) -> bool:
-    """Whether the first rows are a bank that every photograph can be left out of."""
-    if model.settings.selection != "greedy" or model.settings.index != "exact":
-        return False
-    _, counts = np.unique(model.origins[:n_rows, 0], return_counts=True)
-    return bool(n_rows - counts.max() >= model.settings.n_neighbours)
+    return tuple(scores)
 
 
 def method_with_bank(
@@ -267,18 +371,14 @@ def method_with_bank(
     settings: type[Settings],
     parameters: type[BankParameters],
     presets: Mapping[str, Mapping[str, Any]],
-    embed: Callable[[Any, FeatureMaps], Array],
+    embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
 ) -> Method:
-    """A method with a bank; what is its own is `embed`: (settings, feature maps) -> (h, w, d)."""
+    """Make a method with a bank from its `embed`: (settings, feature maps) -> patches."""
 
-    def fit(
-        chosen: BankParameters,
-        examples: Iterable[TrainingImage],
-        n_examples: int,
-        progress: Progress,
-        device: Device,
-    ) -> Fit:
-        return fit_bank(chosen, partial(embed, chosen), examples, n_examples, progress, device)
+    def learner(
+        chosen: BankParameters, n_images: int, progress: Progress, device: Device
+    ) -> BankLearner:
+        return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
 
     def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
         return BankModel(
@@ -291,15 +391,4 @@ def method_with_bank(
             device=device,
         )
 
-    return Method(name, settings, parameters, presets, fit, restore)
-
-
-def _measured_recall(
-    settings: BankParameters, model: BankModel, features: Features, bank_rows: Indices
-) -> float:
-    """Recall of the model's index on patches that are not in the bank themselves, if there are."""
-    rng = np.random.default_rng(settings.seed)
-    others = np.setdiff1d(np.arange(len(features)), bank_rows)
-    candidates = others if len(others) else bank_rows
-    some = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
-    return neighbours.recall(model.index, model.exact_index, features[some])
+    return Method(name, settings, parameters, presets, learner, restore)

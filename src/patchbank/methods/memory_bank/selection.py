@@ -1,4 +1,4 @@
-"""Which patches of the good images the bank keeps."""
+"""Selection of the patches that the bank keeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from patchbank.types import Array, Features
 def select(
     settings: BankParameters, store: PatchStore, progress: Progress, device: Device
 ) -> Coreset:
-    """Choose the rows of the bank."""
+    """Select the rows of the bank from all patches of the fit."""
     n = len(store.features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
@@ -27,31 +27,33 @@ def select(
         return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
     space = _projected(settings, store.features, rng, device)
-    # The nearest row of another photograph falls out of the selection; more neighbours do not.
+    # The selection knows the nearest row of another photograph, but not the second nearest.
     groups = None if projected or settings.n_neighbours > 1 else store.photograph_of_patches()
     total = None if settings.covering_radius is not None else n_keep
     start = _start(settings, space, rng, device)
     with progress.task("selecting the bank", total) as advance:
-        picked = coreset.greedy_coreset(
+        selected = coreset.greedy_coreset(
             space,
             n_keep,
             start=start,
             radius=settings.covering_radius,
             groups=groups,
-            # How many rows a radius takes shows at the end.
-            sizes=cut_sizes(n_keep) if total else [2**e for e in range(3, n_keep.bit_length())],
+            # With a radius, the number of rows is not known before the end.
+            sizes=sizes_to_calibrate(n_keep)
+            if total
+            else [2**e for e in range(3, n_keep.bit_length())],
             device=device,
             on_progress=advance,
         )
-    if projected:  # radii of a projection are not distances of the features
-        return Coreset(picked.centres)
-    return picked
+    if projected:  # distances in the projected space are not those of the features
+        return Coreset(selected.centres)
+    return selected
 
 
-def cut_sizes(n_rows: int) -> list[int]:
-    """The smaller banks that are calibrated too: powers of two, down to a thirtieth.
+def sizes_to_calibrate(n_rows: int) -> list[int]:
+    """Sizes of smaller banks that a fit calibrates: powers of two, down to a thirtieth.
 
-    >>> cut_sizes(7000)
+    >>> sizes_to_calibrate(7000)
     [256, 512, 1024, 2048, 4096]
     """
     exponents = range(3, n_rows.bit_length())
@@ -61,7 +63,7 @@ def cut_sizes(n_rows: int) -> list[int]:
 def _projected(
     settings: BankParameters, features: Features, rng: np.random.Generator, device: Device
 ) -> Array:
-    """The space to select in, on the device where it fits there."""
+    """The features to select in, projected if asked for, on the device if they fit."""
     if settings.projection == "none":
         return to_device_if_fits(features, device)
     d = features.shape[1]

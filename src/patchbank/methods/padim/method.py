@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,38 +19,49 @@ from patchbank.runtime.progress import Progress
 BLOCK_BYTES = 64 * 2**20  # memory of one block of positions in float64
 
 
-def fit(
-    settings: PadimParameters,
-    examples: Iterable[TrainingImage],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Learn the Gaussians, and score each photograph with it and its copies left out.
+class PadimLearner:
+    """Collects the patches of good photographs, then learns a Gaussian at each position.
 
-    Everything is computed on the CPU, whatever device the features are on.  Positions are processed
-    in blocks: memory holds the features of all training images and the Gaussians, both in float32,
-    and one block in float64.
-
-    Raises:
-        DataError: there is no training image.
-        ParameterError: more channels are asked for than there are.
-        ShapeError: a feature is not finite.
+    All of it is computed on the CPU, wherever the features come from.  Positions are processed in
+    blocks: in memory are the features of all images and the Gaussians, both in float32, and one
+    block in float64.
     """
-    samples, n_channels = Samples(n_examples, settings.patch_stride), 0
-    for example in examples:
-        embedding = to_numpy(embed_patches(settings, example.maps))
-        n_channels = embedding.shape[2]
-        samples.append(embedding[..., settings.channels(n_channels)], example)
-    if not samples.n_photographs:
-        raise DataError("expected the features of at least one photograph, got none")
-    samples.close()
-    gaussians, left_out = _learned(settings, samples, progress)
-    model = PadimModel(settings, gaussians, samples.grid, n_channels)
-    if samples.n_photographs == 1:
-        return Fit(model, ())
-    grids = samples.grids_of(left_out)
-    return Fit(model, tuple(scored(settings, grid) for grid in grids))
+
+    def __init__(
+        self, settings: PadimParameters, n_images: int, progress: Progress, device: Device
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._samples = Samples(n_images, settings.patch_stride)
+        self._n_channels = 0
+
+    def add(self, image: TrainingImage) -> None:
+        """Embed the features of the next image, and store the chosen channels.
+
+        Raises:
+            ParameterError: more channels are asked for than there are.
+            ShapeError: a feature is not finite.
+        """
+        embedding = to_numpy(embed_patches(self._settings, image.maps))
+        self._n_channels = embedding.shape[2]
+        self._samples.append(embedding[..., self._settings.channels(self._n_channels)], image)
+
+    def fit(self) -> Fit:
+        """Learn the Gaussians, and score each photograph without it and its copies.
+
+        Raises:
+            DataError: no image was added.
+        """
+        samples, settings = self._samples, self._settings
+        if not samples.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        samples.close()
+        gaussians, left_out = _learned(settings, samples, self._progress)
+        model = PadimModel(settings, gaussians, samples.grid, self._n_channels)
+        if samples.n_photographs == 1:
+            return Fit(model, ())
+        grids = samples.grids_of(left_out)
+        return Fit(model, tuple(scored(settings, grid) for grid in grids))
 
 
 def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> PadimModel:
@@ -99,4 +108,4 @@ def _score_left_out(
     left_out[of_photographs.rows[there]] = distances[there]
 
 
-METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, fit, restore)
+METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, PadimLearner, restore)

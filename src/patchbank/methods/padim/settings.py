@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from patchbank.errors import ParameterError
-from patchbank.images.read import Resize
+from patchbank.images.resize import Resize
 from patchbank.settings import (
     InputSettings,
     PatchSettings,

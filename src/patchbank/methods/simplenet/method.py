@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -74,43 +74,58 @@ def anomaly_score(output: NDArray[np.float32], margin: float) -> NDArray[np.floa
     return scores
 
 
-def fit(
-    settings: SimpleNetParameters,
-    examples: Iterable[TrainingImage],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Train on the features of good photographs, and once more without each fold of them.
+class SimpleNetLearner:
+    """Collects the patches of good photographs, then trains on them."""
 
-    Raises:
-        ParameterError: torch is not installed.
-        DataError: there is no training image.
-    """
-    if find_spec("torch") is None:
-        raise ParameterError(
-            "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
+    def __init__(
+        self, settings: SimpleNetParameters, n_images: int, progress: Progress, device: Device
+    ) -> None:
+        """Prepare for `n_images`.
+
+        Raises:
+            ParameterError: torch is not installed.
+        """
+        if find_spec("torch") is None:
+            raise ParameterError(
+                "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
+            )
+        self._settings = settings
+        self._progress = progress
+        self._device = device
+        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
+
+    def add(self, image: TrainingImage) -> None:
+        """Embed the features of the next image, and store its patches."""
+        self._store.append(embed_patches(self._settings, image.maps), image)
+
+    def fit(self) -> Fit:
+        """Train on all photographs, and once without each fold of them, to score that fold.
+
+        Raises:
+            DataError: no image was added.
+        """
+        from patchbank.methods.simplenet.folds import fold_of_photographs, train
+
+        store, settings = self._store, self._settings
+        if not store.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        folds = fold_of_photographs(store.n_photographs, settings.folds)
+        trained = train(
+            settings,
+            store.features,
+            folds[store.photograph_of_patches()],
+            self._progress,
+            self._device,
         )
-    from patchbank.methods.simplenet.folds import fold_of_photographs, train
-
-    store = PatchStore(n_examples, settings.patch_stride, progress.note)
-    for example in examples:
-        store.append(to_numpy(embed_patches(settings, example.maps)), example)
-    if not store.n_photographs:
-        raise DataError("expected the features of at least one photograph, got none")
-    folds = fold_of_photographs(store.n_photographs, settings.folds)
-    trained = train(
-        settings, store.features, folds[store.photograph_of_patches()], progress, device
-    )
-    model = SimpleNetModel(settings, trained.whole, trained.steps)
-    if not trained.without:
-        return Fit(model, ())
-    others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
-    left_out = [
-        others[fold].score_embedding(store.embedding(photograph))
-        for photograph, fold in enumerate(folds.tolist())
-    ]
-    return Fit(model, tuple(left_out))
+        model = SimpleNetModel(settings, trained.whole, trained.steps)
+        if not trained.without:
+            return Fit(model, ())
+        others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
+        left_out = [
+            others[fold].score_embedding(store.embedding(photograph).features)
+            for photograph, fold in enumerate(folds.tolist())
+        ]
+        return Fit(model, tuple(left_out))
 
 
 def restore(settings: SimpleNetParameters, tensors: Tensors, device: Device) -> SimpleNetModel:
@@ -119,4 +134,6 @@ def restore(settings: SimpleNetParameters, tensors: Tensors, device: Device) -> 
     return SimpleNetModel(settings, discriminator, int(tensors["steps"][0]))
 
 
-METHOD = Method("simplenet", SimpleNetSettings, SimpleNetParameters, PRESETS, fit, restore)
+METHOD = Method(
+    "simplenet", SimpleNetSettings, SimpleNetParameters, PRESETS, SimpleNetLearner, restore
+)

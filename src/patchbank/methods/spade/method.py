@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
@@ -13,36 +11,46 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
 
-def fit(
-    settings: SpadeParameters,
-    examples: Iterable[TrainingImage],
-    n_examples: int,
-    progress: Progress,
-    device: Device,
-) -> Fit:
-    """Keep the features of the photographs, and score each with it and its copies left out.
+class SpadeLearner:
+    """Collects the features of good photographs: they are the model.
 
-    Everything is computed on the CPU, whatever device the features are on.
-
-    Raises:
-        DataError: there is no training image.
-        ShapeError: a feature is not finite.
-        ParameterError: `pool_deepest_only` leaves no layer.
+    All of it is computed on the CPU, wherever the features come from.
     """
-    builder = GalleryBuilder(settings, n_examples)
-    for example in examples:
-        builder.append(example)
-    if not builder.n_photographs:
-        raise DataError("expected the features of at least one photograph, got none")
-    model = SpadeModel(settings, builder.gallery())
-    if builder.n_photographs == 1:
-        return Fit(model, ())
-    left_out = []
-    with progress.task("calibrating", builder.n_photographs) as advance:
-        for number in range(builder.n_photographs):
-            left_out.append(model.score_features(builder.photograph(number), exclude=number))
-            advance(1)
-    return Fit(model, tuple(left_out))
+
+    def __init__(
+        self, settings: SpadeParameters, n_images: int, progress: Progress, device: Device
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._builder = GalleryBuilder(settings, n_images)
+
+    def add(self, image: TrainingImage) -> None:
+        """Add the features of the next image to the gallery.
+
+        Raises:
+            ShapeError: a feature is not finite.
+            ParameterError: `pool_deepest_only` leaves no layer.
+        """
+        self._builder.append(image)
+
+    def fit(self) -> Fit:
+        """Score each photograph without it and its copies.
+
+        Raises:
+            DataError: no image was added.
+        """
+        builder = self._builder
+        if not builder.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        model = SpadeModel(self._settings, builder.gallery())
+        if builder.n_photographs == 1:
+            return Fit(model, ())
+        left_out = []
+        with self._progress.task("calibrating", builder.n_photographs) as advance:
+            for number in range(builder.n_photographs):
+                left_out.append(model.score_features(builder.photograph(number), exclude=number))
+                advance(1)
+        return Fit(model, tuple(left_out))
 
 
 def restore(settings: SpadeParameters, tensors: Tensors, device: Device) -> SpadeModel:
@@ -53,4 +61,4 @@ def restore(settings: SpadeParameters, tensors: Tensors, device: Device) -> Spad
     return SpadeModel(settings, gallery)
 
 
-METHOD = Method("spade", SpadeSettings, SpadeParameters, PRESETS, fit, restore)
+METHOD = Method("spade", SpadeSettings, SpadeParameters, PRESETS, SpadeLearner, restore)

@@ -1,0 +1,78 @@
+"""Open a detector file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from patchbank.backbones import Engine, EngineName
+from patchbank.detector.bundle import read_bundle
+from patchbank.detector.detector import Detector
+from patchbank.detector.latency import within_latency
+from patchbank.detector.packing import unpack
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
+from patchbank.runtime.devices import Device
+from patchbank.runtime.torch_device import open_device
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    engine: EngineName | None = None,
+    bank_rows: int | None = None,
+    latency_budget_ms: float | None = None,
+) -> Detector:
+    """Open a detector file: no code in it runs, no network is needed, and the scores are the same.
+
+    Args:
+        path: of the file.
+        device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
+            ``cuda:1``.
+        engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``, with the same scores to
+            1e-4; None takes onnxruntime, unless the detector was fitted in a precision that it
+            lacks.
+        bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
+        latency_budget_ms: use as many rows as let this machine inspect an image in that time; see
+            `within_latency`.
+
+    Raises:
+        DetectorFileError: the file is missing, cut, altered, of another format or newer.
+        BackboneError: the backbone needs torch or OpenVINO, and there is none; or the engine lacks
+            the precision that the detector was fitted in.
+        ParameterError: there is no such device or engine, or the bank cannot be truncated so.
+    """
+    if engine is not None:
+        Engine(engine)  # an unknown engine is named before the file is read
+    if bank_rows is not None and latency_budget_ms is not None:
+        raise ParameterError("bank_rows: expected without latency_budget, got both")
+    detector = _read(Path(path), open_device(device), engine)
+    if bank_rows is not None:
+        return detector.with_bank_rows(bank_rows)
+    if latency_budget_ms is not None:
+        return within_latency(detector, latency_budget_ms)
+    return detector
+
+
+def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
+    bundle = read_bundle(path)
+    try:
+        parts = unpack(bundle, device, engine)
+    except BackboneError as error:
+        programs = bundle.record.get("versions", {})
+        names = ("openvino", "torch", "timm")
+        used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
+        fitted_with = f"; fitted with {used}" if used else ""
+        raise BackboneError(f"{path}: {error}{fitted_with}") from None
+    except (KeyError, TypeError, PatchbankError) as error:
+        raise DetectorFileError(
+            f"{path}: expected a detector that this version knows, got: {error}; "
+            "install a newer patchbank"
+        ) from error
+    return Detector(
+        members=parts.members,
+        calibration=parts.calibration,
+        fitted_on=parts.fitted_on,
+        versions=parts.versions,
+        bank_size_calibration=parts.bank_size_calibration,
+    )

@@ -1,0 +1,119 @@
+"""Calibrate a detector by the leave-one-out scores of its good images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.member import (
+    Member,
+    MemberPrediction,
+    MemberPredictions,
+    ScoreStandardization,
+    combined_map,
+    combined_score,
+)
+from patchbank.methods import ResizableBank
+from patchbank.runtime.progress import Progress
+from patchbank.runtime.threads import map_in_order
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMember:
+    """A member, and its predictions for images that it did not learn."""
+
+    member: Member
+    left_out: list[MemberPrediction]
+    """One for each good photograph, without itself; with a single photograph, for other views of
+    it."""
+    left_out_by_size: Mapping[int, list[MemberPrediction]]
+    """The same for smaller banks, by number of rows; empty if they are not calibrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """The calibration of a detector, and those of its smaller banks."""
+
+    whole: Calibration
+    by_size: BankSizeCalibration | None
+    """None where the bank cannot be truncated."""
+
+
+def standardised(fitted: FittedMember, progress: Progress) -> FittedMember:
+    """The member with scores and maps standardised, so that it can be averaged with others."""
+    scores, peaks = _scores_and_peaks([[fitted.left_out]], progress)
+    image_scale, map_scale = ScoreStandardization.of(scores[0]), ScoreStandardization.of(peaks[0])
+    return FittedMember(
+        member=replace(fitted.member, image_scale=image_scale, map_scale=map_scale),
+        left_out=[
+            replace(prediction, image_scale=image_scale, map_scale=map_scale)
+            for prediction in fitted.left_out
+        ],
+        left_out_by_size={},
+    )
+
+
+def calibrate(
+    fitted: Sequence[FittedMember],
+    false_alarm_rate: float,
+    progress: Progress,
+    *,
+    views_of_one: bool,
+) -> Calibrations:
+    """Calibrate the members together.
+
+    Args:
+        fitted: one member, or several that are standardised.
+        false_alarm_rate: share of good images that may be called anomalous.
+        progress: shows the images.
+        views_of_one: whether there was a single photograph, so that other views of it are scored.
+    """
+    by_size = fitted[0].left_out_by_size
+    scores, peaks = _scores_and_peaks(
+        [*([smaller] for smaller in by_size.values()), [each.left_out for each in fitted]],
+        progress,
+    )
+    whole = Calibration(scores[-1], peaks[-1], false_alarm_rate, views_of_one=views_of_one)
+    model = fitted[0].member.model
+    if not by_size or not isinstance(model, ResizableBank):
+        return Calibrations(whole, None)
+    sizes = np.array([*by_size, model.n_rows], dtype=np.int64)
+    return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks))
+
+
+def _scores_and_peaks(
+    variants: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Image scores and the largest map values of n images.  -> (s, n), (s, n).
+
+    Args:
+        variants: s variants of a detector, each with the predictions of its members for n images.
+        progress: shows the images.
+    """
+    # Image by image: the maps of all variants of an image share their operators.
+    of_images = [
+        [tuple(predictions[number] for predictions in members) for members in variants]
+        for number in range(len(variants[0][0]))
+    ]
+    pairs = []
+    with progress.task("calibrating the maps", len(of_images)) as advance:
+        for _, pair in map_in_order(_score_and_peak, of_images, _n_pixels):
+            pairs.append(pair.result())
+            advance(1)
+    scores, peaks = np.array(pairs, dtype=np.float64).transpose(1, 2, 0)
+    return scores, peaks
+
+
+def _score_and_peak(variants: Sequence[MemberPredictions]) -> tuple[list[float], list[float]]:
+    """Score of one image and the largest value of its map, for each variant."""
+    scores = [combined_score(predictions) for predictions in variants]
+    return scores, [float(combined_map(predictions).max()) for predictions in variants]
+
+
+def _n_pixels(variants: Sequence[MemberPredictions]) -> int:
+    return variants[0][0].n_pixels

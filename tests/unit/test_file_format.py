@@ -1,0 +1,198 @@
+"""The page about the detector file says what is in the files, key by key."""
+
+import hashlib
+import json
+import re
+import struct
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from patchbank import SPADE, Ensemble, GraphCore, PaDiM, PatchCore, load
+from patchbank.backbones import open_backbone
+from patchbank.detector.bundle import Bundle, read_bundle
+from patchbank.detector.packing import (
+    SETTING_KEYS,
+    DetectorParts,
+    pack,
+    pack_settings,
+    unpack_settings,
+)
+from patchbank.detector.packing import unpack as unpack_bundle
+from patchbank.methods import METHODS
+from patchbank.runtime.devices import HOST
+from tests.photographs import part, parts
+
+PAGE = Path(__file__).parents[2] / "docs" / "file-format.md"
+SMALL = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
+NUMPY_TYPES = {"float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint8": "|u1"}
+UNITS = ("facts", "versions", "taps")  # objects that the page describes as one
+
+
+class TorchBackbone:
+    """A backbone whose weights are stored for torch."""
+
+    def __init__(self, info, layers):
+        self.info, self.layers = replace(info, name="resnet18.tv_in1k"), layers
+
+    def state(self):
+        return {"conv1.weight": np.ones((2, 3), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory):
+    """Name -> path of a file; together they hold every key."""
+    folder = tmp_path_factory.mktemp("files")
+    recipes = {
+        "patchcore": PatchCore(bank_rows=60, **SMALL),
+        "graphcore": GraphCore(bank_rows=60, **SMALL),
+        "padim": PaDiM(dims=8, rank=4, **SMALL),
+        "spade": SPADE(n_images=3, **SMALL),
+        "ensemble": Ensemble([PatchCore(bank_rows=40, **SMALL), PaDiM(dims=8, **SMALL)]),
+    }
+    for name, recipe in recipes.items():
+        recipe.fit(parts(6)).save(folder / f"{name}.patchbank")
+    return {name: folder / f"{name}.patchbank" for name in recipes}
+
+
+@pytest.fixture(scope="module")
+def bundles(detectors):
+    """Contents of those files, and of two that cannot be fitted without torch."""
+    found = {name: read_bundle(path) for name, path in detectors.items()}
+    parts_of = unpack_bundle(found["patchcore"], HOST, None)
+    member, method = parts_of.members[0], METHODS["simplenet"]
+    settings = method.settings(backbone="efficientnet_lite0")
+    tensors = {
+        "weight": np.ones((5, 4), np.float32),
+        "bias": np.zeros(5, np.float32),
+        "tail": np.ones(5, np.float32),
+        "steps": np.array([3]),
+    }
+    model = method.restore(settings, tensors, HOST)
+    simplenet = replace(member, method="simplenet", settings=settings, model=model)
+    extractor = TorchBackbone(member.extractor.info, member.extractor.layers)
+    torch = replace(member, extractor=extractor)
+    found |= {
+        name: as_written(pack(replace(parts_of, members=(other,)), as_onnx=False))
+        for name, other in (("simplenet", simplenet), ("torch", torch))
+    }
+    return found
+
+
+def as_written(bundle):
+    return Bundle(bundle.tensors, json.loads(json.dumps(bundle.record)))
+
+
+def keys_of_record(record, prefix=""):
+    for key, value in record.items():
+        if key == "members":
+            for member in value:
+                yield from keys_of_record(member, "members[].")
+        elif isinstance(value, dict) and key not in UNITS:
+            yield from keys_of_record(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def listed_name(key, of_torch):
+    """The name under which the page lists a tensor."""
+    key = re.sub(r"^\d+\.", "N.", key)
+    if of_torch and key.startswith("N.backbone."):
+        return "N.backbone.*"
+    return re.sub(r"plane\d+$", "planeI", key)
+
+
+def listed():
+    """Key -> the cells of its row on the page."""
+    text = PAGE.read_text().split("## Tensors")[1].split("## Reading one")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    keys = [row[0].strip("`") for row in rows]
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, rows, strict=True))
+
+
+def test_every_key_of_a_file_is_on_the_page_and_every_key_of_the_page_is_in_a_file(bundles):
+    found = {"members"}
+    for name, bundle in bundles.items():
+        found |= set(keys_of_record(bundle.record))
+        found |= {listed_name(key, name == "torch") for key in bundle.tensors}
+    assert found == set(listed())
+
+
+def test_tensors_have_the_types_and_dimensions_of_the_page(bundles):
+    rows = listed()
+    for bundle in bundles.values():
+        for key, tensor in bundle.tensors.items():
+            _, kind, shape, *_ = rows.get(listed_name(key, False), rows["N.backbone.*"])
+            if kind == "as trained":
+                continue
+            assert tensor.dtype.str == NUMPY_TYPES[kind], key
+            dimensions = shape.split(" or ")[0].strip("()").rstrip(",").split(", ")
+            assert tensor.ndim == len(dimensions), key
+
+
+def test_the_digest_is_the_one_that_the_page_describes(detectors):
+    content = detectors["patchcore"].read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    text = header.pop("__metadata__")["patchbank"]
+    record = text[text.index('"record": ') + len('"record": ') : text.rindex(', "sha256": ')]
+    digest = hashlib.sha256(record.encode("ascii"))
+    types = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "|u1"}
+    for name in sorted(header):
+        shape = header[name]["shape"]
+        sides = f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(map(str, shape))})"
+        digest.update(f"{name} {types[header[name]['dtype']]} {sides}".encode())
+        digest.update(data[slice(*header[name]["data_offsets"])])
+    assert json.loads(text)["sha256"] == digest.hexdigest()
+    assert json.loads(record) == json.loads(text)["record"]
+    assert json.loads(text)["format_version"] == 2
+
+
+def test_every_setting_of_every_method_has_a_key_of_its_own():
+    names = {field.name for method in METHODS.values() for field in fields(method.settings)}
+    assert set(SETTING_KEYS) == names
+    assert len(set(SETTING_KEYS.values())) == len(names)
+    rows = listed()
+    for name, key in SETTING_KEYS.items():
+        methods = [m.name for m in METHODS.values() if name in m.settings.__dataclass_fields__]
+        assert rows[f"members[].settings.{key}"][3].split()[0] == f"`{name}`"
+        of = "all" if len(methods) == len(METHODS) else ", ".join(methods)
+        assert rows[f"members[].settings.{key}"][2] == of
+
+
+def test_settings_come_back_from_their_keys_and_those_of_other_packages_keep_their_names():
+    settings = {"image_score": "top_fraction", "top_fraction": 0.02, "max_upscale": 2, "toy": 1}
+    record = {"image_score": "top_share", "top_share": 0.02, "largest_enlargement": 2, "toy": 1}
+    assert pack_settings(settings) == record
+    assert unpack_settings(record) == settings
+
+
+def test_a_file_without_optional_keys_opens_with_their_defaults(bundles):
+    bundle = bundles["patchcore"]
+    record = {key: value for key, value in bundle.record.items() if key != "views_of_one"}
+    tensors = {k: t for k, t in bundle.tensors.items() if not k.startswith("ladder.")}
+    opened = unpack_bundle(Bundle(tensors, record), HOST, None)
+    assert opened.calibration.views_of_one is False
+    assert opened.bank_size_calibration is None
+
+
+@pytest.mark.parametrize("name", ["patchcore", "graphcore", "padim", "spade", "ensemble"])
+def test_what_is_unpacked_is_packed_to_the_same_content(detectors, bundles, name):
+    opened = unpack_bundle(bundles[name], HOST, None)
+    again = as_written(pack(opened, as_onnx=True))
+    assert again.record == bundles[name].record
+    assert again.tensors.keys() == bundles[name].tensors.keys()
+    for key, tensor in again.tensors.items():
+        np.testing.assert_array_equal(tensor, bundles[name].tensors[key])
+    assert isinstance(opened, DetectorParts)
+    detector = load(detectors[name])
+    assert detector.calibration.threshold == opened.calibration.threshold
+    assert np.isfinite(detector.predict(part(9, defect=9)).score)
+
+
+def test_the_record_of_a_backbone_gives_the_same_backbone(bundles):
+    info = unpack_bundle(bundles["patchcore"], HOST, None).members[0].extractor.info
+    assert info == open_backbone("efficientnet_lite0").info
