@@ -7,6 +7,8 @@ import pytest
 import typer
 
 from patchbank.cli.app import app
+from patchbank.cli.setting_options import fit_options, members_of, setting_options
+from patchbank.errors import ParameterError
 from tests.pages import (
     NEEDS,
     PAGES,
@@ -124,10 +126,17 @@ def parse(arguments, *, complete=True):
             return
         rest = [*context._protected_args, *context.args]
         if not hasattr(command, "commands"):
-            return
+            break
         if not rest and command.invoke_without_command:
             return
         name, command, arguments = command.resolve_command(context, rest)
+    if name == "fit":  # its options are texts, which the declared rules read
+        given = {option: context.params[option] for option in setting_options()}
+        members_of(fit_options(given), given)
+
+
+def words_of(error):
+    return error.format_message() if isinstance(error, UsageError) else str(error)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,8 +149,8 @@ def test_commands_in_a_page_have_sub_commands_and_options_that_exist(name):
             continue
         try:
             parse(arguments)
-        except UsageError as error:
-            pytest.fail(f"{name}:{line}: patchbank {' '.join(arguments)}: {error.format_message()}")
+        except (UsageError, ParameterError) as error:
+            pytest.fail(f"{name}:{line}: patchbank {' '.join(arguments)}: {words_of(error)}")
     for arguments in inline_commands_of(text):
         parse(arguments, complete=False)
 
@@ -158,15 +167,17 @@ def test_the_pages_are_those_on_the_disk():
         (["fitt", "bolts", "--out", "a"], "No such command 'fitt'"),
         (["fit", "bolts", "--out", "a", "--no-such-option", "1"], "No such option"),
         (["demo", "--preset", "fastest"], "'fastest' is not one of"),
+        (["fit", "bolts", "--out", "a", "--method", "patchcoreX"], "method: expected one of"),
+        (["fit", "bolts", "--out", "a", "--n-images", "3"], "got a setting of spade"),
         (["fit", "bolts", "--out", "a", "--scales"], "requires an argument"),
         (["backbones", "shows", "resnet18"], "No such command 'shows'"),
         (["info"], "Missing argument"),
     ],
 )
 def test_a_command_that_does_not_exist_is_found(command, message):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, ParameterError)) as caught:
         parse(command)
-    assert message in caught.value.format_message()
+    assert message in words_of(caught.value)
 
 
 def test_what_is_required_may_be_missing_in_a_sentence_only():

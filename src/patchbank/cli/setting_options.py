@@ -46,7 +46,7 @@ class FitOptions(Group):
     method: str = setting(
         "patchcore",
         "Method that learns what good parts look like.",
-        rule=r.Choice(tuple(METHODS)),
+        rule=r.Choice(METHODS.declared_names()),
         group=METHOD,
         everyday=True,
     )
