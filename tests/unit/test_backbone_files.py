@@ -77,7 +77,16 @@ def test_the_json_of_the_command_has_the_documented_keys(capsys):
     status, out, _ = run(capsys, "backbones", "--json", "-")
     assert status == 0
     first = json.loads(out)[0]
-    documented = ["name", "layers", "default_layers", "mean", "std", "size_multiple", "input_size"]
+    documented = [
+        "schema_version",
+        "name",
+        "layers",
+        "default_layers",
+        "mean",
+        "std",
+        "size_multiple",
+        "input_size",
+    ]
     assert list(first) == [*documented, "license", "source", "sha256", "source_sha256"]
     assert first["layers"]["blocks.2"] == {"channels": 40, "stride": 8}
     assert first["input_size"] is None
