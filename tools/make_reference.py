@@ -31,7 +31,8 @@ SETTINGS_HEAD = f"""{MADE}
 Every setting of every method, from its one declaration in the code. A setting has the same name
 everywhere: it is a keyword argument of the recipes (`PatchCore(image_size=320)`), an option of
 `patchbank fit` (`--image-size 320`), a change to a method of `patchbank benchmark`
-(`patchcore:fast(image_size=320)`), and a key of the settings that `patchbank info --json` prints.
+(`patchcore:fast(image_size=320)`), and a key of the settings that `patchbank info FILE --json -`
+prints.
 A value that is out of range, and a name that does not exist, is an error that says what is
 expected.
 
@@ -41,7 +42,7 @@ COMMANDS_HEAD = f"""{MADE}
 
 # Commands
 
-All commands with their arguments and options, as `patchbank COMMAND --help` lists them. Exit
+All commands with their arguments and options, as `--help` of each lists them. Exit
 status: 0 done; 1 done, but some images could not be read (for `benchmark`: some runs failed);
 2 wrong use, data or file, with one line that says what was expected; 3 an anomaly was found and
 `--fail-on-anomaly` given.

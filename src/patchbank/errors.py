@@ -1,4 +1,4 @@
-"""Everything that can go wrong, in one tree.
+"""All exceptions and warnings, in one tree.
 
     PatchbankError
     ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another
@@ -44,3 +44,7 @@ class DetectorFileError(PatchbankError):
 
 class CalibrationWarning(UserWarning):
     """There are fewer good images than the false-alarm rate can resolve."""
+
+
+class PluginWarning(UserWarning):
+    """An installed package has a method or backbone source that cannot be used."""

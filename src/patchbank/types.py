@@ -1,4 +1,4 @@
-"""Array aliases, and the letters that name axes everywhere.
+"""Names of array types, and the letters of their axes.
 
 b image · c channel · h w patch grid · H W pixels · n patches · m bank rows · d embedding ·
 k neighbours.  Height always comes before width; a higher score is always more anomalous.

@@ -27,7 +27,7 @@ def filed(array, folder):
 @pytest.mark.parametrize("kernel", MARKED_KERNELS)
 def test_centres_are_those_of_features_in_memory(kernel, tmp_path, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
-    monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 7)
+    monkeypatch.setattr(scratch, "ROWS_PER_COPY", 7)
     monkeypatch.setattr(binding, "PART_ROWS", 100)
     features = rng.standard_normal((3000, 21)).astype(np.float32)
     features[500:600] = features[100:200]
@@ -90,7 +90,7 @@ def test_changes_to_a_private_copy_are_not_thrown_away(tmp_path):
 
 
 def test_rows_are_taken_in_any_order(tmp_path, rng, monkeypatch):
-    monkeypatch.setattr(scratch, "TAKEN_AT_ONCE", 3)
+    monkeypatch.setattr(scratch, "ROWS_PER_COPY", 3)
     numbers = rng.standard_normal((50, 4)).astype(np.float32)
     rows = rng.integers(0, 50, 20)
     assert (take_rows(filed(numbers, tmp_path), rows) == numbers[rows]).all()
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     notes = []
     with pytest.raises(
-        DataError, match=r"expected room for 400000.0 GB of features, .* set TMPDIR"
+        DataError, match=r"expected space for 400000.0 GB of features, .* set TMPDIR"
     ):
         room_for_features((10**12, 100), notes.append)
     assert notes == []

@@ -1,42 +1,12 @@
 """The embedded backbones, and ONNX files from elsewhere."""
 
-import json
-
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from patchbank.backbones import embedded_names, open_backbone
 from patchbank.errors import BackboneError, ShapeError
+from tests.onnx_files import write_onnx
 from tests.photographs import part
-
-
-def write_onnx(path, *, size=("height", "width"), channels=3, record=None, rank=4):
-    """A network of one convolution (stride 4) and one pooling (stride 8)."""
-    weight = np.random.default_rng(0).standard_normal((5, channels, 4, 4)).astype(np.float32)
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["shallow"], strides=[4, 4], kernel_shape=[4, 4]),
-        helper.make_node("AveragePool", ["shallow"], ["deep"], strides=[2, 2], kernel_shape=[2, 2]),
-        helper.make_node("Flatten", ["deep"], ["flat"]),
-    ]
-    value = helper.make_tensor_value_info
-    outputs = [value(n, TensorProto.FLOAT, None) for n in ("shallow", "deep")]
-    if rank == 2:
-        outputs.append(value("flat", TensorProto.FLOAT, None))
-    graph = helper.make_graph(
-        nodes[: 3 if rank == 2 else 2],
-        "small",
-        [value("x", TensorProto.FLOAT, ["batch", channels, *size])],
-        outputs,
-        [numpy_helper.from_array(weight, "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    if record is not None:
-        helper.set_model_props(model, {"patchbank": json.dumps(record)})
-    onnx.save(model, path)
-    return str(path)
-
 
 GREY = {"mean": [0.5] * 3, "std": [0.5] * 3}
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -50,8 +20,8 @@ def test_embedded_backbones_are_what_they_say(name):
     assert "PyPI" in info.source
     every = open_backbone(name, tuple(info.available_layers))
     maps = every(part(0, size=(96, 160)))
-    for (_, tap), planes in zip(info.available_layers.items(), maps, strict=True):
-        assert planes.shape == (tap.channels, 96 // tap.stride, 160 // tap.stride)
+    for layer, planes in zip(info.available_layers.values(), maps, strict=True):
+        assert planes.shape == (layer.channels, 96 // layer.stride, 160 // layer.stride)
         assert planes.dtype == np.float32
     assert extractor.layers == ("blocks.2", "blocks.4")
 
@@ -98,7 +68,7 @@ def test_a_path_may_be_a_path(tmp_path):
 
 
 def test_a_normalisation_given_twice_is_refused():
-    with pytest.raises(BackboneError, match="got both; leave mean and std away"):
+    with pytest.raises(BackboneError, match="got both; leave mean and std out"):
         open_backbone("efficientnet_lite0", normalisation=HALF)
 
 

@@ -89,6 +89,7 @@ def test_an_unreadable_image_is_never_scored(detector, tmp_path):
     outcomes = list(detector.inspect([good, broken, good]))
     assert isinstance(outcomes[1], FailedInspection)
     assert outcomes[1].to_json() == {
+        "schema_version": 1,
         "image": str(broken),
         "size": None,
         "score": None,

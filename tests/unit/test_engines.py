@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from patchbank import BackboneError, DetectorFileError, ParameterError, PatchCore, load
-from patchbank.backbones import Engine, embedded_names, onnx_runtime, open_backbone
-from patchbank.backbones import sources as backbone_registry
-from patchbank.backbones.onnx_runtime import SharedNetwork
+from patchbank.backbones import Engine, embedded_names, open_backbone
+from patchbank.backbones import engine as engine_module
+from patchbank.backbones.engine import MAX_CORES, SharedNetwork
 from patchbank.detector.bundle import read_bundle, write_bundle
 from patchbank.training.precision import score_change
 from tests.photographs import part, parts, save, write_dataset
@@ -38,20 +38,20 @@ class Recorder:
 
 
 def test_an_image_that_is_alone_has_several_cores_and_those_beside_it_one(monkeypatch):
-    monkeypatch.setattr(onnx_runtime, "usable_cores", lambda: 64)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 64)
     opened = []
     network = SharedNetwork(lambda cores: opened.append(cores) or Recorder(cores))
-    assert network(None, ()) == [onnx_runtime.MOST_CORES]
-    assert opened == [onnx_runtime.MOST_CORES]
+    assert network(None, ()) == [MAX_CORES]
+    assert opened == [MAX_CORES]
     with network._network():  # as if an image were at work
         assert network(None, ()) == [1]
         assert network(None, ()) == [1]
-    assert network(None, ()) == [onnx_runtime.MOST_CORES]
-    assert opened == [onnx_runtime.MOST_CORES, 1]
+    assert network(None, ()) == [MAX_CORES]
+    assert opened == [MAX_CORES, 1]
 
 
 def test_a_network_on_one_core_is_opened_once(monkeypatch):
-    monkeypatch.setattr(onnx_runtime, "usable_cores", lambda: 1)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
     opened = []
     network = SharedNetwork(lambda cores: opened.append(cores) or Recorder(cores))
     with network._network():
@@ -62,7 +62,7 @@ def test_a_network_on_one_core_is_opened_once(monkeypatch):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", embedded_names())
 def test_images_side_by_side_have_the_features_of_one_that_is_alone(name, engine, monkeypatch):
-    monkeypatch.setattr(onnx_runtime, "usable_cores", lambda: 3)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 3)
     extractor = open_backbone(name, engine=Engine(engine))
     alone = extractor(IMAGE)
     with extractor._network._network():
@@ -183,7 +183,7 @@ def test_engines_that_do_not_exist_are_named(options, message):
 
 
 def test_without_openvino_one_line_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(onnx_runtime, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_module, "find_spec", lambda name: None)
     message = r"pip install 'patchbank\[openvino\]'"
     with pytest.raises(BackboneError, match=message):
         RECIPE.fit(parts(2), engine="openvino")
@@ -198,7 +198,7 @@ def test_a_detector_of_bfloat16_asks_for_openvino_where_there_is_none(monkeypatc
     bundle = read_bundle(path)
     bundle.record["members"][0]["backbone"]["precision"] = "bfloat16"
     write_bundle(path, bundle)
-    monkeypatch.setattr(onnx_runtime, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_module, "find_spec", lambda name: None)
     with pytest.raises(BackboneError, match=r"a.patchbank: .*patchbank\[openvino\]"):
         load(path)
     bundle.record["members"][0]["backbone"]["precision"] = "float12"
@@ -208,8 +208,7 @@ def test_a_detector_of_bfloat16_asks_for_openvino_where_there_is_none(monkeypatc
 
 
 @pytest.mark.openvino
-def test_networks_of_torch_have_no_choice(monkeypatch):
-    monkeypatch.setattr(backbone_registry, "_has_torch", lambda: True)
+def test_networks_of_torch_have_no_choice():
     with pytest.raises(BackboneError, match="resnet18.*runs in torch.*backbones export"):
         PatchCore(backbone="resnet18.a1_in1k").fit(parts(2), engine="openvino")
 

@@ -134,6 +134,6 @@ def test_a_backbone_is_held_in_one_of_two_ways(fitted, tmp_path):
 
 def test_a_file_for_torch_says_so_where_there_is_none(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path / "a.patchbank", backbone="torch")
-    monkeypatch.setattr("patchbank.backbones.sources.find_spec", lambda name: None)
+    monkeypatch.setattr("patchbank.backbones.built_in_sources.find_spec", lambda name: None)
     with pytest.raises(BackboneError, match="expected torch and timm .* save the detector with"):
         load(tmp_path / "a.patchbank")

@@ -138,6 +138,7 @@ def test_an_inspection_is_one_line_of_json(tmp_path):
     path = write(tmp_path / "a.png", photograph(150, SPOTS[1], (110, 22, 31)))
     record = detector().predict(str(path)).to_json()
     assert json.loads(json.dumps(record)) == {
+        "schema_version": 1,
         "image": str(path),
         "size": [40, 32],
         "score": 150.0,
@@ -165,7 +166,7 @@ def test_a_normalised_score_is_given_where_it_is_wanted():
     assert seen.normalised_score == pytest.approx(0.7)
     record = seen.to_json()
     assert record["normalised_score"] == seen.normalised_score
-    assert list(record)[2:5] == ["score", "normalised_score", "p_value"]
+    assert list(record)[3:6] == ["score", "normalised_score", "p_value"]
 
 
 @pytest.mark.parametrize(("score", "anomalous"), [(99, False), (100, False), (101, True)])

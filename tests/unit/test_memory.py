@@ -37,7 +37,7 @@ def test_features_that_miss_it_by_a_byte_are_in_a_file(monkeypatch, tmp_path):
     assert (room == 3).all()
     assert notes == [
         f"features of up to 0.0 GB go to a file in {tmp_path}, as only 0.6 GB of memory are free: "
-        "the same bank, in more time"
+        "the bank is the same, but takes more time"
     ]
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from patchbank.runtime import threads
 from patchbank.runtime.threads import (
-    ITEMS_A_CORE,
-    LEAST_PIXELS,
+    ITEMS_PER_CORE,
+    MIN_PIXELS,
     map_in_order,
     parallel_ranges,
     usable_cores,
@@ -62,7 +62,7 @@ def test_only_a_few_are_taken_ahead(cores):
     threading.Timer(0.2, may_go_on.set).start()
     stream = map_in_order(lambda _: may_go_on.wait(), items(), nothing)
     next(stream)
-    assert cores <= len(taken) <= ITEMS_A_CORE * cores + 1
+    assert cores <= len(taken) <= ITEMS_PER_CORE * cores + 1
     stream.close()
 
 
@@ -78,7 +78,7 @@ def test_of_large_ones_fewer_are_in_memory(cores):
     def work(number):
         time.sleep(0.01)
 
-    for number, _ in map_in_order(work, items(), lambda _: LEAST_PIXELS * 2 // 5):
+    for number, _ in map_in_order(work, items(), lambda _: MIN_PIXELS * 2 // 5):
         in_memory.remove(number)
     # two fit beside each other; the third is in the caller's hands until there is room
     assert max(most) <= 2
@@ -86,7 +86,7 @@ def test_of_large_ones_fewer_are_in_memory(cores):
 
 
 def test_one_larger_than_all_that_may_be_in_memory_goes_alone():
-    outcomes = list(map_in_order(str, range(3), lambda _: LEAST_PIXELS * 9))
+    outcomes = list(map_in_order(str, range(3), lambda _: MIN_PIXELS * 9))
     assert [future.result() for _, future in outcomes] == ["0", "1", "2"]
 
 
@@ -102,7 +102,7 @@ def test_items_that_come_slowly_are_not_kept_until_more_have_come(cores):
     seen = []
     for number, _ in map_in_order(str, camera(), nothing):
         seen.append(number)
-    assert behind[-1] < ITEMS_A_CORE * cores
+    assert behind[-1] < ITEMS_PER_CORE * cores
 
 
 def own_threads():

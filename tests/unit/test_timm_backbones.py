@@ -100,7 +100,7 @@ def test_a_normalisation_of_ones_own_goes_with_weights_of_ones_own(tmp_path):
     own = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     weights = weights_file(tmp_path, RESNET)
     assert open_backbone(RESNET, weights=weights, normalisation=own).info.mean == own[0]
-    with pytest.raises(BackboneError, match="weights that say it themselves"):
+    with pytest.raises(BackboneError, match="weights that state their own"):
         open_backbone(RESNET, normalisation=own)
 
 

@@ -1,33 +1,56 @@
-"""Backbones: from a photograph to feature maps."""
+"""Networks that turn an image into feature maps: embedded, ONNX, timm, ViG, installed ones.
 
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, Normalisation
+`open_backbone` finds the source of a name in `SOURCES` and returns a `FeatureExtractor`.
+"""
+
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine, EngineName, Precision
+from patchbank.backbones.extractor import (
+    BackboneInfo,
+    FeatureExtractor,
+    Layer,
+    Normalisation,
+    check_layers,
+)
 from patchbank.backbones.onnx_extractor import OnnxExtractor
-from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName, Precision
+from patchbank.backbones.packing import Packed, pack_info, unpack_info
+from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.sources import (
-    Packed,
+    SOURCES,
     describe_backbone,
     embedded_names,
     export_backbone,
+    is_exportable,
+    listed_names,
     open_backbone,
     pack_backbone,
+    runtime_of,
     unpack_backbone,
 )
 
 __all__ = [
     "ONNX_RUNTIME",
+    "SOURCES",
     "BackboneInfo",
+    "BackboneSource",
     "Engine",
     "EngineName",
     "FeatureExtractor",
     "Layer",
     "Normalisation",
     "OnnxExtractor",
+    "OpenOptions",
     "Packed",
     "Precision",
+    "check_layers",
     "describe_backbone",
     "embedded_names",
     "export_backbone",
+    "is_exportable",
+    "listed_names",
     "open_backbone",
     "pack_backbone",
+    "pack_info",
+    "runtime_of",
     "unpack_backbone",
+    "unpack_info",
 ]

@@ -1,4 +1,4 @@
-"""What every backbone promises, whatever runs it."""
+"""The contract of a backbone: `BackboneInfo` describes one, a `FeatureExtractor` runs one."""
 
 from __future__ import annotations
 
@@ -13,71 +13,75 @@ from patchbank.errors import BackboneError
 from patchbank.types import Array, Image
 
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and standard deviation of red, green and blue, as shares of the full range."""
+"""Mean and standard deviation of red, green and blue, as fractions of the full range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer whose output can be taken."""
+    """A layer of a backbone whose output can be used as a feature map."""
 
     channels: int
     stride: int
-    """Pixels of the input a step of the map, the same in height and width."""
+    """Input pixels per cell of the map, the same in height and width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneInfo:
-    """Weights and preprocessing in one record, so that they cannot drift apart."""
+    """Weights and preprocessing of a backbone in one record, so that they stay consistent."""
 
     name: str
     available_layers: Mapping[str, Layer]
-    """Layers that can be asked for, shallow to deep."""
+    """Layers that can be chosen, shallow to deep."""
     default_layers: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    """The network sees (x / 255 - mean) / std of each colour, red first."""
+    """The network's input is (x / 255 - mean) / std per colour, red first."""
     size_multiple: int
-    """Input height and width are multiples of this."""
+    """Height and width of the input must be multiples of this."""
     input_size: tuple[int, int] | None
-    """(H, W) where the network accepts one size only."""
+    """(H, W) if the network accepts one size only."""
     license: str
     source: str
     sha256: str
-    """Of the weights, or of the ONNX file; empty where they were not read."""
+    """Digest of the weights, or of the ONNX file; empty if the weights were not read."""
     source_sha256: str = ""
-    """Of the weights that an ONNX file was made from, where it says so."""
+    """Digest of the weights that an ONNX file was exported from, if the file states it."""
 
     @property
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Two numbers a colour: the network sees x * scale + shift."""
+        """Two numbers per colour: the network's input is x * scale + shift."""
         mean, std = np.array(self.mean), np.array(self.std)
         return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 class FeatureExtractor(Protocol):
-    """Turns one photograph, already resized, into the feature maps of the chosen layers."""
+    """Computes the feature maps of the chosen layers for one resized photograph.
+
+    An extractor that a detector file can hold also has an attribute ``kind``: the key, in
+    `patchbank.backbones.SOURCES`, of the source that packs and restores it.
+    """
 
     @property
     def info(self) -> BackboneInfo:
-        """Where the weights come from and how their input is prepared."""
+        """Origin of the weights, and how their input is prepared."""
         ...
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers taken, in the order of the maps returned."""
+        """The chosen layers, in the order of the returned maps."""
         ...
 
     def __call__(self, image: Image) -> Sequence[Array]:
-        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer, where they were computed."""
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer, on the extractor's device."""
         ...
 
 
 def check_layers(info: BackboneInfo, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Raise BackboneError unless each layer exists and is asked for once."""
+    """Raise BackboneError unless every layer exists and is named once."""
     for layer in layers:
         if layer not in info.available_layers:
             raise BackboneError(
-                f"layers: expected some of {', '.join(info.available_layers)} (those of "
+                f"layers: expected some of {', '.join(info.available_layers)} (the layers of "
                 f"{info.name}), got {layer!r}"
             )
     if len(set(layers)) < len(layers):

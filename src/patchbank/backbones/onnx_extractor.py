@@ -1,4 +1,4 @@
-"""Backbones in the ONNX format: the embedded ones, and any ONNX file of feature maps."""
+"""Backbones in the ONNX format: the embedded ones, and any ONNX file that outputs feature maps."""
 
 from __future__ import annotations
 
@@ -11,22 +11,36 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine
 from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
-from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, described
+from patchbank.backbones.onnx_runtime import read_signature
+from patchbank.backbones.packing import unpack_layers
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
 
 METADATA_KEY = "patchbank"
-PROBE_SIZE = (192, 256)  # tells apart height and width, and divides by 32 and 64
+PROBE_SIZE = (192, 256)  # not square, so that height and width cannot be confused
 DEFAULT_MULTIPLE = 32
 
 
 class OnnxExtractor:
-    """A feature extractor held as the bytes of an ONNX model.
+    """A feature extractor that holds the bytes of an ONNX model.
 
-    Images go through one by one, also where several threads bring them: on a CPU that is as fast as
-    batches, and the features of an image cannot depend on its neighbours.
+    Images are processed one at a time in every thread: on a CPU that is as fast as batches, and
+    the features of an image cannot depend on other images.
+
+    Args:
+        content: the ONNX model.
+        name: of the backbone, where the model's metadata has none.
+        layers: outputs to compute; None for the default layers of the metadata, or all outputs.
+        normalisation: mean and standard deviation, for models whose metadata does not state them.
+        engine: the program that runs the model.
+
+    Raises:
+        BackboneError: not an ONNX model, not a backbone, or no such layer.
     """
+
+    kind = "onnx"
 
     def __init__(
         self,
@@ -40,22 +54,22 @@ class OnnxExtractor:
         self.normalisation = normalisation
         self.engine = engine
         self._network = engine.open(content, name)
-        self._info = self._describe(described(content, name), name, normalisation)
+        self._info = self._describe(read_signature(content, name), name, normalisation)
         self._layers = check_layers(self._info, layers or self._info.default_layers)
         self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
 
     @property
     def info(self) -> BackboneInfo:
-        """Where the weights come from and how their input is prepared."""
+        """Origin of the weights, and how their input is prepared."""
         return self._info
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers taken, in the order of the maps returned."""
+        """The chosen layers, in the order of the returned maps."""
         return self._layers
 
     def __call__(self, image: Image) -> Sequence[FeatureMap]:
-        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map a layer."""
+        """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer."""
         planes = image.transpose(2, 0, 1) * self._scale  # (3, H, W)
         planes += self._shift
         return self._run(planes, self._layers)
@@ -63,7 +77,7 @@ class OnnxExtractor:
     def _run(self, planes: NDArray[np.float32], layers: tuple[str, ...]) -> list[FeatureMap]:
         try:
             maps = self._network(planes[None], layers)
-        except Exception as error:  # the engines have no exception types of their own
+        except Exception as error:  # engines raise bare RuntimeError and their own types
             size = f"{planes.shape[1]} x {planes.shape[2]}"
             raise BackboneError(f"backbone: it cannot run on an input of {size}: {error}") from None
         return [_single(layer, m) for layer, m in zip(layers, maps, strict=True)]
@@ -92,14 +106,14 @@ class OnnxExtractor:
         size: tuple[int, int] | None,
         outputs: tuple[str, ...],
     ) -> BackboneInfo:
-        taps = {t: Layer(**tap) for t, tap in record["taps"].items()} if "taps" in record else None
-        says = "mean" in record and "std" in record
-        if says == (normalisation is not None):
+        layers = unpack_layers(record["taps"]) if "taps" in record else None
+        is_stated = "mean" in record and "std" in record
+        if is_stated == (normalisation is not None):
             raise BackboneError(
                 f"{name}: expected its normalisation from the file or by option, got "
                 + (
-                    "both; leave mean and std away"
-                    if says
+                    "both; leave mean and std out"
+                    if is_stated
                     else "neither; give the mean and std that its weights were trained with"
                 )
             )
@@ -109,7 +123,7 @@ class OnnxExtractor:
             raise ValueError(f"size_multiple {multiple}")
         return BackboneInfo(
             name=record.get("name", name),
-            available_layers=taps or self._probe(outputs, size or PROBE_SIZE),
+            available_layers=layers or self._probe(outputs, size or PROBE_SIZE),
             default_layers=tuple(record.get("default_layers", outputs)),
             mean=_triple("mean", mean),
             std=_triple("std", std, positive=True),
@@ -122,7 +136,7 @@ class OnnxExtractor:
         )
 
     def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Layer]:
-        """Find channels and stride of every output by running the network once."""
+        """Run the network once to measure channels and stride of every output."""
         maps = self._run(np.zeros((3, *size), dtype=np.float32), outputs)
         return {
             name: Layer(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))

@@ -1,34 +1,74 @@
-"""Names of backbones, how each is opened, and how a detector file holds it."""
+"""The table of backbone sources: which one opens a name, and which one a file belongs to.
+
+`SOURCES` has one entry per kind of backbone.  Entries of other packages come from the entry
+points ``patchbank.backbones``; they are imported when one of their backbones is asked for.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib import resources
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, Normalisation
+from patchbank.backbones.built_in_sources import (
+    EMBEDDED,
+    Embedded,
+    OnnxFile,
+    Timm,
+    TorchSource,
+    Vig,
+)
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine, EngineName
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation
 from patchbank.backbones.onnx_extractor import OnnxExtractor
-from patchbank.backbones.onnx_runtime import ONNX_RUNTIME, Engine, EngineName
-from patchbank.backbones.vig.variants import VARIANTS, describe_vig
+from patchbank.backbones.packing import Packed, pack_info
+from patchbank.backbones.source import BackboneSource, OpenOptions
+from patchbank.backbones.vig.variants import VARIANTS
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.plugins import PluginTable
 
-EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
 
-Packed = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""A JSON record and tensors by name."""
+def _check_source(name: str, entry: object) -> BackboneSource:
+    if not isinstance(entry, BackboneSource):
+        raise TypeError(f"expected an instance of BackboneSource, got {type(entry).__name__}")
+    if entry.kind != name:
+        raise TypeError(
+            f"expected the kind {name!r} as its entry point is named, got {entry.kind!r}"
+        )
+    foreign = [n for n in entry.names if n.partition(":")[0] != name]
+    if foreign:
+        raise TypeError(f"expected backbones named {name}:..., got {', '.join(foreign)}")
+    return entry
+
+
+BUILT_IN: Mapping[str, BackboneSource] = {
+    "embedded": Embedded(),
+    "onnx": OnnxFile(),
+    "vig": Vig(),
+    "timm": Timm(),
+}
+SOURCES: PluginTable[BackboneSource] = PluginTable(
+    group="patchbank.backbones",
+    title="backbone source",
+    built_in=BUILT_IN,
+    reserved=(*EMBEDDED, *VARIANTS),
+    check=_check_source,
+    error=BackboneError,
+)
+"""The sources by their key, those of other packages included."""
 
 
 def embedded_names() -> tuple[str, ...]:
     """Names of the backbones that come with the package."""
     return EMBEDDED
+
+
+def listed_names() -> tuple[str, ...]:
+    """Names of the embedded backbones, then those that other packages list."""
+    return tuple(name for source in SOURCES.values() for name in source.names)
 
 
 def open_backbone(
@@ -43,63 +83,53 @@ def open_backbone(
     """Open a backbone by its name, or by the path of an ONNX file.
 
     Args:
-        name: one of `embedded_names`, a path that ends in ``.onnx``, a timm model with its tag, or
+        name: one of `listed_names`, a path that ends in ``.onnx``, a timm model with its tag, or
             a ViG.
-        layers: outputs to take, shallow to deep; None for the backbone's own choice.
-        normalisation: (mean, std) of each colour as shares of the full range, for files that do
-            not say it themselves.
-        weights: file of weights for a timm model or a ViG; None fetches those of a timm tag.
-        device: where networks run in torch; ONNX files run on the CPU.
-        engine: what runs ONNX files and the embedded backbones; networks in torch have no choice.
+        layers: layers to compute, shallow to deep; None for the backbone's default layers.
+        normalisation: mean and standard deviation of each colour as fractions of the full range,
+            for files that do not state them.
+        weights: file of weights for a timm model or a ViG; None downloads those of a timm tag.
+        device: where networks run in torch; ONNX models run on the CPU.
+        engine: the program that runs ONNX files and embedded backbones.
 
     Raises:
-        BackboneError: no such backbone, file or layer, or a file that cannot serve as one.
+        BackboneError: no such backbone, file or layer, or a file that is not a backbone.
     """
     name = os.fspath(name)
-    is_file = name.endswith(".onnx")
-    if weights is not None and (is_file or name in EMBEDDED):
+    source = _source_of(name)
+    if weights is not None and not source.takes_weights:
         raise BackboneError(
             f"weights: expected with a timm model or a ViG, got them with {name}, which has its own"
         )
-    if is_file:
-        return OnnxExtractor(_content(name), Path(name).stem, layers, normalisation, engine)
-    if name in EMBEDDED:
-        asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
-        return OnnxExtractor(asset.read_bytes(), name, layers, normalisation, engine)
-    _require_torch(name)
-    _refuse_engine(name, engine.name)
-    if name in VARIANTS:
-        from patchbank.backbones.vig.loading import open_vig
-
-        return open_vig(name, layers, weights=weights, normalisation=normalisation, device=device)
-    from patchbank.backbones.timm import open_timm
-
-    return open_timm(name, layers, weights=weights, normalisation=normalisation, device=device)
+    _check_engine(source, name, engine.name)
+    return source.open(name, OpenOptions(layers, normalisation, weights, device, engine))
 
 
 def describe_backbone(
     name: str | os.PathLike[str], *, normalisation: Normalisation | None = None
 ) -> BackboneInfo:
-    """Tell layers and preprocessing of a backbone; no weights are fetched."""
-    name = os.fspath(name)
-    if name in EMBEDDED or name.endswith(".onnx"):
-        return open_backbone(name, normalisation=normalisation).info
-    if name in VARIANTS:
-        return describe_vig(name, normalisation)
-    _require_torch(name)
-    from patchbank.backbones.timm import describe_timm
+    """Layers and preprocessing of a backbone; no weights are downloaded.
 
-    return describe_timm(name, normalisation)
+    Raises:
+        BackboneError: no such backbone.
+    """
+    name = os.fspath(name)
+    return _source_of(name).describe(name, normalisation)
+
+
+def is_exportable(extractor: FeatureExtractor) -> bool:
+    """Whether `export_backbone` applies: the network runs in torch."""
+    return getattr(extractor, "kind", None) in (Vig.kind, Timm.kind)
 
 
 def export_backbone(
     extractor: FeatureExtractor, input_size: tuple[int, int] | None = None
 ) -> bytes:
-    """The extractor as an ONNX file that says everything itself, checked against torch.
+    """Export a network of torch as a self-describing ONNX file, and check it against torch.
 
     Args:
         extractor: to export; its layers become the outputs.
-        input_size: (H, W) that the file shall accept; None for any.
+        input_size: (H, W) if the file shall accept one size only; None for any size.
 
     Raises:
         BackboneError: it is an ONNX file already, or cannot become one.
@@ -109,37 +139,43 @@ def export_backbone(
             f"expected a timm model or a ViG to export, got {extractor.info.name}, "
             "which is ONNX already"
         )
-    from patchbank.backbones.torch_extractor import TorchExtractor
-    from patchbank.backbones.torch_to_onnx import to_onnx
-
-    if not isinstance(extractor, TorchExtractor):
+    if not is_exportable(extractor):
         raise BackboneError(
             f"expected a timm model or a ViG to export, got {type(extractor).__name__}"
         )
-    return to_onnx(extractor, input_size=input_size)
+    from patchbank.backbones.torch_to_onnx import to_onnx
+
+    torch_extractor: Any = extractor
+    return to_onnx(torch_extractor, input_size=input_size)
+
+
+def runtime_of(extractor: FeatureExtractor) -> tuple[str, str]:
+    """The program that computes the features, and its precision.
+
+    >>> runtime_of(open_backbone("efficientnet_lite0"))
+    ('onnxruntime', 'float32')
+    """
+    if isinstance(extractor, OnnxExtractor):
+        return extractor.engine.name, extractor.engine.precision
+    kind = getattr(extractor, "kind", "torch")
+    return "torch" if kind in (Vig.kind, Timm.kind) else kind, "float32"
 
 
 def pack_backbone(extractor: FeatureExtractor) -> Packed:
-    """Take a backbone apart into what a detector file holds.
+    """The JSON record and the tensors of a backbone, for a detector file.
 
     Raises:
-        BackboneError: it is of a kind that no file holds.
+        BackboneError: no source stores such an extractor.
     """
-    record: dict[str, Any] = {"info": _record(extractor.info), "layers": extractor.layers}
-    if isinstance(extractor, OnnxExtractor):
-        record |= {
-            "kind": "onnx",
-            "normalisation": extractor.normalisation,
-            "precision": extractor.engine.precision,
-        }
-        return record, {"onnx": np.frombuffer(extractor.content, dtype=np.uint8)}
-    state = getattr(extractor, "state", None)
-    if state is None:
+    kind = getattr(extractor, "kind", None)
+    if kind is None or kind not in SOURCES:
         raise BackboneError(
-            "expected a backbone of ONNX, timm or ViG, which a file can hold, "
-            f"got {extractor.info.name}"
+            "expected a backbone of ONNX, timm, ViG or an installed package, which a file can "
+            f"hold, got {extractor.info.name}"
         )
-    return record | {"kind": "vig" if extractor.info.name in VARIANTS else "timm"}, state()
+    record, tensors = SOURCES[kind].pack(extractor)
+    common = {"info": pack_info(extractor.info), "layers": extractor.layers, "kind": kind}
+    return {**common, **record}, tensors
 
 
 def unpack_backbone(
@@ -148,92 +184,50 @@ def unpack_backbone(
     device: Device = HOST,
     engine: EngineName | None = None,
 ) -> FeatureExtractor:
-    """Build the backbone that `pack_backbone` took apart; nothing is fetched.
+    """Build a backbone from the record and tensors of `pack_backbone`; nothing is downloaded.
 
     Args:
-        record: of `pack_backbone`, as JSON gives it back.
-        tensors: likewise.
+        record: from `pack_backbone`, after a round trip through JSON.
+        tensors: from `pack_backbone`.
         device: where networks run in torch.
-        engine: what runs ONNX networks; None for the one that the record's precision needs.
+        engine: the program that runs ONNX models; None for the one that the record's precision
+            needs.
 
     Raises:
-        BackboneError: it needs torch or OpenVINO, and there is none; or the engine lacks the
-            precision that the backbone was used with.
+        BackboneError: a package is missing that the backbone needs, or the engine lacks the
+            precision that it was used with.
     """
-    info, layers = record["info"], tuple(record["layers"])
-    if record["kind"] == "onnx":
-        given = record["normalisation"]
-        normalisation = (tuple(given[0]), tuple(given[1])) if given else None
-        precision = record.get("precision", "float32")  # not in files of 0.1.0
-        needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
-        if engine == "onnxruntime" and needed != engine:
-            raise BackboneError(
-                f"engine: expected {needed}, as features were taken in {precision}, got {engine}"
-            )
-        return OnnxExtractor(
-            tensors["onnx"].tobytes(),
-            info["name"],
-            layers,
-            normalisation,
-            Engine(engine or needed, precision),
+    kind = record["kind"]
+    if kind not in SOURCES:
+        raise BackboneError(
+            f"backbone: expected an installed package that provides the backbones of {kind!r}, got "
+            "none; install the package that the detector was fitted with, or a newer patchbank"
         )
+    source = SOURCES[kind]
     if engine is not None:
-        _refuse_engine(info["name"], engine)
-    if not _has_torch():
-        raise BackboneError(
-            f"expected torch and timm for the backbone {info['name']} of this file, got none; "
-            "pip install 'patchbank[torch]', or save the detector with its backbone as onnx"
-        )
-    if record["kind"] == "vig":
-        from patchbank.backbones.vig.loading import restore_vig
-
-        return restore_vig(_info(info), layers, tensors, device)
-    from patchbank.backbones.timm import restore_timm
-
-    return restore_timm(_info(info), layers, tensors, device)
+        _check_engine(source, record["info"]["name"], engine)
+    return source.restore(record, tensors, device, engine)
 
 
-def _record(info: BackboneInfo) -> dict[str, Any]:
-    """A BackboneInfo as JSON can hold it."""
-    record = asdict(info)
-    record["taps"] = record.pop("available_layers")  # its key in files since format 2
-    return record
+def _source_of(name: str) -> BackboneSource:
+    for source in BUILT_IN.values():
+        if source.accepts(name):
+            return source
+    plugin = name.partition(":")[0]
+    if plugin not in SOURCES.declared_names():
+        return BUILT_IN["timm"]  # its messages suggest similar names
+    source = SOURCES[plugin]
+    if not source.accepts(name):
+        raise BackboneError(f"backbone: expected one of {', '.join(source.names)}, got {name!r}")
+    return source
 
 
-def _info(record: Mapping[str, Any]) -> BackboneInfo:
-    """Build the BackboneInfo that `_record` and JSON made of one."""
-    size = record["input_size"]
-    tuples = {name: tuple(record[name]) for name in ("default_layers", "mean", "std")}
-    layers = {name: Layer(**layer) for name, layer in record["taps"].items()}
-    rest = {name: value for name, value in record.items() if name != "taps"}
-    input_size = tuple(size) if size else None
-    return BackboneInfo(**{**rest, **tuples, "available_layers": layers, "input_size": input_size})
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BackboneError(
-            f"backbone: expected a readable ONNX file, got {path}: {error.strerror}"
-        ) from error
-
-
-def _has_torch() -> bool:
-    return find_spec("timm") is not None and find_spec("torch") is not None
-
-
-def _require_torch(name: str) -> None:
-    if not _has_torch():
-        raise BackboneError(
-            f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
-            f"got {name!r}; timm models and ViGs need more: pip install 'patchbank[torch]'"
-        )
-
-
-def _refuse_engine(name: str, engine: EngineName) -> None:
-    if engine != "onnxruntime":
+def _check_engine(source: BackboneSource, name: str, engine: EngineName) -> None:
+    if engine == "onnxruntime" or source.takes_engine:
+        return
+    if isinstance(source, TorchSource):
         raise BackboneError(
             f"engine: expected none for {name}, which runs in torch, got {engine}; make an ONNX "
-            f"file of it (patchbank backbones export {name}) and take that as backbone"
+            f"file of it (patchbank backbones export {name}) and use that as backbone"
         )
+    raise BackboneError(f"engine: expected none for {name}, which is not ONNX, got {engine}")

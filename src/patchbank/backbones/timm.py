@@ -1,8 +1,8 @@
 """Backbones of timm (extra ``torch``): any network with intermediate features, CNN or transformer.
 
-The name says architecture *and* weights (``wide_resnet50_2.tv_in1k``): which weights an
-architecture gets by default changes between versions of timm.  Mean and deviation come from the
-same record as the weights.
+A name consists of architecture *and* tag (``wide_resnet50_2.tv_in1k``), because the default
+weights of an architecture change between versions of timm.  Mean and standard deviation come from
+the same record as the weights.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +22,26 @@ import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
 from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
+from patchbank.backbones.source import OpenOptions
 from patchbank.backbones.torch_extractor import (
     State,
     TorchExtractor,
     TruncatedNetwork,
     in_one_line,
-    load_weights,
-    weights_digest,
 )
+from patchbank.backbones.torch_weights import NetworkFamily, Tensors
 from patchbank.backbones.vig.variants import VARIANTS
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
 
-CNN_STRIDES = (8, 16)  # of the layers taken by default: layer2 and layer3 of a ResNet
+CNN_STRIDES = (8, 16)  # of the default layers: layer2 and layer3 of a ResNet
 WEIGHT_FILES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
-REACHABLE_S = 5.0
-DEPTHS = (1 / 2, 3 / 4)  # of a transformer, all of whose layers have one stride
+CONNECT_TIMEOUT_S = 5.0
+DEPTHS = (1 / 2, 3 / 4)  # of the default layers of a transformer, whose strides are all equal
 
 
 class TruncatedTimm(TruncatedNetwork):
-    """A timm network cut after the deepest of the layers to take."""
+    """A timm network truncated after the deepest chosen layer."""
 
     def __init__(self, network: torch.nn.Module, indices: list[int]) -> None:
         super().__init__(network)
@@ -52,7 +50,7 @@ class TruncatedTimm(TruncatedNetwork):
         )
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(b, 3, H, W) -> (b, c, h, w) a layer; prefix tokens of transformers are left out."""
+        """(b, 3, H, W) -> (b, c, h, w) per layer, without the prefix tokens of transformers."""
         return tuple(
             self.network.forward_intermediates(
                 images,
@@ -71,71 +69,62 @@ def run_timm(
     layers: tuple[str, ...] | None = None,
     device: Device = HOST,
 ) -> TorchExtractor:
-    """Make an extractor of a timm network of one's own; it is cut after the layers taken."""
-    return TorchExtractor(info, partial(TruncatedTimm, network), layers, device)
+    """Make an extractor of your own timm network; it is truncated after the deepest layer."""
+    return FAMILY.extractor(info, network, layers, device)
 
 
-def open_timm(
-    name: str,
-    layers: tuple[str, ...] | None = None,
-    *,
-    weights: str | None = None,
-    normalisation: Normalisation | None = None,
-    device: Device = HOST,
-) -> TorchExtractor:
+def open_timm(name: str, options: OpenOptions) -> TorchExtractor:
     """Open a timm network with the weights of its tag, or with those of a file.
 
     Raises:
-        BackboneError: no such network, tag, layer or file, or weights that cannot be had.
+        BackboneError: no such network, tag, layer or file, or the weights are not available.
     """
+    weights, normalisation = options.weights, options.normalisation
     info = describe_timm(name, normalisation if weights else None)
-    check_layers(info, layers or info.default_layers)
-    if normalisation and not weights:
-        raise BackboneError(
-            f"{name}: expected mean and std beside weights of your own only, got them for weights "
-            "that say it themselves; leave them away"
-        )
-    network = _with_weights_of_file(name, weights) if weights else _with_weights_of_tag(name)
+    check_layers(info, options.layers or info.default_layers)
     if weights:
         source = f"{Path(weights).name}, in place of the weights of its tag"
-        info = replace(info, source=source, license="not stated")
-    return run_timm(replace(info, sha256=weights_digest(network)), network, layers, device)
+        return FAMILY.open_file(info, weights, source, options)
+    if normalisation:
+        raise BackboneError(
+            f"{name}: expected mean and std together with your own weights only, got them for "
+            "weights that state their own; leave them out"
+        )
+    return FAMILY.open(info, _with_weights_of_tag(name), options)
 
 
 def restore_timm(
     info: BackboneInfo, layers: tuple[str, ...], state: State, device: Device = HOST
 ) -> TorchExtractor:
-    """Open a timm network with the weights that `TorchExtractor.state` gave.
+    """Open a timm network with the weights that `TorchExtractor.state` returned.
 
     Raises:
         BackboneError: this version of timm has another network of that name, or none.
     """
     try:
-        extractor = run_timm(info, _create(info.name), layers, device)
-        extractor.restore(state)
+        return FAMILY.restore(info, layers, state, device)
     except (RuntimeError, ValueError) as error:
         raise BackboneError(
             f"{info.name}: expected the network that the weights were saved from, got another one "
             f"from timm {timm.__version__} ({in_one_line(error)}); install the timm it was "
             "fitted with"
         ) from None
-    return extractor
 
 
 def describe_timm(name: str, normalisation: Normalisation | None = None) -> BackboneInfo:
-    """Layers, strides, channels and preprocessing of a network, without its weights."""
+    """Layers, strides, channels and preprocessing of a network; its weights are not needed."""
     config = _config(name)
     with torch.device("meta"):
         network: Any = _create(name)
     if not hasattr(network, "forward_intermediates"):
         raise BackboneError(f"{name}: expected a network with intermediate features, got none")
-    taps = {e["module"]: Layer(e["num_chs"], e["reduction"]) for e in _entries(network)}
+    layers = {e["module"]: Layer(e["num_chs"], e["reduction"]) for e in _entries(network)}
     fixed = config.fixed_input_size and not _takes(network, "dynamic_img_size")
     mean, std = normalisation or (config.mean, config.std)
     return BackboneInfo(
         name=name,
-        available_layers=taps,
-        default_layers=_default_layers(taps),
+        available_layers=layers,
+        default_layers=_default_layers(layers),
         mean=mean,
         std=std,
         size_multiple=_size_multiple(network) if not fixed else 1,
@@ -147,7 +136,7 @@ def describe_timm(name: str, normalisation: Normalisation | None = None) -> Back
 
 
 def _config(name: str) -> Any:
-    """The record of a tag: where its weights are, and how its input is prepared."""
+    """The record of a tag: origin of its weights, and preprocessing of its input."""
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise BackboneError(
@@ -167,7 +156,7 @@ def _config(name: str) -> Any:
 def _hint(name: str) -> str:
     if Path(name).suffix in WEIGHT_FILES:
         return (
-            "; a file of weights goes with the name of its network: --backbone NAME --weights FILE"
+            "; give a file of weights with the name of its network: --backbone NAME --weights FILE"
         )
     bare = name.rpartition("/")[2].lower()
     near = difflib.get_close_matches(bare, [*timm.list_models(pretrained=True), *VARIANTS], n=3)
@@ -175,7 +164,7 @@ def _hint(name: str) -> str:
 
 
 def _create(name: str, *, pretrained: bool = False) -> torch.nn.Module:
-    """The network without classifier, for inputs of any size where it can."""
+    """The network without classifier, for inputs of any size if the architecture allows it."""
     architecture = name.partition(".")[0]
     with torch.device("meta"):
         probe = timm.create_model(architecture, pretrained=False, num_classes=0)
@@ -191,7 +180,7 @@ def _takes(network: torch.nn.Module, option: str) -> bool:
 
 
 def _size_multiple(network: Any) -> int:
-    """What a transformer cuts images into; convolutions take any size."""
+    """The patch size or deepest stride of a transformer; 1 for convolutions, which take any."""
     if not _takes(network, "dynamic_img_size"):
         return 1
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
@@ -200,17 +189,19 @@ def _size_multiple(network: Any) -> int:
 
 
 def _entries(network: Any) -> list[dict[str, Any]]:
-    """What timm tells of each layer: module, num_chs, reduction."""
-    told = network.feature_info
-    entries: list[dict[str, Any]] = told if isinstance(told, list) else told.info
+    """The records of timm's layers: module, num_chs, reduction."""
+    feature_info = network.feature_info
+    entries: list[dict[str, Any]] = (
+        feature_info if isinstance(feature_info, list) else feature_info.info
+    )
     return entries
 
 
-def _default_layers(taps: Mapping[str, Layer]) -> tuple[str, ...]:
-    deepest = {tap.stride: name for name, tap in taps.items()}
+def _default_layers(layers: Mapping[str, Layer]) -> tuple[str, ...]:
+    deepest = {layer.stride: name for name, layer in layers.items()}
     if all(stride in deepest for stride in CNN_STRIDES):
         return tuple(deepest[stride] for stride in CNN_STRIDES)
-    names = list(taps)
+    names = list(layers)
     return tuple(dict.fromkeys(names[max(0, round(len(names) * d) - 1)] for d in DEPTHS))
 
 
@@ -219,34 +210,37 @@ def _with_weights_of_tag(name: str) -> torch.nn.Module:
     try:
         _require_network(config)
         network = _create(name, pretrained=True)
-    except Exception as error:  # the hub, the network and the file system have types of their own
-        places = []
+    except Exception as error:  # hub, network and file system raise different exception types
+        addresses = []
         if config.hf_hub_id:
-            places.append(f"model.safetensors of https://huggingface.co/{config.hf_hub_id}")
+            addresses.append(f"model.safetensors of https://huggingface.co/{config.hf_hub_id}")
         if config.url:
-            places.append(config.url)
+            addresses.append(config.url)
         raise BackboneError(
-            f"{name}: expected to fetch its weights, got: {in_one_line(error)}; on a machine with "
-            f"a network download {' or '.join(places) or 'them from their authors'}, bring the "
-            "file here and give it as weights (--weights FILE)"
+            f"{name}: expected to download its weights, got: {in_one_line(error)}; on a machine "
+            f"with a network download {' or '.join(addresses) or 'them from their authors'}, copy "
+            "the file to this machine and give it as weights (--weights FILE)"
         ) from None
     return network
 
 
 def _require_network(config: Any) -> None:
-    """Find out in seconds that weights cannot be fetched; the hub tries for a minute, aloud."""
+    """Fail within seconds if the hub is unreachable; its own client retries for a minute."""
     hub = config.hf_hub_id
     if not hub or isinstance(try_to_load_from_cache(hub, "model.safetensors"), str):
         return
     if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
-        return  # the hub says at once that it is offline; what a proxy reaches, only it knows
+        return  # offline mode fails fast by itself; behind a proxy we cannot probe
     address = urllib.parse.urlsplit(constants.ENDPOINT)
     port = address.port or (443 if address.scheme == "https" else 80)
-    socket.create_connection((address.hostname or "", port), timeout=REACHABLE_S).close()
+    socket.create_connection((address.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
 
 
-def _with_weights_of_file(name: str, path: str) -> torch.nn.Module:
-    network = _create(name)
+def _adapted(network: torch.nn.Module, state: Tensors) -> Tensors:
+    """Rename the weights of other publishers' files, where timm knows how."""
     adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-    load_weights(network, name, path, lambda state: adapt(state, network) if adapt else state)
-    return network
+    renamed: Tensors = adapt(state, network) if adapt else state
+    return renamed
+
+
+FAMILY = NetworkFamily("timm", _create, _adapted, TruncatedTimm)

@@ -1,4 +1,4 @@
-"""From a network in torch to an ONNX file that runs without torch (extra ``torch``)."""
+"""Export of a network in torch to an ONNX file that runs without torch (extra ``torch``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,26 +15,27 @@ from numpy.typing import NDArray
 
 from patchbank.backbones.extractor import FeatureExtractor
 from patchbank.backbones.onnx_extractor import METADATA_KEY, OnnxExtractor
+from patchbank.backbones.packing import pack_info, pack_layers
 from patchbank.backbones.torch_extractor import TorchExtractor, in_one_line
 from patchbank.core.array_api import to_numpy
 from patchbank.errors import BackboneError
 from patchbank.types import Image
 
 TOLERANCE = 1e-3  # largest difference of a map, relative to its largest value
-TRIAL_CELLS = ((6, 9), (10, 7))  # inputs tried, in steps of 32 or of the patch: never square
-TRIAL_CELLS_OF_GRAPHS = ((2, 3), (4, 3))  # few nodes: fewer of them are equally near
-N_TRIALS_OF_GRAPHS = 8  # images of each size
+TRIAL_CELLS = ((6, 9), (10, 7))  # input sizes to compare, in steps of 32 or of the patch
+TRIAL_CELLS_OF_GRAPHS = ((2, 3), (4, 3))  # few nodes, so that few distances are tied
+N_TRIALS_OF_GRAPHS = 8  # images per size
 
 
 def to_onnx(extractor: TorchExtractor, *, input_size: tuple[int, int] | None = None) -> bytes:
-    """Export the network up to the layers that are taken, and check it against torch.
+    """Export the network up to the deepest chosen layer, and check it against torch.
 
     Args:
         extractor: to export; its layers become the outputs, under their names.
-        input_size: (H, W) that the file shall accept; None for any.
+        input_size: (H, W) if the file shall accept one size only; None for any size.
 
     Returns:
-        An ONNX file that says layers, strides, preprocessing, licence and source itself.
+        An ONNX file whose metadata states layers, strides, preprocessing, licence and source.
 
     Raises:
         BackboneError: the network cannot be exported, or the file computes something else.
@@ -51,27 +51,31 @@ def to_onnx(extractor: TorchExtractor, *, input_size: tuple[int, int] | None = N
             f"expected onnx and onnxscript to export {info.name}, got: {error}; "
             "pip install 'patchbank[torch]'"
         ) from None
-    except Exception as error:  # torch's exporter has many types for what it cannot do
+    except Exception as error:  # the exporter raises many exception types
         raise BackboneError(
             f"{info.name}: expected a network that ONNX can express, got: {in_one_line(error)}"
         ) from None
-    record = asdict(info)
-    del record["input_size"]  # the file's own input says it
-    record["source_sha256"] = record.pop("sha256")  # the file's own hash cannot stand in it
-    layers = record.pop("available_layers")
-    record["taps"] = {layer: layers[layer] for layer in ordered}
-    record["default_layers"] = extractor.layers
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(record)
+    entry.key, entry.value = METADATA_KEY, json.dumps(_metadata(extractor, ordered))
     content: bytes = model.SerializeToString()
     _check(extractor, OnnxExtractor(content, info.name, extractor.layers), sizes)
     return content
 
 
+def _metadata(extractor: TorchExtractor, outputs: list[str]) -> dict[str, Any]:
+    record = pack_info(extractor.info)
+    del record["input_size"]  # the input of the model states it
+    record["source_sha256"] = record.pop("sha256")  # a file cannot contain its own digest
+    layers = extractor.info.available_layers
+    record["taps"] = pack_layers({layer: layers[layer] for layer in outputs})
+    record["default_layers"] = extractor.layers
+    return record
+
+
 def largest_difference(
     one: FeatureExtractor, other: FeatureExtractor, sizes: Sequence[tuple[int, int]]
 ) -> float:
-    """Largest difference of any map, relative to its largest value, on images of noise."""
+    """Largest difference of any map, relative to the map's largest value, on noise images."""
     rng = np.random.default_rng(0)
     differences = [_differences(one, other, _noise(size, rng)) for size in sizes]
     return max(float(d.max()) for maps in differences for d in maps)
@@ -80,11 +84,11 @@ def largest_difference(
 def typical_difference(
     one: FeatureExtractor, other: FeatureExtractor, sizes: Sequence[tuple[int, int]]
 ) -> float:
-    """Difference of the middle node of a map, on an image of each size that agrees.
+    """Median difference over the nodes of a map, on the best image of each size.
 
-    For networks that are not continuous: where two nodes are equally near, rounding chooses one,
-    and the features of whatever follows differ by per cents.  That befalls some images; what is
-    computed wrongly is wrong on all, and then the least of the differences is told.
+    For networks that are not continuous: if two neighbours are at the same distance, rounding
+    chooses one of them, and all later features differ by a few per cent.  This happens on some
+    images; an error of the export shows on all of them, so the smallest difference reveals it.
     """
     rng = np.random.default_rng(0)
     worst = 0.0
@@ -106,15 +110,15 @@ def _noise(size: tuple[int, int], rng: np.random.Generator) -> Image:
 def _differences(
     one: FeatureExtractor, other: FeatureExtractor, image: Image
 ) -> list[NDArray[np.float32]]:
-    """(h, w) a layer: largest difference of any channel, relative to the map's largest value."""
-    found = []
+    """(h, w) per layer: largest difference over the channels, relative to the map's maximum."""
+    differences = []
     for ours, theirs in zip(map(to_numpy, one(image)), map(to_numpy, other(image)), strict=True):
         if ours.shape != theirs.shape:
-            found.append(np.array([np.inf], dtype=np.float32))
+            differences.append(np.array([np.inf], dtype=np.float32))
         else:
             scale = max(float(np.abs(ours).max()), 1e-12)
-            found.append(np.abs(ours - theirs).max(axis=0) / scale)
-    return found
+            differences.append(np.abs(ours - theirs).max(axis=0) / scale)
+    return differences
 
 
 def _trial_sizes(extractor: TorchExtractor) -> list[tuple[int, int]]:
@@ -123,7 +127,7 @@ def _trial_sizes(extractor: TorchExtractor) -> list[tuple[int, int]]:
     cells = TRIAL_CELLS if extractor.network.is_continuous else TRIAL_CELLS_OF_GRAPHS
     sizes = [(height * step, width * step) for height, width in cells]
     if multiple == 1:
-        sizes.append((sizes[0][0] + 3, sizes[0][1] - 5))  # of no multiple at all
+        sizes.append((sizes[0][0] + 3, sizes[0][1] - 5))  # not a multiple of anything
     return sizes
 
 
@@ -135,7 +139,7 @@ def _traced(
     sides = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it tells of every optional pass that it skips
+    logger.setLevel(logging.ERROR)  # the exporter logs every optional pass that it skips
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

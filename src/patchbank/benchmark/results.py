@@ -20,6 +20,8 @@ else:
 Row: TypeAlias = dict[str, Any]
 """Figures of one run, and the machine that they were measured on."""
 
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/results.schema.json`."""
 FILE = "results.jsonl"
 LOCK = ".lock"
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from patchbank.benchmark.cache import UNFINISHED
 from patchbank.benchmark.page import page
 from patchbank.benchmark.plan import Plan, Run
-from patchbank.benchmark.results import Results, Row, locked
+from patchbank.benchmark.results import SCHEMA_VERSION, Results, Row, locked
 from patchbank.benchmark.summary import Summary, summarise
 from patchbank.benchmark.tables import as_csv, as_markdown
 from patchbank.benchmark.worker_pool import Failure, Pool
@@ -134,6 +134,7 @@ def _row(run: Run, measured: Row) -> Row:
     """The row for the results file."""
     few = run.shots is not None
     return {
+        "schema_version": SCHEMA_VERSION,
         "key": run.key,
         "dataset": run.category.dataset,
         "category": run.category.name,

@@ -61,7 +61,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
-        app()
+        with output.plugin_warnings_as_notes():
+            app()
     except PatchbankError as error:
         output.error(str(error))
         sys.exit(Exit.WRONG)
@@ -148,7 +149,7 @@ def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     if to_json is None:
         output.show_summary(facts)
     else:
-        write_json(facts, to_json)
+        write_json({"schema_version": output.SCHEMA_VERSION, **facts}, to_json)
 
 
 @app.command()

@@ -1,37 +1,56 @@
-"""The commands below `patchbank backbones`: list, show, export."""
+"""The command `patchbank backbones` and those below it: show, export."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from patchbank.cli import output
 from patchbank.cli.options import JsonPath, check_target, names, normalisation, size
-from patchbank.errors import DataError, ParameterError
+from patchbank.errors import DataError, ParameterError, PatchbankError
+
+if TYPE_CHECKING:
+    from patchbank.backbones import BackboneInfo
 
 app = typer.Typer(
-    help="Backbones: list those that come with the package, show others, export them to ONNX.",
+    help="Backbones: list those that are installed, show any other, export it to ONNX.",
     rich_markup_mode=None,
 )
 
 Mean = Annotated[
-    Optional[str], typer.Option(help="Mean of red,green,blue in [0, 1], for files of yours.")
+    Optional[str],
+    typer.Option(
+        metavar="R,G,B",
+        help="Mean of each colour in [0, 1], for a file that does not state it; with --std.",
+    ),
 ]
-Std = Annotated[Optional[str], typer.Option(help="Deviation of red,green,blue, likewise.")]
+Std = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="R,G,B",
+        help="Standard deviation of each colour in [0, 1]; with --mean.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
 def listing(context: typer.Context, to_json: JsonPath = None) -> None:
-    """List the backbones that come with the package: layers, strides, channels, licence, hash."""
-    from patchbank.backbones import embedded_names
+    """List the installed backbones with their layers, strides, channels, licence and digest."""
+    from patchbank.backbones import describe_backbone, listed_names
 
-    if context.invoked_subcommand is None:
-        _tell(list(embedded_names()), None, None, to_json)
-    elif to_json is not None:
-        raise ParameterError(f"--json: expected it after {context.invoked_subcommand}")
+    if context.invoked_subcommand is not None:
+        if to_json is not None:
+            raise ParameterError(f"--json: expected it after {context.invoked_subcommand}")
+        return
+    infos = []
+    for name in listed_names():
+        try:
+            infos.append(describe_backbone(name))
+        except PatchbankError as error:  # a backbone of an installed package
+            output.note(f"warning: {name} cannot be described: {error}")
+    _print(infos, to_json)
 
 
 @app.command()
@@ -46,8 +65,11 @@ def show(
     std: Std = None,
     to_json: JsonPath = None,
 ) -> None:
-    """Show layers, strides, channels and input of any backbone; no weights are fetched."""
-    _tell(backbones, mean, std, to_json)
+    """Show layers, strides, channels and input of any backbone; no weights are downloaded."""
+    from patchbank.backbones import describe_backbone
+
+    given = normalisation(mean, std)
+    _print([describe_backbone(name, normalisation=given) for name in backbones], to_json)
 
 
 @app.command()
@@ -55,18 +77,27 @@ def export(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A timm model with its tag, or a ViG.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="Where it goes.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.onnx", help="The ONNX file to write.")
+    ],
     layers: Annotated[
-        Optional[str], typer.Option(help="Layers that become outputs, by commas.")
+        Optional[str],
+        typer.Option(
+            metavar="NAMES",
+            help="Layers that become outputs, separated by commas; the default ones if not given.",
+        ),
     ] = None,
     weights: Annotated[
-        Optional[str], typer.Option(metavar="FILE", help="Weights, for machines without a network.")
+        Optional[str],
+        typer.Option(
+            metavar="FILE", help="File of weights; those of a timm tag are downloaded without it."
+        ),
     ] = None,
     mean: Mean = None,
     std: Std = None,
     image_size: Annotated[
         Optional[str],
-        typer.Option(metavar="HxW", help="The one size that the file accepts; any, if not given."),
+        typer.Option(metavar="HxW", help="The only input size of the file; any size if not given."),
     ] = None,
 ) -> None:
     """Export a timm model or a ViG as an ONNX backbone that runs without torch, and check it."""
@@ -93,12 +124,29 @@ def export(
     print(f"{out}: {', '.join(extractor.layers)} of {name}, {len(content) / 1e6:.1f} MB")
 
 
-def _tell(backbones: list[str], mean: str | None, std: str | None, to_json: str | None) -> None:
-    from patchbank.backbones import describe_backbone
-
-    given = normalisation(mean, std)
-    infos = [describe_backbone(name, normalisation=given) for name in backbones]
+def _print(infos: list[BackboneInfo], to_json: str | None) -> None:
     if to_json is None:
         output.show_backbones(infos)
     else:
-        output.write_json([asdict(info) for info in infos], to_json)
+        output.write_json([_to_json(info) for info in infos], to_json)
+
+
+def _to_json(info: BackboneInfo) -> dict[str, Any]:
+    """The keys of `docs/json.md`, "Backbones"."""
+    return {
+        "schema_version": output.SCHEMA_VERSION,
+        "name": info.name,
+        "layers": {
+            name: {"channels": layer.channels, "stride": layer.stride}
+            for name, layer in info.available_layers.items()
+        },
+        "default_layers": list(info.default_layers),
+        "mean": list(info.mean),
+        "std": list(info.std),
+        "size_multiple": info.size_multiple,
+        "input_size": list(info.input_size) if info.input_size else None,
+        "license": info.license,
+        "source": info.source,
+        "sha256": info.sha256,
+        "source_sha256": info.source_sha256,
+    }

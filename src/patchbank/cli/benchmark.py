@@ -234,6 +234,7 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
     output.note(f"tables and page: {out}/tables.md, tables.csv, index.html")
     if to_json is not None:
         content: dict[str, Any] = {
+            "schema_version": output.SCHEMA_VERSION,
             "runs": summary.total,
             "done": summary.done,
             "failed": failures,

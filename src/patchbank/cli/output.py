@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from patchbank.errors import DataError
+from patchbank.errors import DataError, PluginWarning
 
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from patchbank.detector.inspection import FailedInspection, Inspection
     from patchbank.detector.member import Member
     from patchbank.evaluation.evaluate import Evaluation
+
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/{info,backbones,benchmark}.schema.json`."""
 
 
 def error(text: str) -> None:
@@ -26,6 +31,29 @@ def error(text: str) -> None:
 def note(text: str) -> None:
     """Print a note as one line on standard error."""
     print(text, file=sys.stderr)
+
+
+@contextmanager
+def plugin_warnings_as_notes() -> Iterator[None]:
+    """Print warnings about installed packages as one line each; others as Python does."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_note(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, PluginWarning):
+                note(f"warning: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show_note
+        yield
 
 
 def write_json(content: Any, target: str) -> None:
@@ -86,6 +114,7 @@ def totals(good: int, anomalous: int, unread: int) -> None:
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print metrics as a table."""
     figures = evaluation.to_json()
+    del figures["schema_version"]
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
         print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
@@ -121,17 +150,17 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
 
 
 def _member_summary(member: Member) -> dict[str, Any]:
-    from patchbank.backbones import OnnxExtractor
+    from patchbank.backbones import runtime_of
 
     info = member.extractor.info
-    engine = member.extractor.engine if isinstance(member.extractor, OnnxExtractor) else None
+    program, precision = runtime_of(member.extractor)
     return {
         "method": member.method,
         **member.model.summary(),
         "backbone": info.name,
         "layers": list(member.extractor.layers),
-        "backbone_runs_in": engine.name if engine else "torch",
-        "backbone_precision": engine.precision if engine else "float32",
+        "backbone_runs_in": program,
+        "backbone_precision": precision,
         "backbone_sha256": info.sha256,
         "backbone_weights_sha256": info.source_sha256 or info.sha256,
         "backbone_license": info.license,
@@ -154,7 +183,7 @@ def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
 
 
 def show_backbones(infos: Sequence[BackboneInfo]) -> None:
-    """Print each backbone with its layers; a star marks its default layers."""
+    """Print each backbone with its layers; a star marks the default layers."""
     for info in infos:
         low = [(0 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
         high = [(1 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
@@ -164,8 +193,8 @@ def show_backbones(infos: Sequence[BackboneInfo]) -> None:
             f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
             f"multiples of {info.size_multiple}"
         )
-        for name, tap in info.available_layers.items():
+        for name, layer in info.available_layers.items():
             star = "*" if name in info.default_layers else " "
-            print(f"  {star} {name:<12} stride {tap.stride:>2}  {tap.channels:>4} channels")
+            print(f"  {star} {name:<12} stride {layer.stride:>2}  {layer.channels:>4} channels")
         if info.sha256:
             print(f"  sha256  {info.sha256}")

@@ -1,4 +1,4 @@
-"""Data sets to learn from and to test on, recognised by how their folders are laid out."""
+"""Data sets to learn from and to test on, recognised by the layout of their folders."""
 
 from patchbank.datasets.base import GOOD, Category, Dataset, Sample
 from patchbank.datasets.registry import dataset_names, find_categories, find_dataset

@@ -17,6 +17,9 @@ from patchbank.errors import PatchbankError
 from patchbank.images.read import ImageSource
 from patchbank.types import AnomalyMap, Image
 
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/predict.schema.json`."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptPixels:
@@ -118,6 +121,7 @@ class Inspection:
         """The line that `patchbank predict --json` writes."""
         normalised = {"normalised_score": self.normalised_score}
         return {
+            "schema_version": SCHEMA_VERSION,
             "image": self.image,
             "size": list(self.size),
             "score": self.score,
@@ -159,6 +163,11 @@ class FailedInspection:
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes: all that is not known is null."""
-        known = {"image": self.image, "error": self.error, "error_type": self.error_type}
+        known = {
+            "schema_version": SCHEMA_VERSION,
+            "image": self.image,
+            "error": self.error,
+            "error_type": self.error_type,
+        }
         unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions")
         return {**dict.fromkeys(unknown), **known}

@@ -18,6 +18,7 @@ from patchbank.backbones import (
     OnnxExtractor,
     Packed,
     export_backbone,
+    is_exportable,
     pack_backbone,
     unpack_backbone,
 )
@@ -25,7 +26,7 @@ from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
 from patchbank.detector.member import Member, ScoreStandardization
-from patchbank.methods import METHODS
+from patchbank.methods import find_method
 from patchbank.runtime.devices import Device
 from patchbank.settings import part_of
 
@@ -193,7 +194,7 @@ def unpack_settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
     extractor = member.extractor
-    if as_onnx and not isinstance(extractor, OnnxExtractor):
+    if as_onnx and is_exportable(extractor):
         content = export_backbone(extractor)
         extractor = OnnxExtractor(content, extractor.info.name, extractor.layers)
     backbone, weights = pack_backbone(extractor)
@@ -216,7 +217,7 @@ def _unpack_member(
     device: Device,
     engine: EngineName | None,
 ) -> Member:
-    method = METHODS[record["method"]]
+    method = find_method(record["method"])
     settings = method.settings.from_mapping(unpack_settings(record["settings"]))
     return Member(
         method=method.name,

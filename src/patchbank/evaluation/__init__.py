@@ -1,1 +1,1 @@
-"""How good a detector is on labelled photographs: metrics, evaluation, report."""
+"""Measure a detector on labelled photographs: metrics, evaluation, report."""

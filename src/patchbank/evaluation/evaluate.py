@@ -26,6 +26,9 @@ from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.types import AnomalyMap, Mask
 
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/evaluate.schema.json`."""
+
 
 @dataclass(frozen=True, slots=True)
 class DefectResult:
@@ -71,6 +74,7 @@ class Evaluation:
             "detection_rate false_alarm_rate n_good n_defect"
         )
         return {
+            "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in names.split()},
             "per_defect": {
                 name: {

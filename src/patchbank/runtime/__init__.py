@@ -1,1 +1,1 @@
-"""Where the program computes: threads, devices, memory, scratch files, atomic writes, progress."""
+"""Threads, devices, memory, scratch files, atomic writes, progress and plugins."""

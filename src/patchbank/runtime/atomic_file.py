@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: a crash leaves the old content or the new one."""
+"""Atomic replacement of files: after a crash the content is the old one or the new one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside the target, sync, rename over it: a crash leaves the old file or the new."""
+    """Write a temporary file in the same folder, sync it, and rename it to `path`."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     temporary = Path(name)
     try:
@@ -28,7 +28,7 @@ def replace_file(path: Path, content: bytes) -> None:
 def _sync_folder(folder: Path) -> None:
     if os.name != "posix":
         return
-    with suppress(OSError):  # some network mounts refuse; the file itself is whole and in place
+    with suppress(OSError):  # some network mounts refuse; the file itself is complete
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -37,7 +37,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _mode_for(path: Path) -> int:
-    """The permissions that the file has, or that a new one would get."""
+    """The permissions of the file, or those that a new file would get."""
     if path.exists():
         return path.stat().st_mode & 0o777
     mask = os.umask(0)

@@ -1,4 +1,4 @@
-"""Devices: where the large products are computed."""
+"""Devices: the hardware that computes the large matrix products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from patchbank.types import Array
 
 
 class Device(Protocol):
-    """Where the large products are computed."""
+    """The hardware that computes the large matrix products."""
 
     @property
     def name(self) -> str:
@@ -18,24 +18,24 @@ class Device(Protocol):
 
     @property
     def tile_factor(self) -> int:
-        """How many times larger blocks are than those that suit the cache of a CPU."""
+        """Factor by which blocks are larger than those that suit the cache of a CPU."""
         ...
 
     def put(self, array: Array) -> Array:
-        """Bring an array there; one that is there already is not copied."""
+        """Copy an array to the device, unless it is there already."""
         ...
 
     def fits(self, n_bytes: int) -> bool:
-        """Whether so much may stay there; what may not is brought in blocks, again and again."""
+        """Whether `n_bytes` may stay on the device; larger arrays are copied there in blocks."""
         ...
 
     def full_precision(self) -> AbstractContextManager[None]:
-        """While it is open, products are made in full float32; some devices serve one at a time."""
+        """Context in which products are computed in full float32; a GPU admits one thread."""
         ...
 
 
 class Host:
-    """The CPU with numpy: arrays stay as they are."""
+    """The CPU with numpy: arrays are used where they are."""
 
     name = "cpu"
     tile_factor = 1
@@ -45,11 +45,11 @@ class Host:
         return array
 
     def fits(self, n_bytes: int) -> bool:
-        """Everything that is in memory is there."""
+        """Always true: what is in memory is on the device."""
         return True
 
     def full_precision(self) -> AbstractContextManager[None]:
-        """They are always made so."""
+        """A context without effect: numpy always computes in full float32."""
         return nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and room for features where it is too little."""
+"""Free memory of this process, and storage for features that do not fit into it."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ import numpy as np
 from patchbank.runtime.scratch import allocate_in_file, scratch_folder
 from patchbank.types import Features
 
-CODES = 1.25  # of the features, with the codes of a selection
-BYTES_A_PATCH = 130  # that a fit notes beside: where it comes from, gaps, distances to others
-RESERVE_BYTES = 600_000_000  # for the candidates of a selection, and the rest of the program
+QUANTIZED_FACTOR = 1.25  # size of features plus their int8 copy, relative to the features
+BYTES_PER_PATCH = 130  # bookkeeping of a fit: origin, min-distances, leave-one-out distance
+RESERVE_BYTES = 600_000_000  # for the candidates of a selection and the rest of the program
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def free_bytes() -> int:
-    """Memory that may still be taken: of the machine, the container and the process."""
+    """Memory that this process can still allocate within machine, container and process limits."""
     import psutil
 
-    limits = [psutil.virtual_memory().available, *_left_to_control_groups()]
+    limits = [psutil.virtual_memory().available, *_free_in_control_groups()]
     if sys.platform != "win32":
         import resource
 
         used = psutil.Process().memory_info()
-        for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, used.rss)):
+        for kind, in_use in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, used.rss)):
             limit, _ = resource.getrlimit(kind)
             if limit != resource.RLIM_INFINITY:
-                limits.append(limit - taken)
+                limits.append(limit - in_use)
     return max(min(limits), 0)
 
 
 def room_for_features(shape: tuple[int, int], note: Callable[[str], None]) -> Features:
-    """Room for features (n, d): in memory where they and their selection fit, else in a file.
+    """Allocate features (n, d): in memory if they and their selection fit, else in a file.
 
     Args:
         shape: of the features.
-        note: told in one line when it is a file.
+        note: called with one line if a file is used.
 
     Raises:
-        DataError: the disk has too little room as well.
+        DataError: the disk has too little space as well.
     """
     n_bytes, free = shape[0] * shape[1] * 4, free_bytes()
-    if n_bytes * CODES + shape[0] * BYTES_A_PATCH + RESERVE_BYTES <= free:
+    if n_bytes * QUANTIZED_FACTOR + shape[0] * BYTES_PER_PATCH + RESERVE_BYTES <= free:
         return np.empty(shape, dtype=np.float32)
     folder = scratch_folder()
-    room: Features = allocate_in_file(shape, np.float32, folder)
+    features: Features = allocate_in_file(shape, np.float32, folder)
     note(
         f"features of up to {_gigabytes(n_bytes)} go to a file in {folder}, as only "
-        f"{_gigabytes(free)} of memory are free: the same bank, in more time"
+        f"{_gigabytes(free)} of memory are free: the bank is the same, but takes more time"
     )
-    return room
+    return features
 
 
 def _gigabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB"
 
 
-def _left_to_control_groups() -> Iterator[int]:
-    """What the container's limits, and those around it, leave."""
+def _free_in_control_groups() -> Iterator[int]:
+    """Memory that each enclosing control group (container) still allows."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -76,17 +76,17 @@ def _left_to_control_groups() -> Iterator[int]:
             continue
         group = root / path.lstrip("/")
         for folder in (group, *(p for p in group.parents if p.is_relative_to(root))):
-            left = _left_to(folder, *names)
-            if left is not None:
-                yield left
+            free = _free_in(folder, *names)
+            if free is not None:
+                yield free
 
 
-def _left_to(group: Path, limit_name: str, usage_name: str, cached_name: str) -> int | None:
-    """Of one group; None where it sets no limit."""
+def _free_in(group: Path, limit_name: str, usage_name: str, cached_name: str) -> int | None:
+    """Memory that one control group still allows; None if it sets no limit."""
     try:
         limit = int((group / limit_name).read_text())
         usage = int((group / usage_name).read_text())
         counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no such group, or "max"
+    except (OSError, ValueError):  # no such group, or a limit of "max"
         return None
-    return limit - usage + int(counts.get(cached_name, 0))  # pages of files are given back
+    return limit - usage + int(counts.get(cached_name, 0))  # cached pages of files are reclaimed

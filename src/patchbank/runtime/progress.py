@@ -1,4 +1,4 @@
-"""Progress of long work: what a listener is told, and the listener that shows nothing."""
+"""Progress of long work: the protocol of a listener, and the listener that ignores everything."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Tells a person how far long work has come."""
+    """Shows the progress of long work."""
 
     def task(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a task; what it yields is called with the steps done since the last call."""
+        """Context of one task; call what it yields with the steps done since the last call."""
         ...
 
     def note(self, text: str) -> None:
-        """Tell in one line what the person should know, though all is well."""
+        """Show one line of information that is not an error."""
         ...
 
 
 class NullProgress:
-    """Shows nothing."""
+    """Ignores everything."""
 
     @contextmanager
     def task(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Accept the steps of a task, and show none."""
+        """Accept the steps of a task and ignore them."""
         yield lambda steps: None
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore the line."""

@@ -1,6 +1,6 @@
-"""Arrays that lie in a file, as memory is too small for them.
+"""Memory-mapped scratch files, for arrays that do not fit into memory.
 
-The system reads their pages when they are touched, and drops them again when it needs memory.
+The system reads their pages on access, and drops them when it needs memory.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import DTypeLike, NDArray
 from patchbank.errors import DataError
 from patchbank.types import Indices
 
-TAKEN_AT_ONCE = 64  # rows; the system may bring 2 MB of the file for each
+ROWS_PER_COPY = 64  # between two releases of pages; the system may read 2 MB for each row
 
 
 def allocate_in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
-    """Room in a file without a name in `folder`, which is gone when the array is.
+    """Allocate an array in an unnamed file in `folder`, which is deleted with the array.
 
     Raises:
-        DataError: there is no such folder, or too little room in it.
+        DataError: there is no such folder, or too little space in it.
     """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     try:
@@ -36,7 +36,7 @@ def allocate_in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> 
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except OSError as error:
         raise DataError(
-            f"{folder}: expected room for {n_bytes / 1e9:.1f} GB of features, which memory cannot "
+            f"{folder}: expected space for {n_bytes / 1e9:.1f} GB of features, which memory cannot "
             f"hold, got: {error.strerror}; set TMPDIR to a folder on a larger disk, or use a "
             "smaller image_size or a larger patch_stride"
         ) from None
@@ -45,7 +45,7 @@ def allocate_in_file(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> 
 def empty_like_storage(
     array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike
 ) -> NDArray[Any]:
-    """Room where `array` lies: in memory, or in a file."""
+    """Allocate in memory, or in a memory-mapped file if `array` is one."""
     if not isinstance(array, np.memmap):
         return np.empty(shape, dtype=dtype)
     own = Path(array.filename).parent if array.filename else None
@@ -54,19 +54,19 @@ def empty_like_storage(
 
 
 def take_rows(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
-    """A copy of some rows, in memory."""
+    """Copy rows into memory."""
     if not isinstance(array, np.memmap):
         return array[rows]
     copy = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
-    for begin in range(0, len(rows), TAKEN_AT_ONCE):
-        some = slice(begin, begin + TAKEN_AT_ONCE)
-        copy[some] = array[rows[some]]
+    for begin in range(0, len(rows), ROWS_PER_COPY):
+        part = slice(begin, begin + ROWS_PER_COPY)
+        copy[part] = array[rows[part]]
         drop_pages(array)
     return copy
 
 
 def drop_pages(array: NDArray[Any]) -> None:
-    """Give back the memory of the pages that `array` lies on; in memory alone, nothing happens."""
+    """Release the memory of a memory-mapped array's pages; other arrays are not affected."""
     in_memory = not isinstance(array, np.memmap) or array.mode == "c" or not array.size
     if in_memory or not hasattr(mmap, "MADV_DONTNEED"):
         return
@@ -77,6 +77,6 @@ def drop_pages(array: NDArray[Any]) -> None:
 
 
 def scratch_folder() -> Path:
-    """Where large files for a while belong: on a disk, not in memory as /tmp often is."""
+    """The folder for large temporary files: on a disk, whereas /tmp is often in memory."""
     chosen = os.environ.get("TMPDIR")
     return Path(chosen or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir()))

@@ -1,7 +1,6 @@
-"""Work side by side on as many threads as there are cores for this process.
+"""Parallel work on as many threads as this process has cores.
 
-Threads that have nothing to do sleep; they never spin, so other programs, and other libraries of
-this one, get the cores that are not needed here.
+Idle threads sleep and never spin, so other programs and libraries get the cores.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ITEMS_A_CORE = 2  # at work or waiting: enough that no core waits for the consumer
-PIXELS_A_CORE = 16_000_000
-LEAST_PIXELS = 100_000_000  # with the copies that decoders make, about 1.5 GB
+ITEMS_PER_CORE = 2  # running or finished: enough that no core waits for the consumer
+PIXELS_PER_CORE = 16_000_000
+MIN_PIXELS = 100_000_000  # about 1.5 GB with the copies that decoders make
 
 
 def usable_cores() -> int:
-    """How many cores this process may use, which can be fewer than the machine has."""
+    """Number of cores that this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -34,45 +33,47 @@ def map_in_order(
     items: Iterable[Item],
     n_pixels: Callable[[Item], int],
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Apply a function to items in as many threads as there are cores, and yield them in order.
+    """Apply a function to items in parallel, one thread per core, and yield results in order.
 
-    Few items are taken ahead of the one that is yielded: two a core, and fewer where they are so
-    large that memory would suffer; the iterator of items is read in the caller's thread.  When the
-    iteration is given up, what is at work is finished and the rest is not begun.
+    At most two items per core are read ahead of the one that is yielded, and fewer if they are
+    large, to limit memory; the iterator of items is read in the caller's thread.  When the
+    iteration is abandoned, running calls are finished and no others are started.
 
     Args:
-        function: safe to call from several threads.
+        function: called from several threads.
         items: any number.
-        n_pixels: of an item, which its memory grows with; 0 where that does not matter.
+        n_pixels: (item) -> its pixels, to limit memory; 0 if an item needs little.
 
     Yields:
-        Each item with its finished future, so that one item's error is the caller's to handle.
+        Each item with its finished future, so that the caller handles the error of one item.
 
     >>> squares = map_in_order(lambda x: x * x, range(5), lambda x: 0)
     >>> [future.result() for _, future in squares]
     [0, 1, 4, 9, 16]
     """
     cores = usable_cores()
-    most_pixels = max(LEAST_PIXELS, PIXELS_A_CORE * cores)
+    max_pixels = max(MIN_PIXELS, PIXELS_PER_CORE * cores)
     waiting: deque[tuple[Item, int, Future[Result]]] = deque()
-    pixels = 0  # of all that wait
+    pixels = 0  # of all items in `waiting`
 
     def first() -> tuple[Item, Future[Result]]:
         nonlocal pixels
         item, size, future = waiting.popleft()
         pixels -= size
-        future.exception()  # wait for it, whatever comes
+        future.exception()  # block until done; the caller's result() raises the error
         return item, future
 
     pool = ThreadPoolExecutor(cores, thread_name_prefix="patchbank-images")
     try:
         for item in items:
             size = n_pixels(item)
-            while waiting and (len(waiting) == ITEMS_A_CORE * cores or pixels + size > most_pixels):
+            while waiting and (
+                len(waiting) == ITEMS_PER_CORE * cores or pixels + size > max_pixels
+            ):
                 yield first()
             waiting.append((item, size, pool.submit(function, item)))
             pixels += size
-            if waiting[0][2].done():  # items that come slowly need not wait for more to come
+            if waiting[0][2].done():  # do not hold back results if items arrive slowly
                 yield first()
         while waiting:
             yield first()
@@ -81,21 +82,23 @@ def map_in_order(
 
 
 def parallel_ranges(work: Callable[[int, int], None], n: int, size: int) -> None:
-    """Call ``work(begin, end)`` for parts of 0 to n, `size` long, side by side on all cores.
+    """Call ``work(begin, end)`` in parallel on consecutive ranges of 0 to n, `size` long.
 
-    The caller works too, and waits for no thread that has not begun: so a part may itself call
-    this.  After an error no more parts are begun, and it is raised when those at work are through.
+    The caller's thread works too and never waits for a range that has not started, so calls can be
+    nested.  After an error no further range starts; it is raised once the running ones are done.
 
     >>> parts = []
     >>> parallel_ranges(lambda begin, end: parts.append((begin, end)), 5, 2)
     >>> sorted(parts)
     [(0, 2), (2, 4), (4, 5)]
     """
-    begins = iter(range(0, n, size))  # a range gives each number once, to whichever thread asks
+    begins = iter(
+        range(0, n, size)
+    )  # the iterator of a range is thread-safe: each number is given once
 
     failed = threading.Event()
 
-    def some() -> None:
+    def work_until_done() -> None:
         try:
             for begin in begins:
                 if failed.is_set():
@@ -107,19 +110,19 @@ def parallel_ranges(work: Callable[[int, int], None], n: int, size: int) -> None
 
     helpers = min(usable_cores(), -(-n // size)) - 1
     if helpers < 1:
-        some()
+        work_until_done()
         return
-    waiting = [_pool(os.getpid()).submit(some) for _ in range(helpers)]
+    waiting = [_pool(os.getpid()).submit(work_until_done) for _ in range(helpers)]
     try:
-        some()
+        work_until_done()
     finally:
-        begun = [future for future in waiting if not future.cancel()]
-        wait(begun)
-    for future in begun:
+        started = [future for future in waiting if not future.cancel()]
+        wait(started)
+    for future in started:
         future.result()
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """The pool of this process: threads do not survive a fork."""
+    """The thread pool of this process; threads do not survive a fork."""
     return ThreadPoolExecutor(max(usable_cores() - 1, 1), thread_name_prefix="patchbank-parts")

@@ -1,6 +1,6 @@
-"""Which device computes: the CPU with numpy, or a GPU with torch.
+"""Choice of the device: the CPU with numpy, or a GPU with torch.
 
-The choice never changes what is computed: products are float32 on every device.
+Products are computed in full float32 on every device.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from patchbank.errors import ParameterError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.types import Array
 
-MEMORY_SHARE = 0.6  # of a GPU's free memory that may stay occupied; the rest is for products
+MEMORY_SHARE = 0.6  # of a GPU's free memory for arrays that stay there; the rest is for products
 GPU_TILE_FACTOR = 32
 
 
 class TorchDevice:
-    """A device of torch.  Tests run it on the CPU; people get it as ``cuda:0``."""
+    """A device of torch: ``cuda:0`` for users; tests also use ``cpu``."""
 
     def __init__(self, name: str, *, tile_factor: int, limit_bytes: int | None = None) -> None:
         import torch
@@ -33,31 +33,31 @@ class TorchDevice:
         self._torch = torch
         self._device = torch.device(name)
         self._limit = limit_bytes
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self.tile_factor = tile_factor
 
     @property
     def name(self) -> str:
-        """``cuda:0``, ..."""
+        """The name in torch: ``cuda:0``, ..."""
         return str(self._device)
 
     def put(self, array: Array) -> Array:
-        """Bring an array there as a tensor; a tensor that is there already is not copied."""
+        """Copy an array to the device as a tensor, unless it is there already."""
         if isinstance(array, np.ndarray):
-            # torch does not share memory that must not be written to, nor reversed strides
+            # torch cannot share read-only memory, nor negative strides
             array = self._torch.from_numpy(np.require(array, requirements=("C", "W")))
         return array.to(self._device)
 
     @contextmanager
     def full_precision(self) -> Iterator[None]:
-        """While it is open, products are made in full float32, and for one thread only.
+        """Context for one thread at a time, in which products are computed in full float32.
 
-        Several at a time would be no faster, and would need the memory several times.
+        Several threads would not be faster, and would need the memory several times.
 
         Raises:
             MemoryError: the device has too little memory.
         """
-        with self._turn, full_float32():
+        with self._lock, full_float32():
             try:
                 yield
             except self._torch.OutOfMemoryError as error:
@@ -65,7 +65,7 @@ class TorchDevice:
                 raise MemoryError(f"device {self.name}: {reason}") from None
 
     def fits(self, n_bytes: int) -> bool:
-        """Whether so much may stay there beside the products."""
+        """Whether `n_bytes` may stay on the device and leave enough memory for products."""
         if self._limit is not None:
             return n_bytes <= self._limit
         if self._device.type != "cuda":
@@ -94,34 +94,34 @@ def open_device(name: str) -> Device:
 
 
 class _Precision:
-    """How torch rounds the factors of float32 products, which is one setting a process.
+    """The precision of float32 products in torch, a setting of the whole process.
 
-    The first that asks for full precision sets it, and the last to leave restores what the host
-    program had chosen, in whatever thread that is.
+    The first thread that enters sets full precision; the last one that leaves restores the
+    setting of the host program.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
-        self._chosen: list[str] = []
+        self._n_inside = 0
+        self._before: list[str] = []
 
     def enter(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                self._chosen = [place.fp32_precision for place in self._places()]
-                for place in self._places():
-                    place.fp32_precision = "ieee"
-            self._inside += 1
+            if self._n_inside == 0:
+                self._before = [backend.fp32_precision for backend in self._backends()]
+                for backend in self._backends():
+                    backend.fp32_precision = "ieee"
+            self._n_inside += 1
 
     def leave(self) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                for place, chosen in zip(self._places(), self._chosen, strict=True):
-                    place.fp32_precision = chosen
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                for backend, before in zip(self._backends(), self._before, strict=True):
+                    backend.fp32_precision = before
 
     @staticmethod
-    def _places() -> list[Any]:
+    def _backends() -> list[Any]:
         from torch import backends
 
         return [
@@ -137,9 +137,9 @@ _precision = _Precision()
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keep torch from rounding the factors of float32 products (TF32, bfloat16), for a while.
+    """Context in which torch computes float32 products without TF32 and bfloat16.
 
-    What the host program has chosen comes back after.
+    The setting of the host program is restored at the end.
     """
     _precision.enter()
     try:
@@ -160,7 +160,7 @@ def _cuda(name: str) -> TorchDevice:
 
 
 def _has_gpu() -> bool:
-    """Whether torch would find a GPU, asked of the driver first: importing torch takes seconds."""
+    """Whether torch finds a GPU; the driver is asked first, as importing torch takes seconds."""
     if find_spec("torch") is None or not _driver_finds_gpu():
         return False
     import torch

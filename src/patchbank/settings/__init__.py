@@ -1,4 +1,4 @@
-"""Settings: each is declared once, and everything that needs to know it reads the declaration.
+"""Declarations of all settings: everything that needs to know a setting reads its declaration.
 
     setting(448, "Size to which ...", rule=Size(), group=PHOTOGRAPH)     a declaration
         |

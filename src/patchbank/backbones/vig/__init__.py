@@ -1,4 +1,4 @@
-"""Vision GNN (ViG): patches exchange features with those most like them, wherever they lie.
+"""Vision GNN (ViG, Han et al., NeurIPS 2022): patches exchange features with similar patches.
 
-Han et al., NeurIPS 2022.  `variants` needs no torch; the rest of this package does.
+`variants` works without torch; the other modules need it.
 """

@@ -1,10 +1,10 @@
-"""The graph of a ViG block: who is whose neighbour, and what a node takes from its neighbours.
+"""The graph of a ViG block: nearest neighbours, and the max-relative aggregation over them.
 
-A graph of nearest neighbours is not continuous: where two nodes are equally far, the last bit of
-a feature decides which one is taken, and the choice changes the features of the node by a few per
-cent, three or four blocks further on those of all nodes.  So distances are made in float64, which
-no order of summation and no number of threads changes by more than 1e-15, and are compared to
-1.5e-11: what is nearer to each other counts as equally far, and the lowest number goes first.
+A graph of nearest neighbours is not continuous: if two nodes are at the same distance, a rounding
+error decides between them; the choice changes the features of the node by a few per cent, and three
+or four blocks later those of all nodes.  Distances are therefore computed in float64, where the
+order of summation and the number of threads change them by at most 1e-15, and rounded to 1.5e-11:
+distances that are equal after rounding are ties, which the lowest index wins.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-STEPS = 2**36  # to a distance of 1; distances plus relative positions lie within -4 and 4
-NUMBERS = 2**20  # more than there are nodes: a distance in steps and a number fill an int64
+STEPS = 2**36  # per unit of distance; distances plus relative positions lie within -4 and 4
+MAX_NODES = 2**20  # a distance in steps and the index of a node share one int64
 
 
 def nearest(
@@ -23,21 +23,21 @@ def nearest(
     dilation: int,
     relative_pos: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Find the neighbours of every node among the candidates, a node itself among them.
+    """Find the nearest candidates of every node; a node can be its own neighbour.
 
-    Distances are squared, between features of length 1.  The n_neighbours * dilation nearest are
-    sorted and every dilation-th is kept, the nearest first.  A map with fewer nodes sorts all it
-    has, so that a node then has fewer neighbours, as far apart in rank as ever.
+    Distances are squared Euclidean, between features normalised to length 1.  Of the n_neighbours *
+    dilation nearest candidates, every dilation-th is kept, nearest first.  On a map with fewer
+    nodes than that, a node has fewer neighbours, with the same dilation.
 
     Args:
         nodes: (b, n, c) features.
         candidates: (b, m, c) features.
-        n_neighbours: for each node.
-        dilation: of the sorted candidates every `dilation`-th is kept.
-        relative_pos: (1, n, m) to add to the squared distances.
+        n_neighbours: per node.
+        dilation: every `dilation`-th of the sorted candidates is kept.
+        relative_pos: (1, n, m), added to the squared distances.
 
     Returns:
-        (b, n, k) numbers of candidates, k at most n_neighbours.
+        (b, n, k) indices of candidates, k at most n_neighbours.
 
     Cost: n * m * c multiplications in float64, and 24 bytes for each of n * m pairs.
 
@@ -50,12 +50,12 @@ def nearest(
         functional.normalize(features.double(), dim=-1) for features in (nodes, candidates)
     )
     distances = -2 * nodes @ candidates.transpose(1, 2)  # (b, n, m)
-    # |node|^2 is left out: it is the same for all candidates of a node
+    # without |node|^2, which is the same for all candidates of a node
     distances = distances + candidates.square().sum(dim=-1)[:, None]
     if relative_pos is not None:
         distances = distances + relative_pos
-    numbers = torch.arange(n_candidates, device=distances.device)
-    keys = (distances * STEPS).round().long() * NUMBERS + numbers
+    indices = torch.arange(n_candidates, device=distances.device)
+    keys = (distances * STEPS).round().long() * MAX_NODES + indices
     count = torch.sym_min(n_neighbours * dilation, n_candidates)
     return keys.topk(count, dim=-1, largest=False).indices[..., ::dilation]
 
@@ -63,14 +63,14 @@ def nearest(
 def max_relative(
     nodes: torch.Tensor, candidates: torch.Tensor, neighbours: torch.Tensor
 ) -> torch.Tensor:
-    """How far, channel by channel, the neighbours of a node stand out above it at most.
+    """Per channel, the largest difference between a neighbour of a node and the node.
 
-    Equation 3 of GraphCore; the max-relative convolution of Li et al., DeepGCNs (2019).
+    This is equation 3 of GraphCore, the max-relative convolution of Li et al., DeepGCNs (2019).
 
     Args:
         nodes: (b, n, c) features.
         candidates: (b, m, c) features.
-        neighbours: (b, n, k) numbers of candidates.
+        neighbours: (b, n, k) indices of candidates.
 
     Returns:
         (b, n, c), max over the neighbours of candidate - node.
@@ -81,6 +81,6 @@ def max_relative(
     """
     b, m, c = candidates.shape
     first = torch.arange(b, device=neighbours.device)[:, None, None] * m
-    found = candidates.reshape(b * m, c)[neighbours + first]  # (b, n, k, c)
-    # the largest difference is that of the largest candidate, bit by bit: rounding is monotone
-    return found.amax(dim=2) - nodes
+    gathered = candidates.reshape(b * m, c)[neighbours + first]  # (b, n, k, c)
+    # subtracting after the maximum gives the same bits, because rounding is monotone
+    return gathered.amax(dim=2) - nodes

@@ -1,7 +1,6 @@
-"""ViG and Pyramid ViG, with the names and shapes of the published weights.
+"""ViG and Pyramid ViG without classifier, with the names and shapes of the published weights.
 
-Written from the paper (Han et al., NeurIPS 2022) and the shapes of the weights.  The classifier
-is left out.
+Written from the paper (Han et al., NeurIPS 2022) and the shapes of the weights.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from patchbank.backbones.vig.positions import relative_positions, resized
 from patchbank.backbones.vig.variants import SIDE, Block, Graph, Variant
 
 
-class Vig(nn.Module):  # type: ignore[misc]  # torch need not be installed to check
+class Vig(nn.Module):  # type: ignore[misc]  # mypy runs without torch too
     """A ViG without its classifier, for inputs of any multiple of its largest stride."""
 
     def __init__(self, variant: Variant) -> None:
@@ -33,7 +32,7 @@ class Vig(nn.Module):  # type: ignore[misc]  # torch need not be installed to ch
         )
 
     def maps(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        """(b, 3, H, W) -> the stem, then every block, each (b, c, h, w)."""
+        """(b, 3, H, W) -> the output of the stem, then of every block, each (b, c, h, w)."""
         x = self.stem["convs"](images)
         yield x
         x = x + resized(self.pos_embed, *x.shape[2:])
@@ -43,9 +42,9 @@ class Vig(nn.Module):  # type: ignore[misc]  # torch need not be installed to ch
 
 
 class TruncatedVig(TruncatedNetwork):
-    """A ViG cut after the deepest of the layers to take; the stem is layer 0."""
+    """A ViG truncated after the deepest chosen layer; the stem is layer 0."""
 
-    is_continuous = False  # see `graph`
+    is_continuous = False  # see the module `graph`
 
     def __init__(self, network: Vig, indices: list[int]) -> None:
         super().__init__(network)
@@ -53,13 +52,13 @@ class TruncatedVig(TruncatedNetwork):
         self.network.backbone = self.network.backbone[: indices[-1]]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(b, 3, H, W) -> (b, c, h, w) a layer."""
+        """(b, 3, H, W) -> (b, c, h, w) per layer."""
         maps = enumerate(self.network.maps(images))
-        return tuple(found for index, found in maps if index in self.indices)
+        return tuple(one for index, one in maps if index in self.indices)
 
 
 class Grapher(nn.Module):  # type: ignore[misc]
-    """The graph part of a block: every node takes from the nodes most like it."""
+    """The graph convolution of a block: every node aggregates its nearest neighbours."""
 
     def __init__(self, channels: int, graph: Graph, grid: tuple[int, int] | None) -> None:
         super().__init__()
@@ -97,7 +96,7 @@ class Grapher(nn.Module):  # type: ignore[misc]
         return relative.transpose(1, 2).reshape(features.shape)
 
     def positions(self, height: int, width: int) -> torch.Tensor:
-        """(1, n, m): what a grid adds to the distances between its nodes and the candidates."""
+        """(1, n, m) relative positions of a grid, added to the distances between its nodes."""
         return relative_positions(
             self.channels, height, width, self.graph.reduction, self.fc1[0].weight.device
         )
@@ -105,14 +104,14 @@ class Grapher(nn.Module):  # type: ignore[misc]
     def _relative_pos(self, height: int, width: int) -> torch.Tensor | None:
         if self.grid is None:
             return None
-        # sides without a value, while a file for inputs of any size is exported, are no int
+        # while a model for inputs of any size is exported, height and width are symbols
         if isinstance(height, int) and (height, width) == self.grid:
             return self.relative_pos
         return self.positions(height, width)
 
 
 class FeedForward(nn.Module):  # type: ignore[misc]
-    """The second part of a block: each node by itself, four times as wide inside."""
+    """The second part of a block: a perceptron per node, four times as wide inside."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -125,7 +124,7 @@ class FeedForward(nn.Module):  # type: ignore[misc]
 
 
 class Downsampling(nn.Module):  # type: ignore[misc]
-    """Between two stages of a pyramid: half the height and width."""
+    """Convolution between two stages of a pyramid, which halves height and width."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -145,7 +144,7 @@ def _block(block: Block, before: int, variant: Variant) -> nn.Module:
 
 
 def _stem(channels: int, stride: int) -> nn.Sequential:
-    """Convolutions that halve the map until one step is `stride` pixels, then one that keeps it."""
+    """Convolutions that halve the map until its stride is `stride`, then one of stride 1."""
     halvings = stride.bit_length() - 1
     widths = [3, *(channels >> (halvings - 1 - i) for i in range(halvings))]
     layers: list[nn.Module] = []

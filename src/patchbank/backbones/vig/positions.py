@@ -1,17 +1,17 @@
-"""Where the nodes of a ViG lie, on the grid of the published weights and on any other."""
+"""Position embeddings of a ViG, on the grid of the published weights and on any other."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional
 
-BETWEEN = (-3 / 32, 19 / 32, 19 / 32, -3 / 32)  # bicubic (a = -3/4), half way between two samples
+HALFWAY = (-3 / 32, 19 / 32, 19 / 32, -3 / 32)  # bicubic (a = -3/4), midway between samples
 
 
 def resized(pos_embed: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Interpolate a position embedding: (1, c, h, w) -> (1, c, height, width).
+    """Interpolate a position embedding bicubically: (1, c, h, w) -> (1, c, height, width).
 
-    On its own grid it stays as it is, bit by bit: bicubic weights are 0 and 1 there.
+    On its own grid the bicubic weights are 0 and 1, so it stays the same to the last bit.
     """
     return functional.interpolate(
         pos_embed, size=(height, width), mode="bicubic", align_corners=False
@@ -21,13 +21,13 @@ def resized(pos_embed: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def relative_positions(
     channels: int, height: int, width: int, reduction: int, device: torch.device | None = None
 ) -> torch.Tensor:
-    """What a pyramid adds to the squared distances: minus the likeness of two positions.
+    """Relative positions, which a pyramid adds to the squared distances of its nodes.
 
-    -2/c P P', where a row of P holds sines and cosines of a node's column and row, counted in
-    nodes (the published rule, which holds for any grid).  For candidates that are averages over
-    reduction x reduction nodes, the published code shrinks the matrix bicubically along the
-    *number* of the candidate, not along rows and columns of the grid; the weights were trained
-    with that, so other grids get the same.
+    They are -2/c P P', where a row of P holds sines and cosines of a node's column and row, counted
+    in nodes (the published formula, for any grid).  If candidates are averages over reduction x
+    reduction nodes, the published code interpolates the matrix bicubically along the *index* of
+    the candidate instead of along rows and columns of the grid; the weights were trained with
+    that, so other grids are treated the same.
 
     Returns:
         (1, n, m) float32, n = height * width and m = n / reduction^2.
@@ -38,9 +38,9 @@ def relative_positions(
     table = _sines_and_cosines(channels, height, width, device)  # (n, c)
     candidates = table
     if reduction > 1:
-        run = reduction**2
-        middle = table.reshape(-1, run, channels)[:, run // 2 - 2 : run // 2 + 2]  # (m, 4, c)
-        weights = torch.tensor(BETWEEN, dtype=table.dtype, device=device)
+        n = reduction**2
+        middle = table.reshape(-1, n, channels)[:, n // 2 - 2 : n // 2 + 2]  # (m, 4, c)
+        weights = torch.tensor(HALFWAY, dtype=table.dtype, device=device)
         candidates = (middle * weights[:, None]).sum(dim=1)
     return (table @ candidates.T * (-2 / channels)).float()[None]
 

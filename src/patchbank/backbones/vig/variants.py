@@ -1,4 +1,4 @@
-"""The seven published ViGs: their sizes, and where their weights are.  No torch is needed."""
+"""The seven published ViGs: their sizes and the origin of their weights, without torch."""
 
 from __future__ import annotations
 
@@ -7,56 +7,56 @@ from dataclasses import dataclass
 from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation
 
 RELEASES = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases"
-SIDE = 224  # pixels: the size of the input that all were trained with
-HALF = (0.5, 0.5, 0.5)  # mean and deviation, from `default_cfgs` of the published vig.py
-GRAPHCORE_LAYERS = ("backbone.3", "backbone.4")  # those that the authors of GraphCore take
+SIDE = 224  # height and width of the training images, in pixels
+HALF = (0.5, 0.5, 0.5)  # mean and standard deviation, from `default_cfgs` of the published vig.py
+GRAPHCORE_LAYERS = ("backbone.3", "backbone.4")  # the layers that the authors of GraphCore use
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """How the nodes of a block find their neighbours."""
+    """Parameters of the nearest-neighbour graph of a block."""
 
     n_neighbours: int
     dilation: int
-    """Of the nearest nodes, sorted, every `dilation`-th is a neighbour."""
+    """Every `dilation`-th of the sorted nearest nodes is a neighbour."""
     reduction: int
-    """Side of the squares of nodes whose averages are the candidates; 1 for the nodes."""
+    """Candidates are averages over reduction x reduction nodes; 1: the nodes themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An entry of the published list ``backbone``."""
+    """One block, an entry of the list ``backbone`` in the published weights."""
 
     channels: int
     stride: int
     graph: Graph | None
-    """None for a convolution between two stages, which halves the map."""
+    """None for the convolution between two stages, which halves the map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Sizes of one ViG: one stage (isotropic) or four (pyramid)."""
+    """Sizes of one ViG, which has one stage (isotropic) or four (pyramid)."""
 
     channels: tuple[int, ...]
-    """Of each stage."""
+    """Channels of each stage."""
     depths: tuple[int, ...]
-    """Blocks of each stage, the convolutions between the stages left out."""
+    """Blocks of each stage, without the convolutions between stages."""
     weights: str
-    """Release and file of the published weights."""
+    """Release and file name of the published weights."""
 
     @property
     def is_pyramid(self) -> bool:
-        """Whether the map gets smaller, and nodes know where they lie."""
+        """Whether the map gets smaller with depth, and distances include relative positions."""
         return len(self.channels) > 1
 
     @property
     def stem_stride(self) -> int:
-        """Pixels of the image a step of the first map."""
+        """Stride of the first map, in pixels."""
         return 4 if self.is_pyramid else 16
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The list ``backbone``, shallow to deep."""
+        """All blocks, shallow to deep."""
         stride, blocks, graphs = self.stem_stride, list[Block](), iter(self._graphs())
         for stage, (channels, depth) in enumerate(zip(self.channels, self.depths, strict=True)):
             if stage:
@@ -66,7 +66,7 @@ class Variant:
         return tuple(blocks)
 
     def _graphs(self) -> list[Graph]:
-        """Dilation grows every four blocks, as far as the smallest map at 224 x 224 has nodes."""
+        """The graph of each block; dilation grows every four blocks, limited by the last map."""
         reductions = (4, 2, 1, 1) if self.is_pyramid else (1,)
         per_block = [r for r, n in zip(reductions, self.depths, strict=True) for _ in range(n)]
         last = len(per_block) - 1
@@ -100,18 +100,18 @@ VARIANTS = {
 
 
 def describe_vig(name: str, normalisation: Normalisation | None = None) -> BackboneInfo:
-    """Layers, strides, channels and preprocessing of a ViG, without its weights.
+    """Layers, strides, channels and preprocessing of a ViG; its weights are not needed.
 
     >>> describe_vig("pvig_ti_224_gelu").default_layers  # the ends of stages 2 and 3
     ('backbone.4', 'backbone.11')
     """
     variant = VARIANTS[name]
-    taps = {"stem": Layer(variant.channels[0], variant.stem_stride)}
-    taps |= {f"backbone.{i}": Layer(b.channels, b.stride) for i, b in enumerate(variant.blocks)}
+    layers = {"stem": Layer(variant.channels[0], variant.stem_stride)}
+    layers |= {f"backbone.{i}": Layer(b.channels, b.stride) for i, b in enumerate(variant.blocks)}
     mean, std = normalisation or (HALF, HALF)
     return BackboneInfo(
         name=name,
-        available_layers=taps,
+        available_layers=layers,
         default_layers=_default_layers(variant),
         mean=mean,
         std=std,

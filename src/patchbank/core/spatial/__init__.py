@@ -1,1 +1,1 @@
-"""From feature maps to a grid of patches, and from patch scores to the pixels of a photograph."""
+"""From feature maps to a grid of patches, and from patch scores to an anomaly map."""

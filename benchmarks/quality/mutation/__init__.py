@@ -1,0 +1,1 @@
+"""The parts of `mutants.py`: mutators, selection of tests, runs of tests."""

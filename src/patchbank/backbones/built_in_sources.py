@@ -1,0 +1,226 @@
+"""The sources that come with the package: embedded backbones, ONNX files, ViG and timm.
+
+Torch is imported when a network that runs in torch is opened, not before.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from patchbank.backbones.engine import Engine, EngineName
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation
+from patchbank.backbones.onnx_extractor import OnnxExtractor
+from patchbank.backbones.packing import Packed, unpack_info
+from patchbank.backbones.source import BackboneSource, OpenOptions
+from patchbank.backbones.vig.variants import VARIANTS, describe_vig
+from patchbank.errors import BackboneError
+from patchbank.runtime.devices import Device
+
+EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
+
+
+class _OnnxSource(BackboneSource):
+    """The common part of the sources whose backbones are ONNX models."""
+
+    kind = "onnx"
+    takes_engine = True
+
+    @abstractmethod
+    def _read(self, name: str) -> tuple[bytes, str]:
+        """The ONNX model, and the name of the backbone if its metadata has none."""
+
+    @override
+    def describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
+        return self.open(name, OpenOptions(normalisation=normalisation)).info
+
+    @override
+    def open(self, name: str, options: OpenOptions) -> OnnxExtractor:
+        content, short_name = self._read(name)
+        return OnnxExtractor(
+            content, short_name, options.layers, options.normalisation, options.engine
+        )
+
+    @override
+    def pack(self, extractor: OnnxExtractor) -> Packed:
+        record = {
+            "normalisation": extractor.normalisation,
+            "precision": extractor.engine.precision,
+        }
+        return record, {"onnx": np.frombuffer(extractor.content, dtype=np.uint8)}
+
+    @override
+    def restore(
+        self,
+        record: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        device: Device,
+        engine: EngineName | None,
+    ) -> OnnxExtractor:
+        given = record["normalisation"]
+        normalisation = (tuple(given[0]), tuple(given[1])) if given else None
+        precision = record.get("precision", "float32")  # missing in early files of format 2
+        needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
+        if engine == "onnxruntime" and needed != engine:
+            raise BackboneError(
+                f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
+            )
+        return OnnxExtractor(
+            tensors["onnx"].tobytes(),
+            record["info"]["name"],
+            tuple(record["layers"]),
+            normalisation,
+            Engine(engine or needed, precision),
+        )
+
+
+class Embedded(_OnnxSource):
+    """The backbones that come with the package."""
+
+    names = EMBEDDED
+
+    @override
+    def accepts(self, name: str) -> bool:
+        return name in EMBEDDED
+
+    def _read(self, name: str) -> tuple[bytes, str]:
+        asset = resources.files("patchbank.backbones") / "assets" / f"{name}.onnx"
+        return asset.read_bytes(), name
+
+
+class OnnxFile(_OnnxSource):
+    """ONNX files, given by their path."""
+
+    @override
+    def accepts(self, name: str) -> bool:
+        return name.endswith(".onnx")
+
+    def _read(self, name: str) -> tuple[bytes, str]:
+        try:
+            return Path(name).read_bytes(), Path(name).stem
+        except OSError as error:
+            raise BackboneError(
+                f"backbone: expected a readable ONNX file, got {name}: {error.strerror}"
+            ) from error
+
+
+class TorchSource(BackboneSource):
+    """The common part of the sources whose networks run in torch."""
+
+    takes_weights = True
+
+    @override
+    def pack(self, extractor: Any) -> Packed:
+        return {}, extractor.state()
+
+    @override
+    def restore(
+        self,
+        record: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        device: Device,
+        engine: EngineName | None,
+    ) -> FeatureExtractor:
+        if not _has_torch():
+            raise BackboneError(
+                f"expected torch and timm for the backbone {record['info']['name']} of this file, "
+                "got none; pip install 'patchbank[torch]', or save the detector with its backbone "
+                "as onnx"
+            )
+        return self._restore(unpack_info(record["info"]), tuple(record["layers"]), tensors, device)
+
+    @abstractmethod
+    def _restore(
+        self,
+        info: BackboneInfo,
+        layers: tuple[str, ...],
+        tensors: Mapping[str, NDArray[Any]],
+        device: Device,
+    ) -> FeatureExtractor: ...
+
+
+class Vig(TorchSource):
+    """Vision GNNs; they are described without torch."""
+
+    kind = "vig"
+
+    @override
+    def accepts(self, name: str) -> bool:
+        return name in VARIANTS
+
+    @override
+    def describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
+        return describe_vig(name, normalisation)
+
+    @override
+    def open(self, name: str, options: OpenOptions) -> FeatureExtractor:
+        _require_torch(name)
+        from patchbank.backbones.vig.loading import open_vig
+
+        return open_vig(name, options)
+
+    def _restore(
+        self,
+        info: BackboneInfo,
+        layers: tuple[str, ...],
+        tensors: Mapping[str, NDArray[Any]],
+        device: Device,
+    ) -> FeatureExtractor:
+        from patchbank.backbones.vig.loading import restore_vig
+
+        return restore_vig(info, layers, tensors, device)
+
+
+class Timm(TorchSource):
+    """Networks of timm; their names have a tag: ``architecture.tag``."""
+
+    kind = "timm"
+
+    @override
+    def accepts(self, name: str) -> bool:
+        return "." in name and ":" not in name
+
+    @override
+    def describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
+        _require_torch(name)
+        from patchbank.backbones.timm import describe_timm
+
+        return describe_timm(name, normalisation)
+
+    @override
+    def open(self, name: str, options: OpenOptions) -> FeatureExtractor:
+        _require_torch(name)
+        from patchbank.backbones.timm import open_timm
+
+        return open_timm(name, options)
+
+    def _restore(
+        self,
+        info: BackboneInfo,
+        layers: tuple[str, ...],
+        tensors: Mapping[str, NDArray[Any]],
+        device: Device,
+    ) -> FeatureExtractor:
+        from patchbank.backbones.timm import restore_timm
+
+        return restore_timm(info, layers, tensors, device)
+
+
+def _has_torch() -> bool:
+    return find_spec("timm") is not None and find_spec("torch") is not None
+
+
+def _require_torch(name: str) -> None:
+    if not _has_torch():
+        raise BackboneError(
+            f"backbone: expected one of {', '.join(EMBEDDED)} or the path of an .onnx file, "
+            f"got {name!r}; timm models and ViGs need more: pip install 'patchbank[torch]'"
+        )

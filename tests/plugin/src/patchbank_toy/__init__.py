@@ -1,0 +1,1 @@
+"""A method and a backbone for Patchbank, found by their entry points."""

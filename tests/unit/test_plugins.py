@@ -1,0 +1,126 @@
+"""Tables that installed packages extend: what is found, what is refused, what is imported."""
+
+import sys
+import warnings
+
+import pytest
+
+from patchbank.errors import ParameterError, PluginWarning
+from patchbank.runtime.plugins import PluginTable
+from tests.packages import write_package
+
+GROUP = "patchbank.tests"
+
+
+def check(name, entry):
+    if not isinstance(entry, int):
+        raise TypeError(f"expected a number, got {entry!r}")
+    return entry
+
+
+def table():
+    return PluginTable(
+        group=GROUP,
+        title="number",
+        built_in={"two": 2, "one": 1},
+        reserved=("zero",),
+        check=check,
+        error=ParameterError,
+    )
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """-> a function that installs a package; its modules are forgotten after the test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def write(name, code, **points):
+        write_package(tmp_path, name, GROUP, points, code)
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def test_without_packages_there_are_the_built_in_entries_in_their_order():
+    assert list(table().items()) == [("two", 2), ("one", 1)]
+    assert table().declared_names() == ("two", "one")
+    assert len(table()) == 2
+
+
+def test_entries_of_packages_come_after_the_built_in_ones(install):
+    install("numbers-b", "SIX, FIVE = 6, 5", six="numbers_b:SIX", five="numbers_b:FIVE")
+    install("numbers-a", "NINE = 9", nine="numbers_a:NINE")
+    found = table()
+    assert list(found.items()) == [("two", 2), ("one", 1), ("five", 5), ("nine", 9), ("six", 6)]
+    assert found["nine"] == 9
+    assert "nine" in found
+    assert "seven" not in found
+
+
+def test_a_package_is_imported_when_its_entry_is_asked_for_and_not_before(install):
+    install("numbers-a", "NINE = 9", nine="numbers_a:NINE")
+    install("numbers-b", "FIVE = 5", five="numbers_b:FIVE")
+    found = table()
+    assert found["two"] == 2
+    assert found.declared_names() == ("two", "one", "five", "nine")
+    assert "seven" not in found
+    assert not {"numbers_a", "numbers_b"} & set(sys.modules)
+    assert found["nine"] == 9
+    assert "numbers_b" not in sys.modules
+
+
+BROKEN = [
+    ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    ("raise SystemExit('no licence')", "SystemExit: no licence"),
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ("", "AttributeError: module 'broken_a' has no attribute 'BAD'"),
+    ("BAD = 'nine'", "TypeError: expected a number, got 'nine'"),
+]
+
+
+@pytest.mark.parametrize(("code", "reason"), BROKEN)
+def test_a_broken_package_is_named_with_the_reason_and_the_others_work(install, code, reason):
+    install("broken-a", code, bad="broken_a:BAD")
+    install("numbers-b", "FIVE = 5", five="numbers_b:FIVE")
+    found = table()
+    message = f"broken-a 1.0: its number 'bad' cannot be used: {reason}"
+    with pytest.warns(PluginWarning) as caught:
+        assert list(found) == ["two", "one", "five"]
+    assert [str(warning.message) for warning in caught] == [message]
+    with pytest.raises(ParameterError) as raised:
+        found["bad"]
+    assert str(raised.value) == message
+    assert found["five"] == 5
+
+
+def test_a_broken_package_is_named_once(install):
+    install("broken-a", "1 / 0", bad="broken_a:BAD")
+    found = table()
+    with pytest.warns(PluginWarning):
+        assert len(found) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(found) == 2
+
+
+@pytest.mark.parametrize("name", ["two", "zero"])
+def test_a_package_cannot_have_a_name_of_ours(install, name):
+    install("numbers-a", "NINE = 9", **{name: "numbers_a:NINE", "nine": "numbers_a:NINE"})
+    found = table()
+    pattern = f"numbers-a 1.0: its number '{name}' cannot be used: the name belongs to patchbank"
+    with pytest.warns(PluginWarning, match=pattern):
+        assert dict(found) == {"two": 2, "one": 1, "nine": 9}
+    assert found.declared_names() == ("two", "one", "nine")
+
+
+def test_of_two_packages_with_one_name_the_second_is_refused(install):
+    install("numbers-b", "NINE = 99", nine="numbers_b:NINE")
+    install("numbers-a", "NINE = 9", nine="numbers_a:NINE")
+    found = table()
+    pattern = "numbers-b 1.0: its number 'nine' cannot be used: numbers-a 1.0 has the same name"
+    with pytest.warns(PluginWarning, match=pattern):
+        assert dict(found) == {"two": 2, "one": 1, "nine": 9}
