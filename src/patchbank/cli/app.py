@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -16,12 +17,12 @@ from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.options import (
     BankRows,
     DeviceName,
-    EngineName,
     JsonPath,
     LatencyBudget,
     OtherEngine,
 )
 from patchbank.cli.output import write_json
+from patchbank.cli.records import with_options
 from patchbank.errors import DataError, PatchbankError
 
 if TYPE_CHECKING:
@@ -88,56 +89,85 @@ def _version(
         raise typer.Exit(Exit.DONE)
 
 
-@app.command()
-def predict(
-    file: DetectorPath,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions:
+    """Options of the commands that run a detector."""
+
+    file: DetectorPath
+    device: DeviceName = "auto"
+    engine: OtherEngine = None
+    bank_rows: BankRows = None
+    latency_budget: LatencyBudget = None
+
+    def load(self) -> Detector:
+        """Open the detector file as the options say."""
+        from patchbank.detector.loading import load
+
+        detector = load(
+            self.file,
+            device=self.device,
+            bank_rows=self.bank_rows,
+            latency_budget_ms=self.latency_budget,
+            engine=self.engine,
+        )
+        if self.latency_budget is not None and detector.bank_size_calibration is not None:
+            rows, budget_ms = detector.bank_sizes[-1], self.latency_budget
+            output.note(f"note: {rows:,} rows of the bank are used, for {budget_ms:g} ms")
+        return detector
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(DetectorOptions):
+    """Options of `patchbank predict`."""
+
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")]
     out: Annotated[
         Optional[Path], typer.Option("--out", metavar="DIR", help="Write overlay pictures.")
-    ] = None,
-    to_json: JsonPath = None,
+    ] = None
+    to_json: JsonPath = None
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
-    ] = False,
-    device: DeviceName = "auto",
-    engine: OtherEngine = None,
-    bank_rows: BankRows = None,
-    latency_budget: LatencyBudget = None,
-) -> None:
-    """Inspect photographs: which are odd, where, and how sure that is."""
+    ] = False
+
+
+@app.command()
+@with_options(PredictOptions)
+def predict(options: PredictOptions) -> None:
+    """Inspect photographs: a score, a verdict and the anomalous regions of each."""
     from patchbank.cli.predict import inspect_paths
 
-    detector = _load(file, device, engine, bank_rows, latency_budget)
-    count = inspect_paths(detector, paths, out, to_json)
-    if fail_on_anomaly and count.anomalous:
+    count = inspect_paths(options.load(), options.paths, options.out, options.to_json)
+    if options.fail_on_anomaly and count.anomalous:
         raise typer.Exit(Exit.ANOMALY)
     if count.unread:
         raise typer.Exit(Exit.UNREAD)
 
 
-@app.command()
-def evaluate(
-    file: DetectorPath,
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DetectorOptions):
+    """Options of `patchbank evaluate`."""
+
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET", help="MVTec layout, or folders named by defect.")
-    ],
-    to_json: JsonPath = None,
+    ]
+    to_json: JsonPath = None
     report: Annotated[
         Optional[Path], typer.Option(metavar="DIR", help="Write a page with pictures.")
-    ] = None,
-    device: DeviceName = "auto",
-    engine: OtherEngine = None,
-    bank_rows: BankRows = None,
-    latency_budget: LatencyBudget = None,
-) -> None:
+    ] = None
+
+
+@app.command()
+@with_options(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> None:
     """Measure a detector on labelled photographs."""
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets import find_dataset
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
-    detector = _load(file, device, engine, bank_rows, latency_budget)
-    evaluation = evaluate_detector(detector, find_dataset(dataset), progress=ConsoleProgress())
-    _report(evaluation, detector, report, to_json)
+    detector = options.load()
+    dataset = find_dataset(options.dataset)
+    evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
+    _report(evaluation, detector, options.report, options.to_json)
 
 
 @app.command()
@@ -184,24 +214,6 @@ def demo(
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
     _report(evaluation, detector, out, to_json)
-
-
-def _load(
-    file: Path,
-    device: str,
-    engine: EngineName | None,
-    bank_rows: int | None,
-    latency_budget_ms: float | None,
-) -> Detector:
-    from patchbank.detector.loading import load
-
-    detector = load(
-        file, device=device, bank_rows=bank_rows, latency_budget_ms=latency_budget_ms, engine=engine
-    )
-    if latency_budget_ms is not None and detector.bank_size_calibration is not None:
-        rows = detector.bank_sizes[-1]
-        output.note(f"note: {rows:,} rows of the bank are used, for {latency_budget_ms:g} ms")
-    return detector
 
 
 def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | None) -> None:

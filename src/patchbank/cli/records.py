@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
@@ -16,7 +16,8 @@ def with_options(record: type[Options]) -> Callable[[Callable[[Options], None]],
 
     Typer reads the signature of a command.  The decorated function gets the signature that it would
     have if each field of `record` were a parameter: annotations (``Annotated`` with an argument or
-    option of typer) and defaults are those of the fields.
+    option of typer) and defaults are those of the fields.  Required fields come first, inherited
+    before own ones; then those with a default, own before inherited ones.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -27,19 +28,27 @@ def with_options(record: type[Options]) -> Callable[[Callable[[Options], None]],
     ... def repeat(options: Options) -> None:
     ...     print(options.name * options.count)
     >>> inspect.signature(repeat)
-    <Signature (name: str, count: int = 1) -> None>
+    <Signature (*, name: str, count: int = 1) -> None>
     >>> repeat(name="ab", count=2)
     abab
     """
     hints = get_type_hints(record, include_extras=True)
+    own = vars(record).get("__annotations__", {})
+
+    def has_default(field: Field[Any]) -> bool:
+        return field.default is not MISSING
+
     parameters = [
         inspect.Parameter(
             field.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default if has_default(field) else inspect.Parameter.empty,
             annotation=hints[field.name],
         )
-        for field in fields(record)  # type: ignore[arg-type]  # every record is a dataclass
+        for field in sorted(
+            fields(record),  # type: ignore[arg-type]  # every record is a dataclass
+            key=lambda field: (has_default(field), (field.name in own) != has_default(field)),
+        )
     ]
 
     def decorate(function: Callable[[Options], None]) -> Any:

@@ -17,9 +17,6 @@ from patchbank.errors import PatchbankError
 from patchbank.images.read import ImageSource
 from patchbank.types import AnomalyMap, Image
 
-SCHEMA_VERSION = 1
-"""Version of `docs/schemas/predict.schema.json`."""
-
 
 @dataclass(frozen=True, slots=True)
 class KeptPixels:
@@ -29,6 +26,10 @@ class KeptPixels:
     """(H, W, 3)."""
     anomaly_map: AnomalyMap
     """(H, W)."""
+
+
+SCHEMA_VERSION = 1
+"""Version of `docs/schemas/predict.schema.json`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,8 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
     if isinstance(image, (str, os.PathLike)):
         return ImageSource(name or str(image), Path(image))
     if is_file_object(image):
-        return _file_source(name or _file_name(image), image)
+        shown = name or _file_name(image)
+        return ImageSource(shown, _content_or_error(shown, lambda: _file_content(shown, image)))
     name = name or "image"
     message = (
         f"{name}: expected a path, an array, bytes, a file object or a Pillow image, "
@@ -254,10 +255,6 @@ def _copied(image: pillow.Image) -> pillow.Image:
     copy = ImageOps.exif_transpose(image)
     copy.format = image.format  # a copy forgets it, but 16-bit images are recognised by it
     return copy
-
-
-def _file_source(name: str, file: BinaryIO) -> ImageSource:
-    return ImageSource(name, _content_or_error(name, lambda: _file_content(name, file)))
 
 
 def _file_content(name: str, file: BinaryIO) -> bytes:

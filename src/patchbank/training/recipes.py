@@ -187,7 +187,7 @@ def _fit_recipes(
     engine: Engine,
     progress: Progress | None,
 ) -> Detector:
-    """What both recipes' `fit` do; a warning points at whoever called that."""
+    """Fit for `Recipe.fit` and `Ensemble.fit`; warnings point at their caller (stacklevel=3)."""
     parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
     detector = fit(parts, images, progress or NullProgress(), open_device(device), engine=engine)
     if detector.calibration.remark:
