@@ -34,6 +34,8 @@ UNITS = ("facts", "versions", "taps")  # objects that the page describes as one
 class TorchBackbone:
     """A backbone whose weights are stored for torch."""
 
+    kind = "timm"
+
     def __init__(self, info, layers):
         self.info, self.layers = replace(info, name="resnet18.tv_in1k"), layers
 

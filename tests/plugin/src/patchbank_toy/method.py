@@ -14,7 +14,7 @@ from patchbank.settings.rules import Number
 
 @dataclass(frozen=True, kw_only=True)
 class ToyParameters(Group):
-    """The part of the settings that `fit` and `restore` receive."""
+    """The part of the settings that the learner and `restore` receive."""
 
     floor: float = setting(
         0.01,
@@ -50,26 +50,35 @@ class NearestMean:
         return {"channels": len(self.mean)}
 
 
-def fit(parameters, images, n_images, progress, device):
+class ToyLearner:
     """Sums of each photograph and its copies, so that one photograph can be left out."""
-    maps, sums = [], {}
-    for image in images:
+
+    def __init__(self, parameters, n_images, progress, device):
+        self.parameters = parameters
+        self.maps = []
+        self.sums = {}
+
+    def add(self, image):
         patches = embed(image.maps)
         inside = patches.reshape(-1, patches.shape[2])[image.cells_inside(patches.shape[:2])]
         moments = np.array(
             [np.full_like(inside[0], len(inside)), inside.sum(0), (inside**2).sum(0)]
         )
-        sums[image.photograph] = sums.get(image.photograph, 0) + moments
+        self.sums[image.photograph] = self.sums.get(image.photograph, 0) + moments
         if not image.is_copy:
-            maps.append(image.maps)
-    if not maps:
-        raise DataError("images: expected at least one good photograph, got none")
-    total = sum(sums.values())
-    left_out = ()
-    if len(maps) > 1:
-        models = (model_of(total - sums[number], parameters) for number in range(len(maps)))
-        left_out = tuple(model.score(image) for model, image in zip(models, maps, strict=True))
-    return Fit(model_of(total, parameters), left_out)
+            self.maps.append(image.maps)
+
+    def fit(self):
+        if not self.maps:
+            raise DataError("images: expected at least one good photograph, got none")
+        total = sum(self.sums.values())
+        left_out = ()
+        if len(self.maps) > 1:
+            models = (model_of(total - self.sums[n], self.parameters) for n in self.sums)
+            left_out = tuple(
+                model.score(image) for model, image in zip(models, self.maps, strict=True)
+            )
+        return Fit(model_of(total, self.parameters), left_out)
 
 
 def model_of(moments, parameters):
@@ -95,4 +104,4 @@ def restore(parameters, tensors, device):
     return NearestMean(tensors["mean"], tensors["std"])
 
 
-METHOD = Method("toy", ToySettings, ToyParameters, {"balanced": {}}, fit, restore)
+METHOD = Method("toy", ToySettings, ToyParameters, {"balanced": {}}, ToyLearner, restore)
