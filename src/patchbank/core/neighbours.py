@@ -67,7 +67,7 @@ def require_index(kind: IndexKind) -> None:
 
 
 class ExactIndex:
-    """Exact brute-force index; on most CPUs a lower bound prunes most distances."""
+    """Exact index; with the native kernel (x86 with VNNI) a lower bound prunes most distances."""
 
     def __init__(self, bank: Features, device: Device = HOST) -> None:
         if bank.ndim != 2 or len(bank) == 0:

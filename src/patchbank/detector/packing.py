@@ -1,8 +1,7 @@
-"""The content of a detector file: every key is written out here, and nowhere else.
+"""The content of a detector file: its keys are literals, independent of names in the code.
 
-Keys are literals, so that renaming something in the code never changes a file.  Two neighbours
-write the keys of what they own: `backbones.sources` the record of a backbone, and each method the
-names of its tensors.  `docs/file-format.md` lists all of them with type, shape and meaning.
+Renaming something in the code therefore never changes a file.  The keys of a backbone's record are
+in `backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).  `docs/file-format.md` lists all of them with type, shape and meaning.
 """
 
 from __future__ import annotations

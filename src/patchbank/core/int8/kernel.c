@@ -86,7 +86,9 @@ static int32_t clamp(double threshold)
     return threshold < NEVER_CHECK / 2 ? (int32_t)threshold : NEVER_CHECK / 2;
 }
 
-/* With codes x of the query and y of the candidate, |x - y|^2 <= reach^2 is equivalent to
+/* The lower bound as an integer threshold.  A candidate can only matter if the distance of the
+   codes is at most `reach`: the known distance in steps, plus the errors of both rows.
+   With codes x of the query and y of the candidate, |x - y|^2 <= reach^2 is equivalent to
    x.y - |y|^2 / 2 >= (|x|^2 - reach^2) / 2.  Packed rows hold y + 128, as the instruction wants
    one unsigned factor, which adds 128 sum(x) to the left side.  One less allows for the
    rounding of |y|^2 / 2 to an integer. */
