@@ -1,7 +1,8 @@
 """The content of a detector file: its keys are literals, independent of names in the code.
 
 Renaming something in the code therefore never changes a file.  The keys of a backbone's record are
-in `backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).  `docs/file-format.md` lists all of them with type, shape and meaning.
+in `backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).
+`docs/file-format.md` lists all of them with type, shape and meaning.
 """
 
 from __future__ import annotations
