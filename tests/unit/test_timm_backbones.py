@@ -287,3 +287,18 @@ def test_weights_that_cannot_be_fetched_name_the_file_to_bring(monkeypatch):
         r"test_resnet\.r160_in1k.*--weights FILE",
     ):
         open_backbone(RESNET)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES.values(), "vit_tiny_patch16_224.augreg_in21k"])
+def test_a_file_whose_keys_are_sorted_gives_the_same_maps(tmp_path, name):
+    """Layers such as stem, blocks.2 and blocks.10 are not in the order of their names."""
+    info = describe_backbone(name)
+    layers = tuple(info.available_layers)[-2:]
+    extractor = open_backbone(name, layers, weights=weights_file(tmp_path, name))
+    record, tensors = pack_backbone(extractor)
+    record = json.loads(json.dumps(record, sort_keys=True))  # as a detector file holds it
+    restored = unpack_backbone(record, tensors)
+    assert list(restored.info.available_layers) == list(info.available_layers)
+    image = part(0, size=(224, 224)) if extractor.info.input_size else IMAGE
+    for one, other in zip(extractor(image), restored(image), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -243,4 +243,4 @@ def _adapted(network: torch.nn.Module, state: Tensors) -> Tensors:
     return renamed
 
 
-FAMILY = NetworkFamily("timm", _create, _adapted, TruncatedTimm)
+FAMILY = NetworkFamily("timm", _create, _adapted, TruncatedTimm, describe_timm)

@@ -38,6 +38,8 @@ class NetworkFamily:
     """(network, state dict of a published file) -> the state dict of the network."""
     truncate: Callable[[Any, list[int]], TruncatedNetwork]
     """(network, indices of layers, ascending) -> the network truncated after the last of them."""
+    describe: Callable[[str], BackboneInfo]
+    """(name) -> the network's layers and preprocessing, without its weights."""
 
     def extractor(
         self,
@@ -82,6 +84,12 @@ class NetworkFamily:
         Raises:
             RuntimeError, ValueError: there is no such network, or it has other weights.
         """
+        # Keys of a file are sorted by name, so the order of the layers is the network's own.
+        known = self.describe(info.name).available_layers
+        if known.keys() != info.available_layers.keys():
+            raise ValueError(f"it has the layers {', '.join(known)}")
+        ordered = {name: info.available_layers[name] for name in known}
+        info = replace(info, available_layers=ordered)
         extractor = self.extractor(info, self.create(info.name), layers, device)
         extractor.restore(state)
         return extractor

@@ -72,4 +72,4 @@ def _adapted(network: Vig, state: Tensors) -> Tensors:
     return body
 
 
-FAMILY = NetworkFamily("vig", _empty, _adapted, TruncatedVig)
+FAMILY = NetworkFamily("vig", _empty, _adapted, TruncatedVig, describe_vig)
