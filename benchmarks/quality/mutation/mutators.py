@@ -1,13 +1,14 @@
-"""Small faults that can be put into a source file, found on its syntax tree.
+"""Mutants of a source file, found on its syntax tree.
 
-`candidates` lists them.  A fault is one of: a comparison moved or reversed, another arithmetic
-operator, `and` for `or`, a `not` or a minus dropped, a number one higher, True for False, another
-axis, a bound of a slice one higher, two arguments swapped, a keyword argument left out, `min` for
-`max` and the like, a statement left out, a condition negated, None returned where it may be.
+`candidates` lists them.  Each changes one thing: a comparison is moved or reversed, an arithmetic
+operator is another, `and` is `or`, a `not` or a minus is dropped, a number is one higher, True is
+False, an axis is another, a bound of a slice is one higher, two arguments are swapped, a keyword
+argument is left out, `min` is `max` and the like, a statement is left out, a condition is negated,
+None is returned where it may be.
 
-Left alone is what no test should hold: annotations and type aliases, `__all__`, error messages
-(all of a `raise`), formatted strings, the texts of warnings and of progress, protocols, what is
-under `TYPE_CHECKING`, assertions.
+Not mutated is what no test should depend on: annotations and type aliases, `__all__`, error
+messages (all of a `raise`), formatted strings, the texts of warnings and of progress, functions
+whose body is a docstring or `...`, code under `TYPE_CHECKING`, assertions.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ SYMMETRIC = {
 }
 """Calls whose first two arguments can be swapped."""
 OF_TYPES = {"isinstance", "issubclass", "cast", "getattr", "hasattr", "setattr", "TypeVar"}
-"""Calls whose arguments nobody swaps unnoticed."""
+"""Calls whose swapped arguments fail at once, in every test."""
 MESSAGES = {"warn", "print", "debug", "info", "warning", "note", "task"}
 """Calls whose arguments are texts for people."""
-KEYWORDS_LEFT_ALONE = {"strict", "stacklevel", "slots", "encoding", "title", "help"}
+KEYWORDS_NOT_MUTATED = {"strict", "stacklevel", "slots", "encoding", "title", "help"}
 WORDS = r"\w+|\s+|[=!<>]=|//|\*\*|."
 SHOWN_AROUND = 40  # characters of the line that a change is shown with
 
@@ -81,11 +82,11 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """What names it in every run; lines may move."""
+        """A name that stays when lines move."""
         return f"{self.path} | {self.where} | {self.change}"
 
-    def applied(self, source: bytes) -> bytes:
-        """Put it into the file."""
+    def applied_to(self, source: bytes) -> bytes:
+        """Return the mutated source."""
         return source[: self.start] + self.text.encode() + source[self.end :]
 
 
@@ -104,7 +105,7 @@ def candidates(source: bytes, path: str) -> list[Mutant]:
 
 def is_sound(mutant: Mutant, source: bytes) -> bool:
     """Whether it compiles without a warning, to another program."""
-    changed = mutant.applied(source)
+    changed = mutant.applied_to(source)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -121,7 +122,7 @@ def _dumped(source: bytes) -> str:
 
 @dataclass
 class _Finder(ast.NodeVisitor):
-    """Walks a file and notes each fault that it could have."""
+    """Visits the nodes of a file and lists its mutants."""
 
     path: str
     source: bytes
@@ -170,7 +171,7 @@ class _Finder(ast.NodeVisitor):
         text = ast.unparse(other)
         self.note(kind, node, f"({text})", text)
 
-    # Left alone
+    # Not mutated
 
     def visit_Raise(self, node: ast.Raise) -> None: ...
     def visit_Assert(self, node: ast.Assert) -> None: ...
@@ -190,14 +191,14 @@ class _Finder(ast.NodeVisitor):
     # Scopes
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        if any(ast.unparse(base).startswith("Protocol") for base in node.bases):
-            return
         self.each(node.decorator_list + [word.value for word in node.keywords])
         self.names.append(node.name)
         self.each(node.body)
         self.names.pop()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if _is_stub(node):
+            return
         self.names.append(node.name)
         self.each([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults])
         returns = ast.unparse(node.returns) if node.returns else ""
@@ -305,7 +306,7 @@ class _Finder(ast.NodeVisitor):
             axis = None
         if isinstance(axis, int):
             self.note("axis", node.value, str(int(axis == 0)))
-        elif node.arg not in KEYWORDS_LEFT_ALONE:
+        elif node.arg not in KEYWORDS_NOT_MUTATED:
             self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -319,7 +320,7 @@ class _Finder(ast.NodeVisitor):
             return
         self.swapped(node, name)
         for left_out in node.keywords:
-            if left_out.arg is not None and left_out.arg not in KEYWORDS_LEFT_ALONE:
+            if left_out.arg is not None and left_out.arg not in KEYWORDS_NOT_MUTATED:
                 kept = [word for word in node.keywords if word is not left_out]
                 self.instead("keyword", node, ast.Call(node.func, node.args, kept))
         self.each([*node.args, *node.keywords])
@@ -350,6 +351,14 @@ def first_line(node: ast.AST) -> int:
     """Line where a statement begins, its decorators included."""
     lines = [d.lineno for d in getattr(node, "decorator_list", [])]
     return min([node.lineno, *lines])  # type: ignore[attr-defined]
+
+
+def _is_stub(node: ast.FunctionDef) -> bool:
+    """Whether the body is a docstring, or `...`, or both."""
+    constants = [s.value for s in node.body if isinstance(s, ast.Expr)]
+    return len(constants) == len(node.body) and all(
+        isinstance(c, ast.Constant) and isinstance(c.value, (str, type(...))) for c in constants
+    )
 
 
 def _is_text(node: ast.expr) -> bool:

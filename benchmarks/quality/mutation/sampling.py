@@ -1,4 +1,4 @@
-"""Mutants drawn with a seed, from each room its share."""
+"""Draw mutants with a seed, from each room in proportion to its candidates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def sources(src: Path, room: str) -> dict[str, bytes]:
 
 
 def sample(rooms: Mapping[str, Mapping[str, bytes]], n: int, seed: int) -> list[tuple[str, Mutant]]:
-    """Draw `n` mutants, from each room by its candidates, and at most one a line.
+    """Draw `n` mutants, from each room in proportion to its candidates, at most one a line.
 
-    The order is that of a hash of seed and key, so that a change in one place leaves the others.
+    The order is that of a hash of seed and key: a change of one line keeps the mutants of others.
     """
     drawn: list[tuple[str, Mutant]] = []
     every = {

@@ -1,8 +1,8 @@
-"""Which tests are asked about a mutant, and in which order.
+"""Select the tests that run on a mutant, and their order.
 
 A statement in a function is tested by the tests that execute one of its lines.  One that runs on
 import (settings, constants, tables) by those that call a function of its module or of one that
-imports it.  The fastest come first, until the seconds that a mutant may take are spent.
+imports it.  The fastest come first, until the CPU time of a mutant is spent.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from .baseline import Baseline
 from .mutators import Mutant, first_line
-from .runs import SLOW_SETUP_S, Baseline, Test
+from .plugins import Test
+
+SLOW_SETUP_S = 0.3  # from here the tests of a file stay together, and share the set-up
+NEED_TORCH = {"huggingface_hub", "onnxscript", "timm", "torch", "torchvision"}
 
 
 class Selection:
-    """Looks up in the baseline who reaches a mutant."""
+    """Looks up in the baseline which tests reach a mutant."""
 
     def __init__(self, baseline: Baseline, src: Path, budget_s: float) -> None:
         self.baseline, self.budget_s = baseline, budget_s
@@ -28,19 +32,19 @@ class Selection:
         self._callers: dict[str, set[str]] = {}
 
     def reaching(self, mutant: Mutant) -> list[Test]:
-        """List the tests that could notice it, those of its own module first."""
+        """List the tests that could kill it, those of its own module first."""
         first, last = mutant.lines
         executed = self.baseline.lines.get(mutant.path, {})
-        who = {name for line in range(first, last + 1) for name in executed.get(line, ())}
-        own, near = self._tests(who), set()
-        if mutant.at_import or any(name.startswith("file ") for name in who):
+        contexts = {name for line in range(first, last + 1) for name in executed.get(line, ())}
+        own, near = self._tests(contexts), set()
+        if mutant.at_import or any(name.startswith("file ") for name in contexts):
             own |= self._callers_of(mutant.path)
             for path in self._importers[mutant.path]:
                 near |= self._callers_of(path)
         return [*self.in_order(own), *self.in_order(near - own)]
 
     def chosen(self, reaching: list[Test]) -> list[Test]:
-        """Cut the list where the budget is spent."""
+        """Cut the list where the CPU time is spent."""
         spent, chosen = 0.0, []
         for test in reaching:
             if spent >= self.budget_s:
@@ -49,8 +53,13 @@ class Selection:
             chosen.append(test)
         return chosen
 
+    def needs_torch(self, mutant: Mutant) -> bool:
+        """Whether its module, or a function around it, imports torch."""
+        lines = self._torch_lines.get(mutant.path, set())
+        return mutant.line in lines
+
     def in_order(self, names: Iterable[str]) -> list[Test]:
-        """Fastest first; what shares a slow set-up stays together."""
+        """Fastest first; tests that share a slow set-up stay together."""
         together: dict[str, list[Test]] = defaultdict(list)
         for name in sorted(names):
             test = self.baseline.tests[name]
@@ -58,10 +67,10 @@ class Selection:
         groups = sorted(together.values(), key=lambda group: sum(t.cpu_seconds for t in group))
         return [test for group in groups for test in group]
 
-    def _tests(self, who: Iterable[str]) -> set[str]:
-        """Resolve what executed a line: a test, a shared fixture, or a file of tests."""
+    def _tests(self, contexts: Iterable[str]) -> set[str]:
+        """Resolve contexts that executed a line: a test, a shared fixture, or a file of tests."""
         found: set[str] = set()
-        for name in who:
+        for name in contexts:
             kind, _, rest = name.partition(" ")
             found |= {rest} if kind == "test" else self._sharing[name]
         return found & set(self.baseline.tests)
@@ -71,8 +80,8 @@ class Selection:
         if path not in self._callers:
             inside = function_lines(self.files[path])
             executed = self.baseline.lines.get(path, {})
-            who = {name for line in inside for name in executed.get(line, ())}
-            self._callers[path] = self._tests(who)
+            contexts = {name for line in inside for name in executed.get(line, ())}
+            self._callers[path] = self._tests(contexts)
         return self._callers[path]
 
     @cached_property
@@ -87,6 +96,10 @@ class Selection:
     @cached_property
     def _slow_files(self) -> set[str]:
         return {test.file for test in self.baseline.tests.values() if test.setup > SLOW_SETUP_S}
+
+    @cached_property
+    def _torch_lines(self) -> dict[str, set[int]]:
+        return torch_lines(self.files)
 
     @cached_property
     def _importers(self) -> dict[str, set[str]]:
@@ -108,19 +121,46 @@ def importers(files: Mapping[str, bytes]) -> dict[str, set[str]]:
     modules = {_module(path): path for path in files}
     direct: dict[str, set[str]] = {path: set() for path in files}
     for path, source in files.items():
-        for name in _imported(source):
+        for name in _imported(ast.walk(ast.parse(source))):
             target = modules.get(name) or modules.get(name.rpartition(".")[0])
             if target is not None and target != path:
                 direct[target].add(path)
     return {path: _through_packages(path, direct) for path in files}
 
 
+def torch_lines(files: Mapping[str, bytes]) -> dict[str, set[int]]:
+    """List for each file its lines that run only where torch is installed.
+
+    These are all lines of a file that imports torch, or such a file, at its top level; and all
+    lines of a function that imports one of them.
+    """
+    trees = {path: ast.parse(source) for path, source in files.items()}
+    modules = {_module(path): path for path in files}
+    whole: set[str] = set()
+
+    def imports_torch(statements: Iterable[ast.AST]) -> bool:
+        names = list(_imported(statements))
+        needed = {modules.get(name) or modules.get(name.rpartition(".")[0]) for name in names}
+        return bool(needed & whole) or any(name.partition(".")[0] in NEED_TORCH for name in names)
+
+    while new := {p for p in files if p not in whole and imports_torch(trees[p].body)}:
+        whole |= new
+    lines: dict[str, set[int]] = defaultdict(set)
+    for path, tree in trees.items():
+        if path in whole:
+            lines[path] = set(range(1, files[path].count(b"\n") + 2))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and imports_torch(ast.walk(node)):
+                lines[path] |= set(range(first_line(node), (node.end_lineno or 0) + 1))
+    return dict(lines)
+
+
 def _module(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _imported(source: bytes) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
