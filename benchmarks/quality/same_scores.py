@@ -1,11 +1,11 @@
-"""Whether two versions of the program say the same, to the last bit.
+"""Compare the results of two versions of the program, bit for bit.
 
     python benchmarks/quality/same_scores.py DATA --before OLD/bin/python --after NEW/bin/python
 
 Each side is a process of its own interpreter that fits on 20 good photographs of screw and mtd
 and inspects 20 others, 10 good and 10 defective, once a case of `same_scores_cases.py`. Compared
 are the bytes of scores, p-values, thresholds, verdicts, maps and regions, and every tensor of the
-saved files, which hold the picks of the selection in their order. Then each side opens the file
+saved files, which hold the selected rows of the bank in their order. Then each side opens the file
 of the other. The exit status is 1 where anything differs that must not.
 """
 
@@ -33,9 +33,9 @@ from same_scores_cases import CASES
 SETS = ("screw", "mtd")
 N_PHOTOGRAPHS = 20
 COMPARED = ("scores", "p_values", "thresholds", "pixel_thresholds", "verdicts")
-COMPARED += ("normalised_scores", "maps", "regions", "picks", "other_tensors")
-PICKS = ("bank", "bank_origins", "bank_radii")
-"""Ends of the names of the tensors that hold the rows of a bank, in the order picked."""
+COMPARED += ("normalised_scores", "maps", "regions", "bank_tensors", "other_tensors")
+BANK_TENSORS = ("bank", "bank_origins", "bank_radii")
+"""Ends of the names of the tensors that hold the rows of a bank, in the order of selection."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -47,22 +47,30 @@ class Side:
     name: str
     interpreter: str
     source: str | None
-    """Folder that holds the package, where the interpreter shall not take its own install."""
+    """Folder that holds the package, used in place of the install of the interpreter."""
 
     def run(self, *arguments: str | Path) -> str:
-        """What `same_scores_side.py` prints; raises with its last line where it fails."""
+        """Run `same_scores_side.py`.  -> what it prints.
+
+        Raises:
+            RuntimeError: it failed; with the last line of its errors, if it wrote any.
+        """
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         if self.source is not None:
             environment["PYTHONPATH"] = self.source
         command = [self.interpreter, str(HERE / "same_scores_side.py"), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+            reasons = done.stderr.strip().splitlines() or ["no error message"]
+            raise RuntimeError(f"{reasons[-1]} (exit code {done.returncode})")
         return done.stdout
 
 
 def differences(before: Arrays, after: Arrays) -> dict[str, Any]:
-    """How many values have other bytes, by the first part of the arrays' names, and by how much.
+    """Count values with other bytes, and find the largest difference, by kind of array.
+
+    The kind is the first part of an array's name.  The largest difference is None where none is
+    finite: shapes or types differ, or a value that differs is infinite or NaN.
 
     >>> one, other = np.array([1.0, 2.0]), np.array([1.0, 2.5])
     >>> differences({"scores": one}, {"scores": other})
@@ -76,14 +84,16 @@ def differences(before: Arrays, after: Arrays) -> dict[str, Any]:
             size = max(1, *(x.size for x in (a, b) if x is not None))
             kind["values"] += size
             kind["differ"] += size
-            kind["largest"] = None  # no difference can be taken
+            kind["largest"] = None
             continue
         kind["values"] += a.size
-        other = _bytes(a) != _bytes(b)
-        kind["differ"] += int(other.any(axis=1).sum())
+        other = (_bytes(a) != _bytes(b)).any(axis=1)
+        kind["differ"] += int(other.sum())
         if other.any() and kind["largest"] is not None:
-            change = np.abs(a.astype(np.float64) - b.astype(np.float64))
-            kind["largest"] = max(kind["largest"], float(np.nanmax(change, initial=0.0)))
+            one, two = (x.reshape(-1)[other].astype(np.float64) for x in (a, b))
+            with np.errstate(invalid="ignore"):  # infinity minus infinity
+                largest = float(np.abs(one - two).max())
+            kind["largest"] = max(kind["largest"], largest) if np.isfinite(largest) else None
     return found
 
 
@@ -94,7 +104,7 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 
 def tensors_of(file: Path, renamed: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Tensors of a detector file, as ``picks.NAME`` or ``other_tensors.NAME``.
+    """Tensors of a detector file, as ``bank_tensors.NAME`` or ``other_tensors.NAME``.
 
     Args:
         file: to read.
@@ -103,13 +113,13 @@ def tensors_of(file: Path, renamed: Mapping[str, str]) -> dict[str, np.ndarray]:
     found = {}
     with safe_open(file, framework="numpy") as opened:
         for name in opened.keys():  # noqa: SIM118 - it is no mapping
-            kind = "picks" if name.rpartition(".")[2] in PICKS else "other_tensors"
+            kind = "bank_tensors" if name.rpartition(".")[2] in BANK_TENSORS else "other_tensors"
             found[f"{kind}.{renamed.get(name, name)}"] = opened.get_tensor(name)
     return found
 
 
-def findings_of(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that a side wrote."""
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays that a side wrote."""
     with np.load(path) as stored:
         return dict(stored)
 
@@ -132,7 +142,7 @@ def _spread(paths: list[Path], n: int) -> list[Path]:
 def compare(
     case: Mapping[str, Any], root: Path, before: Side, after: Side, renamed: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Run one case on both sides, and compare all that they say."""
+    """Run one case on both sides, and compare all results."""
     good, test = photographs(root)
     began = time.perf_counter()
     result = {"case": case["name"], "dataset": root.name, "members": case["members"]}
@@ -143,7 +153,7 @@ def compare(
         (here / "case.json").write_text(json.dumps(asked))
         for side in (before, after):
             side.run(*_paths("fit", here, side.name, side.name))
-        first, second = (findings_of(here / f"{s.name}-{s.name}.npz") for s in (before, after))
+        first, second = (arrays_of(here / f"{s.name}-{s.name}.npz") for s in (before, after))
         files = [tensors_of(here / f"{side.name}.patchbank", renamed) for side in (before, after)]
         result |= {
             "good_photographs": len(asked["good"]),
@@ -157,12 +167,12 @@ def compare(
 
 
 def _opened(here: Path, writer: Side, reader: Side, expected: Arrays) -> dict[str, Any]:
-    """What changes where the reader opens the writer's file; why, where it cannot."""
+    """Compare results of the reader with the writer's file; an error where it cannot open it."""
     try:
         reader.run(*_paths("open", here, writer.name, reader.name))
     except RuntimeError as error:
         return {"error": str(error).replace(str(here), "")}
-    return differences(expected, findings_of(here / f"{writer.name}-{reader.name}.npz"))
+    return differences(expected, arrays_of(here / f"{writer.name}-{reader.name}.npz"))
 
 
 def _paths(action: str, here: Path, writer: str, reader: str) -> tuple[str | Path, ...]:
@@ -206,7 +216,13 @@ def _cell(kind: Mapping[str, Any] | None) -> str:
     if kind is None:
         return "-"
     largest = kind["largest"]
-    by = "" if not kind["differ"] else " (shape)" if largest is None else f" (by {largest:.1e})"
+    by = (
+        ""
+        if not kind["differ"]
+        else " (no finite difference)"
+        if largest is None
+        else f" (by {largest:.1e})"
+    )
     return f"{kind['differ']:,} of {kind['values']:,}{by}"
 
 
@@ -258,9 +274,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             except RuntimeError as error:
                 result = {"case": case["name"], "dataset": name, "error": str(error)}
             results.append(result)
-            print(f"{name:<6} {case['name']:<26} {_said(result)}", flush=True)
+            print(f"{name:<6} {case['name']:<26} {_summary(result)}", flush=True)
     return {
-        "question": "Do two versions of the program say the same, to the last bit?",
+        "question": "Do two versions of the program compute the same, to the last bit?",
         "command": "python benchmarks/quality/same_scores.py DATA --before PYTHON --after PYTHON",
         "environment": environment(),
         "settings": {"renamed": given.renamed, "photographs": N_PHOTOGRAPHS, "sets": given.sets},
@@ -270,7 +286,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _said(result: Mapping[str, Any]) -> str:
+def _summary(result: Mapping[str, Any]) -> str:
     if "error" in result:
         return f"FAILED: {result['error']}"
     other = [name for name, kind in result["fitted"].items() if kind["differ"]]
@@ -280,7 +296,7 @@ def _said(result: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Compare two installs and write what was found."""
+    """Compare two installs and write the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""One side of `same_scores.py`: fits or opens a detector and writes what it says, bit for bit.
+"""One side of `same_scores.py`: fits or opens a detector and writes its results, bit for bit.
 
 It uses only what every version has: the public names and the detector file. It is run by the
 interpreter of the version in question:
 
     python same_scores_side.py facts
-    python same_scores_side.py fit CASE.json FILE.patchbank FINDINGS.npz
-    python same_scores_side.py open CASE.json FILE.patchbank FINDINGS.npz
+    python same_scores_side.py fit CASE.json FILE.patchbank ARRAYS.npz
+    python same_scores_side.py open CASE.json FILE.patchbank ARRAYS.npz
 
 `CASE.json` holds a case of `same_scores_cases.py` with `good` and `test`, the paths of the
 photographs.
@@ -50,7 +50,7 @@ def facts() -> dict[str, Any]:
 
 
 def fit(case: dict[str, Any], file: Path) -> dict[str, np.ndarray]:
-    """Fit, save, and say what the detector finds."""
+    """Fit, save, and predict.  -> arrays by name."""
     import patchbank
 
     recipes = [
@@ -64,18 +64,18 @@ def fit(case: dict[str, Any], file: Path) -> dict[str, np.ndarray]:
     detector.save(file)
     if "bank_rows" in case:  # a cut is made where the file is opened
         return opened(case, file)
-    return findings(detector, case["test"])
+    return predictions(detector, case["test"])
 
 
 def opened(case: dict[str, Any], file: Path) -> dict[str, np.ndarray]:
-    """Open a file and say what the detector finds."""
+    """Open a file and predict.  -> arrays by name."""
     import patchbank
 
     detector = patchbank.load(file, device="cpu", bank_rows=case.get("bank_rows"))
-    return findings(detector, case["test"])
+    return predictions(detector, case["test"])
 
 
-def findings(detector: Any, photographs: list[str]) -> dict[str, np.ndarray]:
+def predictions(detector: Any, photographs: list[str]) -> dict[str, np.ndarray]:
     """Scores, p-values, thresholds, maps and regions of photographs, by name."""
     seen = [detector.predict(path) for path in photographs]
     found = {

@@ -8,17 +8,24 @@ import pytest
 from patchbank import ParameterError
 from patchbank.methods import METHODS
 from patchbank.settings import settings_of
+from tests.contract.needs_torch import marks_to_fit
 from tests.contract.settings_changes import BASE, CHANGES, COMPANIONS, ELSEWHERE, outcome, with_file
-from tests.unit.test_backbones import write_onnx
+from tests.onnx_files import write_onnx
 
 DECLARED = [
     pytest.param(method, setting, id=f"{name}-{setting.name}")
     for name, method in METHODS.items()
     for setting in settings_of(method.settings).values()
 ]
-NEED_TORCH = {"simplenet"}
+
+
+def marks_of_change(method, name):
+    """Markers of a fit with a changed setting; the changed index is one of faiss."""
+    return marks_to_fit(method) + [pytest.mark.approximate] * (name == "index")
+
+
 CHANGED = [
-    pytest.param(method, name, marks=[pytest.mark.torch] if method in NEED_TORCH else [])
+    pytest.param(method, name, marks=marks_of_change(method, name))
     for method, changes in CHANGES.items()
     for name in changes
 ]

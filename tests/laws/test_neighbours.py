@@ -62,6 +62,7 @@ def test_excluded_rows_are_no_neighbours(kernel, rng, monkeypatch):
     np.testing.assert_allclose(distances, nearest(bank[~exclude], bank, 2), atol=1e-5)
 
 
+@pytest.mark.approximate
 @pytest.mark.parametrize("kind", ["hnsw", "ivf"])
 def test_approximate_indexes_report_true_distances_and_their_recall(kind, rng):
     bank = rng.standard_normal((3000, 16)).astype(np.float32)
@@ -84,7 +85,10 @@ def test_recall_of_the_exact_index_is_one(rng):
     assert recall(ExactIndex(bank), ExactIndex(bank), bank) == 1.0
 
 
-@pytest.mark.parametrize("kind", ["exact", "hnsw", "ivf"])
+@pytest.mark.parametrize(
+    "kind",
+    ["exact", *(pytest.param(k, marks=pytest.mark.approximate) for k in ("hnsw", "ivf"))],
+)
 def test_wrong_queries_are_named(kind, rng):
     index = build_index(rng.standard_normal((50, 4)).astype(np.float32), kind)
     with pytest.raises(ShapeError, match=r"expected \(n, 4\), got \(3, 5\)"):

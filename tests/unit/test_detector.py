@@ -196,6 +196,7 @@ def test_the_file_holds_all_and_says_the_same_when_saved_again(detector, saved, 
     assert (tmp_path / "again.patchbank").read_bytes() == saved.read_bytes()
 
 
+@pytest.mark.approximate
 @pytest.mark.parametrize("index", ["hnsw", "ivf"])
 def test_approximate_indexes_come_back_the_same(index, tmp_path):
     recipe = RECIPE.with_changes(index=index)

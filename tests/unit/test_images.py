@@ -57,7 +57,6 @@ def test_exif_orientation_is_obeyed(tmp_path):
 
 
 def test_arrays_pass_through():
-    assert read_image(part(0)) is not None
     assert (read_image(part(0)) == part(0)).all()
 
 

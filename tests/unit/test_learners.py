@@ -129,7 +129,10 @@ def test_scores_by_bank_size_are_those_of_the_truncated_bank():
         fit.calibration_by_size[9]
 
 
-@pytest.mark.parametrize("settings", [{"selection": "random"}, {"index": "hnsw"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"selection": "random"}, pytest.param({"index": "hnsw"}, marks=pytest.mark.approximate)],
+)
 def test_a_bank_that_cannot_be_truncated_has_no_smaller_sizes(settings):
     fit = fitted_bank(bank_rows=100, **settings)
     assert fit.model.sizes == ()
@@ -150,6 +153,7 @@ def test_smaller_banks_cost_nothing_until_they_are_read(monkeypatch):
     assert calls == [16]
 
 
+@pytest.mark.approximate
 def test_the_recall_of_an_approximate_index_is_there_from_the_start():
     fit = fitted_bank(bank_rows=100, index="hnsw")
     exact = neighbours.ExactIndex(fit.model.bank, HOST)

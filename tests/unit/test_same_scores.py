@@ -1,4 +1,4 @@
-"""The comparison of two versions finds one changed bit, and a run of it says so."""
+"""The comparison of two versions finds one changed bit, and a run of it reports none."""
 
 import importlib.util
 import json
@@ -89,7 +89,22 @@ def test_photographs_are_spread_over_all_kinds_of_defects(script, tmp_path):
     ]
 
 
-def test_an_install_says_the_same_as_itself(tmp_path):
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_difference_that_is_not_finite_is_counted_and_can_be_written(script, value):
+    before, after = np.array([1.0, value, np.inf, 2.0]), np.array([1.0, 0.0, np.inf, 2.5])
+    found = script.differences({"maps.00": before}, {"maps.00": after})
+    assert found == {"maps": {"values": 4, "differ": 2, "largest": None}}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert script._cell(found["maps"]) == "2 of 4 (no finite difference)"
+
+
+def test_a_side_that_dies_without_a_message_is_reported(script):
+    side = script.Side("before", "/bin/false", None)
+    with pytest.raises(RuntimeError, match="no error message \\(exit code 1\\)"):
+        side.run("facts")
+
+
+def test_an_install_computes_the_same_as_itself(tmp_path):
     write_dataset(tmp_path / "plates", n_train=20, n_good=10, n_defect=10, masks=False)
     command = [sys.executable, str(SCRIPT), str(tmp_path), "--sets", "plates"]
     command += ["--before", sys.executable, "--after", sys.executable, "--cases", "patchcore:hcw"]
@@ -102,5 +117,5 @@ def test_an_install_says_the_same_as_itself(tmp_path):
     (result,) = record["results"]
     assert result["fitted"]["scores"] == {"values": 20, "differ": 0, "largest": 0.0}
     assert result["fitted"]["maps"]["values"] == 20 * 72 * 104
-    assert result["fitted"]["picks"]["values"] > 100
+    assert result["fitted"]["bank_tensors"]["values"] > 100
     assert "1 of 1 cases are the same" in (tmp_path / "result.md").read_text()

@@ -77,7 +77,7 @@ def test_sizes_that_were_not_calibrated_are_named(detector):
     [
         PaDiM(**SMALL),
         PatchCore(selection="random", bank_rows=50, **SMALL),
-        PatchCore(index="hnsw", bank_rows=50, **SMALL),
+        pytest.param(PatchCore(index="hnsw", bank_rows=50, **SMALL), marks=pytest.mark.approximate),
         Ensemble([PatchCore(bank_rows=50, **SMALL), PaDiM(**SMALL)]),
     ],
     ids=["no bank", "random", "approximate", "ensemble"],
@@ -92,6 +92,10 @@ def test_a_model_that_is_not_nested_refuses():
     model = PatchCore(selection="random", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
     with pytest.raises(ParameterError, match="expected a bank that was selected greedily"):
         model.truncated(20)
+
+
+@pytest.mark.approximate
+def test_a_model_with_an_approximate_index_refuses():
     model = PatchCore(index="hnsw", bank_rows=50, **SMALL).fit(parts(6)).members[0].model
     with pytest.raises(ParameterError, match="expected the exact index, got 'hnsw'"):
         model.truncated(20)

@@ -140,7 +140,12 @@ class SettingOption:
         ]
         if default or others:
             facts.append(f"default: {', '.join([default or NONE, *others])}")
-        text = self.first.help + self._for_each_member
+        texts = self._by_text({m: s.help for m, s in self.declared.items()})
+        effects = [
+            text if text == self.first.help else f"For {', '.join(methods)}: {text}"
+            for text, methods in texts.items()
+        ]
+        text = " ".join(effects) + self._for_each_member
         return f"{text}  [{'; '.join(facts)}]" if facts else text
 
     @property
