@@ -23,6 +23,7 @@ CELL = 8
 """Steps of the map's pixels that are stored."""
 CLOSE = {"rel": 1e-4}
 IN_TORCH = "patchcore-torch"
+NEEDS = {IN_TORCH: [pytest.mark.torch], "patchcore-hnsw": [pytest.mark.approximate]}
 RENAMED = {
     "largest_enlargement": "max_upscale",
     "support": "n_reweight_neighbours",
@@ -34,10 +35,7 @@ RENAMED = {
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=[pytest.mark.torch] if name == IN_TORCH else [])
-        for name in sorted(EXPECTED)
-    ],
+    params=[pytest.param(name, marks=NEEDS.get(name, [])) for name in sorted(EXPECTED)],
 )
 def name(request):
     return request.param
