@@ -157,15 +157,66 @@ def test_the_digest_is_the_one_that_the_page_describes(detectors):
 
 
 # Written out, since the files of every version have these.
-KEYS = """
-    adaptor_learning_rate alignment backbone bank_limit bank_rows batch_patches coreset
-    covering_radius crop deepest_apart dims discriminator_learning_rate false_alarm_rate flips folds
-    fusion graph_neighbours graph_weight hidden_dims image_score image_size index largest_enlargement
-    layer_dims layers map_border map_interpolation margin mean metric n_images n_neighbours
-    n_starting_points noise_std normalise_score patch_size patch_stride projection projection_dims
-    rank resampling resize ridge rotations scales schedule seed selection smoothing start std steps
-    support target_dims top_share translations weights zooms
-""".split()
+KEYS = [
+    "adaptor_learning_rate",
+    "alignment",
+    "backbone",
+    "bank_limit",
+    "bank_rows",
+    "batch_patches",
+    "coreset",
+    "covering_radius",
+    "crop",
+    "deepest_apart",
+    "dims",
+    "discriminator_learning_rate",
+    "false_alarm_rate",
+    "flips",
+    "folds",
+    "fusion",
+    "graph_neighbours",
+    "graph_weight",
+    "hidden_dims",
+    "image_score",
+    "image_size",
+    "index",
+    "largest_enlargement",
+    "layer_dims",
+    "layers",
+    "map_border",
+    "map_interpolation",
+    "margin",
+    "mean",
+    "metric",
+    "n_images",
+    "n_neighbours",
+    "n_starting_points",
+    "noise_std",
+    "normalise_score",
+    "patch_size",
+    "patch_stride",
+    "projection",
+    "projection_dims",
+    "rank",
+    "resampling",
+    "resize",
+    "ridge",
+    "rotations",
+    "scales",
+    "schedule",
+    "seed",
+    "selection",
+    "smoothing",
+    "start",
+    "std",
+    "steps",
+    "support",
+    "target_dims",
+    "top_share",
+    "translations",
+    "weights",
+    "zooms",
+]
 
 
 def test_every_setting_of_every_method_has_a_key_of_its_own():

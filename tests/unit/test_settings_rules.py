@@ -157,12 +157,16 @@ def test_impossible_sizes_are_named(size):
         (ThreeNumbers(), (10**400, 0, 0)),
         (Factors(0.5, 2), 10**400),
     ],
+    ids=["number", "limits", "colours", "factors"],
 )
 def test_an_integer_beyond_the_floats_is_refused_like_any_other_number(rule, value):
     with pytest.raises(ParameterError) as caught:
         rule.check("knob", value)
     assert str(caught.value) == f"knob: expected {rule.describe()}, got {value!r}"
-    with pytest.raises(ParameterError, match="knob: expected a number.*, got an int of too many"):
+
+
+def test_an_integer_that_python_does_not_write_is_refused_too():
+    with pytest.raises(ParameterError, match="knob: expected a number.*, got a value of too many"):
         Number(0).check("knob", 10**5000)
 
 

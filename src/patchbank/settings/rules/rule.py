@@ -130,7 +130,7 @@ def _shown(value: Any) -> str:
     try:
         return " ".join(repr(value).split())
     except ValueError:  # Python writes no integer of more than 4300 digits
-        return f"a {type(value).__name__} of too many digits"
+        return "a value of too many digits"
 
 
 def is_number(value: Any) -> bool:
