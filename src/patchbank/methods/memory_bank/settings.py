@@ -22,8 +22,8 @@ BANK_SIZES = ("coreset", "bank_rows", "covering_radius")
 
 
 def _another_size(value: Any) -> Collection[str]:
-    """A bank has one size."""
-    return BANK_SIZES
+    """A bank has one size; None gives none."""
+    return () if value is None else BANK_SIZES
 
 
 def _greedy_settings(selection: Any) -> Collection[str]:

@@ -82,7 +82,7 @@ class PadimSettings(PadimParameters, Settings):
         'area'
         """
         is_pair = isinstance(self.image_size, tuple)
-        return {"resize": "area"} if is_pair and self.resize == "squash" else {}
+        return {"resize": "area"} if is_pair and self.resize in ("squash", "area") else {}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
