@@ -146,7 +146,46 @@ def test_without_the_package_one_line_says_what_is_missing(photographs, detector
     done = command("predict", detector, photographs / "odd.png", folders=[])
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "got 'toy'; install the package that provides it" in done.stderr
+    assert done.stderr == (
+        f"error: {detector}: method: expected one of patchcore, graphcore, padim, spade, "
+        "simplenet, got 'toy'; install the package that the detector was fitted with, or a newer "
+        "patchbank\n"
+    )
+
+
+BROKEN_RESTORE = """
+from patchbank_toy.method import ToyLearner, ToyParameters, ToySettings
+from patchbank.methods import Method
+
+
+def restore(parameters, tensors, device):
+    {fault}
+
+
+METHOD = Method("toy", ToySettings, ToyParameters, {{}}, ToyLearner, restore)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("return [][0]", "IndexError: list index out of range"),
+        ("return tensors.no_such", "AttributeError: 'dict' object has no attribute 'no_such'"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ],
+)
+def test_a_method_that_cannot_open_its_file_is_named_with_its_package(
+    site, tmp_path, photographs, detector, fault, reason
+):
+    code = BROKEN_RESTORE.format(fault=fault)
+    points = {"toy": "a_toy:METHOD"}
+    write_package(tmp_path, "a-toy", "patchbank.methods", points, code)
+    done = command("predict", detector, photographs / "odd.png", folders=[tmp_path, site])
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {detector}: a-toy 1.0: its method 'toy' cannot open the detector: {reason}; "
+        "install the version of the package that it was fitted with\n"
+    )
 
 
 def test_backbones_of_packages_are_listed_and_shown(site):

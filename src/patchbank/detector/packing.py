@@ -27,7 +27,8 @@ from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
 from patchbank.detector.member import Member, ScoreStandardization
-from patchbank.methods import find_method
+from patchbank.errors import DetectorFileError, ParameterError
+from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.runtime.devices import Device
 from patchbank.settings import Settings, part_of, settings_of
 from patchbank.settings.rules import Choice
@@ -95,6 +96,7 @@ def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> Detecto
 
     Raises:
         BackboneError: a backbone cannot be opened on this machine.
+        DetectorFileError: a method is not installed, or its package cannot be used.
         KeyError, TypeError, PatchbankError: the content is not that of a detector.
     """
     record, tensors = bundle.record, bundle.tensors
@@ -191,19 +193,49 @@ def _unpack_member(
     device: Device,
     engine: EngineName | None,
 ) -> Member:
-    method = find_method(record["method"])
-    settings = method.settings.from_mapping(unpack_settings(record["settings"], method.settings))
+    method = _method_of_file(record["method"])
+    settings, model = _restore(method, record["settings"], _below("model.", tensors), device)
     return Member(
         method=method.name,
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
-        model=method.restore(
-            part_of(settings, method.parameters), _below("model.", tensors), device
-        ),
+        model=model,
         device=device,
         image_scale=_unpack_standardization(record["image_scale"]),
         map_scale=_unpack_standardization(record["map_scale"]),
     )
+
+
+def _method_of_file(name: str) -> Method:
+    known = METHODS.declared_names()
+    if name not in known:
+        raise DetectorFileError(
+            f"method: expected one of {', '.join(known)}, got {name!r}; install the package that "
+            "the detector was fitted with, or a newer patchbank"
+        )
+    try:
+        return METHODS[name]
+    except ParameterError as error:
+        raise DetectorFileError(str(error)) from error
+
+
+def _restore(
+    method: Method, record: Mapping[str, Any], tensors: dict[str, NDArray[Any]], device: Device
+) -> tuple[Settings, FittedMethod]:
+    """Restore settings and model of a member."""
+    try:
+        settings = method.settings.from_mapping(unpack_settings(record, method.settings))
+        return settings, method.restore(part_of(settings, method.parameters), tensors, device)
+    except Exception as error:
+        package = METHODS.package_of(method.name)
+        if package is None:
+            raise
+        # The code of another package may raise anything.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DetectorFileError(
+            f"{package}: its method {method.name!r} cannot open the detector: {reason}; install "
+            "the version of the package that it was fitted with"
+        ) from error
 
 
 def _pack_standardization(scale: ScoreStandardization) -> dict[str, float]:

@@ -1,7 +1,5 @@
 """Learn from feature maps and score patches: a package for each method, none imports another."""
 
-import difflib
-
 from patchbank.errors import ParameterError
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
 from patchbank.methods.base import (
@@ -82,20 +80,6 @@ METHODS: PluginTable[Method] = PluginTable(
 """The methods by name: ours, then those of packages with an entry point ``patchbank.methods``."""
 
 
-def find_method(name: str) -> Method:
-    """The entry of METHODS called `name`.
-
-    Raises:
-        ParameterError: there is none, or the package that has it cannot be used.
-    """
-    if name in METHODS:
-        return METHODS[name]
-    known = METHODS.declared_names()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "install the package that provides it"
-    raise ParameterError(f"method: expected one of {', '.join(known)}, got {name!r}; {hint}")
-
-
 __all__ = [
     "METHODS",
     "Fit",
@@ -112,5 +96,4 @@ __all__ = [
     "SimpleNetSettings",
     "SpadeSettings",
     "TrainingImage",
-    "find_method",
 ]
