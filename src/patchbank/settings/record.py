@@ -58,11 +58,16 @@ class Group:
         Raises:
             ParameterError: a key that is not a setting, or a value that is out of range.
         """
-        cls._check_names(given)
+        cls.check_names(given)
         return cls(**given)
 
     @classmethod
-    def _check_names(cls, names: Iterable[str]) -> None:
+    def check_names(cls, names: Iterable[str]) -> None:
+        """Check that these are names of settings.
+
+        Raises:
+            ParameterError: one is not; it says which was meant, or how it is called now.
+        """
         known = settings_of(cls)
         renamed = {s.formerly: name for name, s in known.items() if s.formerly is not None}
         for key in names:
@@ -89,7 +94,7 @@ class Group:
         Raises:
             ParameterError: a name that is not a setting, or a value that is out of range.
         """
-        self._check_names(changes)
+        self.check_names(changes)
         changed = replace(self, **changes)
         known = settings_of(type(self))
         no_longer = set(self.implied()) - set(changed.implied()) - set(changes)
