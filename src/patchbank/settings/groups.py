@@ -14,6 +14,7 @@ from patchbank.images.resize import Resampling, Resize
 from patchbank.settings.declaration import (
     AUGMENTATION,
     BACKBONE,
+    GENERAL,
     MAP,
     PATCHES,
     PHOTOGRAPH,
@@ -267,7 +268,7 @@ class SeedSettings(Group):
     """The seed, for whatever is random."""
 
     seed: int = setting(
-        0, "Seed of everything random.", rule=Integer(0), group=SCORE, everyday=True
+        0, "Seed of everything random.", rule=Integer(0), group=GENERAL, everyday=True
     )
 
 
