@@ -1,12 +1,10 @@
 """Every setting of every method is an option of `patchbank fit`, as it is declared."""
 
 import sys
-from typing import get_args
 
 import pytest
 import typer
 
-from patchbank.backbones import EngineName, Precision
 from patchbank.cli import app as cli
 from patchbank.cli import options
 from patchbank.cli.setting_options import (
@@ -168,8 +166,3 @@ def test_a_renamed_option_is_named_by_its_new_name(old, new, monkeypatch, capsys
     former = old.split("=")[0]
     line = f"error: {former}: expected an option of fit, got one that was renamed; use {new}\n"
     assert capsys.readouterr().err == line
-
-
-def test_choices_are_those_of_the_engines():
-    assert get_args(options.EngineName) == get_args(EngineName)
-    assert get_args(options.Precision) == get_args(Precision)

@@ -9,11 +9,12 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Optional, TypeAlias
+from typing import Annotated, Any, Optional
 
 import typer
 
-from patchbank.cli.options import NONE, OF_MEMBERS, EngineName, Precision
+from patchbank.choices import EngineName, Precision, SavedBackbone
+from patchbank.cli.options import NONE, OF_MEMBERS
 from patchbank.errors import ParameterError
 from patchbank.methods import METHODS
 from patchbank.settings import AugmentationSettings, Group, Setting, Settings, setting, settings_of
@@ -23,8 +24,6 @@ from patchbank.settings.declaration import GROUPS
 EVERY_DAY = "Options of every day"
 METHOD = "Method"
 MACHINE = "Machine and file"
-
-SavedBackbone: TypeAlias = Literal["onnx", "torch"]
 
 
 def _presets() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from patchbank.backbones import Engine, EngineName
+from patchbank.backbones import Engine
+from patchbank.choices import EngineName
 from patchbank.detector.bundle import read_bundle
 from patchbank.detector.detector import Detector
 from patchbank.detector.latency import within_latency

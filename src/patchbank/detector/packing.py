@@ -15,7 +15,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
-    EngineName,
     OnnxExtractor,
     Packed,
     export_backbone,
@@ -23,6 +22,7 @@ from patchbank.backbones import (
     pack_backbone,
     unpack_backbone,
 )
+from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle

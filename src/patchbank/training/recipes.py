@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import Self
 
-from patchbank.backbones import Engine, EngineName, Precision
+from patchbank.backbones import Engine
+from patchbank.choices import EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError
 from patchbank.images.read import ImageInput
