@@ -36,7 +36,8 @@ prints.
 A value that is out of range, and a name that does not exist, is an error that says what is
 expected.
 
-A setting without a default is None in Python, and not given (or `none`) on the command line.
+A setting without a default is None in Python (`zooms`: an empty tuple), and not given (or `none`)
+on the command line.
 """
 COMMANDS_HEAD = f"""{MADE}
 

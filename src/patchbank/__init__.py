@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchbank.core.spatial.regions import Region as Region
     from patchbank.detector.detector import Detector as Detector
+    from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.detector.loading import load as load
     from patchbank.errors import BackboneError as BackboneError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from patchbank.errors import ImageError as ImageError
     from patchbank.errors import ParameterError as ParameterError
     from patchbank.errors import PatchbankError as PatchbankError
+    from patchbank.errors import PluginWarning as PluginWarning
     from patchbank.errors import ShapeError as ShapeError
     from patchbank.evaluation.evaluate import Evaluation as Evaluation
     from patchbank.evaluation.evaluate import evaluate as evaluate
@@ -42,6 +44,7 @@ _HOMES = {
     "DetectorFileError": "patchbank.errors",
     "Ensemble": "patchbank.training.recipes",
     "Evaluation": "patchbank.evaluation.evaluate",
+    "FailedInspection": "patchbank.detector.inspection",
     "GraphCore": "patchbank.training.recipes",
     "ImageError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
@@ -49,6 +52,7 @@ _HOMES = {
     "PaDiM": "patchbank.training.recipes",
     "PatchCore": "patchbank.training.recipes",
     "PatchbankError": "patchbank.errors",
+    "PluginWarning": "patchbank.errors",
     "Region": "patchbank.core.spatial.regions",
     "SPADE": "patchbank.training.recipes",
     "SimpleNet": "patchbank.training.recipes",

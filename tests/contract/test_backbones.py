@@ -36,7 +36,7 @@ SHALLOW = {VIG: ("stem", "backbone.1")}
 
 @pytest.fixture(scope="module", params=NAMES)
 def opened(request, tmp_path_factory):
-    """-> the options of open_backbone, and an extractor of two layers."""
+    """-> the options of open_backbone, and the extractor that it opens."""
     name, folder = request.param, tmp_path_factory.mktemp("backbone")
     options = {"name": name}
     if name == "file.onnx":
@@ -66,7 +66,7 @@ def test_every_source_is_tested_here():
 
 def test_maps_are_finite_and_have_the_channels_and_strides_that_are_described(extractor):
     maps = extractor(IMAGES[0])
-    assert len(maps) == len(extractor.layers) == 2
+    assert len(maps) == len(extractor.layers) >= 1
     for name, found in zip(extractor.layers, maps, strict=True):
         layer = extractor.info.available_layers[name]
         assert found.shape == (layer.channels, 96 // layer.stride, 160 // layer.stride)

@@ -1,19 +1,23 @@
 """Every setting of every method is an option of `patchbank fit`, as it is declared."""
 
 import sys
-from typing import get_args
 
 import pytest
 import typer
 
-from patchbank.backbones import EngineName, Precision
 from patchbank.cli import app as cli
 from patchbank.cli import options
-from patchbank.cli.setting_options import FitOptions, members_of, panels, setting_options
+from patchbank.cli.setting_options import (
+    FitOptions,
+    SettingOption,
+    members_of,
+    panels,
+    setting_options,
+)
 from patchbank.errors import ParameterError
-from patchbank.methods import METHODS
-from patchbank.settings import settings_of
-from patchbank.settings.rules import Choice, Flag
+from patchbank.methods import METHODS, OPTIONS_OF_FIT
+from patchbank.settings import Setting, settings_of
+from patchbank.settings.rules import Choice, Flag, Integer
 from tests.contract.settings_changes import COMPANIONS
 
 DECLARED = [
@@ -28,6 +32,20 @@ PARAMETERS = {parameter.name: parameter for parameter in FIT.get_params(CONTEXT)
 
 def members(method, **given):
     return members_of(FitOptions(method=method), given)
+
+
+def test_no_method_can_have_a_setting_that_is_called_as_an_option_of_the_command():
+    settings = {name for method in METHODS.values() for name in settings_of(method.settings)}
+    assert set(PARAMETERS) - settings == set(OPTIONS_OF_FIT)
+
+
+def test_a_setting_that_is_a_flag_of_one_package_and_a_value_of_another_is_written_as_a_value():
+    flag = Setting(False, "On.", Flag(), "Other", name="knob")
+    value = Setting(2, "Size.", Integer(1), "Other", name="knob")
+    for declared in ({"a": flag, "b": value}, {"b": value, "a": flag}):
+        option = SettingOption("knob", declared)
+        assert option.flags in ("--knob true|false|N", "--knob N|true|false")
+    assert SettingOption("knob", {"a": flag}).flags == "--knob/--no-knob"
 
 
 @pytest.mark.parametrize(("method", "setting"), DECLARED)
@@ -153,8 +171,3 @@ def test_a_renamed_option_is_named_by_its_new_name(old, new, monkeypatch, capsys
     former = old.split("=")[0]
     line = f"error: {former}: expected an option of fit, got one that was renamed; use {new}\n"
     assert capsys.readouterr().err == line
-
-
-def test_choices_are_those_of_the_engines():
-    assert get_args(options.EngineName) == get_args(EngineName)
-    assert get_args(options.Precision) == get_args(Precision)

@@ -8,9 +8,8 @@ import pytest
 
 from patchbank.errors import ParameterError
 from patchbank.images.augment import Augmentation
-from patchbank.methods import METHODS
-from patchbank.methods.simplenet import SimpleNetSettings
-from patchbank.settings import Settings, with_preset
+from patchbank.methods import METHODS, PadimSettings, PatchCoreSettings, SimpleNetSettings
+from patchbank.settings import MapSettings, PatchSettings, Settings, part_of, with_preset
 
 BOUNDS = [
     ("scales", (0.1, 1), (0.0999,)),
@@ -178,6 +177,42 @@ def test_changes_leave_the_rest_and_the_original_as_they_are():
         before.with_changes(rotations=0)
     with pytest.raises(FrozenInstanceError):
         before.rotations = 5
+
+
+def test_what_a_changed_setting_implied_returns_to_its_default():
+    pair = PadimSettings(image_size=(96, 128))
+    assert pair.resize == "area"
+    assert pair.with_changes(image_size=320) == PadimSettings(image_size=320)
+    assert pair.with_changes(image_size=320, resize="short_side").resize == "short_side"
+    assert pair.with_changes(image_size=(64, 96)) == PadimSettings(image_size=(64, 96))
+    assert pair.with_changes(seed=3).resize == "area"
+    side = PadimSettings(image_size=320, resize="area")
+    assert side.with_changes(seed=3).resize == "area"
+    assert side.with_changes(image_size=256).resize == "area"
+
+
+def test_a_part_of_a_record_has_its_values_whatever_the_rule_of_the_group_says():
+    record = PatchCoreSettings(image_score="reweighted", patch_size=5, top_fraction=0.5)
+    part = part_of(record, PatchSettings)
+    assert type(part) is PatchSettings
+    assert part.to_mapping() == {
+        "patch_size": 5,
+        "patch_stride": 2,
+        "alignment": "bilinear",
+        "image_score": "reweighted",
+        "top_fraction": 0.5,
+    }
+    assert part_of(record, MapSettings) == MapSettings()
+    with pytest.raises(FrozenInstanceError):
+        part.patch_size = 3
+
+
+def test_no_size_of_the_bank_leaves_the_size_of_the_preset():
+    method = METHODS["patchcore"]
+    for name in ("bank_rows", "covering_radius"):
+        assert method.settings_from("official", {name: None}).coreset == 0.1
+    assert method.settings_from("official", {"coreset": None}).coreset is None
+    assert method.settings_from("official", {"bank_rows": 5}).coreset is None
 
 
 def test_changes_of_a_kind_of_settings_stay_of_that_kind():

@@ -12,6 +12,7 @@ from patchbank.detector.preprocessing import Box, ImageGeometry
 from patchbank.methods import METHODS, PadimSettings
 from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import PRESETS
+from patchbank.methods.padim.model import channels_kept
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from tests.golden.inputs import normal
@@ -36,7 +37,7 @@ def layers(part):
 @cache
 def embeddings(part):
     """(n, h * w, d) of the channels drawn."""
-    channels = SETTINGS.channels(80)
+    channels = channels_kept(SETTINGS, 80)
     return np.stack(
         [
             patch_embedding.concatenated(m, 1, alignment="nearest")[..., channels].reshape(-1, 20)
@@ -65,7 +66,7 @@ def test_the_channels_are_those_of_the_published_code(golden):
         (100, 448, "channel_idx_resnet18_448_100"),
         (550, 1792, "channel_idx_wrn50_1792_550"),
     ):
-        drawn = replace(SETTINGS, dims=dims).channels(n_channels)
+        drawn = channels_kept(replace(SETTINGS, dims=dims), n_channels)
         assert drawn.tolist() == expected[name].tolist()
 
 

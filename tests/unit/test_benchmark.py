@@ -1,8 +1,10 @@
 """What a benchmark is made of: methods as written, plans, results, tables, plots and the cache."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,15 +19,18 @@ from patchbank.benchmark import plots, process
 from patchbank.benchmark.cache import CachedExtractor, FeatureCache
 from patchbank.benchmark.method_spec import MethodSpec, split_outside
 from patchbank.benchmark.page import page
-from patchbank.benchmark.plan import drawn, make_plan, parse_shots
+from patchbank.benchmark.plan import drawn, make_plan, parse_shots, run_key
 from patchbank.benchmark.results import Results, locked
 from patchbank.benchmark.summary import Cell, summarise
 from patchbank.benchmark.tables import as_csv, as_markdown
 from patchbank.datasets import find_categories
+from patchbank.detector.packing import unpack_settings
 from patchbank.errors import DataError, ParameterError
+from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST
 from tests.photographs import part, write_dataset
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9)
 CHANGES = st.fixed_dictionaries(
     {},
@@ -160,6 +165,34 @@ def test_the_key_tells_what_determines_the_numbers_and_nothing_else(categories, 
     assert changed[0] != keys()[0]
     assert changed[1] == keys()[1]
     assert not any(set(other) & set(keys()) for other in others)
+
+
+@pytest.mark.parametrize("which", ["full", "shots"])
+def test_the_keys_of_stored_results_are_those_of_the_same_runs_now(which):
+    lines = (BENCHMARKS / "quality" / "methods" / which / "results.jsonl").read_text().splitlines()
+    assert lines
+    for row in map(json.loads, lines):
+        kind = METHODS[row["method"]].settings
+        record = kind.from_mapping(unpack_settings(row["settings"], kind))
+        determined_by = {
+            name: row[name] for name in ("dataset", "category", "method", "shots", "seed", "device")
+        } | {"data": row["data_sha256"], "patchbank": row["versions"]["patchbank"]}
+        assert run_key(determined_by, record) == row["key"], row["label"]
+
+
+def test_the_key_of_a_run_is_that_of_its_fields(categories):
+    (run,) = make_plan(categories[:1], [MethodSpec("padim")], shots=(2,), seeds=1).runs
+    determined_by = {
+        "dataset": run.category.dataset,
+        "category": "nuts",
+        "method": "padim",
+        "shots": 2,
+        "seed": 0,
+        "device": "cpu",
+        "data": run.data,
+        "patchbank": version("patchbank"),
+    }
+    assert run.key == run_key(determined_by, run.settings)
 
 
 def test_weights_in_files_are_part_of_the_key(categories, tmp_path):

@@ -333,19 +333,35 @@ def test_a_setting_of_another_method_is_refused(capsys, tmp_path):
     assert "--coreset: expected a setting of padim, got a setting of patchcore and" in errors
 
 
-def test_help_does_not_import_what_computes():
+@pytest.mark.parametrize(
+    ("command", "allowed", "listed"),
+    [("", set(), "evaluate"), ("fit", {"numpy"}, "--bank-rows")],
+    ids=["all commands", "fit"],
+)
+def test_help_does_not_import_what_computes(command, allowed, listed):
+    heavy = {"numpy", "scipy", "onnxruntime", "faiss", "PIL", "jinja2"} - allowed
     code = (
         "import sys\n"
         "from patchbank.cli import main\n"
-        "sys.argv = ['patchbank', '--help']\n"
+        f"sys.argv = ['patchbank', *{command.split()}, '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'scipy', 'onnxruntime', 'faiss', 'PIL', 'jinja2'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+        f"found = {heavy} & set(sys.modules)\n"
+        "sys.exit(f'imported {found}' if found else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "evaluate" in done.stdout
+    assert listed in done.stdout
+
+
+def test_settings_are_declared_without_numpy():
+    code = (
+        "import sys\n"
+        "import patchbank.settings\n"
+        "sys.exit('imported numpy' if 'numpy' in sys.modules else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_version_says_whether_the_native_kernel_is_used(capsys):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import struct
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,20 @@ from patchbank import SPADE, Ensemble, GraphCore, PaDiM, PatchCore, load
 from patchbank.backbones import open_backbone
 from patchbank.detector.bundle import Bundle, read_bundle
 from patchbank.detector.packing import (
-    SETTING_KEYS,
+    RENAMED_KEYS,
     DetectorParts,
     pack,
     pack_settings,
     unpack_settings,
 )
 from patchbank.detector.packing import unpack as unpack_bundle
-from patchbank.methods import METHODS
+from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.devices import HOST
+from patchbank.settings import Settings, setting, settings_of
+from patchbank.settings.rules import Choice, Integer
 from tests.photographs import part, parts
 
+BUILT_IN = ("patchcore", "graphcore", "padim", "spade", "simplenet")
 PAGE = Path(__file__).parents[2] / "docs" / "file-format.md"
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
 NUMPY_TYPES = {"float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint8": "|u1"}
@@ -153,23 +156,130 @@ def test_the_digest_is_the_one_that_the_page_describes(detectors):
     assert json.loads(text)["format_version"] == 2
 
 
+# Written out, since the files of every version have these.
+KEYS = [
+    "adaptor_learning_rate",
+    "alignment",
+    "backbone",
+    "bank_limit",
+    "bank_rows",
+    "batch_patches",
+    "coreset",
+    "covering_radius",
+    "crop",
+    "deepest_apart",
+    "dims",
+    "discriminator_learning_rate",
+    "false_alarm_rate",
+    "flips",
+    "folds",
+    "fusion",
+    "graph_neighbours",
+    "graph_weight",
+    "hidden_dims",
+    "image_score",
+    "image_size",
+    "index",
+    "largest_enlargement",
+    "layer_dims",
+    "layers",
+    "map_border",
+    "map_interpolation",
+    "margin",
+    "mean",
+    "metric",
+    "n_images",
+    "n_neighbours",
+    "n_starting_points",
+    "noise_std",
+    "normalise_score",
+    "patch_size",
+    "patch_stride",
+    "projection",
+    "projection_dims",
+    "rank",
+    "resampling",
+    "resize",
+    "ridge",
+    "rotations",
+    "scales",
+    "schedule",
+    "seed",
+    "selection",
+    "smoothing",
+    "start",
+    "std",
+    "steps",
+    "support",
+    "target_dims",
+    "top_share",
+    "translations",
+    "weights",
+    "zooms",
+]
+
+
 def test_every_setting_of_every_method_has_a_key_of_its_own():
-    names = {field.name for method in METHODS.values() for field in fields(method.settings)}
-    assert set(SETTING_KEYS) == names
-    assert len(set(SETTING_KEYS.values())) == len(names)
+    packed = {
+        method.name: pack_settings(method.settings())
+        for method in METHODS.values()
+        if method.name in BUILT_IN
+    }
+    assert {key for record in packed.values() for key in record} == set(KEYS)
     rows = listed()
-    for name, key in SETTING_KEYS.items():
-        methods = [m.name for m in METHODS.values() if name in m.settings.__dataclass_fields__]
+    for key in KEYS:
+        methods = [name for name in packed if key in packed[name]]
+        name = {old: new for new, old in RENAMED_KEYS.items()}.get(key, key)
         assert rows[f"members[].settings.{key}"][3].split()[0] == f"`{name}`"
-        of = "all" if len(methods) == len(METHODS) else ", ".join(methods)
+        of = "all" if len(methods) == len(packed) else ", ".join(methods)
         assert rows[f"members[].settings.{key}"][2] == of
+        assert all(name in settings_of(METHODS[method].settings) for method in methods)
 
 
-def test_settings_come_back_from_their_keys_and_those_of_other_packages_keep_their_names():
-    settings = {"image_score": "top_fraction", "top_fraction": 0.02, "max_upscale": 2, "toy": 1}
-    record = {"image_score": "top_share", "top_share": 0.02, "largest_enlargement": 2, "toy": 1}
-    assert pack_settings(settings) == record
-    assert unpack_settings(record) == settings
+def test_settings_come_back_from_their_keys():
+    settings = PatchCoreSettings(top_fraction=0.02, max_upscale=2, n_reweight_neighbours=5)
+    record = pack_settings(settings)
+    assert (record["image_score"], record["top_share"]) == ("top_share", 0.02)
+    assert (record["largest_enlargement"], record["support"]) == (2, 5)
+    assert not {"top_fraction", "max_upscale", "n_reweight_neighbours"} & set(record)
+    unpacked = unpack_settings(record, PatchCoreSettings)
+    assert PatchCoreSettings.from_mapping(unpacked) == settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormerNames(Settings):
+    """Settings of another package, called as some of ours were called before."""
+
+    support: int = setting(3, "Support.", rule=Integer(1), group="Other")
+    largest_enlargement: int = setting(4, "Enlargement.", rule=Integer(1), group="Other")
+    top_share: int = setting(5, "Share.", rule=Integer(1), group="Other")
+    image_score: str = setting(
+        "top_share", "Score.", rule=Choice(("top_share", "top_fraction")), group="Other"
+    )
+
+
+@pytest.mark.parametrize("score", ["top_share", "top_fraction"])
+def test_settings_of_other_packages_may_have_former_names_of_ours(score):
+    settings = FormerNames(
+        support=7, largest_enlargement=8, top_share=9, image_score=score, max_upscale=2.5
+    )
+    record = pack_settings(settings)
+    assert record == settings.to_mapping()
+    assert unpack_settings(record, FormerNames) == settings.to_mapping()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support(Settings):
+    """Settings of another package with one such name."""
+
+    support: int = setting(3, "Support.", rule=Integer(1), group="Other")
+
+
+def test_the_other_settings_of_such_a_package_keep_the_keys_of_earlier_files():
+    record = pack_settings(Support(support=7, max_upscale=2.5))
+    assert (record["support"], record["largest_enlargement"]) == (7, 2.5)
+    unpacked = unpack_settings(record, Support)
+    assert Support.from_mapping(unpacked) == Support(support=7, max_upscale=2.5)
 
 
 def test_a_file_without_optional_keys_opens_with_their_defaults(bundles):

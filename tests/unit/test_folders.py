@@ -90,6 +90,7 @@ def test_plain_folders_are_a_data_set(tmp_path):
     for folder in ("normal", "dent"):
         save(tmp_path / folder / "1.png", part(0))
     assert {s.label for s in find_dataset(tmp_path).samples} == {"good", "dent"}
+    assert find_dataset(str(tmp_path)) == find_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("folders", [("good",), ("dent",), ()])

@@ -56,6 +56,7 @@ def test_entries_of_packages_come_after_the_built_in_ones(install):
     found = table()
     assert list(found.items()) == [("two", 2), ("one", 1), ("five", 5), ("nine", 9), ("six", 6)]
     assert found["nine"] == 9
+    assert (found.package_of("nine"), found.package_of("one")) == ("numbers-a 1.0", None)
     assert "nine" in found
     assert "seven" not in found
 

@@ -1,5 +1,8 @@
 """Recipes: the settings of a method under the name that a person imports."""
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -68,6 +71,27 @@ def test_a_change_that_is_no_setting_is_named_with_the_nearest_one():
         PatchCore.preset("fast", sead=1)
     with pytest.raises(ParameterError, match="setting of SPADE, got 'coreset'"):
         SPADE.preset("balanced", coreset=0.1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_keyword_that_is_no_setting_is_named_with_the_nearest_one(name):
+    recipe = RECIPES[name]
+    for make in (recipe, recipe().with_changes):
+        with pytest.raises(ParameterError) as caught:
+            make(image_sise=320)
+        assert str(caught.value) == (
+            f"expected a setting of {recipe.__name__}, got 'image_sise'; did you mean 'image_size'?"
+        )
+        with pytest.raises(ParameterError, match="it was renamed to 'max_upscale'"):
+            make(largest_enlargement=2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_signature_of_a_recipe_has_its_settings_with_their_defaults(name):
+    parameters = inspect.signature(RECIPES[name]).parameters
+    defaults = {known.name: known.default for known in fields(METHODS[name].settings)}
+    assert {parameter.name: parameter.default for parameter in parameters.values()} == defaults
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_members_share_the_settings_of_the_whole_detector():

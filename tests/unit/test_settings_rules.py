@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from patchbank.errors import ParameterError
@@ -146,3 +147,32 @@ def test_limits_are_exact(rule, limit, beyond):
 def test_impossible_sizes_are_named(size):
     with pytest.raises(ParameterError, match="image_size: expected"):
         Size().check("image_size", size)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        (Number(0), 10**400),
+        (Number(0, 100), -(10**400)),
+        (ThreeNumbers(), (10**400, 0, 0)),
+        (Factors(0.5, 2), 10**400),
+    ],
+    ids=["number", "limits", "colours", "factors"],
+)
+def test_an_integer_beyond_the_floats_is_refused_like_any_other_number(rule, value):
+    with pytest.raises(ParameterError) as caught:
+        rule.check("knob", value)
+    assert str(caught.value) == f"knob: expected {rule.describe()}, got {value!r}"
+
+
+def test_an_integer_that_python_does_not_write_is_refused_too():
+    with pytest.raises(ParameterError, match="knob: expected a number.*, got a value of too many"):
+        Number(0).check("knob", 10**5000)
+
+
+def test_a_value_of_several_lines_is_shown_in_one():
+    with pytest.raises(ParameterError) as caught:
+        Integer(1).check("knob", np.eye(2))
+    assert str(caught.value) == (
+        "knob: expected an integer, 1 or more, got array([[1., 0.], [0., 1.]])"
+    )

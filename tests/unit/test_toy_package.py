@@ -23,6 +23,26 @@ BAD_METHOD = (
 TAKEN_METHOD = (
     "warning: bad-methods 1.0: its method 'padim' cannot be used: the name belongs to patchbank"
 )
+CLASHING_METHODS = """
+from dataclasses import make_dataclass
+
+from patchbank.methods import Method
+from patchbank.settings import Settings, setting
+from patchbank.settings.rules import Flag, Integer
+
+
+def method(entry, name, kind, default, rule):
+    declared = setting(default, "Help.", rule=rule, group="Other")
+    options = {"frozen": True, "kw_only": True}
+    record = make_dataclass("Clashing", [(name, kind, declared)], bases=(Settings,), **options)
+    return Method(entry, record, record, {}, None, None)
+
+
+DEVICE = method("device", "device", str, 1, Integer(1))
+OUT = method("out", "out", str, 1, Integer(1))
+FLAG = method("flag", "n_neighbours", bool, False, Flag())
+VALUE = method("value", "normalise_score", int, 1, Integer(1))
+"""
 TOY = ["--method", "toy", "--backbone", "toy:blocks", "--image-size", "96x160"]
 
 
@@ -102,7 +122,7 @@ def detector(site, photographs):
     rate = ["--false-alarm-rate", "0.2"]
     done = command("fit", photographs / "good", "--out", out, *TOY, *rate, folders=[site])
     assert done.returncode == 0, done.stderr
-    assert "toy on toy:blocks: channels 36" in done.stdout
+    assert "toy on toy:blocks: channels 36, distance euclidean, is_diagonal True\n" in done.stdout
     return out
 
 
@@ -126,7 +146,46 @@ def test_without_the_package_one_line_says_what_is_missing(photographs, detector
     done = command("predict", detector, photographs / "odd.png", folders=[])
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "got 'toy'; install the package that provides it" in done.stderr
+    assert done.stderr == (
+        f"error: {detector}: method: expected one of patchcore, graphcore, padim, spade, "
+        "simplenet, got 'toy'; install the package that the detector was fitted with, or a newer "
+        "patchbank\n"
+    )
+
+
+BROKEN_RESTORE = """
+from patchbank_toy.method import ToyLearner, ToyParameters, ToySettings
+from patchbank.methods import Method
+
+
+def restore(parameters, tensors, device):
+    {fault}
+
+
+METHOD = Method("toy", ToySettings, ToyParameters, {{}}, ToyLearner, restore)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("return [][0]", "IndexError: list index out of range"),
+        ("return tensors.no_such", "AttributeError: 'dict' object has no attribute 'no_such'"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ],
+)
+def test_a_method_that_cannot_open_its_file_is_named_with_its_package(
+    site, tmp_path, photographs, detector, fault, reason
+):
+    code = BROKEN_RESTORE.format(fault=fault)
+    points = {"toy": "a_toy:METHOD"}
+    write_package(tmp_path, "a-toy", "patchbank.methods", points, code)
+    done = command("predict", detector, photographs / "odd.png", folders=[tmp_path, site])
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {detector}: a-toy 1.0: its method 'toy' cannot open the detector: {reason}; "
+        "install the version of the package that it was fitted with\n"
+    )
 
 
 def test_backbones_of_packages_are_listed_and_shown(site):
@@ -172,16 +231,40 @@ def test_a_broken_package_is_named_and_the_others_work(site, broken, photographs
     )
 
 
+def test_a_setting_that_would_change_options_of_ours_is_refused(site, tmp_path):
+    names = ("device", "flag", "out", "value")
+    points = {name: f"clashing_methods:{name.upper()}" for name in names}
+    group = "patchbank.methods"
+    write_package(tmp_path, "clashing-methods", group, points, CLASHING_METHODS)
+    done = command("fit", "--help", folders=[site, tmp_path])
+    assert done.returncode == 0
+    assert "--floor" in done.stdout
+    reasons = {
+        "device": "expected another name of the setting 'device', which is an option of fit",
+        "flag": "expected a value for the setting 'n_neighbours', as of patchcore, got a flag",
+        "out": "expected another name of the setting 'out', which is an option of fit",
+        "value": "expected a flag for the setting 'normalise_score', as of patchcore, got a value",
+    }
+    assert done.stderr.splitlines() == [
+        f"warning: clashing-methods 1.0: its method '{name}' cannot be used: TypeError: {reason}"
+        for name, reason in reasons.items()
+    ]
+
+
 def test_settings_of_the_method_are_options(site, photographs):
     shown = command("fit", "--help", folders=[site]).stdout
     assert "--floor" in shown
     assert "Smallest standard deviation of a channel." in shown
     out = photographs / "third.patchbank"
     fit = ["fit", photographs / "good", "--out", out, "--false-alarm-rate", "0.2"]
-    done = command(*fit, *TOY, "--floor", "0.5", folders=[site])
+    done = command(*fit, *TOY, "--floor", "0.5", "--support", "0.25", folders=[site])
     assert done.returncode == 0, done.stderr
     done = command("info", out, "--json", "-", folders=[site])
-    assert json.loads(done.stdout)["members"][0]["settings"]["floor"] == 0.5
+    (member,) = json.loads(done.stdout)["members"]
+    assert (member["settings"]["floor"], member["settings"]["support"]) == (0.5, 0.25)
+    assert (member["distance"], member["is_diagonal"]) == ("euclidean", True)
     refused = command(*fit, *TOY, "--floor", "-1", folders=[site])
     assert refused.returncode == 2
     assert "floor: expected" in refused.stderr
+    refused = command(*fit, *TOY, "--preset", "balanced", folders=[site])
+    assert "preset: expected none, toy has no presets, got 'balanced'" in refused.stderr

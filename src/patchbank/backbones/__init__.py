@@ -3,14 +3,8 @@
 `open_backbone` finds the source of a name in `SOURCES` and returns a `FeatureExtractor`.
 """
 
-from patchbank.backbones.engine import ONNX_RUNTIME, Engine, EngineName, Precision
-from patchbank.backbones.extractor import (
-    BackboneInfo,
-    FeatureExtractor,
-    Layer,
-    Normalisation,
-    check_layers,
-)
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, check_layers
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.packing import Packed, pack_info, unpack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
@@ -26,6 +20,7 @@ from patchbank.backbones.sources import (
     runtime_of,
     unpack_backbone,
 )
+from patchbank.choices import EngineName, Normalisation, Precision
 
 __all__ = [
     "ONNX_RUNTIME",

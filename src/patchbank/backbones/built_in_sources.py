@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from patchbank.backbones.engine import Engine, EngineName
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation
+from patchbank.backbones.engine import Engine
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.packing import Packed, unpack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
+from patchbank.choices import EngineName, Normalisation
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import Device
 

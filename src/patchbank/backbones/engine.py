@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones.onnx_runtime import OnnxRuntime
+from patchbank.choices import EngineName, Precision
 from patchbank.errors import BackboneError, ParameterError
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
-
-EngineName: TypeAlias = Literal["onnxruntime", "openvino"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 MAX_CORES = 8  # per image: small networks do not run faster on more
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.errors import BackboneError
 from patchbank.types import Array, Image
-
-Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and standard deviation of red, green and blue, as fractions of the full range."""
 
 
 @dataclass(frozen=True, slots=True)

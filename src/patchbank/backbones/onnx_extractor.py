@@ -12,9 +12,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from patchbank.backbones.engine import ONNX_RUNTIME, Engine
-from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
+from patchbank.backbones.extractor import BackboneInfo, Layer, check_layers
 from patchbank.backbones.onnx_runtime import read_signature
 from patchbank.backbones.packing import unpack_layers
+from patchbank.choices import Normalisation
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from patchbank.backbones.engine import ONNX_RUNTIME, Engine, EngineName
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor
 from patchbank.backbones.packing import Packed
+from patchbank.choices import EngineName, Normalisation
 from patchbank.runtime.devices import HOST, Device
 
 

@@ -20,12 +20,13 @@ from patchbank.backbones.built_in_sources import (
     TorchSource,
     Vig,
 )
-from patchbank.backbones.engine import ONNX_RUNTIME, Engine, EngineName
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Normalisation
+from patchbank.backbones.engine import ONNX_RUNTIME, Engine
+from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.packing import Packed, pack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS
+from patchbank.choices import EngineName, Normalisation
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.plugins import PluginTable

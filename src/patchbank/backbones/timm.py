@@ -21,7 +21,7 @@ import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
-from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation, check_layers
+from patchbank.backbones.extractor import BackboneInfo, Layer, check_layers
 from patchbank.backbones.source import OpenOptions
 from patchbank.backbones.torch_extractor import (
     State,
@@ -31,6 +31,7 @@ from patchbank.backbones.torch_extractor import (
 )
 from patchbank.backbones.torch_weights import NetworkFamily, Tensors
 from patchbank.backbones.vig.variants import VARIANTS
+from patchbank.choices import Normalisation
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
 

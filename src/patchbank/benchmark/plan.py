@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.datasets import Category
+from patchbank.detector.packing import pack_settings
 from patchbank.errors import ParameterError
 from patchbank.methods import Settings
 
@@ -200,8 +201,6 @@ def _run(
         "category": category.name,
         "data": data,
         "method": contender.method,
-        "settings": settings.to_mapping(),
-        "files": _file_hashes(name for name in (settings.backbone, settings.weights) if name),
         "shots": shots,
         "seed": seed,
         "device": device,
@@ -213,8 +212,22 @@ def _run(
         shots=shots,
         seed=seed,
         data=data,
-        key=_sha256(determined_by),
+        key=run_key(determined_by, settings),
     )
+
+
+def run_key(determined_by: Mapping[str, Any], settings: Settings) -> str:
+    """Hash of everything that determines the figures of a run.
+
+    Settings enter by their keys in the detector file: a setting that is renamed leaves the key of
+    a stored result as it is.
+
+    Args:
+        determined_by: all but the settings.
+        settings: settings of the method, with the seed of the run.
+    """
+    files = _file_hashes(name for name in (settings.backbone, settings.weights) if name)
+    return _sha256({**determined_by, "settings": pack_settings(settings), "files": files})
 
 
 def _file_hashes(names: Iterable[str]) -> dict[str, str]:

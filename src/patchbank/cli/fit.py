@@ -13,7 +13,7 @@ from patchbank.cli.options import check_target
 from patchbank.errors import BackboneError
 
 if TYPE_CHECKING:
-    from patchbank.cli.setting_options import SavedBackbone
+    from patchbank.choices import SavedBackbone
     from patchbank.detector.detector import Detector
 
 GIVEN = "patchbank.given"

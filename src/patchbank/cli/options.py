@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Optional
 
 import typer
 
+from patchbank.choices import EngineName
 from patchbank.errors import DataError, ParameterError
 
 JsonPath = Annotated[
@@ -29,9 +30,6 @@ LatencyBudget = Annotated[
     ),
 ]
 
-# As in patchbank.backbones, whose import takes as long as that of the engine; a test compares them.
-EngineName = Literal["onnxruntime", "openvino"]
-Precision = Literal["float32", "bfloat16"]
 OtherEngine = Annotated[
     Optional[EngineName],
     typer.Option(

@@ -87,7 +87,11 @@ def fitted(detector: Detector, path: Path) -> None:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    """A fact of a model: numbers short, all others as they are."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else str(value)
 
 
 def outcome(result: Inspection | FailedInspection) -> None:

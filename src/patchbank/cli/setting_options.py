@@ -9,11 +9,12 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Optional, TypeAlias
+from typing import Annotated, Any, Optional
 
 import typer
 
-from patchbank.cli.options import NONE, OF_MEMBERS, EngineName, Precision
+from patchbank.choices import EngineName, Precision, SavedBackbone
+from patchbank.cli.options import NONE, OF_MEMBERS
 from patchbank.errors import ParameterError
 from patchbank.methods import METHODS
 from patchbank.settings import AugmentationSettings, Group, Setting, Settings, setting, settings_of
@@ -24,18 +25,17 @@ EVERY_DAY = "Options of every day"
 METHOD = "Method"
 MACHINE = "Machine and file"
 
-SavedBackbone: TypeAlias = Literal["onnx", "torch"]
-
 
 def _presets() -> str:
-    """Names of the presets, methods with the same ones together.
+    """Names of the presets, methods with the same ones together, those without any left out.
 
     >>> _presets().split("; ")[-1]
     'graphcore, padim, spade, simplenet: balanced, paper'
     """
     by_presets: dict[str, list[str]] = {}
     for method in METHODS.values():
-        by_presets.setdefault(", ".join(method.presets), []).append(method.name)
+        if method.presets:
+            by_presets.setdefault(", ".join(method.presets), []).append(method.name)
     return "; ".join(f"{', '.join(names)}: {presets}" for presets, names in by_presets.items())
 
 
@@ -52,7 +52,8 @@ class FitOptions(Group):
     )
     preset: str | None = setting(
         None,
-        f"Settings to start from, which the other options change. {_presets()}.",
+        "Settings to start from, which the other options change; if not given, the defaults. "
+        f"{_presets()}.",
         rule=r.Optional(r.Text()),
         group=METHOD,
         everyday=True,
@@ -181,7 +182,7 @@ class SettingOption:
 
     @property
     def _is_flag(self) -> bool:
-        return isinstance(self.first.rule, r.Flag)
+        return all(isinstance(one.rule, r.Flag) for one in self.declared.values())
 
 
 def _has_range(rule: r.Rule) -> bool:
@@ -262,10 +263,11 @@ def refuse_former_names(arguments: Iterable[str]) -> None:
     Raises:
         ParameterError: an argument is an option under its former name.
     """
+    known = setting_options()  # a package may have a setting of a former name
     options = {
         "--" + option.first.formerly.replace("_", "-"): option.first.option
-        for option in setting_options().values()
-        if option.first.formerly is not None
+        for option in known.values()
+        if option.first.formerly is not None and option.first.formerly not in known
     }
     for argument in arguments:
         former = argument.split("=")[0]
@@ -300,7 +302,7 @@ def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
         changes[name] = value
     return [
         method.settings_from(
-            options.preset or "balanced",
+            options.preset,
             {n: known[n].rule.parse(n, v) if isinstance(v, str) else v for n, v in one.items()},
         )
         for one in of_members(changes)

@@ -13,11 +13,12 @@ device is streamed through it in tiles.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.choices import IndexKind
 from patchbank.core import int8
 from patchbank.core.array_api import (
     empty_on_device_of,
@@ -29,8 +30,6 @@ from patchbank.core.array_api import (
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.types import Array, Features, Indices
-
-IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf"]
 
 TILE_QUERIES, TILE_BANK_ROWS = 1024, 2048  # of a product, which then stays in the cache
 HNSW_LINKS = 32  # of each node of the graph

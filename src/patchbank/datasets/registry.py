@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
     raise DataError(_nothing(root) if dataset is None else _not_there(root, layouts[0].facts))
 
 
-def find_dataset(root: Path) -> Dataset:
+def find_dataset(root: str | os.PathLike[str]) -> Dataset:
     """Read the test images of one category.
 
     The category has any layout of `find_categories`, or consists of plain folders:
@@ -86,6 +87,7 @@ def find_dataset(root: Path) -> Dataset:
         DataError: not such a folder, good or defect images are missing, or there are several
             categories.
     """
+    root = Path(root)
     if not root.exists():
         raise DataError(f"{root}: expected the folder of a data set, got nothing of that name")
     if tables.recognises(root, TABLE):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from patchbank.backbones import Engine, EngineName
+from patchbank.backbones import Engine
+from patchbank.choices import EngineName
 from patchbank.detector.bundle import read_bundle
 from patchbank.detector.detector import Detector
 from patchbank.detector.latency import within_latency
@@ -64,6 +65,8 @@ def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
         used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
         fitted_with = f"; fitted with {used}" if used else ""
         raise BackboneError(f"{path}: {error}{fitted_with}") from None
+    except DetectorFileError as error:
+        raise DetectorFileError(f"{path}: {error}") from error
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
             f"{path}: expected a detector that this version knows, got: {error}; "

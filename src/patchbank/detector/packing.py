@@ -1,7 +1,8 @@
-"""The content of a detector file: its keys are literals, independent of names in the code.
+"""The content of a detector file.
 
-Renaming something in the code therefore never changes a file.  The keys of a backbone's record are
-in `backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).
+Its keys are literals here, except those of settings, which are the names of the settings: one that
+is renamed keeps its key by an entry in RENAMED_KEYS.  The keys of a backbone's record are in
+`backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).
 `docs/file-format.md` lists all of them with type, shape and meaning.
 """
 
@@ -14,7 +15,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
-    EngineName,
     OnnxExtractor,
     Packed,
     export_backbone,
@@ -22,76 +22,25 @@ from patchbank.backbones import (
     pack_backbone,
     unpack_backbone,
 )
+from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
 from patchbank.detector.member import Member, ScoreStandardization
-from patchbank.methods import find_method
+from patchbank.errors import DetectorFileError, ParameterError
+from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.runtime.devices import Device
-from patchbank.settings import part_of
+from patchbank.settings import Settings, part_of, settings_of
+from patchbank.settings.rules import Choice
 
-SETTING_KEYS = {
-    "adaptor_learning_rate": "adaptor_learning_rate",
-    "alignment": "alignment",
-    "backbone": "backbone",
-    "bank_limit": "bank_limit",
-    "bank_rows": "bank_rows",
-    "batch_patches": "batch_patches",
-    "coreset": "coreset",
-    "covering_radius": "covering_radius",
-    "crop": "crop",
-    "dims": "dims",
-    "discriminator_learning_rate": "discriminator_learning_rate",
-    "false_alarm_rate": "false_alarm_rate",
-    "flips": "flips",
-    "folds": "folds",
-    "fusion": "fusion",
-    "graph_neighbours": "graph_neighbours",
-    "graph_weight": "graph_weight",
-    "hidden_dims": "hidden_dims",
-    "image_score": "image_score",
-    "image_size": "image_size",
-    "index": "index",
-    "layer_dims": "layer_dims",
-    "layers": "layers",
-    "map_border": "map_border",
-    "map_interpolation": "map_interpolation",
-    "margin": "margin",
+RENAMED_KEYS = {
     "max_upscale": "largest_enlargement",
-    "mean": "mean",
-    "metric": "metric",
-    "n_images": "n_images",
-    "n_neighbours": "n_neighbours",
     "n_reweight_neighbours": "support",
-    "n_starting_points": "n_starting_points",
-    "noise_std": "noise_std",
-    "normalise_score": "normalise_score",
-    "patch_size": "patch_size",
-    "patch_stride": "patch_stride",
     "pool_deepest_only": "deepest_apart",
-    "projection": "projection",
-    "projection_dims": "projection_dims",
-    "rank": "rank",
-    "resampling": "resampling",
-    "resize": "resize",
-    "ridge": "ridge",
-    "rotations": "rotations",
-    "scales": "scales",
-    "schedule": "schedule",
-    "seed": "seed",
-    "selection": "selection",
-    "smoothing": "smoothing",
-    "start": "start",
-    "std": "std",
-    "steps": "steps",
-    "target_dims": "target_dims",
     "top_fraction": "top_share",
-    "translations": "translations",
-    "weights": "weights",
-    "zooms": "zooms",
 }
-"""Name of a setting -> its key in the file; a method of another package keeps its own names."""
-IMAGE_SCORE_KEYS = {"top_fraction": "top_share"}
+"""Name of a setting -> its key in the file, where the two differ: settings that were renamed."""
+RENAMED_IMAGE_SCORES = {"top_fraction": "top_share"}
 """Value of `image_score` -> the word for it in the file, where the two differ."""
 
 
@@ -147,6 +96,7 @@ def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> Detecto
 
     Raises:
         BackboneError: a backbone cannot be opened on this machine.
+        DetectorFileError: a method is not installed, or its package cannot be used.
         KeyError, TypeError, PatchbankError: the content is not that of a detector.
     """
     record, tensors = bundle.record, bundle.tensors
@@ -168,28 +118,54 @@ def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> Detecto
     )
 
 
-def pack_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their name -> by their key in the file.
+def pack_settings(settings: Settings) -> dict[str, Any]:
+    """All settings of a record by their key in the file.
 
-    >>> pack_settings({"image_score": "top_fraction", "top_fraction": 0.01})
-    {'image_score': 'top_share', 'top_share': 0.01}
+    >>> from patchbank.methods import SpadeSettings
+    >>> record = pack_settings(SpadeSettings(top_fraction=0.02))
+    >>> record["image_score"], record["top_share"]
+    ('top_share', 0.02)
     """
-    record = {SETTING_KEYS.get(name, name): value for name, value in settings.items()}
-    if "image_score" in record:
-        score = record["image_score"]
-        record["image_score"] = IMAGE_SCORE_KEYS.get(score, score)
+    keys, scores = _renamed_keys(type(settings)), _renamed_scores(type(settings))
+    record = {keys.get(name, name): value for name, value in settings.to_mapping().items()}
+    if scores and record["image_score"] in scores:
+        record["image_score"] = scores[record["image_score"]]
     return record
 
 
-def unpack_settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their key in the file -> by their name; the inverse of `pack_settings`."""
-    names = {key: name for name, key in SETTING_KEYS.items()}
+def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
+    """Settings of a method by their name, from its record in the file; undoes `pack_settings`.
+
+    Args:
+        record: values by their key.
+        kind: the settings of the method.
+    """
+    names = {key: name for name, key in _renamed_keys(kind).items()}
+    scores = {key: score for score, key in _renamed_scores(kind).items()}
     settings = {names.get(key, key): value for key, value in record.items()}
-    if "image_score" in settings:
-        scores = {key: name for name, key in IMAGE_SCORE_KEYS.items()}
-        score = settings["image_score"]
-        settings["image_score"] = scores.get(score, score)
+    if scores and settings.get("image_score") in scores:
+        settings["image_score"] = scores[settings["image_score"]]
     return settings
+
+
+def _renamed_keys(kind: type[Settings]) -> dict[str, str]:
+    """The entries of RENAMED_KEYS that hold for a method.
+
+    A method of another package may have a setting whose name is the former name of one of ours.
+    """
+    known = settings_of(kind)
+    return {new: old for new, old in RENAMED_KEYS.items() if new in known and old not in known}
+
+
+def _renamed_scores(kind: type[Settings]) -> dict[str, str]:
+    """The entries of RENAMED_IMAGE_SCORES that hold for a method, by the choices it declares."""
+    declared = settings_of(kind).get("image_score")
+    if declared is None or not isinstance(declared.rule, Choice):
+        return {}
+    words = declared.rule.choices
+    return {
+        new: old for new, old in RENAMED_IMAGE_SCORES.items() if new in words and old not in words
+    }
 
 
 def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
@@ -200,7 +176,7 @@ def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
     backbone, weights = pack_backbone(extractor)
     record = {
         "method": member.method,
-        "settings": pack_settings(member.settings.to_mapping()),
+        "settings": pack_settings(member.settings),
         "backbone": backbone,
         "facts": dict(member.model.summary()),
         "image_scale": _pack_standardization(member.image_scale),
@@ -217,19 +193,49 @@ def _unpack_member(
     device: Device,
     engine: EngineName | None,
 ) -> Member:
-    method = find_method(record["method"])
-    settings = method.settings.from_mapping(unpack_settings(record["settings"]))
+    method = _method_of_file(record["method"])
+    settings, model = _restore(method, record["settings"], _below("model.", tensors), device)
     return Member(
         method=method.name,
         settings=settings,
         extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
-        model=method.restore(
-            part_of(settings, method.parameters), _below("model.", tensors), device
-        ),
+        model=model,
         device=device,
         image_scale=_unpack_standardization(record["image_scale"]),
         map_scale=_unpack_standardization(record["map_scale"]),
     )
+
+
+def _method_of_file(name: str) -> Method:
+    known = METHODS.declared_names()
+    if name not in known:
+        raise DetectorFileError(
+            f"method: expected one of {', '.join(known)}, got {name!r}; install the package that "
+            "the detector was fitted with, or a newer patchbank"
+        )
+    try:
+        return METHODS[name]
+    except ParameterError as error:
+        raise DetectorFileError(str(error)) from error
+
+
+def _restore(
+    method: Method, record: Mapping[str, Any], tensors: dict[str, NDArray[Any]], device: Device
+) -> tuple[Settings, FittedMethod]:
+    """Restore settings and model of a member."""
+    try:
+        settings = method.settings.from_mapping(unpack_settings(record, method.settings))
+        return settings, method.restore(part_of(settings, method.parameters), tensors, device)
+    except Exception as error:
+        package = METHODS.package_of(method.name)
+        if package is None:
+            raise
+        # The code of another package may raise anything.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DetectorFileError(
+            f"{package}: its method {method.name!r} cannot open the detector: {reason}; install "
+            "the version of the package that it was fitted with"
+        ) from error
 
 
 def _pack_standardization(scale: ScoreStandardization) -> dict[str, float]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from patchbank.choices import Flips
 from patchbank.types import Image
-
-Flips: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 
 SHIFT = 0.04  # shift of `translations`, as a fraction of height and width
 _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 from PIL import Image as pillow
 
+from patchbank.choices import Resampling, Resize
 from patchbank.types import Image
-
-Resize: TypeAlias = Literal["area", "short_side", "squash"]
-Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 
 SMALLEST_INPUT_PX = (
     224  # side on which the networks were trained: smaller images are enlarged to it

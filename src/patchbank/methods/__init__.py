@@ -1,7 +1,5 @@
 """Learn from feature maps and score patches: a package for each method, none imports another."""
 
-import difflib
-
 from patchbank.errors import ParameterError
 from patchbank.methods import graphcore, padim, patchcore, simplenet, spade
 from patchbank.methods.base import (
@@ -20,7 +18,29 @@ from patchbank.methods.patchcore import PatchCoreSettings
 from patchbank.methods.simplenet import SimpleNetSettings
 from patchbank.methods.spade import SpadeSettings
 from patchbank.runtime.plugins import PluginTable
-from patchbank.settings import Settings
+from patchbank.settings import Setting, Settings, settings_of
+from patchbank.settings.rules import Flag
+
+BUILT_IN = (
+    patchcore.METHOD,
+    graphcore.METHOD,
+    padim.METHOD,
+    spade.METHOD,
+    simplenet.METHOD,
+)
+OPTIONS_OF_FIT = (
+    "augment",
+    "device",
+    "engine",
+    "good",
+    "help",
+    "method",
+    "out",
+    "precision",
+    "preset",
+    "save_backbone",
+)
+"""Names of arguments and options of `patchbank fit`, which no setting of a method can have."""
 
 
 def _check_method(name: str, entry: object) -> Method:
@@ -28,40 +48,36 @@ def _check_method(name: str, entry: object) -> Method:
         raise TypeError(f"expected a Method, got {type(entry).__name__}")
     if entry.name != name:
         raise TypeError(f"expected the name {name!r} of its entry point, got {entry.name!r}")
+    for declared in settings_of(entry.settings).values():
+        _check_setting(declared)
     return entry
+
+
+def _check_setting(declared: Setting) -> None:
+    """Refuse a setting of another package that would take away or change an option of `fit`."""
+    if declared.name in OPTIONS_OF_FIT:
+        raise TypeError(
+            f"expected another name of the setting {declared.name!r}, which is an option of fit"
+        )
+    is_flag = isinstance(declared.rule, Flag)
+    for method in BUILT_IN:
+        ours = settings_of(method.settings).get(declared.name)
+        if ours is not None and isinstance(ours.rule, Flag) != is_flag:
+            expected, got = ("a value", "a flag") if is_flag else ("a flag", "a value")
+            raise TypeError(
+                f"expected {expected} for the setting {declared.name!r}, as of {method.name}, "
+                f"got {got}"
+            )
 
 
 METHODS: PluginTable[Method] = PluginTable(
     group="patchbank.methods",
     title="method",
-    built_in={
-        method.name: method
-        for method in (
-            patchcore.METHOD,
-            graphcore.METHOD,
-            padim.METHOD,
-            spade.METHOD,
-            simplenet.METHOD,
-        )
-    },
+    built_in={method.name: method for method in BUILT_IN},
     check=_check_method,
     error=ParameterError,
 )
 """The methods by name: ours, then those of packages with an entry point ``patchbank.methods``."""
-
-
-def find_method(name: str) -> Method:
-    """The entry of METHODS called `name`.
-
-    Raises:
-        ParameterError: there is none, or the package that has it cannot be used.
-    """
-    if name in METHODS:
-        return METHODS[name]
-    known = METHODS.declared_names()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "install the package that provides it"
-    raise ParameterError(f"method: expected one of {', '.join(known)}, got {name!r}; {hint}")
 
 
 __all__ = [
@@ -80,5 +96,4 @@ __all__ = [
     "SimpleNetSettings",
     "SpadeSettings",
     "TrainingImage",
-    "find_method",
 ]

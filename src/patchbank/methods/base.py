@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.errors import ShapeError
+from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Group, Settings, with_preset
@@ -191,7 +191,7 @@ class Method:
     parameters: type[Group]
     """The part of them that `learner` and `restore` receive."""
     presets: Mapping[str, Mapping[str, Any]]
-    """Name of each preset -> the settings that differ from the defaults."""
+    """Name of each preset -> the settings that differ from the defaults; may be empty."""
     learner: Callable[[Any, int, Progress, Device], Learner]
     """(parameters, number of training images, progress, device) -> a Learner."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
@@ -213,6 +213,10 @@ class Method:
         """
         if preset is None:
             return self.settings.from_mapping(changes)
+        if not self.presets:
+            raise ParameterError(
+                f"preset: expected none, {self.name} has no presets, got {preset!r}"
+            )
         Choice(tuple(self.presets)).check("preset", preset)
         return self.settings.from_mapping(self.changed_preset(preset, changes))
 

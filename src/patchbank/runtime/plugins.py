@@ -54,6 +54,10 @@ class PluginTable(Mapping[str, Entry], Generic[Entry]):
         """Names of built-in entries, then those that packages declare; nothing is imported."""
         return (*self._built_in, *self._declared)
 
+    def package_of(self, name: str) -> str | None:
+        """Name and version of the package that an entry comes from; None for a built-in entry."""
+        return None if name in self._built_in else _package(self._declared[name])
+
     def __getitem__(self, name: str) -> Entry:
         if name in self._built_in:
             return self._built_in[name]

@@ -4,7 +4,8 @@
         |
         +-- Group.__post_init__     checks and normalises each value by its rule
         +-- the dataclass           keyword arguments of the recipes, typed for editors
-        +-- to_mapping              the record in the detector file
+        +-- to_mapping              names and values of a record, for JSON
+        +-- detector.packing        keys in the detector file: the names, unless renamed
         +-- cli.setting_options     options of `patchbank fit`, with range and default
         +-- tools/make_reference.py docs/settings.md
         +-- tests/contract          every right value is kept, every wrong one is refused by name

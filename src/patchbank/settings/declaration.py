@@ -20,7 +20,8 @@ PATCHES = "Patches"
 BANK = "Bank"
 SCORE = "Score"
 MAP = "Map"
-GROUPS = (PHOTOGRAPH, BACKBONE, AUGMENTATION, PATCHES, BANK, SCORE, MAP)
+GENERAL = "General"
+GROUPS = (PHOTOGRAPH, BACKBONE, AUGMENTATION, PATCHES, BANK, SCORE, MAP, GENERAL)
 """Headings of what methods share, in the order of help and docs; those of the methods follow."""
 
 
@@ -37,7 +38,7 @@ class Setting:
     """Its effect, in one or two sentences for the command line and the docs."""
     rule: Rule
     group: str
-    """Heading under which help and docs list it."""
+    """Heading under which help and docs list it: one of GROUPS, or another."""
     everyday: bool = False
     """Whether the help of the command lists it first, among the options of every day."""
     formerly: str | None = None

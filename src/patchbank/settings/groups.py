@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from patchbank.core.scores.image_score import ImageScore
-from patchbank.core.spatial.resampling import Border, Interpolation
+from patchbank.choices import (
+    Border,
+    Flips,
+    ImageScore,
+    Interpolation,
+    Normalisation,
+    Resampling,
+    Resize,
+)
 from patchbank.errors import ParameterError
-from patchbank.images.augment import Augmentation, Flips, copies
-from patchbank.images.resize import Resampling, Resize
 from patchbank.settings.declaration import (
     AUGMENTATION,
     BACKBONE,
+    GENERAL,
     MAP,
     PATCHES,
     PHOTOGRAPH,
@@ -36,8 +42,9 @@ from patchbank.settings.rules import (
     fraction,
 )
 
-Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and standard deviation of the colours."""
+if TYPE_CHECKING:
+    from patchbank.images.augment import Augmentation
+
 GridScore: TypeAlias = Literal["max", "smooth_max", "top_fraction"]
 """Image scores that need the grid of patch scores only."""
 
@@ -176,6 +183,8 @@ class AugmentationSettings(Group):
     @property
     def copies(self) -> tuple[Augmentation, ...]:
         """The photograph itself, then its augmented copies."""
+        from patchbank.images.augment import copies
+
         return copies(self.rotations, self.flips, self.translations, self.zooms)
 
 
@@ -267,7 +276,7 @@ class SeedSettings(Group):
     """The seed, for whatever is random."""
 
     seed: int = setting(
-        0, "Seed of everything random.", rule=Integer(0), group=SCORE, everyday=True
+        0, "Seed of everything random.", rule=Integer(0), group=GENERAL, everyday=True
     )
 
 

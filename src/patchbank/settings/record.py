@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -35,7 +35,11 @@ class Group:
                 group.check_combination(self)  # type: ignore[attr-defined]
 
     def implied(self) -> Mapping[str, Any]:
-        """Values that follow from those given, and replace them before combinations are checked."""
+        """Values that follow from the others, and replace those given.
+
+        They are set before combinations are checked.  A record in which they are set implies them
+        too.
+        """
         return {}
 
     def check_combination(self) -> None:
@@ -54,9 +58,19 @@ class Group:
         Raises:
             ParameterError: a key that is not a setting, or a value that is out of range.
         """
+        cls.check_names(given)
+        return cls(**given)
+
+    @classmethod
+    def check_names(cls, names: Iterable[str]) -> None:
+        """Check that these are names of settings.
+
+        Raises:
+            ParameterError: one is not; it says which was meant, or how it is called now.
+        """
         known = settings_of(cls)
         renamed = {s.formerly: name for name, s in known.items() if s.formerly is not None}
-        for key in given:
+        for key in names:
             if key in known:
                 continue
             near = difflib.get_close_matches(key, known, n=1)
@@ -67,26 +81,42 @@ class Group:
             else:
                 hint = f"settings are {', '.join(known)}"
             raise ParameterError(f"expected a setting of {cls.__name__}, got {key!r}; {hint}")
-        return cls(**given)
 
     def to_mapping(self) -> dict[str, Any]:
         """All settings, as JSON can hold them."""
         return asdict(self)
 
     def with_changes(self, **changes: Any) -> Self:
-        """The same settings but for those given; an unknown one is a ParameterError."""
-        type(self).from_mapping({**self.to_mapping(), **changes})
-        return replace(self, **changes)
+        """The same settings but for those given.
+
+        A setting that another one implied returns to its default where nothing implies it anymore.
+
+        Raises:
+            ParameterError: a name that is not a setting, or a value that is out of range.
+        """
+        self.check_names(changes)
+        changed = replace(self, **changes)
+        known = settings_of(type(self))
+        no_longer = set(self.implied()) - set(changed.implied()) - set(changes)
+        if not no_longer:
+            return changed
+        return replace(changed, **{name: known[name].default for name in no_longer})
 
 
 def part_of(record: Group, part: type[Part]) -> Part:
     """The settings of a record that belong to one of its groups, as that group alone.
 
+    The record has checked the values; they are not checked again, as the rules of a group can be
+    narrower than those of a record that declares a setting anew.
+
     >>> from patchbank.settings import MapSettings, Settings
     >>> part_of(Settings(smoothing=2), MapSettings)
     MapSettings(smoothing=2, map_interpolation='bilinear', map_border='reflect')
     """
-    return part(**{known.name: getattr(record, known.name) for known in fields(part)})
+    made = object.__new__(part)
+    for known in fields(part):
+        _set(made, known.name, getattr(record, known.name))
+    return made
 
 
 def with_preset(
@@ -110,4 +140,4 @@ def with_preset(
 
 
 def _set(group: Group, name: str, value: object) -> None:
-    object.__setattr__(group, name, value)  # in __post_init__ only: values become normalised ones
+    object.__setattr__(group, name, value)  # while it is made: groups are frozen

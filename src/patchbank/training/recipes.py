@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import Self
 
-from patchbank.backbones import Engine, EngineName, Precision
+from patchbank.backbones import Engine
+from patchbank.choices import EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError
 from patchbank.images.read import ImageInput
@@ -26,6 +28,24 @@ from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 from patchbank.training.fit import fit
+
+RecipeType = TypeVar("RecipeType", bound="Recipe")
+
+
+def names_checked(recipe: type[RecipeType]) -> type[RecipeType]:
+    """Make the constructor raise ParameterError, not TypeError, for a name that is no setting.
+
+    Its signature stays that of the dataclass, for type checkers and `inspect.signature`.
+    """
+    make = recipe.__init__
+
+    @wraps(make)
+    def checked(self: RecipeType, *arguments: Any, **given: Any) -> None:
+        recipe.check_names(given)
+        make(self, *arguments, **given)
+
+    recipe.__init__ = checked  # type: ignore[method-assign, assignment]
+    return recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +108,7 @@ class Recipe(Settings):
         return cls.from_mapping(method.changed_preset(name, changes))
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class PatchCore(PatchCoreSettings, Recipe):
     """Distance to a bank of patches of good parts (Roth et al., CVPR 2022).
@@ -99,6 +120,7 @@ class PatchCore(PatchCoreSettings, Recipe):
     METHOD: ClassVar[str] = "patchcore"
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class GraphCore(GraphCoreSettings, Recipe):
     """A bank of patches with what they are among their likes (Xie et al., ICLR 2023).
@@ -110,6 +132,7 @@ class GraphCore(GraphCoreSettings, Recipe):
     METHOD: ClassVar[str] = "graphcore"
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class PaDiM(PadimSettings, Recipe):
     """A Gaussian of patches at each position (Defard et al., 2020).
@@ -121,6 +144,7 @@ class PaDiM(PadimSettings, Recipe):
     METHOD: ClassVar[str] = "padim"
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class SPADE(SpadeSettings, Recipe):
     """The most similar good photographs, then their most similar pixels (Cohen, Hoshen, 2020).
@@ -132,6 +156,7 @@ class SPADE(SpadeSettings, Recipe):
     METHOD: ClassVar[str] = "spade"
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class SimpleNet(SimpleNetSettings, Recipe):
     """A small network that tells patches from patches with noise (Liu et al., CVPR 2023).

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patchbank.backbones.extractor import BackboneInfo, Layer, Normalisation
+from patchbank.backbones.extractor import BackboneInfo, Layer
+from patchbank.choices import Normalisation
 
 RELEASES = "https://github.com/huawei-noah/Efficient-AI-Backbones/releases"
 SIDE = 224  # height and width of the training images, in pixels

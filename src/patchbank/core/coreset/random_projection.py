@@ -5,19 +5,16 @@ They are used for the selection only: the bank holds the features themselves.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.choices import Projection
 from patchbank.core.array_api import blocks, on_device_of, to_numpy
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.scratch import drop_pages, empty_like_storage
 from patchbank.types import Array
 
 PROJECTED_ROWS = 8192  # at a time
-
-Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 
 
 def projection_matrix(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.choices import ImageScore, Metric
 from patchbank.core.spatial import resampling
 from patchbank.types import PatchGrid
-
-ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_fraction"]
-Metric: TypeAlias = Literal["euclidean", "squared"]
 
 
 def grid_score(

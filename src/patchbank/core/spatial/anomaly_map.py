@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from patchbank.choices import Border, Interpolation
 from patchbank.core.spatial import resampling
-from patchbank.core.spatial.resampling import Border, Interpolation, Operator
+from patchbank.core.spatial.resampling import Operator
 from patchbank.types import AnomalyMap, PatchGrid
 
 REFERENCE_SIDE_PX = 224  # the papers smooth with sigma = 4 at this input size

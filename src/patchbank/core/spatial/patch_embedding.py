@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from patchbank.choices import Interpolation
 from patchbank.core.array_api import device_of, namespace, on_device_of
 from patchbank.core.spatial import resampling
-from patchbank.core.spatial.resampling import Interpolation, Operator
+from patchbank.core.spatial.resampling import Operator
 from patchbank.errors import ShapeError
 from patchbank.types import Array
 

@@ -13,11 +13,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.choices import Border, Interpolation
 from patchbank.core.array_api import on_device_of
 from patchbank.types import Array
 
-Interpolation: TypeAlias = Literal["bilinear", "nearest"]
-Border: TypeAlias = Literal["reflect", "mirror"]
 Operator: TypeAlias = NDArray[np.float32]
 """(n_out, n_in): a matrix that is applied to one axis of an array."""
 

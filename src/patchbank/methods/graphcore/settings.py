@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchbank.core.scores.image_score import ImageScore
+from patchbank.choices import ImageScore
 from patchbank.methods.memory_bank import BankParameters
 from patchbank.settings import Settings, redeclared, setting
 from patchbank.settings.rules import Integer, Number

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from patchbank.core.coreset.random_projection import Projection
-from patchbank.core.neighbours import IndexKind
-from patchbank.core.scores.image_score import ImageScore, Metric
+from patchbank.choices import ImageScore, IndexKind, Metric, Projection
 from patchbank.errors import ParameterError
 from patchbank.settings import Group, PatchSettings, SeedSettings, redeclared, setting, settings_of
 from patchbank.settings.declaration import BANK
@@ -22,8 +20,8 @@ BANK_SIZES = ("coreset", "bank_rows", "covering_radius")
 
 
 def _another_size(value: Any) -> Collection[str]:
-    """A bank has one size."""
-    return BANK_SIZES
+    """A bank has one size; None gives none."""
+    return () if value is None else BANK_SIZES
 
 
 def _greedy_settings(selection: Any) -> Collection[str]:

@@ -10,7 +10,7 @@ from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_
 from patchbank.errors import DataError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.embedding import embed_patches
-from patchbank.methods.padim.model import PadimModel, restore_model, scored
+from patchbank.methods.padim.model import PadimModel, channels_kept, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
 from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSettings
 from patchbank.runtime.devices import Device
@@ -44,7 +44,8 @@ class PadimLearner:
         """
         embedding = to_numpy(embed_patches(self._settings, image.maps))
         self._n_channels = embedding.shape[2]
-        self._samples.append(embedding[..., self._settings.channels(self._n_channels)], image)
+        kept = channels_kept(self._settings, self._n_channels)
+        self._samples.append(embedding[..., kept], image)
 
     def fit(self) -> Fit:
         """Learn the Gaussians, and score each photograph without it and its copies.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,11 @@ from patchbank.core.array_api import to_numpy
 from patchbank.core.gaussians import Gaussians
 from patchbank.core.scores import image_score
 from patchbank.core.spatial.grid_cells import nearest_cells
-from patchbank.errors import ShapeError
+from patchbank.errors import ParameterError, ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.settings import PadimParameters
-from patchbank.types import PatchGrid
+from patchbank.types import Indices, PatchGrid
 
 
 class PadimModel:
@@ -53,7 +54,7 @@ class PadimModel:
                 f"got {embedding.shape[2]}"
             )
         h, w = embedding.shape[:2]
-        points = embedding[..., self.settings.channels(self.n_channels)].reshape(h * w, -1)
+        points = embedding[..., channels_kept(self.settings, self.n_channels)].reshape(h * w, -1)
         positions = None if (h, w) == self.grid else nearest_cells((h, w), self.grid)
         return scored(self.settings, self.gaussians.distances(points, positions).reshape(h, w))
 
@@ -72,6 +73,24 @@ class PadimModel:
         """Number of positions, dimensions, and directions kept of each covariance."""
         positions, dimensions, directions = self.gaussians.bases.shape
         return {"positions": positions, "dimensions": dimensions, "directions": directions}
+
+
+def channels_kept(settings: PadimParameters, n_channels: int) -> Indices:
+    """The channels kept of all layers together, in the order drawn: that of the published code.
+
+    Raises:
+        ParameterError: more are asked for than there are.
+
+    >>> channels_kept(PadimParameters(dims=5, seed=1024), 448).tolist()
+    [408, 9, 247, 435, 199]
+    """
+    if settings.dims is None:
+        return np.arange(n_channels)
+    if settings.dims > n_channels:
+        raise ParameterError(
+            f"dims: expected at most {n_channels} (the channels of all layers), got {settings.dims}"
+        )
+    return np.array(random.Random(settings.seed).sample(range(n_channels), settings.dims))
 
 
 def scored(settings: PadimParameters, grid: PatchGrid) -> PatchScores:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from patchbank.errors import ParameterError
-from patchbank.images.resize import Resize
+from patchbank.choices import Resize
 from patchbank.settings import (
     InputSettings,
     PatchSettings,
@@ -20,7 +16,6 @@ from patchbank.settings import (
     setting,
 )
 from patchbank.settings.rules import Integer, Number, Optional
-from patchbank.types import Indices
 
 TITLE = "PaDiM"
 
@@ -48,23 +43,6 @@ class PadimParameters(PatchSettings, SeedSettings):
         group=TITLE,
     )
 
-    def channels(self, n_channels: int) -> Indices:
-        """The channels kept of all layers together, in the order drawn: that of the published code.
-
-        Raises:
-            ParameterError: more are asked for than there are.
-
-        >>> PadimParameters(dims=5, seed=1024).channels(448).tolist()
-        [408, 9, 247, 435, 199]
-        """
-        if self.dims is None:
-            return np.arange(n_channels)
-        if self.dims > n_channels:
-            raise ParameterError(
-                f"dims: expected at most {n_channels} (the channels of all layers), got {self.dims}"
-            )
-        return np.array(random.Random(self.seed).sample(range(n_channels), self.dims))
-
 
 @dataclass(frozen=True, kw_only=True)
 class PadimSettings(PadimParameters, Settings):
@@ -82,7 +60,7 @@ class PadimSettings(PadimParameters, Settings):
         'area'
         """
         is_pair = isinstance(self.image_size, tuple)
-        return {"resize": "area"} if is_pair and self.resize == "squash" else {}
+        return {"resize": "area"} if is_pair and self.resize in ("squash", "area") else {}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

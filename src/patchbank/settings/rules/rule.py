@@ -61,8 +61,10 @@ class Rule(ABC):
         """
         try:
             return self.normalised(value)
-        except (TypeError, ValueError):
-            raise ParameterError(f"{name}: expected {self.describe()}, got {value!r}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ParameterError(
+                f"{name}: expected {self.describe()}, got {_shown(value)}"
+            ) from None
 
     def parse(self, name: str, text: str) -> Any:
         """Read the value of the setting `name` as it is written on a command line.
@@ -72,7 +74,7 @@ class Rule(ABC):
         """
         try:
             value = self.convert(text.strip())
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ParameterError(f"{name}: expected {self.written}, got {text!r}") from None
         return self.check(name, value)
 
@@ -121,6 +123,14 @@ class Optional(Rule):
     def invalid_values(self) -> tuple[Any, ...]:
         """All values that the other rule refuses, except None."""
         return tuple(value for value in self.rule.invalid_values() if value is not None)
+
+
+def _shown(value: Any) -> str:
+    """The value in one line."""
+    try:
+        return " ".join(repr(value).split())
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a value of too many digits"
 
 
 def is_number(value: Any) -> bool:

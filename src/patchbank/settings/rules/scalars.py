@@ -109,12 +109,21 @@ class Number(Rule):
         return lowest, self.low + (high - self.low) / 4, highest
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """Numbers beyond the limits, infinity, not-a-number, and other types."""
+        """Numbers beyond the limits or the floats, infinity, not-a-number, and other types."""
         beyond = [self.low if self.open_low else self.low - 1e-3]
         if self.high is not None:
             beyond.append(self.high if self.open_high else self.high + 1e-3)
         inside = str(self.valid_values()[0])
-        return *beyond, math.inf, -math.inf, math.nan, True, inside, [self.valid_values()[0]]
+        return (
+            *beyond,
+            10**400,
+            math.inf,
+            -math.inf,
+            math.nan,
+            True,
+            inside,
+            [self.valid_values()[0]],
+        )
 
 
 def fraction() -> Number:

@@ -85,7 +85,8 @@ class ThreeNumbers(Rule):
 
     def invalid_values(self) -> tuple[Any, ...]:
         """Too few, too many, other types."""
-        return (0.5, 0.5), (1, 2, 3, 4), 0.5, "1,2,3", ("a", "b", "c"), (0.5, 0.5, math.nan)
+        others = 0.5, "1,2,3", ("a", "b", "c")
+        return (0.5, 0.5), (1, 2, 3, 4), (0.5, 0.5, math.nan), (0.5, 0.5, 10**400), *others
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,13 @@ class ToyParameters(Group):
         rule=Number(0, open_low=True),
         group="Toy",
     )
+    # A setting of a package may be called as one of Patchbank's was in earlier versions.
+    support: float = setting(
+        0.0,
+        "Standard deviations from the mean within which a channel scores 0.",
+        rule=Number(0),
+        group="Toy",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +42,21 @@ class NearestMean:
 
     mean: np.ndarray
     std: np.ndarray
+    support: float
 
     def score(self, maps):
         patches = embed(maps)
         if patches.shape[2] != len(self.mean):
             raise ShapeError(f"maps: expected {len(self.mean)} channels, got {patches.shape[2]}")
-        squares = (((patches - self.mean) / self.std) ** 2).mean(axis=2)
+        deviations = np.abs(patches - self.mean) / self.std
+        squares = (np.maximum(deviations - self.support, 0) ** 2).mean(axis=2)
         return PatchScores(np.sqrt(squares).astype(np.float32), float(squares.mean()))
 
     def tensors(self):
         return {"mean": self.mean, "std": self.std}
 
     def summary(self):
-        return {"channels": len(self.mean)}
+        return {"channels": len(self.mean), "distance": "euclidean", "is_diagonal": True}
 
 
 class ToyLearner:
@@ -85,7 +94,8 @@ def model_of(moments, parameters):
     count, total, squares = moments
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0)
-    return NearestMean(mean, np.maximum(np.sqrt(variance), parameters.floor))
+    std = np.maximum(np.sqrt(variance), parameters.floor)
+    return NearestMean(mean, std, parameters.support)
 
 
 def embed(maps):
@@ -101,7 +111,7 @@ def embed(maps):
 
 
 def restore(parameters, tensors, device):
-    return NearestMean(tensors["mean"], tensors["std"])
+    return NearestMean(tensors["mean"], tensors["std"], parameters.support)
 
 
-METHOD = Method("toy", ToySettings, ToyParameters, {"balanced": {}}, ToyLearner, restore)
+METHOD = Method("toy", ToySettings, ToyParameters, {}, ToyLearner, restore)
