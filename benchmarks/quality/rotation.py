@@ -53,7 +53,10 @@ def shares_of(
         return TrainingImage(maps, 0, None if copy.is_original else inside)
 
     examples = [looked_at(copy) for copy in settings.copies]
-    model = METHODS[method].fit(settings, examples, len(examples), NullProgress(), HOST).model
+    learner = METHODS[method].learner(settings, len(examples), NullProgress(), HOST)
+    for example in examples:
+        learner.add(example)
+    model = learner.fit().model
     far = np.median(model.score(extract(extractor, settings, other)[0]).patch_scores)
     shares = {}
     for angle in ANGLES:

@@ -9,8 +9,8 @@ import pytest
 from patchbank.errors import DataError, PatchbankError, ShapeError
 from patchbank.methods import METHODS, TrainingImage
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
 from tests.contract.needs_torch import marks_to_fit, needs_torch_to_fit
+from tests.fitting import fit_on_features
 from tests.photographs import part, parts
 
 
@@ -59,7 +59,7 @@ def fitted(method, settings, features=GOOD):
 
 
 def fitted_on(method, settings, examples):
-    return method.fit(settings, iter(examples), len(examples), NullProgress(), HOST)
+    return fit_on_features(method, settings, iter(examples), len(examples))
 
 
 def same(a, b):

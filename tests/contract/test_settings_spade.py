@@ -6,9 +6,8 @@ import pytest
 from patchbank import ParameterError
 from patchbank.methods import METHODS, SpadeSettings
 from patchbank.methods.base import TrainingImage
-from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
 from tests.contract.settings_changes import outcome
+from tests.fitting import fit_on_features
 
 ONE_LAYER = np.ones((3, 4, 6), np.float32)
 # Five images resolve no rate below 1/6; the remark is tested elsewhere.
@@ -35,7 +34,7 @@ def test_a_layer_for_pooling_only_needs_another():
         SpadeSettings(pool_deepest_only=True, layers=("blocks.2",))
     settings, examples = SpadeSettings(pool_deepest_only=True), [TrainingImage([ONE_LAYER], 0)]
     with pytest.raises(ParameterError, match=message):
-        METHODS["spade"].fit(settings, examples, 1, NullProgress(), HOST)
+        fit_on_features(METHODS["spade"], settings, examples, 1)
 
 
 def test_presets_are_settings():

@@ -14,7 +14,7 @@ from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import PRESETS
 from patchbank.methods.padim.model import channels_kept
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
+from tests.fitting import fit_on_features
 from tests.golden.inputs import normal
 
 GRID = (56, 40)
@@ -116,7 +116,7 @@ def test_maps_are_those_of_the_published_code(golden, case):
 def test_a_detector_of_the_preset_draws_the_published_map(golden):
     """Feature maps to fitted model, float32 tensors and map."""
     examples = (TrainingImage(m, number) for number, m in enumerate(layers("train")))
-    fitted = METHODS["padim"].fit(SETTINGS, examples, 12, NullProgress(), HOST).model
+    fitted = fit_on_features(METHODS["padim"], SETTINGS, examples, 12).model
     model = METHODS["padim"].restore(SETTINGS, fitted.tensors(), HOST)
     expected, size = golden("padim"), (224, 160)
 

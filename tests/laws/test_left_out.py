@@ -6,8 +6,7 @@ import pytest
 from patchbank.methods import METHODS, PadimSettings, SpadeSettings
 from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import method as padim_method
-from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
+from tests.fitting import fit_on_features
 from tests.oracles import padim as padim_oracle
 from tests.oracles import spade as spade_oracle
 
@@ -33,7 +32,7 @@ def with_copies(rng, grids=GRIDS):
 
 
 def fitted(name, settings, examples):
-    return METHODS[name].fit(settings, iter(examples), len(examples), NullProgress(), HOST)
+    return fit_on_features(METHODS[name], settings, iter(examples), len(examples))
 
 
 def without(examples, number):

@@ -80,6 +80,27 @@ def test_approximate_indexes_report_true_distances_and_their_recall(kind, rng):
     assert (build_index(bank, kind).nearest(queries, 3)[1] == rows).all()  # not by luck
 
 
+def test_neighbours_that_an_inverted_file_misses_are_searched_exactly(rng, monkeypatch):
+    bank = rng.standard_normal((400, 6)).astype(np.float32)
+    queries = rng.standard_normal((30, 6)).astype(np.float32)
+    built = []
+    init = ExactIndex.__init__
+
+    def counted(self, *given):
+        built.append(1)
+        init(self, *given)
+
+    monkeypatch.setattr(ExactIndex, "__init__", counted)
+    index = build_index(bank, "ivf")
+    index.nearest(queries)
+    assert built == []
+    for _ in range(2):  # as many as the bank has rows: more than the searched cells hold
+        distances, rows = index.nearest(queries, 400)
+        np.testing.assert_allclose(distances, nearest(bank, queries, 400), atol=1e-5)
+        np.testing.assert_array_equal(np.sort(rows, axis=1)[:, [0, -1]], [[0, 399]] * 30)
+    assert built == [1]
+
+
 def test_recall_of_the_exact_index_is_one(rng):
     bank = rng.standard_normal((100, 4)).astype(np.float32)
     assert recall(ExactIndex(bank), ExactIndex(bank), bank) == 1.0

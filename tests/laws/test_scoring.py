@@ -144,7 +144,7 @@ def test_the_rate_of_false_alarms_is_kept():
 def test_too_few_images_are_said_in_one_line():
     few = Calibration(np.arange(10.0), np.arange(10.0), 0.01)
     assert few.remark is not None
-    assert "10 good images cannot tell" in few.remark
+    assert "10 good images are too few" in few.remark
     assert "99 images would resolve it" in few.remark
     assert "\n" not in few.remark
     assert few.threshold == 9.0

@@ -20,6 +20,7 @@ from patchbank.core.coreset import (
     row_nearest_to_mean,
 )
 from patchbank.core.coreset import int8 as int8_greedy
+from patchbank.core.coreset.greedy_state import GreedyState
 from patchbank.core.int8 import binding
 from patchbank.errors import ParameterError, ShapeError
 from tests.kernels import KERNELS, MARKED_KERNELS, on_kernel
@@ -387,3 +388,12 @@ def test_wrong_arguments_are_named():
         greedy_coreset(features, 2, radius=-1)
     with pytest.raises(ShapeError, match=r"expected \(n, d\), got \(10, 2, 1\)"):
         greedy_coreset(features[..., None], 2)
+
+
+def test_a_selection_that_lacks_a_step_cannot_begin():
+    class Unfinished(GreedyState):
+        def _update(self, rows):
+            pass
+
+    with pytest.raises(TypeError, match="_largest_min_distance.*_select_block"):
+        Unfinished()

@@ -55,8 +55,8 @@ def test_views_of_one_photograph_have_their_highest_score_for_a_threshold():
     assert (views.threshold, views.pixel_threshold) == (9.0, 90.0)
     assert views.smallest_rate == 1.0
     assert views.remark == (
-        "one good image cannot tell what other good ones score: the threshold is the highest of "
-        "9 other views of itself, and the rate of false alarms is not known; 1 images would "
+        "one good image does not show what other good images score: the threshold is the highest "
+        "of 9 other views of itself, and the rate of false alarms is not known; 1 images would "
         "resolve 50.00%"
     )
 
@@ -68,8 +68,8 @@ def test_the_smallest_rate_is_one_rank():
 def test_a_rate_below_one_rank_is_remarked():
     assert Calibration(SCORES, PEAKS, 0.1).remark is None
     assert Calibration(SCORES, PEAKS, 0.03).remark == (
-        "9 good images cannot tell a false-alarm rate of 3.00% from 10.00%: the threshold is "
-        "their highest score; 33 images would resolve it"
+        "9 good images are too few to distinguish a false-alarm rate of 3.00% from 10.00%: the "
+        "threshold is their highest score; 33 images would resolve it"
     )
 
 

@@ -154,6 +154,15 @@ def test_a_full_disk_is_one_line(capsys, fitted, plates):
     assert len(err.splitlines()) == 1
 
 
+def test_metrics_are_written_although_the_report_cannot_be(capsys, fitted, plates, tmp_path):
+    metrics, blocked = tmp_path / "m.json", tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    status, _, err = run(capsys, "evaluate", fitted, plates, "--json", metrics, "--report", blocked)
+    assert status == 2
+    assert "expected to write the report" in err
+    assert json.loads(metrics.read_text())["image_auroc"] == 1.0
+
+
 def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
     status, out, err = run(
         capsys,
@@ -269,7 +278,7 @@ def test_wrong_use_is_one_line_and_exit_status_two(
 def test_too_few_images_are_said_in_one_line(capsys, plates, tmp_path):
     status, _, err = run(capsys, "fit", plates, *SMALL, "--out", tmp_path / "a")
     assert status == 0
-    assert err.startswith("note: 12 good images cannot tell")
+    assert err.startswith("note: 12 good images are too few")
     assert len(err.splitlines()) == 1
 
 
@@ -301,7 +310,7 @@ def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
     assert status == 0
     assert "1 good image, threshold" in printed
     assert "(false alarms not known)" in printed
-    assert "one good image cannot tell what other good ones score" in errors
+    assert "one good image does not show what other good images score" in errors
     facts = json.loads(run(capsys, "info", out, "--json", "-")[1])
     assert facts["good_images"] == 1
     assert facts["smallest_false_alarm_rate"] == 1

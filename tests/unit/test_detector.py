@@ -270,13 +270,15 @@ def test_what_cannot_be_learned_from_is_named(tmp_path):
 def test_too_few_images_warn_once_in_one_line():
     strict = RECIPE.with_changes(false_alarm_rate=0.01)
     for recipe in (strict, Ensemble([strict])):
-        with pytest.warns(CalibrationWarning, match="8 good images cannot tell") as warned:
+        with pytest.warns(CalibrationWarning, match="8 good images are too few") as warned:
             recipe.fit(parts(8))
         assert [w.filename for w in warned] == [__file__]  # it points at the caller
 
 
 def test_one_photograph_says_what_it_cannot_tell(tmp_path):
-    with pytest.warns(CalibrationWarning, match="one good image cannot tell what other good ones"):
+    with pytest.warns(
+        CalibrationWarning, match="one good image does not show what other good images"
+    ):
         detector = RECIPE.fit([part(0)])
     assert len(detector.calibration.image_scores) == 9  # other views of it
     assert detector.calibration.image_scores.min() > 0

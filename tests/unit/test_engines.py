@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -48,6 +50,29 @@ def test_an_image_that_is_alone_has_several_cores_and_those_beside_it_one(monkey
         assert network(None, ()) == [1]
     assert network(None, ()) == [MAX_CORES]
     assert opened == [MAX_CORES, 1]
+
+
+def test_a_call_can_end_while_another_opens_the_network_of_one_core(monkeypatch):
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 4)
+    is_opening, may_open = threading.Event(), threading.Event()
+
+    def open_network(cores):
+        if cores == 1:
+            is_opening.set()
+            assert may_open.wait(30)
+        return Recorder(cores)
+
+    network = SharedNetwork(open_network)
+    with ThreadPoolExecutor(2) as pool:
+        with network._network():
+            concurrent = pool.submit(network, None, ())
+            assert is_opening.wait(30)
+        # the first call has ended; a third one is concurrent with the second
+        third = pool.submit(network, None, ())
+        assert not concurrent.done()
+        may_open.set()
+        assert concurrent.result(30) == third.result(30) == [1]
+    assert network(None, ()) == [4]
 
 
 def test_a_network_on_one_core_is_opened_once(monkeypatch):

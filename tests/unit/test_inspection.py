@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from patchbank import ImageError, PaDiM, ParameterError, PatchCore
+from patchbank import DataError, ImageError, PaDiM, ParameterError, PatchCore
 from patchbank.cli import main
 from patchbank.cli import predict as cli_predict
 from patchbank.detector import detector as detector_module
@@ -88,12 +88,30 @@ def test_more_work_is_done_in_the_worker_with_pixels_that_are_not_kept(detector,
         np.testing.assert_array_equal(overlay, inspection.overlay())
 
 
-def test_an_error_of_the_work_is_not_one_of_the_photograph(detector, photographs):
+@pytest.mark.parametrize("error", [ZeroDivisionError, MemoryError, ParameterError])
+def test_an_error_of_the_work_is_not_one_of_the_photograph(detector, photographs, error):
     def work(inspection):
-        raise ZeroDivisionError
+        raise error("from the work")
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(error, match="from the work"):
         list(detector.inspect_with(photographs, work))
+
+
+def test_too_little_memory_for_an_overlay_is_an_error_of_the_command(
+    detector, photographs, tmp_path, monkeypatch, capsys
+):
+    def draw(image, inspection):
+        raise MemoryError("no room to draw")
+
+    monkeypatch.setattr(cli_predict, "draw_overlay", draw)
+    file = tmp_path / "a.patchbank"
+    detector.save(file)
+    options = [f"{file}", f"{tmp_path / 'in'}", f"--out={tmp_path / 'out'}"]
+    monkeypatch.setattr("sys.argv", ["patchbank", "predict", *options])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    assert leaving.value.code == 2
+    assert "expected enough memory, got: no room to draw" in capsys.readouterr().err
 
 
 def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
@@ -164,7 +182,36 @@ def test_a_stack_and_a_folder_are_inspected_one_by_one(detector, photographs):
     by_stack = [seen.score for seen in detector.predict_each(stack)]
     by_folder = [seen.score for seen in detector.predict_each(photographs[0].parent)]
     assert by_stack == by_folder == [detector.predict(path).score for path in photographs]
-    assert [seen.score for seen in detector.predict_each(photographs[0])] == by_folder[:1]
+    assert [seen.score for seen in detector.predict(stack)] == by_folder
+    folder = photographs[0].parent
+
+    def score_and_width(inspection):
+        return inspection.score, inspection.pixels.shape[1]
+
+    for given, expected in (
+        (photographs[0], by_folder[:1]),
+        (str(photographs[0]), by_folder[:1]),
+        (photographs[0].read_bytes(), by_folder[:1]),
+        (stack[1], by_folder[1:2]),
+        (stack, by_folder),
+        (folder, by_folder),
+        (str(folder), by_folder),
+    ):
+        assert [seen.score for seen in detector.predict_each(given)] == expected
+        assert [seen.score for seen in detector.inspect(given)] == expected
+        worked = [result for _, result in detector.inspect_with(given, score_and_width)]
+        assert worked == [(score, stack.shape[2]) for score in expected]
+
+
+def test_a_folder_that_is_missing_is_an_error_before_the_first_image_is_asked_for(
+    detector, tmp_path
+):
+    nowhere = tmp_path / "nowhere"
+    for inspect in (detector.predict_each, detector.inspect):
+        with pytest.raises(DataError, match="nowhere: expected a folder or an image"):
+            inspect(nowhere)
+    with pytest.raises(DataError, match="nowhere: expected a folder or an image"):
+        detector.inspect_with(nowhere, str)
 
 
 def test_members_of_an_ensemble_share_the_kept_map(photographs):

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from patchbank import PatchCore
 from patchbank.core import neighbours
-from patchbank.errors import ParameterError
+from patchbank.errors import ImageError, ParameterError
 from patchbank.images.read import ImageSource
 from patchbank.methods import METHODS, PatchCoreSettings, ResizableBank, TrainingImage
 from patchbank.methods.memory_bank import BankModel
@@ -18,6 +19,7 @@ from patchbank.runtime import threads
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.training import extraction
+from tests.fitting import fit_on_features
 from tests.photographs import part, parts, save
 
 
@@ -45,19 +47,6 @@ def test_features_of_an_image_are_not_needed_after_they_were_added(method):
     assert [reference() for reference in held] == [None] * 8
     fit = learner.fit()
     assert len(fit.left_out) == 4
-
-
-def test_a_fit_in_one_call_is_the_same_as_its_steps(method):
-    images = [TrainingImage(maps(number), number) for number in range(4)]
-    learner = method.learner(method.settings(), 4, NullProgress(), HOST)
-    for image in images:
-        learner.add(image)
-    ours, theirs = learner.fit(), method.fit(method.settings(), images, 4, NullProgress(), HOST)
-    for one, two in zip(ours.left_out, theirs.left_out, strict=True):
-        np.testing.assert_array_equal(one.patch_scores, two.patch_scores)
-        assert one.image_score == two.image_score
-    for name, tensor in ours.model.tensors().items():
-        np.testing.assert_array_equal(tensor, theirs.model.tensors()[name])
 
 
 def test_features_stream_into_the_method(tmp_path, monkeypatch):
@@ -99,13 +88,13 @@ def test_photographs_are_decoded_once_a_member(tmp_path, monkeypatch):
 def fitted_bank(**settings):
     images = [TrainingImage(maps(number), number) for number in range(5)]
     chosen = PatchCoreSettings(patch_stride=1, **settings)
-    return METHODS["patchcore"].fit(chosen, images, 5, NullProgress(), HOST)
+    return fit_on_features(METHODS["patchcore"], chosen, images, 5)
 
 
 def test_only_a_bank_is_resizable():
     for name in ("patchcore", "graphcore", "padim", "spade"):
         images = [TrainingImage(maps(number), number) for number in range(4)]
-        fit = METHODS[name].fit(METHODS[name].settings(), images, 4, NullProgress(), HOST)
+        fit = fit_on_features(METHODS[name], METHODS[name].settings(), images, 4)
         assert isinstance(fit.model, ResizableBank) == (name in ("patchcore", "graphcore"))
         assert bool(fit.calibration_by_size) == isinstance(fit.model, ResizableBank)
 
@@ -202,3 +191,20 @@ def test_a_detector_asks_its_model_whether_its_bank_can_be_truncated():
     smaller = detector.with_bank_rows(40)
     assert smaller.members[0].model.n_rows == 40
     assert smaller.bank_sizes[-1] == 40
+
+
+def test_an_error_of_a_photograph_leaves_no_thread_of_the_fit(tmp_path):
+    paths = [save(tmp_path / f"{number}.png", part(number)) for number in range(12)]
+    paths[2].write_bytes(b"rubbish")
+    recipe = PatchCore(backbone="efficientnet_lite0", image_size=64, false_alarm_rate=0.2)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ImageError, match="2.png"):
+            recipe.fit(paths)
+        deadline = time.monotonic() + 30
+        while running := [t for t in threading.enumerate() if t.name.startswith("patchbank-im")]:
+            assert time.monotonic() < deadline, running
+            time.sleep(0.01)
+    finally:
+        gc.enable()

@@ -13,8 +13,7 @@ from patchbank.errors import DataError, ShapeError
 from patchbank.methods import PatchCoreSettings, PatchEmbedding, TrainingImage
 from patchbank.methods.memory_bank import method_with_bank
 from patchbank.methods.patch_store import PatchStore
-from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
+from tests.fitting import fit_on_features
 
 SHAPE = (3, 4, 5)  # channels, height, width
 PLAIN = {"patch_stride": 1, "selection": "all", "image_score": "max"}
@@ -43,7 +42,7 @@ def image(seed, masked_cells=()):
 def fitted(images, toy=None, **settings):
     examples = [TrainingImage([maps], number) for number, maps in enumerate(images)]
     chosen = PatchCoreSettings(**{**PLAIN, **settings})
-    return (toy or method()).fit(chosen, examples, len(examples), NullProgress(), HOST)
+    return fit_on_features(toy or method(), chosen, examples, len(examples))
 
 
 def rows_of(maps):

@@ -1,7 +1,9 @@
 """Tables that installed packages extend: what is found, what is refused, what is imported."""
 
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,7 +20,7 @@ def check(name, entry):
     return entry
 
 
-def table():
+def table(check=check):
     return PluginTable(
         group=GROUP,
         title="number",
@@ -71,6 +73,28 @@ def test_a_package_is_imported_when_its_entry_is_asked_for_and_not_before(instal
     assert not {"numbers_a", "numbers_b"} & set(sys.modules)
     assert found["nine"] == 9
     assert "numbers_b" not in sys.modules
+
+
+def test_threads_that_ask_at_the_same_time_load_a_package_once(install):
+    install("numbers-a", "NINE = 9", nine="numbers_a:NINE")
+    together, may_go_on, checked = threading.Barrier(3, timeout=30), threading.Event(), []
+
+    def slow_check(name, entry):
+        checked.append(name)
+        assert may_go_on.wait(30)
+        return check(name, entry)
+
+    found = table(slow_check)
+
+    def ask(_):
+        together.wait()
+        return found["nine"]
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(ask, number) for number in range(3)]
+        threading.Timer(0.1, may_go_on.set).start()
+        assert [answer.result() for answer in answers] == [9, 9, 9]
+    assert checked == ["nine"]
 
 
 BROKEN = [

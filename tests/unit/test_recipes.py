@@ -115,7 +115,7 @@ def test_an_ensemble_of_nothing_is_refused():
 
 def test_each_member_keeps_the_method_and_the_settings_of_its_recipe():
     recipes = PatchCore(bank_rows=20, **TINY), PaDiM(**TINY)
-    with pytest.warns(CalibrationWarning, match="3 good images cannot tell"):
+    with pytest.warns(CalibrationWarning, match="3 good images are too few"):
         detector = Ensemble(recipes).fit(parts(3))
     assert [member.method for member in detector.members] == ["patchcore", "padim"]
     for member, recipe in zip(detector.members, recipes, strict=True):

@@ -13,7 +13,7 @@ from patchbank.methods.simplenet import METHOD, SimpleNetSettings, method
 from patchbank.methods.simplenet.discriminator import Affine
 from patchbank.methods.simplenet.method import anomaly_score
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
+from tests.fitting import fit_on_features
 
 SETTINGS = SimpleNetSettings(patch_size=1, patch_stride=1, image_score="max")
 
@@ -108,7 +108,7 @@ def test_features_of_another_number_of_dimensions_are_refused(rng):
 def test_without_torch_the_fit_says_what_to_install(monkeypatch):
     monkeypatch.setattr(method, "find_spec", lambda name: None)
     with pytest.raises(ParameterError) as caught:
-        METHOD.fit(SETTINGS, iter(()), 0, NullProgress(), HOST)
+        fit_on_features(METHOD, SETTINGS, iter(()), 0)
     assert str(caught.value) == (
         "method: expected torch to fit simplenet, got none; pip install 'patchbank[torch]'"
     )

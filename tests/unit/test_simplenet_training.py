@@ -12,6 +12,7 @@ from patchbank.methods.simplenet.training import Training
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import TorchDevice
+from tests.fitting import fit_on_features
 from tests.oracles.simplenet import discriminated
 
 SETTINGS = SimpleNetSettings(
@@ -48,7 +49,7 @@ def photographs(rng, n):
 def fitted(maps, device=HOST, **settings):
     examples = [TrainingImage([m], number) for number, m in enumerate(maps)]
     chosen = replace(SETTINGS, **settings)
-    return METHOD.fit(chosen, iter(examples), len(examples), NullProgress(), device)
+    return fit_on_features(METHOD, chosen, iter(examples), len(examples), device=device)
 
 
 def bits(fit):
@@ -177,7 +178,7 @@ def test_copies_are_held_out_with_their_photograph(rng):
             TrainingImage([copy], 0, inside),
             TrainingImage([maps[1]], 1),
         ]
-        return METHOD.fit(SETTINGS, iter(examples), 3, NullProgress(), HOST).left_out
+        return fit_on_features(METHOD, SETTINGS, iter(examples), 3).left_out
 
     one, two = left_out(maps[0]), left_out(maps[0] + 1)
     assert one[0].image_score == two[0].image_score
@@ -288,5 +289,5 @@ def test_progress_is_told_of_every_step(rng):
             return None
 
     examples = [TrainingImage([m], number) for number, m in enumerate(photographs(rng, 4))]
-    METHOD.fit(replace(SETTINGS, steps=33), iter(examples), 4, Counting(), HOST)
+    fit_on_features(METHOD, replace(SETTINGS, steps=33), iter(examples), 4, Counting(), HOST)
     assert told == [["training", 4 * 33, 4 * 33]]

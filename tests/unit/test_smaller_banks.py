@@ -84,7 +84,7 @@ def test_sizes_that_were_not_calibrated_are_named(detector):
 )
 def test_what_cannot_be_cut_says_so(recipe):
     detector = recipe.fit(parts(6))
-    with pytest.raises(ParameterError, match="expected a detector whose bank can be cut"):
+    with pytest.raises(ParameterError, match="expected a detector whose bank can be truncated"):
         detector.with_bank_rows(20)
 
 
@@ -209,4 +209,4 @@ def test_a_detector_without_a_bank_may_keep_to_a_budget_too(tmp_path, capsys, mo
     monkeypatch.setattr("sys.argv", [*line, "5"])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "expected a detector whose bank can be cut" in capsys.readouterr().err
+    assert "expected a detector whose bank can be truncated" in capsys.readouterr().err

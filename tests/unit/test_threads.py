@@ -108,6 +108,14 @@ def own_threads():
     return [t for t in threading.enumerate() if t.name.startswith("patchbank-images")]
 
 
+def wait_for_own_threads(seconds=30):
+    """Wait until no thread of an iteration runs."""
+    deadline = time.monotonic() + seconds
+    while own_threads() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert not own_threads()
+
+
 def test_an_abandoned_iteration_leaves_no_thread_and_begins_nothing_more(cores):
     begun = []
 
@@ -118,7 +126,7 @@ def test_an_abandoned_iteration_leaves_no_thread_and_begins_nothing_more(cores):
     stream = map_in_order(work, range(1000), nothing)
     next(stream)
     del stream
-    assert not own_threads()
+    wait_for_own_threads()
     count = len(begun)
     time.sleep(0.05)
     assert len(begun) == count < 1000
@@ -182,3 +190,98 @@ def test_an_error_of_a_part_ends_the_others_before_it_is_raised(cores):
         parallel_ranges(part, 2000, 2)
     assert at_work == []
     assert len(begun) < 50
+
+
+COLLECTED_INSIDE_SUBMIT = """
+import concurrent.futures.thread as pools
+import faulthandler, gc, sys, threading
+from patchbank.runtime import threads
+from patchbank.runtime.threads import map_in_order, parallel_ranges
+
+faulthandler.dump_traceback_later(60, exit=True)
+threads.usable_cores = lambda: 3
+gc.disable()
+another_runs, may_go_on = threading.Event(), threading.Event()
+collections = []
+
+class Future(pools._base.Future):
+    def __init__(self):
+        super().__init__()
+        if threading.current_thread() is threading.main_thread() and armed:
+            may_go_on.set()
+            collections.append(gc.collect())  # while `submit` holds the lock of all pools
+
+def work(item):
+    if item == 0:
+        another_runs.wait()
+        return item
+    another_runs.set()
+    may_go_on.wait()
+    parallel_ranges(lambda begin, end: None, 100, 1)  # as every search does: it needs that lock
+    return item
+
+pools._base.Future = Future
+armed = False
+"""
+
+
+def finished(code):
+    """Run code that hangs on a deadlock, which ends it with the stacks of all threads."""
+    code = COLLECTED_INSIDE_SUBMIT + code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_collector_may_close_an_abandoned_iteration_while_a_lock_is_held():
+    found = finished("""
+def abandon():
+    stream = map_in_order(work, range(50), lambda item: 0)
+    next(stream)
+    cycle = [stream]
+    cycle.append(cycle)
+
+abandon()
+armed = True
+parallel_ranges(lambda begin, end: None, 100, 1)
+print("done", len(collections))
+""")
+    assert found[0] == "done"
+    assert int(found[1]) > 0
+
+
+def test_an_error_that_was_handled_leaves_no_iteration_to_the_collector():
+    found = finished("""
+import weakref
+import patchbank.detector.detector as module
+from patchbank.detector.detector import Detector
+from patchbank.errors import ImageError
+from patchbank.images.read import image_source
+
+class Stub:
+    predict_each = Detector.predict_each
+    def _inspect(self, source, *, keep_image):
+        if work(int(source.name)) == 0:
+            raise ImageError("0: expected an image, got none")
+
+opened = []
+def watched(*given):
+    stream = map_in_order(*given)
+    opened.append(weakref.ref(stream))
+    return stream
+module.map_in_order = watched
+
+def use():
+    stream = Stub().predict_each([image_source(b"", str(n)) for n in range(50)])
+    try:
+        next(stream)
+    except ImageError:
+        print("handled")
+
+use()
+print([each() for each in opened])
+armed = True
+parallel_ranges(lambda begin, end: None, 100, 1)
+print("done", len(collections) > 0)
+""")
+    assert found == ["handled", "[None]", "done", "True"]

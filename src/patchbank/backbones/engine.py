@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from patchbank.backbones.onnx_runtime import OnnxRuntime
 from patchbank.choices import EngineName, Precision
 from patchbank.errors import BackboneError, ParameterError
+from patchbank.runtime.once import BuiltOnce
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
 
@@ -90,9 +91,10 @@ class SharedNetwork:
 
     def __init__(self, open_network: Callable[[int], Run]) -> None:
         cores = min(usable_cores(), MAX_CORES)
-        self._open = open_network
         self._for_latency = open_network(cores)
-        self._for_throughput = self._for_latency if cores == 1 else None
+        self._for_throughput = BuiltOnce(
+            lambda: open_network(1), self._for_latency if cores == 1 else None
+        )
         self._lock = threading.Lock()
         self._n_running = 0
 
@@ -104,13 +106,10 @@ class SharedNetwork:
     @contextmanager
     def _network(self) -> Iterator[Run]:
         with self._lock:
-            network = self._for_latency
-            if self._n_running:
-                self._for_throughput = self._for_throughput or self._open(1)
-                network = self._for_throughput
+            is_alone = self._n_running == 0
             self._n_running += 1
         try:
-            yield network
+            yield self._for_latency if is_alone else self._for_throughput()
         finally:
             with self._lock:
                 self._n_running -= 1

@@ -221,10 +221,10 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
 
     if to_json != "-":
         output.show_evaluation(evaluation)
+    if to_json is not None:  # before the report, which fails if a photograph is not there any more
+        write_json(evaluation.to_json(), to_json)
     if report is not None:
         output.note(f"report: {write_report(evaluation, detector, report)}")
-    if to_json is not None:
-        write_json(evaluation.to_json(), to_json)
     if evaluation.unread:
         for unread in evaluation.unread:
             output.error(unread.error)

@@ -37,8 +37,12 @@ def inspect_paths(
     count = Count()
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
     with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
-        outcomes = _outcomes(detector, [image for image, _ in images], draw=pictures is not None)
-        for (image, given), (outcome, picture) in zip(images, outcomes, strict=True):
+        # In the head of the loop, so that an error which leaves it ends the inspection at once.
+        for (image, given), (outcome, picture) in zip(
+            images,
+            _outcomes(detector, [image for image, _ in images], draw=pictures is not None),
+            strict=True,
+        ):
             _tally(count, outcome)
             if stream is not None:
                 _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))

@@ -12,6 +12,7 @@ device is streamed through it in tiles.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -29,6 +30,7 @@ from patchbank.core.array_api import (
 )
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.once import BuiltOnce
 from patchbank.types import Array, Features, Indices
 
 TILE_QUERIES, TILE_BANK_ROWS = 1024, 2048  # of a product, which then stays in the cache
@@ -190,6 +192,7 @@ class FaissIndex:
     def __init__(self, bank: Features, kind: Literal["hnsw", "ivf"]) -> None:
         self.bank = np.ascontiguousarray(bank, dtype=np.float32)
         self._index = _hnsw(self.bank) if kind == "hnsw" else _ivf(self.bank)
+        self._exact = BuiltOnce(partial(ExactIndex, self.bank))
 
     def nearest(self, queries: Array, k: int = 1) -> tuple[NDArray[np.float32], Indices]:
         """Find `k` near rows of each query; `recall` measures how often they are the nearest."""
@@ -202,7 +205,7 @@ class FaissIndex:
         _, rows = self._index.search(np.ascontiguousarray(queries), k)
         missing = (rows < 0).any(axis=1)  # the cells that were searched have fewer than k rows
         if missing.any():
-            _, rows[missing] = ExactIndex(self.bank).nearest(queries[missing], k)
+            _, rows[missing] = self._exact().nearest(queries[missing], k)
         return sorted_by_distance(self.bank, queries, rows.astype(np.intp))
 
 

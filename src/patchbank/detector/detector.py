@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,17 +67,17 @@ class Detector:
 
         Args:
             images: a path, an (H, W, 3) uint8 RGB array, the bytes of an image file, a file object
-                in binary mode, or a Pillow image.  A folder or an iterable of images is handed to
-                `predict_each`.
+                in binary mode, or a Pillow image.  A folder, a stack or an iterable of images is
+                passed on to `predict_each`.
             keep_image: whether the inspection keeps pixels and map; see `inspect`.
 
         Returns:
-            An Inspection of one image; an iterator of them for a folder or an iterable.
+            An Inspection of one image; an iterator of them for a folder, a stack or an iterable.
 
         Raises:
             ImageError, ShapeError: an image cannot be read.
         """
-        if not is_one_image(images) or _is_folder(images):
+        if not is_one_image(images) or _is_folder(images) or _is_stack(images):
             return self.predict_each(cast(Iterable[ImageInput], images), keep_image=keep_image)
         return self._inspect(image_source(cast(ImageInput, images)), keep_image=keep_image)
 
@@ -98,35 +98,31 @@ class Detector:
             ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
             DataError: no such folder, or no image in it.
         """
-        sources = map(image_source, _each(images))  # a missing folder is an error at once
-
-        def inspected(source: ImageSource) -> Inspection:
-            return self._inspect(source, keep_image=keep_image)
-
-        results = map_in_order(inspected, sources, n_pixels)
-        return (inspection.result() for _, inspection in results)
+        return _results(_each(images), partial(self._inspect, keep_image=keep_image))
 
     def inspect(
-        self, images: Iterable[ImageInput], *, keep_image: bool = False
+        self,
+        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        *,
+        keep_image: bool = False,
     ) -> Iterator[Inspection | FailedInspection]:
         """Inspect photographs in order; one that cannot be read gives a FailedInspection.
 
         Args:
-            images: as `predict` takes one.
+            images: as `predict_each` takes them.
             keep_image: whether each inspection keeps the pixels and the anomaly map, 7 bytes a
                 pixel.  Without, `Inspection.overlay` reads the photograph again and refuses a file
                 that changed; `inspect_with` draws overlays at no such cost.
+
+        Raises:
+            DataError: no such folder, or no image in it.
         """
-
-        def inspected(source: ImageSource) -> Inspection:
-            return self._inspect(source, keep_image=keep_image)
-
-        for source, future in map_in_order(inspected, map(image_source, images), n_pixels):
-            outcome = _outcome(source, future)
-            yield outcome
+        return _results(_each(images), partial(self._outcome, keep_image=keep_image))
 
     def inspect_with(
-        self, images: Iterable[ImageInput], work: Callable[[Inspection], Result]
+        self,
+        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        work: Callable[[Inspection], Result],
     ) -> Iterator[tuple[Inspection, Result] | FailedInspection]:
         """Inspect photographs in order, and do more with each while its pixels are in memory.
 
@@ -134,20 +130,24 @@ class Detector:
         not grow with the number of photographs.
 
         Args:
-            images: as `predict` takes one.
-            work: called in a worker thread with an inspection that has pixels and map.
+            images: as `predict_each` takes them.
+            work: called in a worker thread with an inspection that has pixels and map; its errors
+                are raised.
 
         Yields:
             The inspection without its pixels, and what `work` returned; or a FailedInspection.
+
+        Raises:
+            DataError: no such folder, or no image in it.
         """
 
-        def worked(source: ImageSource) -> tuple[Inspection, Result]:
-            inspection = self._inspect(source, keep_image=True)
-            return inspection.without_pixels(), work(inspection)
+        def worked(source: ImageSource) -> tuple[Inspection, Result] | FailedInspection:
+            outcome = self._outcome(source, keep_image=True)
+            if isinstance(outcome, FailedInspection):
+                return outcome
+            return outcome.without_pixels(), work(outcome)
 
-        for source, future in map_in_order(worked, map(image_source, images), n_pixels):
-            outcome = _outcome(source, future)
-            yield outcome
+        return _results(_each(images), worked)
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:
@@ -161,9 +161,9 @@ class Detector:
     def _bank_sizes(self) -> BankSizeCalibration:
         if self.bank_size_calibration is None:
             raise ParameterError(
-                "expected a detector whose bank can be cut: of one member, selected greedily from "
-                "two photographs or more, with the exact index, fitted by this version or a newer "
-                "one, got another; fit it with fewer rows"
+                "expected a detector whose bank can be truncated: of one member, selected greedily "
+                "from two photographs or more, with the exact index, fitted by this version or a "
+                "newer one, got another; fit it with fewer rows"
             )
         return self.bank_size_calibration
 
@@ -216,6 +216,15 @@ class Detector:
         )
         write_bundle(Path(path), pack(parts, as_onnx=backbone == "onnx"))
 
+    def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
+        try:
+            return self._inspect(source, keep_image=keep_image)
+        except PatchbankError as error:
+            return FailedInspection(source.name, str(error), type(error))
+        except MemoryError:
+            message = f"{source.name}: expected enough memory to inspect it, got too little"
+            return FailedInspection(source.name, message, MemoryError)
+
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
         image, read = source.read_once()
         predictions = tuple(member.predict(image) for member in self.members)
@@ -250,20 +259,26 @@ def _is_folder(images: object) -> bool:
     return isinstance(images, (str, os.PathLike)) and Path(images).is_dir()
 
 
+def _is_stack(images: object) -> bool:
+    return isinstance(images, np.ndarray) and images.ndim == 4
+
+
 def _each(images: Any) -> Iterable[ImageInput]:
     """The images of a folder, a stack or an iterable."""
     if isinstance(images, (str, os.PathLike)):
         return list_images(images)
-    if isinstance(images, np.ndarray) and images.ndim == 4:
+    if _is_stack(images):
         return list(images)
     return [images] if is_one_image(images) else cast(Iterable[ImageInput], images)
 
 
-def _outcome(source: ImageSource, future: Future[Result]) -> Result | FailedInspection:
-    try:
-        return future.result()
-    except PatchbankError as error:
-        return FailedInspection(source.name, str(error), type(error))
-    except MemoryError:
-        message = f"{source.name}: expected enough memory to inspect it, got too little"
-        return FailedInspection(source.name, message, MemoryError)
+def _results(
+    images: Iterable[ImageInput], work: Callable[[ImageSource], Result]
+) -> Iterator[Result]:
+    """Results of `work` on each image, in order, computed on all cores; errors are raised.
+
+    The loop closes its iterator at once when an error leaves it.  An iterator in a variable would
+    stay open, with its threads: the error refers to this frame, and the future to the error.
+    """
+    for _, future in map_in_order(work, map(image_source, images), n_pixels):
+        yield future.result()

@@ -110,9 +110,6 @@ class Augmentation:
         return np.asarray(warped)
 
 
-ORIGINAL = Augmentation()
-
-
 def copies(
     rotations: int = 1, flips: Flips = "none", translations: int = 0, zooms: tuple[float, ...] = ()
 ) -> tuple[Augmentation, ...]:

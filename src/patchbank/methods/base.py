@@ -7,7 +7,7 @@ and the feature maps of all images are never in memory together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -219,25 +219,3 @@ class Method:
             )
         Choice(tuple(self.presets)).check("preset", preset)
         return self.settings.from_mapping(self.changed_preset(preset, changes))
-
-    def fit(
-        self,
-        parameters: Any,
-        images: Iterable[TrainingImage],
-        n_images: int,
-        progress: Progress,
-        device: Device,
-    ) -> Fit:
-        """Fit on features that are there already.
-
-        Args:
-            parameters: of this method, or all settings.
-            images: each photograph followed by its copies.
-            n_images: number of images, copies included; memory is allocated for so many.
-            progress: shows the steps.
-            device: where it computes.
-        """
-        learner = self.learner(parameters, n_images, progress, device)
-        for image in images:
-            learner.add(image)
-        return learner.fit()

@@ -7,6 +7,7 @@ out; it never keeps the others from working.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
@@ -49,6 +50,7 @@ class PluginTable(Mapping[str, Entry], Generic[Entry]):
         self._entries: dict[str, Entry] = {}
         self._reasons: dict[EntryPoint, str] = {}
         self._warned: set[str] = set()
+        self._loading = threading.RLock()  # re-entrant: a package may read the table
 
     def declared_names(self) -> tuple[str, ...]:
         """Names of built-in entries, then those that packages declare; nothing is imported."""
@@ -99,7 +101,9 @@ class PluginTable(Mapping[str, Entry], Generic[Entry]):
     def _load(self, entry_point: EntryPoint) -> str:
         """Import an entry; the reason why it cannot be used, or an empty string."""
         if entry_point not in self._reasons:
-            self._reasons[entry_point] = self._import(entry_point)
+            with self._loading:
+                if entry_point not in self._reasons:
+                    self._reasons[entry_point] = self._import(entry_point)
         return self._reasons[entry_point]
 
     def _import(self, entry_point: EntryPoint) -> str:

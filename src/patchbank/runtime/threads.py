@@ -36,8 +36,11 @@ def map_in_order(
     """Apply a function to items in parallel, one thread per core, and yield results in order.
 
     At most two items per core are read ahead of the one that is yielded, and fewer if they are
-    large, to limit memory; the iterator of items is read in the caller's thread.  When the
-    iteration is abandoned, running calls are finished and no others are started.
+    large, to limit memory; the iterator of items is read in the caller's thread.
+
+    After an error of the iterator of items, running calls are finished before it is raised.  When
+    the iteration is abandoned, no further call starts, and nobody waits: calls that are running
+    may outlive it.
 
     Args:
         function: called from several threads.
@@ -64,6 +67,7 @@ def map_in_order(
         return item, future
 
     pool = ThreadPoolExecutor(cores, thread_name_prefix="patchbank-images")
+    is_abandoned = False
     try:
         for item in items:
             size = n_pixels(item)
@@ -77,8 +81,13 @@ def map_in_order(
                 yield first()
         while waiting:
             yield first()
+    except GeneratorExit:
+        # The garbage collector may close this generator in any thread and at any line, also while
+        # that thread holds a lock that a running call needs: to wait here could be for ever.
+        is_abandoned = True
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=not is_abandoned, cancel_futures=True)
 
 
 def parallel_ranges(work: Callable[[int, int], None], n: int, size: int) -> None:

@@ -61,16 +61,19 @@ def extract_images(
             )
         return ExtractedImage(TrainingImage(maps, copy.photograph, inside), geometry)
 
-    copies = (
-        _Copy(number, decoded.result(), augmentation)
-        for number, (_, decoded) in enumerate(map_in_order(ImageSource.read, sources, n_pixels))
-        for augmentation in settings.copies
-    )
     n_images = len(sources) * len(settings.copies)
     with progress.task("reading good images", n_images) as advance:
-        for _, image in map_in_order(extracted, copies, _n_pixels):
+        for _, image in map_in_order(extracted, _copies(sources, settings), _n_pixels):
             yield image.result()
             advance(1)
+
+
+def _copies(sources: Sequence[ImageSource], settings: Settings) -> Iterator[_Copy]:
+    # A loop: a generator expression would keep its iterator, and so the threads, after an error.
+    for number, (_, decoded) in enumerate(map_in_order(ImageSource.read, sources, n_pixels)):
+        image = decoded.result()
+        for augmentation in settings.copies:
+            yield _Copy(number, image, augmentation)
 
 
 def _n_pixels(copy: _Copy) -> int:

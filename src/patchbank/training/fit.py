@@ -138,7 +138,7 @@ def _predict_other_views(member: Member, source: ImageSource) -> list[MemberPred
 
 def _name(source: ImageSource, number: int) -> str:
     """Name of a good image in the detector: that of its file, or its kind with its number."""
-    if isinstance(source.content, Path):
-        return Path(source.name).name
     is_kind = source.name in ("array", "bytes", "file", "image")
-    return f"{source.name} {number}" if is_kind else Path(source.name).name
+    if is_kind and not isinstance(source.content, Path):
+        return f"{source.name} {number}"
+    return Path(source.name).name

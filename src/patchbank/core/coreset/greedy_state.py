@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,7 @@ class GreedyInput:
     """(n,) group of each row."""
 
 
-class GreedyState(Protocol):
+class GreedyState(ABC):
     """One selection in progress.  All distances are squared.
 
     An implementation sets the attributes for the first centre, or for the existing ones, and
@@ -96,14 +95,11 @@ class GreedyState(Protocol):
 
         -> their rows, in order, and the min-distance of each before it was chosen.
         """
-        ...
 
     @abstractmethod
     def _update(self, rows: Indices) -> None:
         """Bring all min-distances up to date with the centres `rows`: one pass."""
-        ...
 
     @abstractmethod
     def _largest_min_distance(self) -> float:
         """The largest min-distance of all rows; 0 where all rows are centres."""
-        ...

@@ -70,16 +70,16 @@ class Calibration:
         """One line where there are too few images to resolve the false-alarm rate, else None."""
         if self.views_of_one:
             return (
-                "one good image cannot tell what other good ones score: the threshold is the "
-                f"highest of {len(self.image_scores)} other views of itself, and the rate of false "
-                f"alarms is not known; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would "
-                f"resolve {self.false_alarm_rate:.2%}"
+                "one good image does not show what other good images score: the threshold is "
+                f"the highest of {len(self.image_scores)} other views of itself, and the rate of "
+                f"false alarms is not known; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images "
+                f"would resolve {self.false_alarm_rate:.2%}"
             )
         if self.false_alarm_rate >= self.smallest_rate:
             return None
         return (
-            f"{len(self.image_scores)} good images cannot tell a false-alarm rate of "
-            f"{self.false_alarm_rate:.2%} from {self.smallest_rate:.2%}: the threshold is their "
+            f"{len(self.image_scores)} good images are too few to distinguish a false-alarm rate "
+            f"of {self.false_alarm_rate:.2%} from {self.smallest_rate:.2%}: the threshold is their "
             f"highest score; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would resolve it"
         )
 

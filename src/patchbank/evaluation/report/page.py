@@ -51,6 +51,7 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
 
     Raises:
         DataError: the page cannot be written.
+        ImageError: a photograph is not there any more, or is not the one that was inspected.
     """
     scores = {
         kind: np.array(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -28,6 +27,7 @@ from patchbank.methods.memory_bank.selection import select, sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
+from patchbank.runtime.once import BuiltOnce
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
@@ -66,29 +66,19 @@ class BankModel:
         """(m,) covering radius of the first 1, 2, ... rows; empty unless selected greedily."""
         self.recall = recall
         """Share of patches of the good images whose nearest row the index finds."""
-        self._index = index
-        self._exact_index: neighbours.ExactIndex | None = None
-        self._lock = threading.RLock()  # several threads may search first at the same time
+        self._index = BuiltOnce(lambda: neighbours.build_index(bank, settings.index, device), index)
+        self._exact_index = BuiltOnce(lambda: neighbours.ExactIndex(bank, device))
 
     @property
     def index(self) -> neighbours.NeighbourIndex:
         """The index of the bank; not every model is searched, so it is built at the first use."""
-        with self._lock:
-            if self._index is None:
-                self._index = neighbours.build_index(self.bank, self.settings.index, self.device)
-            return self._index
+        return self._index()
 
     @property
     def exact_index(self) -> neighbours.ExactIndex:
         """The index itself if it is exact, otherwise an exact one of the same bank."""
-        with self._lock:
-            if self._exact_index is None:
-                index = self.index
-                if isinstance(index, neighbours.ExactIndex):
-                    self._exact_index = index
-                else:
-                    self._exact_index = neighbours.ExactIndex(self.bank, self.device)
-            return self._exact_index
+        index = self.index
+        return index if isinstance(index, neighbours.ExactIndex) else self._exact_index()
 
     def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
@@ -97,7 +87,7 @@ class BankModel:
         if len(rows) == 0:
             return self._nothing_scored(embedding)
         distances, _ = self.index.nearest(rows, self.settings.n_neighbours)
-        return self._scored(embedding, distances)
+        return self._scored(embedding, rows, distances)
 
     def score_left_out(
         self,
@@ -128,9 +118,9 @@ class BankModel:
         if len(rows) == 0:
             return self._nothing_scored(embedding)
         if nearest is not None:
-            return self._scored(embedding, nearest[:, None], own)
+            return self._scored(embedding, rows, nearest[:, None], own)
         distances, _ = self.exact_index.nearest(rows, k, exclude=own)
-        return self._scored(embedding, distances, own)
+        return self._scored(embedding, rows, distances, own)
 
     @property
     def n_rows(self) -> int:
@@ -205,29 +195,32 @@ class BankModel:
     def _scored(
         self,
         embedding: PatchEmbedding,
+        patches: Array,
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None = None,
     ) -> PatchScores:
-        """Score from distances (n, k) to the nearest rows, without those of `without`."""
+        """Score from the distances (n, k) of the patches that count, (n, d), to the nearest rows.
+
+        Rows of the bank in `without` are left out.
+        """
         grid = embedding.on_grid(image_score.patch_scores(distances, self.settings.metric))
-        score = self._image_score(grid, embedding, distances, without)
+        kind, rows = self.settings.image_score, len(self.bank)
+        if without is not None:
+            rows = int((~without).sum())
+        if kind in ("reweighted", "hcw") and rows > 1:
+            query = to_numpy(patches[int(distances[:, 0].argmax())])
+            score = self._reweighted_score(query, rows, without)
+        else:
+            score = image_score.grid_score(grid, kind, self.settings.top_fraction, embedding.mask)
         return PatchScores(grid, score, self.settings.patch_stride)
 
-    def _image_score(
-        self,
-        grid: NDArray[np.float32],
-        embedding: PatchEmbedding,
-        distances: NDArray[np.float32],
-        without: NDArray[np.bool_] | None,
+    def _reweighted_score(
+        self, query: NDArray[np.float32], rows: int, without: NDArray[np.bool_] | None
     ) -> float:
-        kind = self.settings.image_score
-        rows = len(self.bank) if without is None else int((~without).sum())
-        if kind not in ("reweighted", "hcw") or rows == 1:
-            return image_score.grid_score(grid, kind, self.settings.top_fraction, embedding.mask)
+        """Image score from the worst patch and the neighbourhood of its nearest of `rows` rows."""
         exact = self.exact_index
         n_neighbours = min(self.settings.n_reweight_neighbours, rows)
-        query = to_numpy(embedding.rows[int(distances[:, 0].argmax())])
-        if kind == "hcw":
+        if self.settings.image_score == "hcw":
             _, around = exact.nearest(query[None], n_neighbours, exclude=without)
             return image_score.hcw_reweighted(self._distances(query, around[0]))
         nearest, row = exact.nearest(query[None], exclude=without)
