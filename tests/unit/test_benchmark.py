@@ -62,9 +62,9 @@ def categories(tmp_path_factory):
 @settings(deadline=None)
 @given(label=LABELS, preset=st.none() | st.just("fast"), changes=CHANGES)
 def test_a_method_is_read_as_it_was_written(label, preset, changes):
-    contender = MethodSpec("patchcore", preset, changes, label)
-    assert MethodSpec.parse(str(contender)) == contender
-    assert split_outside(f"{contender},{contender}") == [str(contender)] * 2
+    spec = MethodSpec("patchcore", preset, changes, label)
+    assert MethodSpec.parse(str(spec)) == spec
+    assert split_outside(f"{spec},{spec}") == [str(spec)] * 2
 
 
 def test_values_are_json_or_text_and_the_label_is_ones_own():
@@ -200,8 +200,8 @@ def test_weights_in_files_are_part_of_the_key(categories, tmp_path):
     found = []
     for content in (b"one", b"other"):
         net.write_bytes(content)
-        contender = MethodSpec("patchcore", None, {"backbone": str(net)})
-        found.append(make_plan(categories, [contender]).runs[0].key)
+        spec = MethodSpec("patchcore", None, {"backbone": str(net)})
+        found.append(make_plan(categories, [spec]).runs[0].key)
     assert found[0] != found[1]
 
 
@@ -284,7 +284,7 @@ def summed(categories):
         run.key: measured(0.5 + 0.1 * run.seed + 0.2 * (run.category.name == "nuts"))
         for run in plan.runs
     }
-    missing = next(r for r in plan.runs if r.seed == 1 and r.contender.label == "<i>")
+    missing = next(r for r in plan.runs if r.seed == 1 and r.spec.label == "<i>")
     del rows[missing.key]
     return plan, rows
 
@@ -368,7 +368,7 @@ def test_a_page_without_results_says_so(summed):
 )
 def test_names_in_a_plot_do_not_cover_each_other(places, text):
     points = [plots.Point(40.0 * x, 28.0 * y, i, "") for i, (x, y) in enumerate(places)]
-    labels = plots._beside(points, [text] * len(points))
+    labels = plots._label_positions(points, [text] * len(points))
     assert sorted(label.number for label in labels) == list(range(len(points)))
     boxes = [(*plots._span(label), label.y) for label in labels]
     for i, (left, right, y) in enumerate(boxes):

@@ -197,8 +197,8 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(root, tmp_path):
 
 
 def test_features_from_the_cache_give_the_same_figures(root, tmp_path):
-    contender = MethodSpec.parse("tiny=patchcore:fast(image_size=96,bank_limit=150,rotations=2)")
-    plan = make_plan(find_categories(root), [contender], shots=(3,), seeds=1)
+    spec = MethodSpec.parse("tiny=patchcore:fast(image_size=96,bank_limit=150,rotations=2)")
+    plan = make_plan(find_categories(root), [spec], shots=(3,), seeds=1)
     figures = []
     for cache_gb in (0, 1, 1):
         job = _job(plan.runs[0], tmp_path, Resources(cache_gb=cache_gb))

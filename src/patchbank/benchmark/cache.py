@@ -27,7 +27,7 @@ from patchbank.types import Array, FeatureMap, Image
 
 SUFFIX = ".features"
 UNFINISHED = ".part"
-STORED_BETWEEN_LOOKS = 32  # images stored between two checks of the folder's size
+STORED_BETWEEN_CHECKS = 32  # images stored between two checks of the folder's size
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class FeatureCache:
             unfinished.unlink(missing_ok=True)
         self._used += n_bytes
         self._stored += 1
-        if self._stored % STORED_BETWEEN_LOOKS == 0:  # other processes write here too
+        if self._stored % STORED_BETWEEN_CHECKS == 0:  # other processes write here too
             self._used = used_bytes(self._folder.parent)
 
 
@@ -101,12 +101,12 @@ class CachedExtractor:
 
     @property
     def info(self) -> BackboneInfo:
-        """Where the weights come from and how their input is prepared."""
+        """Origin of the weights, and how their input is prepared."""
         return self.plain.info
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers taken, in the order of the maps returned."""
+        """The layers computed, in the order of the maps returned."""
         return self.plain.layers
 
     def __call__(self, image: Image) -> Sequence[Array]:

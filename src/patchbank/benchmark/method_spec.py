@@ -34,7 +34,7 @@ class MethodSpec:
     """
 
     method: str
-    """Its name in METHODS."""
+    """Name of the method in METHODS."""
     preset: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
@@ -60,12 +60,12 @@ class MethodSpec:
             presets = METHODS[parts["method"]].presets
             _require_known(f"preset of {parts['method']}", parts["preset"], presets)
         changes = _changes(METHODS[parts["method"]].settings, parts.get("changes", ""))
-        contender = cls(parts["method"], parts.get("preset"), changes, parts.get("label"))
+        spec = cls(parts["method"], parts.get("preset"), changes, parts.get("label"))
         try:
-            _ = contender.settings
+            _ = spec.settings
         except ParameterError as error:
             raise ParameterError(f"{text.strip()}: {error}") from None
-        return contender
+        return spec
 
     @property
     def label(self) -> str:

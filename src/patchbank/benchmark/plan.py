@@ -28,7 +28,7 @@ class Run:
     """One detector to fit and to measure."""
 
     category: Category
-    contender: MethodSpec
+    spec: MethodSpec
     shots: int | None
     """Training images; None for all."""
     seed: int
@@ -41,7 +41,7 @@ class Run:
     @property
     def settings(self) -> Settings:
         """Settings of the method, with the seed of this run."""
-        return seeded(self.contender, self.seed)
+        return seeded(self.spec, self.seed)
 
     @property
     def training(self) -> tuple[Path, ...]:
@@ -50,7 +50,7 @@ class Run:
 
     def __str__(self) -> str:
         shots = "" if self.shots is None else f"{shots_text(self.shots)}, "
-        return f"{self.category.name}, {shots}seed {self.seed}, {self.contender.label}"
+        return f"{self.category.name}, {shots}seed {self.seed}, {self.spec.label}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def make_plan(
         ParameterError: two specs of one label, numbers that are not above 0, or more shots
             than any category has.
     """
-    labels = [contender.label for contender in specs]
+    labels = [spec.label for spec in specs]
     for label in labels:
         if labels.count(label) > 1:
             raise ParameterError(f"methods: expected each label once, got {label!r} twice")
@@ -110,8 +110,8 @@ def make_plan(
                 skipped.append(f"{category.name}: {has}, so {shots_text(k)} are left out")
                 continue
             runs += [
-                _run(category, contender, k, seed, data, device)
-                for contender in specs
+                _run(category, spec, k, seed, data, device)
+                for spec in specs
                 for seed in range(full_seeds if k is None else seeds)
             ]
     if not runs:
@@ -164,9 +164,9 @@ def drawn(train: Sequence[Path], shots: int | None, seed: int) -> tuple[Path, ..
     return tuple(train[i] for i in order[:shots])
 
 
-def seeded(contender: MethodSpec, seed: int) -> Settings:
+def seeded(spec: MethodSpec, seed: int) -> Settings:
     """Settings of the run of a method with that seed."""
-    settings = contender.settings
+    settings = spec.settings
     return settings.with_changes(seed=settings.seed + seed)
 
 
@@ -189,18 +189,18 @@ def data_hash(category: Category) -> str:
 
 def _run(
     category: Category,
-    contender: MethodSpec,
+    spec: MethodSpec,
     shots: int | None,
     seed: int,
     data: str,
     device: str,
 ) -> Run:
-    settings = seeded(contender, seed)
+    settings = seeded(spec, seed)
     determined_by = {
         "dataset": category.dataset,
         "category": category.name,
         "data": data,
-        "method": contender.method,
+        "method": spec.method,
         "shots": shots,
         "seed": seed,
         "device": device,
@@ -208,7 +208,7 @@ def _run(
     }
     return Run(
         category=category,
-        contender=contender,
+        spec=spec,
         shots=shots,
         seed=seed,
         data=data,

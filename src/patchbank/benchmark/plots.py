@@ -85,7 +85,7 @@ def accuracy_and_latency(summary: Summary, metric: str, shots: int | None) -> Pl
         )
         for number, label, time, value in marks
     ]
-    labels = _beside(points, [label for _, label, _, _ in marks])
+    labels = _label_positions(points, [label for _, label, _, _ in marks])
     ticks = [
         (WIDTH * (math.log10(number) - low) / (high - low), f"{number:g}")
         for number in _round_numbers(low, high)
@@ -150,7 +150,7 @@ def _level_ticks(bottom: float, top: float) -> Axis:
     )
 
 
-def _beside(points: Sequence[Point], texts: Sequence[str]) -> tuple[Label, ...]:
+def _label_positions(points: Sequence[Point], texts: Sequence[str]) -> tuple[Label, ...]:
     """Place labels to the right of their points, or to the left if there is no room.
 
     A label that would overlap another one or a mark is moved down or up in steps of half a line.
@@ -179,8 +179,8 @@ def _is_free(label: Label, placed: Sequence[Label], points: Sequence[Point]) -> 
     left, right = _span(label)
     for other in placed:
         other_left, other_right = _span(other)
-        apart = abs(label.y - other.y) >= LABEL_HEIGHT - 1
-        if not apart and left < other_right and other_left < right:
+        is_clear = abs(label.y - other.y) >= LABEL_HEIGHT - 1
+        if not is_clear and left < other_right and other_left < right:
             return False
     return not any(
         abs(label.y - point.y) < LABEL_HEIGHT / 2 + RADIUS - 1

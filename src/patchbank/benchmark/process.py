@@ -21,7 +21,7 @@ if sys.platform != "win32":
 PARENT_GONE = 70
 TOO_MUCH_MEMORY = 71
 """Exit statuses of a worker that ended itself."""
-LOOK_S = 0.05  # seconds between two checks of the memory
+CHECK_INTERVAL_S = 0.05  # between two checks of the memory
 
 
 def available_cores() -> list[int]:
@@ -75,12 +75,12 @@ def end_with_parent() -> None:
 def end_beyond(limit_bytes: int) -> None:
     """End this process when its peak memory exceeds a limit."""
 
-    def look() -> None:
+    def check() -> None:
         while (peak_memory() or 0) <= limit_bytes:
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_INTERVAL_S)
         os._exit(TOO_MUCH_MEMORY)
 
-    _in_background(look)
+    _in_background(check)
 
 
 def machine(cores: Sequence[int]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
             }
             for sample in run.category.test.samples
         ],
-        "method": run.contender.method,
+        "method": run.spec.method,
         "settings": run.settings.to_mapping(),
         "device": resources.device,
         "cache": cache if resources.cache_gb else None,
@@ -138,9 +138,9 @@ def _row(run: Run, measured: Row) -> Row:
         "key": run.key,
         "dataset": run.category.dataset,
         "category": run.category.name,
-        "label": run.contender.label,
-        "method": run.contender.method,
-        "preset": run.contender.preset,
+        "label": run.spec.label,
+        "method": run.spec.method,
+        "preset": run.spec.preset,
         "shots": run.shots,
         "seed": run.seed,
         "training_images": [path.name for path in run.training] if few else len(run.training),

@@ -131,20 +131,20 @@ class _Groups:
         self._rows: dict[tuple[int | None, str, str], list[Row | None]] = {}
         self._column = plan.column
         for run in plan.runs:
-            place = run.shots, run.contender.label, plan.column(run.category)
+            place = run.shots, run.spec.label, plan.column(run.category)
             self._rows.setdefault(place, []).append(rows.get(run.key))
 
-    def at(self, shots: int | None, contender: MethodSpec, category: Category) -> list[Row | None]:
+    def at(self, shots: int | None, spec: MethodSpec, category: Category) -> list[Row | None]:
         """One value per seed; none if the plan skips the category."""
-        return self._rows.get((shots, contender.label, self._column(category)), [])
+        return self._rows.get((shots, spec.label, self._column(category)), [])
 
 
 def _table(plan: Plan, groups: _Groups, metric: str, shots: int | None) -> Table:
     categories = [c for c in plan.categories if groups.at(shots, plan.specs[0], c)]
     lines = []
-    for contender in plan.specs:
-        cells = tuple(_cell(groups.at(shots, contender, c), metric) for c in categories)
-        lines.append((contender.label, cells, _mean_cell(cells)))
+    for spec in plan.specs:
+        cells = tuple(_cell(groups.at(shots, spec, c), metric) for c in categories)
+        lines.append((spec.label, cells, _mean_cell(cells)))
     columns = tuple(plan.column(category) for category in categories)
     title = f"{ACCURACY[metric]}, {shots_text(shots)}"
     return Table(metric, title, shots, columns, tuple(lines))
@@ -168,10 +168,10 @@ def _mean_cell(cells: Sequence[Cell]) -> Cell:
 
 def _costs(plan: Plan, groups: _Groups, shots: int | None) -> Costs:
     lines = []
-    for contender in plan.specs:
-        rows = [row for c in plan.categories for row in groups.at(shots, contender, c) if row]
+    for spec in plan.specs:
+        rows = [row for c in plan.categories for row in groups.at(shots, spec, c) if row]
         figures = (_median([row[name] for row in rows], COSTS[name][1]) for name in COSTS)
-        lines.append((contender.label, tuple(figures)))
+        lines.append((spec.label, tuple(figures)))
     return Costs(shots, tuple(lines))
 
 

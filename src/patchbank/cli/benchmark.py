@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from patchbank.benchmark.summary import Summary
     from patchbank.datasets import Category
 
-METHODS = ("patchcore:fast", "patchcore:balanced")
-UNDONE = 1
-"""Exit status: done except for some runs, each of which is named."""
+DEFAULT_METHODS = ("patchcore:fast", "patchcore:balanced")
+SOME_RUNS_FAILED = 1
+"""Exit status: some runs have no result; those that failed are named."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class BenchmarkOptions:
         typer.Option(
             metavar="[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]",
             help="Methods by commas, or several times, such as 'patchcore:fast(image_size=256)'. "
-            f"[default: {', '.join(METHODS)}]",
+            f"[default: {', '.join(DEFAULT_METHODS)}]",
         ),
     ] = None
     categories: Annotated[
@@ -91,7 +91,7 @@ def benchmark(options: BenchmarkOptions) -> None:
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
-    written = [part for text in options.methods or METHODS for part in split_outside(text)]
+    written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
     resources = Resources(
         device=open_device(options.device).name,
@@ -116,8 +116,8 @@ def benchmark(options: BenchmarkOptions) -> None:
         with runs.shown():
             summary, failures = run_benchmark(plan, options.out, resources, runs)
     except KeyboardInterrupt:
-        output.note(f"stopped with {runs.standing()}; the same command goes on from there")
-        raise typer.Exit(UNDONE) from None
+        output.note(f"stopped with {runs.progress_text()}; the same command goes on from there")
+        raise typer.Exit(SOME_RUNS_FAILED) from None
     _show(summary, options.out, options.to_json, failures)
 
 
@@ -149,7 +149,7 @@ class ConsoleRuns:
             yield
         self._bar = None
 
-    def standing(self) -> str:
+    def progress_text(self) -> str:
         """Progress in words."""
         return f"{self._before + self._over} of {self._total} runs done"
 
@@ -166,14 +166,14 @@ class ConsoleRuns:
         """Show the result of a run."""
         self._over += 1
         figures = f"image AUROC {row['image_auroc']:.4f}, fit {row['fit_seconds']:.1f} s"
-        self._tell(f"{run}: {figures}, {row['ms_per_image']:.0f} ms an image")
+        self._report(f"{run}: {figures}, {row['ms_per_image']:.0f} ms an image")
 
     def failed(self, run: Run, reason: str) -> None:
         """Note a failed run; reasons are printed at the end."""
         self._over += 1
-        self._tell(f"{run}: failed")
+        self._report(f"{run}: failed")
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         spent = time.perf_counter() - self._began
         left = _time_text(spent / self._over * (self._missing - self._over))
         if self._bar is not None:
@@ -245,4 +245,4 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
     for name, reason in failures.items():
         output.error(f"{name}: {reason}")
     if failures:
-        raise typer.Exit(UNDONE)
+        raise typer.Exit(SOME_RUNS_FAILED)
