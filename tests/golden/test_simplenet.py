@@ -97,16 +97,16 @@ AFTER_ONE_STEP = [
 
 @pytest.fixture
 def stepped(precision):
-    """-> networks after one step, the loss, and D of good and of odd patches."""
+    """-> networks after one step, the loss, and D of good and of patches with noise."""
     networks = loaded(precision)
     networks.discriminator.train()
     optimisers = training.Optimisers(
         networks, SETTINGS.adaptor_learning_rate, SETTINGS.discriminator_learning_rate
     )
-    good, odd = networks.scores(*inputs(precision))
-    loss = training.truncated_loss(good, odd, SETTINGS.margin)
+    good, noised = networks.scores(*inputs(precision))
+    loss = training.truncated_loss(good, noised, SETTINGS.margin)
     optimisers.step(loss)
-    return networks, loss.item(), good.detach(), odd.detach()
+    return networks, loss.item(), good.detach(), noised.detach()
 
 
 def test_the_rates_and_the_margin_are_those_of_the_original():
@@ -136,9 +136,9 @@ def test_prediction_without_torch_scores_what_the_original_says(golden):
 
 def test_the_loss_is_that_of_the_original(golden, stepped, precision):
     expected = golden("simplenet")
-    _, loss, good, odd = stepped
+    _, loss, good, noised = stepped
     assert loss == pytest.approx(expected[f"{precision}/train_loss"].item(), abs=1e-6)
-    right = [(good >= SETTINGS.margin).double().mean(), (odd < -SETTINGS.margin).double().mean()]
+    right = [(good >= SETTINGS.margin).double().mean(), (noised < -SETTINGS.margin).double().mean()]
     np.testing.assert_allclose(right, expected[f"{precision}/p_true_p_fake"], atol=1e-9)
 
 

@@ -73,9 +73,8 @@ class Gaussians:
         centred, basis = points - self.means[these], self.bases[these]
         along = (centred[:, None, :] @ basis)[:, 0]  # (n, r)
         squared = np.einsum("nr,nr->n", along, along / self.variances[these])
-        if (
-            basis.shape[2] < basis.shape[1]
-        ):  # subtract vectors: a difference of squares would cancel
+        if basis.shape[2] < basis.shape[1]:
+            # Vectors are subtracted, since a difference of squares would cancel.
             outside = centred - (basis @ along[:, :, None])[:, :, 0]
             squared += np.einsum("nd,nd->n", outside, outside) / self.rests[these]
         return np.asarray(np.sqrt(squared))

@@ -57,8 +57,6 @@ def _sines_and_cosines(
         angles = torch.arange(side, **float64)[:, None] * frequencies
         parts.append(torch.cat([angles.sin(), angles.cos()], dim=1))
     across, down = parts
-    grid = [
-        across[None].expand(height, -1, -1),
-        down[:, None].expand(-1, width, -1),
-    ]  # both (height, width, channels / 2)
+    # Both are (height, width, channels / 2).
+    grid = [across[None].expand(height, -1, -1), down[:, None].expand(-1, width, -1)]
     return torch.cat(grid, dim=2).reshape(-1, channels)

@@ -75,10 +75,10 @@ class GemmGreedy(GreedyState):
         self.min_distance_to_other_groups: Array | None = None
         to_first = self._distances_to_first(given.first, origin)
         if self._groups is not None:
-            own = np.zeros(len(self._groups), dtype=np.float32)
+            in_own_group = np.zeros(len(self._groups), dtype=np.float32)
             if given.first is not None:
-                own[self._groups == self._groups[given.first]] = np.inf
-            self.min_distance_to_other_groups = to_first + on_device_of(own, to_first)
+                in_own_group[self._groups == self._groups[given.first]] = np.inf
+            self.min_distance_to_other_groups = to_first + on_device_of(in_own_group, to_first)
         self.min_distances = to_first + 0
         self._existing = np.empty((0, self._features.shape[1]), dtype=np.float32)
         if given.existing is not None:
@@ -114,7 +114,7 @@ class GemmGreedy(GreedyState):
 
     def _select_block(self, limit: int, stop: float) -> tuple[Indices, NDArray[np.float32]]:
         block = _Block(to_numpy(self.min_distances), self._norms_on_host)
-        between = self._distances_among(block.rows)
+        candidate_distances = self._distances_among(block.rows)
         distances_before: list[float] = []
         while len(block.chosen) < limit:
             best = int(block.min_distances.argmax())  # rows ascend: on ties the lowest row
@@ -123,17 +123,17 @@ class GemmGreedy(GreedyState):
                 break
             near_ties = block.near_ties(best)
             if len(near_ties) > 1:
-                exact = self._exact_min_distances(block, near_ties, between)
+                exact = self._exact_min_distances(block, near_ties, candidate_distances)
                 best = int(near_ties[exact.argmax()])
             block.chosen.append(best)
             distances_before.append(distance)
-            to_best = np.maximum(between[best], 0.0, out=between[best])
+            to_best = np.maximum(candidate_distances[best], 0.0, out=candidate_distances[best])
             np.minimum(block.min_distances, to_best, out=block.min_distances)
             block.min_distances[best] = CHOSEN
         return block.rows[block.chosen], np.array(distances_before, dtype=np.float32)
 
     def _exact_min_distances(
-        self, block: _Block, candidates: Indices, between: NDArray[np.float32]
+        self, block: _Block, candidates: Indices, candidate_distances: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """Min-distances of a few candidates in float64.
 
@@ -145,17 +145,17 @@ class GemmGreedy(GreedyState):
             points, norms = to_numpy(points), to_numpy(norms)
         centres = self._centre_points
         to_centres = norms[:, None] + (centres.norms - 2.0 * (points @ centres.rows.T))
-        rounded = [to_numpy(to_centres), between[candidates][:, block.chosen]]
+        rounded = [to_numpy(to_centres), candidate_distances[candidates][:, block.chosen]]
         to_all = np.concatenate(rounded, axis=1)
         limits = to_all.min(axis=1) + 2 * block.rounding[candidates]
         which, near = np.nonzero(to_all <= limits[:, None])
         exact = np.full(len(rows), np.inf)
         if self._initial is not None:
             exact = np.square(self._initial[rows].astype(np.float64))
-        for some in blocks(len(which), TILE_ROWS):
-            own = to_numpy(self._features[rows[which[some]]]).astype(np.float64)
-            other = self._centre_values(block, near[some]).astype(np.float64)
-            np.minimum.at(exact, which[some], np.square(own - other).sum(axis=1))
+        for pairs in blocks(len(which), TILE_ROWS):
+            candidate = to_numpy(self._features[rows[which[pairs]]]).astype(np.float64)
+            centre = self._centre_values(block, near[pairs]).astype(np.float64)
+            np.minimum.at(exact, which[pairs], np.square(candidate - centre).sum(axis=1))
         return exact
 
     def _centre_values(self, block: _Block, numbers: Indices) -> NDArray[np.float32]:
@@ -193,10 +193,10 @@ class GemmGreedy(GreedyState):
 
     def _update_with_existing(self, existing: ExistingCentres) -> None:
         groups = None if self._groups is None else existing.groups_unlike(self._groups)
-        for some in blocks(len(existing.points), CANDIDATES):  # as many as a block may choose
-            points = self._device.put(existing.points[some]) - self._origin
+        for part in blocks(len(existing.points), CANDIDATES):  # as many as a block may choose
+            points = self._device.put(existing.points[part]) - self._origin
             norms = self._xp.einsum("nd,nd->n", points, points)
-            self._update_with(points, norms, None if groups is None else groups[some])
+            self._update_with(points, norms, None if groups is None else groups[part])
 
     def _update_with(self, points: Array, norms: Array, of_points: Indices | None) -> None:
         """Lower every min-distance to the nearest of some centres: one pass over the features.
@@ -211,37 +211,37 @@ class GemmGreedy(GreedyState):
         extended[:d] = -2.0 * points.T
         extended[d] = norms
         n_rows = min(TILE_ROWS * self._device.tile_factor, len(self._features))
-        tile = ones_on_device_of((n_rows, d + 1), points)
+        tile_rows = ones_on_device_of((n_rows, d + 1), points)
         products = empty_on_device_of((n_rows, m), points)
-        for some in tiles(len(self._features), self._device):
-            count = some.stop - some.start
-            rows, out = tile[:count], products[:count]
-            xp.subtract(put(self._features[some]), self._origin, out=rows[:, :d])
-            drop_pages(self._features[some])
+        for tile in tiles(len(self._features), self._device):
+            count = tile.stop - tile.start
+            rows, out = tile_rows[:count], products[:count]
+            xp.subtract(put(self._features[tile]), self._origin, out=rows[:, :d])
+            drop_pages(self._features[tile])
             xp.matmul(rows, extended, out=out)
             nearest = xp.min(out, axis=1)
             if of_points is not None:
-                self._update_other_groups(some, of_points, out, nearest)
+                self._update_other_groups(tile, of_points, out, nearest)
             # Chosen rows stay below zero.
-            self.min_distances[some] = self._lowered(self.min_distances, some, nearest)
+            self.min_distances[tile] = self._lowered(self.min_distances, tile, nearest)
 
     def _update_other_groups(
-        self, some: slice, of_points: Indices, products: Array, nearest: Array
+        self, tile: slice, of_points: Indices, products: Array, nearest: Array
     ) -> None:
         """Update the distances to other groups of one tile; overwrites its `products`."""
         if self._groups is None or self.min_distance_to_other_groups is None:
             return
-        groups = self._groups[some]
+        groups = self._groups[tile]
         edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
         for low, high in pairwise(edges):
-            own = np.flatnonzero(of_points == groups[low])
-            run = nearest[low:high]
-            if len(own):
-                products[low:high, own] = np.inf
-                run = self._xp.min(products[low:high], axis=1)
-            rows = slice(some.start + low, some.start + high)
+            own_centres = np.flatnonzero(of_points == groups[low])
+            group_nearest = nearest[low:high]
+            if len(own_centres):
+                products[low:high, own_centres] = np.inf
+                group_nearest = self._xp.min(products[low:high], axis=1)
+            rows = slice(tile.start + low, tile.start + high)
             to_others = self.min_distance_to_other_groups
-            to_others[rows] = self._lowered(to_others, rows, run)
+            to_others[rows] = self._lowered(to_others, rows, group_nearest)
 
     def _lowered(self, distances: Array, rows: slice, nearest: Array) -> Array:
         """The distances of some rows, lowered to |x|^2 + (|c|^2 - 2xc) where that is smaller."""
@@ -274,9 +274,9 @@ class _Points:
         """Copy points to where the storage is."""
         if isinstance(self._rows, np.ndarray):
             rows, norms = to_numpy(rows), to_numpy(norms)
-        some = slice(self._count, self._count + len(rows))
-        self._rows[some], self._norms[some] = rows, norms
-        self._count = some.stop
+        added = slice(self._count, self._count + len(rows))
+        self._rows[added], self._norms[added] = rows, norms
+        self._count = added.stop
 
 
 class _Block:

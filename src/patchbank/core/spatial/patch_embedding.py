@@ -241,9 +241,8 @@ def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
     corrections = []
     for offset, matrix in enumerate(matrices):
         difference = (matrix - common).tocsr()
-        difference.data[np.abs(difference.data) < 1e-12] = (
-            0.0  # rounding errors of the two poolings
-        )
+        # Differences this small are rounding errors of the two poolings.
+        difference.data[np.abs(difference.data) < 1e-12] = 0.0
         difference.eliminate_zeros()
         if difference.nnz:
             corrections.append((offset, _ChannelMix(difference.astype(np.float32))))

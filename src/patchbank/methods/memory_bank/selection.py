@@ -31,6 +31,9 @@ def select(
     groups = None if projected or settings.n_neighbours > 1 else store.photograph_of_patches()
     total = None if settings.covering_radius is not None else n_keep
     start = _start(settings, space, rng, device)
+    # With a radius, the number of rows is not known before the end.
+    any_size = [2**e for e in range(3, n_keep.bit_length())]
+    sizes = any_size if total is None else sizes_to_calibrate(n_keep)
     with progress.task("selecting the bank", total) as advance:
         selected = coreset.greedy_coreset(
             space,
@@ -38,10 +41,7 @@ def select(
             start=start,
             radius=settings.covering_radius,
             groups=groups,
-            # With a radius, the number of rows is not known before the end.
-            sizes=sizes_to_calibrate(n_keep)
-            if total
-            else [2**e for e in range(3, n_keep.bit_length())],
+            sizes=sizes,
             device=device,
             on_progress=advance,
         )

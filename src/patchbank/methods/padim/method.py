@@ -79,13 +79,15 @@ def _learned(
     whole = Gaussians.empty(n_positions, d, n_directions(n_examples, d, settings.rank))
     left_out = np.zeros(samples.n_rows, dtype=np.float32)
     with progress.task("learning positions", n_positions) as advance:
-        for some in blocks(n_positions, max(1, BLOCK_BYTES // (8 * samples.numbers_a_position))):
-            block = samples.block(some)
+        for positions in blocks(
+            n_positions, max(1, BLOCK_BYTES // (8 * samples.numbers_a_position))
+        ):
+            block = samples.block(positions)
             learned = scatters(block.samples, block.present, settings.rank)
-            whole.put(some, learned.gaussians(settings.ridge))
+            whole.put(positions, learned.gaussians(settings.ridge))
             if samples.n_photographs > 1:
                 _score_left_out(settings, samples, learned, block, left_out)
-            advance(some.stop - some.start)
+            advance(positions.stop - positions.start)
     return whole, left_out
 
 
@@ -105,8 +107,8 @@ def _score_left_out(
         of_photographs.photographs,
         settings.ridge,
     )
-    there = of_photographs.is_there
-    left_out[of_photographs.rows[there]] = distances[there]
+    is_present = of_photographs.is_present
+    left_out[of_photographs.rows[is_present]] = distances[is_present]
 
 
 METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, PadimLearner, restore)

@@ -32,8 +32,8 @@ class PatchTable:
     rows: Indices
     """(p, k) row of each patch among all samples."""
     photographs: Indices
-    """(p, k) number of its photograph."""
-    is_there: NDArray[np.bool_]
+    """(p, k) number of the photograph of each patch."""
+    is_present: NDArray[np.bool_]
     """(p, k) False where a position has fewer than k patches."""
 
 
@@ -69,10 +69,11 @@ class Samples:
         """Find the rows of each position; no image can be added after."""
         cells = [nearest_cells(self.grid, grid) for grid in self._grids]
         self._row_at = np.stack(
-            [patches.start + at for patches, at in zip(self._patches, cells, strict=True)], axis=1
+            [patches.start + cell for patches, cell in zip(self._patches, cells, strict=True)],
+            axis=1,
         )  # (p, n)
         self._present = np.stack(
-            [inside[at] for inside, at in zip(self._insides, cells, strict=True)], axis=1
+            [inside[cell] for inside, cell in zip(self._insides, cells, strict=True)], axis=1
         )
         self._members, self._is_member = self._tables()
         self._sorted = self._sorted_patches()
@@ -123,19 +124,19 @@ class Samples:
         at one position, a coarser grid has none at some.
         """
         begin, end = np.searchsorted(self._sorted[:, 0], (positions.start, positions.stop))
-        at, rows, photographs = self._sorted[begin:end].T
-        at = at - positions.start
-        counts = np.bincount(at, minlength=positions.stop - positions.start)
-        place = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
+        position, rows, photographs = self._sorted[begin:end].T
+        position = position - positions.start
+        counts = np.bincount(position, minlength=positions.stop - positions.start)
+        slot = np.arange(len(position)) - np.repeat(np.cumsum(counts) - counts, counts)
         shape = (len(counts), int(counts.max()))
         table = PatchTable(
             np.zeros(shape, dtype=np.intp),
             np.zeros(shape, dtype=np.intp),
             np.zeros(shape, dtype=np.bool_),
         )
-        table.rows[at, place] = rows
-        table.photographs[at, place] = photographs
-        table.is_there[at, place] = True
+        table.rows[position, slot] = rows
+        table.photographs[position, slot] = photographs
+        table.is_present[position, slot] = True
         return table
 
     def grids_of(self, values: NDArray[np.float32]) -> list[PatchGrid]:
@@ -161,5 +162,5 @@ class Samples:
             positions = nearest_cells(self._grids[original], self.grid)
             row_numbers = np.arange(rows.start, rows.stop)
             found.append(np.stack([positions, row_numbers, np.full_like(row_numbers, number)], 1))
-        every = np.concatenate(found)
-        return every[np.argsort(every[:, 0], kind="stable")]
+        patches = np.concatenate(found)
+        return patches[np.argsort(patches[:, 0], kind="stable")]

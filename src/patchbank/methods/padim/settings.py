@@ -22,7 +22,7 @@ TITLE = "PaDiM"
 
 @dataclass(frozen=True, kw_only=True)
 class PadimParameters(PatchSettings, SeedSettings):
-    """All that PaDiM's `fit` and `restore` receive."""
+    """The settings that PaDiM's `fit` and `restore` receive."""
 
     dims: int | None = setting(
         None,

@@ -61,7 +61,7 @@ class Discriminator:
         self.tail = tail.astype(np.float32)
         """(hidden,)."""
         self._device = device
-        self._placed = [device.put(array) for array in (self.weight, self.bias, self.tail)]
+        self._on_device = [device.put(array) for array in (self.weight, self.bias, self.tail)]
 
     def __call__(self, features: Array) -> Array:
         """Compute D on the device.  (n, d) -> (n,).
@@ -72,6 +72,6 @@ class Discriminator:
         d = self.weight.shape[1]
         if features.shape[1] != d:
             raise ShapeError(f"features: expected (n, {d}), got {tuple(features.shape)}")
-        weight, bias, tail = self._placed
+        weight, bias, tail = self._on_device
         hidden = self._device.put(features) @ weight.T + bias  # (n, hidden)
         return namespace(hidden).where(hidden > 0, hidden, SLOPE * hidden) @ tail

@@ -28,9 +28,9 @@ class Trained:
 
     whole: Discriminator
     without: tuple[Discriminator, ...]
-    """One for each fold left out; empty if there is a single photograph."""
+    """One discriminator for each fold left out; empty if there is a single photograph."""
     steps: int
-    """Optimiser steps of each of them."""
+    """Optimiser steps of each discriminator."""
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     progress: Progress,
     device: Device,
 ) -> Trained:
-    """Train on all rows, and on all but those of each fold.
+    """Train on all rows, and for each fold on the rows of the other folds.
 
     Early stopping evaluates the loss on the rows that are held out, which are good too; every
     training then takes the number of steps with the lowest mean loss.
@@ -54,19 +54,20 @@ def train(
     """
     n_folds = int(fold_of_rows.max()) + 1
     folds = [np.flatnonzero(fold_of_rows == fold) for fold in range(n_folds if n_folds > 1 else 0)]
-    every = np.arange(len(features))
+    all_rows = np.arange(len(features))
     total = (len(folds) + 1) * settings.steps if settings.schedule == "fixed" else None
     with gradients_in_full_precision(), progress.task("training", total) as advance:
-        placed = torch.as_tensor(to_device_if_fits(features, device))
+        on_device = torch.as_tensor(to_device_if_fits(features, device))
         trainings = [
-            Training(settings, placed, np.setdiff1d(every, held_out), device) for held_out in folds
+            Training(settings, on_device, np.setdiff1d(all_rows, held_out), device)
+            for held_out in folds
         ]
         steps = settings.steps
         if settings.schedule == "early_stopping" and folds:
             without, steps = _stopped_early(trainings, folds, steps, advance)
         else:
             without = [_finished(training, steps, advance) for training in trainings]
-        whole = _finished(Training(settings, placed, every, device), steps, advance)
+        whole = _finished(Training(settings, on_device, all_rows, device), steps, advance)
     return Trained(whole, tuple(without), steps)
 
 
@@ -90,9 +91,9 @@ def _finished(training: Training, steps: int, advance: Advance) -> Discriminator
 
 
 def _stopped_early(
-    trainings: list[Training], held_out: list[Indices], steps: int, advance: Advance
+    trainings: list[Training], fold_rows: list[Indices], steps: int, advance: Advance
 ) -> tuple[list[Discriminator], int]:
-    """Train all folds in step.  -> discriminators at the lowest mean loss, and that step."""
+    """Train all folds together.  -> discriminators of the lowest mean loss, and their steps."""
     best, best_steps, done, waited = float("inf"), 0, 0, 0
     learned: list[Discriminator] = []
     for n_steps in _rounds(steps):
@@ -100,7 +101,7 @@ def _stopped_early(
             training.advance(n_steps)
             advance(n_steps)
         done += n_steps
-        losses = [t.loss_on(rows) for t, rows in zip(trainings, held_out, strict=True)]
+        losses = [t.loss_on(rows) for t, rows in zip(trainings, fold_rows, strict=True)]
         waited += 1
         if np.mean(losses) < best:
             best, best_steps, waited = float(np.mean(losses)), done, 0

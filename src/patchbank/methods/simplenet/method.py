@@ -31,7 +31,7 @@ class SimpleNetModel:
         self.settings = settings
         self.discriminator = discriminator
         self.steps = steps
-        """Optimiser steps that it was trained for."""
+        """Optimiser steps of the training."""
 
     def score(self, maps: FeatureMaps) -> PatchScores:
         """Score the feature maps of one image."""
@@ -120,7 +120,7 @@ class SimpleNetLearner:
         model = SimpleNetModel(settings, trained.whole, trained.steps)
         if not trained.without:
             return Fit(model, ())
-        others = [SimpleNetModel(settings, each, trained.steps) for each in trained.without]
+        others = [SimpleNetModel(settings, one, trained.steps) for one in trained.without]
         left_out = [
             others[fold].score_embedding(store.embedding(photograph).features)
             for photograph, fold in enumerate(folds.tolist())

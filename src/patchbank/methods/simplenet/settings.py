@@ -16,7 +16,7 @@ TITLE = "SimpleNet"
 
 @dataclass(frozen=True, kw_only=True)
 class SimpleNetParameters(PatchSettings, SeedSettings):
-    """All that SimpleNet's `fit` and `restore` receive."""
+    """The settings that SimpleNet's `fit` and `restore` receive."""
 
     hidden_dims: int = setting(1024, "Width of the discriminator.", rule=Integer(1), group=TITLE)
     noise_std: float = setting(

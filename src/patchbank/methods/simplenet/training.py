@@ -20,8 +20,8 @@ from patchbank.types import Indices
 
 ADAPTOR_WEIGHT_DECAY = 0.01
 DISCRIMINATOR_WEIGHT_DECAY = 1e-5
-SPREAD_ROWS = 65_536  # patches used to estimate mean and standard deviation of each channel
-LEAST_SPREAD = 0.01  # lower limit relative to the RMS of all channels: keeps silent channels small
+STD_ROWS = 65_536  # patches used to estimate mean and standard deviation of each channel
+LEAST_STD = 0.01  # lower limit, relative to the RMS over channels: constant channels stay small
 HELD_OUT_ROWS = 16_384  # patches on which the held-out loss is evaluated
 
 
@@ -37,26 +37,26 @@ class Networks:
             _linear(hidden, 1, generator, bias=False),
         )
 
-    def to(self, place: Any) -> Networks:
-        """Move them to a device, or to another precision."""
-        self.adaptor.to(place)
-        self.discriminator.to(place)
+    def to(self, device_or_dtype: Any) -> Networks:
+        """Move the networks to a device, or to another precision."""
+        self.adaptor.to(device_or_dtype)
+        self.discriminator.to(device_or_dtype)
         return self
 
     def scores(
         self, features: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Output D for good patches, and for the same with noise.  (n, d), (n, d) -> (n,), (n,).
+        """Output D for patches, and for the same patches with noise.  (n, d), (n, d) -> (n,), (n,).
 
         Both are in one batch, so that batch statistics cannot separate them.
         """
         adapted = self.adaptor(features)
         both = self.discriminator(torch.cat([adapted, adapted + noise]))
-        good, odd = both[:, 0].chunk(2)
-        return good, odd
+        good, noised = both[:, 0].chunk(2)
+        return good, noised
 
     def merged(self) -> tuple[Affine, NDArray[np.float64]]:
-        """-> the affine layers before the rectifier as one, for inference; last (hidden,)."""
+        """The affine layers before the rectifier as one, and the weights after it, (hidden,)."""
         linear, norm, _, tail = self.discriminator
         gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
         shift = _numpy(norm.bias) - gain * _numpy(norm.running_mean)
@@ -64,9 +64,9 @@ class Networks:
         return hidden, _numpy(tail.weight)[0]
 
 
-def truncated_loss(good: torch.Tensor, odd: torch.Tensor, margin: float) -> torch.Tensor:
+def truncated_loss(good: torch.Tensor, noised: torch.Tensor, margin: float) -> torch.Tensor:
     """Hinge loss: D > margin on good patches, D < -margin on patches with noise."""
-    return torch.relu(margin - good).mean() + torch.relu(margin + odd).mean()
+    return torch.relu(margin - good).mean() + torch.relu(margin + noised).mean()
 
 
 class Optimisers:
@@ -111,23 +111,23 @@ class Training:
             rows: (m,) rows of the features to learn from.
             device: computes it.
         """
-        d, place = features.shape[1], device.name
+        d, device_name = features.shape[1], device.name
         self._settings = settings
         self._features = features
         self._device = device
-        self._place = place
+        self._device_name = device_name
         self._rng = np.random.default_rng(settings.seed)
-        self._mean, self._spread = (
-            torch.from_numpy(array).to(place) for array in _spread(features, rows, self._rng)
+        self._mean, self._std = (
+            torch.from_numpy(array).to(device_name)
+            for array in _mean_and_std(features, rows, self._rng)
         )
-        drawn = torch.Generator().manual_seed(
-            settings.seed
-        )  # on the CPU, so that all devices draw the same
-        self.networks = Networks(d, settings.hidden_dims, drawn).to(place)
+        # Drawn on the CPU, so that the initial weights are the same on all devices.
+        on_cpu = torch.Generator().manual_seed(settings.seed)
+        self.networks = Networks(d, settings.hidden_dims, on_cpu).to(device_name)
         self._optimisers = Optimisers(
             self.networks, settings.adaptor_learning_rate, settings.discriminator_learning_rate
         )
-        self._noise = torch.Generator(place).manual_seed(settings.seed)
+        self._noise = torch.Generator(device_name).manual_seed(settings.seed)
         self._batches = _batches(rows, settings.batch_patches, self._rng)
 
     def advance(self, n_steps: int) -> None:
@@ -141,26 +141,26 @@ class Training:
         """Loss on other rows, at most HELD_OUT_ROWS of them, always with the same noise."""
         rows = rows[:: -(-len(rows) // HELD_OUT_ROWS)]
         self.networks.discriminator.eval()
-        noise = torch.Generator(self._place).manual_seed(self._settings.seed)
+        noise = torch.Generator(self._device_name).manual_seed(self._settings.seed)
         with torch.no_grad():
             return float(self._loss(self._standardised(rows), noise))
 
     def learned(self) -> Discriminator:
         """The discriminator for inference on raw features."""
         hidden, tail = self.networks.merged()
-        factors = 1 / _numpy(self._spread)
+        factors = 1 / _numpy(self._std)
         hidden = hidden.after(Affine.scaling(factors, -factors * _numpy(self._mean)))
         return Discriminator(hidden.weight, hidden.bias, tail, self._device)
 
     def _standardised(self, rows: Indices) -> torch.Tensor:
         """Standardised features of some rows, on the device.  (m,) -> (m, d)."""
         chosen = torch.from_numpy(rows).to(self._features.device)
-        return (self._features[chosen].to(self._place) - self._mean) / self._spread
+        return (self._features[chosen].to(self._device_name) - self._mean) / self._std
 
     def _loss(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         noise = torch.empty_like(batch).normal_(0, self._settings.noise_std, generator=generator)
-        good, odd = self.networks.scores(batch, noise)
-        return truncated_loss(good, odd, self._settings.margin)
+        good, noised = self.networks.scores(batch, noise)
+        return truncated_loss(good, noised, self._settings.margin)
 
 
 @contextmanager
@@ -188,16 +188,16 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
     return array
 
 
-def _spread(
+def _mean_and_std(
     features: torch.Tensor, rows: Indices, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each channel over at most SPREAD_ROWS rows.  -> (d,), (d,)."""
-    if len(rows) > SPREAD_ROWS:
-        rows = np.sort(rng.choice(rows, SPREAD_ROWS, replace=False))
-    some = features[torch.from_numpy(rows).to(features.device)].cpu().numpy()
-    mean, spread = some.mean(axis=0, dtype=np.float64), some.std(axis=0, dtype=np.float64)
-    usual = float(np.sqrt(np.mean(spread**2))) or 1.0
-    return mean.astype(np.float32), np.maximum(spread, LEAST_SPREAD * usual).astype(np.float32)
+    """Mean and standard deviation of each channel over at most STD_ROWS rows.  -> (d,), (d,)."""
+    if len(rows) > STD_ROWS:
+        rows = np.sort(rng.choice(rows, STD_ROWS, replace=False))
+    drawn = features[torch.from_numpy(rows).to(features.device)].cpu().numpy()
+    mean, std = drawn.mean(axis=0, dtype=np.float64), drawn.std(axis=0, dtype=np.float64)
+    root_mean_square = float(np.sqrt(np.mean(std**2))) or 1.0
+    return mean.astype(np.float32), np.maximum(std, LEAST_STD * root_mean_square).astype(np.float32)
 
 
 def _batches(rows: Indices, size: int, rng: np.random.Generator) -> Iterator[Indices]:
