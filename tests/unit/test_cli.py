@@ -258,7 +258,7 @@ def test_backbones_lists_layers_and_hashes(capsys):
         (["predict", "{tmp}/no", "{plates}"], "expected a detector file"),
         (["predict", "{fitted}", "{tmp}/no"], "nothing of that name"),
         (["predict", "{fitted}", "{plates}", "--json", "{tmp}/no/a"], "expected to write JSON"),
-        (["evaluate", "{fitted}", "{plates}/train"], "beside at least one of defects"),
+        (["evaluate", "{fitted}", "{plates}/train"], "and at least one of defects"),
         (["info", "{plates}/train/good/000.png"], "damaged or foreign"),
     ],
 )

@@ -155,7 +155,7 @@ def test_the_change_of_scores_is_told_in_shares_of_the_threshold():
     change = score_change(rounded, precise)
     assert (change.mean, change.largest) == pytest.approx((0.4 / 8, 0.3))
     assert str(change) == (
-        "when left out, 8 good images score otherwise than in float32 by 5.00% of the threshold on "
+        "leave-one-out scores of 8 good images differ from float32 by 5.00% of the threshold on "
         "average, 30.00% at most"
     )
 
@@ -171,7 +171,7 @@ def test_fit_prints_the_change_of_scores(capsys, tmp_path):
     status, told, remarks = run(capsys, "fit", tmp_path / "good", "--out", out, *options)
     assert status == 0, remarks
     (line,) = [n for n in (told + remarks).splitlines() if "otherwise than" in n]
-    assert "bfloat16: when left out, 6 good images score otherwise than in float32 by" in line
+    assert "bfloat16: leave-one-out scores of 6 good images differ from float32 by" in line
     assert "bfloat16" in run(capsys, "info", out)[1]
     status, _, remarks = run(capsys, "predict", out, tmp_path / "good", "--engine", "onnxruntime")
     assert status == 2

@@ -69,7 +69,7 @@ def test_of_a_data_set_the_good_training_images_are_learned(tmp_path):
 def test_defects_beside_the_good_are_not_learned_by_mistake(tmp_path):
     for folder in ("OK", "scratch"):
         save(tmp_path / folder / "1.png", part(0))
-    with pytest.raises(DataError, match="got OK beside scratch; give .*OK"):
+    with pytest.raises(DataError, match="got OK together with scratch; give .*OK"):
         good_images(tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_plain_folders_are_a_data_set(tmp_path):
 def test_a_data_set_needs_good_and_defect_images(tmp_path, folders):
     for folder in folders:
         save(tmp_path / folder / "1.png", part(0))
-    with pytest.raises(DataError, match="beside at least one of defects, got"):
+    with pytest.raises(DataError, match="and at least one of defects, got"):
         find_dataset(tmp_path)
 
 

@@ -96,14 +96,16 @@ def test_good_photographs_beside_others_are_not_guessed(tmp_path, good):
     with pytest.raises(DataError) as caught:
         good_images(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: expected good images only, got {good} beside dent, scratch; "
+        f"{tmp_path}: expected good images only, got {good} together with dent, scratch; "
         f"give {tmp_path / good}"
     )
 
 
 def test_of_several_good_folders_beside_others_the_first_is_proposed(tmp_path):
     files(tmp_path, "ok/1.png", "good/2.png", "scratch/3.png")
-    with pytest.raises(DataError, match=f"got good beside scratch; give {tmp_path / 'good'}$"):
+    with pytest.raises(
+        DataError, match=f"got good together with scratch; give {tmp_path / 'good'}$"
+    ):
         good_images(tmp_path)
 
 

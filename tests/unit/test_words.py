@@ -17,12 +17,22 @@ PRIVATE = {
     "calibrations by bank size, not ladder": r"\bladders?\b",
     "positions or grid cells, not places": r"\bplaces\b",
     "printed or reported, not told": r"\btold\b",
-    "processed or inspected, not looked at": r"\blook(?:s|ed|ing)? at\b",
+    "processed or inspected, not looked at": r"\blook(?:s|ed|ing)? (?:at|into)\b",
+    "reports or shows, not tells": r"\btells\b",
+    "specification or method, not contender": r"\bcontenders?\b",
+    "with, next to or above, not beside": r"\bbeside\b",
+    "copied, computed or measured, not taken": r"\btaken\b",
+    "separate, not apart": r"\bapart\b",
     "integer, not whole number": r"\bwhole numbers?\b",
     "skipped, not passed over": r"\bpassed over\b",
     "compared with, not held against": r"\bheld against\b",
 }
-HEADLESS = re.compile(r"^(?:Of|What) ")
+NAMES = {"gap", "ladder", "places", "told", "tell", "look", "contender", "beside", "apart"}
+# "Every word." and "Both." name no subject; "Every cell of a grid" and "Both poolings of" do.
+HEADLESS = re.compile(
+    r"^(?:(?:Of|What|Its|Their|Those|Likewise|That of|With|Without|As|All that|In steps|For example"
+    r"|For each) |None[ ,.]|(?:Every|Both)(?: \w+)?[.,]|(?:One|Two|Three|Too few|Too many)[.,])"
+)
 KEYS_OF_THE_FILE = re.compile(r"\bladder\.(?:bank_rows|image_scores|map_peaks)\b")
 
 
@@ -74,9 +84,8 @@ def test_no_file_speaks_a_private_language(path):
             )
     if path.suffix == ".py":
         for line, name in names(path):
-            for word in ("gap", "ladder", "places", "told"):
-                if word in name.lower().split("_"):
-                    found.append(f"{path}:{line}: name {name}")
+            if NAMES & set(name.lower().split("_")):
+                found.append(f"{path}:{line}: name {name}")
     assert not found, "\n".join(found)
 
 
@@ -95,3 +104,35 @@ def test_the_rules_find_what_they_are_for(tmp_path):
         test_no_file_speaks_a_private_language(bad)
     with pytest.raises(AssertionError, match="Of its rows"):
         test_docstrings_begin_with_their_subject(bad)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Its name.",
+        "That of the other rule.",
+        "Both.",
+        "Both values.",
+        "Every word.",
+        "Three.",
+        "With commas.",
+        "None at all, one, and both limits.",
+        'For example "a name".',
+    ],
+)
+def test_a_docstring_without_its_subject_is_found(sentence):
+    assert HEADLESS.match(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Both poolings of one layer: a matrix.",
+        "Every cell of a grid.",
+        "One entry of METHODS.",
+        "Three significant digits, or an integer.",
+        "Withdraw a file.",
+    ],
+)
+def test_a_docstring_with_its_subject_is_not(sentence):
+    assert not HEADLESS.match(sentence)

@@ -26,7 +26,7 @@ class FitCommand(TyperCommand):
     _is_complete = False
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its parameters, those of the settings among them."""
+        """Parameters of the command, those of the settings among them."""
         if not self._is_complete:
             from patchbank.cli.setting_options import option_parameters
 

@@ -61,7 +61,7 @@ def inspect_paths(
 def _outcomes(
     detector: Detector, images: Iterable[Path], *, draw: bool
 ) -> Iterator[tuple[Inspection | FailedInspection, bytes | None]]:
-    """Each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
+    """Yield each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
     if not draw:
         for outcome in detector.inspect(images):
             yield outcome, None

@@ -45,5 +45,5 @@ class ConsoleProgress:
             yield lambda steps: bar.advance(task, steps)
 
     def note(self, text: str) -> None:
-        """Print a line beside the bars."""
+        """Print a line above the bars."""
         self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

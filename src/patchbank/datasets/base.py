@@ -128,9 +128,7 @@ def subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
-        raise DataError(
-            f"{folder}: expected a folder to look into, got: {error.strerror}"
-        ) from None
+        raise DataError(f"{folder}: expected a readable folder, got: {error.strerror}") from None
 
 
 def name_of(folder: Path) -> str:

@@ -87,7 +87,7 @@ def read_test(root: Path) -> Dataset:
     labels = {sample.label for sample in samples}
     if GOOD not in labels or len(labels) < 2:
         raise DataError(
-            f"{test}: expected a folder of good images (good, ok or normal) beside at least one "
+            f"{test}: expected a folder of good images (good, ok or normal) and at least one "
             f"of defects, got {few([f.name for f in subfolders(test)], 'folder')}"
         )
     return Dataset(name_of(root), tuple(samples))

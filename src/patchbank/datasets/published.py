@@ -96,7 +96,7 @@ VISA = Published(
     "VisA",
     "https://github.com/amazon-science/spot-diff",
     "CC BY 4.0",
-    "split_csv/1cls.csv beside <category>/Data/Images/<Normal or Anomaly> and "
+    "split_csv/1cls.csv next to <category>/Data/Images/<Normal or Anomaly> and "
     "<category>/Data/Masks/Anomaly, or its conversion to the layout of MVTec AD",
     {
         "candle": Counts(900, 100, 100),

@@ -1,7 +1,7 @@
 """The detector file: tensors and one JSON record in the safetensors format, written atomically.
 
 No pickle is read or written.  A digest over everything that matters stands in the header, so a
-file that was cut or altered is refused instead of giving other scores.
+file that was truncated or altered is refused instead of giving other scores.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_bundle(path: Path) -> Bundle:
     """Read a detector file.
 
     Raises:
-        DetectorFileError: no such file, or one that is cut, altered, of another format or newer.
+        DetectorFileError: the file is missing, truncated, altered, of another format or newer.
     """
     if not path.is_file():
         raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")

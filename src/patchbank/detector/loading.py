@@ -38,7 +38,7 @@ def load(
             `within_latency`.
 
     Raises:
-        DetectorFileError: the file is missing, cut, altered, of another format or newer.
+        DetectorFileError: the file is missing, truncated, altered, of another format or newer.
         BackboneError: the backbone needs torch or OpenVINO, and there is none; or the engine lacks
             the precision that the detector was fitted in.
         ParameterError: there is no such device or engine, or the bank cannot be truncated so.

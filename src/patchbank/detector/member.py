@@ -42,7 +42,7 @@ class Member:
     """A method's model with its backbone and its settings."""
 
     method: str
-    """Its name in METHODS."""
+    """Name of the method in METHODS."""
     settings: Settings
     extractor: FeatureExtractor
     model: FittedMethod

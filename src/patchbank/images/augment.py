@@ -27,7 +27,7 @@ _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How a copy is made: flipped, zoomed and rotated about the centre, then shifted."""
+    """Transformation that makes a copy: flip, zoom, rotation about the centre, then shift."""
 
     angle_degrees: float = 0.0
     """Rotation, anticlockwise."""

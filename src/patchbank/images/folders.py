@@ -85,7 +85,7 @@ def _good_folder(folder: Path) -> Path:
     if good and len(inside) > len(good):
         others = ", ".join(p.name for p in inside if p not in good)
         raise DataError(
-            f"{folder}: expected good images only, got {good[0].name} beside {others}; "
+            f"{folder}: expected good images only, got {good[0].name} together with {others}; "
             f"give {good[0]}"
         )
     return folder

@@ -210,7 +210,7 @@ def _decoded(
     except pillow.DecompressionBombError as error:
         raise ImageError(
             f"{name}: expected an image that memory can hold, got a decompression bomb ({error}); "
-            "cut a photograph of honest size into parts"
+            "split it into smaller images"
         ) from None
     except OSError as error:
         raise ImageError(f"{name}: expected a readable image, got: {_reason(error)}") from None

@@ -31,18 +31,18 @@ def _nothing(value: Any) -> Collection[str]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: what validation, command line, docs and contract test are made from."""
+    """One setting, from which validation, command line, docs and contract test are made."""
 
     default: Any
     help: str
-    """Its effect, in one or two sentences for the command line and the docs."""
+    """Effect of the setting, in one or two sentences for the command line and the docs."""
     rule: Rule
     group: str
     """Heading under which help and docs list it: one of GROUPS, or another."""
     everyday: bool = False
     """Whether the help of the command lists it first, among the options of every day."""
     formerly: str | None = None
-    """Its name in earlier versions."""
+    """Name of the setting in earlier versions."""
     rules_out: Callable[[Any], Collection[str]] = _nothing
     """Value -> settings that have no meaning with it, and are dropped from a preset."""
     name: str = ""
@@ -50,7 +50,7 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """Its option on the command line."""
+        """Option of the setting on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property

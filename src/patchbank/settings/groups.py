@@ -273,11 +273,9 @@ class CalibrationSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSettings(Group):
-    """The seed, for whatever is random."""
+    """The seed of all random numbers."""
 
-    seed: int = setting(
-        0, "Seed of everything random.", rule=Integer(0), group=GENERAL, everyday=True
-    )
+    seed: int = setting(0, "Random seed.", rule=Integer(0), group=GENERAL, everyday=True)
 
 
 @dataclass(frozen=True, kw_only=True)

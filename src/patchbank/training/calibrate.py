@@ -29,8 +29,8 @@ class FittedMember:
 
     member: Member
     left_out: list[MemberPrediction]
-    """One for each good photograph, without itself; with a single photograph, for other views of
-    it."""
+    """Prediction for each good photograph when it is left out; with a single one, for each of its
+    other views."""
     left_out_by_size: Mapping[int, list[MemberPrediction]]
     """The same for smaller banks, by number of rows; empty if they are not calibrated."""
 
@@ -41,7 +41,7 @@ class Calibrations:
 
     whole: Calibration
     by_size: BankSizeCalibration | None
-    """None where the bank cannot be truncated."""
+    """Calibrations of smaller banks; None where the bank cannot be truncated."""
 
 
 def standardised(fitted: FittedMember, progress: Progress) -> FittedMember:

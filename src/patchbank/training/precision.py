@@ -1,4 +1,4 @@
-"""How much a lower precision of the backbone changes the scores."""
+"""Changes of the scores by a lower precision of the backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ScoreChange:
 
     def __str__(self) -> str:
         return (
-            f"when left out, {self.n_images} good images score otherwise than in float32 by "
+            f"leave-one-out scores of {self.n_images} good images differ from float32 by "
             f"{self.mean:.2%} of the threshold on average, {self.largest:.2%} at most"
         )
 
@@ -27,8 +27,8 @@ class ScoreChange:
 def score_change(rounded: Detector, precise: Detector) -> ScoreChange:
     """Compare the leave-one-out scores of two detectors.
 
-    Unseen good images score like that, so the change is that of a detector in use: it includes the
-    change of the features and of everything learned from them.
+    Leave-one-out scores stand for those of unseen good images, so the change is that of a detector
+    in use: it includes the change of the features and of everything learned from them.
 
     Args:
         rounded: fitted in a lower precision.

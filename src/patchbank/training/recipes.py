@@ -53,7 +53,7 @@ class Recipe(Settings):
     """Shared by the recipes of all methods; each adds the settings of its method."""
 
     METHOD: ClassVar[str]
-    """Its name in METHODS."""
+    """Name of the method in METHODS."""
 
     def fit(
         self,
@@ -75,12 +75,12 @@ class Recipe(Settings):
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
             precision: of the backbone: ``float32``, or with OpenVINO ``bfloat16``: faster, with
-                other scores (`training.precision.score_change` says by how much), and the detector
-                needs OpenVINO.
+                other scores (`training.precision.score_change` measures the difference), and the
+                detector needs OpenVINO.
             progress: shows the steps.
 
         Raises:
-            DataError: no image, or a folder that holds others beside the good.
+            DataError: no image, or a folder with other images than good ones.
             ImageError, ShapeError: an image that cannot be read: what is learned from must be
                 right, so nothing is skipped.
             ParameterError: settings that these images cannot meet, or no such device, engine or
@@ -94,11 +94,11 @@ class Recipe(Settings):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """The recipe of a preset, with changes; `METHODS[...].presets` has their names.
+        """The recipe of a preset, with changes; `METHODS[...].presets` lists the presets.
 
-        Of PatchCore, ``fast``, ``balanced`` and ``accurate`` are sizes of ours, ``few-shot`` is
-        for one to eight photographs; ``official``, ``hcw`` and ``anomalib`` do what those
-        implementations do.
+        PatchCore has ``fast``, ``balanced`` and ``accurate``, from small to large; ``few-shot`` for
+        one to eight photographs; and ``official``, ``hcw`` and ``anomalib``, which compute what
+        those implementations compute.
 
         >>> PatchCore.preset("fast", seed=1).backbone
         'efficientnet_lite0'
@@ -123,7 +123,7 @@ class PatchCore(PatchCoreSettings, Recipe):
 @names_checked
 @dataclass(frozen=True, kw_only=True)
 class GraphCore(GraphCoreSettings, Recipe):
-    """A bank of patches with what they are among their likes (Xie et al., ICLR 2023).
+    """Distance to a bank of graph features of patches of good parts (Xie et al., ICLR 2023).
 
     >>> GraphCore().graph_neighbours
     9
@@ -159,7 +159,7 @@ class SPADE(SpadeSettings, Recipe):
 @names_checked
 @dataclass(frozen=True, kw_only=True)
 class SimpleNet(SimpleNetSettings, Recipe):
-    """A small network that tells patches from patches with noise (Liu et al., CVPR 2023).
+    """Discriminator between patches of good parts and patches with noise (Liu et al., CVPR 2023).
 
     >>> SimpleNet.preset("balanced", seed=3).seed
     3
@@ -172,8 +172,8 @@ class SimpleNet(SimpleNetSettings, Recipe):
 class Ensemble:
     """The recipe of a detector of several members, each with its own method and backbone.
 
-    Each member's scores and maps are standardised by what it says of good images that are left
-    out, then averaged; the threshold comes from those averages.  No test image is needed for it.
+    Each member's scores and maps are standardised by its leave-one-out scores of the good
+    images, then averaged; the threshold comes from those averages.  No test image is needed for it.
 
     >>> Ensemble((PatchCore(), PaDiM(backbone="efficientnet_lite0"))).recipes[1].METHOD
     'padim'

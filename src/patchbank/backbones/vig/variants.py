@@ -19,7 +19,7 @@ class Graph:
 
     n_neighbours: int
     dilation: int
-    """Every `dilation`-th of the sorted nearest nodes is a neighbour."""
+    """Step through the sorted nearest nodes: every `dilation`-th is a neighbour."""
     reduction: int
     """Candidates are averages over reduction x reduction nodes; 1: the nodes themselves."""
 
@@ -31,7 +31,7 @@ class Block:
     channels: int
     stride: int
     graph: Graph | None
-    """None for the convolution between two stages, which halves the map."""
+    """Parameters of the graph; None for the convolution between two stages (halves the map)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,27 +19,20 @@ from patchbank.types import Features, Indices
 
 SAMPLE_ROWS = 2048  # rows from which origin and step are chosen
 UNPRUNED_SHARE = 0.001  # share of the rows, those of largest error, that are never pruned
-MIN_RANGE = 1e-20  # of the values: a smaller step would underflow
-RANGE_SHARES = (
-    1.0,
-    0.7,
-    0.5,
-    0.35,
-    0.25,
-    0.15,
-)  # of the largest value, that code 127 may stand for
+MIN_RANGE = 1e-20  # range of the values below which the step would underflow
+RANGE_SHARES = 1.0, 0.7, 0.5, 0.35, 0.25, 0.15  # of the largest value: candidates for code 127
 
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How rows become codes: x is approximately origin + step * code."""
+    """Map from codes to rows: x is approximately origin + step * code."""
 
     origin: NDArray[np.float32]
     """(d,)"""
     step: float
     error_limit: float
-    """In steps.  The lower bound assumes that candidates have at most this error, so candidates of
-    larger error are always checked."""
+    """Largest error, in steps, that the lower bound assumes of candidates; those with more are
+    always checked."""
 
     @classmethod
     def fit(cls, rows: Features) -> Quantization:

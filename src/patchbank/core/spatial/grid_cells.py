@@ -9,7 +9,7 @@ from patchbank.types import Indices
 
 
 def nearest_cells(grid: tuple[int, int], other: tuple[int, int]) -> Indices:
-    """For each cell of one grid, the cell of another grid that contains its centre.
+    """Find the cell of another grid that contains the centre of each cell of one grid.
 
     Args:
         grid: (h, w).

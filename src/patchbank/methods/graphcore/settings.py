@@ -16,7 +16,7 @@ TITLE = "GraphCore"
 
 @dataclass(frozen=True, kw_only=True)
 class GraphCoreParameters(BankParameters):
-    """All that GraphCore's `fit` and `restore` receive."""
+    """The settings that GraphCore's `fit` and `restore` receive."""
 
     image_score: ImageScore = redeclared(BankParameters, "image_score", "max")
     graph_neighbours: int = setting(

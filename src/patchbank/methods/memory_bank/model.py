@@ -106,8 +106,8 @@ class BankModel:
         k, others = self.settings.n_neighbours, int((~own).sum())
         if others == 0:
             raise DataError(
-                "expected a bank with rows of at least two photographs, to tell what unseen good "
-                f"ones score; all {len(own)} rows come from one: use a larger bank"
+                "expected a bank with rows of at least two photographs, to compute leave-one-out "
+                f"scores; all {len(own)} rows come from one: use a larger bank"
             )
         if k > others:
             raise ParameterError(

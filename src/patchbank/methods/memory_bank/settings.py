@@ -110,7 +110,10 @@ class BankSettings(Group):
         group=BANK,
     )
     n_starting_points: int = setting(
-        10, "Patches drawn for start starting_points.", rule=Integer(1), group=BANK
+        10,
+        "Number of random patches that the start `starting_points` averages over.",
+        rule=Integer(1),
+        group=BANK,
     )
     n_neighbours: int = setting(
         1,
@@ -141,7 +144,7 @@ class BankSettings(Group):
     def check_combination(self) -> None:
         """One size of the bank; settings of the greedy selection only with that."""
         if self.projection_dims is not None and self.projection == "none":
-            raise ParameterError("projection_dims: expected projection beside it, got none")
+            raise ParameterError("projection_dims: expected projection together with it, got none")
         given = [name for name in BANK_SIZES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ParameterError(
@@ -186,4 +189,4 @@ class BankSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class BankParameters(BankSettings, PatchSettings, SeedSettings):
-    """All that a method with a bank receives; each such method adds its own to them."""
+    """The settings that a method with a bank receives; each such method adds its own."""

@@ -16,7 +16,7 @@ TITLE = "PatchCore"
 
 @dataclass(frozen=True, kw_only=True)
 class PatchCoreParameters(BankParameters):
-    """All that PatchCore's `fit` and `restore` receive."""
+    """The settings that PatchCore's `fit` and `restore` receive."""
 
     target_dims: int | None = setting(
         None,
@@ -35,7 +35,7 @@ class PatchCoreParameters(BankParameters):
     def check_combination(self) -> None:
         """`layer_dims` goes with `target_dims`."""
         if self.layer_dims is not None and self.target_dims is None:
-            raise ParameterError("layer_dims: expected target_dims beside it, got none")
+            raise ParameterError("layer_dims: expected target_dims together with it, got none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,5 +95,5 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "normalise_score": True,
     },
 }
-"""Changes to the default settings: sizes of ours, chosen from benchmarks/quality/presets.md, and
-what other implementations do, see docs/methods/patchcore.md."""
+"""Changes to the default settings: sizes chosen from benchmarks/quality/presets.md, and what
+other implementations do, see docs/methods/patchcore.md."""

@@ -20,7 +20,7 @@ TITLE = "SPADE"
 
 @dataclass(frozen=True, kw_only=True)
 class SpadeParameters(Group):
-    """All that SPADE's `fit` and `restore` receive."""
+    """The settings that SPADE's `fit` and `restore` receive."""
 
     n_images: int = setting(
         20,

@@ -9,7 +9,7 @@ from typing import Any
 from patchbank.errors import ParameterError
 
 NONE = "none"
-"""How None is written on a command line."""
+"""Text that stands for None on a command line."""
 
 
 class Rule(ABC):
@@ -46,7 +46,7 @@ class Rule(ABC):
         return text
 
     def text(self, value: Any) -> str:
-        """How a value is written on a command line; the inverse of `convert`."""
+        """Text of a value on a command line; the inverse of `convert`."""
         if isinstance(value, (list, tuple)):
             return ",".join(self.text(entry) for entry in value)
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
@@ -81,7 +81,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Optional(Rule):
-    """None, or what another rule allows.
+    """Rule that allows None, and the values of another rule.
 
     >>> from patchbank.settings.rules import Integer
     >>> Optional(Integer(1)).parse("bank_rows", "none") is None
@@ -96,28 +96,28 @@ class Optional(Rule):
 
     @property
     def written(self) -> str:
-        """As the other rule says it, and ``none``."""
+        """The other rule in words for a command line, and ``none``."""
         return f"{self.rule.written}, or {NONE}"
 
     def normalised(self, value: Any) -> Any:
-        """None, or what the other rule makes of the value."""
+        """The value in the form of the other rule, or None."""
         return None if value is None else self.rule.normalised(value)
 
     def convert(self, text: str) -> Any:
-        """``none`` for None."""
+        """Value that the text stands for in the other rule; None for ``none``."""
         return None if text.lower() == NONE else self.rule.convert(text)
 
     def text(self, value: Any) -> str:
-        """``none`` for None."""
+        """``none`` for None, or the text of the other rule."""
         return NONE if value is None else self.rule.text(value)
 
     @property
     def metavar(self) -> str:
-        """That of the other rule."""
+        """Placeholder of the other rule."""
         return self.rule.metavar
 
     def valid_values(self) -> tuple[Any, ...]:
-        """None, and what the other rule allows."""
+        """Examples that the other rule allows, and None."""
         return None, *self.rule.valid_values()
 
     def invalid_values(self) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ class Integer(Rule):
     """Whether only odd integers are allowed."""
 
     def describe(self) -> str:
-        """For example "an odd integer, 1 or more"."""
+        """The rule in words, such as "an odd integer, 1 or more"."""
         return f"an {'odd ' if self.odd else ''}integer, {self.low} or more"
 
     def normalised(self, value: Any) -> int:
@@ -34,12 +34,12 @@ class Integer(Rule):
         return int(value)
 
     def convert(self, text: str) -> int:
-        """Decimal digits."""
+        """The integer that the decimal digits stand for."""
         return int(text)
 
     @property
     def metavar(self) -> str:
-        """``N``."""
+        """Placeholder ``N``."""
         return "N"
 
     def valid_values(self) -> tuple[Any, ...]:
@@ -62,7 +62,7 @@ class Number(Rule):
 
     low: float
     high: float | None = None
-    """None where any finite number is allowed."""
+    """Upper limit; None where there is none."""
     open_low: bool = False
     """Whether `low` itself is refused."""
     open_high: bool = False
@@ -71,7 +71,7 @@ class Number(Rule):
     """Unit of the number, such as ``pixels``."""
 
     def describe(self) -> str:
-        """For example "a number from 0 to 100 pixels"."""
+        """The rule in words, such as "a number from 0 to 100 pixels"."""
         unit = f" {self.unit}" if self.unit else ""
         if self.high is None:
             limits = f", more than {self.low:g}" if self.open_low else f", {self.low:g} or more"
@@ -93,12 +93,12 @@ class Number(Rule):
         return number
 
     def convert(self, text: str) -> float:
-        """A decimal number."""
+        """The number that the decimal text stands for."""
         return float(text)
 
     @property
     def metavar(self) -> str:
-        """``NUMBER``."""
+        """Placeholder ``NUMBER``."""
         return "NUMBER"
 
     def valid_values(self) -> tuple[Any, ...]:
@@ -147,7 +147,7 @@ class Choice(Rule):
         return cls(get_args(literal))
 
     def describe(self) -> str:
-        """For example "one of area, squash"."""
+        """The rule in words, such as "one of area, squash"."""
         return f"one of {', '.join(self.choices)}"
 
     def normalised(self, value: Any) -> str:
@@ -162,7 +162,7 @@ class Choice(Rule):
         return "|".join(self.choices)
 
     def valid_values(self) -> tuple[Any, ...]:
-        """Every word."""
+        """All words of the choice."""
         return self.choices
 
     def invalid_values(self) -> tuple[Any, ...]:
@@ -176,7 +176,7 @@ class Flag(Rule):
     """True or false."""
 
     def describe(self) -> str:
-        """Both values."""
+        """The two values in words."""
         return "true or false"
 
     def normalised(self, value: Any) -> bool:
@@ -185,17 +185,17 @@ class Flag(Rule):
         return bool(value)
 
     def convert(self, text: str) -> bool:
-        """``true`` or ``false``."""
+        """The value that ``true`` or ``false`` stands for."""
         require(text.lower() in ("true", "false"))
         return text.lower() == "true"
 
     @property
     def metavar(self) -> str:
-        """Both values, with a bar between them."""
+        """The two values, with a bar between them."""
         return "true|false"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """Both."""
+        """The two values True and False."""
         return True, False
 
     def invalid_values(self) -> tuple[Any, ...]:
@@ -211,11 +211,11 @@ class Text(Rule):
     placeholder: str = "NAME"
 
     def describe(self) -> str:
-        """For example "a name or a path"."""
+        """The rule in words, such as "a name or a path"."""
         return self.kind
 
     def normalised(self, value: Any) -> str:
-        """The text; that of a path object."""
+        """The text itself, or the text of a path object."""
         text = os.fspath(value)
         require(isinstance(text, str) and text != "")
         return str(text)

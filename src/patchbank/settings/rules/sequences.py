@@ -14,12 +14,12 @@ class Names(Rule):
     """One or more names."""
 
     def describe(self) -> str:
-        """A list."""
+        """The rule in words: a list of names."""
         return "a list of names"
 
     @property
     def written(self) -> str:
-        """With commas."""
+        """The rule in words for a command line: names with commas."""
         return "names with commas between them"
 
     def normalised(self, value: Any) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Names(Rule):
 
     @property
     def metavar(self) -> str:
-        """``NAME,NAME``."""
+        """Placeholder ``NAME,NAME``."""
         return "NAME,NAME"
 
     def valid_values(self) -> tuple[Any, ...]:
@@ -53,12 +53,12 @@ class ThreeNumbers(Rule):
     """One finite number for each colour: red, green, blue."""
 
     def describe(self) -> str:
-        """Three."""
+        """The rule in words: three numbers."""
         return "3 numbers (red, green, blue)"
 
     @property
     def written(self) -> str:
-        """With commas."""
+        """The rule in words for a command line: three numbers with commas."""
         return "three numbers with commas between them"
 
     def normalised(self, value: Any) -> tuple[float, float, float]:
@@ -76,7 +76,7 @@ class ThreeNumbers(Rule):
 
     @property
     def metavar(self) -> str:
-        """``R,G,B``."""
+        """Placeholder ``R,G,B``."""
         return "R,G,B"
 
     def valid_values(self) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ class ThreeNumbers(Rule):
         return (0.5, 0.25, 0.125), [0.5, 1, 0]
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """Too few, too many, other types."""
+        """Too few numbers, too many numbers, and other types."""
         others = 0.5, "1,2,3", ("a", "b", "c")
         return (0.5, 0.5), (1, 2, 3, 4), (0.5, 0.5, math.nan), (0.5, 0.5, 10**400), *others
 
@@ -101,12 +101,12 @@ class Numbers(Rule):
     high: float
 
     def describe(self) -> str:
-        """For example "numbers from 0.1 to 1"."""
+        """The rule in words, such as "numbers from 0.1 to 1"."""
         return f"numbers from {self.low:g} to {self.high:g}"
 
     @property
     def written(self) -> str:
-        """With commas."""
+        """The rule in words for a command line: numbers with commas."""
         return f"{self.describe()}, with commas between them"
 
     def normalised(self, value: Any) -> tuple[float, ...]:
@@ -121,11 +121,11 @@ class Numbers(Rule):
 
     @property
     def metavar(self) -> str:
-        """``NUMBER,NUMBER``."""
+        """Placeholder ``NUMBER,NUMBER``."""
         return "NUMBER,NUMBER"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """Both limits, and a number between them."""
+        """The two limits, and a number between them."""
         return (self.high,), [self.low, (self.low + self.high) / 2]
 
     def invalid_values(self) -> tuple[Any, ...]:
@@ -146,12 +146,12 @@ class Factors(Rule):
     high: float
 
     def describe(self) -> str:
-        """For example "factors from 0.5 to 2, not 1"."""
+        """The rule in words, such as "factors from 0.5 to 2, not 1"."""
         return f"factors from {self.low:g} to {self.high:g}, not 1"
 
     @property
     def written(self) -> str:
-        """With commas or colons."""
+        """The rule in words for a command line: factors with commas or colons."""
         return f"{self.describe()}, with commas or colons between them"
 
     def normalised(self, value: Any) -> tuple[float, ...]:
@@ -172,11 +172,11 @@ class Factors(Rule):
 
     @property
     def metavar(self) -> str:
-        """``FACTOR,FACTOR``."""
+        """Placeholder ``FACTOR,FACTOR``."""
         return "FACTOR,FACTOR"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """None at all, one, and both limits."""
+        """No factor, one factor, and the two limits."""
         return (), (0.9,), [self.low, self.high]
 
     def invalid_values(self) -> tuple[Any, ...]:
@@ -196,12 +196,12 @@ class Size(Rule):
     high: int = 8192
 
     def describe(self) -> str:
-        """With the limits."""
+        """The rule in words, with its limits."""
         return f"a side, or height and width, of {self.low} to {self.high} pixels"
 
     @property
     def written(self) -> str:
-        """With examples."""
+        """The rule in words for a command line, with examples."""
         return f"a side (384) or height x width (256x512), of {self.low} to {self.high} pixels"
 
     def normalised(self, value: Any) -> int | tuple[int, int]:
@@ -226,14 +226,14 @@ class Size(Rule):
 
     @property
     def metavar(self) -> str:
-        """``SIDE|HxW``."""
+        """Placeholder ``SIDE|HxW``."""
         return "SIDE|HxW"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """Both limits, and height and width."""
+        """The two limits, and a pair of height and width."""
         return self.low, self.high, (96, 128), [96, 128]
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """Beyond the limits, too few or too many sides, other types."""
+        """Sides beyond the limits, too few or too many sides, other types."""
         beyond = self.low - 1, self.high + 1, (96, self.low - 1), (self.high + 1, 96)
         return *beyond, (96,), (96, 96, 96), (), 96.0, "96", True, (96.0, 128)
