@@ -1,4 +1,4 @@
-"""All exceptions and warnings, in one tree.
+"""All exceptions and warnings.
 
     PatchbankError
     ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another
@@ -7,6 +7,10 @@
     │   └── ImageError   one image cannot be read
     ├── BackboneError    a backbone or one of its layers is not there, or not usable
     └── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
+
+    UserWarning
+    ├── CalibrationWarning  there are too few good images for the false-alarm rate
+    └── PluginWarning       an installed package has a part that cannot be used
 
 A message is one line: what was expected, what came, what to do.
 """

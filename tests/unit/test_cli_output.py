@@ -160,13 +160,13 @@ def test_a_fit_on_one_photograph_does_not_know_its_false_alarms(capsys, tmp_path
     assert err == f"note: {views.remark}\n"
 
 
-def test_too_few_photographs_are_noted_beside_the_rate_asked_for(capsys, tmp_path):
+def test_too_few_photographs_are_noted_with_the_rate_asked_for(capsys, tmp_path):
     path = tmp_path / "a.patchbank"
     path.write_bytes(b"")
     few = Calibration(np.array([60.0, 80.0]), np.array([1.0, 2.0]), 0.015)
     output.fitted(detector(calibration=few, fitted_on=("a", "b")), path)
     out, err = capsys.readouterr()
-    assert "2 good images, threshold 80 (false alarms 1.5%)" in out
+    assert "2 good images, threshold 80 (false alarms 1.5%, not resolved by 2 images)" in out
     assert err == f"note: {few.remark}\n"
 
 

@@ -123,6 +123,14 @@ def test_the_threshold_stands_with_the_rate_that_it_keeps_to(tmp_path, evaluatio
     assert f"The threshold 80.5 is provisional: {views.remark}." in text
 
 
+def test_a_rate_that_the_photographs_cannot_resolve_is_remarked_on(tmp_path, evaluation):
+    few = Calibration(np.array([60.0, 80.5]), np.array([1.0, 2.0]), 0.015)
+    text = unescape(page(tmp_path, evaluation, detector(calibration=few)))
+    assert few.remark is not None
+    assert f"for a false-alarm rate of 1.5 %; no test image was used. Remark: {few.remark}." in text
+    assert "Remark" not in page(tmp_path, evaluation)
+
+
 def test_photographs_that_could_not_be_read_are_counted_and_named(tmp_path, evaluation):
     assert "could not be read" not in page(tmp_path, evaluation)
     unread = (FailedInspection("a.png", "a.png: <nothing>"), FailedInspection("b.png", "b.png: no"))

@@ -73,6 +73,8 @@ def fitted(detector: Detector, path: Path) -> None:
     calibration = detector.calibration
     count = len(detector.fitted_on)
     rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
+    if calibration.remark and not calibration.views_of_one:
+        rate += f", not resolved by {count} images"
     print(
         f"{path}: {count} good image{'s' if count > 1 else ''}, threshold "
         f"{calibration.threshold:.4g} (false alarms {rate}), {path.stat().st_size / 1e6:.1f} MB"

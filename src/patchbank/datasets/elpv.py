@@ -21,7 +21,7 @@ def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     They come from the package elpv-dataset (Buerhop-Lutz et al., 2018; Deitsch et al., 2019), CC
     BY-NC-SA.  Functional cells are drawn at random, since those of one module resemble each other.
     The defective ones are the first of the package; later ones are mostly thin finger
-    interruptions, and a random draw is harder: the README has both figures.
+    interruptions, and a random draw is harder: docs/results.md has both figures.
 
     Args:
         draw_defects: draw the defective cells too.

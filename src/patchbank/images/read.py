@@ -276,9 +276,8 @@ def _rgb(name: str, opened: pillow.Image) -> pillow.Image:
     ImageOps.exif_transpose(opened, in_place=True)  # no copy unless it turns
     image = opened
     sixteen_bits = image.mode.startswith("I;16")
-    if (
-        image.mode == "I" and opened.format == "PNG"
-    ):  # older versions of Pillow open 16 bits like this
+    # Older versions of Pillow open a PNG of 16 bits in mode I.
+    if image.mode == "I" and opened.format == "PNG":
         sixteen_bits = True
     if sixteen_bits:
         image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))

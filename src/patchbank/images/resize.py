@@ -49,9 +49,8 @@ def input_size(
         height, width = size[0] * side / own, size[1] * side / own
         if resize == "squash":
             height = width = side
-        elif (
-            resize == "short_side"
-        ):  # the long side is truncated to an integer, as torchvision does
+        elif resize == "short_side":
+            # The long side is truncated to an integer, as torchvision does.
             height, width = float(int(height)), float(int(width))
     return to_multiple(height, multiple), to_multiple(width, multiple)
 

@@ -68,10 +68,8 @@ class Samples:
     def close(self) -> None:
         """Find the rows of each position; no image can be added after."""
         cells = [nearest_cells(self.grid, grid) for grid in self._grids]
-        self._row_at = np.stack(
-            [patches.start + cell for patches, cell in zip(self._patches, cells, strict=True)],
-            axis=1,
-        )  # (p, n)
+        row_at = [patches.start + cell for patches, cell in zip(self._patches, cells, strict=True)]
+        self._row_at = np.stack(row_at, axis=1)  # (p, n)
         self._present = np.stack(
             [inside[cell] for inside, cell in zip(self._insides, cells, strict=True)], axis=1
         )
