@@ -4,8 +4,8 @@
 
 For each of some good photographs, the bank holds all its patches (and those of its turned copies,
 where the method learns them).  The photograph is turned, and each patch that still shows it is
-searched in that bank.  The median distance is told as a share of what *another* good photograph's
-patches are away from the same bank: 0 is no change, 1 is as far as another part.
+searched in that bank.  The median distance is divided by that of the patches of *another*
+good photograph from the same bank: 0 is no change, 1 is as far as another part.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
 def shares_of(
     method: str, changes: dict[str, Any], photograph: Image, other: Image
 ) -> dict[float, float]:
-    """Of each angle, the change that turning a photograph makes, as a share of another part's."""
+    """The change that turning a photograph makes, by angle, as a share of another part's."""
     settings: Settings = METHODS[method].settings.from_mapping({"selection": "all", **changes})
     extractor = open_backbone(settings.backbone, settings.layers)
 

@@ -6,7 +6,7 @@
 `predict` of one photograph starts cold: the process, the file, the backbone; what the disk holds
 is in the page cache.  Without --file the detector is fitted on the good photographs with the
 default settings.  Run it with the Python of an environment that holds the base install alone,
-whose size is told.
+whose size is reported.
 """
 
 from __future__ import annotations

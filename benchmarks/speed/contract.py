@@ -107,7 +107,7 @@ def arguments(doc: str, *, peers: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="results file; beside the script if not given")
+    parser.add_argument("--out", type=Path, help="results file; next to the script if not given")
     if peers is not None:
         parser.add_argument("--peers", metavar="PYTHON", help=f"of an environment with {peers}")
     return parser
@@ -124,8 +124,8 @@ class Run:
             doc: its docstring; the first line is the question.
             given: its arguments.
         """
-        beside = "_beside_peers" if vars(given).get("peers") else ""
-        self.out: Path = given.out or Path(script).with_name(f"{Path(script).stem}{beside}.json")
+        suffix = "_beside_peers" if vars(given).get("peers") else ""
+        self.out: Path = given.out or Path(script).with_name(f"{Path(script).stem}{suffix}.json")
         self.record: dict[str, Any] = {
             "question": doc.partition("\n")[0],
             "command": " ".join(["python", *sys.argv]),

@@ -3,8 +3,8 @@
     python benchmarks/speed/features.py
 
 Of a drawn photograph of 512 x 512 pixels, with the embedded backbones: resizing and the network,
-then both embeddings of what it gives (as concatenated, and the official 1024 numbers).  How the
-latter compares with its definition in torch, embedding.py tells.
+then both embeddings of what it gives (as concatenated, and the official 1024 numbers).  The
+latter is compared with its definition in torch by embedding.py.
 """
 
 from __future__ import annotations
@@ -40,14 +40,16 @@ def main() -> None:
             repeats=given.repeats,
             warm_up=3,
         )
-        beside, _ = measured(lambda maps=maps: concatenated(maps), repeats=given.repeats, warm_up=3)
+        concatenation, _ = measured(
+            lambda maps=maps: concatenated(maps), repeats=given.repeats, warm_up=3
+        )
         official, _ = measured(
             lambda maps=maps: adaptively_pooled(maps), repeats=given.repeats, warm_up=3
         )
         results[name] = {
             "maps": [list(m.shape) for m in maps],
             "network": network.to_json(),
-            "concatenated": beside.to_json(),
+            "concatenated": concatenation.to_json(),
             "official_1024": official.to_json(),
         }
     run.write(results)

@@ -4,10 +4,10 @@
     python benchmarks/speed/gpu.py --with-anomalib        # and anomalib, for the ratio
     python benchmarks/speed/gpu.py --device cpu --rows 20000 --picks 500     # to try the script
 
-188,160 x 1024 features (240 images of 28 x 28 patches), 18,816 picks.  The device is waited for
-inside what is timed.  anomalib's selection makes one pass a pick; it is timed for
-`--anomalib-picks` of them and for a quarter of these, and prolonged by the difference a pick, on
-the same points and device.
+188,160 x 1024 features (240 images of 28 x 28 patches), 18,816 centres.  The device is waited for
+inside what is timed.  anomalib's selection makes one pass a centre; it is timed for
+`--anomalib-picks` of them and for a quarter of these, and extrapolated by the difference per
+centre, on the same points and device.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def matrix_product_tflops(place: str) -> float:
 
 
 def of_anomalib(features: torch.Tensor, picks: int, of: int) -> float:
-    """Seconds that anomalib's selection would take: a line through those of fewer picks."""
+    """Seconds that anomalib's selection would take: a line through those of fewer centres."""
     from anomalib.models.components.sampling import KCenterGreedy
 
     def seconds(count: int) -> float:

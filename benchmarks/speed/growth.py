@@ -3,7 +3,7 @@
     python benchmarks/speed/growth.py ../shared/data/screw
 
 Fits are whole processes (`patchbank fit`, default preset but for what is named); selection and
-search are calls on drawn points of 152 dimensions.  Beside the last two stands the limit that a
+search are calls on drawn points of 152 dimensions.  With the last two comes the limit that a
 matrix product sets: 2 n m d operations at the float32 peak of this machine, measured in the run.
 The plots of docs/performance.md are drawn from the results.
 """
@@ -51,7 +51,7 @@ def selections(rows: int, picks: Sequence[int]) -> list[dict[str, Any]]:
         greedy_coreset(features, count, on_progress=blocks.append)
         seconds = time.perf_counter() - began
         limit_s = 2 * rows * count * DIMS / peak / 1e9
-        passes = len(blocks) - 1  # the first is the first pick
+        passes = len(blocks) - 1  # the first is that of the first centre
         found.append({"picks": count, "seconds": seconds, "passes": passes, "limit_s": limit_s})
     return found
 
@@ -148,7 +148,7 @@ def main() -> None:
     folder = given.photographs / "train/good"
     good = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     few = good[: min(given.counts)]
-    large = ["--max-upscale", "100"]  # all sides are taken, however small the photographs
+    large = ["--max-upscale", "100"]  # all sides are used, however small the photographs
     results = {
         "images": [{"images": n, **fitted(good[:n])} for n in given.counts if n <= len(good)],
         "input_size": [

@@ -1,11 +1,11 @@
 """How near does the selection come to the matrix-product peak, at the size of a whole data set?
 
-    python benchmarks/speed/large_selection.py                    # 597,000 x 152, 59,700 picks
+    python benchmarks/speed/large_selection.py                    # 597,000 x 152, 59,700 centres
     python benchmarks/speed/large_selection.py --photographs ../shared/data/mtd
 
 The rate counts the 2 n m d operations of the loop, divided by the seconds; the peak is that of
 numpy's float32 products, the larger of before and after.  Once without groups, and once with the
-photographs that the patches come from, as `fit` selects, which tells the left-out distances too.
+photographs that the patches come from, as `fit` selects, which also gives leave-one-out distances.
 With --photographs the same for all patches of its good ones, at 224 pixels with the small backbone.
 """
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rows", type=int, default=597_000)
     parser.add_argument("--dims", type=int, default=152)
-    parser.add_argument("--share", type=float, default=0.1, help="of the rows that is picked")
+    parser.add_argument("--share", type=float, default=0.1, help="of the rows that is selected")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--photographs", type=Path, help="a data set in MVTec layout")
     run = Run(__file__, __doc__, given := parser.parse_args())

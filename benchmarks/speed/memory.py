@@ -1,6 +1,6 @@
 """What is the peak memory of selecting a bank, as a multiple of the features?
 
-    python benchmarks/speed/memory.py                    # 600,000 x 1024 (2.5 GB), 2,000 picks
+    python benchmarks/speed/memory.py                    # 600,000 x 1024 (2.5 GB), 2,000 centres
     python benchmarks/speed/memory.py --picks 60000      # a tenth of them: 22 minutes here
 
 The peak is that of the whole process (``ru_maxrss``) less what it held before the features were
@@ -28,7 +28,7 @@ def peak_bytes() -> int:
 
 
 def drawn_in_place(rows: int, dims: int, *, seed: int = 0) -> Features:
-    """Features of low intrinsic dimension, made with nothing beside them.  (rows, dims)."""
+    """Features of low intrinsic dimension, made with no second array.  (rows, dims)."""
     rng = np.random.default_rng(seed)
     features = np.empty((rows, dims), dtype=np.float32)
     mixing = rng.standard_normal((INNER_DIMS, dims)).astype(np.float32)

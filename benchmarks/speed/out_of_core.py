@@ -1,11 +1,11 @@
 """Can a bank be selected from features that memory cannot hold?
 
-    python benchmarks/speed/out_of_core.py               # 5,000,000 x 152 (3 GB), 10,000 picks
+    python benchmarks/speed/out_of_core.py               # 5,000,000 x 152 (3 GB), 10,000 centres
 
 The features lie in a file, which `--folder` takes on a disk.  The selection is a process of its
 own, whose memory is limited to `--limit-bytes`: by a control group where one can be made (then the
-pages of the file that the system keeps for it count too), and by RLIMIT_DATA.  The same picks as in
-memory are asked for on the first `--check-rows` rows.
+pages of the file that the system keeps for it count too), and by RLIMIT_DATA.  On the first
+`--check-rows` rows the centres must be the same as in memory.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def selection(path: Path, rows: int, dims: int, picks: int, limit_bytes: int) ->
             {
                 "control_group": None if group is None else str(group.parent),
                 "seconds": seconds,
-                "passes": len(passes) - 1,  # the first is the first pick
+                "passes": len(passes) - 1,  # the first is that of the first centre
                 "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "rows": picked.centres.tolist(),
             }

@@ -21,14 +21,14 @@ PAUSE_S = 0.2
 
 @dataclass(frozen=True)
 class Answer:
-    """What a side says of one run."""
+    """Answer of a side about one run."""
 
     seconds: float
     facts: Mapping[str, Any]
 
 
 class Side:
-    """A process that has loaded its inputs, and runs when it is told to."""
+    """A process that has loaded its inputs, and runs on request."""
 
     def __init__(
         self, name: str, python: str, task: str, folder: Path, settings: Mapping[str, Any]
@@ -98,11 +98,11 @@ def alternated(
 
 
 def times(answers: Sequence[Answer], warm_up: int = 1) -> Times:
-    """Of the runs of one way."""
+    """Times of the runs of one way."""
     return Times(tuple(answer.seconds for answer in answers), warm_up)
 
 
 def times_faster(ours: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str, Any]:
-    """How many times theirs takes what ours takes, round by round."""
+    """Ratio of their time to ours, round by round."""
     pairs = zip(ours, theirs, strict=True)
     return summary([their.seconds / our.seconds for our, their in pairs])

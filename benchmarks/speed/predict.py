@@ -93,19 +93,19 @@ def ways_of(started: Mapping[str, Side], images: int) -> dict[str, Callable[[int
 
 
 def image_auroc(answer: Answer, samples: Sequence[Sample]) -> float:
-    """Of the scores that a side gave."""
+    """Image AUROC of the scores that a side gave."""
     is_defect = np.array([sample.is_defect for sample in samples])
     return auroc(count_images(np.array(answer.facts["scores"]), is_defect))
 
 
 def largest_difference(ours: Answer, theirs: Answer) -> float:
-    """Of two sides' scores of the same photograph, relative to ours."""
+    """Largest difference between two sides' scores of a photograph, relative to ours."""
     own, other = np.array(ours.facts["scores"]), np.array(theirs.facts["scores"])
     return float((np.abs(other - own) / own).max())
 
 
 def ratios(answers: Mapping[str, list[Answer]]) -> dict[str, Any]:
-    """How many times each way of anomalib takes what ours takes from the same source."""
+    """Ratio of the time of each way of anomalib to ours from the same source."""
     found: dict[str, Any] = {}
     for name, theirs in answers.items():
         if name.startswith("anomalib"):

@@ -19,7 +19,7 @@ def run_process(command: Sequence[str]) -> float:
     The peak of a child is at least what this process held when it started it.
 
     Raises:
-        SystemExit: it failed; what it said is told.
+        SystemExit: the command failed; its messages are printed.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)

@@ -21,13 +21,13 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Script:
-    """One benchmark, and the data set that it looks at."""
+    """One benchmark, and the data set that it uses."""
 
     name: str
     needs: str | None = None
     """A data set without which it is left out."""
     takes: str | None = None
-    """A data set that it looks at too, where there is one."""
+    """A data set that it uses too, where there is one."""
     beside_peers: bool = False
     """Whether it compares with peers."""
 
@@ -70,7 +70,7 @@ def run(script: Script, data: Path, peers: str | None) -> bool:
 
 
 def main() -> None:
-    """Run all of ours, or those beside peers."""
+    """Run all of ours, or those that compare with peers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

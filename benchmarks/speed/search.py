@@ -53,8 +53,8 @@ EMBEDDINGS: dict[int, tuple[PatchCore, int | None]] = {
         1536,
     ),
 }
-"""Of real patches: as concatenated, as the official code pools them, and as 3 x 3 neighbourhoods
-side by side, cut to this width."""
+"""Embeddings of real patches: as concatenated, as the official code pools them, and as 3 x 3
+neighbourhoods, concatenated and truncated to this width."""
 
 Case = tuple[str, Features, NDArray[np.float32]]
 """Kind of points, bank (m, d), queries (images, 784, d)."""
@@ -125,7 +125,7 @@ def nearest_distances(bank: Features, queries: Features) -> NDArray[np.float64]:
 
 
 def largest_error(answers: list[Answer], exact: list[NDArray[np.float64]]) -> float:
-    """Of all distances, relative to the exact one."""
+    """Largest error of all distances, relative to the exact one."""
     errors = []
     for number, answer in enumerate(answers):
         truth = exact[number % len(exact)]

@@ -1,14 +1,14 @@
 """How much faster is the selection than others, and are the picks those of exact arithmetic?
 
-    python benchmarks/speed/selection.py                          # 164,000 x 152, 4,000 picks
+    python benchmarks/speed/selection.py                          # 164,000 x 152, 4,000 centres
     python benchmarks/speed/selection.py --peers .venv-peers/bin/python     # and anomalib, 6 min
 
-Against three loops: the oracle of the tests (differences in float64; timed for a few picks and
-scaled, since every pick costs the same); the fastest form of the loop (one float32 matrix-vector
-product a pick, with the norms kept), run whole for its time; and that form in float64, run whole
-for its picks.  With --peers also against anomalib's KCenterGreedy with its own random projection,
+Against three loops: the oracle of the tests (differences in float64; timed for a few centres and
+scaled, since every centre costs the same); the fastest form of the loop (one float32 matrix-vector
+product a centre, with the norms kept), run whole for its time; and that form in float64, run whole
+for its centres.  With --peers also against anomalib's KCenterGreedy with its own random projection,
 in a process of its own on the same points: our runs stand before and after its one.  It makes
-other picks (it projects, and starts at random), so only ours are compared with the oracle.
+other centres (it projects, and starts at random), so only ours are compared with the oracle.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ORACLE_PICKS = 12
 
 
 def against_loops(features: Features, rows: Indices, ours_s: float) -> dict[str, Any]:
-    """Times of the loops, and how many picks they share with ours."""
+    """Times of the loops, and how many centres they share with ours."""
     picks, start = len(rows), int(rows[0])
     oracle, (first, _) = measured(lambda: greedy(features, ORACLE_PICKS, start), repeats=1)
     loop, rounded = measured(lambda: one_at_a_time(features, picks, start), repeats=1, warm_up=0)
@@ -54,7 +54,7 @@ def against_loops(features: Features, rows: Indices, ours_s: float) -> dict[str,
 
 
 def of_anomalib(side: Side, picks: int, timed_picks: int) -> dict[str, Any]:
-    """Its seconds: those of `timed_picks`, prolonged by what a pick costs where these are fewer."""
+    """Seconds of anomalib: those of `timed_picks`, extrapolated to all centres."""
     side.run(picks=8)  # warm up
     tenth = max(1, timed_picks // 10)
     short, long = side.run(picks=tenth), side.run(picks=timed_picks)

@@ -25,7 +25,7 @@ def drawn(n: int, d: int, *, seed: int = 0) -> Features:
     mixing = rng.standard_normal((INNER_DIMS, d), dtype=np.float32)
     spreads = np.linspace(3, 0.3, INNER_DIMS, dtype=np.float32)
     points = np.empty((n, d), dtype=np.float32)
-    for begin in range(0, n, BLOCK_ROWS):  # so that little is held beside them
+    for begin in range(0, n, BLOCK_ROWS):  # so that little else is in memory
         some = points[begin : begin + BLOCK_ROWS]
         inner = rng.standard_normal((len(some), INNER_DIMS), dtype=np.float32)
         np.matmul(inner * spreads, mixing, out=some)
@@ -45,8 +45,8 @@ def photographed(
 
     Args:
         paths: of the photographs.
-        recipe: how each is looked at.
-        unfolded_dims: put the 3 x 3 neighbours of each patch side by side instead of averaging
+        recipe: settings that embed them.
+        unfolded_dims: concatenate the 3 x 3 neighbours of each patch instead of averaging
             (set ``patch_size=1`` then), and keep so many numbers.
 
     Returns:

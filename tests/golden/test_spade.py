@@ -50,7 +50,7 @@ def test_the_photographs_found_are_those_of_the_published_code(golden):
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_pixel_distances_are_those_of_the_definition(golden, layer):
-    """With all pixels of the gallery: the published code never looks at up to 99 of them."""
+    """With all pixels of the gallery: the published code never uses up to 99 of them."""
     expected = golden("spade")[f"f64/layer{layer + 1}_grid"]
     for number, (pooled, planes) in enumerate(images("test")):
         found, _ = gallery().similar(pooled, 5)

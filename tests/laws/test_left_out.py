@@ -76,7 +76,7 @@ def test_padim_scores_a_photograph_as_if_it_had_not_been_there(rng, few, patch_s
 
 @pytest.mark.parametrize("patch_stride", [1, 2])
 def test_padim_leaves_out_what_a_fit_without_it_never_saw(rng, patch_stride):
-    """Of a photograph whose grid is the first one's, a new fit has the very same positions."""
+    """A photograph whose grid is the first one's has the very same positions in a new fit."""
     examples = with_copies(rng, [(6, 8)] * 4)
     settings = PadimSettings(patch_stride=patch_stride, top_fraction=0.2)
     left_out = fitted("padim", settings, examples).left_out
@@ -113,10 +113,10 @@ def test_spade_does_what_its_definition_says(rng, n_images):
     examples = with_copies(rng)
     query = maps(rng, (5, 6))
     settings = SpadeSettings(n_images=n_images, n_neighbours=2, image_score="pooled")
-    apart = settings.with_changes(pool_deepest_only=True)
+    deepest_only = settings.with_changes(pool_deepest_only=True)
 
     scored, first_alone = (
-        fitted("spade", chosen, examples).model.score(query) for chosen in (settings, apart)
+        fitted("spade", chosen, examples).model.score(query) for chosen in (settings, deepest_only)
     )
 
     seen = [pixels for pixels in map(pixels_inside, examples) if all(map(len, pixels))]

@@ -148,7 +148,7 @@ def test_a_run_adds_its_seed_to_that_of_the_settings(categories):
     assert [run.settings.seed for run in plan.runs] == [7, 8, 7, 8]
 
 
-def test_the_key_tells_what_determines_the_numbers_and_nothing_else(categories, tmp_path):
+def test_the_key_depends_on_what_determines_the_numbers_and_nothing_else(categories, tmp_path):
     def keys(found=categories, text="patchcore:fast", **options):
         return [run.key for run in make_plan(found, [MethodSpec.parse(text)], **options).runs]
 
@@ -457,7 +457,7 @@ def test_a_cache_stays_below_its_limit_and_survives_cut_files(extractor, tmp_pat
     assert entry.read_bytes()[len(whole) // 2 :] == whole[len(whole) // 2 :]
 
 
-def test_times_are_told_as_if_nothing_was_stored(tmp_path, monkeypatch):
+def test_times_are_reported_as_if_nothing_was_stored(tmp_path, monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr("patchbank.benchmark.cache.time.perf_counter", lambda: float(next(clock)))
 

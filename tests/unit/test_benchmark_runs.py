@@ -69,9 +69,9 @@ def finished(root, tmp_path_factory):
     """The results of an undisturbed benchmark."""
     out = tmp_path_factory.mktemp("finished")
     process = started(root, "--out", out, "--workers", 2, *OPTIONS)
-    _, told = process.communicate()
-    assert process.returncode == 0, told
-    assert "[4/4] " in told
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "[4/4] " in errors
     return out
 
 
@@ -107,9 +107,9 @@ def test_tables_and_page_stand_beside_the_results_and_nothing_else(finished):
 def test_what_is_done_is_not_done_again(capsys, root, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
     before = (out / "results.jsonl").read_bytes()
-    status, printed, told = run(capsys, root, "--out", out, *OPTIONS, "--json", "-")
+    status, printed, errors = run(capsys, root, "--out", out, *OPTIONS, "--json", "-")
     assert status == 0
-    assert "4 of 4 runs are done already" in told
+    assert "4 of 4 runs are done already" in errors
     assert (out / "results.jsonl").read_bytes() == before
     assert json.loads(printed)["done"] == 4
     assert len(json.loads(printed)["figures"]) == len(accuracy(out)) + 2 * 5
@@ -149,9 +149,9 @@ def test_after_a_kill_no_worker_is_left_and_the_same_command_gives_the_same_tabl
     assert 0 < done < 4
     with (out / "results.jsonl").open("a") as file:
         file.write('{"key": "cut by the ki')
-    status, _, told = run(capsys, root, "--out", out, "--workers", 2, *OPTIONS)
+    status, _, errors = run(capsys, root, "--out", out, "--workers", 2, *OPTIONS)
     assert status == 0
-    assert f"{done} of 4 runs are done already" in told
+    assert f"{done} of 4 runs are done already" in errors
     assert accuracy(out) == accuracy(finished)
     assert len(rows(out)) == len({row["key"] for row in rows(out)}) == 4
     assert not (out / "cache").exists()
@@ -189,10 +189,10 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(root, tmp_path):
     wait_until(lambda: children(process.pid))
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate()
+    _, errors = process.communicate()
     assert process.returncode == 1
-    assert "of 4 runs done; the same command goes on from there" in told
-    assert "Traceback" not in told
+    assert "of 4 runs done; the same command goes on from there" in errors
+    assert "Traceback" not in errors
     assert not any(is_alive(pid) for pid in workers)
 
 
@@ -213,9 +213,9 @@ def test_features_from_the_cache_give_the_same_figures(root, tmp_path):
 def test_a_run_that_needs_too_much_memory_is_one_line_and_is_tried_again(capsys, root, tmp_path):
     out = tmp_path / "out"
     options = (*OPTIONS, "--categories", "nuts", "--shots", "full")
-    status, _, told = run(capsys, root, "--out", out, *options, "--memory-gb", 0.02)
+    status, _, errors = run(capsys, root, "--out", out, *options, "--memory-gb", 0.02)
     assert status == 1
-    assert "error: nuts, seed 0, tiny: expected at most 0.02 GB of memory, needs more" in told
+    assert "error: nuts, seed 0, tiny: expected at most 0.02 GB of memory, needs more" in errors
     assert not (out / "results.jsonl").exists()
     assert run(capsys, root, "--out", out, *options)[0] == 0
     assert len(rows(out)) == 1
@@ -224,21 +224,21 @@ def test_a_run_that_needs_too_much_memory_is_one_line_and_is_tried_again(capsys,
 def test_a_category_that_cannot_be_read_does_not_stop_the_others(capsys, root, tmp_path):
     broken = shutil.copytree(root, tmp_path / "sets")
     (broken / "nuts" / "test" / "good" / "001.png").write_bytes(b"no image")
-    status, _, told = run(
+    status, _, errors = run(
         capsys, broken, "--out", tmp_path / "out", "--methods", TINY, "--cache-gb", 0
     )
     assert status == 1
-    assert "error: nuts, seed 0, tiny: nuts: expected images that can all be read, got 1" in told
+    assert "error: nuts, seed 0, tiny: nuts: expected images that can all be read, got 1" in errors
     assert [row["category"] for row in rows(tmp_path / "out")] == ["plates"]
 
 
 def test_a_folder_in_use_is_left_alone(capsys, root, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
     with locked(out):
-        status, _, told = run(capsys, root, "--out", out, *OPTIONS)
+        status, _, errors = run(capsys, root, "--out", out, *OPTIONS)
     assert status == 2
-    assert "no other benchmark writes" in told
-    assert len(told.splitlines()) == 1
+    assert "no other benchmark writes" in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_a_folder_in_use_is_left_alone(capsys, root, finished, tmp_path):
     ],
 )
 def test_wrong_use_is_one_line_before_anything_runs(capsys, root, tmp_path, options, message):
-    status, printed, told = run(capsys, root, "--out", tmp_path / "out", *options)
+    status, printed, errors = run(capsys, root, "--out", tmp_path / "out", *options)
     assert status == 2
-    assert message in told
-    assert len(told.splitlines()) == 1
+    assert message in errors
+    assert len(errors.splitlines()) == 1
     assert printed == ""
     assert not (tmp_path / "out").exists()
 
@@ -270,11 +270,11 @@ def test_a_copy_with_missing_images_is_refused_unless_allowed(capsys, tmp_path):
     for name in ("bottle", "zipper"):  # of MVTec AD, which has many more images of them
         write_dataset(tmp_path / "sets" / name, n_train=2, n_good=2, n_defect=2)
     command = (tmp_path / "sets", "--out", tmp_path / "out", "--methods", TINY)
-    status, _, told = run(capsys, *command)
+    status, _, errors = run(capsys, *command)
     assert status == 2
-    assert "bottle" in told
-    assert "--allow-incomplete" in told
-    assert len(told.splitlines()) == 1
+    assert "bottle" in errors
+    assert "--allow-incomplete" in errors
+    assert len(errors.splitlines()) == 1
     assert not (tmp_path / "out").exists()
     assert run(capsys, *command, "--allow-incomplete")[0] == 0
     assert len(rows(tmp_path / "out")) == 2

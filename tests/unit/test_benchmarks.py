@@ -38,7 +38,7 @@ def run(script, *arguments):
 
 
 @pytest.mark.parametrize("script", MARKED)
-def test_every_script_tells_its_question_and_how_it_is_called(script):
+def test_every_script_says_its_question_and_how_it_is_called(script):
     done = run(script, "--help")
     assert done.returncode == 0, done.stderr
     assert f"python benchmarks/speed/{script}.py" in done.stdout

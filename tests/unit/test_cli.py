@@ -218,7 +218,7 @@ def test_evaluate_counts_what_it_could_not_read(capsys, fitted, tmp_path):
     assert len(metrics["unread"]) == 1
 
 
-def test_info_tells_what_a_file_holds(capsys, fitted):
+def test_info_prints_what_a_file_holds(capsys, fitted):
     status, out, _ = run(capsys, "info", fitted)
     assert status == 0
     for word in ("threshold", "bank_rows", "efficientnet_lite0", "false_alarm_rate", "onnxruntime"):
@@ -295,7 +295,7 @@ def test_augment_means_settings(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["rotate=8", "rotations=many", "zooms=", "rotations"])
-def test_an_unknown_augmentation_is_told_what_there_is(capsys, tmp_path, text):
+def test_an_unknown_augmentation_is_answered_with_the_known_ones(capsys, tmp_path, text):
     status, _, errors = run(capsys, "fit", tmp_path, "--out", tmp_path / "a", "--augment", text)
     assert status == 2
     assert "augment: expected rotations=N, flips=" in errors

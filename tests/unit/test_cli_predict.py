@@ -137,7 +137,7 @@ class Terminal(io.StringIO):
 
 
 def shown_on_a_terminal(monkeypatch, title, total, steps, line=""):
-    """What standard error gets while the steps of a task are done and a line is printed."""
+    """Text on standard error while the steps of a task are done and a line is printed."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     shown = Terminal()

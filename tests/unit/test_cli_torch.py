@@ -111,7 +111,7 @@ def test_presets_of_others_take_other_backbones(capsys, plates, weights, tmp_pat
         assert all(("normalised_score" in line) == (preset == "anomalib") for line in lines)
 
 
-def test_show_tells_layers_without_weights(capsys):
+def test_show_prints_layers_without_weights(capsys):
     status, out, _ = run(capsys, "backbones", "show", "wide_resnet50_2.tv_in1k")
     assert status == 0
     assert "* layer2       stride  8   512 channels" in out

@@ -94,7 +94,7 @@ def test_columns_that_are_missing_or_misspelt_are_named(tmp_path, header, messag
         (b"path,label,split\n\xff\xfe,good,train\n", "a table that can be read, got: .*utf-8"),
     ],
 )
-def test_a_damaged_table_is_told(tmp_path, content, message):
+def test_a_damaged_table_is_reported(tmp_path, content, message):
     (tmp_path / "parts.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         find_categories(tmp_path / "parts.csv")
@@ -131,7 +131,7 @@ def test_cells_of_parquet_are_read_as_those_of_csv(tmp_path, monkeypatch):
 
 
 @pytest.mark.parquet
-def test_a_real_parquet_file_is_read_and_a_damaged_one_is_told(tmp_path):
+def test_a_real_parquet_file_is_read_and_a_damaged_one_is_reported(tmp_path):
     import pyarrow as arrow
     from pyarrow import parquet
 

@@ -52,7 +52,7 @@ def check_masks(category):
         ("MPDD", ("connector", "tubes"), {}),
     ],
 )
-def test_sets_in_the_layout_of_mvtec_ad_are_told_apart_by_their_categories(
+def test_sets_in_the_layout_of_mvtec_ad_are_recognised_by_their_categories(
     tmp_path, dataset, categories, options
 ):
     truth = "test_public/ground_truth" if dataset == "MVTec AD 2" else "ground_truth"
@@ -262,7 +262,7 @@ def fake_bottle(root, n_train, n_good, n_defect):
         ((209, 19, 63), "209 and 82"),
     ],
 )
-def test_missing_images_are_told_in_one_line(tmp_path, counts, got):
+def test_missing_images_are_reported_in_one_line(tmp_path, counts, got):
     shortfall = fake_bottle(tmp_path, *counts)
     expected = "MVTec AD bottle: expected 209 train and 83 test images, got {}; copy it again"
     assert shortfall == (expected.format(got) if got else None)

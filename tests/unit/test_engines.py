@@ -146,7 +146,7 @@ def test_bfloat16_changes_the_scores():
     assert change.n_images == 8
 
 
-def test_the_change_of_scores_is_told_in_shares_of_the_threshold():
+def test_the_change_of_scores_is_printed_in_shares_of_the_threshold():
     precise = RECIPE.fit(parts(8))
     scores = precise.calibration.image_scores.copy()
     scores[2] += 0.3 * precise.calibration.threshold

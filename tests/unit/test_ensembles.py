@@ -101,7 +101,7 @@ def _changed(image, seen, scale):
     return np.abs(picture.astype(int) - image).sum(axis=2) > 30
 
 
-def test_what_was_not_looked_at_is_never_the_worst():
+def test_what_was_not_inspected_is_never_the_worst():
     cropped = {**SHARED, "image_size": 160, "crop": 96, "scales": (1.0,)}
     recipes = [PatchCore(backbone=f"efficientnet_lite{n}", **cropped) for n in (0, 2)]
     detector = Ensemble(recipes).fit(parts(8))

@@ -42,7 +42,7 @@ def test_corners_of_a_turned_copy_are_outside_and_the_middle_is_not():
     assert copy.inside[h // 2, w // 2]
 
 
-def test_the_middle_that_a_crop_looks_at_is_inside_whatever_the_angle():
+def test_the_middle_that_a_crop_keeps_is_inside_whatever_the_angle():
     photograph = part(0, size=(160, 192))
     found = examples_of([photograph], image_size=(160, 192), crop=96, rotations=5)
     assert all(example.inside.all() for example in found[1:])

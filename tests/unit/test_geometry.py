@@ -65,7 +65,7 @@ def test_a_height_and_width_may_be_cropped(recorder):
     assert recorder.shown[0].shape == (64, 96, 3)
 
 
-def test_the_map_is_zero_where_nothing_was_looked_at():
+def test_the_map_is_zero_where_nothing_was_inspected():
     detector = PatchCore(**CROPPED).fit(parts(5, size=(100, 200)))
     seen = detector.predict(part(60, size=(100, 200)))
     assert seen.box == Box(12, 62, 76, 76)
@@ -87,7 +87,7 @@ def test_the_map_lies_where_the_defect_is():
     assert abs(column - 116) < 8
 
 
-def test_overlays_are_dark_where_nothing_was_looked_at(tmp_path):
+def test_overlays_are_dark_where_nothing_was_inspected(tmp_path):
     detector = PatchCore(**CROPPED).fit(parts(5, size=(100, 200)))
     image = np.full((100, 200, 3), 120, np.uint8)
     detector.predict(image).save(tmp_path / "a.png")
@@ -96,7 +96,7 @@ def test_overlays_are_dark_where_nothing_was_looked_at(tmp_path):
     assert (picture[framed + 5, 5] == 42).all()
 
 
-def test_pixels_are_compared_where_they_were_looked_at(tmp_path):
+def test_pixels_are_compared_where_they_were_inspected(tmp_path):
     write_dataset(tmp_path, n_train=6)
     detector = PatchCore(**CROPPED).fit(tmp_path)
     box = detector.predict(tmp_path / "test" / "blot" / "000.png").box

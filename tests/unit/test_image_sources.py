@@ -203,7 +203,7 @@ def test_a_fit_takes_every_kind_and_gives_the_same_detector(tmp_path):
     assert alone.fitted_on == ("file 0",)
 
 
-def test_one_image_is_told_from_a_collection(path):
+def test_one_image_is_distinguished_from_a_collection(path):
     images = [str(path), path, b"", io.BytesIO(), part(0), pillow.new("L", (9, 9))]
     assert all(map(is_one_image, images))
     assert not any(map(is_one_image, [[path], iter([path]), (b"",), {"a": path}]))

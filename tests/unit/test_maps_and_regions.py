@@ -103,8 +103,8 @@ def test_a_region_has_its_place_its_size_and_its_worst_value():
 
 def test_corners_that_touch_are_one_region():
     assert find_regions(np.eye(3, dtype=np.float32) * 7, 1.0) == (Region(0, 0, 3, 3, 3, 7.0),)
-    apart = np.array([[7, 0, 8]], np.float32)
-    assert [region.left for region in find_regions(apart, 1.0)] == [2, 0]
+    separate = np.array([[7, 0, 8]], np.float32)
+    assert [region.left for region in find_regions(separate, 1.0)] == [2, 0]
 
 
 def test_regions_of_one_score_come_from_the_top_left():

@@ -38,7 +38,7 @@ def prediction(grid, score, scales=UNSCALED, box=None):
 
 
 def test_a_scale_is_mean_and_deviation_of_the_scores():
-    """Of all of them: the deviation is divided by their number."""
+    """The deviation is divided by the number of all scores."""
     assert ScoreStandardization.of(np.array([1.0, 3.0, 5.0, 11.0])) == ScoreStandardization(
         5.0, 14**0.5
     )
@@ -190,7 +190,7 @@ def test_regions_of_several_members_are_those_of_their_average():
             assert seen.anomaly_map[0, 0] == pytest.approx(value / 2, abs=1e-3)
 
 
-def test_several_members_have_looked_at_what_all_of_them_saw():
+def test_several_members_have_inspected_what_all_of_them_have():
     tall = member(image_size=(48, 64), crop=(48, 40))  # rows 0 to 48, columns 12 to 52
     wide = member(image_size=(48, 64), crop=(32, 64))  # rows 8 to 40, columns 0 to 64
     seen = detector(tall, wide).predict(photograph(20, size=(48, 64)))

@@ -129,7 +129,7 @@ def test_an_empty_data_set_has_no_defect_pixel():
     assert str(caught.value) == "masks: expected at least one defect pixel, got none"
 
 
-def test_a_mask_that_differs_from_its_map_is_told_both_shapes():
+def test_a_mask_that_differs_from_its_map_is_reported_with_both_shapes():
     with pytest.raises(ShapeError) as caught:
         PixelCounter(lambda: iter(((FIRST, MASK.T),))).metrics()
     assert str(caught.value) == "mask: expected (3, 4) as its map, got (4, 3)"

@@ -164,7 +164,7 @@ def test_the_caption_says_verdict_score_threshold_and_p_value(score, text, colou
     assert (picture[:CAPTION, :7] == colour).all()
 
 
-def test_what_was_not_looked_at_has_a_third_of_its_light():
+def test_what_was_not_inspected_has_a_third_of_its_light():
     size, scale = (48, 64), 7  # the middle 32 x 40 is looked at: rows 8 to 40, columns 12 to 52
     image = photograph(120, blue=205, size=size)
     picture = drawn(image, detector(member(image_size=size, crop=(32, 40))))

@@ -122,7 +122,7 @@ def test_each_side_of_a_crop_is_rounded_by_itself(settings, box):
     assert prepared.crop_box == box
 
 
-def test_without_a_crop_the_whole_photograph_is_looked_at():
+def test_without_a_crop_the_whole_photograph_is_inspected():
     prepared = prepare(Network("a"), Settings(image_size=100), part(0, size=SIZE))
     assert prepared.crop_box == Box(0, 0, *SIZE)
 

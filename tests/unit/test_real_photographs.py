@@ -12,7 +12,7 @@ from patchbank.images.folders import find_images
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
 
 
-def test_magnetic_tiles_of_many_sizes_are_learned_and_told_apart(real_data, tmp_path):
+def test_magnetic_tiles_of_many_sizes_are_learned_and_separated(real_data, tmp_path):
     root = real_data("mtd")
     recipe = PatchCore.preset("fast", bank_limit=1500, false_alarm_rate=0.1)
     recipe.fit(find_images(root / "train" / "good")[:120]).save(tmp_path / "tiles.patchbank")

@@ -191,7 +191,7 @@ def test_fewer_photographs_than_folds_are_left_out_one_by_one(rng):
 
 
 def watched(monkeypatch, losses):
-    """Early stopping is told these losses; -> what it looked at: (trained on, looked at)."""
+    """Replace the losses of early stopping.  -> list of (rows trained on, rows evaluated)."""
     seen, given = [], iter(losses)
     original = Training.__init__
 
@@ -208,20 +208,20 @@ def watched(monkeypatch, losses):
     return seen
 
 
-def test_early_stopping_looks_at_held_out_photographs_only(rng, monkeypatch):
+def test_early_stopping_evaluates_held_out_photographs_only(rng, monkeypatch):
     seen = watched(monkeypatch, [1.0] * 100)
     fitted(photographs(rng, 4), schedule="early_stopping", folds=2)
     assert seen
-    for learned_from, looked_at in seen:
-        assert not np.intersect1d(learned_from, looked_at).size
-        assert len(learned_from) + len(looked_at) == 4 * N_PATCHES
+    for learned_from, evaluated in seen:
+        assert not np.intersect1d(learned_from, evaluated).size
+        assert len(learned_from) + len(evaluated) == 4 * N_PATCHES
 
 
 @pytest.mark.parametrize(
     ("losses", "expected"),
     [
         ([1.0] * 40, 2),  # no better than at first
-        ([3, 3, 2, 2, 1, 1, *[2] * 8], 6),  # better until the third of 20 looks
+        ([3, 3, 2, 2, 1, 1, *[2] * 8], 6),  # better until the third of 20 evaluations
         ([4, 0, 0, 3, *[2] * 40], 4),  # the mean of both folds counts: 2, 1.5, 2, ...
         (list(range(40, 0, -1)), 40),  # better all the time
     ],
@@ -238,7 +238,7 @@ def test_all_models_take_the_steps_that_served_held_out_photographs_best(
     assert [s.image_score for s in stopped.left_out] == [s.image_score for s in fixed.left_out]
 
 
-def test_the_loss_on_held_out_patches_tells_whether_training_helps(rng):
+def test_the_loss_on_held_out_patches_falls_with_training(rng):
     features = good_features(rng, 600)
     training = Training(SETTINGS, torch.from_numpy(features), np.arange(300), HOST)
     held_out = np.arange(300, 600)
@@ -271,17 +271,17 @@ def test_features_that_never_vary_can_be_learned(rng):
     assert np.isfinite(fitted(maps).model.score([maps[0]]).image_score)
 
 
-def test_progress_is_told_of_every_step(rng):
-    told = []
+def test_progress_receives_every_step(rng):
+    tasks = []
 
     class Counting(NullProgress):
         def task(self, title, total):
-            told.append([title, total, 0])
+            tasks.append([title, total, 0])
             return self
 
         def __enter__(self):
             def advance(steps):
-                told[-1][2] += steps
+                tasks[-1][2] += steps
 
             return advance
 
@@ -290,4 +290,4 @@ def test_progress_is_told_of_every_step(rng):
 
     examples = [TrainingImage([m], number) for number, m in enumerate(photographs(rng, 4))]
     fit_on_features(METHOD, replace(SETTINGS, steps=33), iter(examples), 4, Counting(), HOST)
-    assert told == [["training", 4 * 33, 4 * 33]]
+    assert tasks == [["training", 4 * 33, 4 * 33]]

@@ -71,7 +71,7 @@ def test_features_do_not_depend_on_what_was_seen_before(tmp_path):
     assert all((a == b).all() for a, b in zip(first, extractor(IMAGE), strict=True))
 
 
-def test_the_record_tells_where_weights_come_from(tmp_path):
+def test_the_record_says_where_weights_come_from(tmp_path):
     weights = weights_file(tmp_path, RESNET)
     info = open_backbone(RESNET, weights=weights).info
     assert info.license == "not stated"

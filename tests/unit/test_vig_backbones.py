@@ -204,7 +204,7 @@ def test_positions_are_taken_from_the_file_where_it_has_them(tmp_path, extractor
     np.testing.assert_array_equal(own(other)[0], usual(other)[0])
 
 
-def test_the_record_tells_where_weights_come_from(extractors, weights):
+def test_the_record_says_where_weights_come_from(extractors, weights):
     info = extractors[FLAT].info
     assert (info.source, info.license) == ("vig_ti_224_gelu.pth.tar", "not stated")
     assert len(info.sha256) == 64

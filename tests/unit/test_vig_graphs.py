@@ -42,7 +42,7 @@ def test_neighbours_are_those_of_the_definition_ties_by_number(rng, n_neighbours
     assert found.tolist() == slow_nearest(nodes, candidates, n_neighbours, dilation, extra[[0, 0]])
 
 
-def test_equal_directions_are_not_told_apart_by_their_rounding(rng):
+def test_equal_directions_are_not_distinguished_by_their_rounding(rng):
     few = torch.from_numpy(rng.standard_normal((5, 192)))
     nodes = few[torch.from_numpy(rng.integers(0, 5, 60))][None]  # a flat background repeats itself
     longer = nodes * torch.from_numpy(rng.uniform(1, 2, (1, 60, 1)))

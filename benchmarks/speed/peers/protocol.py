@@ -1,4 +1,4 @@
-"""How a side of a comparison is told what to run: one line of JSON on its input, one back.
+"""Protocol of a side of a comparison: one line of JSON on its input, one back.
 
 This file and its neighbours run in environments of their own, so they import nothing of ours but
 what they measure.
@@ -21,12 +21,12 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """What a side was made ready for."""
+    """Work that a side is ready to do."""
 
     run: Callable[..., Any]
     """Is timed; its arguments come with each request."""
     facts: Callable[[Any], dict[str, Any]]
-    """Of what `run` returned, as JSON can hold them; not timed."""
+    """Facts about the result of `run`, as JSON can hold them; not timed."""
 
 
 def serve(tasks: Mapping[str, Callable[[Path, Settings], Task]], packages: tuple[str, ...]) -> None:
@@ -34,7 +34,7 @@ def serve(tasks: Mapping[str, Callable[[Path, Settings], Task]], packages: tuple
 
     Args:
         tasks: by name, what makes a task ready: (folder of the inputs, settings) -> Task.
-        packages: whose versions are told.
+        packages: names whose versions are reported.
     """
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

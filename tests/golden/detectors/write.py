@@ -4,7 +4,7 @@
 
 It needs that version with the extras ``torch`` and ``dev``. It uses only what every version has:
 the public names, the command ``info`` and the detector file. The files, the photographs and what
-was said of them are written beside this script; see README.md there.
+was said of them are written next to this script; see README.md there.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def recipes():
 
 
 def info(path):
-    """What ``patchbank info FILE --json -`` prints."""
+    """The JSON that ``patchbank info FILE --json -`` prints."""
     command = [sys.executable, "-c", "from patchbank.cli import main; main()"]
     command += ["info", str(path), "--json", "-"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
