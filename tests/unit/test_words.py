@@ -31,7 +31,7 @@ NAMES = {"gap", "ladder", "places", "told", "tell", "look", "contender", "beside
 # "Every word." and "Both." name no subject; "Every cell of a grid" and "Both poolings of" do.
 HEADLESS = re.compile(
     r"^(?:(?:Of|What|Its|Their|Those|Likewise|That of|With|Without|As|All that|In steps|For example"
-    r"|For each) |None[ ,.]|(?:Every|Both)(?: \w+)?[.,]|(?:One|Two|Three|Too few|Too many)[.,])"
+    r"|For each|How) |None[ ,.]|(?:Every|Both)(?: \w+)?[.,]|(?:One|Two|Three|Too few|Too many)[.,])"
 )
 KEYS_OF_THE_FILE = re.compile(r"\bladder\.(?:bank_rows|image_scores|map_peaks)\b")
 

@@ -174,7 +174,7 @@ class SettingOption:
 
     @property
     def flags(self) -> str:
-        """How the option is written: with its placeholder, or with its opposite."""
+        """The option as it is written: with its placeholder, or with its opposite."""
         option = self.first.option
         if self._is_flag:
             return f"{option}/{option.replace('--', '--no-')}"
