@@ -25,6 +25,8 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/pytest
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
+# Threads of OpenMP that spin while they wait slow down a machine with few cores.
+test-torch: export OMP_WAIT_POLICY = PASSIVE
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
 	.venv-torch/bin/pytest -m torch
 
