@@ -84,13 +84,14 @@ class NetworkFamily:
         Raises:
             RuntimeError, ValueError: there is no such network, or it has other weights.
         """
+        network = self.create(info.name)
         # Keys of a file are sorted by name, so the order of the layers is the network's own.
         known = self.describe(info.name).available_layers
         if known.keys() != info.available_layers.keys():
             raise ValueError(f"it has the layers {', '.join(known)}")
         ordered = {name: info.available_layers[name] for name in known}
         info = replace(info, available_layers=ordered)
-        extractor = self.extractor(info, self.create(info.name), layers, device)
+        extractor = self.extractor(info, network, layers, device)
         extractor.restore(state)
         return extractor
 
