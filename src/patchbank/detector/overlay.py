@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from PIL import ImageDraw, ImageFont
 
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.preprocessing import Box
@@ -83,6 +82,8 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
     A colour has the same meaning on every picture: colours begin a little below the pixel
     threshold, so that a good part stays as it is.
     """
+    from PIL import ImageDraw  # not needed for a verdict
+
     normal = inspection.normal_map_value
     unit = max(inspection.pixel_threshold - normal, SMALLEST_THRESHOLD)
     heat = (inspection.anomaly_map - normal) / unit
@@ -149,6 +150,8 @@ def _blended_strip(image: Image, strength: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _captioned(picture: pillow.Image, inspection: Drawable) -> pillow.Image:
+    from PIL import ImageDraw, ImageFont  # not needed for a verdict
+
     size = max(CAPTION_PX, picture.width // 40)
     verdict, colour = ("anomalous", RED) if inspection.is_anomalous else ("good", GREEN)
     text = (
