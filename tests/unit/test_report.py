@@ -92,7 +92,7 @@ def test_each_defect_has_a_row_of_its_own_figures(tmp_path, evaluation):
 
 
 def test_figures_that_cannot_be_had_are_a_dash_and_a_reason(tmp_path, evaluation):
-    reason = "Pixel metrics need a mask for every defect image."
+    reason = " Pixel metrics need a mask for every defect image."
     assert evaluation.pixel_auroc is None
     text = page(tmp_path, evaluation)
     assert reason in text
