@@ -24,7 +24,7 @@ from patchbank.backbones import open_backbone
 from patchbank.detector.preprocessing import extract
 from patchbank.images.augment import Augmentation
 from patchbank.images.folders import good_images
-from patchbank.images.read import read_image
+from patchbank.images.source import read_image
 from patchbank.methods import METHODS, Settings, TrainingImage
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress

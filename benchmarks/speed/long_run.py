@@ -20,7 +20,7 @@ from PIL import Image
 
 from contract import Run, arguments
 from patchbank import PatchCore
-from patchbank.images.read import ImageInput
+from patchbank.images.source import ImageInput
 
 SIZES = ((96, 128), (240, 180), (333, 517), (480, 640), (700, 300))
 """(height, width) in pixels."""

@@ -36,8 +36,8 @@ from patchbank.datasets import find_dataset
 from patchbank.datasets.base import Sample
 from patchbank.evaluation.metrics.curves import auroc, count_images
 from patchbank.images.folders import good_images
-from patchbank.images.read import read_image
 from patchbank.images.resize import resized
+from patchbank.images.source import read_image
 from peer_processes import Answer, Side, alternated, sides, times, times_faster
 
 IMAGE_SIZE = 224

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from patchbank import PatchCore
 from patchbank.backbones import open_backbone
 from patchbank.detector.preprocessing import extract
-from patchbank.images.read import read_image
+from patchbank.images.source import read_image
 from patchbank.methods.patchcore import embed
 from patchbank.types import Features, Indices
 

@@ -10,7 +10,7 @@ from patchbank.datasets import GOOD, dataset_names, find_categories, find_datase
 from patchbank.datasets.base import split_good
 from patchbank.datasets.registry import LAYOUTS
 from patchbank.errors import DataError, ImageError, ParameterError
-from patchbank.images.read import read_mask
+from patchbank.images.masks import read_mask
 from tests.fake_datasets import (
     BLACK,
     MARKED,

@@ -5,7 +5,7 @@ import pytest
 
 from patchbank.backbones import open_backbone
 from patchbank.core.scores.calibration import Calibration
-from patchbank.images.read import image_source
+from patchbank.images.source import image_source
 from patchbank.methods import PatchCoreSettings, TrainingImage
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.progress import NullProgress

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from patchbank.errors import DataError
-from patchbank.images.folders import SUFFIXES, find_images, good_images, list_images
+from patchbank.images.folders import find_images, good_images, list_images
+from patchbank.images.formats import SUFFIXES
 from tests.photographs import part, save
 
 KINDS = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.images.read import n_pixels, read_image, read_mask, shows_anything
+from patchbank.images.masks import read_mask, shows_anything
 from patchbank.images.resize import input_size, resized, to_multiple
+from patchbank.images.source import n_pixels, read_image
 from tests.photographs import part, save
 
 SIZE = (12, 20)

@@ -10,7 +10,7 @@ from PIL import Image as pillow
 
 from patchbank import ImageError, PatchCore, ShapeError
 from patchbank.images.folders import list_images
-from patchbank.images.read import image_source, is_one_image, n_pixels, read_image
+from patchbank.images.source import image_source, is_one_image, n_pixels, read_image
 from tests.photographs import part, parts, save
 
 TURNED = 6  # EXIF orientation: the camera was held upright

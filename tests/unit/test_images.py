@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.images.read import read_image, read_mask
+from patchbank.images.masks import read_mask
 from patchbank.images.resize import input_size, resized
+from patchbank.images.source import read_image
 from tests.photographs import part, save
 
 

@@ -12,7 +12,7 @@ from patchbank.cli import predict as cli_predict
 from patchbank.detector import detector as detector_module
 from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
-from patchbank.images import read
+from patchbank.images import source
 from tests.photographs import part, parts, save
 
 
@@ -36,7 +36,7 @@ def test_an_overlay_is_the_picture_that_is_saved(detector, photographs, tmp_path
         assert overlay.dtype == np.uint8
         np.testing.assert_array_equal(overlay, np.asarray(pillow.open(tmp_path / "overlay.png")))
         np.testing.assert_array_equal(
-            overlay, np.asarray(draw_overlay(read.read_image(path), seen))
+            overlay, np.asarray(draw_overlay(source.read_image(path), seen))
         )
 
 
@@ -118,7 +118,7 @@ def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
     detector, photographs, tmp_path, monkeypatch, capsys
 ):
     decoded, maps, threads = [], [], set()
-    rgb, combined_map, draw = read._rgb, detector_module.combined_map, cli_predict.draw_overlay
+    rgb, combined_map, draw = source.rgb, detector_module.combined_map, cli_predict.draw_overlay
 
     def counted_rgb(name, opened):
         decoded.append(name)
@@ -133,7 +133,7 @@ def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
         return draw(image, inspection)
 
     detector.save(tmp_path / "a.patchbank")
-    monkeypatch.setattr(read, "_rgb", counted_rgb)
+    monkeypatch.setattr(source, "rgb", counted_rgb)
     monkeypatch.setattr(detector_module, "combined_map", counted_map)
     monkeypatch.setattr("patchbank.detector.inspection.combined_map", counted_map)
     monkeypatch.setattr(cli_predict, "draw_overlay", watched_draw)
@@ -153,7 +153,7 @@ def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
     assert all(name.startswith("patchbank-images") for name in threads)
     monkeypatch.undo()
     for path in photographs:
-        expected = png_bytes(draw_overlay(read.read_image(path), detector.predict(path)))
+        expected = png_bytes(draw_overlay(source.read_image(path), detector.predict(path)))
         assert (out / path.name).read_bytes() == expected
 
 

@@ -11,7 +11,7 @@ import pytest
 from patchbank import PatchCore
 from patchbank.core import neighbours
 from patchbank.errors import ImageError, ParameterError
-from patchbank.images.read import ImageSource
+from patchbank.images.source import ImageSource
 from patchbank.methods import METHODS, PatchCoreSettings, ResizableBank, TrainingImage
 from patchbank.methods.memory_bank import BankModel
 from patchbank.methods.memory_bank.selection import sizes_to_calibrate

@@ -256,7 +256,7 @@ import weakref
 import patchbank.detector.detector as module
 from patchbank.detector.detector import Detector
 from patchbank.errors import ImageError
-from patchbank.images.read import image_source
+from patchbank.images.source import image_source
 
 class Stub:
     predict_each = Detector.predict_each

@@ -10,7 +10,7 @@ import numpy as np
 from patchbank import load
 from patchbank.core.coreset import Coreset, greedy_coreset
 from patchbank.core.neighbours import ExactIndex
-from patchbank.images.read import read_image
+from patchbank.images.source import read_image
 from protocol import Settings, Task, serve
 
 

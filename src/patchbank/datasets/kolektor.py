@@ -7,7 +7,7 @@ from pathlib import Path
 
 from patchbank.datasets.base import GOOD, Category, Sample, category, check_there, subfolders
 from patchbank.datasets.published import Published
-from patchbank.images.read import shows_anything
+from patchbank.images.masks import shows_anything
 
 DEFECT = "defect"
 EVERY = 5  # every fifth item of KolektorSDD is for testing

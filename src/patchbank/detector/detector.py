@@ -24,7 +24,7 @@ from patchbank.detector.member import Member, combined_map, combined_score, high
 from patchbank.detector.packing import DetectorParts, pack
 from patchbank.errors import ParameterError, PatchbankError
 from patchbank.images.folders import list_images
-from patchbank.images.read import ImageInput, ImageSource, image_source, is_one_image, n_pixels
+from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, n_pixels
 from patchbank.methods import ResizableBank
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings.rules import Choice

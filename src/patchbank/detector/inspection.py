@@ -14,7 +14,7 @@ from patchbank.detector.member import MemberPrediction, combined_map, normal_val
 from patchbank.detector.overlay import draw_overlay, write_picture
 from patchbank.detector.preprocessing import Box
 from patchbank.errors import PatchbankError
-from patchbank.images.read import ImageSource
+from patchbank.images.source import ImageSource
 from patchbank.types import AnomalyMap, Image
 
 

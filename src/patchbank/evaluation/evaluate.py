@@ -21,7 +21,7 @@ from patchbank.evaluation.metrics import (
     count_images,
     f1_max,
 )
-from patchbank.images.read import read_mask
+from patchbank.images.masks import read_mask
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.types import AnomalyMap, Mask

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from patchbank.errors import DataError
-from patchbank.images.read import ImageInput, image_source, is_file_object, is_one_image
+from patchbank.images.formats import SUFFIXES
+from patchbank.images.source import ImageInput, image_source, is_file_object, is_one_image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 GOOD_NAMES = frozenset({"good", "ok", "normal"})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, extract
 from patchbank.images.augment import Augmentation
-from patchbank.images.read import ImageSource, n_pixels
+from patchbank.images.source import ImageSource, n_pixels
 from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order

@@ -12,7 +12,7 @@ from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError
 from patchbank.images.augment import views_of_one
 from patchbank.images.folders import good_images
-from patchbank.images.read import ImageInput, ImageSource, image_source
+from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress

@@ -14,7 +14,7 @@ from patchbank.backbones import Engine
 from patchbank.choices import EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError
-from patchbank.images.read import ImageInput
+from patchbank.images.source import ImageInput
 from patchbank.methods import (
     METHODS,
     GraphCoreSettings,

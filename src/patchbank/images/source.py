@@ -1,4 +1,4 @@
-"""Read images from paths, bytes, file objects, Pillow images and arrays."""
+"""Sources of images: read them from paths, bytes, file objects, Pillow images and arrays."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.types import Image, Mask
+from patchbank.images.decode import SMALLEST_SIDE_PX, decoded, openable, reason_of, rgb
+from patchbank.types import Image
 
 Decoded = TypeVar("Decoded")
-
-SMALLEST_SIDE_PX = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +45,7 @@ class ImageSource:
         if isinstance(content, ImageError):
             return 0
         try:
-            with pillow.open(_openable(content)) as opened:
+            with pillow.open(openable(content)) as opened:
                 return opened.width * opened.height
         except Exception:  # `read` raises the error and names the reason
             return 0
@@ -67,7 +66,7 @@ class ImageSource:
                 f"{self.name}: expected the file that was inspected, got a changed one; "
                 "inspect it again, or keep the image (keep_image=True)"
             )
-        return np.asarray(_decoded(self.name, self.content, _rgb))
+        return np.asarray(decoded(self.name, self.content, rgb))
 
     def read_once(self) -> tuple[Image, ImageSource]:
         """Read it, and return the source that refuses to read a file that changed since."""
@@ -149,84 +148,6 @@ def n_pixels(source: ImageInput) -> int:
     return image_source(source).n_pixels
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read a ground-truth mask: True where it is not black.  -> (H, W), `size` of its photograph.
-
-    For a folder of masks (MVTec LOCO AD has one for each image) it is their union.
-
-    Raises:
-        ImageError: a file cannot be read, or has another size than its photograph, or a folder
-            is empty.
-    """
-    if not path.is_dir():
-        return _one_mask(path, size)
-    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-    if not files:
-        raise ImageError(f"{path}: expected at least one mask in the folder, got none")
-    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in sorted(files)])
-    return union
-
-
-def _one_mask(path: Path, size: tuple[int, int]) -> Mask:
-    mask: Mask = _decoded(str(path), path, _not_black)
-    if mask.shape != size:
-        raise ImageError(
-            f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
-            f"photograph), got {mask.shape[0]} x {mask.shape[1]}"
-        )
-    return mask
-
-
-def shows_anything(path: Path) -> bool:
-    """Whether a mask has a pixel that is not black: in some data sets that is the label.
-
-    Raises:
-        ImageError: the file cannot be read.
-    """
-    return _decoded(str(path), path, lambda _, opened: bool(_mask_values(opened).any()))
-
-
-def _decoded(
-    name: str,
-    content: Path | bytes | pillow.Image,
-    convert: Callable[[str, pillow.Image], Decoded],
-) -> Decoded:
-    """Open an image and convert it; whatever is wrong becomes an ImageError of one line."""
-    try:
-        if isinstance(content, pillow.Image):
-            _check_size(name, content.size)
-            return convert(name, content)
-        with pillow.open(_openable(content)) as opened:
-            _check_size(name, opened.size)
-            return convert(name, opened)
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        empty = len(content) == 0 if isinstance(content, bytes) else _is_empty_file(content)
-        found = "an empty file" if empty else "something else"
-        raise ImageError(
-            f"{name}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {found}"
-        ) from None
-    except pillow.DecompressionBombError as error:
-        raise ImageError(
-            f"{name}: expected an image that memory can hold, got a decompression bomb ({error}); "
-            "split it into smaller images"
-        ) from None
-    except OSError as error:
-        raise ImageError(f"{name}: expected a readable image, got: {_reason(error)}") from None
-    except Exception as error:  # decoders raise many types on damaged files
-        reason = f"{type(error).__name__}: {error}"
-        raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
-
-
-def _is_empty_file(content: Path | pillow.Image) -> bool:
-    return isinstance(content, Path) and content.stat().st_size == 0
-
-
-def _openable(content: Path | bytes) -> Path | io.BytesIO:
-    return io.BytesIO(content) if isinstance(content, bytes) else content
-
-
 def _state(content: object) -> tuple[int, int] | None:
     if not isinstance(content, Path):
         return None
@@ -245,7 +166,7 @@ def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageE
         return error.with_traceback(None)
     except Exception as error:  # file objects of any kind raise any type
         reason = (
-            _reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         )
         return ImageError(f"{name}: expected a readable image, got: {reason}")
 
@@ -272,46 +193,6 @@ def _file_name(file: object) -> str:
     return str(found) if isinstance(found, (str, os.PathLike)) and str(found) else "file"
 
 
-def _rgb(name: str, opened: pillow.Image) -> pillow.Image:
-    ImageOps.exif_transpose(opened, in_place=True)  # no copy unless it turns
-    image = opened
-    sixteen_bits = image.mode.startswith("I;16")
-    # Older versions of Pillow open a PNG of 16 bits in mode I.
-    if image.mode == "I" and opened.format == "PNG":
-        sixteen_bits = True
-    if sixteen_bits:
-        image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        kind = "32-bit integer" if image.mode == "I" else "floating-point"
-        raise ImageError(f"{name}: expected 8 or 16 bits a channel, got {kind} numbers")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
-        image = pillow.alpha_composite(black, image)
-    image.load()  # before the file is closed
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _not_black(_: str, opened: pillow.Image) -> Mask:
-    values = _mask_values(opened)
-    mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
-    return mask
-
-
-def _mask_values(opened: pillow.Image) -> NDArray[Any]:
-    plain = opened.mode in ("1", "L", "F") or opened.mode.startswith("I")
-    return np.asarray(opened if plain else opened.convert("RGB"))
-
-
-def _check_size(name: str, size: tuple[int, int]) -> None:
-    width, height = size
-    if min(size) < SMALLEST_SIDE_PX:
-        raise ImageError(
-            f"{name}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
-            f"got {width} x {height}"
-        )
-
-
 def _check_array(array: NDArray[Any]) -> Image:
     if array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < SMALLEST_SIDE_PX:
         raise ShapeError(
@@ -324,7 +205,3 @@ def _check_array(array: NDArray[Any]) -> Image:
             hint = "; it holds NaN" if np.isnan(array).any() else "; scale to 0..255 and convert it"
         raise ShapeError(f"image: expected uint8 RGB from 0 to 255, got {array.dtype}{hint}")
     return array
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
