@@ -7,7 +7,7 @@ from pathlib import Path
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
-from patchbank.detector.bundle import read_bundle
+from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
 from patchbank.detector.detector import Detector
 from patchbank.detector.latency import within_latency
 from patchbank.detector.packing import unpack
@@ -47,7 +47,8 @@ def load(
         Engine(engine)  # an unknown engine is named before the file is read
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
-    detector = _read(Path(path), open_device(device), engine)
+    opened = open_device(device)
+    detector = _detector(read_bundle(Path(path)), str(path), opened, engine)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
@@ -55,8 +56,22 @@ def load(
     return detector
 
 
-def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
-    bundle = read_bundle(path)
+def from_bytes(content: bytes, name: str, device: Device, engine: EngineName | None) -> Detector:
+    """Open the bytes of a detector file.
+
+    Args:
+        content: of the file, as `bundle.to_bytes` makes it.
+        name: for messages, as the path of a file would be.
+        device: where it computes.
+        engine: as in `load`.
+
+    Raises:
+        DetectorFileError, BackboneError: as in `load`.
+    """
+    return _detector(bundle_of(content, name), name, device, engine)
+
+
+def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> Detector:
     try:
         parts = unpack(bundle, device, engine)
     except BackboneError as error:
@@ -64,12 +79,12 @@ def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
         names = ("openvino", "torch", "timm")
         used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
         fitted_with = f"; fitted with {used}" if used else ""
-        raise BackboneError(f"{path}: {error}{fitted_with}") from None
+        raise BackboneError(f"{name}: {error}{fitted_with}") from None
     except DetectorFileError as error:
-        raise DetectorFileError(f"{path}: {error}") from error
+        raise DetectorFileError(f"{name}: {error}") from error
     except (KeyError, TypeError, PatchbankError) as error:
         raise DetectorFileError(
-            f"{path}: expected a detector that this version knows, got: {error}; "
+            f"{name}: expected a detector that this version knows, got: {error}; "
             "install a newer patchbank"
         ) from error
     return Detector(
