@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones.engine import ONNX_RUNTIME, Engine
 from patchbank.backbones.extractor import BackboneInfo, Layer, check_layers
+from patchbank.backbones.onnx_model.check import checked_graph
 from patchbank.backbones.onnx_runtime import read_signature
 from patchbank.backbones.packing import unpack_layers
 from patchbank.choices import Normalisation
@@ -51,6 +52,7 @@ class OnnxExtractor:
         normalisation: Normalisation | None = None,
         engine: Engine = ONNX_RUNTIME,
     ) -> None:
+        checked_graph(content, name)
         self.content = content
         self.normalisation = normalisation
         self.engine = engine
