@@ -82,10 +82,16 @@ def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | No
         raise BackboneError(f"{name}: {error}{fitted_with}") from None
     except DetectorFileError as error:
         raise DetectorFileError(f"{name}: {error}") from error
-    except (KeyError, TypeError, PatchbankError) as error:
+    except PatchbankError as error:
         raise DetectorFileError(
             f"{name}: expected a detector that this version knows, got: {error}; "
             "install a newer patchbank"
+        ) from error
+    except Exception as error:  # from content that no check has foreseen
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DetectorFileError(
+            f"{name}: expected a whole detector file, got contradictory content ({reason}); "
+            "copy it again or fit anew"
         ) from error
     return Detector(
         members=parts.members,
