@@ -68,7 +68,7 @@ class _OnnxSource(BackboneSource):
         device: Device,
         engine: EngineName | None,
     ) -> OnnxExtractor:
-        given = record["normalisation"]
+        given = record.get("normalisation")
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
         precision = record.get("precision", "float32")  # missing in early files of format 2
         needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
@@ -76,7 +76,10 @@ class _OnnxSource(BackboneSource):
             raise BackboneError(
                 f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
             )
-        content, name = tensors["onnx"].tobytes(), record["info"]["name"]
+        stored = tensors.get("onnx")
+        if stored is None or stored.dtype != np.uint8 or stored.ndim != 1:
+            raise DetectorFileError("backbone.onnx: expected the bytes of a network, got none")
+        content, name = stored.tobytes(), record["info"]["name"]
         opened = Engine(engine or needed, precision)
         try:
             return OnnxExtractor(content, name, tuple(record["layers"]), normalisation, opened)

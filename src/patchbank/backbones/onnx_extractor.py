@@ -91,14 +91,14 @@ class OnnxExtractor:
         name: str,
         normalisation: Normalisation | None,
     ) -> BackboneInfo:
-        size = _fixed_size(_image_input(session, name))
-        outputs = tuple(output.name for output in session.get_outputs())
-        record = _metadata(session, name)
         try:
+            size = _fixed_size(_image_input(session, name))
+            outputs = tuple(output.name for output in session.get_outputs())
+            record = _metadata(session, name)
             return self._info_from(record, name, normalisation, size, outputs)
         except PatchbankError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise BackboneError(f"{name}: expected sound metadata, got: {error!r}") from None
 
     def _info_from(
@@ -165,10 +165,10 @@ def _fixed_size(image: onnxruntime.NodeArg) -> tuple[int, int] | None:
 
 
 def _metadata(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
     try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BackboneError(f"{name}: expected JSON in its metadata, got: {error}") from None
     if not isinstance(record, dict):
         raise BackboneError(f"{name}: expected a JSON object in its metadata, got {text!r}")

@@ -14,8 +14,6 @@ from patchbank.methods import FittedMethod, ResizableBank
 from patchbank.methods.tensor_spec import TensorSpec, check_tensors
 from patchbank.settings import PatchSettings, Settings
 
-MAX_PIXELS = 2**26
-"""Pixels of the largest network input; memory for its features would be tens of gigabytes."""
 MAX_SCALES = 32
 MAX_DIMS = 2**16
 """Dimensions of the largest embedding."""
@@ -29,8 +27,8 @@ CALIBRATION: Mapping[str, TensorSpec] = {
 BANK_SIZES: Mapping[str, TensorSpec] = {
     "ladder.bank_rows": TensorSpec("int64", ("s",), low=1),
     **{
-        f"ladder.{name}": TensorSpec("float64", ("s", "n"), low=-LARGEST_SCORE, high=LARGEST_SCORE)
-        for name in ("image_scores", "map_peaks")
+        name: TensorSpec("float64", ("s", "n"), low=-LARGEST_SCORE, high=LARGEST_SCORE)
+        for name in ("ladder.image_scores", "ladder.map_peaks")
     },
 }
 
@@ -102,10 +100,6 @@ def check_settings(settings: Settings, extractor: FeatureExtractor) -> None:
     """
     sides = settings.image_size
     height, width = (sides, sides) if isinstance(sides, int) else sides
-    if height * width > MAX_PIXELS:
-        raise DetectorFileError(
-            f"image_size: expected at most {MAX_PIXELS:,} pixels, got {height} x {width}"
-        )
     if len(settings.scales) > MAX_SCALES:
         raise DetectorFileError(
             f"scales: expected at most {MAX_SCALES}, got {len(settings.scales):,}"

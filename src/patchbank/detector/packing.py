@@ -160,8 +160,9 @@ def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str
     names = {key: name for name, key in _renamed_keys(kind).items()}
     scores = {key: score for score, key in _renamed_scores(kind).items()}
     settings = {names.get(key, key): value for key, value in record.items()}
-    if scores and settings.get("image_score") in scores:
-        settings["image_score"] = scores[settings["image_score"]]
+    score = settings.get("image_score")
+    if isinstance(score, str) and score in scores:
+        settings["image_score"] = scores[score]
     return settings
 
 

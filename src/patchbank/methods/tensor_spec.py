@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from patchbank.errors import ShapeError
 
-LARGEST_FEATURE = 1e15
-"""Features beyond it would overflow float32 when they are squared and summed."""
+LARGEST_FEATURE = 1e9
+"""Far beyond any network's; the squared distances of larger ones would be rounded coarsely."""
 
 
 @dataclass(frozen=True, slots=True)

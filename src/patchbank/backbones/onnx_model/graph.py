@@ -46,6 +46,8 @@ class Tensor:
     """Whether its values are in another file."""
     values: NDArray[Any] | None
     """The elements; not read of a large one."""
+    has_nan: bool
+    """Whether an element is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,14 @@ def read_tensor(content: memoryview) -> Tensor:
         raise WireError("a constant with a negative side")
     dtype = DTYPES.get(message.integer(2))
     is_external = message.integer(14) == EXTERNAL or 13 in message
-    values = None
-    if dtype is not None and not is_external and math.prod(shape) <= SMALL:
-        values = _values(message, dtype, shape)
-    return Tensor(message.text(8), shape, dtype, is_external, values)
+    values, has_nan = None, False
+    if dtype is not None and not is_external:
+        size = math.prod(shape)
+        if size <= SMALL:
+            values = _values(message, dtype, shape)
+        if dtype.kind == "f" and len(raw := message.content(9)) == size * dtype.itemsize:
+            has_nan = bool(np.isnan(np.frombuffer(raw, dtype)).any())
+    return Tensor(message.text(8), shape, dtype, is_external, values, has_nan)
 
 
 def _values(message: Message, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
