@@ -15,6 +15,8 @@ from patchbank.errors import BackboneError, DetectorFileError, ParameterError, P
 from patchbank.runtime.devices import Device
 from patchbank.runtime.torch_device import open_device
 
+LONGEST_MESSAGE = 600
+
 
 def load(
     path: str | os.PathLike[str],
@@ -71,6 +73,13 @@ def from_bytes(content: bytes, name: str, device: Device, engine: EngineName | N
     return _detector(bundle_of(content, name), name, device, engine)
 
 
+def _in_one_line(error: Exception) -> str:
+    """The message of an error, which may quote any part of the file."""
+    text = " ".join(str(error).split())
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+
+
 def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> Detector:
     try:
         parts = unpack(bundle, device, engine)
@@ -79,13 +88,18 @@ def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | No
         names = ("openvino", "torch", "timm")
         used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
         fitted_with = f"; fitted with {used}" if used else ""
-        raise BackboneError(f"{name}: {error}{fitted_with}") from None
+        raise BackboneError(f"{name}: {_in_one_line(error)}{fitted_with}") from None
     except DetectorFileError as error:
-        raise DetectorFileError(f"{name}: {error}") from error
-    except (KeyError, TypeError, PatchbankError) as error:
+        raise DetectorFileError(f"{name}: {_in_one_line(error)}") from error
+    except PatchbankError as error:
         raise DetectorFileError(
-            f"{name}: expected a detector that this version knows, got: {error}; "
+            f"{name}: expected a detector that this version knows, got: {_in_one_line(error)}; "
             "install a newer patchbank"
+        ) from error
+    except Exception as error:  # from content that no check has foreseen
+        raise DetectorFileError(
+            f"{name}: expected a whole detector file, got contradictory content "
+            f"({type(error).__name__}: {_in_one_line(error)}); copy it again or fit anew"
         ) from error
     return Detector(
         members=parts.members,

@@ -119,6 +119,18 @@ def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Pr
     return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
 
 
+def input_sizes(
+    extractor: FeatureExtractor, settings: InputSettings, photograph: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """(H, W) of the network's input at each scale, for a photograph of some (H, W).
+
+    Raises:
+        ParameterError: as `prepare`.
+    """
+    _, crop = _resized_and_cropped(extractor, settings, photograph)
+    return _input_sizes(extractor, settings.scales, (crop.height, crop.width))
+
+
 def _input(
     settings: InputSettings,
     image: Image,
