@@ -17,7 +17,10 @@ from patchbank.cli import output
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
+from patchbank.cli.statuses import Exit
+from patchbank.cli.targets import check_distinct, check_folder, check_json
 from patchbank.errors import DataError, ParameterError
+from patchbank.runtime.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from patchbank.datasets import Category
 
 DEFAULT_METHODS = ("patchcore:fast", "patchcore:balanced")
-SOME_RUNS_FAILED = 1
-"""Exit status: some runs have no result; those that failed are named."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def benchmark(options: BenchmarkOptions) -> None:
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
+    check_json(options.to_json)
+    check_folder("--out", options.out)
+    check_distinct({"--json": options.to_json}, [options.root])
     written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
     resources = Resources(
@@ -117,7 +121,7 @@ def benchmark(options: BenchmarkOptions) -> None:
             summary, failures = run_benchmark(plan, options.out, resources, runs)
     except KeyboardInterrupt:
         output.note(f"stopped with {runs.progress_text()}; the same command goes on from there")
-        raise typer.Exit(SOME_RUNS_FAILED) from None
+        raise
     _show(summary, options.out, options.to_json, failures)
 
 
@@ -135,7 +139,10 @@ class ConsoleRuns:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        text, left = TextColumn("{task.description}"), TextColumn("{task.fields[left]}")
+        text, left = (
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[left]}"),
+        )
         bar = Progress(
             *(text, BarColumn(), MofNCompleteColumn(), left),
             console=Console(stderr=True),
@@ -177,7 +184,9 @@ class ConsoleRuns:
         spent = time.perf_counter() - self._began
         left = _time_text(spent / self._over * (self._missing - self._over))
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=1, description=line, left=left)
+            self._bar.update(
+                self._bar.task_ids[0], advance=1, description=printable(line), left=left
+            )
         else:
             output.note(f"[{self._before + self._over}/{self._total}] {line}; {left}")
 
@@ -228,9 +237,9 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
 
     if to_json != "-":
         for table in (t for t in summary.accuracy if t.metric == "image_auroc"):
-            print(table.title)
+            output.say(table.title)
             for label, _, mean in table.lines:
-                print(f"  {label:<40} {cell_text(mean)}")
+                output.say(f"  {label:<40} {cell_text(mean)}")
     output.note(f"tables and page: {out}/tables.md, tables.csv, index.html")
     if to_json is not None:
         content: dict[str, Any] = {
@@ -245,4 +254,4 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
     for name, reason in failures.items():
         output.error(f"{name}: {reason}")
     if failures:
-        raise typer.Exit(SOME_RUNS_FAILED)
+        raise typer.Exit(Exit.INCOMPLETE)

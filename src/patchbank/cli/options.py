@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from patchbank.choices import EngineName
-from patchbank.errors import DataError, ParameterError
+from patchbank.errors import ParameterError
 
 JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
@@ -41,12 +40,6 @@ OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")
 """Options that are given once for each member of an ensemble."""
 NONE = "-"
 """Placeholder of a member of an ensemble for which such an option is not given."""
-
-
-def check_target(out: Path) -> None:
-    """Find out before the work, not after, that the result has nowhere to go."""
-    if out.is_dir() or not out.parent.is_dir():
-        raise DataError(f"{out}: expected a file in a folder that exists, got none such")
 
 
 def normalisation(
