@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
@@ -62,10 +63,15 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its errors are raised."""
-    command = typer.main.get_command(app)
-    with command.make_context("patchbank", arguments) as context:
-        command.invoke(context)
+    with program().make_context("patchbank", arguments) as context:
+        program().invoke(context)
     return Exit.DONE
+
+
+@cache
+def program() -> Any:
+    """All commands, made once."""
+    return typer.main.get_command(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -114,7 +120,7 @@ class PredictOptions(DetectorOptions):
     paths: Annotated[
         Optional[list[Path]],
         typer.Argument(
-            metavar="[PATH...]", help="Photographs or folders; - reads paths from standard input."
+            metavar="PATH...", help="Photographs or folders; - reads paths from standard input."
         ),
     ] = None
     paths_from: Annotated[

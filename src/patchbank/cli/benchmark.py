@@ -21,6 +21,7 @@ from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_folder, check_json
 from patchbank.errors import DataError, ParameterError
 from patchbank.runtime.printable import printable
+from patchbank.settings.rules import Integer, Number
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -58,13 +59,18 @@ class BenchmarkOptions:
     shots: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Training images by commas, such as full,1,2,4.")
     ] = "full"
-    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5
-    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1
+    seeds: Annotated[
+        int, typer.Option(help="Draws of the training images of few shots."), Integer(1, 10_000)
+    ] = 5
+    full_seeds: Annotated[
+        int, typer.Option(help="Runs on all training images."), Integer(1, 10_000)
+    ] = 1
     workers: Annotated[
         int,
         typer.Option(
             help="Simultaneous runs, each on its share of the cores; 1 gives the best times."
         ),
+        Integer(1, 10_000),
     ] = 1
     dataset: Annotated[
         Optional[str],
@@ -72,10 +78,14 @@ class BenchmarkOptions:
     ] = None
     device: DeviceName = "auto"
     cache_gb: Annotated[
-        float, typer.Option(help="Disk for features that runs share, in --out; 0 for none.")
+        float,
+        typer.Option(help="Disk for features that runs share, in --out; 0 for none."),
+        Number(0, 1e6, unit="GB"),
     ] = 10.0
     memory_gb: Annotated[
-        Optional[float], typer.Option(help="Memory limit of a run, which is given up beyond it.")
+        Optional[float],
+        typer.Option(help="Memory limit of a run, which is given up beyond it."),
+        Number(0, 1e6, open_low=True, unit="GB"),
     ] = None
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Go on where images are missing.")
@@ -95,6 +105,7 @@ def benchmark(options: BenchmarkOptions) -> None:
     check_json(options.to_json)
     check_folder("--out", options.out)
     check_distinct({"--json": options.to_json}, [options.root])
+    shots = parse_shots(options.shots)
     written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
     resources = Resources(
@@ -108,7 +119,7 @@ def benchmark(options: BenchmarkOptions) -> None:
     plan = make_plan(
         chosen,
         specs,
-        shots=parse_shots(options.shots),
+        shots=shots,
         seeds=options.seeds,
         full_seeds=options.full_seeds,
         device=resources.device,
