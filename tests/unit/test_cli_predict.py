@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.cli.predict import Count, Pictures, inspect_paths
+from patchbank.cli.path_lists import Given
+from patchbank.cli.predict import Count, Outputs, Pictures, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
 from patchbank.runtime.progress import NullProgress
 from tests.painted import detector, photograph, write
+
+
+def inspect(*paths, listed=(), **outputs):
+    """Inspect as the command does; `listed` are paths from a list."""
+    given = [Given(path, False) for path in paths] + [Given(path, True) for path in listed]
+    return inspect_paths(detector(), given, Outputs(**outputs))
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def folder(tmp_path):
 
 
 def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
-    count = inspect_paths(detector(), [folder], None, None)
+    count = inspect(folder)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         f"good              20  p=1       {folder / 'a.png'}",
@@ -44,7 +51,7 @@ def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
 
 
 def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
-    count = inspect_paths(detector(), [folder], None, "-")
+    count = inspect(folder, to_json="-")
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert [Path(line["image"]).name for line in lines] == [f"{n}.png" for n in "abcdef"]
@@ -57,7 +64,7 @@ def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
 
 def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, capsys):
     target = tmp_path / "lines.json"
-    inspect_paths(detector(), [folder], None, str(target))
+    inspect(folder, to_json=str(target))
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[:-1]] == [
         "good", "good", "ANOMALOUS", "good", "ANOMALOUS"
@@ -70,14 +77,14 @@ def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, ca
 
 def test_folders_and_photographs_are_inspected_in_the_order_given(folder, tmp_path, capsys):
     alone = write(tmp_path / "z.png", photograph(50))
-    inspect_paths(detector(), [alone, folder, folder / "d.png"], None, "-")
+    inspect(alone, folder, folder / "d.png", to_json="-")
     names = [Path(json.loads(line)["image"]).name for line in capsys.readouterr().out.splitlines()]
     assert names == ["z.png", *(f"{n}.png" for n in "abcdef"), "d.png"]
 
 
 def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
     out = tmp_path / "out"
-    inspect_paths(detector(), [folder], out, None)
+    inspect(folder, overlays=out)
     assert sorted(p.name for p in out.iterdir()) == [f"{n}.png" for n in "acdef"]
     corner = {name: Image.open(out / f"{name}.png").getpixel((1, 1)) for name in "acdef"}
     green, red = (34, 139, 70), (214, 39, 40)
@@ -124,7 +131,7 @@ def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspecte
 ):
     target = str(tmp_path / "no" / "a.json")
     with pytest.raises(DataError) as caught:
-        inspect_paths(detector(), [folder], None, target)
+        inspect(folder, to_json=target)
     assert str(caught.value) == f"{target}: expected to write JSON, got: No such file or directory"
     assert capsys.readouterr() == ("", "")
 
@@ -170,7 +177,7 @@ def test_every_photograph_is_a_step(folder, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", shown)
-        inspect_paths(detector(), [folder], None, None)
+        inspect(folder)
     assert "inspecting" in shown.getvalue()
     assert "6/6" in shown.getvalue()
     assert "7/6" not in shown.getvalue()
@@ -203,13 +210,13 @@ def test_photographs_are_listed_before_any_is_inspected(tmp_path, capsys):
     """A folder that is not there stops the command before it has printed half of its lines."""
     path = write(tmp_path / "a.png", photograph(20))
     with pytest.raises(DataError, match="nothing of that name"):
-        inspect_paths(detector(), [path, tmp_path / "nowhere"], None, None)
+        inspect(path, tmp_path / "nowhere")
     assert capsys.readouterr().out == ""
 
 
 def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
     image = photograph(20, blue=77)
     write(tmp_path / "in" / "a.png", image)
-    inspect_paths(detector(), [tmp_path / "in"], tmp_path / "out", None)
+    inspect(tmp_path / "in", overlays=tmp_path / "out")
     picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert (picture[-10, 10] == image[-1, 1]).all()

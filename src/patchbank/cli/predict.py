@@ -1,22 +1,27 @@
-"""Run `patchbank predict`: a line, a JSON line and an overlay for each image."""
+"""Run `patchbank predict`: a line, a row, a JSON line, an overlay and a copy for each image."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from patchbank.cli import output
+from patchbank.cli.csv_file import csv_file
+from patchbank.cli.path_lists import Given
 from patchbank.cli.progress import ConsoleProgress
+from patchbank.cli.sorting import Sorter, total_bytes
+from patchbank.cli.targets import check_folder
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ImageError
 from patchbank.images.folders import list_images
+from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.printable import json_text
 
 
 @dataclass(slots=True)
@@ -26,59 +31,136 @@ class Count:
     good: int = 0
     anomalous: int = 0
     unread: int = 0
+    unsorted: int = 0
+    """Images that were inspected, but whose photographs could not be copied."""
 
 
-def inspect_paths(
-    detector: Detector, paths: list[Path], out: Path | None, to_json: str | None
-) -> Count:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Results that are wanted beside the line for each photograph."""
+
+    overlays: Path | None = None
+    """Folder of the pictures."""
+    to_json: str | None = None
+    """File of JSON lines, or ``-`` for standard output."""
+    csv: Path | None = None
+    """File of a table."""
+    sort_into: Path | None = None
+    """Folder into which copies of the photographs are sorted."""
+    only_anomalous: bool = False
+    """Whether good photographs are counted, and leave nothing else."""
+    stamp: Mapping[str, str] = field(default_factory=dict)
+    """Keys of each JSON line that name the detector and the program."""
+
+
+def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    images = [(Path(str(image)), path) for path in paths for image in list_images(path)]
-    pictures = Pictures(out, [image for image, _ in images]) if out is not None else None
+    images = _listed(paths)
+    photographs = [image for image, _ in images]
+    pictures = None
+    if outputs.overlays is not None:
+        pictures = Pictures(outputs.overlays, photographs)
+    if outputs.sort_into is not None:
+        check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
     count = Count()
-    lines = _lines(to_json) if to_json is not None else nullcontext(None)
-    with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
+    with ExitStack() as stack:
+        add_record = _records(outputs, count, stack)
+        advance = stack.enter_context(ConsoleProgress().task("inspecting", len(images)))
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
         for (image, given), (outcome, picture) in zip(
-            images,
-            _outcomes(detector, [image for image, _ in images], draw=pictures is not None),
-            strict=True,
+            images, _outcomes(detector, photographs, outputs), strict=True
         ):
             _tally(count, outcome)
-            if stream is not None:
-                _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))
-            if to_json != "-":
-                output.outcome(outcome)
-            elif isinstance(outcome, FailedInspection):
-                output.error(outcome.error)
-            if pictures is not None and picture is not None:
-                _write_picture(picture, pictures.path_for(image, given))
+            if _is_wanted(outcome, outputs):
+                add_record(outcome, _inside(image, given))
+                if pictures is not None and picture is not None:
+                    _write_picture(picture, pictures.path_for(image, given))
             advance(1)
-    if to_json != "-":
+    if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
     return count
 
 
+def _listed(paths: Sequence[Given]) -> list[tuple[Path, Path]]:
+    """Each photograph with the path that was given for it."""
+    found: list[tuple[Path, Path]] = []
+    for path, is_listed in paths:
+        if is_listed and not path.is_dir():
+            found.append((path, path))
+        else:
+            found += [(Path(str(image)), path) for image in list_images(path)]
+    return found
+
+
+def _is_wanted(outcome: Inspection | FailedInspection, outputs: Outputs) -> bool:
+    is_good = isinstance(outcome, Inspection) and not outcome.is_anomalous
+    return not (outputs.only_anomalous and is_good)
+
+
 def _outcomes(
-    detector: Detector, images: Iterable[Path], *, draw: bool
+    detector: Detector, images: Iterable[Path], outputs: Outputs
 ) -> Iterator[tuple[Inspection | FailedInspection, bytes | None]]:
     """Yield each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
-    if not draw:
+    if outputs.overlays is None:
         for outcome in detector.inspect(images):
             yield outcome, None
         return
-    for result in detector.inspect_with(images, _encoded_overlay):
+    for result in detector.inspect_with(images, partial(_encoded_overlay, outputs=outputs)):
         yield (result, None) if isinstance(result, FailedInspection) else result
 
 
-def _encoded_overlay(inspection: Inspection) -> bytes:
+def _encoded_overlay(inspection: Inspection, *, outputs: Outputs) -> bytes | None:
+    if not _is_wanted(inspection, outputs):
+        return None
     return png_bytes(draw_overlay(inspection.pixels, inspection))
+
+
+AddRecord = Callable[[Inspection | FailedInspection, Path], None]
+"""Takes an outcome, and the path of the photograph below the folder that was given."""
+
+
+def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
+    """Open the files that were asked for, and return what writes an outcome to all of them."""
+    target = outputs.to_json
+    stream = stack.enter_context(_lines(target)) if target is not None else None
+    table = None
+    if outputs.csv is not None:
+        digest = outputs.stamp.get("detector_sha256", "")
+        table = stack.enter_context(csv_file(outputs.csv, digest))
+    sorter = Sorter(outputs.sort_into) if outputs.sort_into is not None else None
+
+    def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
+        if stream is not None:
+            record = outcome.to_json()
+            version = {"schema_version": record["schema_version"]}
+            line = json_text({**version, **outputs.stamp, **record})
+            _write_line(stream, target or "-", line)
+        if target != "-":
+            output.outcome(outcome)
+        elif isinstance(outcome, FailedInspection):
+            output.error(outcome.error)
+        if table is not None:
+            table.add(outcome)
+        if sorter is not None and isinstance(outcome, Inspection):
+            try:
+                sorter.add(outcome, inside)
+            except ImageError as error:
+                count.unsorted += 1
+                output.error(str(error))
+
+    return add
 
 
 def _write_picture(content: bytes, path: Path) -> None:
     try:
-        path.write_bytes(content)
+        replace_file(path, content, sync=False)
     except OSError as error:
         raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
+
+
+def _inside(image: Path, given: Path) -> Path:
+    """Path of a photograph below the folder that was given; its name, if it was given itself."""
+    return image.relative_to(given) if image != given else Path(image.name)
 
 
 class Pictures:
@@ -91,7 +173,7 @@ class Pictures:
 
     def path_for(self, image: Path, given: Path) -> Path:
         """The path of the overlay of `image`, which is `given` or was found below it."""
-        inside = image.relative_to(given) if image != given else Path(image.name)
+        inside = _inside(image, given)
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
@@ -136,7 +218,7 @@ def _write_line(stream: TextIO, target: str, line: str) -> None:
 @contextmanager
 def _lines(target: str) -> Iterator[TextIO]:
     if target == "-":
-        yield sys.stdout
+        yield output.json_stream()
         return
     with ExitStack() as stack:
         try:
