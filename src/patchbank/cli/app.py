@@ -164,8 +164,10 @@ def evaluate(options: EvaluateOptions) -> None:
     from patchbank.datasets import find_dataset
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
-    detector = options.load()
     dataset = find_dataset(options.dataset)
+    for line in dataset.lines:
+        output.note(f"note: {line}")
+    detector = options.load()
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
     _report(evaluation, detector, options.report, options.to_json)
 

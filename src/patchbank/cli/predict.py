@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TextIO
 
 from patchbank.cli import output
+from patchbank.cli.pictures import Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError
-from patchbank.images.folders import list_images
 
 
 @dataclass(slots=True)
@@ -32,9 +32,11 @@ def inspect_paths(
     detector: Detector, paths: list[Path], out: Path | None, to_json: str | None
 ) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    images = [(Path(str(image)), path) for path in paths for image in list_images(path)]
-    pictures = Pictures(out, [image for image, _ in images]) if out is not None else None
-    count = Count()
+    listed = list_photographs(paths, out)
+    images = listed.images
+    folders = [given for image, given in images if image != given]
+    pictures = Pictures(out, [image for image, _ in images], folders) if out is not None else None
+    count = Count(unread=listed.not_read)
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
     with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
@@ -51,7 +53,7 @@ def inspect_paths(
             elif isinstance(outcome, FailedInspection):
                 output.error(outcome.error)
             if pictures is not None and picture is not None:
-                _write_picture(picture, pictures.path_for(image, given))
+                write_picture(picture, pictures.path_for(image, given))
             advance(1)
     if to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
@@ -72,46 +74,6 @@ def _outcomes(
 
 def _encoded_overlay(inspection: Inspection) -> bytes:
     return png_bytes(draw_overlay(inspection.pixels, inspection))
-
-
-def _write_picture(content: bytes, path: Path) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
-
-
-class Pictures:
-    """Paths of the overlays, in the folders of the images below `folder`, and none twice."""
-
-    def __init__(self, folder: Path, images: list[Path]) -> None:
-        self.folder = folder
-        self._used: set[Path] = set()
-        self._photographs = {image.resolve() for image in images}
-
-    def path_for(self, image: Path, given: Path) -> Path:
-        """The path of the overlay of `image`, which is `given` or was found below it."""
-        inside = image.relative_to(given) if image != given else Path(image.name)
-        path = self.folder / inside.with_suffix(".png")
-        if path in self._used:
-            path = self.folder / inside.with_name(f"{inside.name}.png")
-        number = 2
-        while path in self._used:
-            path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
-            number += 1
-        if path.resolve() in self._photographs:
-            raise DataError(
-                f"{path}: expected a path for an overlay, got a photograph to inspect; "
-                "give --out another folder"
-            )
-        self._used.add(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
-            ) from error
-        return path
 
 
 def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:

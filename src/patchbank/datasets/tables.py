@@ -12,10 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there, few
+from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there
 from patchbank.datasets.published import Published
 from patchbank.errors import DataError
-from patchbank.images.folders import GOOD_NAMES
+from patchbank.images.folders import few
+from patchbank.images.names import is_good
 
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("mask", "category")
@@ -52,7 +53,16 @@ def read(root: Path, facts: Published) -> list[Category]:
     """
     if not recognises(root, facts):
         return []
-    return categories(root, parsed(root, read_cells(root), root.parent), facts)
+    return categories(root, read_rows(root), facts)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read all rows of a table; paths in it are relative to its own folder.
+
+    Raises:
+        DataError: the table cannot be read, or a row is not what it should be.
+    """
+    return parsed(path, read_cells(path), path.parent)
 
 
 def read_test(path: Path) -> Dataset:
@@ -62,7 +72,7 @@ def read_test(path: Path) -> Dataset:
         DataError: the table cannot be read, a row is not what it should be, or there are several
             categories.
     """
-    rows = [row for row in parsed(path, read_cells(path), path.parent) if row.split == "test"]
+    rows = [row for row in read_rows(path) if row.split == "test"]
     names = sorted({row.category for row in rows})
     labels = {row.sample.is_defect for row in rows}
     if len(names) != 1 or len(labels) != 2:
@@ -165,7 +175,7 @@ def _parse(cells: Cells, folder: Path, default: str) -> Row:
 
 def _label(cells: Cells) -> str:
     label = cells["label"]
-    good = label == "0" or label.lower() in GOOD_NAMES
+    good = label == "0" or is_good(label)
     return GOOD if good else DEFECT if label == "1" else label
 
 

@@ -1,0 +1,144 @@
+"""Photographs that `patchbank predict` inspects, and the overlay pictures that it writes."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchbank.cli import output
+from patchbank.errors import DataError
+from patchbank.images.folders import find_images, not_read_line
+
+PNG_HEAD = 33  # bytes of the signature and of the first chunk
+_TEXT = b"tEXtSoftware\0Patchbank overlay"
+MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+"""A text chunk of a PNG file, by which overlays are told from photographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Photographs to inspect."""
+
+    images: tuple[tuple[Path, Path], ...]
+    """Each photograph with the path under which it was given, or below which it was found."""
+    not_read: int
+    """Number of files of the folders whose kind is not read."""
+
+
+def list_photographs(paths: Sequence[Path], out: Path | None = None) -> Listed:
+    """List photographs and those of folders; print what is skipped.
+
+    Args:
+        paths: photographs and folders.
+        out: folder of the overlays; those of an earlier run, below one of `paths`, are skipped.
+
+    Raises:
+        DataError: a path is not there, or a folder has no photograph.
+    """
+    images: list[tuple[Path, Path]] = []
+    not_read = 0
+    overlays = None if out is None else out.resolve()
+    for path in paths:
+        if not path.is_dir() and (path.exists() or path.is_symlink()):
+            images.append((path, path))
+            continue
+        found = find_images(path)
+        for line in found.mask_notes("inspected"):
+            output.note(f"note: {line}")
+        if found.not_read:
+            output.note(f"{path}: {not_read_line(found.not_read)}")
+        not_read += len(found.not_read)
+        shown = [image for image in found.images if not _is_overlay(image, overlays)]
+        if not shown:
+            raise DataError(f"{path}: expected at least one photograph, got overlays only")
+        images += [(image, path) for image in shown]
+    return Listed(tuple(images), not_read)
+
+
+def marked(png: bytes) -> bytes:
+    """A PNG file with a remark that it is an overlay."""
+    return png[:PNG_HEAD] + MARK + png[PNG_HEAD:]
+
+
+def _is_overlay(image: Path, out: Path | None) -> bool:
+    """Whether an image lies below a folder of overlays, and is one."""
+    if out is None or image.suffix != ".png" or out not in image.resolve().parents:
+        return False
+    try:
+        with image.open("rb") as file:
+            return file.read(PNG_HEAD + len(MARK))[PNG_HEAD:] == MARK
+    except OSError:
+        return False
+
+
+class Pictures:
+    """Paths of the overlays, in the folders of the images below `folder`, and none twice.
+
+    Overlays of several given folders lie in folders of their names, or of as much of their paths
+    as tells them from each other.
+    """
+
+    def __init__(
+        self, folder: Path, images: Iterable[Path], given: Sequence[Path] | None = None
+    ) -> None:
+        self.folder = folder
+        self._used: set[Path] = set()
+        self._photographs = {image.resolve() for image in images}
+        self._names = _names_of_folders(dict.fromkeys(given or ()))
+
+    def path_for(self, image: Path, given: Path) -> Path:
+        """The path of the overlay of `image`, which is `given` or was found below it."""
+        inside = Path(image.name)
+        if image != given:
+            inside = self._names.get(given, Path()) / image.relative_to(given)
+        path = self.folder / inside.with_suffix(".png")
+        if path in self._used:
+            path = self.folder / inside.with_name(f"{inside.name}.png")
+        number = 2
+        while path in self._used:
+            path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
+            number += 1
+        if path.resolve() in self._photographs:
+            raise DataError(
+                f"{path}: expected a path for an overlay, got a photograph to inspect; "
+                "give --out another folder"
+            )
+        self._used.add(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
+            ) from error
+        return path
+
+
+def write_picture(content: bytes, path: Path) -> None:
+    """Write a PNG file as an overlay.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        path.write_bytes(marked(content))
+    except OSError as error:
+        raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
+
+
+def _names_of_folders(given: Iterable[Path]) -> dict[Path, Path]:
+    """Folders by which the overlays of several given folders are kept separate.
+
+    The part of the path that the folders have in common is left out.
+    """
+    absolute = {path: os.path.abspath(path) for path in given}
+    if len(set(absolute.values())) < 2:
+        return {}
+    try:
+        common = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
+    except ValueError:  # on different drives
+        return {path: Path(full).relative_to(Path(full).anchor) for path, full in absolute.items()}
+    return {path: Path(os.path.relpath(full, common)) for path, full in absolute.items()}
