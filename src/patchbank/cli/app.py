@@ -165,9 +165,9 @@ def evaluate(options: EvaluateOptions) -> None:
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
     dataset = find_dataset(options.dataset)
+    detector = options.load()
     for line in dataset.lines:
         output.note(f"note: {line}")
-    detector = options.load()
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
     _report(evaluation, detector, options.report, options.to_json)
 

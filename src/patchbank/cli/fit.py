@@ -87,9 +87,9 @@ def fit(
     device = open_device(options.device)
     engine = Engine(options.engine, options.precision)
     found = training_images(good)
-    for line in found.lines:
-        output.note(f"note: {line}")
     detector = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
+    for line in found.lines:  # not earlier: an error is one line
+        output.note(f"note: {line}")
     _save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     if options.precision != "float32":

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchbank.cli import output
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, not_read_line
 
 PNG_HEAD = 33  # bytes of the signature and of the first chunk
 _TEXT = b"tEXtSoftware\0Patchbank overlay"
 MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
-"""A text chunk of a PNG file, by which overlays are told from photographs."""
+"""A text chunk of a PNG file, which marks overlays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +26,12 @@ class Listed:
     """Each photograph with the path under which it was given, or below which it was found."""
     not_read: int
     """Number of files of the folders whose kind is not read."""
+    lines: tuple[str, ...]
+    """Lines about what is skipped."""
 
 
 def list_photographs(paths: Sequence[Path], out: Path | None = None) -> Listed:
-    """List photographs and those of folders; print what is skipped.
+    """List photographs and those of folders.
 
     Args:
         paths: photographs and folders.
@@ -40,6 +41,7 @@ def list_photographs(paths: Sequence[Path], out: Path | None = None) -> Listed:
         DataError: a path is not there, or a folder has no photograph.
     """
     images: list[tuple[Path, Path]] = []
+    lines: list[str] = []
     not_read = 0
     overlays = None if out is None else out.resolve()
     for path in paths:
@@ -47,16 +49,15 @@ def list_photographs(paths: Sequence[Path], out: Path | None = None) -> Listed:
             images.append((path, path))
             continue
         found = find_images(path)
-        for line in found.mask_notes("inspected"):
-            output.note(f"note: {line}")
+        lines += [f"note: {path}: {line}" for line in found.mask_notes("inspected")]
         if found.not_read:
-            output.note(f"{path}: {not_read_line(found.not_read)}")
+            lines.append(f"{path}: {not_read_line(found.not_read)}")
         not_read += len(found.not_read)
         shown = [image for image in found.images if not _is_overlay(image, overlays)]
         if not shown:
             raise DataError(f"{path}: expected at least one photograph, got overlays only")
         images += [(image, path) for image in shown]
-    return Listed(tuple(images), not_read)
+    return Listed(tuple(images), not_read, tuple(lines))
 
 
 def marked(png: bytes) -> bytes:
@@ -79,7 +80,7 @@ class Pictures:
     """Paths of the overlays, in the folders of the images below `folder`, and none twice.
 
     Overlays of several given folders lie in folders of their names, or of as much of their paths
-    as tells them from each other.
+    as differs.
     """
 
     def __init__(

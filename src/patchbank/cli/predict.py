@@ -39,6 +39,8 @@ def inspect_paths(
     count = Count(unread=listed.not_read)
     lines = _lines(to_json) if to_json is not None else nullcontext(None)
     with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
+        for line in listed.lines:
+            output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
         for (image, given), (outcome, picture) in zip(
             images,

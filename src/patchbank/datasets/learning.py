@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +16,7 @@ from patchbank.datasets.published import FOLDERS, TABLE
 from patchbank.datasets.registry import LAYOUTS, Layout, check_one
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, list_images, not_read_line, scan_folder
-from patchbank.images.source import ImageInput, is_one_image
+from patchbank.images.source import ImageInput, image_source, is_one_image
 
 logger = logging.getLogger("patchbank")
 
@@ -68,11 +68,21 @@ def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages
             return _of_folder(path)
     if is_one_image(source):
         return TrainingImages(tuple(list_images(source)))
-    parts = [training_images(one) for one in cast(Iterable[ImageInput], source)]
+    parts = [_named(one) for one in cast(Iterable[ImageInput], source)]
     return TrainingImages(
         tuple(image for part in parts for image in part.images),
         tuple(note for part in parts for note in part.notes),
         tuple(path for part in parts for path in part.not_read),
+    )
+
+
+def _named(source: ImageInput) -> TrainingImages:
+    """The good images of one of several sources; notes name it."""
+    found = training_images(source)
+    if not found.notes:
+        return found
+    return replace(
+        found, notes=tuple(f"{image_source(source).name}: {note}" for note in found.notes)
     )
 
 
@@ -82,7 +92,8 @@ def _of_table(path: Path) -> TrainingImages:
     train = sorted(row.sample.path for row in rows if row.split == "train")
     if not train:
         raise DataError(f"{path}: expected rows of split train, got none")
-    return TrainingImages(tuple(train), (f"{path}: {_count(len(train))} of split train learned",))
+    n = len(train)
+    return TrainingImages(tuple(train), (f"table: {_count(n)} of split train {_were(n)} learned",))
 
 
 def _of_folder(root: Path) -> TrainingImages:
@@ -114,7 +125,8 @@ def _of_layout(root: Path, layout: Layout) -> TrainingImages:
     found = layout.read(root, layout.facts)
     check_one(root, [category.name for category in found])
     (category,) = found
-    note = f"{root}: {layout.facts.name}: {_count(len(category.train))} of {category.name} learned"
+    n = len(category.train)
+    note = f"{layout.facts.name} layout: {_count(n)} of {category.name} {_were(n)} learned"
     return TrainingImages(category.train, (note,), category.test.not_read)
 
 
@@ -130,10 +142,9 @@ def _train_of_category(folder: Path) -> Path | None:
 def _of_category(root: Path, train: Path) -> TrainingImages:
     found = mvtec.read_train(train)
     learned = _count(len(found.images))
-    note = f"{root}: layout of MVTec AD: {learned} of {found.folder.relative_to(root).as_posix()}"
-    return TrainingImages(
-        found.images, (f"{note} learned", *found.mask_notes("learned")), found.not_read
-    )
+    place = found.folder.relative_to(root).as_posix()
+    note = f"MVTec AD layout: {learned} of {place} {_were(len(found.images))} learned"
+    return TrainingImages(found.images, (note, *found.mask_notes("learned")), found.not_read)
 
 
 def _refuse_test_alone(root: Path) -> None:
@@ -146,4 +157,8 @@ def _refuse_test_alone(root: Path) -> None:
 
 
 def _count(n: int) -> str:
-    return "1 good photograph" if n == 1 else f"{n} good photographs"
+    return "1 photograph" if n == 1 else f"{n} photographs"
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"

@@ -46,7 +46,7 @@ class FoundImages:
         folders = sorted({os.path.relpath(path.parent, self.folder) for path in self.masks})
         where = few([name for name in folders if name != "."] or [self.masks[0].name], "folder")
         count = "1 mask is" if len(self.masks) == 1 else f"{len(self.masks)} masks are"
-        return [f"{self.folder}: {count} not {verb} ({where})"]
+        return [f"{count} not {verb} ({where})"]
 
     def settled(self) -> FoundImages:
         """Decide about the doubtful folders: of masks, if their names are sure.
@@ -172,7 +172,7 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
             return [path]
         found = find_images(path)
         for line in found.mask_notes("inspected"):
-            logger.info("%s", line)
+            logger.info("%s: %s", path, line)
         if found.not_read:
             logger.warning("%s: %s", path, not_read_line(found.not_read))
         return list(found.images)
