@@ -227,9 +227,9 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
         write_json(evaluation.to_json(), to_json)
     if report is not None:
         output.note(f"report: {write_report(evaluation, detector, report)}")
-    if evaluation.unread:
-        for unread in evaluation.unread:
-            output.error(unread.error)
+    for unread in evaluation.unread:
+        output.error(unread.error)
+    if evaluation.unread or evaluation.not_read:
         raise typer.Exit(Exit.UNREAD)
 
 

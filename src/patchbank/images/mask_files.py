@@ -7,11 +7,10 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as pillow
 
 from patchbank.errors import ImageError
-from patchbank.images.decode import decoded
 from patchbank.images.names import is_mask_folder, without_mask_affix, words_of
+from patchbank.images.source import read_image
 
 SAMPLED = 3  # files of a folder whose content is checked
 SIDE = 64  # pixels of a picture that are checked, along each side
@@ -101,15 +100,11 @@ def _is_like_a_mask(path: Path, *, unreadable: bool = False) -> bool:
         unreadable: result for a file that cannot be read.
     """
     try:
-        return decoded(str(path), path, _is_black_and_white)
+        image = read_image(path)
     except ImageError:
         return unreadable
-
-
-def _is_black_and_white(_: str, opened: pillow.Image) -> bool:
-    grey = opened if opened.mode in ("L", "I", "F", "I;16") else opened.convert("L")
-    small = grey.resize((SIDE, SIDE), pillow.Resampling.NEAREST)
-    values = np.asarray(small).astype(np.float64)
+    rows, columns = (np.linspace(0, n - 1, min(n, SIDE)).astype(int) for n in image.shape[:2])
+    values = image[rows[:, None], columns].mean(axis=2)
     low, high = values.min(), values.max()
     if np.unique(values).size <= MOST_LEVELS:
         return bool(low == 0 or high == WHITE)
