@@ -213,3 +213,52 @@ def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
     inspect_paths(detector(), [tmp_path / "in"], tmp_path / "out", None)
     picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert (picture[-10, 10] == image[-1, 1]).all()
+
+
+def test_overlays_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    given = [tmp_path / "A" / "x", tmp_path / "B" / "x"]
+    images = [(folder / "1.png", folder) for folder in given]
+    pictures = Pictures(tmp_path / "out", [image for image, _ in images], given)
+    places = [pictures.path_for(*pair).relative_to(tmp_path / "out") for pair in images]
+    assert [place.as_posix() for place in places] == ["A/x/1.png", "B/x/1.png"]
+    siblings = Pictures(tmp_path / "out", [], [tmp_path / "A", tmp_path / "B"])
+    place = siblings.path_for(tmp_path / "A" / "x" / "1.png", tmp_path / "A")
+    assert place == tmp_path / "out" / "A" / "x" / "1.png"
+    assert pictures.path_for(tmp_path / "9.png", tmp_path / "9.png") == tmp_path / "out" / "9.png"
+
+
+def test_the_same_command_again_inspects_no_overlay(tmp_path, capsys):
+    for name, score in (("a.png", 20), ("b/c.png", 200)):
+        write(tmp_path / "in" / name, photograph(score))
+    out = tmp_path / "in" / "overlays"
+    counts = [inspect_paths(detector(), [tmp_path / "in"], out, None) for _ in range(3)]
+    assert counts == [Count(good=1, anomalous=1)] * 3
+    drawn = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert drawn == ["a.png", "b/c.png"]
+    write(out / "new.png", photograph(20))  # a photograph is one wherever it lies
+    assert inspect_paths(detector(), [tmp_path / "in"], out, None).good == 2
+
+
+def test_overlays_next_to_their_photographs_are_written_again(tmp_path):
+    source = tmp_path / "in" / "a.bmp"
+    write(source, photograph(200))
+    for _ in range(2):
+        count = inspect_paths(detector(), [tmp_path / "in"], tmp_path / "in", None)
+        assert count == Count(anomalous=1)
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["a.bmp", "a.png"]
+    Image.open(tmp_path / "in" / "a.png").load()  # the remark in it does no harm
+
+
+def test_files_that_are_not_read_are_named_and_count_as_not_inspected(tmp_path, capsys):
+    write(tmp_path / "in" / "a.png", photograph(20))
+    write(tmp_path / "in" / "masks" / "a.png", np.zeros((32, 40), np.uint8))
+    for name in ("n.mov", "z.pdf", "README.txt"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    count = inspect_paths(detector(), [tmp_path / "in"], None, None)
+    out, err = capsys.readouterr()
+    assert count == Count(good=1, unread=2)
+    assert out.splitlines()[-1] == "1 good, 0 anomalous, 2 not readable"
+    assert err.splitlines() == [
+        f"note: {tmp_path / 'in'}: 1 mask is not inspected (masks)",
+        f"{tmp_path / 'in'}: 2 files not read: n.mov, z.pdf",
+    ]

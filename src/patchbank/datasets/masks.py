@@ -87,6 +87,23 @@ def masks_of_samples(
     return Matched(tuple(matched), tuple(_notes(root, test, matched, listed)))
 
 
+def missing_masks(root: Path, samples: Sequence[Sample], *, some: bool = False) -> Iterator[str]:
+    """A line about defect photographs without a mask, if others have one.
+
+    Args:
+        root: folder of the data set, which the line leaves out.
+        samples: photographs with their masks.
+        some: there are masks, even if none belongs to a photograph.
+    """
+    defects = [sample for sample in samples if sample.is_defect]
+    without = [_shown(sample.path, root) for sample in defects if sample.mask is None]
+    if without and (some or len(without) < len(defects)):
+        yield (
+            f"{len(defects) - len(without)} of {len(defects)} defect photographs have masks; "
+            f"none for {few(without, 'photograph')}"
+        )
+
+
 def _keys(
     mask: Path, above: Path | None, test: Path, labels: set[tuple[str, ...]]
 ) -> Iterator[tuple[_Key, bool]]:
@@ -167,14 +184,8 @@ def _notes(
 ) -> Iterator[str]:
     if not masks:
         return
-    defects = [sample for sample in samples if sample.is_defect]
-    without = [_shown(sample.path, root) for sample in defects if sample.mask is None]
-    if without:
-        yield (
-            f"{len(defects) - len(without)} of {len(defects)} defect photographs have masks; "
-            f"none for {few(without, 'photograph')}"
-        )
-    used = {sample.mask for sample in defects}
+    yield from missing_masks(root, samples, some=True)
+    used = {sample.mask for sample in samples if sample.mask}
     good = {key.name for s in samples if not s.is_defect for key in _keys_of_photograph(s, test)}
     left = [
         _shown(mask, root)
