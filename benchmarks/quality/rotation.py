@@ -21,9 +21,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
 from patchbank.backbones import open_backbone
+from patchbank.datasets import good_images
 from patchbank.detector.preprocessing import extract
 from patchbank.images.augment import Augmentation
-from patchbank.images.folders import good_images
 from patchbank.images.source import read_image
 from patchbank.methods import METHODS, Settings, TrainingImage
 from patchbank.runtime.devices import HOST

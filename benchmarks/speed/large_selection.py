@@ -19,7 +19,7 @@ import numpy as np
 from contract import Run, arguments, matrix_product_gflops, measured
 from patchbank import PatchCore
 from patchbank.core.coreset import greedy_coreset
-from patchbank.images.folders import good_images
+from patchbank.datasets import good_images
 from patchbank.types import Features, Indices
 from synthetic import drawn, photographed
 

@@ -32,10 +32,9 @@ from PIL import Image
 
 from contract import Run, arguments
 from patchbank import PatchCore
-from patchbank.datasets import find_dataset
+from patchbank.datasets import find_dataset, good_images
 from patchbank.datasets.base import Sample
 from patchbank.evaluation.metrics.curves import auroc, count_images
-from patchbank.images.folders import good_images
 from patchbank.images.resize import resized
 from patchbank.images.source import read_image
 from peer_processes import Answer, Side, alternated, sides, times, times_faster

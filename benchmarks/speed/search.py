@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from contract import Run, arguments, matrix_product_gflops
 from patchbank import PatchCore
 from patchbank.core.coreset import greedy_coreset
-from patchbank.datasets import find_dataset
-from patchbank.images.folders import good_images
+from patchbank.datasets import find_dataset, good_images
 from patchbank.types import Features
 from peer_processes import Answer, alternated, sides, times, times_faster
 from synthetic import drawn, gaussian, photographed

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from patchbank.cli.path_lists import Given
-from patchbank.cli.predict import Count, Outputs, Pictures, inspect_paths
+from patchbank.cli.pictures import Pictures, PlacesBelow
+from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
 from patchbank.runtime.progress import NullProgress
@@ -94,8 +95,9 @@ def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
 def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
     given = tmp_path / "in"
     images = [given / "x" / "1.png", given / "y" / "1.png", given / "1.png"]
-    pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(image, given).relative_to(tmp_path / "out") for image in images]
+    pictures, below = Pictures(tmp_path / "out", images), PlacesBelow([given])
+    paths = [pictures.path_for(below.of(image, given)) for image in images]
+    places = [path.relative_to(tmp_path / "out") for path in paths]
     assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
     assert (tmp_path / "out" / "y").is_dir()
 
@@ -104,7 +106,7 @@ def test_no_overlay_takes_the_name_of_another(tmp_path):
     names = ["1.bmp", "1.png", "1.tif", "1.png", "1.png"]
     images = [tmp_path / "in" / name for name in names]
     pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(image, image).name for image in images]
+    places = [pictures.path_for(PlacesBelow([]).of(image, image)).name for image in images]
     assert places == ["1.png", "1.png.png", "1.tif.png", "1-2.png", "1-3.png"]
 
 
@@ -112,7 +114,7 @@ def test_an_overlay_never_takes_the_place_of_a_photograph(tmp_path):
     images = [tmp_path / "1.bmp", tmp_path / "1.png"]
     pictures = Pictures(tmp_path, images)
     with pytest.raises(DataError) as caught:
-        pictures.path_for(images[0], images[0])
+        pictures.path_for(Path(images[0].name))
     assert str(caught.value) == (
         f"{tmp_path / '1.png'}: expected a path for an overlay, got a photograph to inspect; "
         "give --out another folder"
@@ -123,7 +125,7 @@ def test_a_folder_for_overlays_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     image = tmp_path / "in" / "x" / "1.png"
     with pytest.raises(DataError, match="out/x: expected a folder for pictures, got: Not a dir"):
-        Pictures(tmp_path / "out", [image]).path_for(image, tmp_path / "in")
+        Pictures(tmp_path / "out", [image]).path_for(Path("x/1.png"))
 
 
 def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspected(
@@ -220,3 +222,60 @@ def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
     inspect(tmp_path / "in", overlays=tmp_path / "out")
     picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert (picture[-10, 10] == image[-1, 1]).all()
+
+
+def test_overlays_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    given = [tmp_path / "A" / "x", tmp_path / "B" / "x"]
+    images = [(folder / "1.png", folder) for folder in given]
+    below = PlacesBelow(given)
+    assert [below.of(*pair).as_posix() for pair in images] == ["A/x/1.png", "B/x/1.png"]
+    siblings = PlacesBelow([tmp_path / "A", tmp_path / "B"])
+    assert siblings.of(tmp_path / "A" / "x" / "1.png", tmp_path / "A") == Path("A/x/1.png")
+    assert below.of(tmp_path / "9.png", tmp_path / "9.png") == Path("9.png")
+
+
+def test_sorted_copies_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    for name, score in (("A", 20), ("B", 200)):
+        write(tmp_path / name / "x" / "1.png", photograph(score))
+    inspect(tmp_path / "A" / "x", tmp_path / "B" / "x", sort_into=tmp_path / "sorted")
+    found = sorted(
+        p.relative_to(tmp_path / "sorted").as_posix() for p in tmp_path.glob("sorted/**/*.png")
+    )
+    assert found == ["NG/B/x/1.png", "OK/A/x/1.png"]
+
+
+def test_the_same_command_again_inspects_no_overlay(tmp_path, capsys):
+    for name, score in (("a.png", 20), ("b/c.png", 200)):
+        write(tmp_path / "in" / name, photograph(score))
+    out = tmp_path / "in" / "overlays"
+    counts = [inspect(tmp_path / "in", overlays=out) for _ in range(3)]
+    assert counts == [Count(good=1, anomalous=1)] * 3
+    drawn = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert drawn == ["a.png", "b/c.png"]
+    write(out / "new.png", photograph(20))  # a photograph is one wherever it lies
+    assert inspect(tmp_path / "in", overlays=out).good == 2
+
+
+def test_overlays_next_to_their_photographs_are_written_again(tmp_path):
+    source = tmp_path / "in" / "a.bmp"
+    write(source, photograph(200))
+    for _ in range(2):
+        count = inspect(tmp_path / "in", overlays=tmp_path / "in")
+        assert count == Count(anomalous=1)
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["a.bmp", "a.png"]
+    Image.open(tmp_path / "in" / "a.png").load()  # the remark in it does no harm
+
+
+def test_files_that_are_not_read_are_named_and_count_as_not_inspected(tmp_path, capsys):
+    write(tmp_path / "in" / "a.png", photograph(20))
+    write(tmp_path / "in" / "masks" / "a.png", np.zeros((32, 40), np.uint8))
+    for name in ("n.mov", "z.pdf", "README.txt"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    count = inspect(tmp_path / "in")
+    out, err = capsys.readouterr()
+    assert count == Count(good=1, unread=2)
+    assert out.splitlines()[-1] == "1 good, 0 anomalous, 2 not readable"
+    assert err.splitlines() == [
+        f"note: {tmp_path / 'in'}: 1 mask is not inspected (masks)",
+        f"{tmp_path / 'in'}: 2 files not read: n.mov, z.pdf",
+    ]

@@ -8,7 +8,8 @@ import pytest
 
 from patchbank.datasets import GOOD, Sample, find_categories, find_dataset
 from patchbank.errors import DataError
-from tests.fake_datasets import by_label, names, table, write_table
+from tests.fake_datasets import GREY, by_label, names, table, write_table
+from tests.photographs import save
 
 
 def test_a_table_gives_its_categories_by_name(tmp_path):
@@ -52,6 +53,10 @@ def test_paths_of_a_table_may_be_absolute_and_its_text_may_start_with_a_mark(tmp
         (["m/3.png", "dent", "valid", "", ""], "split train or test, got 'valid' in row 7"),
         (["m/3.png", "2", "test", "", ""], "label good, .* got '2' in row 7"),
         (["m/3.png", "", "test", "", ""], "label good, .* got '' in row 7"),
+        (["m/3.png", "True", "test", "", ""], "label good, .* got 'True' in row 7"),
+        (["m/3.png", "n/a", "test", "", ""], "label good, .* got 'n/a' in row 7"),
+        (["m\\3.png", "dent", "test", "", ""], r"paths with /, got m.3.png; replace"),
+        (["b/4.png", "dent", "test", "m/3.png", "nut"], "each mask once, got .*m/3.png more than"),
         (["", "good", "test", "", ""], "a path, got '' in row 7"),
         (["m/3.png", "good", "test"], "got: 3 instead of 5 cells in row 7"),
         (["m/3.png", "good", "train", "", "cog"], "to test on, got 1, 0 and 0 for cog"),
@@ -75,7 +80,15 @@ def test_of_many_wrong_rows_the_first_is_named_and_the_others_are_counted(tmp_pa
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (("file", "label", "split", "mask", "category"), "got file, label, split, mask, category"),
+        (
+            ("file", "label", "split", "mask", "category"),
+            "got file, label, split, mask, category; rename file to path$",
+        ),
+        (
+            ("image_path", "label_index", "split", "mask_path", "category"),
+            "; rename image_path to path and label_index to label and mask_path to mask$",
+        ),
+        (("path", "label", "split", "mask_path", "category"), "a column mask, got mask_path"),
         (("path", "label", "split", "masks", "category"), "expected a column mask, got masks"),
         (("path", "label", "split", "mask", "mask"), "two are named alike"),
     ],
@@ -91,7 +104,11 @@ def test_columns_that_are_missing_or_misspelt_are_named(tmp_path, header, messag
         (b"", "expected one row an image, got none"),
         (b"path,label,split\n", "expected one row an image, got none"),
         (b'path,label,split\na,"good,train', "a table that can be read, got: unexpected end"),
-        (b"path,label,split\n\xff\xfe,good,train\n", "a table that can be read, got: .*utf-8"),
+        (b"path,label,split\n\xff\xfe,good,train\n", "can be read, got: no UTF-8 at byte 17"),
+        (b"path;label;split\na;good;train\n", "got: columns with semicolons between them"),
+        (b"path\tlabel\tsplit\na\tgood\ttrain\n", "got: columns with tabs between them"),
+        ("path,label,split\na,good,train\n".encode("utf-16"), "got: UTF-16; save it as CSV in UTF"),
+        ("path,label,split\na,good,train\n".encode("utf-16-le"), "got: UTF-16; save it as CSV in"),
     ],
 )
 def test_a_damaged_table_is_reported(tmp_path, content, message):
@@ -153,3 +170,21 @@ def test_a_table_to_evaluate_on_needs_no_images_to_learn_from(tmp_path):
     path.write_text("\n".join([lines[0], *lines[2:4]]))
     dataset = find_dataset(path)
     assert (dataset.name, [s.label for s in dataset.samples]) == ("bolt", [GOOD, "dent"])
+
+
+def test_rows_without_any_cell_are_none(tmp_path):
+    """Spreadsheets write them below the others."""
+    path = table(tmp_path)
+    with path.open("a") as file:
+        file.write(",,,,\n\n , , ,,\n")
+    assert [c.name for c in find_categories(path)] == ["bolt", "nut"]
+
+
+def test_masks_that_are_missing_from_a_table_are_counted(tmp_path):
+    rows = [["path", "label", "split", "mask"], ["g.png", "good", "test", ""]]
+    rows += [[f"{i}.png", "dent", "test", "m.png" if i == 1 else ""] for i in range(3)]
+    for name in ("g.png", "0.png", "1.png", "2.png", "m.png"):
+        save(tmp_path / name, GREY)
+    found = find_dataset(write_table(tmp_path / "t.csv", rows))
+    assert found.lines == ["1 of 3 defect photographs have masks; none for 0.png, 2.png"]
+    assert not found.has_masks

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from patchbank.datasets import Dataset, Sample
-from patchbank.errors import DataError, ImageError
+from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import evaluate
+from patchbank.runtime.progress import NullProgress
 from tests.painted import SIZE, detector, member, photograph, write, write_mask
 
 THRESHOLD = 100
@@ -210,6 +211,8 @@ def test_json_has_every_figure_under_its_name(evaluation):
             },
         },
         "unread": [],
+        "not_read": [],
+        "remarks": [],
     }
     assert json.loads(json.dumps(evaluation.to_json())) == expected
     assert list(evaluation.to_json()) == list(expected)  # as people read them
@@ -292,11 +295,64 @@ def test_one_kind_that_is_left_says_how_many_could_not_be_read(tmp_path):
         evaluate(detector(), Dataset("plates", listed))
 
 
-def test_a_mask_of_another_size_is_named(tmp_path):
+class Notes(NullProgress):
+    """Keeps the notes, and the number of photographs that were inspected before each."""
+
+    def __init__(self):
+        self.notes, self._done = [], 0
+
+    @contextmanager
+    def task(self, title, total):
+        yield self._advance
+
+    def _advance(self, steps):
+        self._done += steps
+
+    def note(self, text):
+        self.notes.append((self._done, text))
+
+
+def test_a_mask_of_another_size_is_named_before_the_work_and_images_are_still_compared(
+    tmp_path, evaluation
+):
     listed = samples(tmp_path)
-    write_mask(tmp_path / "dent-mask.png", slice(3), slice(3), size=SIZE[::-1])
-    with pytest.raises(ImageError, match="dent-mask.png: expected a mask of 32 x 40 pixels"):
-        evaluate(detector(), Dataset("plates", tuple(listed)))
+    mask = write_mask(tmp_path / "dent-mask.png", slice(3), slice(3), size=SIZE[::-1])
+    notes = Notes()
+    found = evaluate(detector(), Dataset("plates", tuple(listed)), progress=notes)
+    n_dents = sum(sample.label == "dent" for sample in listed)
+    n_masks = sum(sample.is_defect for sample in listed)
+    line = (
+        f"no pixel metrics: {n_dents} of {n_masks} masks cannot be used: {mask} has 40 x 32 pixels "
+        "(height x width), its photograph 32 x 40"
+    )
+    assert notes.notes == [(0, line)]
+    assert found.remarks == (line,)
+    assert (found.image_auroc, found.image_ap) == (evaluation.image_auroc, evaluation.image_ap)
+    assert found.pixel_auroc is found.pixel_ap is found.aupro is None
+    assert all(result.pixel_auroc is None for result in found.per_defect.values())
+
+
+def test_a_mask_whose_pixels_are_damaged_loses_no_figure_of_images(tmp_path, evaluation):
+    listed = samples(tmp_path)
+    content = (tmp_path / "dent-mask.png").read_bytes()
+    (tmp_path / "dent-mask.png").write_bytes(content[: len(content) * 2 // 3])
+    found = evaluate(detector(), Dataset("plates", tuple(listed)))
+    assert found.image_auroc == evaluation.image_auroc
+    assert found.pixel_auroc is None
+    (remark,) = found.remarks
+    assert remark.startswith("no pixel metrics: ")
+    assert f"{tmp_path / 'dent-mask.png'}: expected a readable" in remark
+
+
+def test_a_folder_is_evaluated_as_the_data_set_that_it_is(tmp_path):
+    for label, score in (("good", 20), ("good", 130), ("dent", 150), ("dent", 170)):
+        write(tmp_path / "plates" / label / f"{score}.png", photograph(score))
+    (tmp_path / "plates" / "dent" / "film.mov").write_bytes(b"film")
+    found = evaluate(detector(), str(tmp_path / "plates"))
+    assert (found.dataset, found.n_good, found.n_defect) == ("plates", 2, 2)
+    assert found.image_auroc == 1.0
+    assert found.not_read == (tmp_path / "plates" / "dent" / "film.mov",)
+    assert found.to_json()["not_read"] == [str(tmp_path / "plates" / "dent" / "film.mov")]
 
 
 def test_pixels_are_compared_inside_the_crop_alone(tmp_path):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from patchbank.datasets import find_dataset
+from patchbank.datasets import find_dataset, good_images
 from patchbank.errors import DataError
-from patchbank.images.folders import find_images, good_images, list_images
+from patchbank.images.folders import find_images, list_images
 from tests.fake_datasets import (
     kolektor,
     kolektor_2,
@@ -23,14 +23,14 @@ def test_folders_are_searched_through_in_order(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     save(tmp_path / ".hidden" / "4.png", part(0))
     save(tmp_path / "._5.png", part(0))
-    found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
+    found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path).images]
     assert found == ["0.webp", "a/1.jpg", "b/2.PNG", "b/c/3.bmp"]
 
 
 def test_a_link_back_is_not_followed_twice(tmp_path):
     save(tmp_path / "a" / "1.png", part(0))
     (tmp_path / "a" / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert len(find_images(tmp_path)) == 1
+    assert len(find_images(tmp_path).images) == 1
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from patchbank.datasets import good_images
 from patchbank.errors import DataError
-from patchbank.images.folders import find_images, good_images, list_images
+from patchbank.images.folders import find_images, list_images
 from patchbank.images.formats import SUFFIXES
 from tests.photographs import part, save
 
@@ -26,14 +27,14 @@ def names(root, found):
 def test_every_kind_of_photograph_is_found_in_any_case(tmp_path):
     listed = ["1.bmp", "2.jpeg", "3.JPG", "4.Png", "5.tif", "6.TIFF", "7.webp"]
     files(tmp_path, *listed, "8.gif", "9.txt", "png", "x.png.bak")
-    assert names(tmp_path, find_images(tmp_path)) == listed
+    assert names(tmp_path, find_images(tmp_path).images) == listed
     assert ", ".join(sorted(SUFFIXES)) == KINDS
 
 
 def test_the_order_is_that_of_whole_paths(tmp_path):
     files(tmp_path, "b.png", "a/z.png", "a.png", "c/a.png", "a/b/c.png")
-    found = find_images(tmp_path)
-    assert found == sorted(found)
+    found = find_images(tmp_path).images
+    assert list(found) == sorted(found)
     assert names(tmp_path, found) == ["a/b/c.png", "a/z.png", "a.png", "b.png", "c/a.png"]
 
 
@@ -41,7 +42,10 @@ def test_links_to_folders_elsewhere_are_followed(tmp_path):
     files(tmp_path / "far", "1.png")
     files(tmp_path / "near", "2.png")
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far", target_is_directory=True)
-    assert names(tmp_path / "near", find_images(tmp_path / "near")) == ["2.png", "link/1.png"]
+    assert names(tmp_path / "near", find_images(tmp_path / "near").images) == [
+        "2.png",
+        "link/1.png",
+    ]
 
 
 def test_a_folder_without_photographs_is_answered_with_the_kinds(tmp_path):

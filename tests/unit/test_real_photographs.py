@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 def test_magnetic_tiles_of_many_sizes_are_learned_and_separated(real_data, tmp_path):
     root = real_data("mtd")
     recipe = PatchCore.preset("fast", bank_limit=1500, false_alarm_rate=0.1)
-    recipe.fit(find_images(root / "train" / "good")[:120]).save(tmp_path / "tiles.patchbank")
+    recipe.fit(find_images(root / "train" / "good").images[:120]).save(tmp_path / "tiles.patchbank")
     detector = load(tmp_path / "tiles.patchbank")
 
     samples = find_dataset(root).samples
@@ -33,7 +33,7 @@ def test_magnetic_tiles_of_many_sizes_are_learned_and_separated(real_data, tmp_p
 def test_screws_in_any_position_score_higher_when_they_are_spoilt(real_data):
     root = real_data("screw")
     recipe = PatchCore.preset("fast", false_alarm_rate=0.1, bank_limit=2000)
-    detector = recipe.fit(find_images(root / "train" / "good")[:60])
-    good = detector.predict(find_images(root / "test" / "good")[:12])
-    bad = detector.predict(find_images(root / "test" / "manipulated_front")[:12])
+    detector = recipe.fit(find_images(root / "train" / "good").images[:60])
+    good = detector.predict(find_images(root / "test" / "good").images[:12])
+    bad = detector.predict(find_images(root / "test" / "manipulated_front").images[:12])
     assert np.median([i.score for i in bad]) > np.median([i.score for i in good])

@@ -221,8 +221,10 @@ def evaluate(options: EvaluateOptions) -> None:
     if options.report is not None:
         check_report("--report", options.report)
     check_distinct({"--json": options.to_json}, [options.file, options.dataset])
-    detector = options.load()
     dataset = find_dataset(options.dataset)
+    detector = options.load()
+    for line in dataset.lines:
+        output.note(f"note: {line}")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())
     _report(evaluation, detector, options.report, options.to_json)
 
@@ -286,7 +288,7 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
         write_json({**evaluation.to_json(), **output.stamp(detector)}, to_json)
     if report is not None:
         output.note(f"report: {write_report(evaluation, detector, report)}")
-    if evaluation.unread:
-        for unread in evaluation.unread:
-            output.error(unread.error)
+    for unread in evaluation.unread:
+        output.error(unread.error)
+    if evaluation.unread or evaluation.not_read:
         raise typer.Exit(Exit.INCOMPLETE)

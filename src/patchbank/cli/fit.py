@@ -82,6 +82,7 @@ def fit(
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
+    from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
@@ -91,14 +92,16 @@ def fit(
     options = fit_options(given)
     members = [(METHODS[options.method], one) for one in members_of(options, given)]
     device = open_device(options.device)
-    sources = good[0] if len(good) == 1 else good
     engine = Engine(options.engine, options.precision)
-    detector = fit_detector(members, sources, ConsoleProgress(), device, engine=engine)
+    found = training_images(good[0] if len(good) == 1 else good)
+    detector = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
+    for line in found.lines:  # not earlier: an error is one line
+        output.note(f"note: {line}")
     _save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     if options.precision != "float32":
         engine = Engine(options.engine)
-        precise = fit_detector(members, sources, ConsoleProgress(), device, engine=engine)
+        precise = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
         output.note(f"{options.precision}: {score_change(detector, precise)}")
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
 from patchbank.cli.path_lists import Given
+from patchbank.cli.pictures import Pictures, PlacesBelow, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
@@ -19,8 +20,6 @@ from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError, ImageError
-from patchbank.images.folders import list_images
-from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.printable import json_text
 
 
@@ -55,41 +54,35 @@ class Outputs:
 
 def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    images = _listed(paths)
+    listed = list_photographs(paths, outputs.overlays)
+    images = listed.images
     photographs = [image for image, _ in images]
+    places = PlacesBelow(given for image, given in images if image != given)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, photographs)
     if outputs.sort_into is not None:
         check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
-    count = Count()
+    count = Count(unread=listed.not_read)
     with ExitStack() as stack:
         add_record = _records(outputs, count, stack)
         advance = stack.enter_context(ConsoleProgress().task("inspecting", len(images)))
+        for line in listed.lines:
+            output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
         for (image, given), (outcome, picture) in zip(
             images, _outcomes(detector, photographs, outputs), strict=True
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                add_record(outcome, _inside(image, given))
+                inside = places.of(image, given)
+                add_record(outcome, inside)
                 if pictures is not None and picture is not None:
-                    _write_picture(picture, pictures.path_for(image, given))
+                    write_picture(picture, pictures.path_for(inside))
             advance(1)
     if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
     return count
-
-
-def _listed(paths: Sequence[Given]) -> list[tuple[Path, Path]]:
-    """Each photograph with the path that was given for it."""
-    found: list[tuple[Path, Path]] = []
-    for path, is_listed in paths:
-        if is_listed and not path.is_dir():
-            found.append((path, path))
-        else:
-            found += [(Path(str(image)), path) for image in list_images(path)]
-    return found
 
 
 def _is_wanted(outcome: Inspection | FailedInspection, outputs: Outputs) -> bool:
@@ -149,51 +142,6 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
                 output.error(str(error))
 
     return add
-
-
-def _write_picture(content: bytes, path: Path) -> None:
-    try:
-        replace_file(path, content, sync=False)
-    except OSError as error:
-        raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
-
-
-def _inside(image: Path, given: Path) -> Path:
-    """Path of a photograph below the folder that was given; its name, if it was given itself."""
-    return image.relative_to(given) if image != given else Path(image.name)
-
-
-class Pictures:
-    """Paths of the overlays, in the folders of the images below `folder`, and none twice."""
-
-    def __init__(self, folder: Path, images: list[Path]) -> None:
-        self.folder = folder
-        self._used: set[Path] = set()
-        self._photographs = {image.resolve() for image in images}
-
-    def path_for(self, image: Path, given: Path) -> Path:
-        """The path of the overlay of `image`, which is `given` or was found below it."""
-        inside = _inside(image, given)
-        path = self.folder / inside.with_suffix(".png")
-        if path in self._used:
-            path = self.folder / inside.with_name(f"{inside.name}.png")
-        number = 2
-        while path in self._used:
-            path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
-            number += 1
-        if path.resolve() in self._photographs:
-            raise DataError(
-                f"{path}: expected a path for an overlay, got a photograph to inspect; "
-                "give --out another folder"
-            )
-        self._used.add(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
-            ) from error
-        return path
 
 
 def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from patchbank.datasets.published import Published
 from patchbank.errors import DataError
+from patchbank.images.folders import not_read_line
+from patchbank.images.names import is_left_behind
 
 GOOD = "good"
 
@@ -36,6 +38,15 @@ class Dataset:
 
     name: str
     samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    """Lines about masks that are missing, and files that are skipped."""
+    not_read: tuple[Path, ...] = ()
+    """Files among the photographs whose kind is not read."""
+
+    @property
+    def lines(self) -> list[str]:
+        """Notes to print, the files that are not read with them."""
+        return [*self.notes, *([not_read_line(self.not_read)] if self.not_read else [])]
 
     @property
     def has_masks(self) -> bool:
@@ -59,15 +70,30 @@ class Category:
 
 
 def category(
-    facts: Published, name: str, train: Iterable[Path], samples: Iterable[Sample], place: Path
+    facts: Published,
+    name: str,
+    train: Iterable[Path],
+    test: Dataset | Iterable[Sample],
+    place: Path,
+    not_read: Iterable[Path] = (),
 ) -> Category:
     """Build a category, sorted by path.
+
+    Args:
+        facts: published facts about the data set.
+        name: of the category.
+        train: good photographs to learn from.
+        test: samples to test on, or a data set of them with its notes.
+        place: folder or table that errors name.
+        not_read: files for training whose kind is not read.
 
     Raises:
         DataError: nothing to learn from, or good or defect images to test on are missing.
     """
     learned = tuple(sorted(train))
-    tested = tuple(sorted(samples, key=lambda sample: sample.path))
+    if not isinstance(test, Dataset):
+        test = Dataset(name, tuple(test))
+    tested = tuple(sorted(test.samples, key=lambda sample: sample.path))
     n_good = sum(not s.is_defect for s in tested)
     n_defect = len(tested) - n_good
     if not (learned and n_good and n_defect):
@@ -76,7 +102,10 @@ def category(
             f"test on, got {len(learned)}, {n_good} and {n_defect} for {name}"
         )
     shortfall = _shortfall(facts, name, len(learned), n_good, n_defect)
-    return Category(facts.name, name, learned, Dataset(name, tested), shortfall)
+    tested_on = replace(
+        test, name=name, samples=tested, not_read=tuple(sorted({*test.not_read, *not_read}))
+    )
+    return Category(facts.name, name, learned, tested_on, shortfall)
 
 
 def _shortfall(facts: Published, name: str, n_train: int, n_good: int, n_defect: int) -> str | None:
@@ -122,11 +151,11 @@ def split_good(good: Sequence[Path], folder: Path) -> tuple[list[Path], list[Pat
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; empty if it is not a folder."""
+    """The folders in a folder, sorted, without those that systems leave; none of a file."""
     if not folder.is_dir():
         return []
     try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not is_left_behind(p.name))
     except OSError as error:
         raise DataError(f"{folder}: expected a readable folder, got: {error.strerror}") from None
 
@@ -134,16 +163,6 @@ def subfolders(folder: Path) -> list[Path]:
 def name_of(folder: Path) -> str:
     """The name of a folder, also of ``.``; for a link the name of the link."""
     return Path(os.path.abspath(folder)).name
-
-
-def few(names: Sequence[str], what: str) -> str:
-    """List the first names for a message; with no names, say which kind there is none of.
-
-    >>> few(["a", "b", "c", "d", "e", "f", "g"], "folder"), few([], "folder")
-    ('a, b, c, d, e and 2 more', 'no folder')
-    """
-    shown = ", ".join(names[:5]) or f"no {what}"
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
 def check_there(place: Path, what: str, paths: Iterable[Path]) -> None:

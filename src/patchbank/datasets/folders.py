@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from patchbank.datasets import mvtec
 from patchbank.datasets.base import Category, category, name_of, split_good, subfolders
 from patchbank.datasets.published import Published
+from patchbank.images.names import is_bad, is_good, is_mask_folder, is_neutral
+
+DEEPEST = 3  # folders between a given one and its categories
 
 
 def recognises(root: Path, facts: Published) -> bool:
@@ -30,22 +35,35 @@ def read(root: Path, facts: Published) -> list[Category]:
     ]
 
 
-def categories(root: Path) -> list[Path]:
-    """The folder itself if it is a category, otherwise the categories in it."""
+def categories(root: Path, depth: int = DEEPEST) -> list[Path]:
+    """The folder itself if it is a category, otherwise the categories at most `depth` below it."""
     if _is_own(root):
         return [root]
-    return [folder for folder in subfolders(root) if _is_own(folder)]
+    said = is_good(root.name), is_bad(root.name), is_mask_folder(root.name)
+    if depth == 0 or (any(said) and depth < DEEPEST):
+        return []
+    return [found for inside in subfolders(root) for found in categories(inside, depth - 1)]
 
 
 def _is_own(folder: Path) -> bool:
-    inside = [f for f in subfolders(folder) if f.name != mvtec.GROUND_TRUTH]
-    good = [f for f in inside if mvtec.is_good(f)]
+    inside = [f for f in subfolders(folder) if not is_mask_folder(f.name)]
+    good = [f for f in inside if is_good(f.name)]
     return mvtec.is_category(folder) or 0 < len(good) < len(inside)
 
 
 def _plain(folder: Path, facts: Published) -> Category:
-    samples = mvtec.read_test(folder).samples
-    train, _ = split_good([s.path for s in samples if not s.is_defect], folder)
+    test = mvtec.read_test(folder)
+    train, _ = split_good([s.path for s in test.samples if not s.is_defect], folder)
     learned = set(train)
-    tested = [s for s in samples if s.path not in learned]
-    return category(facts, name_of(folder), train, tested, folder)
+    tested = [s for s in test.samples if s.path not in learned]
+    return category(
+        facts, _category_name(folder), train, replace(test, samples=tuple(tested)), folder
+    )
+
+
+def _category_name(folder: Path) -> str:
+    """Name of a folder, or of the one above it that says more than ``images``."""
+    for path in (Path(os.path.abspath(folder)), *Path(os.path.abspath(folder)).parents):
+        if path.name and not is_neutral(path.name):
+            return path.name
+    return name_of(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from patchbank.datasets.base import GOOD, Category, Sample, category, check_there, subfolders
 from patchbank.datasets.published import Published
 from patchbank.images.masks import shows_anything
+from patchbank.images.names import is_left_behind
 
 DEFECT = "defect"
 EVERY = 5  # every fifth item of KolektorSDD is for testing
@@ -64,7 +65,11 @@ def _items(root: Path) -> list[Path]:
 
 
 def _labelled(root: Path, photographs: Iterable[Path], ending: str) -> list[Sample]:
-    pairs = [(path, path.with_name(path.stem + ending)) for path in sorted(photographs)]
+    pairs = [
+        (path, path.with_name(path.stem + ending))
+        for path in sorted(photographs)
+        if not is_left_behind(path.name)
+    ]
     check_there(root, "mask", (mask for _, mask in pairs))
     return [
         Sample(path, DEFECT, mask) if shows_anything(mask) else Sample(path, GOOD)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from patchbank.datasets.base import GOOD, Category, Sample, category, split_good
 from patchbank.datasets.published import Published
+from patchbank.images.names import is_left_behind
 
 FREE = "free"  # folders of defects
 
@@ -26,10 +27,10 @@ def read(root: Path, facts: Published) -> list[Category]:
     if not recognises(root, facts):
         return []
     folders = _folders(root)
-    train, held_out = split_good(sorted(folders.pop(FREE).glob("*.jpg")), root)
+    train, held_out = split_good(_tiles(folders.pop(FREE)), root)
     test = [Sample(path, GOOD) for path in held_out]
     for label, folder in folders.items():
-        test += [Sample(path, label, _mask(path)) for path in folder.glob("*.jpg")]
+        test += [Sample(path, label, _mask(path)) for path in _tiles(folder)]
     return [category(facts, "magnetic_tiles", train, test, root)]
 
 
@@ -38,6 +39,10 @@ def _folders(root: Path) -> dict[str, Path]:
     return {
         folder.parent.name.removeprefix("MT_").lower(): folder for folder in root.glob("MT_*/Imgs")
     }
+
+
+def _tiles(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.jpg") if not is_left_behind(path.name))
 
 
 def _mask(path: Path) -> Path | None:

@@ -1,14 +1,16 @@
 """The layout of MVTec AD, which most sets of the field share, with the few names that differ.
 
-    <category>/train/good/000.png            good, ok or normal; other folders are not for training
+    <category>/train/good/000.png            good, ok or normal; or straight in train
     <category>/test/<good or defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png    or 000.png, or a folder 000 of masks
 
-MVTec AD 2 has ``test_public`` for ``test``, with ``ground_truth`` inside.
+MVTec AD 2 has ``test_public`` for ``test``, with ``ground_truth`` inside.  Names are compared
+without case and separators; `masks` says where masks may lie and how they may be named.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from patchbank.datasets.base import (
@@ -17,17 +19,20 @@ from patchbank.datasets.base import (
     Dataset,
     Sample,
     category,
-    few,
     name_of,
     subfolders,
 )
+from patchbank.datasets.good_only import refuse_defects
+from patchbank.datasets.masks import masks_of_samples
 from patchbank.datasets.published import Published
 from patchbank.errors import DataError
-from patchbank.images.folders import GOOD_NAMES, find_images
+from patchbank.images.folders import FoundImages, few, find_images, find_masks, scan_folder
+from patchbank.images.names import is_good as is_good_name
+from patchbank.images.names import is_neutral, says_good, words_of
 
-TRAIN = "train"
-TEST_FOLDERS = ("test", "test_public")
-GROUND_TRUTH = "ground_truth"
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "testpublic", "testing")
+PARTS = {*TRAIN_NAMES, *TEST_NAMES, "val", "valid", "validation"}
 
 
 def recognises(root: Path, facts: Published) -> bool:
@@ -56,7 +61,7 @@ def category_folders(root: Path) -> list[Path]:
 
 def is_category(folder: Path) -> bool:
     """Whether a folder has a folder train or test: it is then a category, complete or not."""
-    return any((folder / name).is_dir() for name in (TRAIN, *TEST_FOLDERS))
+    return train_folder(folder) is not None or test_folder(folder) is not None
 
 
 def read_category(folder: Path, facts: Published) -> Category:
@@ -65,77 +70,111 @@ def read_category(folder: Path, facts: Published) -> Category:
     Raises:
         DataError: train or test is missing or incomplete.
     """
-    if not (folder / TRAIN).is_dir() or _test_folder(folder) == folder:
+    train = train_folder(folder)
+    if train is None or test_folder(folder) is None:
         found = few([f.name for f in subfolders(folder)], "folder")
         raise DataError(
             f"{folder}: expected folders train and test (of MVTec AD 2, test_public), got {found}"
         )
-    train = find_images(_good_folder(folder / TRAIN))
-    return category(facts, name_of(folder), train, read_test(folder).samples, folder)
+    learned = read_train(train)
+    test = read_test(folder)
+    return category(facts, name_of(folder), learned.images, test, folder, learned.not_read)
+
+
+def read_train(train: Path) -> FoundImages:
+    """Find the good photographs of a folder train: in its folder good, or in itself.
+
+    Raises:
+        DataError: there are several good folders, or defects among them.
+    """
+    folders = subfolders(train)
+    good = [folder for folder in folders if is_good(folder)]
+    is_flat = any(path.parent == train for path in scan_folder(train).images)
+    if len(good) > 1 or not (good or is_flat):
+        raise DataError(
+            f"{train}: expected one folder of good images (good, ok or normal), got "
+            f"{few([f.name for f in good or folders], 'folder')}"
+        )
+    found = find_images(good[0] if good else train).settled()
+    refuse_defects(found)
+    return found
 
 
 def read_test(root: Path) -> Dataset:
     """Read the test images of a category, or of plain folders named after their defects.
 
     Raises:
-        DataError: good or defect images are missing.
+        DataError: good or defect images are missing, or it is not clear which mask is whose.
     """
-    test = _test_folder(root)
-    truth = test / GROUND_TRUTH if (test / GROUND_TRUTH).is_dir() else root / GROUND_TRUTH
-    folders = [f for f in subfolders(test) if f.name != GROUND_TRUTH]
-    samples = [sample for folder in folders for sample in _samples(folder, truth)]
+    test = test_folder(root) or root
+    found = scan_folder(test).settled()
+    samples = [Sample(path, _label(test, path)) for path in found.images]
+    loose = [sample.path for sample in samples if not sample.label]
+    samples = [sample for sample in samples if sample.label]
     labels = {sample.label for sample in samples}
     if GOOD not in labels or len(labels) < 2:
         raise DataError(
             f"{test}: expected a folder of good images (good, ok or normal) and at least one "
             f"of defects, got {few([f.name for f in subfolders(test)], 'folder')}"
         )
-    return Dataset(name_of(root), tuple(samples))
+    others = find_masks(_folders_next_to(test, root))
+    matched = masks_of_samples(
+        root,
+        test,
+        samples,
+        [*found.masks, *(mask for _, files in others for mask in files)],
+        [*found.mask_folders, *(folder for folder, _ in others)],
+    )
+    notes = list(matched.notes)
+    if loose:
+        count = "1 photograph lies" if len(loose) == 1 else f"{len(loose)} photographs lie"
+        notes.append(f"{test}: {count} in no folder of a label, such as {loose[0].name}")
+    return Dataset(name_of(root), matched.samples, tuple(notes), found.not_read)
+
+
+def _folders_next_to(test: Path, root: Path) -> list[Path]:
+    """Folders outside of those of the photographs in which masks may lie."""
+    if test != root:
+        return [f for f in subfolders(root) if "".join(words_of(f.name)) not in PARTS]
+    if is_neutral(name_of(root)):  # folders images and masks
+        return [f for f in subfolders(Path(os.path.abspath(root)).parent) if not is_neutral(f.name)]
+    return []
 
 
 def is_good(folder: Path) -> bool:
     """Whether the name of a folder means good images."""
-    return folder.name.lower() in GOOD_NAMES
+    return is_good_name(folder.name)
 
 
-def _test_folder(root: Path) -> Path:
-    return next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), root)
+def train_folder(folder: Path) -> Path | None:
+    """The folder train of a category."""
+    return _named(folder, TRAIN_NAMES)
 
 
-def _good_folder(train: Path) -> Path:
-    folders = subfolders(train)
-    good = [folder for folder in folders if is_good(folder)]
-    if len(good) != 1:
+def test_folder(folder: Path) -> Path | None:
+    """The folder test of a category."""
+    return _named(folder, TEST_NAMES)
+
+
+def _named(folder: Path, names: tuple[str, ...]) -> Path | None:
+    found = {"".join(words_of(f.name)): f for f in reversed(subfolders(folder))}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _label(test: Path, path: Path) -> str:
+    """The label of a photograph: good, or the name of its folder in `test`; none if in no folder.
+
+    Raises:
+        DataError: the name of the folder is not clear.
+    """
+    folders = path.relative_to(test).parts[:-1]
+    if not folders:
+        return ""
+    if is_good_name(folders[0]):
+        return GOOD
+    if says_good(folders[0]):
         raise DataError(
-            f"{train}: expected one folder of good images (good, ok or normal), got "
-            f"{few([f.name for f in good or folders], 'folder')}"
+            f"{test / folders[0]}: expected a name that says good (good, ok or normal) or the name "
+            "of a defect, got one that may be either; rename the folder"
         )
-    return good[0]
-
-
-def _samples(folder: Path, truth: Path) -> list[Sample]:
-    label = GOOD if is_good(folder) else folder.name
-    images = find_images(folder)
-    if label == GOOD:
-        return [Sample(path, label) for path in images]
-    masks = _masks(truth / folder.name)
-    names = [path.relative_to(folder).with_suffix("") for path in images]
-    return [
-        Sample(path, label, masks.get(name) or _mask_folder(truth / folder.name / name))
-        for path, name in zip(images, names, strict=True)
-    ]
-
-
-def _masks(folder: Path) -> dict[Path, Path]:
-    """Masks by the name of their image, without suffix: ``000_mask.png`` or ``000.png``."""
-    if not folder.is_dir():
-        return {}
-    return {
-        path.relative_to(folder).with_name(path.stem.removesuffix("_mask")): path
-        for path in find_images(folder)
-    }
-
-
-def _mask_folder(folder: Path) -> Path | None:
-    """Folder of masks of an image, one per anomaly, as in MVTec LOCO AD."""
-    return folder if folder.is_dir() else None
+    return folders[0]

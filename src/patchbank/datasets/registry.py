@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchbank.datasets import folders, kolektor, magnetic_tiles, mvtec, tables, visa
-from patchbank.datasets.base import Category, Dataset, few
+from patchbank.datasets.base import Category, Dataset
 from patchbank.datasets.published import (
     BTAD,
     FOLDERS,
@@ -24,6 +24,7 @@ from patchbank.datasets.published import (
     Published,
 )
 from patchbank.errors import DataError, ParameterError
+from patchbank.images.folders import few
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,22 @@ def find_dataset(root: str | os.PathLike[str]) -> Dataset:
     for layout in LAYOUTS:
         if layout.facts != FOLDERS and layout.recognises(root, layout.facts):
             found = {c.name: c for c in layout.read(root, layout.facts)}
-            _check_one(root, list(found))
+            check_one(root, list(found))
             return next(iter(found.values())).test
     if not root.is_dir():
         kinds = " or ".join(tables.READERS)
         raise DataError(f"{root}: expected the folder of a data set or a {kinds} table, got a file")
     own = folders.categories(root)
-    if root not in own:
-        _check_one(root, [folder.name for folder in own])
-    return mvtec.read_test(root)
+    check_one(root, [folder.relative_to(root).as_posix() for folder in own])
+    return mvtec.read_test(own[0] if own else root)
 
 
-def _check_one(root: Path, names: list[str]) -> None:
+def check_one(root: Path, names: list[str]) -> None:
+    """Refuse a data set of several categories.
+
+    Raises:
+        DataError: there are more than one; the first are named.
+    """
     if len(names) > 1:
         found = few(sorted(names), "category")
         raise DataError(f"{root}: expected one category, got {len(names)} ({found}); give one")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +14,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there, few
+from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there
+from patchbank.datasets.masks import missing_masks
 from patchbank.datasets.published import Published
 from patchbank.errors import DataError
-from patchbank.images.folders import GOOD_NAMES
+from patchbank.images.folders import few
+from patchbank.images.names import is_good
 
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("mask", "category")
 SPLITS = ("train", "test")
 DEFECT = "defect"  # label of a row whose label is 1
+NO_LABELS = frozenset({"true", "false", "yes", "no", "nan", "none", "null", "na", "n/a", "?"})
+OTHER_NAMES = {
+    "path": ("image_path", "image", "img", "file", "filename", "filepath", "file_path"),
+    "label": ("class", "target", "label_index", "category_label"),
+    "split": ("set", "subset", "partition"),
+    "mask": ("mask_path", "gt", "gt_path", "ground_truth"),
+}
+"""Names that other programs give to the columns."""
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Cells: TypeAlias = Mapping[str, str]
 """One row of a table: texts by the name of their column."""
@@ -52,7 +65,16 @@ def read(root: Path, facts: Published) -> list[Category]:
     """
     if not recognises(root, facts):
         return []
-    return categories(root, parsed(root, read_cells(root), root.parent), facts)
+    return categories(root, read_rows(root), facts)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read all rows of a table; paths in it are relative to its own folder.
+
+    Raises:
+        DataError: the table cannot be read, or a row is not what it should be.
+    """
+    return parsed(path, read_cells(path), path.parent)
 
 
 def read_test(path: Path) -> Dataset:
@@ -62,15 +84,16 @@ def read_test(path: Path) -> Dataset:
         DataError: the table cannot be read, a row is not what it should be, or there are several
             categories.
     """
-    rows = [row for row in parsed(path, read_cells(path), path.parent) if row.split == "test"]
+    rows = [row for row in read_rows(path) if row.split == "test"]
     names = sorted({row.category for row in rows})
     labels = {row.sample.is_defect for row in rows}
+    samples = tuple(row.sample for row in rows)
     if len(names) != 1 or len(labels) != 2:
         raise DataError(
             f"{path}: expected test rows of one category, good and defective ones, got "
             f"{len(rows)} of {few(names, 'category')}; give a table of one"
         )
-    return Dataset(names[0], tuple(row.sample for row in rows))
+    return Dataset(names[0], samples, tuple(missing_masks(path.parent, samples)))
 
 
 def read_cells(path: Path) -> list[Cells]:
@@ -98,9 +121,12 @@ def parsed(table: Path, cells: Sequence[Cells], folder: Path) -> list[Row]:
     _check_columns(table, cells[0])
     _check_cells(table, cells)
     rows = [_parse(row, folder, table.stem) for row in cells]
-    _check_repeated(table, rows)
+    masks = [row.sample.mask for row in rows if row.sample.mask]
+    _check_repeated(table, "image", [row.sample.path for row in rows])
+    _check_repeated(table, "mask", masks)
+    _check_separators(table, cells)
     check_there(table, "image", (row.sample.path for row in rows))
-    check_there(table, "mask", (row.sample.mask for row in rows if row.sample.mask))
+    check_there(table, "mask", masks)
     return rows
 
 
@@ -114,20 +140,31 @@ def categories(table: Path, rows: Sequence[Row], facts: Published) -> list[Categ
     for name in sorted({row.category for row in rows}):
         own = [row for row in rows if row.category == name]
         train = [row.sample.path for row in own if row.split == "train"]
-        test = [row.sample for row in own if row.split == "test"]
-        found.append(category(facts, name, train, test, table))
+        test = tuple(row.sample for row in own if row.split == "test")
+        notes = tuple(missing_masks(table.parent, test))
+        found.append(category(facts, name, train, Dataset(name, test, notes), table))
     return found
 
 
 def _check_columns(table: Path, cells: Cells) -> None:
     missing = [name for name in REQUIRED if name not in cells]
     if missing:
+        renamed = [
+            f"{other} to {name}"
+            for name, others in OTHER_NAMES.items()
+            for other in others
+            if other in cells and name not in cells
+        ]
+        hint = f"; rename {' and '.join(renamed)}" if renamed else ""
         raise DataError(
             f"{table}: expected columns {', '.join(REQUIRED)} (and mask, category if you like), "
-            f"got {few(list(cells), 'column')}"
+            f"got {few(list(cells), 'column')}{hint}"
         )
     for name in cells.keys() - {*REQUIRED, *OPTIONAL}:
-        near = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.75)
+        near = [
+            *(own for own in OPTIONAL if name in OTHER_NAMES.get(own, ())),
+            *difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.75),
+        ]
         if near and near[0] not in cells:
             raise DataError(f"{table}: expected a column {near[0]}, got {name}; rename it")
 
@@ -147,7 +184,7 @@ def _check_cells(table: Path, rows: Sequence[Cells]) -> None:
     check(
         "label good, the name of a defect, 0 or 1",
         "label",
-        lambda cells: cells["label"] in ("0", "1") or not _is_number(cells["label"]),
+        lambda cells: cells["label"] in ("0", "1") or _is_name(cells["label"]),
     )
     check(
         "good images alone in split train",
@@ -165,33 +202,54 @@ def _parse(cells: Cells, folder: Path, default: str) -> Row:
 
 def _label(cells: Cells) -> str:
     label = cells["label"]
-    good = label == "0" or label.lower() in GOOD_NAMES
+    good = label == "0" or is_good(label)
     return GOOD if good else DEFECT if label == "1" else label
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text or "nan")  # an empty cell is not a name
-    except ValueError:
+def _is_name(label: str) -> bool:
+    """Whether a label names what is seen, and not whether something unknown is so."""
+    if not label or label.lower() in NO_LABELS:
         return False
-    return True
+    try:
+        float(label)
+    except ValueError:
+        return True
+    return False
 
 
-def _check_repeated(table: Path, rows: Sequence[Row]) -> None:
-    times = Counter(os.path.abspath(row.sample.path) for row in rows)
+def _check_repeated(table: Path, what: str, paths: Sequence[Path]) -> None:
+    times = Counter(os.path.abspath(path) for path in paths)
     repeated = [path for path, n in times.items() if n > 1]
     if repeated:
         others = f" and {len(repeated) - 1} more" if len(repeated) > 1 else ""
         raise DataError(
-            f"{table}: expected each image once, got {repeated[0]}{others} more than once"
+            f"{table}: expected each {what} once, got {repeated[0]}{others} more than once"
         )
 
 
+def _check_separators(table: Path, rows: Sequence[Cells]) -> None:
+    """Refuse paths of another system, which are no paths here."""
+    if os.sep == "\\":
+        return
+    wrong = [cells["path"] for cells in rows if "\\" in cells["path"]]
+    if wrong and not (table.parent / wrong[0]).exists():
+        raise DataError(f"{table}: expected paths with /, got {wrong[0]}; replace \\ by /")
+
+
 def _read_csv(path: Path) -> list[Cells]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        names = [name.strip().lower() for name in next(lines, [])]
-        rows = [[text.strip() for text in line] for line in lines if line]
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:100]:
+        raise ValueError("UTF-16; save it as CSV in UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8 at byte {error.start}; save it as CSV in UTF-8") from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    names = [name.strip().lower() for name in next(lines, [])]
+    rows = [[cell.strip() for cell in line] for line in lines if any(map(str.strip, line))]
+    used = [name for name in SEPARATORS if len(names) == 1 and name in names[0]]
+    if used:
+        raise ValueError(f"columns with {SEPARATORS[used[0]]} between them; save it with commas")
     if len(set(names)) < len(names):
         raise ValueError(f"columns {', '.join(names)}, of which two are named alike")
     for number, row in enumerate(rows, 1):

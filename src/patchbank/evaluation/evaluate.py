@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from patchbank.datasets import GOOD, Dataset, Sample
+from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ImageError
+from patchbank.evaluation.mask_sizes import check_masks
 from patchbank.evaluation.metrics import (
     PixelCounter,
     PixelMetrics,
@@ -66,6 +69,10 @@ class Evaluation:
     """All images that could be inspected, in the order of the data set."""
     unread: tuple[FailedInspection, ...]
     """Images that could not be inspected: they are in no metric."""
+    not_read: tuple[Path, ...] = ()
+    """Files among the photographs whose kind is not read: they are in no metric either."""
+    remarks: tuple[str, ...] = ()
+    """Lines about masks that are missing or cannot be used."""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `patchbank evaluate --json` writes."""
@@ -87,12 +94,14 @@ class Evaluation:
                 for name, result in self.per_defect.items()
             },
             "unread": [unread.to_json() for unread in self.unread],
+            "not_read": [str(path) for path in self.not_read],
+            "remarks": list(self.remarks),
         }
 
 
 def evaluate(
     detector: Detector,
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     *,
     per_defect: bool = True,
     progress: Progress | None = None,
@@ -103,15 +112,19 @@ def evaluate(
 
     Args:
         detector: to measure.
-        dataset: labelled images.
+        dataset: labelled images, or the folder or table of such, as `find_dataset` reads it.
         per_defect: compare each defect class by itself too, which computes all maps again for each.
         progress: shows the steps.
 
     Raises:
         DataError: too few of its images can be read to compare good with defect ones.
-        ImageError: a mask cannot be read, or differs in size from its photograph.
     """
     progress = progress or NullProgress()
+    if not isinstance(dataset, Dataset):
+        dataset = find_dataset(dataset)
+    remark = check_masks(dataset)
+    if remark is not None:
+        progress.note(remark)
     inspected, unread = _inspect_all(detector, dataset, progress)
     is_defect = np.array([sample.is_defect for sample, _ in inspected])
     if not is_defect.any() or is_defect.all():
@@ -121,7 +134,14 @@ def evaluate(
         )
     flagged = np.array([inspection.is_anomalous for _, inspection in inspected])
     ranking = _ranking(inspected)
-    pixels = _pixel_metrics(inspected, dataset, progress)
+    pixels: PixelMetrics | None = None
+    if remark is None:
+        pixels, remark = _pixel_metrics(inspected, dataset, progress)
+        if remark is not None:
+            progress.note(remark)
+    by_defect = (
+        _per_defect(inspected, dataset, progress, with_pixels=remark is None) if per_defect else {}
+    )
     return Evaluation(
         dataset=dataset.name,
         image_auroc=auroc(ranking),
@@ -134,10 +154,12 @@ def evaluate(
         false_alarm_rate=float(flagged[~is_defect].mean()),
         n_good=int((~is_defect).sum()),
         n_defect=int(is_defect.sum()),
-        per_defect=_per_defect(inspected, dataset, progress) if per_defect else {},
+        per_defect=by_defect,
         ranking=ranking,
         inspections=tuple(inspected),
         unread=tuple(unread),
+        not_read=dataset.not_read,
+        remarks=(*dataset.notes, *([remark] if remark else [])),
     )
 
 
@@ -166,13 +188,13 @@ def _ranking(inspected: Inspected) -> RankingCounts:
 
 
 def _per_defect(
-    inspected: Inspected, dataset: Dataset, progress: Progress
+    inspected: Inspected, dataset: Dataset, progress: Progress, *, with_pixels: bool
 ) -> dict[str, DefectResult]:
     results = {}
     for name in sorted({sample.label for sample, _ in inspected} - {GOOD}):
         chosen = [(sample, i) for sample, i in inspected if sample.label in (GOOD, name)]
         flagged = [i.is_anomalous for sample, i in chosen if sample.is_defect]
-        pixels = _pixel_metrics(chosen, dataset, progress)
+        pixels = _pixel_metrics(chosen, dataset, progress)[0] if with_pixels else None
         results[name] = DefectResult(
             image_auroc=auroc(_ranking(chosen)),
             pixel_auroc=pixels.auroc if pixels else None,
@@ -185,9 +207,10 @@ def _per_defect(
 
 def _pixel_metrics(
     inspected: Inspected, dataset: Dataset, progress: Progress
-) -> PixelMetrics | None:
+) -> tuple[PixelMetrics | None, str | None]:
+    """The metrics, or None and the reason if masks are there but cannot be used."""
     if not dataset.has_masks:
-        return None
+        return None, None
     passes = 2  # more if the distinct scores do not fit into memory, which is not known yet
     with progress.task("comparing pixels", passes * len(inspected)) as advance:
 
@@ -196,9 +219,12 @@ def _pixel_metrics(
                 yield drawn.result()
                 advance(1)
 
-        if not any(_mask_inside(sample, inspection).any() for sample, inspection in inspected):
-            return None
-        return PixelCounter(maps_and_masks).metrics()
+        try:
+            if not any(_mask_inside(sample, inspection).any() for sample, inspection in inspected):
+                return None, "no pixel metrics: no mask shows a defect in the inspected part"
+            return PixelCounter(maps_and_masks).metrics(), None
+        except ImageError as error:  # the figures of whole images are not lost
+            return None, f"no pixel metrics: {error}"
 
 
 def _map_and_mask(pair: tuple[Sample, Inspection]) -> tuple[AnomalyMap, Mask]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
+from patchbank.datasets import good_images
 from patchbank.detector.detector import Detector, versions
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError
 from patchbank.images.augment import views_of_one
-from patchbank.images.folders import good_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device

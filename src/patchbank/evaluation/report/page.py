@@ -18,6 +18,7 @@ from patchbank.detector.overlay import draw_overlay
 from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import Evaluation
 from patchbank.evaluation.report import plots
+from patchbank.images.folders import not_read_line
 
 PAGE = "index.html"
 SHOWN = 8  # images in each gallery
@@ -31,8 +32,10 @@ class Picture:
 
     label: str
     name: str
-    photograph: str
-    overlay: str
+    photograph: str = ""
+    overlay: str = ""
+    error: str = ""
+    """Reason why it could not be drawn; then there are no data URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,11 @@ class Gallery:
 def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Path:
     """Write one self-contained page into a folder, which is made if it is not there.
 
-    -> the path of the page.
+    -> the path of the page.  A photograph that is not there any more, or not the one that was
+    inspected, has the reason in its place.
 
     Raises:
         DataError: the page cannot be written.
-        ImageError: a photograph is not there any more, or is not the one that was inspected.
     """
     scores = {
         kind: np.array(
@@ -76,11 +79,12 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
         width=plots.WIDTH,
         height=plots.HEIGHT,
         galleries=_galleries(evaluation),
+        not_read=not_read_line(evaluation.not_read) if evaluation.not_read else "",
     )
     path = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        path.write_bytes(page.encode("utf-8", "backslashreplace"))  # names need not be text
     except OSError as error:
         raise DataError(f"{path}: expected to write the report, got: {error.strerror}") from error
     return path
@@ -112,13 +116,13 @@ def _galleries(evaluation: Evaluation) -> list[Gallery]:
 
 
 def _picture(sample: Sample, inspection: Inspection) -> Picture:
-    image = inspection.pixels
-    return Picture(
-        sample.label,
-        sample.path.name,
-        _data_url(pillow.fromarray(image)),
-        _data_url(draw_overlay(image, inspection)),
-    )
+    try:
+        image = inspection.pixels
+        photograph = _data_url(pillow.fromarray(image))
+        overlay = _data_url(draw_overlay(image, inspection))
+    except Exception as error:  # whatever is wrong with one picture, the page is written
+        return Picture(sample.label, sample.path.name, error=str(error) or type(error).__name__)
+    return Picture(sample.label, sample.path.name, photograph, overlay)
 
 
 def _data_url(picture: pillow.Image) -> str:

@@ -1,0 +1,155 @@
+"""Photographs that `patchbank predict` inspects, and the overlay pictures that it writes."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchbank.cli.path_lists import Given
+from patchbank.errors import DataError
+from patchbank.images.folders import find_images, not_read_line
+from patchbank.runtime.atomic_file import replace_file
+
+PNG_HEAD = 33  # bytes of the signature and of the first chunk
+_TEXT = b"tEXtSoftware\0Patchbank overlay"
+MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+"""A text chunk of a PNG file, which marks overlays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Photographs to inspect."""
+
+    images: tuple[tuple[Path, Path], ...]
+    """Each photograph with the path under which it was given, or below which it was found."""
+    not_read: int
+    """Number of files of the folders whose kind is not read."""
+    lines: tuple[str, ...]
+    """Lines about what is skipped."""
+
+
+def list_photographs(paths: Sequence[Given], out: Path | None = None) -> Listed:
+    """List photographs and those of folders.
+
+    Args:
+        paths: photographs and folders.  One that a list names and that is not there is kept: it is
+            then not readable, and the others are inspected all the same.
+        out: folder of the overlays; those of an earlier run, below one of `paths`, are skipped.
+
+    Raises:
+        DataError: a path is not there, or a folder has no photograph.
+    """
+    images: list[tuple[Path, Path]] = []
+    lines: list[str] = []
+    not_read = 0
+    overlays = None if out is None else out.resolve()
+    for path, is_listed in paths:
+        if not path.is_dir() and (is_listed or path.exists() or path.is_symlink()):
+            images.append((path, path))
+            continue
+        found = find_images(path)
+        lines += [f"note: {path}: {line}" for line in found.mask_notes("inspected")]
+        if found.not_read:
+            lines.append(f"{path}: {not_read_line(found.not_read)}")
+        not_read += len(found.not_read)
+        shown = [image for image in found.images if not _is_overlay(image, overlays)]
+        if not shown:
+            raise DataError(f"{path}: expected at least one photograph, got overlays only")
+        images += [(image, path) for image in shown]
+    return Listed(tuple(images), not_read, tuple(lines))
+
+
+def marked(png: bytes) -> bytes:
+    """A PNG file with a remark that it is an overlay."""
+    return png[:PNG_HEAD] + MARK + png[PNG_HEAD:]
+
+
+def _is_overlay(image: Path, out: Path | None) -> bool:
+    """Whether an image lies below a folder of overlays, and is one."""
+    if out is None or image.suffix != ".png" or out not in image.resolve().parents:
+        return False
+    try:
+        with image.open("rb") as file:
+            return file.read(PNG_HEAD + len(MARK))[PNG_HEAD:] == MARK
+    except OSError:
+        return False
+
+
+class PlacesBelow:
+    """Places of photographs below a folder of results: as in the folders that were given.
+
+    Photographs of several given folders are kept separate by the names of these, or by as much of
+    their paths as differs.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._names = _names_of_folders(dict.fromkeys(folders))
+
+    def of(self, image: Path, given: Path) -> Path:
+        """The place of a photograph, which is `given` or was found below it."""
+        if image == given:
+            return Path(image.name)
+        return self._names.get(given, Path()) / image.relative_to(given)
+
+
+class Pictures:
+    """Paths of the overlays below `folder`, none of them twice, and none that of a photograph."""
+
+    def __init__(self, folder: Path, images: Iterable[Path]) -> None:
+        self.folder = folder
+        self._used: set[Path] = set()
+        self._photographs = {image.resolve() for image in images}
+
+    def path_for(self, inside: Path) -> Path:
+        """The path of the overlay of a photograph, whose place is given by `PlacesBelow`."""
+        path = self.folder / inside.with_suffix(".png")
+        if path in self._used:
+            path = self.folder / inside.with_name(f"{inside.name}.png")
+        number = 2
+        while path in self._used:
+            path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
+            number += 1
+        if path.resolve() in self._photographs:
+            raise DataError(
+                f"{path}: expected a path for an overlay, got a photograph to inspect; "
+                "give --out another folder"
+            )
+        self._used.add(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
+            ) from error
+        return path
+
+
+def write_picture(content: bytes, path: Path) -> None:
+    """Write a PNG file as an overlay.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        replace_file(path, marked(content), sync=False)
+    except OSError as error:
+        raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
+
+
+def _names_of_folders(given: Iterable[Path]) -> dict[Path, Path]:
+    """Folders by which the overlays of several given folders are kept separate.
+
+    The part of the path that the folders have in common is left out.
+    """
+    absolute = {path: os.path.abspath(path) for path in given}
+    if len(set(absolute.values())) < 2:
+        return {}
+    try:
+        common = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
+    except ValueError:  # on different drives
+        return {path: Path(full).relative_to(Path(full).anchor) for path, full in absolute.items()}
+    return {path: Path(os.path.relpath(full, common)) for path, full in absolute.items()}
