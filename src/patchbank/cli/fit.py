@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from patchbank.choices import SavedBackbone
     from patchbank.detector.detector import Detector
 
+UNREAD = 1
+"""Exit status where photographs were left out."""
 GIVEN = "patchbank.given"
 """Key under which the context holds the values of the options that are made from declarations."""
 
@@ -78,6 +80,7 @@ def fit(
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
 
     given = context.meta[GIVEN]
@@ -85,13 +88,33 @@ def fit(
     members = [(METHODS[options.method], one) for one in members_of(options, given)]
     device = open_device(options.device)
     engine = Engine(options.engine, options.precision)
-    detector = fit_detector(members, good, ConsoleProgress(), device, engine=engine)
+    remarks = Remarks()
+    detector = fit_detector(
+        members,
+        good,
+        ConsoleProgress(),
+        device,
+        engine=engine,
+        skip_unreadable=options.skip_unreadable,
+        remarks=remarks,
+    )
     _save(detector, out, options.save_backbone)
     output.fitted(detector, out)
+    output.fit_remarks(remarks)
     if options.precision != "float32":
         engine = Engine(options.engine)
-        precise = fit_detector(members, good, ConsoleProgress(), device, engine=engine)
+        precise = fit_detector(
+            members,
+            good,
+            ConsoleProgress(),
+            device,
+            engine=engine,
+            skip_unreadable=options.skip_unreadable,
+            remarks=Remarks(),
+        )
         output.note(f"{options.precision}: {score_change(detector, precise)}")
+    if remarks.unread:
+        raise typer.Exit(UNREAD)
 
 
 def _save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:

@@ -82,7 +82,9 @@ def header_of(name: str, content: Path | bytes) -> Header:
                 tags = image.tag_v2  # type: ignore[attr-defined]
                 return Header(*tiff.size_of(tags), tiff.is_deep(tags))
             height, width = image.height, image.width
-            if orientation_of(image) in SWAPPED:
+            # Pillow decodes a PNG without EXIF data in search of some behind the pixels.
+            has_exif = image.format != "PNG" or "exif" in image.info
+            if has_exif and orientation_of(image) in SWAPPED:
                 height, width = width, height
             is_deep = ";16" in rawmode_of(image) and image.format in ("PNG", "PPM")
             return Header(height, width, is_deep or image.mode.startswith("I;16"))

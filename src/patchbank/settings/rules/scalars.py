@@ -22,14 +22,20 @@ class Integer(Rule):
     low: int
     odd: bool = False
     """Whether only odd integers are allowed."""
+    high: int | None = None
+    """Largest integer; None where there is none."""
 
     def describe(self) -> str:
         """The rule in words, such as "an odd integer, 1 or more"."""
-        return f"an {'odd ' if self.odd else ''}integer, {self.low} or more"
+        kind = f"an {'odd ' if self.odd else ''}integer"
+        if self.high is not None:
+            return f"{kind} from {self.low} to {self.high}"
+        return f"{kind}, {self.low} or more"
 
     def normalised(self, value: Any) -> int:
         """The integer itself."""
         require(isinstance(value, int) and not isinstance(value, bool) and value >= self.low)
+        require(self.high is None or value <= self.high)
         require(value % 2 == 1 or not self.odd)
         return int(value)
 
@@ -43,13 +49,15 @@ class Integer(Rule):
         return "N"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """The smallest, and larger ones."""
-        return self.low, self.low + 2, self.low + 40
+        """The smallest and largest ones, or larger ones than the smallest."""
+        return self.low, self.low + 2, self.low + 40 if self.high is None else self.high
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """One below the smallest, fractions, other types; even ones where odd ones are asked."""
+        """Beyond the limits, fractions, other types; even ones where odd ones are asked."""
         even = (self.low + 1,) if self.odd else ()
-        return self.low - 1, self.low + 0.5, float(self.low), str(self.low), True, [self.low], *even
+        beyond = () if self.high is None else (self.high + 1,)
+        others = self.low + 0.5, float(self.low), str(self.low), True, [self.low]
+        return self.low - 1, *beyond, *others, *even
 
 
 @dataclass(frozen=True, slots=True)
