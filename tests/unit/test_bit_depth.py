@@ -132,7 +132,7 @@ def test_a_detector_of_shallow_photographs_is_that_of_the_same_ones_in_8_bits(
         assert lines == []
     else:
         (line,) = lines
-        assert line.startswith("6 photographs have 16 bits a channel and values of up to ")
+        assert line.startswith("6 of 6 photographs with 16 bits a channel and values of up to ")
         assert f"they are read as {depth} bits" in line
     plain = RECIPE.fit([np.stack([grey(seed)] * 3, axis=2) for seed in range(6)])
     detector.save(tmp_path / "a.patchbank")
@@ -151,7 +151,7 @@ def test_a_detector_of_shallow_photographs_is_that_of_the_same_ones_in_8_bits(
 
 def test_a_value_beyond_what_was_learned_is_refused_with_the_option(tmp_path):
     good = folder(tmp_path / "good", lambda g: g.astype(np.uint16) << 2)
-    with pytest.warns(PhotographWarning, match="read as 10 bits"):
+    with pytest.warns(PhotographWarning, match="they are read as 10 bits"):
         detector = RECIPE.fit(good)
     brighter = grey(7).astype(np.uint16) << 4
     path = save(tmp_path / "new.png", brighter)

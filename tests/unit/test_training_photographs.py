@@ -114,7 +114,9 @@ def test_a_threshold_of_zero_is_refused():
         detector = RECIPE.fit([part(seed) for seed in (0, 0, 1, 1, 2, 3)])
     assert detector.calibration.threshold > 1
     with pytest.raises(DataError, match="threshold: expected more than 0.*4 of 6 photographs"):
-        RECIPE.with_changes(false_alarm_rate=0.45).fit([part(seed) for seed in (0, 0, 1, 1, 2, 3)])
+        RECIPE.with_changes(selection="all", false_alarm_rate=0.45).fit(
+            [part(seed) for seed in (0, 0, 1, 1, 2, 3)]
+        )
 
 
 def test_one_black_photograph_is_refused():

@@ -25,8 +25,9 @@ NEARLY_BLACK = 15
 """Largest value of a photograph that is called nearly black."""
 
 
-ROUNDING = 0.01
-"""Share of the highest score that rounding makes of zero."""
+TRANSPARENT = "(transparent pixels count as black)"
+ROUNDING = 0.05
+"""Share of the highest score that rounding makes of zero, at most."""
 
 
 @dataclass(slots=True)
@@ -79,7 +80,13 @@ class Contents:
         if count < 2 or len({content.checksum for content in self.contents}) > 1:
             return
         first = self.contents[0]
-        what = "all black" if not first.largest else "of one colour" if first.is_constant else ""
+        what = (
+            f"all black {TRANSPARENT}"
+            if not first.largest
+            else "of one colour"
+            if first.is_constant
+            else ""
+        )
         shown = f" and {what}" if what else ""
         raise DataError(
             f"expected photographs that differ, got {count} that are the same to the pixel{shown} "
@@ -124,9 +131,7 @@ class Contents:
                 again.append(name)
             seen.add(content.checksum)
         kinds = {
-            "all black (transparent pixels count as black)": [
-                name for name, content in pairs if content.largest == 0
-            ],
+            f"all black {TRANSPARENT}": [name for name, content in pairs if content.largest == 0],
             f"nearly black (no value above {NEARLY_BLACK} of 255)": [
                 name for name, content in pairs if 0 < content.largest <= NEARLY_BLACK
             ],
@@ -165,9 +170,9 @@ def with_bit_depth(
         bit_depth = usual_depth(largest)
         if bit_depth < FULL:
             remarks.lines.append(
-                f"{len(deep)} photographs have 16 bits a channel and values of up to {largest:,}: "
-                f"they are read as {bit_depth} bits; if that is wrong, give bit_depth "
-                "(--bit-depth)"
+                f"{len(deep)} of {len(sources)} photographs with 16 bits a channel and values of "
+                f"up to {largest:,}: they are read as {bit_depth} bits; if that is wrong, give "
+                "bit_depth (--bit-depth)"
             )
     return [replace(source, bit_depth=bit_depth) for source in sources], bit_depth
 
