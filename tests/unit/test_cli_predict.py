@@ -45,8 +45,8 @@ def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
         "3 good, 2 anomalous, 1 not readable",
     ]
     assert err == (
-        f"error: {folder / 'b.png'}: expected a PNG, JPEG, TIFF, BMP or WebP image, "
-        "got something else\n"
+        f"error: {folder / 'b.png'}: expected a PNG, JPEG, TIFF, BMP, WebP, GIF, PNM, JPEG 2000, "
+        "TGA, AVIF or HEIC image, got something else\n"
     )
     assert count == Count(good=3, anomalous=2, unread=1)
 
