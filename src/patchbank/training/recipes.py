@@ -11,9 +11,11 @@ from typing import Any, ClassVar, TypeVar
 from typing_extensions import Self
 
 from patchbank.backbones import Engine
-from patchbank.choices import EngineName, Precision
+from patchbank.choices import ChannelAxis, ColourOrder, EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError
+from patchbank.images.arrays import ArrayLayout
+from patchbank.images.several import taken_over
 from patchbank.images.source import ImageInput
 from patchbank.methods import (
     METHODS,
@@ -63,14 +65,16 @@ class Recipe(Settings):
         engine: EngineName = "onnxruntime",
         precision: Precision = "float32",
         progress: Progress | None = None,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Detector:
         """Learn from good photographs.
 
         Args:
             images: a folder, a data set in MVTec layout (its ``train/good``), or an iterable of
-                paths, (H, W, 3) uint8 RGB arrays, bytes of image files, file objects or Pillow
-                images.  One image is enough to find anomalous patches, but does not show how good
-                parts differ: the threshold is provisional then.
+                paths, arrays in RGB order, bytes of image files, file objects or Pillow images, or
+                a stack of arrays, (N, H, W, C).  One image is enough to find anomalous patches, but
+                does not show how good parts differ: the threshold is provisional then.
             device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
@@ -78,8 +82,12 @@ class Recipe(Settings):
                 other scores (`training.precision.score_change` measures the difference), and the
                 detector needs OpenVINO.
             progress: shows the steps.
+            colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
+            channels: of arrays and tensors; see `Detector.predict`.
 
         Raises:
+            ImageTypeError: `images` is neither one image nor several, or an array has other
+                numbers than uint8 or uint16.
             DataError: no image, or a folder with other images than good ones.
             ImageError, ShapeError: an image that cannot be read: what is learned from must be
                 right, so nothing is skipped.
@@ -90,6 +98,8 @@ class Recipe(Settings):
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
         """
+        layout = ArrayLayout(colour_order, channels)
+        images = taken_over(images, layout)
         return _fit_recipes((self,), images, device, Engine(engine, precision), progress)
 
     @classmethod
@@ -200,8 +210,12 @@ class Ensemble:
         engine: EngineName = "onnxruntime",
         precision: Precision = "float32",
         progress: Progress | None = None,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Detector:
         """Learn from good photographs; see `Recipe.fit`."""
+        layout = ArrayLayout(colour_order, channels)
+        images = taken_over(images, layout)
         return _fit_recipes(self.recipes, images, device, Engine(engine, precision), progress)
 
 
