@@ -168,7 +168,7 @@ def test_a_large_overlay_is_blended_in_strips_without_a_seam(detector):
 def test_failures_say_their_class(tmp_path, photographs):
     settings = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
     cropped = PatchCore(**settings, crop=64, resize="short_side").fit(parts(5, size=(80, 96)))
-    given = [np.zeros((72, 104), np.uint8), part(0, size=(20, 300)), tmp_path / "missing.png"]
+    given = [np.zeros((72, 104, 2), np.uint8), part(0, size=(20, 300)), tmp_path / "missing.png"]
     shape, fine, missing = cropped.inspect(given)
     assert (shape.error_type, shape.image) == ("ShapeError", "array")
     assert fine.score > 0
@@ -182,7 +182,6 @@ def test_a_stack_and_a_folder_are_inspected_one_by_one(detector, photographs):
     by_stack = [seen.score for seen in detector.predict_each(stack)]
     by_folder = [seen.score for seen in detector.predict_each(photographs[0].parent)]
     assert by_stack == by_folder == [detector.predict(path).score for path in photographs]
-    assert [seen.score for seen in detector.predict(stack)] == by_folder
     folder = photographs[0].parent
 
     def score_and_width(inspection):
