@@ -189,3 +189,19 @@ def test_members_of_an_ensemble_read_alike():
 
     with pytest.raises(ParameterError, match="bit_depth: expected the same for all members"):
         Ensemble((RECIPE, RECIPE.with_changes(bit_depth=12)))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_arrays_are_read_as_files_are(dtype, channels):
+    shallow = grey(7).astype(np.uint16) << 4
+    array = shallow if channels is None else np.stack([shallow] * channels, axis=2)
+    if channels == 4:
+        array[..., 3] = 65535
+    array = array.astype(dtype)
+    source = image_source(array)
+    assert source.header == (72, 104, True)
+    assert source.largest_deep_value == shallow.max()
+    assert (source.read(12) == grey(7)[..., None]).all()
+    with pytest.raises(ImageError, match="bit_depth"):
+        source.read(10)

@@ -57,6 +57,8 @@ def warnings_as_notes() -> Iterator[None]:
             note(f"warning: {' '.join(str(message).split())}")
 
         warnings.showwarning = show_note
+        # Decoders describe damage of EXIF data, which are ignored; other damage is an error.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
