@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from PIL import Image as pillow
-
 from patchbank.datasets import Dataset
-from patchbank.errors import DataError, ImageError
-
-EXIF_ORIENTATION = 0x0112
-LYING = range(5, 9)  # orientations that exchange height and width
+from patchbank.errors import ImageError
+from patchbank.images.masks import fits, image_size, mask_parts
 
 
 def check_masks(dataset: Dataset) -> str | None:
@@ -21,7 +15,7 @@ def check_masks(dataset: Dataset) -> str | None:
     wrong: list[str] = []
     n_masks = 0
     for sample in dataset.samples:
-        for mask in _files(sample.mask):
+        for mask in mask_parts(sample.mask) if sample.mask else []:
             n_masks += 1
             try:
                 own = image_size(mask)
@@ -40,35 +34,3 @@ def check_masks(dataset: Dataset) -> str | None:
     if not wrong:
         return None
     return f"no pixel metrics: {len(wrong)} of {n_masks} masks cannot be used: {wrong[0]}"
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an upright image, from its header.
-
-    Raises:
-        ImageError: the header cannot be read.
-    """
-    try:
-        with pillow.open(path) as opened:
-            orientation = opened.getexif().get(EXIF_ORIENTATION)
-            width, height = opened.size
-    except Exception as error:  # decoders raise many types on damaged files
-        raise ImageError(f"{path}: expected a readable image, got: {error}") from None
-    return (width, height) if orientation in LYING else (height, width)
-
-
-def fits(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
-    """Whether a mask of one size, (H, W), can be used for a photograph of another."""
-    return mask == photograph
-
-
-def _files(mask: Path | None) -> list[Path]:
-    """The files of a mask, which may be a folder of them."""
-    if mask is None:
-        return []
-    if not mask.is_dir():
-        return [mask]
-    files = [path for path in mask.iterdir() if path.is_file() and path.name[0] != "."]
-    if not files:
-        raise DataError(f"{mask}: expected at least one mask in the folder, got none")
-    return sorted(files)
