@@ -92,6 +92,15 @@ def test_the_scale_that_a_pnm_states_is_used():
     assert image_source(b"P5 30 20 65535\n" + values.tobytes()).header.is_deep
 
 
+def test_colours_of_16_bits_of_a_pnm_are_deep():
+    values = np.random.default_rng(0).integers(0, 1024, (20, 30, 3)).astype(">u2")
+    content = b"P6 30 20 65535\n" + values.tobytes()
+    assert image_source(content).header.is_deep
+    assert image_source(content).largest_deep_value == values.max()
+    assert (read_image(content, bit_depth=10) == values >> 2).all()
+    assert (read_image(content) == values >> 8).all()
+
+
 DEPTHS = {0: 16, 1: 8, 255: 8, 256: 10, 1023: 10, 1024: 12, 4095: 12, 4096: 14, 16383: 14}
 
 

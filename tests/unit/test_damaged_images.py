@@ -8,8 +8,6 @@ from patchbank.images.masks import shows_anything
 from patchbank.images.source import image_source, n_pixels
 from tests.image_mutations import FORMATS, mutated, seeds_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # of damaged metadata
-
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_files_that_are_not_damaged_are_read(format):

@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ from patchbank.images import tiff
 from patchbank.images.formats import FORMATS, HEAD_BYTES, NAMES, Format, format_of, kind_of
 from patchbank.images.limits import check_size, without_limit_of_pillow
 from patchbank.images.orientation import SWAPPED, orientation_of
+
+# Said of damaged metadata, which are ignored, and of sound files of other programs.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 DAMAGED = (SyntaxError, IndexError, TypeError, KeyError, struct.error)
 """Errors by which Pillow says that a header is not that of the format."""
@@ -87,10 +91,17 @@ def header_of(name: str, content: Path | bytes) -> Header:
             if has_exif and orientation_of(image) in SWAPPED:
                 height, width = width, height
             is_deep = ";16" in rawmode_of(image) and image.format in ("PNG", "PPM")
-            return Header(height, width, is_deep or image.mode.startswith("I;16"))
+            is_deep = is_deep or image.mode.startswith("I;16") or is_deep_pnm(image)
+            return Header(height, width, is_deep)
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
         return Header(*tiff.header_with_tifffile(raw))
+
+
+def is_deep_pnm(image: ImageFile) -> bool:
+    """Whether it is a PNM file with colours of 16 bits, whose largest value is 65535."""
+    tile = image.tile[0] if image.format == "PPM" and image.tile else None
+    return tile is not None and tile.codec_name == "ppm" and tile.args == ("RGB", 65535)
 
 
 def rawmode_of(image: pillow.Image) -> str:
