@@ -55,8 +55,8 @@ def evaluation(tmp_path_factory):
 
 def page(tmp_path, evaluation, one=None):
     """The text of the page of an evaluation."""
-    path = write_report(evaluation, one or detector(), tmp_path / "report")
-    assert path == tmp_path / "report" / "index.html"
+    path = write_report(evaluation, one or detector(), tmp_path / "new" / "report")
+    assert path == tmp_path / "new" / "report" / "index.html"
     return path.read_text(encoding="utf-8")
 
 
