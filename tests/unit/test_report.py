@@ -219,7 +219,7 @@ def test_names_are_shown_as_they_are_and_never_run(tmp_path):
 def test_the_page_needs_nothing_beside_it(tmp_path, evaluation):
     text = page(tmp_path, evaluation)
     assert {url[:10] for url in re.findall(r'(?:src|href)="(.*?)"', text)} == {"data:image"}
-    assert [p.name for p in (tmp_path / "report").iterdir()] == ["index.html"]
+    assert [p.name for p in (tmp_path / "new" / "report").iterdir()] == ["index.html"]
 
 
 def test_the_plots_are_those_of_the_evaluation(tmp_path, evaluation):
@@ -237,9 +237,9 @@ def test_the_plots_are_those_of_the_evaluation(tmp_path, evaluation):
 
 
 def test_a_page_that_cannot_be_written_is_named(tmp_path, evaluation):
-    (tmp_path / "report").write_text("a file")
+    (tmp_path / "new" / "report").write_text("a file")
     with pytest.raises(DataError, match="report/index.html: expected to write the report, got: "):
-        write_report(evaluation, detector(), tmp_path / "report")
+        write_report(evaluation, detector(), tmp_path / "new" / "report")
 
 
 def ranking(defects, good):
