@@ -237,9 +237,9 @@ def test_the_plots_are_those_of_the_evaluation(tmp_path, evaluation):
 
 
 def test_a_page_that_cannot_be_written_is_named(tmp_path, evaluation):
-    (tmp_path / "new" / "report").write_text("a file")
+    (tmp_path / "report").write_text("a file")
     with pytest.raises(DataError, match="report/index.html: expected to write the report, got: "):
-        write_report(evaluation, detector(), tmp_path / "new" / "report")
+        write_report(evaluation, detector(), tmp_path / "report")
 
 
 def ranking(defects, good):
