@@ -17,6 +17,7 @@ from typer.models import OptionInfo
 
 from patchbank.cli.app import app
 from patchbank.cli.setting_options import panels, setting_options
+from patchbank.cli.statuses import MEANINGS
 from patchbank.methods import METHODS
 from patchbank.settings import Setting, settings_of
 from patchbank.settings.declaration import GROUPS
@@ -39,14 +40,16 @@ expected.
 A setting without a default is None in Python (`zooms`: an empty tuple), and not given (or `none`)
 on the command line.
 """
+STATUSES = "\n".join(f"| {int(status)} | {text} |" for status, text in MEANINGS.items())
 COMMANDS_HEAD = f"""{MADE}
 
 # Commands
 
-All commands with their arguments and options, as `--help` of each lists them. Exit
-status: 0 done; 1 done, but some images could not be read (for `benchmark`: some runs failed);
-2 wrong use, data or file, with one line that says what was expected; 3 an anomaly was found and
-`--fail-on-anomaly` given.
+All commands with their arguments and options, as `--help` of each lists them.
+
+| exit status | meaning |
+|---|---|
+{STATUSES}
 """
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchbank.core import patch_graph
 from patchbank.core.patch_graph import max_relative, nearest_nodes
 from patchbank.errors import ParameterError
 from patchbank.methods.graphcore import GraphCoreSettings, embed
@@ -43,6 +44,15 @@ def test_neighbours_are_found_by_direction_alone(seed, scale):
     nodes = np.random.default_rng(seed).normal(size=(17, 6)).astype(np.float32)
     louder = nodes * np.float32(scale)
     np.testing.assert_array_equal(nearest_nodes(nodes, 5), nearest_nodes(louder, 5))
+
+
+@given(st.integers(0, 999), st.integers(1, 60))
+def test_distances_in_blocks_give_the_same_graph(seed, n_distances):
+    nodes = nodes_of(seed, 19, 3, levels=4)
+    whole = nearest_nodes(nodes, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patch_graph, "BLOCK_DISTANCES", n_distances)
+        np.testing.assert_array_equal(nearest_nodes(nodes, 5), whole)
 
 
 def test_rounding_does_not_choose_neighbours(rng):

@@ -80,6 +80,7 @@ def test_approximate_indexes_report_true_distances_and_their_recall(kind, rng):
     assert (build_index(bank, kind).nearest(queries, 3)[1] == rows).all()  # not by luck
 
 
+@pytest.mark.approximate
 def test_neighbours_that_an_inverted_file_misses_are_searched_exactly(rng, monkeypatch):
     bank = rng.standard_normal((400, 6)).astype(np.float32)
     queries = rng.standard_normal((30, 6)).astype(np.float32)

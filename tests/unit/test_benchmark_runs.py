@@ -209,7 +209,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(root, tmp_path):
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "of 4 runs done; the same command goes on from there" in errors
     assert "Traceback" not in errors
     assert not any(is_alive(pid) for pid in workers)

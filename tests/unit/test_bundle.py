@@ -1,5 +1,6 @@
 """The detector file: never half-written, never silently altered."""
 
+import io
 import json
 import os
 import resource
@@ -10,9 +11,19 @@ import time
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from patchbank.detector import bundle
-from patchbank.detector.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
+from patchbank.detector.bundle import (
+    FORMAT_VERSION,
+    Bundle,
+    bundle_of,
+    content_digest,
+    read_bundle,
+    to_bytes,
+    write_bundle,
+)
+from patchbank.detector.container import ContainerError, read_container
 from patchbank.errors import DetectorFileError
 
 CONTENT = Bundle(
@@ -35,6 +46,110 @@ def test_what_is_written_is_read(path):
         assert read.tensors[name].dtype == tensor.dtype
         assert (read.tensors[name] == tensor).all()
     assert os.listdir(path.parent) == ["a.patchbank"]
+
+
+def test_the_bytes_of_a_file_are_those_of_its_content(path):
+    content = to_bytes(CONTENT)
+    assert content == path.read_bytes()
+    read = bundle_of(content, "memory")
+    assert read.sha256 == content_digest(CONTENT)
+    np.testing.assert_array_equal(read.tensors["bank"], CONTENT.tensors["bank"])
+    read.tensors["bank"][0, 0] = 7  # of its own, not a view of the bytes
+    assert bundle_of(content, "memory").tensors["bank"][0, 0] == 0
+    with pytest.raises(DetectorFileError, match="^memory: expected a whole detector file"):
+        bundle_of(content[:-1], "memory")
+
+
+class CutWhileRead(io.BytesIO):
+    """A file that another program empties after its header was read."""
+
+    def readinto(self, buffer):
+        self.truncate(len(self.getvalue()) - 100)
+        return super().readinto(buffer)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_refused():
+    content = to_bytes(CONTENT)
+    with pytest.raises(ContainerError, match="ends too early"):
+        read_container(CutWhileRead(content), len(content))
+
+
+def test_a_file_is_read_as_the_reference_implementation_reads_it():
+    tensors = {
+        "none": np.zeros((0, 3), np.float32),
+        "one": np.full((), 2.5),
+        "many": np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+        "odd": np.array([True, False, True]),
+        "half": np.arange(3, dtype=np.float16),
+    }
+    content = save(tensors, {"a": "b"})
+    metadata, read = read_container(io.BytesIO(content), len(content))
+    assert metadata == {"a": "b"}
+    expected = load(content)
+    assert read.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (read[name].dtype, read[name].shape) == (tensor.dtype, tensor.shape)
+        np.testing.assert_array_equal(read[name], tensor)
+
+
+ENTRY = '{"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}'
+HEADERS = {
+    "no JSON": "{",
+    "not UTF-8": b'{"\xff": {}}',
+    "a list": "[]",
+    "no tensor": '{"a": 3}',
+    "another key": ENTRY.join(('{"a": ', "}")).replace("}}", ', "b": 1}}'),
+    "twice": f'{{"a": {ENTRY}, "a": {ENTRY}}}',
+    "BF16": '{"a": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}',
+    "F8": '{"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}',
+    "no type": '{"a": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}}',
+    "other size": '{"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}',
+    "negative": '{"a": {"dtype": "F32", "shape": [-1, -2], "data_offsets": [0, 8]}}',
+    "huge": '{"a": {"dtype": "F32", "shape": [%s], "data_offsets": [0, 8]}}' % ("9" * 5000),
+    "empty but huge": '{"a": {"dtype": "F32", "data_offsets": [0, 0], '
+    '"shape": [0, 2305843009213693952, 2305843009213693952]}}',
+    "axes": '{"a": {"dtype": "F32", "shape": [%s 2], "data_offsets": [0, 8]}}' % ("1, " * 64),
+    "number": '{"a": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}}',
+    "gap": '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}',
+    "beyond": '{"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}',
+    "overlap": f'{{"a": {ENTRY}, "b": {ENTRY}}}',
+    "rest": '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+    "deep": "[" * 100_000,
+    "texts": f'{{"__metadata__": {{"a": 1}}, "a": {ENTRY}}}',
+    "infinite": '{"__metadata__": 1e999}',
+    "truth": '{"a": {"dtype": "BOOL", "shape": [8], "data_offsets": [0, 8]}}',
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_does_not_agree_with_the_file_is_refused(name):
+    header = HEADERS[name] if isinstance(HEADERS[name], bytes) else HEADERS[name].encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(range(8))
+    with pytest.raises(DetectorFileError, match="^x: expected a whole detector file, got") as error:
+        bundle_of(content, "x")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "null",
+        "[]",
+        '{"format_version": "2", "record": {}, "sha256": ""}',
+        '{"format_version": true, "record": {}, "sha256": ""}',
+        '{"format_version": 2, "record": [], "sha256": ""}',
+        '{"format_version": 2, "record": {}}',
+        '{"format_version": 2, "record": {"a": NaN}, "sha256": ""}',
+        '{"format_version": 2, "record": {"a": 1e999}, "sha256": ""}',
+        '{"format_version": 2, "record": {"a": 1, "a": 1}, "sha256": ""}',
+        '{"format_version": 2, "sha256": "", "record": {"a": ' + "[" * 500 + "]" * 500 + "}}",
+        '{"format_version": 2, "record": {"a": %s}, "sha256": ""}' % ("9" * 5000),
+    ],
+)
+def test_a_header_of_a_detector_says_each_thing_once_and_in_its_type(inner):
+    content = save({}, {"patchbank": inner})
+    with pytest.raises(DetectorFileError, match="^x: expected a whole detector file, got a damage"):
+        bundle_of(content, "x")
 
 
 def test_a_file_cut_anywhere_is_refused(path):

@@ -166,3 +166,10 @@ def test_bank_sizes_ascend(rows):
     with pytest.raises(ShapeError) as caught:
         BankSizeCalibration(np.array(rows, np.int64), scores, scores)
     assert str(caught.value) == f"bank sizes: expected ascending sizes, got {rows}"
+
+
+@pytest.mark.parametrize("rate", [5e-324, 1e-9, 1 - 1e-16])
+def test_every_rate_between_nought_and_one_has_a_threshold(rate):
+    calibration = Calibration(np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0]), rate)
+    assert calibration.threshold == (1.0 if rate > 0.5 else 3.0)
+    assert (calibration.remark is None) == (rate > 0.5)

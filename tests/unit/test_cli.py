@@ -74,7 +74,7 @@ def test_predict_writes_json_lines_and_overlays(capsys, fitted, plates, tmp_path
     assert [line["anomalous"] for line in lines][1] is True
     assert set(lines[0]) == {
         "image", "size", "score", "p_value", "threshold", "anomalous", "regions", "error",
-        "error_type", "schema_version",
+        "error_type", "schema_version", "version", "detector_sha256",
     }  # fmt: skip
     pictures = sorted(
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")
@@ -148,20 +148,15 @@ def test_on_a_terminal_a_bar_shows_and_the_lines_stay_whole(fitted, plates, tmp_
     assert len((tmp_path / "out.txt").read_text().splitlines()) == 9
 
 
-def test_a_full_disk_is_one_line(capsys, fitted, plates):
-    status, _, err = run(capsys, "predict", fitted, plates / "test", "--json", "/dev/full")
-    assert status == 2
-    assert "No space left" in err
-    assert len(err.splitlines()) == 1
-
-
-def test_metrics_are_written_although_the_report_cannot_be(capsys, fitted, plates, tmp_path):
-    metrics, blocked = tmp_path / "m.json", tmp_path / "blocked"
-    blocked.write_text("a file where the folder should be")
-    status, _, err = run(capsys, "evaluate", fitted, plates, "--json", metrics, "--report", blocked)
-    assert status == 2
-    assert "expected to write the report" in err
-    assert json.loads(metrics.read_text())["image_auroc"] == 1.0
+@pytest.mark.parametrize("extra", [[], ["--json", "-"]], ids=["lines", "json"])
+def test_a_full_disk_is_one_line(fitted, plates, extra):
+    code = "from patchbank.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", str(fitted), str(plates / "test"), *extra]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_evaluate_prints_writes_and_reports(capsys, fitted, plates, tmp_path):
@@ -258,7 +253,7 @@ def test_backbones_lists_layers_and_hashes(capsys):
         (["fit", "{tmp}/no", "--out", "{tmp}/a"], "nothing of that name"),
         (["predict", "{tmp}/no", "{plates}"], "expected a detector file"),
         (["predict", "{fitted}", "{tmp}/no"], "nothing of that name"),
-        (["predict", "{fitted}", "{plates}", "--json", "{tmp}/no/a"], "expected to write JSON"),
+        (["predict", "{fitted}", "{plates}", "--json", "{tmp}/no/a"], "--json: expected a file in"),
         (["evaluate", "{fitted}", "{plates}/train"], "and at least one of defects"),
         (["info", "{plates}/train/good/000.png"], "damaged or foreign"),
     ],

@@ -57,8 +57,8 @@ def test_scores_have_four_digits_in_a_column_of_their_own(capsys):
 
 
 def test_what_could_not_be_read_goes_to_standard_error_in_one_line(capsys):
-    output.outcome(FailedInspection("a.png", "a.png: expected an image,\n  got nothing"))
-    assert capsys.readouterr() == ("", "error: a.png: expected an image, got nothing\n")
+    output.outcome(FailedInspection("a\n.png", "a\n.png: expected an image, got nothing"))
+    assert capsys.readouterr() == ("", "error: a\\n.png: expected an image, got nothing\n")
 
 
 def test_notes_go_to_standard_error_as_they_are(capsys):

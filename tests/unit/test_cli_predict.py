@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.cli.predict import Count, Pictures, inspect_paths
+from patchbank.cli.path_lists import Given
+from patchbank.cli.predict import Count, Outputs, Pictures, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
 from patchbank.runtime.progress import NullProgress
 from tests.painted import detector, photograph, write
+
+
+def inspect(*paths, listed=(), **outputs):
+    """Inspect as the command does; `listed` are paths from a list."""
+    given = [Given(path, False) for path in paths] + [Given(path, True) for path in listed]
+    return inspect_paths(detector(), given, Outputs(**outputs))
 
 
 @pytest.fixture
@@ -25,8 +32,14 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
+def drawn_below(folder):
+    """Paths of all files below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
 def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
-    count = inspect_paths(detector(), [folder], None, None)
+    count = inspect(folder)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         f"good              20  p=1       {folder / 'a.png'}",
@@ -44,7 +57,7 @@ def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
 
 
 def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
-    count = inspect_paths(detector(), [folder], None, "-")
+    count = inspect(folder, to_json="-")
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert [Path(line["image"]).name for line in lines] == [f"{n}.png" for n in "abcdef"]
@@ -57,7 +70,7 @@ def test_json_on_standard_output_has_nothing_beside_it(folder, capsys):
 
 def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, capsys):
     target = tmp_path / "lines.json"
-    inspect_paths(detector(), [folder], None, str(target))
+    inspect(folder, to_json=str(target))
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[:-1]] == [
         "good", "good", "ANOMALOUS", "good", "ANOMALOUS"
@@ -70,14 +83,14 @@ def test_json_in_a_file_leaves_the_lines_on_standard_output(folder, tmp_path, ca
 
 def test_folders_and_photographs_are_inspected_in_the_order_given(folder, tmp_path, capsys):
     alone = write(tmp_path / "z.png", photograph(50))
-    inspect_paths(detector(), [alone, folder, folder / "d.png"], None, "-")
+    inspect(alone, folder, folder / "d.png", to_json="-")
     names = [Path(json.loads(line)["image"]).name for line in capsys.readouterr().out.splitlines()]
     assert names == ["z.png", *(f"{n}.png" for n in "abcdef"), "d.png"]
 
 
 def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
     out = tmp_path / "out"
-    inspect_paths(detector(), [folder], out, None)
+    inspect(folder, overlays=out)
     assert sorted(p.name for p in out.iterdir()) == [f"{n}.png" for n in "acdef"]
     corner = {name: Image.open(out / f"{name}.png").getpixel((1, 1)) for name in "acdef"}
     green, red = (34, 139, 70), (214, 39, 40)
@@ -85,11 +98,10 @@ def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
 
 
 def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
-    given = tmp_path / "in"
-    images = [given / "x" / "1.png", given / "y" / "1.png", given / "1.png"]
-    pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(image, given).relative_to(tmp_path / "out") for image in images]
-    assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
+    for name in ("x/1.png", "y/1.png", "1.png"):
+        write(tmp_path / "in" / name, photograph(20))
+    inspect(tmp_path / "in", overlays=tmp_path / "out")
+    assert drawn_below(tmp_path / "out") == ["1.png", "x/1.png", "y/1.png"]
     assert (tmp_path / "out" / "y").is_dir()
 
 
@@ -97,7 +109,7 @@ def test_no_overlay_takes_the_name_of_another(tmp_path):
     names = ["1.bmp", "1.png", "1.tif", "1.png", "1.png"]
     images = [tmp_path / "in" / name for name in names]
     pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(image, image).name for image in images]
+    places = [pictures.path_for(Path(image.name)).name for image in images]
     assert places == ["1.png", "1.png.png", "1.tif.png", "1-2.png", "1-3.png"]
 
 
@@ -105,7 +117,7 @@ def test_an_overlay_never_takes_the_place_of_a_photograph(tmp_path):
     images = [tmp_path / "1.bmp", tmp_path / "1.png"]
     pictures = Pictures(tmp_path, images)
     with pytest.raises(DataError) as caught:
-        pictures.path_for(images[0], images[0])
+        pictures.path_for(Path(images[0].name))
     assert str(caught.value) == (
         f"{tmp_path / '1.png'}: expected a path for an overlay, got a photograph to inspect; "
         "give --out another folder"
@@ -116,7 +128,7 @@ def test_a_folder_for_overlays_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     image = tmp_path / "in" / "x" / "1.png"
     with pytest.raises(DataError, match="out/x: expected a folder for pictures, got: Not a dir"):
-        Pictures(tmp_path / "out", [image]).path_for(image, tmp_path / "in")
+        Pictures(tmp_path / "out", [image]).path_for(Path("x", "1.png"))
 
 
 def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspected(
@@ -124,7 +136,7 @@ def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspecte
 ):
     target = str(tmp_path / "no" / "a.json")
     with pytest.raises(DataError) as caught:
-        inspect_paths(detector(), [folder], None, target)
+        inspect(folder, to_json=target)
     assert str(caught.value) == f"{target}: expected to write JSON, got: No such file or directory"
     assert capsys.readouterr() == ("", "")
 
@@ -170,7 +182,7 @@ def test_every_photograph_is_a_step(folder, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", shown)
-        inspect_paths(detector(), [folder], None, None)
+        inspect(folder)
     assert "inspecting" in shown.getvalue()
     assert "6/6" in shown.getvalue()
     assert "7/6" not in shown.getvalue()
@@ -203,49 +215,51 @@ def test_photographs_are_listed_before_any_is_inspected(tmp_path, capsys):
     """A folder that is not there stops the command before it has printed half of its lines."""
     path = write(tmp_path / "a.png", photograph(20))
     with pytest.raises(DataError, match="nothing of that name"):
-        inspect_paths(detector(), [path, tmp_path / "nowhere"], None, None)
+        inspect(path, tmp_path / "nowhere")
     assert capsys.readouterr().out == ""
 
 
 def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
     image = photograph(20, blue=77)
     write(tmp_path / "in" / "a.png", image)
-    inspect_paths(detector(), [tmp_path / "in"], tmp_path / "out", None)
+    inspect(tmp_path / "in", overlays=tmp_path / "out")
     picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert (picture[-10, 10] == image[-1, 1]).all()
 
 
-def test_overlays_of_several_folders_lie_in_folders_of_their_names(tmp_path):
-    given = [tmp_path / "A" / "x", tmp_path / "B" / "x"]
-    images = [(folder / "1.png", folder) for folder in given]
-    pictures = Pictures(tmp_path / "out", [image for image, _ in images], given)
-    places = [pictures.path_for(*pair).relative_to(tmp_path / "out") for pair in images]
-    assert [place.as_posix() for place in places] == ["A/x/1.png", "B/x/1.png"]
-    siblings = Pictures(tmp_path / "out", [], [tmp_path / "A", tmp_path / "B"])
-    place = siblings.path_for(tmp_path / "A" / "x" / "1.png", tmp_path / "A")
-    assert place == tmp_path / "out" / "A" / "x" / "1.png"
-    assert pictures.path_for(tmp_path / "9.png", tmp_path / "9.png") == tmp_path / "out" / "9.png"
+def test_results_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    for name in ("A/x/1.png", "B/x/1.png", "B/x/y/2.png", "9.png"):
+        write(tmp_path / name, photograph(200))
+    out = tmp_path / "out"
+    inspect(tmp_path / "A" / "x", tmp_path / "B" / "x", tmp_path / "9.png", overlays=out)
+    assert drawn_below(out) == ["9.png", "A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
+    inspect(tmp_path / "A", tmp_path / "B" / "x", overlays=tmp_path / "two", sort_into=tmp_path)
+    assert drawn_below(tmp_path / "two") == ["A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
+    assert drawn_below(tmp_path / "NG") == ["A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
 
 
-def test_the_same_command_again_inspects_no_overlay(tmp_path, capsys):
+def test_the_same_command_again_inspects_neither_overlays_nor_copies(tmp_path, capsys):
     for name, score in (("a.png", 20), ("b/c.png", 200)):
         write(tmp_path / "in" / name, photograph(score))
-    out = tmp_path / "in" / "overlays"
-    counts = [inspect_paths(detector(), [tmp_path / "in"], out, None) for _ in range(3)]
-    assert counts == [Count(good=1, anomalous=1)] * 3
-    drawn = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
-    assert drawn == ["a.png", "b/c.png"]
+    out, copies = tmp_path / "in" / "overlays", tmp_path / "in" / "sorted"
+    for _ in range(3):
+        count = inspect(tmp_path / "in", overlays=out, sort_into=copies)
+        assert count == Count(good=1, anomalous=1)
+    assert drawn_below(out) == ["a.png", "b/c.png"]
+    assert drawn_below(copies) == ["NG/b/c.png", "OK/a.png"]
+    note = f"note: {tmp_path / 'in'}: 2 sorted copies are not inspected"
+    assert capsys.readouterr().err.splitlines() == [note, note]
     write(out / "new.png", photograph(20))  # a photograph is one wherever it lies
-    assert inspect_paths(detector(), [tmp_path / "in"], out, None).good == 2
+    assert inspect(tmp_path / "in", overlays=out, sort_into=copies).good == 2
+    assert inspect(copies / "NG", sort_into=copies).anomalous == 1  # asked for by name
 
 
 def test_overlays_next_to_their_photographs_are_written_again(tmp_path):
     source = tmp_path / "in" / "a.bmp"
     write(source, photograph(200))
     for _ in range(2):
-        count = inspect_paths(detector(), [tmp_path / "in"], tmp_path / "in", None)
-        assert count == Count(anomalous=1)
-    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["a.bmp", "a.png"]
+        assert inspect(tmp_path / "in", overlays=tmp_path / "in") == Count(anomalous=1)
+    assert drawn_below(tmp_path / "in") == ["a.bmp", "a.png"]
     Image.open(tmp_path / "in" / "a.png").load()  # the remark in it does no harm
 
 
@@ -254,7 +268,7 @@ def test_files_that_are_not_read_are_named_and_count_as_not_inspected(tmp_path, 
     write(tmp_path / "in" / "masks" / "a.png", np.zeros((32, 40), np.uint8))
     for name in ("n.mov", "z.pdf", "README.txt"):
         (tmp_path / "in" / name).write_bytes(b"x")
-    count = inspect_paths(detector(), [tmp_path / "in"], None, None)
+    count = inspect(tmp_path / "in")
     out, err = capsys.readouterr()
     assert count == Count(good=1, unread=2)
     assert out.splitlines()[-1] == "1 good, 0 anomalous, 2 not readable"

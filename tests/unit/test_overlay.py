@@ -1,10 +1,15 @@
 """Overlays pixel by pixel: what is coloured, where boxes lie, what the caption says."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector import overlay
+from patchbank.detector.inspection import KeptPixels
 from patchbank.detector.member import ScoreStandardization
 from patchbank.detector.overlay import draw_overlay, write_picture
 from patchbank.errors import DataError
@@ -176,6 +181,28 @@ def test_what_was_not_inspected_has_a_third_of_its_light():
     assert (light[looked_at] == 205).all()
     assert (light[outside] == 71).all()  # 0.35 of 205, cut off
     assert pixel(picture, (2, 2), scale).tolist() == [0, 42, 71]
+
+
+def test_a_picture_of_many_bands_is_the_picture(monkeypatch):
+    """Of 44 rows in bands of 3, the middle 32 by 900 pixels are inspected."""
+    size = (44, 1000)
+    image = photograph(SCORE, (250, slice(12, 30), slice(300, 600)), blue=BLUE, size=size)
+    one = detector(member(image_size=size, crop=(32, 900)), calibration=calibrated(100.0))
+    whole = drawn(image, one)
+    monkeypatch.setattr(overlay, "BAND_PIXELS", 3 * 1000)
+    np.testing.assert_array_equal(drawn(image, one), whole)
+
+
+def test_painting_takes_memory_for_a_band_and_not_for_the_photograph():
+    """Arrays of 2 million pixels; Pillow's own memory, 4 bytes a pixel, is not counted."""
+    image = photograph(SCORE, (250, *BLOCK), size=(4000, 500))
+    inspection = detector(member(image_size=(400, 48))).predict(image)
+    seen = replace(inspection, kept=KeptPixels(image, inspection.anomaly_map))
+    tracemalloc.start()
+    draw_overlay(image, seen)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * overlay.BAND_PIXELS
 
 
 def test_a_photograph_is_not_changed_by_its_overlay():

@@ -79,6 +79,19 @@ def test_small_photographs_are_enlarged_as_far_as_the_settings_allow(largest, ex
     assert sizes(Network("a"), **settings) == [expected]
 
 
+def test_a_short_side_that_makes_a_long_one_without_end_is_refused():
+    """8 x 65,500 pixels: 224 x 1,834,000, which no memory holds."""
+    thin = np.zeros((8, 65500, 3), np.uint8)
+    message = (
+        r"image_size: expected a short side that makes at most 16,777,216 pixels of a photograph, "
+        r"got 224 x 1834000 \(height x width\) of one of 8 x 65500; use resize area"
+    )
+    with pytest.raises(ParameterError, match=message):
+        prepare(Network("a"), Settings(image_size=448, resize="short_side"), thin)
+    inputs = prepare(Network("a"), Settings(image_size=448, scales=(1.0,)), thin).inputs
+    assert [image.shape for image in inputs] == [(8, 40536, 3)]
+
+
 def test_other_scales_are_whole_cells_of_the_deepest_layer_used():
     """64 x 144 at 0.5 is 32 x 72, of which 72 becomes 64, as 4.5 cells are rounded to even."""
     assert sizes(Network("a", "b"), image_size=100, scales=(1.0, 0.5)) == [(64, 144), (32, 64)]

@@ -19,11 +19,13 @@ from typing_extensions import override
 from patchbank.backbones.engine import Engine
 from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor
 from patchbank.backbones.onnx_extractor import OnnxExtractor
+from patchbank.backbones.onnx_model.external_data import embedded
+from patchbank.backbones.onnx_model.wire import WireError
 from patchbank.backbones.packing import Packed, unpack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
 from patchbank.choices import EngineName, Normalisation
-from patchbank.errors import BackboneError
+from patchbank.errors import BackboneError, DetectorFileError
 from patchbank.runtime.devices import Device
 
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
@@ -66,7 +68,7 @@ class _OnnxSource(BackboneSource):
         device: Device,
         engine: EngineName | None,
     ) -> OnnxExtractor:
-        given = record["normalisation"]
+        given = record.get("normalisation")
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
         precision = record.get("precision", "float32")  # missing in early files of format 2
         needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
@@ -74,13 +76,17 @@ class _OnnxSource(BackboneSource):
             raise BackboneError(
                 f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
             )
-        return OnnxExtractor(
-            tensors["onnx"].tobytes(),
-            record["info"]["name"],
-            tuple(record["layers"]),
-            normalisation,
-            Engine(engine or needed, precision),
-        )
+        stored = tensors.get("onnx")
+        if stored is None or stored.dtype != np.uint8 or stored.ndim != 1:
+            raise DetectorFileError("backbone.onnx: expected the bytes of a network, got none")
+        content, name = stored.tobytes(), record["info"]["name"]
+        opened = Engine(engine or needed, precision)
+        try:
+            return OnnxExtractor(content, name, tuple(record["layers"]), normalisation, opened)
+        except BackboneError as error:
+            if opened.name != "onnxruntime":  # it may lack what ONNX Runtime has
+                raise
+            raise DetectorFileError(str(error)) from error
 
 
 class Embedded(_OnnxSource):
@@ -105,12 +111,15 @@ class OnnxFile(_OnnxSource):
         return name.endswith(".onnx")
 
     def _read(self, name: str) -> tuple[bytes, str]:
+        path = Path(name)
         try:
-            return Path(name).read_bytes(), Path(name).stem
+            return embedded(path.read_bytes(), path), path.stem
         except OSError as error:
             raise BackboneError(
                 f"backbone: expected a readable ONNX file, got {name}: {error.strerror}"
             ) from error
+        except WireError as error:
+            raise BackboneError(f"{name}: expected an ONNX model, got: {error}") from None
 
 
 class TorchSource(BackboneSource):

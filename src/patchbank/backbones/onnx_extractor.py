@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones.engine import ONNX_RUNTIME, Engine
 from patchbank.backbones.extractor import BackboneInfo, Layer, check_layers
+from patchbank.backbones.onnx_model.check import checked_graph
 from patchbank.backbones.onnx_runtime import read_signature
 from patchbank.backbones.packing import unpack_layers
 from patchbank.choices import Normalisation
@@ -51,6 +52,7 @@ class OnnxExtractor:
         normalisation: Normalisation | None = None,
         engine: Engine = ONNX_RUNTIME,
     ) -> None:
+        checked_graph(content, name)
         self.content = content
         self.normalisation = normalisation
         self.engine = engine
@@ -89,14 +91,14 @@ class OnnxExtractor:
         name: str,
         normalisation: Normalisation | None,
     ) -> BackboneInfo:
-        size = _fixed_size(_image_input(session, name))
-        outputs = tuple(output.name for output in session.get_outputs())
-        record = _metadata(session, name)
         try:
+            size = _fixed_size(_image_input(session, name))
+            outputs = tuple(output.name for output in session.get_outputs())
+            record = _metadata(session, name)
             return self._info_from(record, name, normalisation, size, outputs)
         except PatchbankError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise BackboneError(f"{name}: expected sound metadata, got: {error!r}") from None
 
     def _info_from(
@@ -163,10 +165,10 @@ def _fixed_size(image: onnxruntime.NodeArg) -> tuple[int, int] | None:
 
 
 def _metadata(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
     try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BackboneError(f"{name}: expected JSON in its metadata, got: {error}") from None
     if not isinstance(record, dict):
         raise BackboneError(f"{name}: expected a JSON object in its metadata, got {text!r}")

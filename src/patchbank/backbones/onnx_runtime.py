@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from patchbank.errors import BackboneError
 from patchbank.types import FeatureMap
 
+EXTERNAL_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
+NO_FOLDER = "/dev/null/patchbank-reads-no-weights-from-other-files"
+"""A folder that cannot exist, where a model would find weights that are not in it."""
+
 
 class OnnxRuntime:
     """A network in ONNX Runtime that uses `cores` cores per image.
@@ -49,6 +53,7 @@ def _session(
     content: bytes, name: str, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4
+    options.add_session_config_entry(EXTERNAL_FOLDER_KEY, NO_FOLDER)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no exception type of its own

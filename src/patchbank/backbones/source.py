@@ -91,5 +91,7 @@ class BackboneSource(ABC):
             engine: the program that runs ONNX networks; None for the one of the record.
 
         Raises:
-            BackboneError: a package is missing, or the record does not fit to it.
+            BackboneError: a program is missing that the backbone needs.
+            DetectorFileError: the record or the tensors are damaged.  Any other exception is
+                reported as one.
         """

@@ -27,7 +27,7 @@ from patchbank.backbones.packing import Packed, pack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS
 from patchbank.choices import EngineName, Normalisation
-from patchbank.errors import BackboneError
+from patchbank.errors import BackboneError, DetectorFileError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.plugins import PluginTable
 
@@ -195,12 +195,13 @@ def unpack_backbone(
             needs.
 
     Raises:
-        BackboneError: a package is missing that the backbone needs, or the engine lacks the
-            precision that it was used with.
+        BackboneError: torch or OpenVINO is missing, or the engine lacks the precision that the
+            backbone was used with.
+        DetectorFileError: the backbone is of a package that is not installed, or is damaged.
     """
     kind = record["kind"]
     if kind not in SOURCES:
-        raise BackboneError(
+        raise DetectorFileError(
             f"backbone: expected an installed package that provides the backbones of {kind!r}, got "
             "none; install the package that the detector was fitted with, or a newer patchbank"
         )

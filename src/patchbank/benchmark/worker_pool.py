@@ -83,8 +83,8 @@ class Pool:
                 answer, status = self._run(job, errors)
                 errors.seek(0)
                 return _read(answer, status, job, errors.read().decode(errors="replace"))
-        except OSError as error:
-            return Failure(f"expected to start a worker, got: {error}")
+        except Exception as error:  # a thread that ends without an outcome would be waited for
+            return Failure(f"expected to run a worker, got {type(error).__name__}: {error}")
 
     def _run(self, job: Mapping[str, Any], errors: IO[bytes]) -> tuple[bytes, int]:
         """-> the answer of a worker, and its exit status."""

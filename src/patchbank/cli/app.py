@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
@@ -14,6 +14,7 @@ import typer
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmark import benchmark
 from patchbank.cli.fit import FitCommand, fit
+from patchbank.cli.guard import expanded, guarded, open_standard_streams
 from patchbank.cli.options import (
     BankRows,
     DeviceName,
@@ -23,7 +24,16 @@ from patchbank.cli.options import (
 )
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
-from patchbank.errors import DataError, PatchbankError
+from patchbank.cli.statuses import EPILOG, Exit, status_of
+from patchbank.cli.targets import (
+    check_distinct,
+    check_file,
+    check_folder,
+    check_json,
+    check_outside,
+    check_report,
+    make_folder,
+)
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="patchbank",
     help="Find defects in photographs of parts, having learned from good photographs alone.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,37 +55,23 @@ app.add_typer(backbones.app, name="backbones")
 DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]
 
 
-class Exit(IntEnum):
-    """Exit statuses."""
-
-    DONE = 0
-    UNREAD = 1
-    """Done, but some images could not be read."""
-    WRONG = 2
-    """Wrong use, data or file."""
-    ANOMALY = 3
-    """An anomaly was found, and --fail-on-anomaly given."""
-
-
 def main() -> None:
-    """Run the command line; an error of use, data or machine is one line and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be text
-    try:
-        with output.plugin_warnings_as_notes():
-            app()
-    except PatchbankError as error:
-        output.error(str(error))
-        sys.exit(Exit.WRONG)
-    except OSError as error:
-        output.error(f"expected a disk and files that can be read and written, got: {error}")
-        sys.exit(Exit.WRONG)
-    except MemoryError as error:
-        output.error(
-            f"expected enough memory, got: {error or 'none left'}; use a smaller image_size"
-        )
-        sys.exit(Exit.WRONG)
+    """Run the command line and exit with a status of `statuses.Exit`."""
+    open_standard_streams()
+    sys.exit(guarded(lambda: run(expanded(sys.argv[1:]))))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its errors are raised."""
+    with program().make_context("patchbank", arguments) as context:
+        program().invoke(context)
+    return Exit.DONE
+
+
+@cache
+def program() -> Any:
+    """All commands, made once."""
+    return typer.main.get_command(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -120,27 +117,83 @@ class DetectorOptions:
 class PredictOptions(DetectorOptions):
     """Options of `patchbank predict`."""
 
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")]
+    paths: Annotated[
+        Optional[list[Path]],
+        typer.Argument(
+            metavar="PATH...", help="Photographs or folders; - reads paths from standard input."
+        ),
+    ] = None
+    paths_from: Annotated[
+        Optional[Path],
+        typer.Option("--paths-from", metavar="FILE", help="Inspect the paths in FILE, one a line."),
+    ] = None
+    null: Annotated[
+        bool,
+        typer.Option("--null", "-0", help="Paths of a list end with NUL, as `find -print0` does."),
+    ] = False
     out: Annotated[
         Optional[Path], typer.Option("--out", metavar="DIR", help="Write overlay pictures.")
     ] = None
     to_json: JsonPath = None
+    csv: Annotated[
+        Optional[Path],
+        typer.Option("--csv", metavar="FILE", help="Write a table for spreadsheet programs."),
+    ] = None
+    sort_into: Annotated[
+        Optional[Path],
+        typer.Option("--sort-into", metavar="DIR", help="Copy photographs into DIR/OK and DIR/NG."),
+    ] = None
+    only_anomalous: Annotated[
+        bool,
+        typer.Option(
+            "--only-anomalous",
+            help="Leave good photographs out of lines, files and pictures; they are counted.",
+        ),
+    ] = False
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False
 
+    def check_targets(self, given: Sequence[Path]) -> None:
+        """Check that all results have a place to go."""
+        check_json(self.to_json)
+        if self.csv is not None:
+            check_file("--csv", self.csv)
+        if self.out is not None:
+            check_folder("--out", self.out)
+        if self.sort_into is not None:
+            check_folder("--sort-into", self.sort_into)
+            check_outside("--sort-into", self.sort_into, given)
+        files = {"--json": self.to_json, "--csv": self.csv}
+        check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
 
-@app.command()
+
+@app.command(epilog=EPILOG)
 @with_options(PredictOptions)
 def predict(options: PredictOptions) -> None:
     """Inspect photographs: a score, a verdict and the anomalous regions of each."""
-    from patchbank.cli.predict import inspect_paths
+    from patchbank.cli.path_lists import with_lists
+    from patchbank.cli.predict import Outputs, inspect_paths
 
-    count = inspect_paths(options.load(), options.paths, options.out, options.to_json)
-    if options.fail_on_anomaly and count.anomalous:
-        raise typer.Exit(Exit.ANOMALY)
-    if count.unread:
-        raise typer.Exit(Exit.UNREAD)
+    given = with_lists(options.paths or [], options.paths_from, null=options.null)
+    options.check_targets([one.path for one in given])
+    detector = options.load()
+    outputs = Outputs(
+        overlays=options.out,
+        to_json=options.to_json,
+        csv=options.csv,
+        sort_into=options.sort_into,
+        only_anomalous=options.only_anomalous,
+        stamp=output.stamp(detector) if options.to_json or options.csv else {},
+    )
+    count = inspect_paths(detector, given, outputs)
+    raise typer.Exit(
+        status_of(
+            anomalous=count.anomalous,
+            unread=count.unread + count.unsorted,
+            fail_on_anomaly=options.fail_on_anomaly,
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +209,7 @@ class EvaluateOptions(DetectorOptions):
     ] = None
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 @with_options(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
     """Measure a detector on labelled photographs."""
@@ -164,6 +217,10 @@ def evaluate(options: EvaluateOptions) -> None:
     from patchbank.datasets import find_dataset
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
+    check_json(options.to_json)
+    if options.report is not None:
+        check_report("--report", options.report)
+    check_distinct({"--json": options.to_json}, [options.file, options.dataset])
     dataset = find_dataset(options.dataset)
     detector = options.load()
     for line in dataset.lines:
@@ -175,6 +232,8 @@ def evaluate(options: EvaluateOptions) -> None:
 @app.command()
 def info(file: DetectorPath, to_json: JsonPath = None) -> None:
     """Show the content of a detector file."""
+    check_json(to_json)
+    check_distinct({"--json": to_json}, [file])
     from patchbank.detector.loading import load
 
     facts = output.detector_summary(load(file, device="cpu"))
@@ -207,8 +266,10 @@ def demo(
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
 
+    check_json(to_json)
+    check_report("--out", out)
     good, dataset = solar_cells(draw_defects=draw_defects)
-    _make_folder(out)
+    make_folder("--out", out)
     method = METHODS["patchcore"]
     members = [(method, method.settings_from(preset, {}))]
     detector = fit_detector(members, good, ConsoleProgress(), open_device(device))
@@ -224,17 +285,10 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
     if to_json != "-":
         output.show_evaluation(evaluation)
     if to_json is not None:  # before the report, which fails if a photograph is not there any more
-        write_json(evaluation.to_json(), to_json)
+        write_json({**evaluation.to_json(), **output.stamp(detector)}, to_json)
     if report is not None:
         output.note(f"report: {write_report(evaluation, detector, report)}")
     for unread in evaluation.unread:
         output.error(unread.error)
     if evaluation.unread or evaluation.not_read:
-        raise typer.Exit(Exit.UNREAD)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: expected to make this folder, got: {error.strerror}") from error
+        raise typer.Exit(Exit.INCOMPLETE)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import JsonPath, check_target, names, normalisation, size
+from patchbank.cli.options import JsonPath, names, normalisation, size
+from patchbank.cli.targets import check_file, check_json
 from patchbank.errors import DataError, ParameterError, PatchbankError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def listing(context: typer.Context, to_json: JsonPath = None) -> None:
         if to_json is not None:
             raise ParameterError(f"--json: expected it after {context.invoked_subcommand}")
         return
+    check_json(to_json)
     infos = []
     for name in listed_names():
         try:
@@ -68,6 +70,7 @@ def show(
     """Show layers, strides, channels and input of any backbone; no weights are downloaded."""
     from patchbank.backbones import describe_backbone
 
+    check_json(to_json)
     given = normalisation(mean, std)
     _print([describe_backbone(name, normalisation=given) for name in backbones], to_json)
 
@@ -109,7 +112,7 @@ def export(
         fixed = (fixed, fixed)
     if out.suffix != ".onnx":
         raise ParameterError(f"--out: expected a name that ends in .onnx, got {out}")
-    check_target(out)
+    check_file("--out", out)
     extractor = open_backbone(
         name,
         names(layers) if layers is not None else None,
@@ -121,7 +124,7 @@ def export(
         replace_file(out, content)
     except OSError as error:
         raise DataError(f"{out}: expected to write a backbone, got: {error.strerror}") from error
-    print(f"{out}: {', '.join(extractor.layers)} of {name}, {len(content) / 1e6:.1f} MB")
+    output.say(f"{out}: {', '.join(extractor.layers)} of {name}, {len(content) / 1e6:.1f} MB")
 
 
 def _print(infos: list[BackboneInfo], to_json: str | None) -> None:

@@ -17,7 +17,11 @@ from patchbank.cli import output
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
+from patchbank.cli.statuses import Exit
+from patchbank.cli.targets import check_distinct, check_folder, check_json
 from patchbank.errors import DataError, ParameterError
+from patchbank.runtime.printable import printable
+from patchbank.settings.rules import Integer, Number
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
     from patchbank.datasets import Category
 
 DEFAULT_METHODS = ("patchcore:fast", "patchcore:balanced")
-SOME_NOT_DONE = 1
-"""Exit status: some runs have no result, or some files are not read; a line names each."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,18 @@ class BenchmarkOptions:
     shots: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Training images by commas, such as full,1,2,4.")
     ] = "full"
-    seeds: Annotated[int, typer.Option(help="Draws of the training images of few shots.")] = 5
-    full_seeds: Annotated[int, typer.Option(help="Runs on all training images.")] = 1
+    seeds: Annotated[
+        int, typer.Option(help="Draws of the training images of few shots."), Integer(1, 10_000)
+    ] = 5
+    full_seeds: Annotated[
+        int, typer.Option(help="Runs on all training images."), Integer(1, 10_000)
+    ] = 1
     workers: Annotated[
         int,
         typer.Option(
             help="Simultaneous runs, each on its share of the cores; 1 gives the best times."
         ),
+        Integer(1, 10_000),
     ] = 1
     dataset: Annotated[
         Optional[str],
@@ -71,10 +78,14 @@ class BenchmarkOptions:
     ] = None
     device: DeviceName = "auto"
     cache_gb: Annotated[
-        float, typer.Option(help="Disk for features that runs share, in --out; 0 for none.")
+        float,
+        typer.Option(help="Disk for features that runs share, in --out; 0 for none."),
+        Number(0, 1e6, unit="GB"),
     ] = 10.0
     memory_gb: Annotated[
-        Optional[float], typer.Option(help="Memory limit of a run, which is given up beyond it.")
+        Optional[float],
+        typer.Option(help="Memory limit of a run, which is given up beyond it."),
+        Number(0, 1e6, open_low=True, unit="GB"),
     ] = None
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Go on where images are missing.")
@@ -92,6 +103,10 @@ def benchmark(options: BenchmarkOptions) -> None:
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
+    check_json(options.to_json)
+    check_folder("--out", options.out)
+    check_distinct({"--json": options.to_json}, [options.root])
+    shots = parse_shots(options.shots)
     written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
     resources = Resources(
@@ -106,7 +121,7 @@ def benchmark(options: BenchmarkOptions) -> None:
     plan = make_plan(
         chosen,
         specs,
-        shots=parse_shots(options.shots),
+        shots=shots,
         seeds=options.seeds,
         full_seeds=options.full_seeds,
         device=resources.device,
@@ -121,10 +136,10 @@ def benchmark(options: BenchmarkOptions) -> None:
             summary, failures = run_benchmark(plan, options.out, resources, runs, digests)
     except KeyboardInterrupt:
         output.note(f"stopped with {runs.progress_text()}; the same command goes on from there")
-        raise typer.Exit(SOME_NOT_DONE) from None
+        raise
     _show(summary, options.out, options.to_json, failures)
     if any(category.test.not_read for category in chosen):
-        raise typer.Exit(SOME_NOT_DONE)
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _remove_old_figures(to_json: str | None) -> None:
@@ -149,7 +164,10 @@ class ConsoleRuns:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        text, left = TextColumn("{task.description}"), TextColumn("{task.fields[left]}")
+        text, left = (
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[left]}"),
+        )
         bar = Progress(
             *(text, BarColumn(), MofNCompleteColumn(), left),
             console=Console(stderr=True),
@@ -191,7 +209,9 @@ class ConsoleRuns:
         spent = time.perf_counter() - self._began
         left = _time_text(spent / self._over * (self._missing - self._over))
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=1, description=line, left=left)
+            self._bar.update(
+                self._bar.task_ids[0], advance=1, description=printable(line), left=left
+            )
         else:
             output.note(f"[{self._before + self._over}/{self._total}] {line}; {left}")
 
@@ -245,9 +265,9 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
 
     if to_json != "-":
         for table in (t for t in summary.accuracy if t.metric == "image_auroc"):
-            print(table.title)
+            output.say(table.title)
             for label, _, mean in table.lines:
-                print(f"  {label:<40} {cell_text(mean)}")
+                output.say(f"  {label:<40} {cell_text(mean)}")
     output.note(f"tables and page: {out}/tables.md, tables.csv, index.html")
     if to_json is not None:
         content: dict[str, Any] = {
@@ -262,4 +282,4 @@ def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, 
     for name, reason in failures.items():
         output.error(f"{name}: {reason}")
     if failures:
-        raise typer.Exit(SOME_NOT_DONE)
+        raise typer.Exit(Exit.INCOMPLETE)

@@ -9,13 +9,15 @@ import typer
 from typer.core import TyperCommand
 
 from patchbank.cli import output
-from patchbank.cli.options import check_target
-from patchbank.errors import BackboneError
+from patchbank.cli.targets import check_distinct, check_file
+from patchbank.errors import BackboneError, DataError
+from patchbank.images.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from patchbank.choices import SavedBackbone
     from patchbank.detector.detector import Detector
 
+SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
 """Key under which the context holds the values of the options that are made from declarations."""
 
@@ -64,14 +66,19 @@ class FitCommand(TyperCommand):
 def fit(
     context: typer.Context,
     good: Annotated[
-        Path, typer.Argument(metavar="GOOD", help="Folder of good photographs, or a data set.")
+        list[Path],
+        typer.Argument(
+            metavar="GOOD...", help="Folders of good photographs, photographs, or a data set."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
 ) -> None:
     """Learn a detector from good photographs."""
-    check_target(out)
+    check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
+    check_distinct({"--out": out}, good)
+    _check_no_photograph(out)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -85,8 +92,9 @@ def fit(
     options = fit_options(given)
     members = [(METHODS[options.method], one) for one in members_of(options, given)]
     device = open_device(options.device)
+    sources = good[0] if len(good) == 1 else good
     engine = Engine(options.engine, options.precision)
-    found = training_images(good)
+    found = training_images(sources)
     detector = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
@@ -96,6 +104,15 @@ def fit(
         engine = Engine(options.engine)
         precise = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
         output.note(f"{options.precision}: {score_change(detector, precise)}")
+
+
+def _check_no_photograph(out: Path) -> None:
+    """Check that no photograph is replaced: an option without its value takes the next path."""
+    if out.suffix.lower() in SUFFIXES and out.exists():
+        raise DataError(
+            f"--out: expected a file for the detector, got {out}, which looks like a photograph; "
+            "remove it, or give another name"
+        )
 
 
 def _save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from patchbank.choices import EngineName
-from patchbank.errors import DataError, ParameterError
+from patchbank.errors import ParameterError
+from patchbank.settings.rules import Integer, Number
 
 JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
@@ -20,6 +20,7 @@ DeviceName = Annotated[
 BankRows = Annotated[
     Optional[int],
     typer.Option("--bank-rows", help="Use so many rows of the bank: faster, less exact."),
+    Integer(1),
 ]
 LatencyBudget = Annotated[
     Optional[float],
@@ -28,6 +29,7 @@ LatencyBudget = Annotated[
         metavar="MS",
         help="Use as many rows as let this machine score a resized photograph in so many ms.",
     ),
+    Number(0, 3_600_000, open_low=True, unit="ms"),
 ]
 
 OtherEngine = Annotated[
@@ -43,23 +45,17 @@ NONE = "-"
 """Placeholder of a member of an ensemble for which such an option is not given."""
 
 
-def check_target(out: Path) -> None:
-    """Find out before the work, not after, that the result has nowhere to go."""
-    if out.is_dir() or not out.parent.is_dir():
-        raise DataError(f"{out}: expected a file in a folder that exists, got none such")
-
-
 def normalisation(
     mean: str | None, std: str | None
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
     """Mean and deviation of each colour, or None where neither is given."""
-    from patchbank.settings.rules import ThreeNumbers
+    from patchbank.settings.rules import mean_rule, std_rule
 
     if (mean is None) != (std is None):
         raise ParameterError("mean, std: expected both or none of them, got one")
     if mean is None or std is None:
         return None
-    return ThreeNumbers().parse("mean", mean), ThreeNumbers().parse("std", std)
+    return mean_rule().parse("mean", mean), std_rule().parse("std", std)
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from patchbank.errors import DataError, PluginWarning
+from patchbank.errors import DataError
+from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.printable import json_text, printable
 
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
@@ -23,21 +25,25 @@ SCHEMA_VERSION = 1
 """Version of `docs/schemas/{info,backbones,benchmark}.schema.json`."""
 
 
+def say(text: str) -> None:
+    """Print one line of a result on standard output, in which names are escaped."""
+    print(printable(text))
+
+
 def error(text: str) -> None:
     """Print an error as one line on standard error."""
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    note(f"error: {text}")
 
 
 def note(text: str) -> None:
     """Print a note as one line on standard error."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 @contextmanager
-def plugin_warnings_as_notes() -> Iterator[None]:
-    """Print warnings about installed packages as one line each; others as Python does."""
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings as one line each, without the source text that Python adds."""
     with warnings.catch_warnings():
-        show = warnings.showwarning
 
         def show_note(
             message: Warning | str,
@@ -47,10 +53,7 @@ def plugin_warnings_as_notes() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if issubclass(category, PluginWarning):
-                note(f"warning: {message}")
-            else:
-                show(message, category, filename, lineno, file, line)
+            note(f"warning: {' '.join(str(message).split())}")
 
         warnings.showwarning = show_note
         yield
@@ -58,14 +61,29 @@ def plugin_warnings_as_notes() -> Iterator[None]:
 
 def write_json(content: Any, target: str) -> None:
     """Write one JSON document to a file, or to standard output for ``-``."""
-    text = json.dumps(content, indent=2) + "\n"
+    text = json_text(content, indent=2) + "\n"
     if target == "-":
-        sys.stdout.write(text)
+        json_stream().write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        replace_file(Path(target), text.encode())
     except OSError as error:
         raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
+
+
+def json_stream() -> TextIO:
+    """Standard output for JSON, which is UTF-8 whatever the locale says."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8")
+    return stream
+
+
+def stamp(detector: Detector) -> dict[str, str]:
+    """Keys of JSON that name the program and the detector."""
+    from patchbank import __version__
+
+    return {"version": str(__version__), "detector_sha256": getattr(detector, "sha256", "")}
 
 
 def fitted(detector: Detector, path: Path) -> None:
@@ -75,7 +93,7 @@ def fitted(detector: Detector, path: Path) -> None:
     rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
     if calibration.remark and not calibration.views_of_one:
         rate += f", not resolved by {count} images"
-    print(
+    say(
         f"{path}: {count} good image{'s' if count > 1 else ''}, threshold "
         f"{calibration.threshold:.4g} (false alarms {rate}), {path.stat().st_size / 1e6:.1f} MB"
     )
@@ -83,7 +101,7 @@ def fitted(detector: Detector, path: Path) -> None:
         facts = [
             f"{name} {_short(v)}" for name, v in member.model.summary().items() if v is not None
         ]
-        print(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
+        say(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
     if calibration.remark:
         note(f"note: {calibration.remark}")
 
@@ -109,12 +127,12 @@ def outcome(result: Inspection | FailedInspection) -> None:
         worst = result.regions[0]
         where = f"  at {worst.left},{worst.top} {worst.width}x{worst.height}"
         where += f" (+{len(result.regions) - 1})" if len(result.regions) > 1 else ""
-    print(f"{verdict:<9}  {result.score:9.4g}  p={result.p_value:<7.2g} {result.image}{where}")
+    say(f"{verdict:<9}  {result.score:9.4g}  p={result.p_value:<7.2g} {result.image}{where}")
 
 
 def totals(good: int, anomalous: int, unread: int) -> None:
     """Print the last line of `predict`."""
-    print(f"{good} good, {anomalous} anomalous, {unread} not readable")
+    say(f"{good} good, {anomalous} anomalous, {unread} not readable")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -123,13 +141,14 @@ def show_evaluation(evaluation: Evaluation) -> None:
     del figures["schema_version"]
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
     for name, value in rows:
-        print(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
+        say(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
     head = ("image AUROC", "pixel AUROC", "AUPRO", "found")
-    print(f"\n{'defect':<22} {'images':>6} {head[0]:>12} {head[1]:>12} {head[2]:>8} {head[3]:>7}")
+    say("")
+    say(f"{'defect':<22} {'images':>6} {head[0]:>12} {head[1]:>12} {head[2]:>8} {head[3]:>7}")
     for name, result in evaluation.per_defect.items():
         pixel = f"{result.pixel_auroc:.4f}" if result.pixel_auroc is not None else "-"
         aupro = f"{result.aupro:.4f}" if result.aupro is not None else "-"
-        print(
+        say(
             f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} {aupro:>8} "
             f"{result.detection_rate:>7.1%}"
         )
@@ -179,13 +198,13 @@ def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:
     """Print facts, one a line."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            print(f"{indent}{name}")
+            say(f"{indent}{name}")
             show_summary(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for entry in value:
                 show_summary({name.removesuffix("s"): entry}, indent)
         else:
-            print(f"{indent}{name:<{28 - len(indent)}} {value}")
+            say(f"{indent}{name:<{28 - len(indent)}} {value}")
 
 
 def show_backbones(infos: Sequence[BackboneInfo]) -> None:
@@ -194,13 +213,13 @@ def show_backbones(infos: Sequence[BackboneInfo]) -> None:
         low = [(0 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
         high = [(1 - m) / s for m, s in zip(info.mean, info.std, strict=True)]
         size = f"{info.input_size[0]} x {info.input_size[1]}" if info.input_size else "any"
-        print(f"{info.name}  {info.license}  {info.source}")
-        print(
+        say(f"{info.name}  {info.license}  {info.source}")
+        say(
             f"  input   RGB {min(low):.3g} to {max(high):.3g}, size {size}, "
             f"multiples of {info.size_multiple}"
         )
         for name, layer in info.available_layers.items():
             star = "*" if name in info.default_layers else " "
-            print(f"  {star} {name:<12} stride {layer.stride:>2}  {layer.channels:>4} channels")
+            say(f"  {star} {name:<12} stride {layer.stride:>2}  {layer.channels:>4} channels")
         if info.sha256:
-            print(f"  sha256  {info.sha256}")
+            say(f"  sha256  {info.sha256}")

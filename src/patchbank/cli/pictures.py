@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchbank.cli.path_lists import Given
+from patchbank.cli.sorting import ANOMALOUS, GOOD
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, not_read_line
+from patchbank.runtime.atomic_file import replace_file
 
 PNG_HEAD = 33  # bytes of the signature and of the first chunk
 _TEXT = b"tEXtSoftware\0Patchbank overlay"
@@ -23,40 +26,45 @@ class Listed:
     """Photographs to inspect."""
 
     images: tuple[tuple[Path, Path], ...]
-    """Each photograph with the path under which it was given, or below which it was found."""
+    """Each photograph with the path that its results get below their folder."""
     not_read: int
     """Number of files of the folders whose kind is not read."""
     lines: tuple[str, ...]
     """Lines about what is skipped."""
 
 
-def list_photographs(paths: Sequence[Path], out: Path | None = None) -> Listed:
+def list_photographs(
+    paths: Sequence[Given], overlays: Path | None = None, sort_into: Path | None = None
+) -> Listed:
     """List photographs and those of folders.
 
     Args:
         paths: photographs and folders.
-        out: folder of the overlays; those of an earlier run, below one of `paths`, are skipped.
+        overlays: folder of the overlays; those of an earlier run, below one of `paths`, are
+            skipped.
+        sort_into: folder of sorted copies, which are skipped, too.
 
     Raises:
         DataError: a path is not there, or a folder has no photograph.
     """
+    folders = [path for path, _ in paths if path.is_dir()]
+    names = _names_of_folders(dict.fromkeys(folders))
     images: list[tuple[Path, Path]] = []
     lines: list[str] = []
     not_read = 0
-    overlays = None if out is None else out.resolve()
-    for path in paths:
-        if not path.is_dir() and (path.exists() or path.is_symlink()):
-            images.append((path, path))
+    for path, is_listed in paths:
+        if not path.is_dir() and (is_listed or path.exists() or path.is_symlink()):
+            images.append((path, Path(path.name)))
             continue
         found = find_images(path)
-        lines += [f"note: {path}: {line}" for line in found.mask_notes("inspected")]
+        shown, skipped = _without_results(found.images, path, overlays, sort_into)
+        if not shown:
+            raise DataError(f"{path}: expected at least one photograph, got results only")
+        images += [(image, names.get(path, Path()) / image.relative_to(path)) for image in shown]
+        lines += [f"note: {path}: {line}" for line in (*found.mask_notes("inspected"), *skipped)]
         if found.not_read:
             lines.append(f"{path}: {not_read_line(found.not_read)}")
         not_read += len(found.not_read)
-        shown = [image for image in found.images if not _is_overlay(image, overlays)]
-        if not shown:
-            raise DataError(f"{path}: expected at least one photograph, got overlays only")
-        images += [(image, path) for image in shown]
     return Listed(tuple(images), not_read, tuple(lines))
 
 
@@ -65,9 +73,29 @@ def marked(png: bytes) -> bytes:
     return png[:PNG_HEAD] + MARK + png[PNG_HEAD:]
 
 
-def _is_overlay(image: Path, out: Path | None) -> bool:
+def _without_results(
+    images: Sequence[Path], given: Path, overlays: Path | None, sort_into: Path | None
+) -> tuple[list[Path], list[str]]:
+    """The photographs of a folder without overlays and sorted copies, and lines about these."""
+    shown = list(images)
+    if overlays is not None:
+        folder = overlays.resolve()
+        shown = [image for image in shown if not _is_overlay(image, folder)]
+    lines = []
+    if sort_into is not None:
+        folder = sort_into.resolve()
+        copies = [folder / verdict for verdict in (GOOD, ANOMALOUS)]
+        if not any(_is_inside(given, copy) for copy in copies):
+            kept = [i for i in shown if not any(_is_inside(i, copy) for copy in copies)]
+            if len(kept) < len(shown):
+                lines.append(f"{len(shown) - len(kept)} sorted copies are not inspected")
+            shown = kept
+    return shown, lines
+
+
+def _is_overlay(image: Path, folder: Path) -> bool:
     """Whether an image lies below a folder of overlays, and is one."""
-    if out is None or image.suffix != ".png" or out not in image.resolve().parents:
+    if image.suffix != ".png" or not _is_inside(image, folder):
         return False
     try:
         with image.open("rb") as file:
@@ -76,26 +104,21 @@ def _is_overlay(image: Path, out: Path | None) -> bool:
         return False
 
 
+def _is_inside(path: Path, folder: Path) -> bool:
+    resolved = path.resolve()
+    return folder == resolved or folder in resolved.parents
+
+
 class Pictures:
-    """Paths of the overlays, in the folders of the images below `folder`, and none twice.
+    """Paths of the overlays below a folder, and none twice."""
 
-    Overlays of several given folders lie in folders of their names, or of as much of their paths
-    as differs.
-    """
-
-    def __init__(
-        self, folder: Path, images: Iterable[Path], given: Sequence[Path] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, images: Iterable[Path]) -> None:
         self.folder = folder
         self._used: set[Path] = set()
         self._photographs = {image.resolve() for image in images}
-        self._names = _names_of_folders(dict.fromkeys(given or ()))
 
-    def path_for(self, image: Path, given: Path) -> Path:
-        """The path of the overlay of `image`, which is `given` or was found below it."""
-        inside = Path(image.name)
-        if image != given:
-            inside = self._names.get(given, Path()) / image.relative_to(given)
+    def path_for(self, inside: Path) -> Path:
+        """The path of the overlay of a photograph whose results get the path `inside`."""
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
@@ -125,13 +148,13 @@ def write_picture(content: bytes, path: Path) -> None:
         DataError: it cannot be written.
     """
     try:
-        path.write_bytes(marked(content))
+        replace_file(path, marked(content), sync=False)
     except OSError as error:
         raise DataError(f"{path}: expected to write a picture, got: {error.strerror}") from None
 
 
 def _names_of_folders(given: Iterable[Path]) -> dict[Path, Path]:
-    """Folders by which the overlays of several given folders are kept separate.
+    """Folders by which the results of several given folders are kept separate.
 
     The part of the path that the folders have in common is left out.
     """

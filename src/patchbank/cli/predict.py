@@ -1,22 +1,26 @@
-"""Run `patchbank predict`: a line, a JSON line and an overlay for each image."""
+"""Run `patchbank predict`: a line, a row, a JSON line, an overlay and a copy for each image."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from patchbank.cli import output
+from patchbank.cli.csv_file import csv_file
+from patchbank.cli.path_lists import Given
 from patchbank.cli.pictures import Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
+from patchbank.cli.sorting import Sorter, total_bytes
+from patchbank.cli.targets import check_folder
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ImageError
+from patchbank.runtime.printable import json_text
 
 
 @dataclass(slots=True)
@@ -26,56 +30,115 @@ class Count:
     good: int = 0
     anomalous: int = 0
     unread: int = 0
+    unsorted: int = 0
+    """Images that were inspected, but whose photographs could not be copied."""
 
 
-def inspect_paths(
-    detector: Detector, paths: list[Path], out: Path | None, to_json: str | None
-) -> Count:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Results that are wanted with the line for each photograph."""
+
+    overlays: Path | None = None
+    """Folder of the pictures."""
+    to_json: str | None = None
+    """File of JSON lines, or ``-`` for standard output."""
+    csv: Path | None = None
+    """File of a table."""
+    sort_into: Path | None = None
+    """Folder into which copies of the photographs are sorted."""
+    only_anomalous: bool = False
+    """Whether good photographs are counted, and leave nothing else."""
+    stamp: Mapping[str, str] = field(default_factory=dict)
+    """Keys of each JSON line that name the detector and the program."""
+
+
+def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    listed = list_photographs(paths, out)
-    images = listed.images
-    folders = [given for image, given in images if image != given]
-    pictures = Pictures(out, [image for image, _ in images], folders) if out is not None else None
+    listed = list_photographs(paths, outputs.overlays, outputs.sort_into)
+    photographs = [image for image, _ in listed.images]
+    pictures = None
+    if outputs.overlays is not None:
+        pictures = Pictures(outputs.overlays, photographs)
+    if outputs.sort_into is not None:
+        check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
     count = Count(unread=listed.not_read)
-    lines = _lines(to_json) if to_json is not None else nullcontext(None)
-    with lines as stream, ConsoleProgress().task("inspecting", len(images)) as advance:
+    with ExitStack() as stack:
+        add_record = _records(outputs, count, stack)
+        advance = stack.enter_context(ConsoleProgress().task("inspecting", len(photographs)))
         for line in listed.lines:
             output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
-        for (image, given), (outcome, picture) in zip(
-            images,
-            _outcomes(detector, [image for image, _ in images], draw=pictures is not None),
-            strict=True,
+        for (_, inside), (outcome, picture) in zip(
+            listed.images, _outcomes(detector, photographs, outputs), strict=True
         ):
             _tally(count, outcome)
-            if stream is not None:
-                _write_line(stream, to_json or "-", json.dumps(outcome.to_json()))
-            if to_json != "-":
-                output.outcome(outcome)
-            elif isinstance(outcome, FailedInspection):
-                output.error(outcome.error)
-            if pictures is not None and picture is not None:
-                write_picture(picture, pictures.path_for(image, given))
+            if _is_wanted(outcome, outputs):
+                add_record(outcome, inside)
+                if pictures is not None and picture is not None:
+                    write_picture(picture, pictures.path_for(inside))
             advance(1)
-    if to_json != "-":
+    if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
     return count
 
 
+def _is_wanted(outcome: Inspection | FailedInspection, outputs: Outputs) -> bool:
+    is_good = isinstance(outcome, Inspection) and not outcome.is_anomalous
+    return not (outputs.only_anomalous and is_good)
+
+
 def _outcomes(
-    detector: Detector, images: Iterable[Path], *, draw: bool
+    detector: Detector, images: Iterable[Path], outputs: Outputs
 ) -> Iterator[tuple[Inspection | FailedInspection, bytes | None]]:
     """Yield each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
-    if not draw:
+    if outputs.overlays is None:
         for outcome in detector.inspect(images):
             yield outcome, None
         return
-    for result in detector.inspect_with(images, _encoded_overlay):
+    for result in detector.inspect_with(images, partial(_encoded_overlay, outputs=outputs)):
         yield (result, None) if isinstance(result, FailedInspection) else result
 
 
-def _encoded_overlay(inspection: Inspection) -> bytes:
+def _encoded_overlay(inspection: Inspection, *, outputs: Outputs) -> bytes | None:
+    if not _is_wanted(inspection, outputs):
+        return None
     return png_bytes(draw_overlay(inspection.pixels, inspection))
+
+
+AddRecord = Callable[[Inspection | FailedInspection, Path], None]
+"""Takes an outcome, and the path of the photograph below the folder that was given."""
+
+
+def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
+    """Open the files that were asked for, and return what writes an outcome to all of them."""
+    target = outputs.to_json
+    stream = stack.enter_context(_lines(target)) if target is not None else None
+    table = None
+    if outputs.csv is not None:
+        digest = outputs.stamp.get("detector_sha256", "")
+        table = stack.enter_context(csv_file(outputs.csv, digest))
+    sorter = Sorter(outputs.sort_into) if outputs.sort_into is not None else None
+
+    def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
+        if stream is not None:
+            record = outcome.to_json()
+            version = {"schema_version": record["schema_version"]}
+            line = json_text({**version, **outputs.stamp, **record})
+            _write_line(stream, target or "-", line)
+        if target != "-":
+            output.outcome(outcome)
+        elif isinstance(outcome, FailedInspection):
+            output.error(outcome.error)
+        if table is not None:
+            table.add(outcome)
+        if sorter is not None and isinstance(outcome, Inspection):
+            try:
+                sorter.add(outcome, inside)
+            except ImageError as error:
+                count.unsorted += 1
+                output.error(str(error))
+
+    return add
 
 
 def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
@@ -100,7 +163,7 @@ def _write_line(stream: TextIO, target: str, line: str) -> None:
 @contextmanager
 def _lines(target: str) -> Iterator[TextIO]:
     if target == "-":
-        yield sys.stdout
+        yield output.json_stream()
         return
     with ExitStack() as stack:
         try:

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from patchbank.runtime.printable import printable
+
 
 class ConsoleProgress:
     """Draws a bar a task on standard error, and removes it at the end of the task."""
@@ -46,4 +48,6 @@ class ConsoleProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            printable(f"note: {text}"), markup=False, highlight=False, soft_wrap=True
+        )

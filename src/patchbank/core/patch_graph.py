@@ -11,10 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.array_api import blocks
 from patchbank.errors import ParameterError
 from patchbank.types import Features
 
 RESOLUTION = 2.0**-30  # of squared distances on the unit sphere; smaller differences are ties
+BLOCK_DISTANCES = 2**24  # computed at a time: all of 4096 nodes
 
 
 def max_relative(nodes: Features, k: int) -> Features:
@@ -49,8 +51,11 @@ def nearest_nodes(nodes: Features, k: int) -> NDArray[np.intp]:
     directions = nodes.astype(np.float64)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     norms = np.square(directions).sum(axis=1)  # 1, or 0 for a node of zeros
-    squared = norms[:, None] + norms - 2.0 * (directions @ directions.T)  # (n, n)
-    keys = np.rint(squared / RESOLUTION).astype(np.int64) * n + np.arange(n)
-    keys[np.diag_indices(n)] = -1  # each node is its own nearest, whatever the rounding
-    nearest = np.argpartition(keys, k - 1, axis=1)[:, :k]
+    nearest = np.empty((n, k), dtype=np.intp)
+    for some in blocks(n, max(1, BLOCK_DISTANCES // n)):
+        squared = norms[some, None] + norms - 2.0 * (directions[some] @ directions.T)  # (m, n)
+        keys = np.rint(squared / RESOLUTION).astype(np.int64) * n + np.arange(n)
+        # Each node is its own nearest, whatever the rounding.
+        keys[np.arange(len(keys)), np.arange(n)[some]] = -1
+        nearest[some] = np.argpartition(keys, k - 1, axis=1)[:, :k]
     return np.sort(nearest, axis=1)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from patchbank.detector.container import ContainerError, read_container
+from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DetectorFileError
 from patchbank.runtime.atomic_file import replace_file
 
@@ -32,6 +35,19 @@ class Bundle:
     tensors: Mapping[str, NDArray[Any]]
     record: Mapping[str, Any]
     """JSON: method, settings, backbone, versions, names of the good images."""
+    sha256: str | None = None
+    """The digest in the header of the file that it was read from; see `content_digest`."""
+
+
+def to_bytes(bundle: Bundle) -> bytes:
+    """The bytes of the file with this content."""
+    tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
+    header = {
+        "format_version": FORMAT_VERSION,
+        "sha256": content_digest(bundle),
+        "record": bundle.record,
+    }
+    return to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -40,13 +56,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     Raises:
         DetectorFileError: the file cannot be written; an old one is untouched.
     """
-    tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
-    header = {
-        "format_version": FORMAT_VERSION,
-        "sha256": _digest(tensors, bundle.record),
-        "record": bundle.record,
-    }
-    content = to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
+    content = to_bytes(bundle)
     try:
         replace_file(path, content)
     except OSError as error:
@@ -65,57 +75,82 @@ def read_bundle(path: Path) -> Bundle:
     if not path.is_file():
         raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = _header(path, file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except SafetensorError as error:
-        raise DetectorFileError(
-            f"{path}: expected a whole detector file, got a damaged or foreign one ({error}); "
-            "copy it again or fit anew"
-        ) from None
+        with path.open("rb") as file:
+            return _parse(file, os.fstat(file.fileno()).st_size, str(path))
     except OSError as error:
         raise DetectorFileError(
             f"{path}: expected a readable file, got: {error.strerror}"
         ) from None
-    if header["sha256"] != _digest(tensors, header["record"]):
+
+
+def bundle_of(content: bytes, name: str) -> Bundle:
+    """Read the bytes of a detector file; undoes `to_bytes`.
+
+    Args:
+        content: of the file.
+        name: for messages, as the path of a file would be.
+
+    Raises:
+        DetectorFileError: as `read_bundle`.
+    """
+    return _parse(BytesIO(content), len(content), name)
+
+
+def content_digest(bundle: Bundle) -> str:
+    """SHA-256 over the record and the tensors, as in the header of the file."""
+    digest = hashlib.sha256(_canonical(bundle.record).encode())
+    for name in sorted(bundle.tensors):
+        tensor = np.ascontiguousarray(bundle.tensors[name])
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+        digest.update(tensor.data)
+    return digest.hexdigest()
+
+
+def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
+    try:
+        metadata, tensors = read_container(file, size)
+    except ContainerError as error:
         raise DetectorFileError(
-            f"{path}: expected the content that was saved, got an altered one (its sha256 "
+            f"{name}: expected a whole detector file, got a damaged or foreign one ({error}); "
+            "copy it again or fit anew"
+        ) from None
+    header = _header(name, metadata)
+    bundle = Bundle(tensors, header["record"], header["sha256"])
+    if bundle.sha256 != content_digest(bundle):
+        raise DetectorFileError(
+            f"{name}: expected the content that was saved, got an altered one (its sha256 "
             "differs); copy it again or fit anew"
         )
-    return Bundle(tensors, header["record"])
+    return bundle
 
 
-def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if METADATA_KEY not in metadata:
+        raise DetectorFileError(
+            f"{name}: expected a file written by `patchbank fit`, got another kind of safetensors"
+        )
     try:
-        header = json.loads(metadata.get(METADATA_KEY, "null"))
-        version = int(header["format_version"]) if header is not None else None
-        complete = header is None or {"sha256", "record"} <= header.keys()
-    except (ValueError, TypeError, KeyError, AttributeError):
-        version, complete = None, False
-    if not complete:
-        raise DetectorFileError(
-            f"{path}: expected a whole detector file, got a damaged header; "
-            "copy it again or fit anew"
-        )
-    if version is None:
-        raise DetectorFileError(
-            f"{path}: expected a file written by `patchbank fit`, got another kind of safetensors"
-        )
+        header = parse_json(metadata[METADATA_KEY])
+    except ValueError as error:
+        raise _damaged_header(name, error) from None
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if type(version) is not int:
+        raise _damaged_header(name, "no number of its format")
     if version != FORMAT_VERSION:
         cure = "fit anew" if version < FORMAT_VERSION else "install a newer patchbank"
-        raise DetectorFileError(f"{path}: expected format {FORMAT_VERSION}, got {version}; {cure}")
+        raise DetectorFileError(f"{name}: expected format {FORMAT_VERSION}, got {version}; {cure}")
+    if not (isinstance(header.get("sha256"), str) and isinstance(header.get("record"), dict)):
+        raise _damaged_header(name, "no record or no digest")
     found: dict[str, Any] = header
     return found
 
 
+def _damaged_header(name: str, reason: object) -> DetectorFileError:
+    return DetectorFileError(
+        f"{name}: expected a whole detector file, got a damaged header ({reason}); "
+        "copy it again or fit anew"
+    )
+
+
 def _canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True)
-
-
-def _digest(tensors: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(_canonical(record).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(np.ascontiguousarray(tensor).data)
-    return digest.hexdigest()

@@ -61,8 +61,8 @@ class Inspection:
 
     @property
     def is_anomalous(self) -> bool:
-        """Whether the score is above the threshold."""
-        return self.score > self.threshold
+        """Whether the score is above the threshold; a score that is no number is."""
+        return not self.score <= self.threshold
 
     @property
     def anomaly_map(self) -> AnomalyMap:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
-from patchbank.detector.bundle import read_bundle
+from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
 from patchbank.detector.detector import Detector
 from patchbank.detector.latency import within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
 from patchbank.runtime.torch_device import open_device
+
+LONGEST_MESSAGE = 600
 
 
 def load(
@@ -47,7 +49,8 @@ def load(
         Engine(engine)  # an unknown engine is named before the file is read
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
-    detector = _read(Path(path), open_device(device), engine)
+    opened = open_device(device)
+    detector = _detector(read_bundle(Path(path)), str(path), opened, engine)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
@@ -55,8 +58,29 @@ def load(
     return detector
 
 
-def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
-    bundle = read_bundle(path)
+def from_bytes(content: bytes, name: str, device: Device, engine: EngineName | None) -> Detector:
+    """Open the bytes of a detector file.
+
+    Args:
+        content: of the file, as `bundle.to_bytes` makes it.
+        name: for messages, as the path of a file would be.
+        device: where it computes.
+        engine: as in `load`.
+
+    Raises:
+        DetectorFileError, BackboneError: as in `load`.
+    """
+    return _detector(bundle_of(content, name), name, device, engine)
+
+
+def _in_one_line(error: Exception) -> str:
+    """The message of an error, which may quote any part of the file."""
+    text = " ".join(str(error).split())
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+
+
+def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> Detector:
     try:
         parts = unpack(bundle, device, engine)
     except BackboneError as error:
@@ -64,13 +88,18 @@ def _read(path: Path, device: Device, engine: EngineName | None) -> Detector:
         names = ("openvino", "torch", "timm")
         used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
         fitted_with = f"; fitted with {used}" if used else ""
-        raise BackboneError(f"{path}: {error}{fitted_with}") from None
+        raise BackboneError(f"{name}: {_in_one_line(error)}{fitted_with}") from None
     except DetectorFileError as error:
-        raise DetectorFileError(f"{path}: {error}") from error
-    except (KeyError, TypeError, PatchbankError) as error:
+        raise DetectorFileError(f"{name}: {_in_one_line(error)}") from error
+    except PatchbankError as error:
         raise DetectorFileError(
-            f"{path}: expected a detector that this version knows, got: {error}; "
+            f"{name}: expected a detector that this version knows, got: {_in_one_line(error)}; "
             "install a newer patchbank"
+        ) from error
+    except Exception as error:  # from content that no check has foreseen
+        raise DetectorFileError(
+            f"{name}: expected a whole detector file, got contradictory content "
+            f"({type(error).__name__}: {_in_one_line(error)}); copy it again or fit anew"
         ) from error
     return Detector(
         members=parts.members,

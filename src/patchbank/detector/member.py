@@ -6,6 +6,7 @@ are standardised by its leave-one-out scores of the good images, and then averag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
+from patchbank.errors import ShapeError
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
 from patchbank.types import AnomalyMap, Image
@@ -54,11 +56,18 @@ class Member:
     """Standardisation of its anomaly maps."""
 
     def predict(self, image: Image) -> MemberPrediction:
-        """Score one image, (H, W, 3) uint8 RGB."""
+        """Score one image, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ParameterError, BackboneError: the backbone does not accept or cannot process it.
+            ShapeError: a feature or a score is not finite.
+        """
         prepared = prepare(self.extractor, self.settings, image)
         with self.device.full_precision():
             maps, geometry = prepared.features(self.extractor)
             scores = self.model.score(maps)
+        if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
+            raise ShapeError("scores: expected finite numbers, got NaN or infinity")
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)
 
 
@@ -105,8 +114,15 @@ MemberPredictions = Sequence[MemberPrediction]
 
 
 def combined_score(predictions: MemberPredictions) -> float:
-    """Image score of a detector: the mean over its members."""
-    return float(np.mean([prediction.image_score for prediction in predictions]))
+    """Image score of a detector: the mean over its members.
+
+    Raises:
+        ShapeError: it is beyond float64.
+    """
+    score = float(np.mean([prediction.image_score for prediction in predictions]))
+    if not math.isfinite(score):
+        raise ShapeError("score: expected a finite number, got NaN or infinity")
+    return score
 
 
 def combined_map(predictions: MemberPredictions) -> AnomalyMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,16 @@ from patchbank.detector.preprocessing import Box
 from patchbank.errors import DataError
 from patchbank.types import AnomalyMap, Image
 
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+
 SMALLEST_SIDE_PX = 400  # smaller photographs are enlarged, so that boxes and caption fit
 CAPTION_PX = 26
 RED, GREEN, INK = (214, 39, 40), (34, 139, 70), (255, 255, 255)
 HEAT = np.array([(255, 236, 120), (255, 140, 0), (200, 0, 30)], dtype=np.float32)
 FAINT, FULL = 0.8, 1.4  # map / pixel threshold where colour begins, and where it is strongest
 OPACITY = 0.55
-BLENDED_ROWS = 128
+BAND_PIXELS = 2**19  # painted at a time, with 120 bytes a pixel
 DARK = 0.35  # brightness of the part that was not inspected
 SMALLEST_THRESHOLD = 1e-6  # identical good images give a threshold of 0
 
@@ -80,24 +83,25 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
     """Draw map, regions and verdict over an image, (H, W, 3).
 
     A colour has the same meaning on every picture: colours begin a little below the pixel
-    threshold, so that a good part stays as it is.
+    threshold, so that a good part stays as it is.  The picture is painted in bands: other than it and
+    the map, 4 bytes a pixel each, nothing grows with the photograph.
     """
     from PIL import ImageDraw  # not needed for a verdict
 
-    normal = inspection.normal_map_value
-    unit = max(inspection.pixel_threshold - normal, SMALLEST_THRESHOLD)
-    heat = (inspection.anomaly_map - normal) / unit
-    strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)  # (H, W)
-    picture = pillow.fromarray(_blended(_lit(image, inspection.box), strength))
-    scale = max(1, -(-SMALLEST_SIDE_PX // max(picture.size)))
-    picture = picture.resize((picture.width * scale, picture.height * scale))
+    height, width = image.shape[:2]
+    scale = max(1, -(-SMALLEST_SIDE_PX // max(height, width)))
+    caption = max(CAPTION_PX, scale * width // 40)
+    picture = pillow.new("RGB", (scale * width, scale * height + caption))
+    _paint(picture, image, inspection, scale, caption)
     draw = ImageDraw.Draw(picture)
-    line = max(2, max(picture.size) // 300)
+    line = max(2, scale * max(height, width) // 300)
     for region in inspection.regions:
         right, bottom = region.left + region.width, region.top + region.height
         box = [scale * side for side in (region.left, region.top, right, bottom)]
-        draw.rectangle([box[0], box[1], box[2] - 1, box[3] - 1], outline=RED, width=line)
-    return _captioned(picture, inspection)
+        corners = [box[0], caption + box[1], box[2] - 1, caption + box[3] - 1]
+        draw.rectangle(corners, outline=RED, width=line)
+    _write_caption(draw, inspection, (picture.width, caption))
+    return picture
 
 
 def png_bytes(picture: pillow.Image) -> bytes:
@@ -121,45 +125,64 @@ def write_picture(picture: pillow.Image, path: Path) -> None:
         ) from None
 
 
-def _lit(image: Image, box: Box) -> Image:
-    """The image, darkened outside the inspected part."""
-    if image.shape[:2] == (box.height, box.width):
-        return image
-    lit = (image * DARK).astype(np.uint8)
-    box.of(lit)[...] = box.of(image)
+def _paint(
+    picture: pillow.Image, image: Image, inspection: Drawable, scale: int, caption: int
+) -> None:
+    """Paint the image with its heat colours below the caption, in bands."""
+    normal = inspection.normal_map_value
+    unit = max(inspection.pixel_threshold - normal, SMALLEST_THRESHOLD)
+    anomaly_map, box = inspection.anomaly_map, inspection.box
+    height, width = image.shape[:2]
+    # An enlarged picture is small, and is enlarged as a whole: pixels mix across bands.
+    n_rows = max(1, BAND_PIXELS // width) if scale == 1 else height
+    for begin in range(0, height, n_rows):
+        rows = slice(begin, begin + n_rows)
+        heat = (anomaly_map[rows] - normal) / unit
+        strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
+        band = pillow.fromarray(_blended(_lit(image[rows], box, begin), strength))
+        enlarged = band.resize((band.width * scale, band.height * scale))
+        picture.paste(enlarged, (0, caption + scale * begin))
+
+
+def _lit(band: Image, box: Box, begin: int) -> Image:
+    """Rows of an image from `begin` on, darkened outside the inspected part."""
+    rows = slice(max(box.top - begin, 0), max(box.top + box.height - begin, 0))
+    inspected = rows, slice(box.left, box.left + box.width)
+    if band[inspected].shape == band.shape:
+        return band
+    lit = (band * DARK).astype(np.uint8)
+    lit[inspected] = band[inspected]
     return lit
 
 
-def _blended(image: Image, strength: NDArray[np.float32]) -> Image:
-    """The image with heat colours by their strength, (H, W) from 0 to 1."""
-    blended = np.empty_like(image)
-    for begin in range(0, len(image), BLENDED_ROWS):  # a strip takes 50 bytes a pixel
-        rows = slice(begin, begin + BLENDED_ROWS)
-        blended[rows] = _blended_strip(image[rows], strength[rows])
-    return blended
-
-
-def _blended_strip(image: Image, strength: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blended(band: Image, strength: NDArray[np.float32]) -> Image:
+    """Some rows of an image with heat colours by their strength, (h, W) from 0 to 1."""
+    coloured = strength > 0
+    if not coloured.any():
+        return band
+    strength = strength[coloured]  # (n,)
     position = strength * (len(HEAT) - 1)
     low = np.minimum(position.astype(np.intp), len(HEAT) - 2)
-    share = (position - low)[..., None]
-    colour = HEAT[low] * (1 - share) + HEAT[low + 1] * share  # (h, W, 3)
-    opacity = (OPACITY * np.minimum(strength * 4, 1))[..., None]
-    blended: NDArray[np.float32] = image * (1 - opacity) + colour * opacity
+    share = position - low
+    opacity = OPACITY * np.minimum(strength * 4, 1)
+    blended = band.copy()
+    for channel, colours in enumerate(HEAT.T):  # one at a time: arrays of 3 columns are slow
+        colour = colours[low] * (1 - share) + colours[low + 1] * share
+        mixed = band[..., channel][coloured] * (1 - opacity) + colour * opacity
+        blended[..., channel][coloured] = mixed.astype(np.uint8)
     return blended
 
 
-def _captioned(picture: pillow.Image, inspection: Drawable) -> pillow.Image:
-    from PIL import ImageDraw, ImageFont  # not needed for a verdict
+def _write_caption(draw: ImageDraw, inspection: Drawable, size: tuple[int, int]) -> None:
+    """Write the verdict into the top of a picture, (width, height) pixels large."""
+    from PIL import ImageFont  # not needed for a verdict
 
-    size = max(CAPTION_PX, picture.width // 40)
+    width, height = size
     verdict, colour = ("anomalous", RED) if inspection.is_anomalous else ("good", GREEN)
     text = (
         f"{verdict}   score {inspection.score:.4g} / {inspection.threshold:.4g}   "
         f"p = {inspection.p_value:.2g}"
     )
-    font = ImageFont.load_default(size * 0.62)
-    framed = pillow.new("RGB", (picture.width, picture.height + size), colour)
-    framed.paste(picture, (0, size))
-    ImageDraw.Draw(framed).text((8, size / 2), text, fill=INK, font=font, anchor="lm")
-    return framed
+    draw.rectangle([0, 0, width - 1, height - 1], fill=colour)
+    font = ImageFont.load_default(height * 0.62)
+    draw.text((8, height / 2), text, fill=INK, font=font, anchor="lm")

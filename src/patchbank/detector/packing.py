@@ -15,6 +15,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
+    SOURCES,
+    FeatureExtractor,
     OnnxExtractor,
     Packed,
     export_backbone,
@@ -26,9 +28,17 @@ from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
+from patchbank.detector.content_check import (
+    check_bank_sizes,
+    check_calibration,
+    check_extractor,
+    check_settings,
+)
 from patchbank.detector.member import Member, ScoreStandardization
-from patchbank.errors import DetectorFileError, ParameterError
+from patchbank.detector.record_check import check_record
+from patchbank.errors import DetectorFileError, ParameterError, PatchbankError
 from patchbank.methods import METHODS, FittedMethod, Method
+from patchbank.methods.tensor_spec import check_tensors
 from patchbank.runtime.devices import Device
 from patchbank.settings import Settings, part_of, settings_of
 from patchbank.settings.rules import Choice
@@ -100,11 +110,18 @@ def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> Detecto
         KeyError, TypeError, PatchbankError: the content is not that of a detector.
     """
     record, tensors = bundle.record, bundle.tensors
+    check_record(record)
+    n_good = len(record["fitted_on"])
+    check_calibration(tensors, None if record.get("views_of_one", False) else n_good)
+    members = tuple(
+        _unpack_member(member, _below(f"{number}.", tensors), n_good, device, engine)
+        for number, member in enumerate(record["members"])
+    )
+    bank_sizes = _unpack_bank_sizes(tensors)
+    if bank_sizes is not None:
+        check_bank_sizes(bank_sizes.bank_rows, [member.model for member in members])
     return DetectorParts(
-        members=tuple(
-            _unpack_member(member, _below(f"{number}.", tensors), device, engine)
-            for number, member in enumerate(record["members"])
-        ),
+        members=members,
         calibration=Calibration(
             tensors["calibration.image_scores"],
             tensors["calibration.map_peaks"],
@@ -112,7 +129,7 @@ def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> Detecto
             # The oldest files of format 2 were written before this key was added.
             record.get("views_of_one", False),
         ),
-        bank_size_calibration=_unpack_bank_sizes(tensors),
+        bank_size_calibration=bank_sizes,
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )
@@ -143,8 +160,9 @@ def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str
     names = {key: name for name, key in _renamed_keys(kind).items()}
     scores = {key: score for score, key in _renamed_scores(kind).items()}
     settings = {names.get(key, key): value for key, value in record.items()}
-    if scores and settings.get("image_score") in scores:
-        settings["image_score"] = scores[settings["image_score"]]
+    score = settings.get("image_score")
+    if isinstance(score, str) and score in scores:
+        settings["image_score"] = scores[score]
     return settings
 
 
@@ -190,19 +208,50 @@ def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
 def _unpack_member(
     record: Mapping[str, Any],
     tensors: Mapping[str, NDArray[Any]],
+    n_good: int,
     device: Device,
     engine: EngineName | None,
 ) -> Member:
     method = _method_of_file(record["method"])
-    settings, model = _restore(method, record["settings"], _below("model.", tensors), device)
+    backbone = record["backbone"]
+    extractor = _extractor(backbone, _below("backbone.", tensors), device, engine)
+    check_extractor(extractor, backbone)
+    stored = _Stored(record["settings"], _below("model.", tensors), n_good)
+    settings, model = _restore(method, stored, extractor, device)
     return Member(
         method=method.name,
         settings=settings,
-        extractor=unpack_backbone(record["backbone"], _below("backbone.", tensors), device, engine),
+        extractor=extractor,
         model=model,
         device=device,
         image_scale=_unpack_standardization(record["image_scale"]),
         map_scale=_unpack_standardization(record["map_scale"]),
+    )
+
+
+def _extractor(
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    device: Device,
+    engine: EngineName | None,
+) -> FeatureExtractor:
+    try:
+        return unpack_backbone(record, tensors, device, engine)
+    except PatchbankError:
+        raise
+    except Exception as error:
+        package = SOURCES.package_of(record["kind"])
+        if package is None:
+            raise
+        raise _foreign_error(package, f"backbone {record['kind']!r}", error) from error
+
+
+def _foreign_error(package: str, part: str, error: Exception) -> DetectorFileError:
+    """The error for what the code of another package raised, which may be anything."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return DetectorFileError(
+        f"{package}: its {part} cannot open the detector: {reason}; install "
+        "the version of the package that it was fitted with"
     )
 
 
@@ -219,23 +268,34 @@ def _method_of_file(name: str) -> Method:
         raise DetectorFileError(str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The part of a file that belongs to the model of one member."""
+
+    settings: Mapping[str, Any]
+    tensors: dict[str, NDArray[Any]]
+    n_good: int
+    """Number of good images."""
+
+
 def _restore(
-    method: Method, record: Mapping[str, Any], tensors: dict[str, NDArray[Any]], device: Device
+    method: Method, stored: _Stored, extractor: FeatureExtractor, device: Device
 ) -> tuple[Settings, FittedMethod]:
     """Restore settings and model of a member."""
     try:
-        settings = method.settings.from_mapping(unpack_settings(record, method.settings))
-        return settings, method.restore(part_of(settings, method.parameters), tensors, device)
+        settings = method.settings.from_mapping(unpack_settings(stored.settings, method.settings))
+        check_settings(settings, extractor)
+        parameters = part_of(settings, method.parameters)
+        layers = [extractor.info.available_layers[layer] for layer in extractor.layers]
+        channels = [layer.channels for layer in layers] * len(settings.scales)
+        lengths = {"n": stored.n_good, **method.lengths(parameters, channels)}
+        check_tensors(stored.tensors, method.contents, lengths)
+        return settings, method.restore(parameters, stored.tensors, device)
     except Exception as error:
         package = METHODS.package_of(method.name)
         if package is None:
             raise
-        # The code of another package may raise anything.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DetectorFileError(
-            f"{package}: its method {method.name!r} cannot open the detector: {reason}; install "
-            "the version of the package that it was fitted with"
-        ) from error
+        raise _foreign_error(package, f"method {method.name!r}", error) from error
 
 
 def _pack_standardization(scale: ScoreStandardization) -> dict[str, float]:

@@ -19,6 +19,10 @@ from patchbank.types import AnomalyMap, Image
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
+LARGEST_OF_SHORT_SIDE = 2**24
+"""Pixels that a photograph may have when its short side is resized to a side up to 2048: its long
+side has no limit, and neither would time and memory."""
+
 
 class Box(NamedTuple):
     """A rectangle of pixels."""
@@ -119,6 +123,18 @@ def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> Pr
     return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
 
 
+def input_sizes(
+    extractor: FeatureExtractor, settings: InputSettings, photograph: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """(H, W) of the network's input at each scale, for a photograph of some (H, W).
+
+    Raises:
+        ParameterError: as `prepare`.
+    """
+    _, crop = _resized_and_cropped(extractor, settings, photograph)
+    return _input_sizes(extractor, settings.scales, (crop.height, crop.width))
+
+
 def _input(
     settings: InputSettings,
     image: Image,
@@ -151,6 +167,8 @@ def _resized_and_cropped(
         multiple if settings.crop is None else 1,
         settings.max_upscale,
     )
+    if settings.resize == "short_side" and not isinstance(settings.image_size, tuple):
+        _require_bounded(whole, settings.image_size, photograph)
     if settings.crop is None:
         return whole, Box(0, 0, *whole)
     crop = (settings.crop,) * 2 if isinstance(settings.crop, int) else settings.crop
@@ -167,6 +185,16 @@ def _resized_and_cropped(
         )
     top, left = round((whole[0] - height) / 2), round((whole[1] - width) / 2)
     return whole, Box(top, left, height, width)
+
+
+def _require_bounded(whole: tuple[int, int], side: int, photograph: tuple[int, int]) -> None:
+    (height, width), limit = whole, max(LARGEST_OF_SHORT_SIDE, 4 * side**2)
+    if height * width > limit:
+        raise ParameterError(
+            f"image_size: expected a short side that makes at most {limit:,} pixels of a "
+            f"photograph, got {height} x {width} (height x width) of one of {photograph[0]} x "
+            f"{photograph[1]}; use resize area, or cut the photograph into parts"
+        )
 
 
 def _grid_step(extractor: FeatureExtractor) -> int:

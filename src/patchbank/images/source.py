@@ -61,12 +61,17 @@ class ImageSource:
             return _check_array(self.content)
         if isinstance(self.content, ImageError):
             raise self.content
-        if self.state is not None and self.state != _state(self.content):
+        if self.has_changed:
             raise ImageError(
                 f"{self.name}: expected the file that was inspected, got a changed one; "
                 "inspect it again, or keep the image (keep_image=True)"
             )
         return np.asarray(decoded(self.name, self.content, rgb))
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the file at a path is not the one any more that `read_once` read."""
+        return self.state is not None and self.state != _state(self.content)
 
     def read_once(self) -> tuple[Image, ImageSource]:
         """Read it, and return the source that refuses to read a file that changed since."""

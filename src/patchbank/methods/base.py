@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.errors import ParameterError, ShapeError
+from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Group, Settings, with_preset
@@ -181,6 +182,10 @@ class Learner(Protocol):
         ...
 
 
+def _no_lengths(parameters: Any, channels: Sequence[int]) -> Mapping[str, int]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One entry of METHODS."""
@@ -196,6 +201,12 @@ class Method:
     """(parameters, number of training images, progress, device) -> a Learner."""
     restore: Callable[[Any, Tensors, Device], FittedMethod]
     """(parameters, tensors, device) -> the model that `tensors` came from."""
+    contents: Mapping[str, TensorSpec] = field(default_factory=dict)
+    """Name of each tensor -> its type, axes and range, which are checked before `restore`; where
+    it is empty, `restore` has to check them."""
+    lengths: Callable[[Any, Sequence[int]], Mapping[str, int]] = _no_lengths
+    """(parameters, channels of each feature map) -> lengths of the axes that follow from them;
+    that of the axis ``n`` is the number of good images."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

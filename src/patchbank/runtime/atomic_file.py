@@ -1,28 +1,155 @@
-"""Atomic replacement of files: after a crash the content is the old one or the new one."""
+"""Atomic writes: after a crash the content of a file is the old one or the new one.
+
+The content goes to a temporary file in the same folder, which is then renamed.  While it is written
+it is locked, and the system releases the lock however the process ends: what a killed process has
+left can be told from what another one is writing, on network drives and between containers too.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
-from contextlib import suppress
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+
+PREFIX, SUFFIX = ".patchbank-", ".part"
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a temporary file in the same folder, sync it, and rename it to `path`."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace a file, or the one that a symbolic link points to, by one with this content.
+
+    Args:
+        path: of the file, or of a link to it.
+        content: of the file.
+        sync: whether the content is on the disk before this returns, and survives a power failure.
+
+    Raises:
+        OSError: the file cannot be written, or a device, pipe, socket or folder is there.
+    """
+    target = real_target(path)
+    with _temporary(target.parent) as (temporary, file):
+        file.write(content)
+        if sync:
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(_mode_for(path))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        _rename(temporary, file, target)
+    if sync:
+        _sync_folder(target.parent)
+
+
+def create_file(path: Path, content: bytes) -> None:
+    """Create a file; one that exists is never replaced.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+        OSError: it cannot be written.
+    """
+    with _temporary(path.parent) as (temporary, file):
+        file.write(content)
+        file.flush()
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            _rename(temporary, file, path)
+
+
+def real_target(path: Path) -> Path:
+    """The file that is written for `path`: itself, or what a symbolic link points to.
+
+    Raises:
+        OSError: the link is circular, or a device, pipe, socket or folder is there.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        kind = stat.S_IFMT(target.stat().st_mode)
+    except FileNotFoundError:
+        return target
+    if kind != stat.S_IFREG:
+        raise OSError(errno.EINVAL, f"{KINDS.get(kind, 'something else')} is there", str(path))
+    return target
+
+
+@lru_cache(maxsize=256)
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in a folder, once a process."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
+                with suppress(OSError):
+                    _remove_unless_in_use(Path(entry.path))
+
+
+def _remove_unless_in_use(path: Path) -> None:
+    """Remove a temporary file that no process holds; on Windows an open file cannot be removed."""
+    if sys.platform == "win32":
+        path.unlink()
+        return
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A locked temporary file in a folder, which is removed unless it was renamed."""
+    remove_unfinished(folder)
+    path, file = _created(folder)
+    try:
+        with file:
+            yield path, file
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _created(folder: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        path = folder / f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags, 0o666), "w+b")
+        if _locked(path, file):
+            return path, file
+        file.close()  # another process found it before it was locked, and has removed it
+
+
+def _locked(path: Path, file: BinaryIO) -> bool:
+    """Lock a file, and say whether it is still there."""
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError):  # some network drives have no locks, so nobody can remove it either
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return path.exists()
+
+
+def _rename(temporary: Path, file: BinaryIO, target: Path) -> None:
+    """Rename a temporary file; its lock is kept until it has its name."""
+    file.flush()
+    if sys.platform == "win32":
+        file.close()  # an open file cannot be renamed there
+    temporary.replace(target)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -34,12 +161,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _mode_for(path: Path) -> int:
-    """The permissions of the file, or those that a new file would get."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

@@ -38,8 +38,9 @@ from patchbank.settings.rules import (
     Optional,
     Size,
     Text,
-    ThreeNumbers,
     fraction,
+    mean_rule,
+    std_rule,
 )
 
 if TYPE_CHECKING:
@@ -84,13 +85,13 @@ class InputSettings(Group):
         None,
         "Mean of red, green and blue in [0, 1], for backbone files that do not state it; together "
         "with std.",
-        rule=Optional(ThreeNumbers()),
+        rule=Optional(mean_rule()),
         group=BACKBONE,
     )
     std: tuple[float, float, float] | None = setting(
         None,
         "Standard deviation of red, green and blue in [0, 1]; together with mean.",
-        rule=Optional(ThreeNumbers()),
+        rule=Optional(std_rule()),
         group=BACKBONE,
     )
     image_size: int | tuple[int, int] = setting(
@@ -158,7 +159,7 @@ class AugmentationSettings(Group):
     rotations: int = setting(
         1,
         "Learn each photograph in this many orientations, spread evenly over the full circle.",
-        rule=Integer(1),
+        rule=Integer(1, 360),
         group=AUGMENTATION,
     )
     flips: Flips = setting(
@@ -170,7 +171,7 @@ class AugmentationSettings(Group):
     translations: int = setting(
         0,
         "Learn copies shifted by 4 % in this many directions, spread evenly over the full circle.",
-        rule=Integer(0),
+        rule=Integer(0, 360),
         group=AUGMENTATION,
     )
     zooms: tuple[float, ...] = setting(
@@ -195,13 +196,13 @@ class PatchSettings(Group):
     patch_size: int = setting(
         3,
         "Side of the neighbourhood of features that makes a patch.",
-        rule=Integer(1, odd=True),
+        rule=Integer(1, 99, odd=True),
         group=PATCHES,
     )
     patch_stride: int = setting(
         2,
         "Cells of the feature grid from one patch to the next.",
-        rule=Integer(1),
+        rule=Integer(1, 1000),
         group=PATCHES,
     )
     alignment: Interpolation = setting(
@@ -275,7 +276,7 @@ class CalibrationSettings(Group):
 class SeedSettings(Group):
     """The seed of all random numbers."""
 
-    seed: int = setting(0, "Random seed.", rule=Integer(0), group=GENERAL, everyday=True)
+    seed: int = setting(0, "Random seed.", rule=Integer(0, 2**63 - 1), group=GENERAL, everyday=True)
 
 
 @dataclass(frozen=True, kw_only=True)

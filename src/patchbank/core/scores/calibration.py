@@ -72,7 +72,7 @@ class Calibration:
             return (
                 "one good image does not show what other good images score: the threshold is "
                 f"the highest of {len(self.image_scores)} other views of itself, and the rate of "
-                f"false alarms is not known; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images "
+                f"false alarms is not known; {_images_to_resolve(self.false_alarm_rate)} images "
                 f"would resolve {self.false_alarm_rate:.2%}"
             )
         if self.false_alarm_rate >= self.smallest_rate:
@@ -80,7 +80,7 @@ class Calibration:
         return (
             f"{len(self.image_scores)} good images are too few to distinguish a false-alarm rate "
             f"of {self.false_alarm_rate:.2%} from {self.smallest_rate:.2%}: the threshold is their "
-            f"highest score; {int(np.ceil(1 / self.false_alarm_rate)) - 1} images would resolve it"
+            f"highest score; {_images_to_resolve(self.false_alarm_rate)} images would resolve it"
         )
 
     def normalised(self, score: float) -> float:
@@ -116,7 +116,16 @@ def conformal_threshold(good_scores: NDArray[np.float64], false_alarm_rate: floa
     94.0
     """
     rank = int(np.floor(false_alarm_rate * (len(good_scores) + 1) * (1 + 1e-12)))
-    return float(np.sort(good_scores)[-max(rank, 1)])
+    return float(np.sort(good_scores)[-min(max(rank, 1), len(good_scores))])
+
+
+def _images_to_resolve(rate: float) -> int:
+    """Number of images with which 1 / (n + 1) is at most `rate`, or a thousand million millions.
+
+    >>> _images_to_resolve(0.01), _images_to_resolve(5e-324)
+    (99, 999999999999999)
+    """
+    return int(np.ceil(min(1 / rate, 1e15))) - 1
 
 
 def check_false_alarm_rate(rate: float) -> None:

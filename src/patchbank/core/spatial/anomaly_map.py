@@ -26,7 +26,7 @@ def anomaly_map(
 ) -> AnomalyMap:
     """Enlarge a patch grid to the network's input, smooth it, and resize it to the photograph.
 
-    The three steps are linear and separable: `map_operators` makes one matrix for each axis of
+    The three steps are linear and separable: `map_operators` makes one operator for each axis of
     them, so that a map costs two matrix products.
 
     Args:
@@ -68,7 +68,7 @@ def map_operators(
     interpolation: Interpolation = "bilinear",
     border: Border = "reflect",
 ) -> tuple[Operator, Operator]:
-    """Matrices whose products with a patch grid are its anomaly map: rows @ grid @ columns.T.
+    """Operators that make an anomaly map of a patch grid: rows @ grid @ columns.T.
 
     Args:
         grid: (h, w) of the patch grid.
@@ -81,7 +81,7 @@ def map_operators(
         border: how the Gaussian continues the map: ``reflect`` or ``mirror``.
 
     Returns:
-        (H, h) for the rows and (W, w) for the columns, read-only.
+        (H, h) for the rows and (W, w) for the columns.
 
     >>> rows, columns = map_operators((3, 5), (24, 40), (48, 100))
     >>> rows.shape, columns.shape
@@ -121,4 +121,4 @@ def _to_input(axis: Axis, sigma: float, interpolation: Interpolation, border: Bo
     enlarge = resampling.resize(
         axis.n_patches, axis.n_input, interpolation, stride=axis.stride, n_cells=axis.n_cells
     )
-    return resampling.gaussian(axis.n_input, sigma, border) @ enlarge if sigma > 0 else enlarge
+    return resampling.smoothed(enlarge, sigma, border) if sigma > 0 else enlarge

@@ -137,7 +137,7 @@ def layer_operators(
     grid: tuple[int, int],
     alignment: Interpolation,
 ) -> tuple[Operator, Operator]:
-    """Matrices that average a layer over neighbourhoods, resize it to the patch grid, and stride.
+    """Operators that average a layer over neighbourhoods, resize it to the patch grid, and stride.
 
     `concatenated` applies them to each layer: rows @ map @ columns.T.
 
@@ -156,7 +156,7 @@ def layer_operators(
     ((4, 2), (6, 3))
     """
     rows, columns = (
-        (resampling.resize(window.shape[0], n, alignment) @ window)[::stride]
+        resampling.resize(window.shape[0], n, alignment).after(window, stride)
         for n, window in (
             (n, resampling.window_mean(side, patch_size))
             for n, side in zip(grid, size, strict=True)
@@ -190,7 +190,9 @@ class _Mixer:
 def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
     """(c, h, w) -> (rows, h', w') on the layer's own grid."""
     h, w = planes.shape[1:]
-    down, across = (patch_size * resampling.window_mean(n, patch_size, stride) for n in (h, w))
+    down, across = (
+        resampling.window_mean(n, patch_size, stride).scaled(patch_size) for n in (h, w)
+    )
     mixed = mixer.common(resampling.apply(down, across, planes))
     for offset, correction in mixer.corrections:
         down = resampling.window_element(h, patch_size, stride, offset // patch_size)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import starmap
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from patchbank.types import AnomalyMap
+from patchbank.types import AnomalyMap, Indices
 
 TOUCHING = np.ones((3, 3), dtype=np.int8)  # 8-connectivity: diagonal neighbours are connected
 
@@ -33,23 +36,61 @@ def find_regions(anomaly_map: AnomalyMap, threshold: float) -> tuple[Region, ...
     """
     from scipy import ndimage  # imports in 0.1 s, which a photograph without regions is spared
 
-    labels, count = ndimage.label(anomaly_map > threshold, structure=TOUCHING)
+    above = anomaly_map > threshold
+    labels, count = ndimage.label(above, structure=TOUCHING)
     if count == 0:
         return ()
-    numbers = np.arange(1, count + 1)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    scores = ndimage.maximum(anomaly_map, labels, numbers)
-    found = [
-        Region(
-            left=columns.start,
-            top=rows.start,
-            width=columns.stop - columns.start,
-            height=rows.stop - rows.start,
-            area=int(area),
-            score=float(score),
-        )
-        for (rows, columns), area, score in zip(
-            ndimage.find_objects(labels), areas, scores, strict=True
-        )
-    ]
-    return tuple(sorted(found, key=lambda region: -region.score))
+    runs = _runs(above)
+    region_of = labels[runs.rows, runs.begins].astype(np.intp) - 1
+    width, height = anomaly_map.shape[1], anomaly_map.shape[0]
+    left = _reduced(np.minimum, runs.begins, region_of, np.full(count, width))
+    right = _reduced(np.maximum, runs.ends, region_of, np.zeros(count, np.intp))
+    top = _reduced(np.minimum, runs.rows, region_of, np.full(count, height))
+    bottom = _reduced(np.maximum, runs.rows + 1, region_of, np.zeros(count, np.intp))
+    area = _reduced(np.add, runs.ends - runs.begins, region_of, np.zeros(count, np.intp))
+    lowest = np.full(count, -np.inf, anomaly_map.dtype)
+    score = _reduced(np.maximum, runs.largest(anomaly_map), region_of, lowest)
+    columns = (left, top, right - left, bottom - top, area, score)
+    worst_first = np.argsort(-score, kind="stable")
+    return tuple(starmap(Region, zip(*(c[worst_first].tolist() for c in columns), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Stretches of true pixels along the rows of a mask: regions in pieces that lie in one row.
+
+    A region of any shape has few runs for its pixels, so its box, area and largest value cost one
+    pass over the mask and one over the runs, however many regions there are.
+    """
+
+    rows: Indices
+    """(n,) row of each run; ascending."""
+    begins: Indices
+    """(n,) its first column."""
+    ends: Indices
+    """(n,) the column after its last."""
+
+    def largest(self, values: AnomalyMap) -> AnomalyMap:
+        """Largest value of each run.  (H, W) -> (n,)."""
+        width = values.shape[1]
+        edges = np.column_stack([self.rows * width + self.begins, self.rows * width + self.ends])
+        # Each second segment lies between runs; the end of the last one may be that of the array.
+        largest: AnomalyMap = np.maximum.reduceat(values.ravel(), edges.ravel()[:-1])[::2]
+        return largest
+
+
+def _runs(mask: NDArray[np.bool_]) -> _Runs:
+    height, width = mask.shape
+    fenced = np.zeros(height * (width + 1) + 1, dtype=np.bool_)  # false before and after each row
+    fenced[1:].reshape(height, width + 1)[:, :width] = mask
+    edges = np.flatnonzero(fenced[1:] != fenced[:-1])
+    rows, begins = np.divmod(edges[::2], width + 1)
+    return _Runs(rows, begins, edges[1::2] - rows * (width + 1))
+
+
+def _reduced(
+    operation: np.ufunc, values: NDArray[Any], groups: Indices, start: NDArray[Any]
+) -> NDArray[Any]:
+    """The values of each group, reduced into `start`, which has one number for each group."""
+    operation.at(start, groups, values)
+    return start

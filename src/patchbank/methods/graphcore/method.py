@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from patchbank.core.array_api import to_numpy
@@ -28,4 +30,12 @@ def embed(settings: GraphCoreParameters, maps: FeatureMaps) -> Array:
     return np.concatenate([grid, weight * relative.reshape(grid.shape)], axis=2)  # (h, w, 2d)
 
 
-METHOD = method_with_bank("graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed)
+def dimensions(settings: GraphCoreParameters, channels: Sequence[int]) -> int:
+    """Dimensions of a patch, from the channels of each feature map."""
+    is_plain = settings.graph_neighbours == 0 or settings.graph_weight == 0
+    return sum(channels) * (1 if is_plain else 2)
+
+
+METHOD = method_with_bank(
+    "graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed, dimensions
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ from patchbank.methods.base import (
 from patchbank.methods.memory_bank.selection import select, sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
+from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.once import BuiltOnce
 from patchbank.runtime.progress import Progress
@@ -36,6 +37,12 @@ Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
 """[(c, h, w), ...] of one image -> its grid of patches, (h, w, d), or with a mask."""
 
 UNKNOWN = np.empty(0, dtype=np.float32)
+CONTENTS: Mapping[str, TensorSpec] = {
+    "bank": TensorSpec("float32", ("m", "d")),
+    "bank_origins": TensorSpec("int32", ("m", "4"), low=0),
+    "bank_radii": TensorSpec("float32", ("m?",), low=0),
+    "index_recall": TensorSpec("float64", ("1",), low=0, high=1),
+}
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
 
@@ -365,8 +372,18 @@ def method_with_bank(
     parameters: type[BankParameters],
     presets: Mapping[str, Mapping[str, Any]],
     embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
+    dimensions: Callable[[Any, Sequence[int]], int],
 ) -> Method:
-    """Make a method with a bank from its `embed`: (settings, feature maps) -> patches."""
+    """Make a method with a bank.
+
+    Args:
+        name: of the method.
+        settings: all settings of it.
+        parameters: the part of them that it receives.
+        presets: name -> the settings that differ.
+        embed: (parameters, feature maps) -> patches.
+        dimensions: (parameters, channels of each map) -> dimensions of a patch.
+    """
 
     def learner(
         chosen: BankParameters, n_images: int, progress: Progress, device: Device
@@ -374,6 +391,11 @@ def method_with_bank(
         return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
 
     def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
+        if chosen.n_neighbours > len(tensors["bank"]):
+            raise ParameterError(
+                f"n_neighbours: expected at most {len(tensors['bank'])} (the rows of the bank), "
+                f"got {chosen.n_neighbours}"
+            )
         return BankModel(
             chosen,
             partial(embed, chosen),
@@ -384,4 +406,9 @@ def method_with_bank(
             device=device,
         )
 
-    return Method(name, settings, parameters, presets, learner, restore)
+    def lengths(chosen: BankParameters, channels: Sequence[int]) -> Mapping[str, int]:
+        return {"d": dimensions(chosen, channels)}
+
+    return Method(
+        name, settings, parameters, presets, learner, restore, contents=CONTENTS, lengths=lengths
+    )

@@ -82,7 +82,7 @@ class BankSettings(Group):
         None,
         "Keep patches until every patch lies within this distance of one that is kept; greedy "
         "selection only.",
-        rule=Optional(Number(0)),
+        rule=Optional(Number(0, 1e9)),
         group=BANK,
         rules_out=_another_size,
     )
@@ -98,7 +98,7 @@ class BankSettings(Group):
         None,
         "Dimensions of the projection; if not given, as many as keep distances (anomalib's eps "
         "0.9).",
-        rule=Optional(Integer(1)),
+        rule=Optional(Integer(1, 100_000)),
         group=BANK,
     )
     start: Start = setting(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.model import PadimModel, channels_kept, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
 from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSettings
+from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
@@ -111,4 +114,27 @@ def _score_left_out(
     left_out[of_photographs.rows[is_present]] = distances[is_present]
 
 
-METHOD = Method("padim", PadimSettings, PadimParameters, PRESETS, PadimLearner, restore)
+def lengths(settings: PadimParameters, channels: Sequence[int]) -> Mapping[str, int]:
+    """Channels of all layers together, and dimensions of a patch."""
+    n_channels = sum(channels)
+    return {"channels": n_channels, "d": len(channels_kept(settings, n_channels))}
+
+
+CONTENTS: Mapping[str, TensorSpec] = {
+    "means": TensorSpec("float32", ("p", "d")),
+    "bases": TensorSpec("float32", ("p", "d", "r?"), low=-1.01, high=1.01),
+    "variances": TensorSpec("float32", ("p", "r?"), low=1e-30, high=1e30),
+    "rests": TensorSpec("float32", ("p",), low=1e-30, high=1e30),
+    "grid": TensorSpec("int32", ("2",), low=1),
+    "n_channels": TensorSpec("int32", ("1",), equals="channels"),
+}
+METHOD = Method(
+    "padim",
+    PadimSettings,
+    PadimParameters,
+    PRESETS,
+    PadimLearner,
+    restore,
+    contents=CONTENTS,
+    lengths=lengths,
+)

@@ -103,4 +103,8 @@ def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
     """Build the model that `tensors` came from."""
     gaussians = Gaussians(*(tensors[name] for name in ("means", "bases", "variances", "rests")))
     h, w = tensors["grid"].tolist()
+    if h * w != len(gaussians.means):
+        raise ShapeError(
+            f"grid: expected {len(gaussians.means)} cells (the positions), got {h} x {w}"
+        )
     return PadimModel(settings, gaussians, (h, w), int(tensors["n_channels"][0]))

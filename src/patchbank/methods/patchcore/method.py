@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.memory_bank import method_with_bank
@@ -31,4 +33,11 @@ def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
     return patch_embedding.require_finite(embedding)
 
 
-METHOD = method_with_bank("patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed)
+def dimensions(settings: PatchCoreParameters, channels: Sequence[int]) -> int:
+    """Dimensions of a patch, from the channels of each feature map."""
+    return settings.target_dims or sum(channels)
+
+
+METHOD = method_with_bank(
+    "patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed, dimensions
+)

@@ -22,13 +22,13 @@ class PatchCoreParameters(BankParameters):
         None,
         "Pool each patch to this many numbers, as the official code does; if not given, the layers "
         "are concatenated.",
-        rule=Optional(Integer(1)),
+        rule=Optional(Integer(1, 100_000)),
         group=TITLE,
     )
     layer_dims: int | None = setting(
         None,
         "Numbers of each layer before that pooling; if not given, target_dims.",
-        rule=Optional(Integer(1)),
+        rule=Optional(Integer(1, 100_000)),
         group=TITLE,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +17,7 @@ from patchbank.methods.embedding import embed_patches
 from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import PRESETS, SimpleNetParameters, SimpleNetSettings
+from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Array
@@ -134,6 +135,24 @@ def restore(settings: SimpleNetParameters, tensors: Tensors, device: Device) -> 
     return SimpleNetModel(settings, discriminator, int(tensors["steps"][0]))
 
 
+def lengths(settings: SimpleNetParameters, channels: Sequence[int]) -> Mapping[str, int]:
+    """Dimensions of a patch."""
+    return {"d": sum(channels)}
+
+
+CONTENTS: Mapping[str, TensorSpec] = {
+    "weight": TensorSpec("float32", ("hidden", "d")),
+    "bias": TensorSpec("float32", ("hidden",)),
+    "tail": TensorSpec("float32", ("hidden",)),
+    "steps": TensorSpec("int64", ("1",), low=0),
+}
 METHOD = Method(
-    "simplenet", SimpleNetSettings, SimpleNetParameters, PRESETS, SimpleNetLearner, restore
+    "simplenet",
+    SimpleNetSettings,
+    SimpleNetParameters,
+    PRESETS,
+    SimpleNetLearner,
+    restore,
+    contents=CONTENTS,
+    lengths=lengths,
 )

@@ -18,7 +18,9 @@ TITLE = "SimpleNet"
 class SimpleNetParameters(PatchSettings, SeedSettings):
     """The settings that SimpleNet's `fit` and `restore` receive."""
 
-    hidden_dims: int = setting(1024, "Width of the discriminator.", rule=Integer(1), group=TITLE)
+    hidden_dims: int = setting(
+        1024, "Width of the discriminator.", rule=Integer(1, 100_000), group=TITLE
+    )
     noise_std: float = setting(
         0.3,
         "Standard deviation of the noise that makes a normal patch anomalous, relative to that of "
@@ -52,7 +54,7 @@ class SimpleNetParameters(PatchSettings, SeedSettings):
     batch_patches: int = setting(
         512,
         "Normal patches of one step; each is seen as it is and with noise.",
-        rule=Integer(1),
+        rule=Integer(1, 10_000_000),
         group=TITLE,
     )
     folds: int = setting(

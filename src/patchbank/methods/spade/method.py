@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from patchbank.errors import DataError
+from collections.abc import Mapping, Sequence
+
+from patchbank.errors import DataError, ShapeError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.methods.spade.settings import PRESETS, SpadeParameters, SpadeSettings
+from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 
@@ -57,8 +60,44 @@ def restore(settings: SpadeParameters, tensors: Tensors, device: Device) -> Spad
     """Build the model that `tensors` came from; it scores on the CPU."""
     n_planes = tensors["counts"].shape[1]
     planes = tuple(tensors[f"plane{number}"] for number in range(n_planes))
+    for number, n_pixels in enumerate(tensors["counts"].sum(axis=0, dtype="int64")):
+        if n_pixels != len(planes[number]):
+            raise ShapeError(
+                f"counts: expected {len(planes[number])} pixels on plane {number}, got {n_pixels}"
+            )
     gallery = Gallery(tensors["pooled"], tensors["photographs"], planes, tensors["counts"])
     return SpadeModel(settings, gallery)
 
 
-METHOD = Method("spade", SpadeSettings, SpadeParameters, PRESETS, SpadeLearner, restore)
+def lengths(settings: SpadeParameters, channels: Sequence[int]) -> Mapping[str, int]:
+    """Channels of the pooled feature and of each plane, and the number of planes."""
+    n_layers = len(channels) // len(settings.scales)
+    kept = [
+        c
+        for number, c in enumerate(channels)
+        if not settings.pool_deepest_only or (number + 1) % n_layers
+    ]
+    planes = [sum(kept)] if settings.fusion == "concatenate" else kept
+    return {
+        "c": channels[n_layers - 1],
+        "planes": len(planes),
+        **{f"d{number}": c for number, c in enumerate(planes)},
+    }
+
+
+CONTENTS: Mapping[str, TensorSpec] = {
+    "pooled": TensorSpec("float32", ("q", "c")),
+    "photographs": TensorSpec("int32", ("q",), low=0, below="n"),
+    "counts": TensorSpec("int32", ("q", "planes"), low=1),
+    "planeI": TensorSpec("float32", ("pixelsI", "dI"), repeated="planes"),
+}
+METHOD = Method(
+    "spade",
+    SpadeSettings,
+    SpadeParameters,
+    PRESETS,
+    SpadeLearner,
+    restore,
+    contents=CONTENTS,
+    lengths=lengths,
+)

@@ -7,7 +7,15 @@ which the contract test is made.
 
 from patchbank.settings.rules.rule import NONE, Optional, Rule
 from patchbank.settings.rules.scalars import Choice, Flag, Integer, Number, Text, fraction
-from patchbank.settings.rules.sequences import Factors, Names, Numbers, Size, ThreeNumbers
+from patchbank.settings.rules.sequences import (
+    Factors,
+    Names,
+    Numbers,
+    Size,
+    ThreeNumbers,
+    mean_rule,
+    std_rule,
+)
 
 __all__ = [
     "NONE",
@@ -24,4 +32,6 @@ __all__ = [
     "Text",
     "ThreeNumbers",
     "fraction",
+    "mean_rule",
+    "std_rule",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from patchbank.errors import ParameterError
 
+MAX_SHOWN = 100  # letters of a value in a message
 NONE = "none"
 """Text that stands for None on a command line."""
 
@@ -75,7 +76,7 @@ class Rule(ABC):
         try:
             value = self.convert(text.strip())
         except (ValueError, OverflowError):
-            raise ParameterError(f"{name}: expected {self.written}, got {text!r}") from None
+            raise ParameterError(f"{name}: expected {self.written}, got {_shown(text)}") from None
         return self.check(name, value)
 
 
@@ -126,11 +127,12 @@ class Optional(Rule):
 
 
 def _shown(value: Any) -> str:
-    """The value in one line."""
+    """The value in one line, and the beginning of a long one."""
     try:
-        return " ".join(repr(value).split())
+        text = " ".join(repr(value).split())
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a value of too many digits"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def is_number(value: Any) -> bool:

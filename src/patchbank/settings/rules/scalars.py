@@ -9,27 +9,35 @@ from typing import Any, get_args
 
 from patchbank.settings.rules.rule import Rule, is_number, require
 
+MOST = 10**9
+"""Largest integer where nothing sets a smaller limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Integer(Rule):
-    """An integer from `low` up.
+    """An integer between limits.
 
-    >>> Integer(1).check("n_neighbours", 0)
+    >>> Integer(1, 360).check("rotations", 0)
     Traceback (most recent call last):
-    patchbank.errors.ParameterError: n_neighbours: expected an integer, 1 or more, got 0
+    patchbank.errors.ParameterError: rotations: expected an integer from 1 to 360, got 0
     """
 
     low: int
+    high: int = MOST
     odd: bool = False
     """Whether only odd integers are allowed."""
 
     def describe(self) -> str:
-        """The rule in words, such as "an odd integer, 1 or more"."""
-        return f"an {'odd ' if self.odd else ''}integer, {self.low} or more"
+        """The rule in words, such as "an odd integer from 1 to 99"."""
+        kind = f"an {'odd ' if self.odd else ''}integer"
+        if self.high >= MOST:
+            return f"{kind}, {self.low} or more"
+        return f"{kind} from {self.low} to {self.high}"
 
     def normalised(self, value: Any) -> int:
         """The integer itself."""
-        require(isinstance(value, int) and not isinstance(value, bool) and value >= self.low)
+        require(isinstance(value, int) and not isinstance(value, bool))
+        require(self.low <= value <= self.high)
         require(value % 2 == 1 or not self.odd)
         return int(value)
 
@@ -43,13 +51,14 @@ class Integer(Rule):
         return "N"
 
     def valid_values(self) -> tuple[Any, ...]:
-        """The smallest, and larger ones."""
-        return self.low, self.low + 2, self.low + 40
+        """The limits, and an integer between them."""
+        return self.low, self.low + 2, self.high
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """One below the smallest, fractions, other types; even ones where odd ones are asked."""
+        """Those beyond the limits, fractions, other types; even ones where odd ones are asked."""
         even = (self.low + 1,) if self.odd else ()
-        return self.low - 1, self.low + 0.5, float(self.low), str(self.low), True, [self.low], *even
+        others = self.low + 0.5, float(self.low), str(self.low), True, [self.low]
+        return self.low - 1, self.high + 2, 10**400, *others, *even
 
 
 @dataclass(frozen=True, slots=True)

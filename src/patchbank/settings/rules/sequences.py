@@ -52,19 +52,23 @@ class Names(Rule):
 class ThreeNumbers(Rule):
     """One finite number for each colour: red, green, blue."""
 
+    low: float
+    high: float
+
     def describe(self) -> str:
-        """The rule in words: three numbers."""
-        return "3 numbers (red, green, blue)"
+        """The rule in words: three numbers between the limits."""
+        return f"3 numbers (red, green, blue) from {self.low:g} to {self.high:g}"
 
     @property
     def written(self) -> str:
         """The rule in words for a command line: three numbers with commas."""
-        return "three numbers with commas between them"
+        limits = f"from {self.low:g} to {self.high:g}"
+        return f"three numbers {limits} with commas between them"
 
     def normalised(self, value: Any) -> tuple[float, float, float]:
         """A tuple."""
         require(isinstance(value, (list, tuple)) and len(value) == 3)
-        require(all(is_number(number) and math.isfinite(number) for number in value))
+        require(all(is_number(number) and self.low <= number <= self.high for number in value))
         red, green, blue = value
         return red, green, blue
 
@@ -81,12 +85,27 @@ class ThreeNumbers(Rule):
 
     def valid_values(self) -> tuple[Any, ...]:
         """A tuple, and a list with integers."""
-        return (0.5, 0.25, 0.125), [0.5, 1, 0]
+        return (0.5, 0.25, 0.125), [self.low, 1, self.high]
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """Too few numbers, too many numbers, and other types."""
+        """Too few numbers, too many numbers, numbers beyond the limits, and other types."""
         others = 0.5, "1,2,3", ("a", "b", "c")
-        return (0.5, 0.5), (1, 2, 3, 4), (0.5, 0.5, math.nan), (0.5, 0.5, 10**400), *others
+        beyond = (0.5, 0.5, self.low - 1), (self.high + 1, 0.5, 0.5), (0.5, 10**400, 0.5)
+        return (0.5, 0.5), (1, 2, 3, 4), (0.5, 0.5, math.nan), *beyond, *others
+
+
+def mean_rule() -> ThreeNumbers:
+    """The rule of the mean of three colours, in [0, 1] for photographs, and beyond for others."""
+    return ThreeNumbers(-1000, 1000)
+
+
+def std_rule() -> ThreeNumbers:
+    """The rule of the standard deviation of three colours, by which the network's input is divided.
+
+    >>> std_rule().written
+    'three numbers from 1e-06 to 1000 with commas between them'
+    """
+    return ThreeNumbers(1e-6, 1000)
 
 
 @dataclass(frozen=True, slots=True)

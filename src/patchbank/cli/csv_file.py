@@ -1,0 +1,109 @@
+"""The table of `patchbank predict --csv`: a row for each photograph, for spreadsheet programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.errors import DataError
+from patchbank.runtime.printable import printable
+
+COLUMNS = (
+    "image",
+    "verdict",
+    "score",
+    "threshold",
+    "p_value",
+    "width",
+    "height",
+    "regions",
+    "worst_left",
+    "worst_top",
+    "worst_width",
+    "worst_height",
+    "worst_area",
+    "worst_score",
+    "error",
+    "detector_sha256",
+)
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # wide ones count too
+
+
+class CsvFile:
+    """Writes a row for each outcome, and each row at once, so that others can follow the file."""
+
+    def __init__(self, path: Path, file: IO[str], detector_sha256: str) -> None:
+        self._path = path
+        self._file = file
+        self._detector = detector_sha256
+        self._rows = csv.writer(file)
+        self._write(COLUMNS)
+
+    def add(self, outcome: Inspection | FailedInspection) -> None:
+        """Write the row of one photograph.
+
+        Raises:
+            DataError: the row cannot be written.
+        """
+        self._write([*_cells(outcome), self._detector])
+
+    def _write(self, row: Any) -> None:
+        try:
+            self._rows.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            raise DataError(f"{self._path}: expected to write CSV, got: {error.strerror}") from None
+
+
+@contextmanager
+def csv_file(path: Path, detector_sha256: str) -> Iterator[CsvFile]:
+    """Open a new table; UTF-8 with the mark at its beginning by which Excel recognises it.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        file = path.open("w", encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise DataError(f"{path}: expected to write CSV, got: {error.strerror}") from None
+    with file:
+        yield CsvFile(path, file, detector_sha256)
+
+
+def text_cell(text: str) -> str:
+    r"""Text that no spreadsheet program takes for a formula, in one line.
+
+    A text that begins as formulas do gets an apostrophe in front, by which these programs know
+    text; control characters are escaped as in all output.
+
+    >>> print(text_cell("=HYPERLINK(1).png"), text_cell("a\tb.png"))
+    '=HYPERLINK(1).png a\tb.png
+    """
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(FORMULA_STARTS) else shown
+
+
+def _cells(outcome: Inspection | FailedInspection) -> list[str | int | float]:
+    """Cells of all columns but the last; empty where nothing is known."""
+    image = text_cell(outcome.image)
+    if isinstance(outcome, FailedInspection):
+        return [image, "unread", *[""] * 12, text_cell(outcome.error)]
+    worst: list[str | int | float] = [""] * 6
+    if outcome.regions:
+        region = outcome.regions[0]
+        worst = [region.left, region.top, region.width, region.height, region.area, region.score]
+    return [
+        image,
+        "anomalous" if outcome.is_anomalous else "good",
+        outcome.score,
+        outcome.threshold,
+        outcome.p_value,
+        *outcome.size,
+        len(outcome.regions),
+        *worst,
+        "",
+    ]

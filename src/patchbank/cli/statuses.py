@@ -1,0 +1,44 @@
+"""Exit statuses: each means one thing, whatever the command."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of all commands."""
+
+    DONE = 0
+    INCOMPLETE = 1
+    WRONG = 2
+    ANOMALY = 3
+    UNFORESEEN = 70
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+    TERMINATED = 143
+
+
+MEANINGS = {
+    Exit.DONE: "done: everything was read, and with --fail-on-anomaly everything is good",
+    Exit.INCOMPLETE: "done, but some photographs were not read, or some runs of a benchmark failed",
+    Exit.WRONG: "wrong use, data or file; one line says what was expected",
+    Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, whether or not all was read",
+    Exit.UNFORESEEN: "a fault of the program; one line names the log file to report",
+    Exit.INTERRUPTED: "stopped by Ctrl-C",
+    Exit.CLOSED_PIPE: "the reader of the output closed it early, as `head` does: no error",
+    Exit.TERMINATED: "stopped by SIGTERM",
+}
+EPILOG = "Exit status: " + "; ".join(f"{int(s)} {text}" for s, text in MEANINGS.items()) + "."
+
+
+def status_of(*, anomalous: int, unread: int, fail_on_anomaly: bool) -> Exit:
+    """Status of an inspection: an anomaly that was asked about stands above an unread photograph.
+
+    >>> status_of(anomalous=1, unread=1, fail_on_anomaly=True)
+    <Exit.ANOMALY: 3>
+    >>> status_of(anomalous=1, unread=1, fail_on_anomaly=False)
+    <Exit.INCOMPLETE: 1>
+    """
+    if fail_on_anomaly and anomalous:
+        return Exit.ANOMALY
+    return Exit.INCOMPLETE if unread else Exit.DONE

@@ -1,0 +1,173 @@
+"""Files are replaced whole, through links, and what killed processes leave is removed."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from patchbank.runtime import atomic_file
+from patchbank.runtime.atomic_file import create_file, remove_unfinished, replace_file
+
+WRITER = """
+import sys
+from pathlib import Path
+from patchbank.runtime import atomic_file
+with atomic_file._temporary(Path(sys.argv[1])) as (path, file):
+    file.write(b"half")
+    file.flush()
+    print(path, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def another_process():
+    """Each test removes unfinished files as a new process does."""
+    remove_unfinished.cache_clear()
+
+
+def start_writer(folder):
+    """A process that is writing a file in a folder.  -> process, path of its temporary file."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    return process, process.stdout.readline().decode().strip()
+
+
+def stop(process, *, kill):
+    if kill:
+        process.kill()
+    process.communicate()
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_permissions_are_those_of_the_old_file_or_of_any_new_one(tmp_path):
+    path, plain = tmp_path / "a", tmp_path / "plain"
+    plain.write_bytes(b"")
+    replace_file(path, b"new")
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    replace_file(path, b"newer")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_long_name_needs_no_longer_one(tmp_path):
+    path = tmp_path / ("n" * 255)
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_link_stays_and_its_target_is_replaced(tmp_path, relative):
+    (tmp_path / "there").mkdir()
+    target = tmp_path / "there" / "a"
+    target.write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to("there/a" if relative else target)
+    replace_file(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == ["link", "there"]
+    assert os.listdir(tmp_path / "there") == ["a"]
+
+
+def test_a_link_to_nothing_yet_makes_its_target(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("a")
+    replace_file(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_neither_replaced_nor_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name, reason in {
+        "pipe": "a pipe is there",
+        "folder": "a folder is there",
+        "null": "a device is there",
+        "loop": "symbolic links",
+    }.items():
+        with pytest.raises(OSError, match=reason):
+            replace_file(tmp_path / name, b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+    assert (tmp_path / "null").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "loop", "null", "pipe"]
+
+
+def test_a_new_file_never_replaces_one(tmp_path):
+    path = tmp_path / "a"
+    create_file(path, b"first")
+    with pytest.raises(FileExistsError):
+        create_file(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_new_file_needs_no_hard_links(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(atomic_file.os, "link", no_links)
+    test_a_new_file_never_replaces_one(tmp_path)
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    process, left = start_writer(tmp_path)
+    stop(process, kill=True)
+    assert os.path.exists(left)
+    replace_file(tmp_path / "a", b"new")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    process, path = start_writer(tmp_path)
+    try:
+        replace_file(tmp_path / "a", b"new")
+        assert os.path.exists(path)
+    finally:
+        stop(process, kill=False)
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_only_our_unfinished_files_are_removed(tmp_path):
+    others = [".patchbank-notes", "download.part", ".film.mkv.part", "patchbank-1.part"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".patchbank-0.part").mkdir()
+    (tmp_path / ".patchbank-1.part").symlink_to("download.part")
+    (tmp_path / ".patchbank-2.part").write_bytes(b"")
+    remove_unfinished(tmp_path)
+    left = {*others, ".patchbank-0.part", ".patchbank-1.part"}
+    assert set(os.listdir(tmp_path)) == left
+
+
+def test_a_folder_that_is_not_there_has_nothing_to_remove(tmp_path):
+    remove_unfinished(tmp_path / "no")
+
+
+def test_two_that_write_the_same_file_leave_one_whole(tmp_path):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from patchbank.runtime.atomic_file import remove_unfinished, replace_file\n"
+        "for _ in range(200):\n"
+        "    remove_unfinished.cache_clear()\n"
+        "    replace_file(Path(sys.argv[1]), sys.argv[2].encode() * 10_000, sync=False)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    both = [subprocess.Popen([*command, letter], stderr=subprocess.PIPE) for letter in "xy"]
+    assert [process.communicate()[1] for process in both] == [b"", b""]
+    assert (tmp_path / "a").read_bytes() in (b"x" * 10_000, b"y" * 10_000)
+    assert os.listdir(tmp_path) == ["a"]
