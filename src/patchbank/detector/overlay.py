@@ -83,7 +83,7 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
     """Draw map, regions and verdict over an image, (H, W, 3).
 
     A colour has the same meaning on every picture: colours begin a little below the pixel
-    threshold, so that a good part stays as it is.  The picture is painted in bands: other than it and
+    threshold, so that a good part stays as it is.  The picture is painted in bands: but for it and
     the map, 4 bytes a pixel each, nothing grows with the photograph.
     """
     from PIL import ImageDraw  # not needed for a verdict
