@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from patchbank.errors import ImageError as ImageError
     from patchbank.errors import ParameterError as ParameterError
     from patchbank.errors import PatchbankError as PatchbankError
+    from patchbank.errors import PhotographWarning as PhotographWarning
     from patchbank.errors import PluginWarning as PluginWarning
     from patchbank.errors import ShapeError as ShapeError
     from patchbank.evaluation.evaluate import Evaluation as Evaluation
@@ -52,6 +53,7 @@ _HOMES = {
     "PaDiM": "patchbank.training.recipes",
     "PatchCore": "patchbank.training.recipes",
     "PatchbankError": "patchbank.errors",
+    "PhotographWarning": "patchbank.errors",
     "PluginWarning": "patchbank.errors",
     "Region": "patchbank.core.spatial.regions",
     "SPADE": "patchbank.training.recipes",

@@ -10,6 +10,7 @@
 
     UserWarning
     ├── CalibrationWarning  there are too few good images for the false-alarm rate
+    ├── PhotographWarning   photographs that are learned are black, alike, or left out
     └── PluginWarning       an installed package has a part that cannot be used
 
 A message is one line: what was expected, what came, what to do.
@@ -48,6 +49,10 @@ class DetectorFileError(PatchbankError):
 
 class CalibrationWarning(UserWarning):
     """There are fewer good images than the false-alarm rate can resolve."""
+
+
+class PhotographWarning(UserWarning):
+    """Photographs that are learned are black, of one colour, doubled, or left out."""
 
 
 class PluginWarning(UserWarning):

@@ -123,9 +123,11 @@ CHANGES: dict[str, dict[str, Change]] = {
         "folds": ({}, 2),
     },
 }
-ELSEWHERE = {method: {"weights"} for method in CHANGES} | {"spade": {"weights", "seed"}}
-"""Settings without a row: weights need torch (tests/unit/test_timm_backbones.py), and SPADE's seed
-changes nothing (tests/contract/test_settings_spade.py)."""
+ELSEWHERE = {method: {"weights", "bit_depth"} for method in CHANGES}
+ELSEWHERE["spade"].add("seed")
+"""Settings without a row: weights need torch (tests/unit/test_timm_backbones.py), the bit depth
+photographs of 16 bits (tests/unit/test_bit_depth.py), and SPADE's seed changes nothing
+(tests/contract/test_settings_spade.py)."""
 
 QUICK = {"backbone": "efficientnet_lite0", "image_size": 96, "top_fraction": 0.1}
 BASE: dict[str, Mapping[str, Any]] = {

@@ -241,7 +241,7 @@ def test_backbones_lists_layers_and_hashes(capsys):
             ["fit", "{plates}", "--out", "{tmp}/a", "--image-size", "big"],
             "image_size: expected a side",
         ),
-        (["fit", "{plates}", "--out", "{tmp}/a", "--mean", "1"], "three numbers with commas"),
+        (["fit", "{plates}", "--out", "{tmp}/a", "--mean", "1"], "with commas between them"),
         (["fit", "{plates}", "--out", "{tmp}/a", "--scales", "x"], "scales: expected numbers"),
         (
             ["fit", "{plates}", "--out", "{tmp}/a", "--layers", "layer2"],

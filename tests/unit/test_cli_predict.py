@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from patchbank.cli.path_lists import Given
-from patchbank.cli.predict import Count, Outputs, Pictures, inspect_paths
+from patchbank.cli.pictures import Pictures, PlacesBelow
+from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
 from patchbank.runtime.progress import NullProgress
@@ -32,12 +33,6 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
-def drawn_below(folder):
-    """Paths of all files below a folder."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path.relative_to(folder).as_posix() for path in files)
-
-
 def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
     count = inspect(folder)
     out, err = capsys.readouterr()
@@ -50,8 +45,8 @@ def test_each_photograph_is_a_line_and_the_last_line_counts(folder, capsys):
         "3 good, 2 anomalous, 1 not readable",
     ]
     assert err == (
-        f"error: {folder / 'b.png'}: expected a PNG, JPEG, TIFF, BMP or WebP image, "
-        "got something else\n"
+        f"error: {folder / 'b.png'}: expected a PNG, JPEG, TIFF, BMP, WebP, GIF, PNM, JPEG 2000, "
+        "TGA, AVIF or HEIC image, got something else\n"
     )
     assert count == Count(good=3, anomalous=2, unread=1)
 
@@ -98,10 +93,12 @@ def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
 
 
 def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
-    for name in ("x/1.png", "y/1.png", "1.png"):
-        write(tmp_path / "in" / name, photograph(20))
-    inspect(tmp_path / "in", overlays=tmp_path / "out")
-    assert drawn_below(tmp_path / "out") == ["1.png", "x/1.png", "y/1.png"]
+    given = tmp_path / "in"
+    images = [given / "x" / "1.png", given / "y" / "1.png", given / "1.png"]
+    pictures, below = Pictures(tmp_path / "out", images), PlacesBelow([given])
+    paths = [pictures.path_for(below.of(image, given)) for image in images]
+    places = [path.relative_to(tmp_path / "out") for path in paths]
+    assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
     assert (tmp_path / "out" / "y").is_dir()
 
 
@@ -109,7 +106,7 @@ def test_no_overlay_takes_the_name_of_another(tmp_path):
     names = ["1.bmp", "1.png", "1.tif", "1.png", "1.png"]
     images = [tmp_path / "in" / name for name in names]
     pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(Path(image.name)).name for image in images]
+    places = [pictures.path_for(PlacesBelow([]).of(image, image)).name for image in images]
     assert places == ["1.png", "1.png.png", "1.tif.png", "1-2.png", "1-3.png"]
 
 
@@ -128,7 +125,7 @@ def test_a_folder_for_overlays_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     image = tmp_path / "in" / "x" / "1.png"
     with pytest.raises(DataError, match="out/x: expected a folder for pictures, got: Not a dir"):
-        Pictures(tmp_path / "out", [image]).path_for(Path("x", "1.png"))
+        Pictures(tmp_path / "out", [image]).path_for(Path("x/1.png"))
 
 
 def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspected(
@@ -227,39 +224,58 @@ def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
     assert (picture[-10, 10] == image[-1, 1]).all()
 
 
-def test_results_of_several_folders_lie_in_folders_of_their_names(tmp_path):
-    for name in ("A/x/1.png", "B/x/1.png", "B/x/y/2.png", "9.png"):
-        write(tmp_path / name, photograph(200))
-    out = tmp_path / "out"
-    inspect(tmp_path / "A" / "x", tmp_path / "B" / "x", tmp_path / "9.png", overlays=out)
-    assert drawn_below(out) == ["9.png", "A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
-    inspect(tmp_path / "A", tmp_path / "B" / "x", overlays=tmp_path / "two", sort_into=tmp_path)
-    assert drawn_below(tmp_path / "two") == ["A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
-    assert drawn_below(tmp_path / "NG") == ["A/x/1.png", "B/x/1.png", "B/x/y/2.png"]
+def test_overlays_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    given = [tmp_path / "A" / "x", tmp_path / "B" / "x"]
+    images = [(folder / "1.png", folder) for folder in given]
+    below = PlacesBelow(given)
+    assert [below.of(*pair).as_posix() for pair in images] == ["A/x/1.png", "B/x/1.png"]
+    siblings = PlacesBelow([tmp_path / "A", tmp_path / "B"])
+    assert siblings.of(tmp_path / "A" / "x" / "1.png", tmp_path / "A") == Path("A/x/1.png")
+    assert below.of(tmp_path / "9.png", tmp_path / "9.png") == Path("9.png")
 
 
-def test_the_same_command_again_inspects_neither_overlays_nor_copies(tmp_path, capsys):
+def test_sorted_copies_of_several_folders_lie_in_folders_of_their_names(tmp_path):
+    for name, score in (("A", 20), ("B", 200)):
+        write(tmp_path / name / "x" / "1.png", photograph(score))
+    inspect(tmp_path / "A" / "x", tmp_path / "B" / "x", sort_into=tmp_path / "sorted")
+    found = sorted(
+        p.relative_to(tmp_path / "sorted").as_posix() for p in tmp_path.glob("sorted/**/*.png")
+    )
+    assert found == ["NG/B/x/1.png", "OK/A/x/1.png"]
+
+
+def test_the_same_command_again_inspects_no_overlay(tmp_path, capsys):
     for name, score in (("a.png", 20), ("b/c.png", 200)):
         write(tmp_path / "in" / name, photograph(score))
-    out, copies = tmp_path / "in" / "overlays", tmp_path / "in" / "sorted"
+    out = tmp_path / "in" / "overlays"
+    counts = [inspect(tmp_path / "in", overlays=out) for _ in range(3)]
+    assert counts == [Count(good=1, anomalous=1)] * 3
+    drawn = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert drawn == ["a.png", "b/c.png"]
+    write(out / "new.png", photograph(20))  # a photograph is one wherever it lies
+    assert inspect(tmp_path / "in", overlays=out).good == 2
+
+
+def test_the_same_command_again_inspects_no_sorted_copy(tmp_path, capsys):
+    for name, score in (("a.png", 20), ("b/c.png", 200)):
+        write(tmp_path / "in" / name, photograph(score))
+    copies = tmp_path / "in" / "sorted"
     for _ in range(3):
-        count = inspect(tmp_path / "in", overlays=out, sort_into=copies)
-        assert count == Count(good=1, anomalous=1)
-    assert drawn_below(out) == ["a.png", "b/c.png"]
-    assert drawn_below(copies) == ["NG/b/c.png", "OK/a.png"]
+        assert inspect(tmp_path / "in", sort_into=copies) == Count(good=1, anomalous=1)
+    found = [p.relative_to(copies).as_posix() for p in copies.rglob("*.png")]
+    assert sorted(found) == ["NG/b/c.png", "OK/a.png"]
     note = f"note: {tmp_path / 'in'}: 2 sorted copies are not inspected"
     assert capsys.readouterr().err.splitlines() == [note, note]
-    write(out / "new.png", photograph(20))  # a photograph is one wherever it lies
-    assert inspect(tmp_path / "in", overlays=out, sort_into=copies).good == 2
-    assert inspect(copies / "NG", sort_into=copies).anomalous == 1  # asked for by name
+    assert inspect(copies / "NG", sort_into=copies).anomalous == 1  # it was given by name
 
 
 def test_overlays_next_to_their_photographs_are_written_again(tmp_path):
     source = tmp_path / "in" / "a.bmp"
     write(source, photograph(200))
     for _ in range(2):
-        assert inspect(tmp_path / "in", overlays=tmp_path / "in") == Count(anomalous=1)
-    assert drawn_below(tmp_path / "in") == ["a.bmp", "a.png"]
+        count = inspect(tmp_path / "in", overlays=tmp_path / "in")
+        assert count == Count(anomalous=1)
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["a.bmp", "a.png"]
     Image.open(tmp_path / "in" / "a.png").load()  # the remark in it does no harm
 
 

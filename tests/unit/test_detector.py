@@ -242,11 +242,11 @@ def test_one_photograph_of_another_shape_does_not_stop_the_others(tmp_path):
     assert [isinstance(o, FailedInspection) for o in outcomes] == [False, True, False]
 
 
-def test_parts_that_are_all_alike_can_still_be_drawn(tmp_path):
-    detector = RECIPE.with_changes(selection="all").fit([part(0)] * 6)
-    assert detector.calibration.pixel_threshold == pytest.approx(0, abs=1e-3)
-    detector.predict(part(0)).save(tmp_path / "same.png")
-    detector.predict(part(0, defect=9)).save(tmp_path / "other.png")
+def test_parts_that_are_all_the_same_are_refused():
+    with pytest.raises(DataError, match="got 6 that are the same to the pixel"):
+        RECIPE.fit([part(0)] * 6)
+    with pytest.raises(DataError, match="threshold: expected more than 0, got 0"):
+        RECIPE.fit([part(0), part(0), part(1), part(1)])
 
 
 def test_more_neighbours_than_rows_are_refused_at_the_fit():

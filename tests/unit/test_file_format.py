@@ -181,6 +181,7 @@ KEYS = [
     "image_size",
     "index",
     "largest_enlargement",
+    "bit_depth",
     "layer_dims",
     "layers",
     "map_border",

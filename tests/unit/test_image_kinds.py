@@ -117,7 +117,7 @@ def test_seven_pixels_a_side_are_too_few(tmp_path, size):
 def test_a_folder_is_no_photograph(tmp_path):
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: expected a readable image, got: Is a directory"
+    assert str(caught.value) == f"{tmp_path}: expected a file, got a folder"
 
 
 def test_pixels_are_counted_before_a_photograph_is_read(tmp_path):
@@ -160,7 +160,7 @@ def test_every_mask_of_a_folder_has_the_size_of_the_photograph(tmp_path):
         read_mask(tmp_path / "masks", SIZE)
     assert str(caught.value) == (
         f"{tmp_path / 'masks' / '2.png'}: expected a mask of 12 x 20 pixels (height x width, as "
-        "its photograph), got 20 x 12"
+        "its photograph) or of this aspect ratio, got 20 x 12"
     )
 
 

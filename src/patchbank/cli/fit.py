@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from patchbank.cli import output
+from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import BackboneError, DataError
 from patchbank.images.formats import SUFFIXES
@@ -86,24 +87,44 @@ def fit(
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
 
     given = context.meta[GIVEN]
     options = fit_options(given)
     members = [(METHODS[options.method], one) for one in members_of(options, given)]
     device = open_device(options.device)
-    sources = good[0] if len(good) == 1 else good
     engine = Engine(options.engine, options.precision)
-    found = training_images(sources)
-    detector = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
+    found = training_images(good[0] if len(good) == 1 else good)
+    remarks = Remarks()
+    detector = fit_detector(
+        members,
+        found.images,
+        ConsoleProgress(),
+        device,
+        engine=engine,
+        skip_unreadable=options.skip_unreadable,
+        remarks=remarks,
+    )
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     _save(detector, out, options.save_backbone)
     output.fitted(detector, out)
+    output.fit_remarks(remarks)
     if options.precision != "float32":
         engine = Engine(options.engine)
-        precise = fit_detector(members, found.images, ConsoleProgress(), device, engine=engine)
+        precise = fit_detector(
+            members,
+            found.images,
+            ConsoleProgress(),
+            device,
+            engine=engine,
+            skip_unreadable=options.skip_unreadable,
+            remarks=Remarks(),
+        )
         output.note(f"{options.precision}: {score_change(detector, precise)}")
+    if remarks.unread:
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _check_no_photograph(out: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from patchbank.detector.inspection import FailedInspection, Inspection
     from patchbank.detector.member import Member
     from patchbank.evaluation.evaluate import Evaluation
+    from patchbank.training.photographs import Remarks
 
 SCHEMA_VERSION = 1
 """Version of `docs/schemas/{info,backbones,benchmark}.schema.json`."""
@@ -104,6 +105,14 @@ def fitted(detector: Detector, path: Path) -> None:
         say(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
     if calibration.remark:
         note(f"note: {calibration.remark}")
+
+
+def fit_remarks(remarks: Remarks) -> None:
+    """Print what `fit` found out about the photographs, and those that were left out."""
+    for unread in remarks.unread:
+        error(f"left out: {unread}")
+    for line in remarks.lines:
+        note(f"note: {line}")
 
 
 def _short(value: object) -> str:

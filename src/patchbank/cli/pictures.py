@@ -26,7 +26,7 @@ class Listed:
     """Photographs to inspect."""
 
     images: tuple[tuple[Path, Path], ...]
-    """Each photograph with the path that its results get below their folder."""
+    """Each photograph with the path under which it was given, or below which it was found."""
     not_read: int
     """Number of files of the folders whose kind is not read."""
     lines: tuple[str, ...]
@@ -34,37 +34,39 @@ class Listed:
 
 
 def list_photographs(
-    paths: Sequence[Given], overlays: Path | None = None, sort_into: Path | None = None
+    paths: Sequence[Given], out: Path | None = None, sort_into: Path | None = None
 ) -> Listed:
     """List photographs and those of folders.
 
     Args:
-        paths: photographs and folders.
-        overlays: folder of the overlays; those of an earlier run, below one of `paths`, are
-            skipped.
-        sort_into: folder of sorted copies, which are skipped, too.
+        paths: photographs and folders.  One that a list names and that is not there is kept: it is
+            then not readable, and the others are inspected all the same.
+        out: folder of the overlays; those of an earlier run, below one of `paths`, are skipped.
+        sort_into: folder of sorted copies; those of an earlier run are skipped, too.
 
     Raises:
         DataError: a path is not there, or a folder has no photograph.
     """
-    folders = [path for path, _ in paths if path.is_dir()]
-    names = _names_of_folders(dict.fromkeys(folders))
     images: list[tuple[Path, Path]] = []
     lines: list[str] = []
     not_read = 0
+    overlays = None if out is None else out.resolve()
     for path, is_listed in paths:
         if not path.is_dir() and (is_listed or path.exists() or path.is_symlink()):
-            images.append((path, Path(path.name)))
+            images.append((path, path))
             continue
         found = find_images(path)
-        shown, skipped = _without_results(found.images, path, overlays, sort_into)
-        if not shown:
-            raise DataError(f"{path}: expected at least one photograph, got results only")
-        images += [(image, names.get(path, Path()) / image.relative_to(path)) for image in shown]
-        lines += [f"note: {path}: {line}" for line in (*found.mask_notes("inspected"), *skipped)]
+        lines += [f"note: {path}: {line}" for line in found.mask_notes("inspected")]
         if found.not_read:
             lines.append(f"{path}: {not_read_line(found.not_read)}")
         not_read += len(found.not_read)
+        shown = [image for image in found.images if not _is_overlay(image, overlays)]
+        kept = _without_copies(shown, path, sort_into)
+        if len(kept) < len(shown):
+            lines.append(f"note: {path}: {len(shown) - len(kept)} sorted copies are not inspected")
+        if not kept:
+            raise DataError(f"{path}: expected at least one photograph, got results only")
+        images += [(image, path) for image in kept]
     return Listed(tuple(images), not_read, tuple(lines))
 
 
@@ -73,29 +75,9 @@ def marked(png: bytes) -> bytes:
     return png[:PNG_HEAD] + MARK + png[PNG_HEAD:]
 
 
-def _without_results(
-    images: Sequence[Path], given: Path, overlays: Path | None, sort_into: Path | None
-) -> tuple[list[Path], list[str]]:
-    """The photographs of a folder without overlays and sorted copies, and lines about these."""
-    shown = list(images)
-    if overlays is not None:
-        folder = overlays.resolve()
-        shown = [image for image in shown if not _is_overlay(image, folder)]
-    lines = []
-    if sort_into is not None:
-        folder = sort_into.resolve()
-        copies = [folder / verdict for verdict in (GOOD, ANOMALOUS)]
-        if not any(_is_inside(given, copy) for copy in copies):
-            kept = [i for i in shown if not any(_is_inside(i, copy) for copy in copies)]
-            if len(kept) < len(shown):
-                lines.append(f"{len(shown) - len(kept)} sorted copies are not inspected")
-            shown = kept
-    return shown, lines
-
-
-def _is_overlay(image: Path, folder: Path) -> bool:
+def _is_overlay(image: Path, out: Path | None) -> bool:
     """Whether an image lies below a folder of overlays, and is one."""
-    if image.suffix != ".png" or not _is_inside(image, folder):
+    if out is None or image.suffix != ".png" or out not in image.resolve().parents:
         return False
     try:
         with image.open("rb") as file:
@@ -104,13 +86,36 @@ def _is_overlay(image: Path, folder: Path) -> bool:
         return False
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    resolved = path.resolve()
-    return folder == resolved or folder in resolved.parents
+def _without_copies(images: Sequence[Path], given: Path, sort_into: Path | None) -> Sequence[Path]:
+    """The photographs that are not in ``OK`` or ``NG``, unless one of these was given."""
+    if sort_into is None:
+        return images
+    copies = {(sort_into / verdict).resolve() for verdict in (GOOD, ANOMALOUS)}
+    resolved = given.resolve()
+    if not copies.isdisjoint((resolved, *resolved.parents)):
+        return images
+    return [image for image in images if copies.isdisjoint(image.resolve().parents)]
+
+
+class PlacesBelow:
+    """Paths of photographs below a folder of results: as in the folders that were given.
+
+    Photographs of several given folders are kept separate by the names of these, or by as much of
+    their paths as differs.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._names = _names_of_folders(dict.fromkeys(folders))
+
+    def of(self, image: Path, given: Path) -> Path:
+        """The path of a photograph, which is `given` or was found below it."""
+        if image == given:
+            return Path(image.name)
+        return self._names.get(given, Path()) / image.relative_to(given)
 
 
 class Pictures:
-    """Paths of the overlays below a folder, and none twice."""
+    """Paths of the overlays below `folder`, none of them twice, and none that of a photograph."""
 
     def __init__(self, folder: Path, images: Iterable[Path]) -> None:
         self.folder = folder
@@ -118,7 +123,7 @@ class Pictures:
         self._photographs = {image.resolve() for image in images}
 
     def path_for(self, inside: Path) -> Path:
-        """The path of the overlay of a photograph whose results get the path `inside`."""
+        """The path of the overlay of a photograph, whose path is given by `PlacesBelow`."""
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
@@ -154,7 +159,7 @@ def write_picture(content: bytes, path: Path) -> None:
 
 
 def _names_of_folders(given: Iterable[Path]) -> dict[Path, Path]:
-    """Folders by which the results of several given folders are kept separate.
+    """Folders by which the overlays of several given folders are kept separate.
 
     The part of the path that the folders have in common is left out.
     """

@@ -12,7 +12,7 @@ from typing import TextIO
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
 from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import Pictures, list_photographs, write_picture
+from patchbank.cli.pictures import Pictures, PlacesBelow, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
@@ -55,7 +55,9 @@ class Outputs:
 def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
     listed = list_photographs(paths, outputs.overlays, outputs.sort_into)
-    photographs = [image for image, _ in listed.images]
+    images = listed.images
+    photographs = [image for image, _ in images]
+    below = PlacesBelow(given for image, given in images if image != given)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, photographs)
@@ -64,15 +66,16 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
     count = Count(unread=listed.not_read)
     with ExitStack() as stack:
         add_record = _records(outputs, count, stack)
-        advance = stack.enter_context(ConsoleProgress().task("inspecting", len(photographs)))
+        advance = stack.enter_context(ConsoleProgress().task("inspecting", len(images)))
         for line in listed.lines:
             output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
-        for (_, inside), (outcome, picture) in zip(
-            listed.images, _outcomes(detector, photographs, outputs), strict=True
+        for (image, given), (outcome, picture) in zip(
+            images, _outcomes(detector, photographs, outputs), strict=True
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
+                inside = below.of(image, given)
                 add_record(outcome, inside)
                 if pictures is not None and picture is not None:
                     write_picture(picture, pictures.path_for(inside))

@@ -19,7 +19,7 @@ from patchbank.errors import ParameterError
 from patchbank.methods import METHODS
 from patchbank.settings import AugmentationSettings, Group, Setting, Settings, setting, settings_of
 from patchbank.settings import rules as r
-from patchbank.settings.declaration import GROUPS
+from patchbank.settings.declaration import GROUPS, PHOTOGRAPH
 
 EVERY_DAY = "Options of every day"
 METHOD = "Method"
@@ -93,6 +93,12 @@ class FitOptions(Group):
         "(for a GPU).",
         rule=r.Choice.of(SavedBackbone),
         group=MACHINE,
+    )
+    skip_unreadable: bool = setting(
+        False,
+        "Leave out photographs that cannot be read, name them, and end with status 1.",
+        rule=r.Flag(),
+        group=PHOTOGRAPH,
     )
 
 

@@ -226,7 +226,7 @@ class Detector:
             return FailedInspection(source.name, message, MemoryError)
 
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
-        image, read = source.read_once()
+        image, read = source.read_once(self.members[0].settings.bit_depth)
         predictions = tuple(member.predict(image) for member in self.members)
         score = combined_score(predictions)
         normalise = self.members[0].settings.normalise_score

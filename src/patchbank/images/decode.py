@@ -1,44 +1,43 @@
-"""Open image files and convert their pixels."""
+"""Decode image files, and convert their pixels to those of a photograph."""
 
 from __future__ import annotations
 
-import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
-from patchbank.errors import ImageError
+from patchbank.errors import ImageError, PatchbankError
+from patchbank.images import tiff
+from patchbank.images.bit_depth import FULL, DeepPixels
+from patchbank.images.limits import check_size, without_limit_of_pillow
+from patchbank.images.opening import UnknownLayoutError, opened, rawmode_of
+from patchbank.images.orientation import orientation_of, upright, upright_image
+from patchbank.types import Image
 
-Decoded = TypeVar("Decoded")
-
-SMALLEST_SIDE_PX = 8
+Converted = TypeVar("Converted")
+Pixels: TypeAlias = pillow.Image | DeepPixels
+"""Decoded pixels, upright: with 8 bits a channel, or with 16."""
 
 
 def decoded(
     name: str,
     content: Path | bytes | pillow.Image,
-    convert: Callable[[str, pillow.Image], Decoded],
-) -> Decoded:
-    """Open an image and convert it; whatever is wrong becomes an ImageError of one line."""
+    convert: Callable[[str, Pixels], Converted],
+) -> Converted:
+    """Decode an image and convert it; whatever is wrong becomes an ImageError of one line."""
     try:
-        if isinstance(content, pillow.Image):
-            check_size(name, content.size)
-            return convert(name, content)
-        with pillow.open(openable(content)) as opened:
-            check_size(name, opened.size)
-            return convert(name, opened)
-    except ImageError:
+        if not isinstance(content, pillow.Image):
+            return convert(name, read_pixels(name, content))
+        check_size(name, (content.height, content.width))
+        return convert(name, deep_or_not(content))
+    except PatchbankError:
         raise
-    except UnidentifiedImageError:
-        empty = len(content) == 0 if isinstance(content, bytes) else _is_empty_file(content)
-        found = "an empty file" if empty else "something else"
-        raise ImageError(
-            f"{name}: expected a PNG, JPEG, TIFF, BMP or WebP image, got {found}"
-        ) from None
     except pillow.DecompressionBombError as error:
         raise ImageError(
             f"{name}: expected an image that memory can hold, got a decompression bomb ({error}); "
@@ -46,59 +45,200 @@ def decoded(
         ) from None
     except OSError as error:
         raise ImageError(f"{name}: expected a readable image, got: {reason_of(error)}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise many types on damaged files
-        reason = f"{type(error).__name__}: {error}"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
 
 
-def _is_empty_file(content: Path | pillow.Image) -> bool:
-    return isinstance(content, Path) and content.stat().st_size == 0
-
-
-def openable(content: Path | bytes) -> Path | io.BytesIO:
-    """The argument of `PIL.Image.open` for a file or the contents of one."""
-    return io.BytesIO(content) if isinstance(content, bytes) else content
-
-
-def rgb(name: str, opened: pillow.Image) -> pillow.Image:
-    """Convert an opened image to RGB, upright.
+def read_pixels(name: str, content: Path | bytes) -> Pixels:
+    """Decode an image file: the first of several frames or pages, upright.
 
     Raises:
-        ImageError: its pixels are 32-bit integers or floating-point numbers.
+        ImageError: it is no image that is read, or not one that is read faithfully.
+        Exception: it is damaged.
     """
-    ImageOps.exif_transpose(opened, in_place=True)  # no copy unless it turns
-    image = opened
-    sixteen_bits = image.mode.startswith("I;16")
-    # Older versions of Pillow open a PNG of 16 bits in mode I.
-    if image.mode == "I" and opened.format == "PNG":
-        sixteen_bits = True
-    if sixteen_bits:
-        image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
+    try:
+        with (
+            opened(name, content, in_memory=True) as image,
+            without_limit_of_pillow(image.width * image.height),
+        ):
+            if image.format == "TIFF":
+                return _read_tiff(name, content, image)
+            rawmode = rawmode_of(image)
+            if image.format == "PNG" and rawmode.endswith(";16B") and image.mode != "I;16":
+                return _deep_png(name, content, image, rawmode)
+            load(image)
+    except UnknownLayoutError:
+        raw = content if isinstance(content, bytes) else content.read_bytes()
+        return tiff.read_with_tifffile(name, raw)
+    if image.format == "PPM" and image.mode == "I":  # from 0 to 65535 by its header
+        values = np.asarray(image).astype(np.uint16)
+        is_scaled = ";16" not in rawmode
+        return pillow.fromarray((values >> 8).astype(np.uint8)) if is_scaled else DeepPixels(values)
+    pixels = deep_or_not(image)
+    orientation = orientation_of(image)
+    if isinstance(pixels, pillow.Image):
+        return upright_image(pixels, orientation)
+    alpha = None if pixels.alpha is None else upright(pixels.alpha, orientation)
+    return DeepPixels(upright(pixels.values, orientation), alpha)
+
+
+def deep_or_not(image: pillow.Image) -> Pixels:
+    """The image itself, or its values if they have 16 bits."""
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint16)
+    key = image.info.get("transparency")
+    return DeepPixels(values, _opacity(values == key) if isinstance(key, int) else None)
+
+
+def load(image: pillow.Image) -> None:
+    """Decode the pixels of an opened image."""
+    try:
+        image.load()
+    except ValueError:
+        # A PNG with longer texts behind its pixels than Pillow accepts: the pixels are there.
+        if image.format != "PNG" or getattr(image, "tile", None):
+            raise
+
+
+def copied(image: pillow.Image) -> pillow.Image | bytes:
+    """A decoded copy of a Pillow image, upright: it may itself be closed or changed later.
+
+    A TIFF file that is not decoded yet is copied as its bytes: Pillow reads some of them as other
+    pictures.
+    """
+    is_tiff = image.format == "TIFF" and isinstance(image, ImageFile)
+    file: Any = image
+    if is_tiff and file.tile and file.fp is not None and file.tell() == 0:
+        file.fp.seek(0)
+        content: bytes = file.fp.read()
+        return content
+    load(image)
+    copy = image.copy()
+    copy.format = image.format  # a copy forgets it
+    # Pillow turns TIFF files by itself.
+    return copy if is_tiff else upright_image(copy, orientation_of(image))
+
+
+def rgb(name: str, pixels: Pixels, bit_depth: int = FULL) -> Image:
+    """Convert pixels to (H, W, 3) uint8 RGB; what is transparent becomes black.
+
+    Args:
+        name: of the image in errors.
+        pixels: to convert.
+        bit_depth: bits that are in use where there are 16.
+
+    Raises:
+        ImageError: they are 32-bit integers or floating-point numbers, or need more bits.
+    """
+    image = pixels.to_8_bits(name, bit_depth) if isinstance(pixels, DeepPixels) else pixels
+    if image.mode in ("I", "F"):
         kind = "32-bit integer" if image.mode == "I" else "floating-point"
-        raise ImageError(f"{name}: expected 8 or 16 bits a channel, got {kind} numbers")
+        raise ImageError(
+            f"{name}: expected 8 or 16 bits a channel, got {kind} numbers, whose black and white "
+            "are not known; convert it to 8 or 16 bits"
+        )
+    if image.mode == "La":  # multiplied by alpha: as on black
+        image = image.getchannel(0)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
         image = pillow.alpha_composite(black, image)
-    image.load()  # before the file is closed
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def check_size(name: str, size: tuple[int, int]) -> None:
-    """Check (width, height) of an image.
-
-    Raises:
-        ImageError: a side is shorter than SMALLEST_SIDE_PX.
-    """
-    width, height = size
-    if min(size) < SMALLEST_SIDE_PX:
-        raise ImageError(
-            f"{name}: expected at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} pixels, "
-            f"got {width} x {height}"
-        )
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def reason_of(error: OSError) -> str:
     """The words of an error of the operating system."""
     return error.strerror or str(error)
+
+
+def _read_tiff(name: str, content: Path | bytes, image: ImageFile) -> Pixels:
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if tiff.is_reduced(tags):
+        raise tiff.refusal_of(name, tags)
+    if tiff.is_32_bits(tags):
+        load(image)
+        return image  # for masks; the values of photographs are refused
+    if not tiff.is_read_by_pillow(tags):
+        raw = content if isinstance(content, bytes) else content.read_bytes()
+        return tiff.read_with_tifffile(name, raw)
+    rawmode, mode = rawmode_of(image), image.mode
+    if ";16" in rawmode and mode in ("RGB", "RGBA"):
+        # Colours that are multiplied by alpha are those of the picture on black.
+        is_multiplied = rawmode.startswith("RGBa")
+        high = rawmode.replace("RGBa", "RGBA")
+        values = _both_bytes(name, content, image, high, _other_byte(high))
+        alpha = (values[..., 3] >> 8).astype(np.uint8) if mode == "RGBA" else None
+        return DeepPixels(values[..., :3], None if is_multiplied else alpha)
+    is_inverted = tags.get(tiff.PHOTOMETRIC, tiff.MIN_IS_WHITE) == tiff.MIN_IS_WHITE
+    bits = tiff.bits_of(tags)
+    load(image)
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint16)
+    if bits == FULL:
+        return DeepPixels(values, None, is_inverted)
+    return pillow.fromarray((values >> (bits - 8)).astype(np.uint8))
+
+
+def _deep_png(name: str, content: Path | bytes, image: ImageFile, rawmode: str) -> DeepPixels:
+    values: NDArray[np.uint16]
+    alpha: NDArray[np.uint8] | None
+    if rawmode == "LA;16B":
+        _set_rawmode(image, "RGBA")  # four bytes: grey and alpha, the high one first
+        load(image)
+        stored = np.asarray(image)
+        values = stored[..., 0].astype(np.uint16) << np.uint16(8) | stored[..., 1]
+        alpha = stored[..., 2]
+    else:
+        both = _both_bytes(name, content, image, rawmode, _other_byte(rawmode))
+        values = both[..., :3]
+        alpha = (both[..., 3] >> 8).astype(np.uint8) if both.shape[2] == 4 else None
+        key = image.info.get("transparency")
+        if isinstance(key, tuple):
+            alpha = _opacity((values == np.array(key)).all(axis=2))
+    orientation = orientation_of(image)
+    opacity = None if alpha is None else upright(alpha, orientation)
+    return DeepPixels(upright(values, orientation), opacity)
+
+
+def _both_bytes(
+    name: str, content: Path | bytes, image: ImageFile, high: str, low: str
+) -> NDArray[np.uint16]:
+    """Pixels of 16 bits.  Pillow gives one byte of each value, so they are decoded twice.
+
+    Args:
+        name: of the image.
+        content: of which `image` was opened.
+        image: not decoded yet.
+        high: layout in the words of Pillow that gives the high byte of each value.
+        low: the one that gives the other byte.
+    """
+    with opened(name, content, in_memory=True) as again:
+        _set_rawmode(again, low)
+        load(again)
+        values = np.asarray(again).astype(np.uint16)
+    _set_rawmode(image, high)
+    load(image)
+    values |= np.asarray(image).astype(np.uint16) << 8
+    return values
+
+
+def _set_rawmode(image: ImageFile, rawmode: str) -> None:
+    image.tile = [
+        tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode)
+        for tile in image.tile
+    ]
+
+
+def _other_byte(rawmode: str) -> str:
+    """The layout of the other byte: N is that of the machine, L little-endian, B big-endian."""
+    little = rawmode[-1] == "L" or (rawmode[-1] == "N" and sys.byteorder == "little")
+    return rawmode[:-1] + ("B" if little else "L")
+
+
+def _opacity(is_transparent: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(is_transparent, 0, 255).astype(np.uint8)

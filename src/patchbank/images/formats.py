@@ -1,6 +1,146 @@
-"""Formats of image files that are read."""
+"""Formats of image files that are read, recognised by their first bytes."""
 
 from __future__ import annotations
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+from dataclasses import dataclass
+
+HEAD_BYTES = 512
+"""Bytes at the beginning of a file that are enough to recognise its format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that is read, and the module that opens it."""
+
+    name: str
+    """Name of the format in Pillow."""
+    suffixes: tuple[str, ...]
+    module: str
+    """Module that makes Pillow open the format when it is imported."""
+    beginnings: tuple[bytes, ...] = ()
+    """First bytes of its files; none where something else recognises them."""
+    is_lossy: bool = False
+    """Whether its files may have other values than were stored, such as ringing at edges."""
+
+
+_PIL = "PIL.{}ImagePlugin"
+FORMATS = (
+    Format("PNG", (".png", ".apng"), _PIL.format("Png"), (b"\x89PNG\r\n\x1a\n",)),
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+        _PIL.format("Jpeg"),
+        (b"\xff\xd8\xff",),
+        is_lossy=True,
+    ),
+    Format(
+        "TIFF",
+        (".tif", ".tiff"),
+        _PIL.format("Tiff"),
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    ),
+    Format("BMP", (".bmp", ".dib"), _PIL.format("Bmp"), (b"BM",)),
+    Format("WEBP", (".webp",), _PIL.format("WebP"), is_lossy=True),
+    Format("GIF", (".gif",), _PIL.format("Gif"), (b"GIF87a", b"GIF89a")),
+    Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _PIL.format("Ppm")),
+    Format(
+        "JPEG2000",
+        (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+        _PIL.format("Jpeg2K"),
+        (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"),
+        is_lossy=True,
+    ),
+    Format("TGA", (".tga", ".icb", ".vda", ".vst"), _PIL.format("Tga")),
+    Format("AVIF", (".avif",), _PIL.format("Avif"), is_lossy=True),
+    Format("HEIF", (".heic", ".heif", ".hif"), "pillow_heif", is_lossy=True),
+)
+SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 """Endings of the names of image files, in lower case."""
+NAMES = "PNG, JPEG, TIFF, BMP, WebP, GIF, PNM, JPEG 2000, TGA, AVIF or HEIC"
+"""The formats in words."""
+
+_BY_NAME = {each.name: each for each in FORMATS}
+_PNM = tuple(
+    b"P" + digit + space
+    for digit in (b"1", b"2", b"3", b"4", b"5", b"6")
+    for space in (b" ", b"\t", b"\n", b"\r", b"#")
+)
+_TGA_FOOTER = b"TRUEVISION-XFILE.\0"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_OTHERS = (
+    (b"%PDF", "a PDF"),
+    (b"%!", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"II\xbc\x01", "a JPEG XR image"),
+    (b"v/1\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"SIMPLE  =", "a FITS image"),
+    (b"\0\0\x01\0", "an icon"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"version https://git-lfs", "a pointer of Git LFS (run `git lfs pull`)"),
+)
+
+
+def format_of(head: bytes, suffix: str, tail: bytes = b"") -> Format | None:
+    """The format of a file; None if it is none that is read.
+
+    Args:
+        head: its first HEAD_BYTES, or all of it.
+        suffix: ending of its name, in lower case.  It counts for TGA alone, whose files begin with
+            nothing particular.
+        tail: its last bytes, where TGA has a signature.
+    """
+    for each in FORMATS:
+        if each.beginnings and head.startswith(each.beginnings):
+            return each
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return _BY_NAME["WEBP"]
+    if head.startswith(_PNM):
+        return _BY_NAME["PPM"]
+    brands = _brands(head)
+    if b"avif" in brands or b"avis" in brands:
+        return _BY_NAME["AVIF"]
+    if brands.intersection(_HEIF_BRANDS):
+        return _BY_NAME["HEIF"]
+    is_other = kind_of(head) != UNKNOWN
+    if not is_other and (suffix in _BY_NAME["TGA"].suffixes or tail.endswith(_TGA_FOOTER)):
+        return _BY_NAME["TGA"]
+    return None
+
+
+UNKNOWN = "something else"
+
+
+def kind_of(head: bytes) -> str:
+    """Kind of a file that is no image, in words that follow "got".
+
+    >>> kind_of(b"%PDF-1.7"), kind_of(b"abc")
+    ('a PDF', 'something else')
+    """
+    if not head:
+        return "an empty file"
+    for beginning, kind in _OTHERS:
+        if head.startswith(beginning):
+            return kind
+    if _brands(head):
+        return "a video"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if text.startswith((b"<svg", b"<?xml")):
+        return "an SVG or XML file"
+    return "a DICOM file" if head[128:132] == b"DICM" else UNKNOWN
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """Brands of a file of the MP4 family; empty for others."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}

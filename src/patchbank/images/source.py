@@ -6,16 +6,19 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from PIL import ImageOps
 
 from patchbank.errors import ImageError, ShapeError
-from patchbank.images.decode import SMALLEST_SIDE_PX, decoded, openable, reason_of, rgb
+from patchbank.images.bit_depth import FULL, DeepPixels, is_deep_array, to_8_bits
+from patchbank.images.decode import Pixels, copied, decoded, reason_of, rgb
+from patchbank.images.limits import SMALLEST_SIDE_PX
+from patchbank.images.opening import Header, header_of
 from patchbank.types import Image
 
 Decoded = TypeVar("Decoded")
@@ -34,31 +37,62 @@ class ImageSource:
     state: tuple[int, int] | None = None
     """(time of modification in ns, bytes) of the file at a path when `read_once` read it."""
 
+    bit_depth: int = FULL
+    """Bits that are in use where the file has 16 a channel, as `read_once` read it."""
+
     @property
     def n_pixels(self) -> int:
         """Number of pixels, from the header of the file; 0 if that cannot be read."""
+        height, width, _ = self.header
+        return height * width
+
+    @property
+    def header(self) -> Header:
+        """Size and kind, from the header of the file; a size of 0 if that cannot be read."""
         content = self.content
         if isinstance(content, np.ndarray):
-            return content.size // 3
+            height, width = (*content.shape, 0, 0)[:2]
+            return Header(height, width, is_deep_array(content))
         if isinstance(content, pillow.Image):
-            return content.width * content.height
+            return Header(content.height, content.width, content.mode.startswith("I;16"))
         if isinstance(content, ImageError):
-            return 0
+            return Header(0, 0, False)
         try:
-            with pillow.open(openable(content)) as opened:
-                return opened.width * opened.height
+            return header_of(self.name, content)
         except Exception:  # `read` raises the error and names the reason
-            return 0
+            return Header(0, 0, False)
 
-    def read(self) -> Image:
-        """Read it as (H, W, 3) uint8 RGB; see `read_image`.
+    @property
+    def largest_deep_value(self) -> int | None:
+        """Largest value of a photograph of 16 bits a channel; None for others.
 
         Raises:
-            ImageError: it cannot be read, or is not the file any more that was read before.
+            ImageError: it cannot be read.
+        """
+        content = self.content
+        if isinstance(content, ImageError):
+            raise content
+        if isinstance(content, np.ndarray):
+            return int(content.max(initial=0)) if is_deep_array(content) else None
+        return decoded(self.name, content, _largest_deep_value)
+
+    def read(self, bit_depth: int | None = None) -> Image:
+        """Read it as (H, W, 3) uint8 RGB; see `read_image`.
+
+        Args:
+            bit_depth: bits that are in use where there are 16; None for the source's own.
+
+        Raises:
+            ImageError: it cannot be read, or is not the file any more that was read before, or
+                values need more bits.
             ShapeError: an array is not (H, W, 3) uint8.
         """
+        depth = self.bit_depth if bit_depth is None else bit_depth
         if isinstance(self.content, np.ndarray):
-            return _check_array(self.content)
+            array = self.content
+            if is_deep_array(array):
+                array = to_8_bits(array, depth, self.name)
+            return _check_array(array)
         if isinstance(self.content, ImageError):
             raise self.content
         if self.has_changed:
@@ -66,17 +100,23 @@ class ImageSource:
                 f"{self.name}: expected the file that was inspected, got a changed one; "
                 "inspect it again, or keep the image (keep_image=True)"
             )
-        return np.asarray(decoded(self.name, self.content, rgb))
+        return decoded(self.name, self.content, partial(rgb, bit_depth=depth))
 
     @property
     def has_changed(self) -> bool:
         """Whether the file at a path is not the one any more that `read_once` read."""
         return self.state is not None and self.state != _state(self.content)
 
-    def read_once(self) -> tuple[Image, ImageSource]:
-        """Read it, and return the source that refuses to read a file that changed since."""
+    def read_once(self, bit_depth: int | None = None) -> tuple[Image, ImageSource]:
+        """Read it, and return the source that reads it likewise.
+
+        That source refuses to read a file that changed since.
+        """
+        depth = self.bit_depth if bit_depth is None else bit_depth
         state = _state(self.content)
-        return self.read(), self if state is None else replace(self, state=state)
+        if state is None and depth == self.bit_depth:
+            return self.read(depth), self
+        return self.read(depth), replace(self, state=state or self.state, bit_depth=depth)
 
 
 ImageInput: TypeAlias = (
@@ -102,8 +142,8 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
     if isinstance(image, (bytes, bytearray, memoryview)):
         return ImageSource(name or "bytes", bytes(image))
     if isinstance(image, pillow.Image):
-        name = name or os.fspath(getattr(image, "filename", "")) or "image"
-        return ImageSource(name, _content_or_error(name, lambda: _copied(image)))
+        shown = name or os.fspath(getattr(image, "filename", "")) or "image"
+        return ImageSource(shown, _content_or_error(shown, lambda: copied(image)))
     if isinstance(image, (str, os.PathLike)):
         return ImageSource(name or str(image), Path(image))
     if is_file_object(image):
@@ -128,21 +168,23 @@ def is_file_object(image: object) -> bool:
     return callable(getattr(image, "read", None)) and not isinstance(image, ImageSource)
 
 
-def read_image(source: ImageInput, name: str | None = None) -> Image:
-    """Read one image as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+def read_image(source: ImageInput, name: str | None = None, bit_depth: int = FULL) -> Image:
+    """Read one image as (H, W, 3) uint8 RGB, turned as its orientation says.
 
-    Grey, palette, CMYK and 16-bit images are converted (16 bits keep their upper eight);
-    transparent pixels become black; the first of several frames is used.
+    Grey, palette, CMYK and 16-bit images are converted (16 bits keep the upper eight of those that
+    are in use); transparent pixels become black; the first of several frames or pages is used;
+    colour profiles are ignored.
 
     Args:
         source: path, array, bytes, file object or Pillow image.
         name: of the image in errors; None for its own.
+        bit_depth: bits that are in use where there are 16.
 
     Raises:
         ImageError: the file cannot be read whole, or is no image, or its size is out of bounds.
         ShapeError: an array is not (H, W, 3) uint8.
     """
-    return image_source(source, name).read()
+    return image_source(source, name).read(bit_depth)
 
 
 def n_pixels(source: ImageInput) -> int:
@@ -176,11 +218,8 @@ def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageE
         return ImageError(f"{name}: expected a readable image, got: {reason}")
 
 
-def _copied(image: pillow.Image) -> pillow.Image:
-    """A decoded copy, turned upright: the image itself may be closed or changed later."""
-    copy = ImageOps.exif_transpose(image)
-    copy.format = image.format  # a copy forgets it, but 16-bit images are recognised by it
-    return copy
+def _largest_deep_value(_: str, pixels: Pixels) -> int | None:
+    return pixels.largest if isinstance(pixels, DeepPixels) else None
 
 
 def _file_content(name: str, file: BinaryIO) -> bytes:

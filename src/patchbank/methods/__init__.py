@@ -39,6 +39,7 @@ OPTIONS_OF_FIT = (
     "precision",
     "preset",
     "save_backbone",
+    "skip_unreadable",
 )
 """Names of arguments and options of `patchbank fit`, which no setting of a method can have."""
 

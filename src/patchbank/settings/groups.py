@@ -136,6 +136,15 @@ class InputSettings(Group):
         formerly="largest_enlargement",
     )
 
+    bit_depth: int | None = setting(
+        None,
+        "Bits that are in use in photographs of 16 bits a channel, such as 12 for many cameras; if "
+        "not given, as many as the largest value of those that are learned needs (8, 10, 12, 14 "
+        "or 16). Others are not affected.",
+        rule=Optional(Integer(8, high=16)),
+        group=PHOTOGRAPH,
+    )
+
     @property
     def normalisation(self) -> Normalisation | None:
         """Mean and standard deviation, where they are given."""

@@ -9,12 +9,14 @@ import numpy as np
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, extract
+from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings import Settings
+from patchbank.training.photographs import Content, Contents, unreadable
 from patchbank.types import Image
 
 
@@ -40,14 +42,23 @@ def extract_images(
     settings: Settings,
     sources: Sequence[ImageSource],
     progress: Progress,
+    contents: Contents | None = None,
 ) -> Iterator[ExtractedImage]:
     """Yield every photograph in order, each followed by its copies.
 
     Photographs are decoded, and features extracted, on all cores a few images ahead of the one that
-    is yielded; so memory does not grow with the number of photographs.
+    is yielded; so memory does not grow with the number of photographs.  After one that cannot be
+    read the others are decoded only, so that the error names all of them.
+
+    Args:
+        extractor: of the features.
+        settings: of the input, and the augmented copies.
+        sources: the photographs.
+        progress: shows the images.
+        contents: receives the facts of each photograph.
 
     Raises:
-        ImageError, ShapeError: a photograph cannot be read.
+        ImageError, ShapeError: photographs cannot be read.
         ParameterError, BackboneError: the network cannot run on it.
     """
 
@@ -63,17 +74,40 @@ def extract_images(
 
     n_images = len(sources) * len(settings.copies)
     with progress.task("reading good images", n_images) as advance:
-        for _, image in map_in_order(extracted, _copies(sources, settings), _n_pixels):
+        for _, image in map_in_order(extracted, _copies(sources, settings, contents), _n_pixels):
             yield image.result()
             advance(1)
 
 
-def _copies(sources: Sequence[ImageSource], settings: Settings) -> Iterator[_Copy]:
+def _copies(
+    sources: Sequence[ImageSource], settings: Settings, contents: Contents | None
+) -> Iterator[_Copy]:
+    errors: list[Exception] = []
+    read = _read if contents is None else _read_with_content
     # A loop: a generator expression would keep its iterator, and so the threads, after an error.
-    for number, (_, decoded) in enumerate(map_in_order(ImageSource.read, sources, n_pixels)):
-        image = decoded.result()
+    for number, (source, decoded) in enumerate(map_in_order(read, sources, n_pixels)):
+        try:
+            image, content = decoded.result()
+        except (ImageError, ShapeError) as error:
+            errors.append(error)
+            continue
+        if contents is not None and content is not None:
+            contents.add(source, content)
+        if errors:
+            continue
         for augmentation in settings.copies:
             yield _Copy(number, image, augmentation)
+    if errors:
+        raise unreadable(errors, len(sources))
+
+
+def _read(source: ImageSource) -> tuple[Image, Content | None]:
+    return source.read(), None
+
+
+def _read_with_content(source: ImageSource) -> tuple[Image, Content | None]:
+    image = source.read()
+    return image, Content.of(image)
 
 
 def _n_pixels(copy: _Copy) -> int:

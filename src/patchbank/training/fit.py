@@ -10,7 +10,7 @@ from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_bac
 from patchbank.datasets import good_images
 from patchbank.detector.detector import Detector, versions
 from patchbank.detector.member import Member, MemberPrediction
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
@@ -19,6 +19,7 @@ from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
 from patchbank.training.extraction import extract_images
+from patchbank.training.photographs import Contents, Remarks, readable, with_bit_depth
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
@@ -31,6 +32,8 @@ def fit(
     *,
     engine: Engine = ONNX_RUNTIME,
     wrap: Wrap = lambda extractor: extractor,
+    skip_unreadable: bool = False,
+    remarks: Remarks | None = None,
 ) -> Detector:
     """Fit a detector with one member for each of `parts`.
 
@@ -44,10 +47,19 @@ def fit(
         device: where it computes.
         engine: what runs ONNX backbones.
         wrap: applied to each opened backbone before it is used, to put a cache around it, say.
+        skip_unreadable: whether photographs that cannot be read are left out.
+        remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
+    said = Remarks() if remarks is None else remarks
     sources = [image_source(image) for image in good_images(images)]
     if not sources:
         raise DataError("expected at least one good image, got none")
+    sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
+    if bit_depth is not None:
+        parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
+    if skip_unreadable:
+        sources = readable(sources, said, progress)
+    contents = Contents()
     fitted = [
         _fit_member(
             method,
@@ -56,15 +68,21 @@ def fit(
             sources,
             progress,
             device,
+            contents=None if number else contents,
             calibrate_sizes=len(parts) == 1,
         )
-        for method, settings in parts
+        for number, (method, settings) in enumerate(parts)
     ]
+    said.lines += contents.remarks()
+    if remarks is None:
+        for line in [*said.unread, *said.lines]:
+            progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     calibrations = calibrate(
         fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
     )
+    contents.check_threshold(calibrations.whole)
     return Detector(
         members=tuple(each.member for each in fitted),
         calibration=calibrations.whole,
@@ -72,6 +90,15 @@ def fit(
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
+
+
+def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:
+    depths = {settings.bit_depth for _, settings in parts}
+    if len(depths) > 1:
+        raise ParameterError(
+            f"bit_depth: expected the same for all members, got {' and '.join(map(str, depths))}"
+        )
+    return depths.pop()
 
 
 def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
@@ -93,6 +120,7 @@ def _fit_member(
     progress: Progress,
     device: Device,
     *,
+    contents: Contents | None,
     calibrate_sizes: bool,
 ) -> FittedMember:
     """Fit one member, and predict images that it has not learned.
@@ -103,10 +131,12 @@ def _fit_member(
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
-        for image in extract_images(extractor, settings, sources, progress):
+        for image in extract_images(extractor, settings, sources, progress, contents):
             learner.add(image.features)
             if not image.features.is_copy:
                 geometries.append(image.geometry)
+        if contents is not None:
+            contents.check()
         learned = learner.fit()
         # Each size that is read costs a search of its own.
         by_size = dict(learned.calibration_by_size) if calibrate_sizes else {}

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName, Precision
 from patchbank.detector.detector import Detector
-from patchbank.errors import CalibrationWarning, ParameterError
+from patchbank.errors import CalibrationWarning, ParameterError, PhotographWarning
 from patchbank.images.source import ImageInput
 from patchbank.methods import (
     METHODS,
@@ -28,6 +28,7 @@ from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 from patchbank.training.fit import fit
+from patchbank.training.photographs import Remarks
 
 RecipeType = TypeVar("RecipeType", bound="Recipe")
 
@@ -63,6 +64,7 @@ class Recipe(Settings):
         engine: EngineName = "onnxruntime",
         precision: Precision = "float32",
         progress: Progress | None = None,
+        skip_unreadable: bool = False,
     ) -> Detector:
         """Learn from good photographs.
 
@@ -78,19 +80,24 @@ class Recipe(Settings):
                 other scores (`training.precision.score_change` measures the difference), and the
                 detector needs OpenVINO.
             progress: shows the steps.
+            skip_unreadable: whether images that cannot be read are left out, with a warning each.
 
         Raises:
-            DataError: no image, or a folder with other images than good ones.
-            ImageError, ShapeError: an image that cannot be read: what is learned from must be
-                right, so nothing is skipped.
+            DataError: no image, or a folder with other images than good ones, or images that are
+                all the same.
+            ImageError, ShapeError: images that cannot be read; one error names all of them.
             ParameterError: settings that these images cannot meet, or no such device, engine or
                 precision.
             BackboneError: no such backbone or layers, or weights that cannot be had; no OpenVINO.
 
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
+            PhotographWarning: images that are black, of one colour, doubled or left out, or whose
+                16 bits are not all in use.
         """
-        return _fit_recipes((self,), images, device, Engine(engine, precision), progress)
+        return _fit_recipes(
+            (self,), images, device, Engine(engine, precision), progress, skip_unreadable
+        )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -185,11 +192,11 @@ class Ensemble:
         object.__setattr__(self, "recipes", tuple(self.recipes))
         if not self.recipes:
             raise ParameterError("ensemble: expected at least one recipe, got none")
-        for name in ("false_alarm_rate", "normalise_score"):
+        for name in ("false_alarm_rate", "normalise_score", "bit_depth"):
             values = {getattr(recipe, name) for recipe in self.recipes}
             if len(values) > 1:
                 raise ParameterError(
-                    f"{name}: expected the same for all members, got {sorted(values)}"
+                    f"{name}: expected the same for all members, got {sorted(values, key=str)}"
                 )
 
     def fit(
@@ -200,9 +207,12 @@ class Ensemble:
         engine: EngineName = "onnxruntime",
         precision: Precision = "float32",
         progress: Progress | None = None,
+        skip_unreadable: bool = False,
     ) -> Detector:
         """Learn from good photographs; see `Recipe.fit`."""
-        return _fit_recipes(self.recipes, images, device, Engine(engine, precision), progress)
+        return _fit_recipes(
+            self.recipes, images, device, Engine(engine, precision), progress, skip_unreadable
+        )
 
 
 def _fit_recipes(
@@ -211,10 +221,22 @@ def _fit_recipes(
     device: str,
     engine: Engine,
     progress: Progress | None,
+    skip_unreadable: bool,
 ) -> Detector:
     """Fit for `Recipe.fit` and `Ensemble.fit`; warnings point at their caller (stacklevel=3)."""
     parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
-    detector = fit(parts, images, progress or NullProgress(), open_device(device), engine=engine)
+    remarks = Remarks()
+    detector = fit(
+        parts,
+        images,
+        progress or NullProgress(),
+        open_device(device),
+        engine=engine,
+        skip_unreadable=skip_unreadable,
+        remarks=remarks,
+    )
+    for line in [*(f"left out: {error}" for error in remarks.unread), *remarks.lines]:
+        warnings.warn(line, PhotographWarning, stacklevel=3)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
     return detector

@@ -1,0 +1,240 @@
+"""Photographs that are learned from: which cannot be read, which show nothing, which are alike."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from patchbank.core.scores.calibration import Calibration
+from patchbank.errors import DataError, ImageError, ShapeError
+from patchbank.images.bit_depth import FULL, usual_depth
+from patchbank.images.source import ImageSource, n_pixels
+from patchbank.runtime.progress import Progress
+from patchbank.runtime.threads import map_in_order
+from patchbank.types import Image
+
+NAMED = 10
+"""Photographs that one line names at most."""
+NEARLY_BLACK = 15
+"""Largest value of a photograph that is called nearly black."""
+
+
+TRANSPARENT = "(transparent pixels count as black)"
+ROUNDING = 0.05
+"""Share of the highest score that rounding makes of zero, at most."""
+
+
+@dataclass(slots=True)
+class Remarks:
+    """Lines about the photographs of a fit, for its caller to show."""
+
+    lines: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Errors of photographs that were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Facts of the pixels of a photograph."""
+
+    largest: int
+    is_constant: bool
+    checksum: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, image: Image) -> Content:
+        """Compute the facts of an image."""
+        pixels = np.ascontiguousarray(image)
+        row = pixels[0]
+        is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
+        checksum = pixels.shape, zlib.crc32(pixels.data), zlib.adler32(pixels.data)
+        return cls(int(pixels.max()), is_constant, checksum)
+
+
+@dataclass(slots=True)
+class Contents:
+    """The facts of all photographs, gathered while they are read."""
+
+    names: list[str] = field(default_factory=list)
+    contents: list[Content] = field(default_factory=list)
+
+    def add(self, source: ImageSource, content: Content) -> None:
+        """Add a photograph; one that has no file is named by its number."""
+        is_file = isinstance(source.content, Path)
+        self.names.append(source.name if is_file else f"{source.name} {len(self.names)}")
+        self.contents.append(content)
+
+    def check(self) -> None:
+        """Check that there is a difference to learn from.
+
+        Raises:
+            DataError: several photographs are all the same.
+        """
+        count = len(self.contents)
+        if count < 2 or len({content.checksum for content in self.contents}) > 1:
+            return
+        first = self.contents[0]
+        what = (
+            f"all black {TRANSPARENT}"
+            if not first.largest
+            else "of one colour"
+            if first.is_constant
+            else ""
+        )
+        shown = f" and {what}" if what else ""
+        raise DataError(
+            f"expected photographs that differ, got {count} that are the same to the pixel{shown} "
+            f"({_listed(self.names)}); give other photographs of good parts: from these no "
+            "threshold follows"
+        )
+
+    def check_threshold(self, calibration: Calibration) -> None:
+        """Check that the threshold is the score of a photograph that differs from all others.
+
+        One that is learned twice is still known when it is left out, and scores next to nothing.
+
+        Raises:
+            DataError: the threshold is that of such a photograph, which is zero but for rounding.
+        """
+        count = len(self.contents)
+        seen = Counter(content.checksum for content in self.contents)
+        single = sum(seen[content.checksum] == 1 for content in self.contents)
+        scores, threshold = calibration.image_scores, calibration.threshold
+        if count == 1:
+            if not scores.any():
+                raise DataError(
+                    "threshold: expected more than 0, got 0: other views of the one photograph "
+                    f"({self.names[0]}) are no different from it; give more photographs"
+                )
+            return
+        is_zero = single == 0 or threshold < float(scores.max()) * ROUNDING
+        if is_zero and single < np.count_nonzero(scores >= threshold):
+            raise DataError(
+                f"threshold: expected more than 0, got 0 but for rounding: {count - single} of "
+                f"{count} photographs are the same as another one, so that any new one would be "
+                "called anomalous; give each photograph once"
+            )
+
+    def remarks(self) -> list[str]:
+        """A line for each kind of photograph that is likely to be a mistake."""
+        pairs = list(zip(self.names, self.contents, strict=True))
+        seen: set[tuple[Any, ...]] = set()
+        again = []
+        for name, content in pairs:
+            if content.checksum in seen:
+                again.append(name)
+            seen.add(content.checksum)
+        kinds = {
+            f"all black {TRANSPARENT}": [name for name, content in pairs if content.largest == 0],
+            f"nearly black (no value above {NEARLY_BLACK} of 255)": [
+                name for name, content in pairs if 0 < content.largest <= NEARLY_BLACK
+            ],
+            "of one colour": [
+                name for name, content in pairs if content.largest and content.is_constant
+            ],
+            "the same as another one, to the pixel": again,
+        }
+        return [
+            f"{len(names)} of {len(pairs)} photographs {'is' if len(names) == 1 else 'are'} "
+            f"{kind}: {_listed(names)}"
+            for kind, names in kinds.items()
+            if names
+        ]
+
+
+def with_bit_depth(
+    sources: Sequence[ImageSource], bit_depth: int | None, remarks: Remarks, progress: Progress
+) -> tuple[list[ImageSource], int | None]:
+    """Photographs that are read with the bit depth that they need, and the bit depth.
+
+    It follows from the largest value of all those of 16 bits a channel, which are read once more
+    for it; None where there is none of them.
+
+    Args:
+        sources: the photographs.
+        bit_depth: as it was given; None where it was not.
+        remarks: receives a line if upper bits are not in use.
+        progress: shows the photographs that are read.
+    """
+    if bit_depth is None:
+        deep = [source for source in sources if source.header.is_deep]
+        largest = _largest_value(deep, progress) if deep else None
+        if largest is None:
+            return list(sources), None
+        bit_depth = usual_depth(largest)
+        if bit_depth < FULL:
+            remarks.lines.append(
+                f"{len(deep)} of {len(sources)} photographs with 16 bits a channel and values of "
+                f"up to {largest:,}: they are read as {bit_depth} bits; if that is wrong, give "
+                "bit_depth (--bit-depth)"
+            )
+    return [replace(source, bit_depth=bit_depth) for source in sources], bit_depth
+
+
+def readable(
+    sources: Sequence[ImageSource], remarks: Remarks, progress: Progress
+) -> list[ImageSource]:
+    """The photographs that can be read; each other one becomes a line of the remarks.
+
+    Raises:
+        DataError: there is none.
+    """
+    kept, errors = [], []
+    with progress.task("checking photographs", len(sources)) as advance:
+        for source, image in map_in_order(ImageSource.read, sources, n_pixels):
+            try:
+                image.result()
+                kept.append(source)
+            except (ImageError, ShapeError) as error:
+                errors.append(error)
+            advance(1)
+    if errors and not kept:
+        raise unreadable(errors, len(sources))
+    remarks.unread += [str(error) for error in errors]
+    return kept
+
+
+def unreadable(errors: Sequence[Exception], count: int) -> Exception:
+    """One error that names all photographs that cannot be read.
+
+    Args:
+        errors: at least one.
+        count: of all photographs.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    shown = "; ".join(str(error) for error in errors[:NAMED])
+    more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+    return ImageError(
+        f"expected {count} photographs that can be read, got {len(errors)} that cannot; repair "
+        f"them, or leave them out (skip_unreadable, --skip-unreadable): {shown}{more}"
+    )
+
+
+def _largest_value(deep: Sequence[ImageSource], progress: Progress) -> int | None:
+    largest = None
+    with progress.task("reading values of 16 bits", len(deep)) as advance:
+        for _, found in map_in_order(_value_or_none, deep, n_pixels):
+            value = found.result()
+            if value is not None:
+                largest = value if largest is None else max(largest, value)
+            advance(1)
+    return largest
+
+
+def _value_or_none(source: ImageSource) -> int | None:
+    try:
+        return source.largest_deep_value
+    except ImageError:  # `read` raises it again
+        return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
