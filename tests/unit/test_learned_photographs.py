@@ -158,6 +158,11 @@ def test_names_that_could_mean_either_are_not_guessed(tmp_path):
     photos(tmp_path / "positive", "1.png")
     photos(tmp_path / "negative", "2.png")
     assert "got positive together with negative; give the folder of the good" in refused(tmp_path)
+    photos(tmp_path / "classes" / "0", "1.png")
+    photos(tmp_path / "classes" / "1", "2.png")
+    assert "got 0 together with 1; give the folder of the good" in refused(tmp_path / "classes")
+    photos(tmp_path / "classes" / "2", "3.png")  # cameras
+    assert learned(tmp_path / "classes") == ["0/1.png", "1/2.png", "2/3.png"]
 
 
 def test_the_test_part_alone_is_not_learned(tmp_path):
@@ -194,6 +199,25 @@ def test_a_photograph_whose_mask_shows_a_defect_is_not_good(tmp_path, mask):
     )
     save(tmp_path / mask, BLACK)
     assert learned(tmp_path) == ["1.png"]
+
+
+@pytest.mark.parametrize(
+    ("photograph", "mask"),
+    [
+        ("images/a/1.png", "masks/a/1.png"),
+        ("lot/1.png", "lot_mask/1_mask.png"),
+        ("x/lot/1.jpg", "x/GT/1.png"),
+        ("lot/1.2.png", "lot/1.2_mask.png"),
+    ],
+)
+def test_so_it_is_if_the_mask_lies_in_a_folder_next_to_that_of_the_photograph(
+    tmp_path, photograph, mask
+):
+    save(tmp_path / photograph, part(0))
+    save(tmp_path / mask, MARKED)
+    assert f"got one whose mask {mask.split('/')[-1]} shows a defect" in refused(tmp_path)
+    save(tmp_path / mask, BLACK)
+    assert learned(tmp_path) == [photograph]
 
 
 def test_masks_of_defects_lie_next_to_good_photographs_of_the_same_numbers(tmp_path):
