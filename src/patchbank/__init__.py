@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from patchbank.errors import DataError as DataError
     from patchbank.errors import DetectorFileError as DetectorFileError
     from patchbank.errors import ImageError as ImageError
+    from patchbank.errors import ImageTypeError as ImageTypeError
     from patchbank.errors import ParameterError as ParameterError
     from patchbank.errors import PatchbankError as PatchbankError
     from patchbank.errors import PhotographWarning as PhotographWarning
@@ -48,6 +49,7 @@ _HOMES = {
     "FailedInspection": "patchbank.detector.inspection",
     "GraphCore": "patchbank.training.recipes",
     "ImageError": "patchbank.errors",
+    "ImageTypeError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
     "ParameterError": "patchbank.errors",
     "PaDiM": "patchbank.training.recipes",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 Border: TypeAlias = Literal["reflect", "mirror"]
+ChannelAxis: TypeAlias = Literal["first", "last"]
+ColourOrder: TypeAlias = Literal["rgb", "bgr"]
 EngineName: TypeAlias = Literal["onnxruntime", "openvino"]
 Flips: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 ImageScore: TypeAlias = Literal["max", "reweighted", "hcw", "smooth_max", "top_fraction"]

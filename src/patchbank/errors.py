@@ -5,6 +5,7 @@
     ├── ShapeError       an array has not the axes, size or values that the function needs
     ├── DataError        a folder, data set or image is not what it should be
     │   └── ImageError   one image cannot be read
+    │       └── ImageTypeError  an object or an array is no image: another type
     ├── BackboneError    a backbone or one of its layers is not there, or not usable
     └── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
 
@@ -37,6 +38,10 @@ class DataError(PatchbankError):
 
 class ImageError(DataError):
     """One image cannot be read."""
+
+
+class ImageTypeError(ImageError, TypeError):
+    """An object is no image, or an array has numbers of a type that images do not have."""
 
 
 class BackboneError(PatchbankError):

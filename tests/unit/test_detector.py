@@ -14,6 +14,7 @@ from patchbank import (
     DetectorFileError,
     Ensemble,
     ImageError,
+    ImageTypeError,
     ParameterError,
     PatchCore,
     ShapeError,
@@ -73,7 +74,7 @@ def test_one_image_gives_one_inspection_and_many_give_an_iterator(detector, tmp_
     assert one.image == str(path)
     assert detector.predict(str(path)).score == one.score
     assert detector.predict(np.asarray(Image.open(path))).score == one.score
-    many = detector.predict(tmp_path / "test")
+    many = detector.predict_each(tmp_path / "test")
     assert next(many).image == str(path)
     assert len(list(many)) == 7
     mixed = list(detector.predict([path, part(60)]))
@@ -257,8 +258,10 @@ def test_more_neighbours_than_rows_are_refused_at_the_fit():
 def test_what_cannot_be_learned_from_is_named(tmp_path):
     with pytest.raises(DataError, match="at least one good image, got none"):
         RECIPE.fit([])
-    with pytest.raises(ShapeError, match="NaN"):
+    with pytest.raises(ImageTypeError, match="got float64; if it is from 0 to 1"):
         RECIPE.fit([part(0), np.full((72, 104, 3), np.nan)])
+    with pytest.raises(ShapeError, match=r"got \(72, 104, 2\)"):
+        RECIPE.fit([part(0), np.zeros((72, 104, 2), np.uint8)])
     (tmp_path / "broken.png").write_bytes(b"no image")
     save(tmp_path / "good.png", part(0))
     with pytest.raises(ImageError, match="broken.png"):

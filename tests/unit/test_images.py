@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patchbank.errors import ImageError, ShapeError
+from patchbank.errors import ImageError
 from patchbank.images.masks import read_mask
 from patchbank.images.resize import input_size, resized
 from patchbank.images.source import read_image
@@ -120,22 +120,6 @@ def test_masks_are_set_wherever_they_are_not_black(tmp_path, dtype):
 def test_floating_point_images_are_named(tmp_path):
     with pytest.raises(ImageError, match="8 or 16 bits"):
         read_image(save(tmp_path / "a.tif", np.full((20, 30), 0.5, np.float32)))
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((20, 30), np.uint8), r"\(H, W, 3\)"),
-        (np.zeros((20, 30, 4), np.uint8), r"\(H, W, 3\)"),
-        (np.zeros((2, 3, 3), np.uint8), "8 x 8"),
-        (np.full((20, 30, 3), np.nan, np.float32), "NaN"),
-        (np.zeros((20, 30, 3), np.float32), "scale to 0..255"),
-        (np.zeros((20, 30, 3), np.int64), "expected uint8"),
-    ],
-)
-def test_wrong_arrays_are_named(array, message):
-    with pytest.raises(ShapeError, match=message):
-        read_image(array)
 
 
 def test_masks_have_the_size_of_their_photograph(tmp_path):

@@ -9,12 +9,13 @@ from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, cast, overload
+from typing import BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from patchbank.choices import ChannelAxis, ColourOrder
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
@@ -22,15 +23,19 @@ from patchbank.detector.bundle import write_bundle
 from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.member import Member, combined_map, combined_score, highest_value
 from patchbank.detector.packing import DetectorParts, pack
-from patchbank.errors import ParameterError, PatchbankError
-from patchbank.images.folders import list_images
+from patchbank.errors import ImageError, ParameterError, PatchbankError
+from patchbank.images.arrays import ArrayLayout
+from patchbank.images.several import SeveralImages, several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, n_pixels
 from patchbank.methods import ResizableBank
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings.rules import Choice
-from patchbank.types import AnomalyMap, Image
+from patchbank.types import AnomalyMap
 
 Result = TypeVar("Result")
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+ManyInputs: TypeAlias = str | os.PathLike[str] | Pixels | Iterable[ImageInput]
+"""A folder, a stack (N, H, W, C), or a list or an iterator of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,79 +55,124 @@ class Detector:
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
         self,
-        images: str | os.PathLike[str] | Image | bytes | BinaryIO | pillow.Image | ImageSource,
+        images: str | os.PathLike[str] | Pixels | bytes | BinaryIO | pillow.Image | ImageSource,
         *,
         keep_image: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Inspection: ...
 
     @overload
     def predict(
-        self, images: Iterable[ImageInput], *, keep_image: bool = False
+        self,
+        images: Iterable[ImageInput],
+        *,
+        keep_image: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Iterator[Inspection]: ...
 
     def predict(
-        self, images: ImageInput | Iterable[ImageInput], *, keep_image: bool = False
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        keep_image: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Inspection | Iterator[Inspection]:
-        """Inspect one photograph; for several, `predict_each` says more plainly what it returns.
+        """Inspect one photograph; `predict_each` inspects several.
 
         Args:
-            images: a path, an (H, W, 3) uint8 RGB array, the bytes of an image file, a file object
-                in binary mode, or a Pillow image.  A folder, a stack or an iterable of images is
+            images: a path, which is always that of one photograph; the bytes of an image file; a
+                file object in binary mode; a Pillow image; or an array of uint8 or uint16: (H, W),
+                (H, W, 1), (H, W, 3), or (H, W, 4) with alpha.  A list or an iterator of these is
                 passed on to `predict_each`.
             keep_image: whether the inspection keeps pixels and map; see `inspect`.
+            colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
+            channels: the axis of arrays and tensors that they are: ``last``, (H, W, C), or
+                ``first``, (C, H, W).  None is ``last`` for arrays; tensors of torch must say it.
 
         Returns:
-            An Inspection of one image; an iterator of them for a folder, a stack or an iterable.
+            An Inspection of one image; an iterator of them for a list or an iterator.
 
         Raises:
-            ImageError, ShapeError: an image cannot be read.
+            ImageTypeError: it is no image, or an array of other numbers; also a TypeError.
+            ShapeError: an array has other axes; a stack is for `predict_each`.
+            ImageError: the image cannot be read; a folder is for `predict_each`.
         """
-        if not is_one_image(images) or _is_folder(images) or _is_stack(images):
-            return self.predict_each(cast(Iterable[ImageInput], images), keep_image=keep_image)
-        return self._inspect(image_source(cast(ImageInput, images)), keep_image=keep_image)
+        layout = ArrayLayout(colour_order, channels)
+        if not is_one_image(images):
+            several = several_images(images, layout)
+            return _results(several, partial(self._inspect, keep_image=keep_image))
+        if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
+            raise ImageError(
+                f"{images}: expected one photograph, got a folder; "
+                "predict_each inspects the photographs in it"
+            )
+        source = image_source(cast(ImageInput, images), layout=layout)
+        return self._inspect(source, keep_image=keep_image)
 
     def predict_each(
         self,
-        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        images: ManyInputs,
         *,
         keep_image: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Iterator[Inspection]:
-        """Inspect photographs on all cores, and yield their inspections in order.
+        """Inspect photographs, and yield their inspections in order.
+
+        A folder, a list or a stack is read ahead, and inspected on all cores.  An iterator is asked
+        for a photograph after the caller asked for its inspection, so a camera is never ahead.
 
         Args:
-            images: a folder, which stands for the images below it; a list or an iterator of
-                images, as `predict` takes one; or a stack, (n, H, W, 3).
+            images: a folder, which stands for the photographs below it; a list or an iterator of
+                images, as `predict` takes one; or a stack of arrays, (N, H, W, C).
             keep_image: whether inspections keep pixels and map; see `inspect`.
+            colour_order: of arrays; see `predict`.
+            channels: of arrays and tensors; see `predict`.
 
         Raises:
+            ImageTypeError: it is none of these; raised before the first inspection.
+            DataError: no such folder, or no image in it; likewise.
             ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
-            DataError: no such folder, or no image in it.
         """
-        return _results(_each(images), partial(self._inspect, keep_image=keep_image))
+        several = several_images(images, ArrayLayout(colour_order, channels))
+        return _results(several, partial(self._inspect, keep_image=keep_image))
 
     def inspect(
         self,
-        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        images: ManyInputs,
         *,
         keep_image: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Iterator[Inspection | FailedInspection]:
         """Inspect photographs in order; one that cannot be read gives a FailedInspection.
 
         Args:
-            images: as `predict_each` takes them.
+            images: as `predict_each` takes them, and in the same way.
             keep_image: whether each inspection keeps the pixels and the anomaly map, 7 bytes a
-                pixel.  Without, `Inspection.overlay` reads the photograph again and refuses a file
-                that changed; `inspect_with` draws overlays at no such cost.
+                pixel.  Without, that of an array keeps a copy of its pixels, 3 bytes a pixel;
+                `Inspection.overlay` reads a file again, and refuses one that changed.
+                `inspect_with` draws overlays at no such cost.
+            colour_order: of arrays; see `predict`.
+            channels: of arrays and tensors; see `predict`.
 
         Raises:
+            ImageTypeError: `images` is neither one image nor several.
             DataError: no such folder, or no image in it.
         """
-        return _results(_each(images), partial(self._outcome, keep_image=keep_image))
+        several = several_images(images, ArrayLayout(colour_order, channels))
+        return _results(several, partial(self._outcome, keep_image=keep_image))
 
     def inspect_with(
         self,
-        images: str | os.PathLike[str] | NDArray[np.uint8] | Iterable[ImageInput],
+        images: ManyInputs,
         work: Callable[[Inspection], Result],
+        *,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Iterator[tuple[Inspection, Result] | FailedInspection]:
         """Inspect photographs in order, and do more with each while its pixels are in memory.
 
@@ -130,14 +180,17 @@ class Detector:
         not grow with the number of photographs.
 
         Args:
-            images: as `predict_each` takes them.
-            work: called in a worker thread with an inspection that has pixels and map; its errors
-                are raised.
+            images: as `predict_each` takes them, and in the same way.
+            work: called with an inspection that has pixels and map, in the thread that inspected
+                it; its errors are raised.
+            colour_order: of arrays; see `predict`.
+            channels: of arrays and tensors; see `predict`.
 
         Yields:
             The inspection without its pixels, and what `work` returned; or a FailedInspection.
 
         Raises:
+            ImageTypeError: `images` is neither one image nor several.
             DataError: no such folder, or no image in it.
         """
 
@@ -147,7 +200,7 @@ class Detector:
                 return outcome
             return outcome.without_pixels(), work(outcome)
 
-        return _results(_each(images), worked)
+        return _results(several_images(images, ArrayLayout(colour_order, channels)), worked)
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:
@@ -255,30 +308,18 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names if find_spec(name) is not None}
 
 
-def _is_folder(images: object) -> bool:
-    return isinstance(images, (str, os.PathLike)) and Path(images).is_dir()
+def _results(images: SeveralImages, work: Callable[[ImageSource], Result]) -> Iterator[Result]:
+    """Results of `work` on each image, in order; errors are raised.
 
+    Images at hand are processed on all cores.  Those of an iterator are processed one by one in
+    this thread, each before the next is asked for; the backbone uses several cores for each.
 
-def _is_stack(images: object) -> bool:
-    return isinstance(images, np.ndarray) and images.ndim == 4
-
-
-def _each(images: Any) -> Iterable[ImageInput]:
-    """The images of a folder, a stack or an iterable."""
-    if isinstance(images, (str, os.PathLike)):
-        return list_images(images)
-    if _is_stack(images):
-        return list(images)
-    return [images] if is_one_image(images) else cast(Iterable[ImageInput], images)
-
-
-def _results(
-    images: Iterable[ImageInput], work: Callable[[ImageSource], Result]
-) -> Iterator[Result]:
-    """Results of `work` on each image, in order, computed on all cores; errors are raised.
-
-    The loop closes its iterator at once when an error leaves it.  An iterator in a variable would
-    stay open, with its threads: the error refers to this frame, and the future to the error.
+    The loops close their iterator at once when an error leaves them.  An iterator in a variable
+    would stay open, with its threads: the error refers to this frame, and the future to the error.
     """
-    for _, future in map_in_order(work, map(image_source, images), n_pixels):
+    if not images.are_at_hand:
+        for source in images.sources:
+            yield work(source)
+        return
+    for _, future in map_in_order(work, images.sources, n_pixels):
         yield future.result()

@@ -115,8 +115,11 @@ class Inspection:
         write_picture(draw_overlay(self.pixels, self), Path(path))
 
     def without_pixels(self) -> Inspection:
-        """The inspection without the pixels and the map that it may keep."""
-        return replace(self, kept=None)
+        """The inspection without the pixels and the map that it may keep.
+
+        It can still draw a photograph that is a file, which is read again.
+        """
+        return replace(self, kept=None, source=self.source.without_pixels())
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes."""

@@ -8,20 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from patchbank.errors import ImageError, ShapeError
-from patchbank.images.bit_depth import FULL, DeepPixels, is_deep_array, to_8_bits
+from patchbank.errors import ImageError, ImageTypeError, ShapeError
+from patchbank.images.arrays import RGB_LAST, ArrayLayout, is_array, laid_out, rgb_array
+from patchbank.images.bit_depth import FULL, DeepPixels, is_deep_array
 from patchbank.images.decode import Pixels, copied, decoded, reason_of, rgb
-from patchbank.images.limits import SMALLEST_SIDE_PX
 from patchbank.images.opening import Header, header_of
 from patchbank.types import Image
 
 Decoded = TypeVar("Decoded")
+
+
+ACCEPTED = (
+    "a path, an array (uint8 or uint16, in RGB order), bytes, a file object or a Pillow image"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +37,9 @@ class ImageSource:
     """
 
     name: str
-    content: Path | bytes | pillow.Image | NDArray[Any] | ImageError
-    """The error, where contents could not be read: `read` raises it."""
+    content: Path | bytes | pillow.Image | NDArray[Any] | ImageError | ShapeError
+    """The error, where contents could not be read: `read` raises it.  An array has the axes that
+    `images.arrays.laid_out` returns."""
     state: tuple[int, int] | None = None
     """(time of modification in ns, bytes) of the file at a path when `read_once` read it."""
 
@@ -51,11 +57,11 @@ class ImageSource:
         """Size and kind, from the header of the file; a size of 0 if that cannot be read."""
         content = self.content
         if isinstance(content, np.ndarray):
-            height, width = (*content.shape, 0, 0)[:2]
+            height, width = content.shape[:2]
             return Header(height, width, is_deep_array(content))
         if isinstance(content, pillow.Image):
             return Header(content.height, content.width, content.mode.startswith("I;16"))
-        if isinstance(content, ImageError):
+        if isinstance(content, (ImageError, ShapeError)):
             return Header(0, 0, False)
         try:
             return header_of(self.name, content)
@@ -70,7 +76,7 @@ class ImageSource:
             ImageError: it cannot be read.
         """
         content = self.content
-        if isinstance(content, ImageError):
+        if isinstance(content, (ImageError, ShapeError)):
             raise content
         if isinstance(content, np.ndarray):
             return int(content.max(initial=0)) if is_deep_array(content) else None
@@ -85,15 +91,12 @@ class ImageSource:
         Raises:
             ImageError: it cannot be read, or is not the file any more that was read before, or
                 values need more bits.
-            ShapeError: an array is not (H, W, 3) uint8.
+            ShapeError: an array has other axes than an image.
         """
         depth = self.bit_depth if bit_depth is None else bit_depth
         if isinstance(self.content, np.ndarray):
-            array = self.content
-            if is_deep_array(array):
-                array = to_8_bits(array, depth, self.name)
-            return _check_array(array)
-        if isinstance(self.content, ImageError):
+            return rgb_array(self.name, self.content, depth)
+        if isinstance(self.content, (ImageError, ShapeError)):
             raise self.content
         if self.has_changed:
             raise ImageError(
@@ -108,25 +111,51 @@ class ImageSource:
         return self.state is not None and self.state != _state(self.content)
 
     def read_once(self, bit_depth: int | None = None) -> tuple[Image, ImageSource]:
-        """Read it, and return the source that reads it likewise.
+        """Read it, and return a source that gives these pixels again, or an error.
 
-        That source refuses to read a file that changed since.
+        That of a file refuses to read it if it changed since; that of an array holds a copy of its
+        pixels, because the memory of a camera is used again for the next photograph.
         """
         depth = self.bit_depth if bit_depth is None else bit_depth
+        if isinstance(self.content, np.ndarray):
+            image = self.read(depth)
+            if np.may_share_memory(image, self.content):
+                image = image.copy()
+            return image, replace(self, content=image)
         state = _state(self.content)
         if state is None and depth == self.bit_depth:
             return self.read(depth), self
         return self.read(depth), replace(self, state=state or self.state, bit_depth=depth)
 
+    def without_pixels(self) -> ImageSource:
+        """The source without contents in memory: files are read again, nothing else can be."""
+        if isinstance(self.content, (Path, ImageError, ShapeError)):
+            return self
+        error = ImageError(
+            f"{self.name}: expected pixels, got an inspection that has none any more; draw it "
+            "before `without_pixels`, or in the function that is given to `inspect_with`"
+        )
+        return replace(self, content=error)
+
 
 ImageInput: TypeAlias = (
-    str | os.PathLike[str] | Image | bytes | BinaryIO | pillow.Image | ImageSource
+    str
+    | os.PathLike[str]
+    | NDArray[np.uint8]
+    | NDArray[np.uint16]
+    | bytes
+    | BinaryIO
+    | pillow.Image
+    | ImageSource
 )
-"""A path, an (H, W, 3) uint8 RGB array, the bytes of an image file, a file object opened in binary
-mode, or a Pillow image."""
+"""A path, the bytes of an image file, a file object opened in binary mode, a Pillow image, or an
+array of uint8 or uint16: (H, W), (H, W, 1), (H, W, 3) in the order RGB, or (H, W, 4) with alpha.  A
+tensor of torch is accepted too, where `ArrayLayout` says which axis the channels are."""
 
 
-def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
+def image_source(
+    image: ImageInput, name: str | None = None, layout: ArrayLayout = RGB_LAST
+) -> ImageSource:
     """Name an image and, unless it is a path or an array, take its contents.
 
     Args:
@@ -134,11 +163,13 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
             decoded.  If that fails, or it is none of these, `ImageSource.read` raises the error.
         name: in results and errors; None takes the path or the name of the file object, otherwise
             ``array``, ``bytes``, ``file`` or ``image``.
+        layout: of the axes of an array or a tensor.
     """
     if isinstance(image, ImageSource):
         return image if name is None else replace(image, name=name)
-    if isinstance(image, np.ndarray):
-        return ImageSource(name or "array", image)
+    if is_array(image):
+        name = name or "array"
+        return ImageSource(name, _content_or_error(name, partial(laid_out, name, image, layout)))
     if isinstance(image, (bytes, bytearray, memoryview)):
         return ImageSource(name or "bytes", bytes(image))
     if isinstance(image, pillow.Image):
@@ -148,19 +179,26 @@ def image_source(image: ImageInput, name: str | None = None) -> ImageSource:
         return ImageSource(name or str(image), Path(image))
     if is_file_object(image):
         shown = name or _file_name(image)
-        return ImageSource(shown, _content_or_error(shown, lambda: _file_content(shown, image)))
+        file = cast(BinaryIO, image)
+        return ImageSource(shown, _content_or_error(shown, lambda: _file_content(shown, file)))
     name = name or "image"
-    message = (
-        f"{name}: expected a path, an array, bytes, a file object or a Pillow image, "
-        f"got {type(image).__name__}"
+    return ImageSource(
+        name, ImageTypeError(f"{name}: expected {ACCEPTED}, got {shown_type(image)}")
     )
-    return ImageSource(name, ImageError(message))
 
 
 def is_one_image(image: object) -> bool:
     """Whether it is one image and not a collection of them; a path may still be a folder."""
-    kinds = (str, os.PathLike, np.ndarray, bytes, bytearray, memoryview, pillow.Image, ImageSource)
-    return isinstance(image, kinds) or is_file_object(image)
+    kinds = (str, os.PathLike, bytes, bytearray, memoryview, pillow.Image, ImageSource)
+    return isinstance(image, kinds) or is_array(image) or is_file_object(image)
+
+
+def shown_type(given: object) -> str:
+    """The type of an object that is no image, and what to do with one that converts to an array."""
+    kind = type(given)
+    is_known = kind.__module__ in ("builtins", "__main__")
+    found = kind.__name__ if is_known else f"{kind.__module__}.{kind.__name__}"
+    return f"{found}; give np.asarray(image)" if hasattr(kind, "__array__") else found
 
 
 def is_file_object(image: object) -> bool:
@@ -173,7 +211,7 @@ def read_image(source: ImageInput, name: str | None = None, bit_depth: int = FUL
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep the upper eight of those that
     are in use); transparent pixels become black; the first of several frames or pages is used;
-    colour profiles are ignored.
+    colour profiles are ignored.  So are arrays.
 
     Args:
         source: path, array, bytes, file object or Pillow image.
@@ -182,7 +220,7 @@ def read_image(source: ImageInput, name: str | None = None, bit_depth: int = FUL
 
     Raises:
         ImageError: the file cannot be read whole, or is no image, or its size is out of bounds.
-        ShapeError: an array is not (H, W, 3) uint8.
+        ShapeError: an array has other axes than an image.
     """
     return image_source(source, name).read(bit_depth)
 
@@ -205,11 +243,11 @@ def _state(content: object) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageError:
+def _content_or_error(name: str, get: Callable[[], Decoded]) -> Decoded | ImageError | ShapeError:
     """The contents, or the error that reading the image shall raise."""
     try:
         return get()
-    except ImageError as error:
+    except (ImageError, ShapeError) as error:
         return error.with_traceback(None)
     except Exception as error:  # file objects of any kind raise any type
         reason = (
@@ -235,17 +273,3 @@ def _file_name(file: object) -> str:
     if isinstance(found, bytes):
         return os.fsdecode(found)
     return str(found) if isinstance(found, (str, os.PathLike)) and str(found) else "file"
-
-
-def _check_array(array: NDArray[Any]) -> Image:
-    if array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < SMALLEST_SIDE_PX:
-        raise ShapeError(
-            f"image: expected (H, W, 3) of at least {SMALLEST_SIDE_PX} x {SMALLEST_SIDE_PX} "
-            f"pixels, got {array.shape}"
-        )
-    if array.dtype != np.uint8:
-        hint = ""
-        if array.dtype.kind == "f":
-            hint = "; it holds NaN" if np.isnan(array).any() else "; scale to 0..255 and convert it"
-        raise ShapeError(f"image: expected uint8 RGB from 0 to 255, got {array.dtype}{hint}")
-    return array

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, TypeVar
 from typing_extensions import Self
 
 from patchbank.backbones import Engine
-from patchbank.choices import EngineName, Precision
+from patchbank.choices import ChannelAxis, ColourOrder, EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.errors import CalibrationWarning, ParameterError, PhotographWarning
+from patchbank.images.arrays import ArrayLayout
+from patchbank.images.several import taken_over
 from patchbank.images.source import ImageInput
 from patchbank.methods import (
     METHODS,
@@ -65,14 +67,16 @@ class Recipe(Settings):
         precision: Precision = "float32",
         progress: Progress | None = None,
         skip_unreadable: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Detector:
         """Learn from good photographs.
 
         Args:
             images: a folder, a data set in MVTec layout (its ``train/good``), or an iterable of
-                paths, (H, W, 3) uint8 RGB arrays, bytes of image files, file objects or Pillow
-                images.  One image is enough to find anomalous patches, but does not show how good
-                parts differ: the threshold is provisional then.
+                paths, arrays in RGB order, bytes of image files, file objects or Pillow images, or
+                a stack of arrays, (N, H, W, C).  One image is enough to find anomalous patches, but
+                does not show how good parts differ: the threshold is provisional then.
             device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
@@ -81,8 +85,12 @@ class Recipe(Settings):
                 detector needs OpenVINO.
             progress: shows the steps.
             skip_unreadable: whether images that cannot be read are left out, with a warning each.
+            colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
+            channels: of arrays and tensors; see `Detector.predict`.
 
         Raises:
+            ImageTypeError: `images` is neither one image nor several, or an array has other
+                numbers than uint8 or uint16.
             DataError: no image, or a folder with other images than good ones, or images that are
                 all the same.
             ImageError, ShapeError: images that cannot be read; one error names all of them.
@@ -95,6 +103,7 @@ class Recipe(Settings):
             PhotographWarning: images that are black, of one colour, doubled or left out, or whose
                 16 bits are not all in use.
         """
+        images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
             (self,), images, device, Engine(engine, precision), progress, skip_unreadable
         )
@@ -208,8 +217,11 @@ class Ensemble:
         precision: Precision = "float32",
         progress: Progress | None = None,
         skip_unreadable: bool = False,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
     ) -> Detector:
         """Learn from good photographs; see `Recipe.fit`."""
+        images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
             self.recipes, images, device, Engine(engine, precision), progress, skip_unreadable
         )
