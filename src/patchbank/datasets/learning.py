@@ -62,7 +62,7 @@ def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if tables.recognises(path, TABLE):
+        if tables.recognises(path):
             return _of_table(path)
         if path.is_dir():
             return _of_folder(path)
@@ -99,7 +99,7 @@ def _of_table(path: Path) -> TrainingImages:
 def _of_folder(root: Path) -> TrainingImages:
     check_one(root, [folder.name for folder in mvtec.category_folders(root)])
     for layout in LAYOUTS:
-        if layout.facts not in (TABLE, FOLDERS) and layout.recognises(root, layout.facts):
+        if layout.facts not in (TABLE, FOLDERS) and layout.recognises(root):
             return _of_layout(root, layout)
     train = _train_of_category(root)
     if train is not None:
@@ -122,7 +122,7 @@ def _of_folder(root: Path) -> TrainingImages:
 
 
 def _of_layout(root: Path, layout: Layout) -> TrainingImages:
-    found = layout.read(root, layout.facts)
+    found = layout.read(root)
     check_one(root, [category.name for category in found])
     (category,) = found
     n = len(category.train)
