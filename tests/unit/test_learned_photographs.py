@@ -245,6 +245,20 @@ def test_several_folders_are_learned_together(tmp_path):
     assert "got good together with NG" in refused([tmp_path / "b", tmp_path / "c"])
 
 
+def test_masks_among_files_that_are_given_one_by_one_are_refused(tmp_path):
+    """`fit parts/*.png` gives all of them."""
+    for i in range(2):
+        save(tmp_path / f"{i}.png", part(i))
+    save(tmp_path / "0_mask.png", BLACK)
+    assert refused(sorted(tmp_path.iterdir())) == (
+        f"{tmp_path / '0_mask.png'}: expected good images only, got a mask; leave out 0_mask.png, "
+        "or give the folder"
+    )
+    assert good_images([tmp_path / "1.png", tmp_path / "0.png"]) == [
+        *(tmp_path / "1.png", tmp_path / "0.png")
+    ]
+
+
 def test_files_that_are_not_read_are_logged_for_python_users(tmp_path, caplog):
     photos(tmp_path, "1.png")
     (tmp_path / "n.mov").write_bytes(b"film")
