@@ -22,6 +22,8 @@ from patchbank.errors import ParameterError
 from patchbank.methods import Settings
 
 FULL = "full"
+ADDED_LATER = ("bit_depth",)
+"""Settings that older keys do not have: None leaves the key of a stored result as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +235,10 @@ def run_key(determined_by: Mapping[str, Any], settings: Settings) -> str:
         settings: settings of the method, with the seed of the run.
     """
     files = _file_hashes(name for name in (settings.backbone, settings.weights) if name)
-    return _sha256({**determined_by, "settings": pack_settings(settings), "files": files})
+    packed = pack_settings(settings)
+    later = {name for name in ADDED_LATER if packed.get(name) is None}
+    own = {name: value for name, value in packed.items() if name not in later}
+    return _sha256({**determined_by, "settings": own, "files": files})
 
 
 def _file_hashes(names: Iterable[str]) -> dict[str, str]:
