@@ -10,9 +10,14 @@
    In every loop the "queries" are the rows whose nearest neighbour is sought, and the "candidates"
    are the rows that may be it.
 
+   All values are finite.  The squares of float32 numbers neither overflow nor underflow in float64,
+   so distances are right for all of them; an error length that overflows is infinite, and its row is
+   always checked.
+
    No function here allocates, locks or keeps anything: the caller owns all memory, and may run
    parts of one task in several threads. */
 
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
