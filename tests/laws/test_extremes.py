@@ -15,7 +15,7 @@ from patchbank.core.coreset import (
     row_nearest_to_mean,
 )
 from patchbank.core.finite import LARGEST, require_finite
-from patchbank.core.gaussians import Groups, left_out_distances, scatters
+from patchbank.core.gaussians import Gaussians, Groups, left_out_distances, scatters
 from patchbank.core.neighbours import ExactIndex
 from patchbank.errors import ShapeError
 from tests.kernels import INT8_KERNELS, KERNELS, on_kernel
@@ -206,6 +206,36 @@ def test_a_mean_of_what_is_not_finite_is_refused(value, kernel, monkeypatch):
             distance(rows)
     with pytest.raises(ShapeError, match="distances: expected finite numbers"):
         mean_distances(rows, np.array([0]))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    seed=st.integers(0, 999),
+    rank=st.sampled_from([None, 1, 2]),
+    sizes=st.tuples(st.floats(-20, 15), st.floats(-20, 15), st.floats(-20, 0)),
+)
+def test_distances_from_a_gaussian_are_those_of_double_precision(seed, rank, sizes):
+    """Squares beyond 3e38, variances near the ridge, ridges down to 1e-20."""
+    rng = np.random.default_rng(seed)
+    spread, far, ridge = (10.0**size for size in sizes)
+    samples = (rng.standard_normal((3, 6, 4)) * spread).clip(-LARGEST, LARGEST)
+    learned = scatters(samples, np.ones((3, 6), bool), rank).gaussians(ridge)
+    points = (rng.standard_normal((3, 4)) * far).clip(-LARGEST, LARGEST).astype(np.float32)
+    single = Gaussians.empty(3, 4, learned.bases.shape[2])
+    single.put(slice(0, 3), learned)
+    wide = Gaussians(
+        *(
+            getattr(single, name).astype(np.float64)
+            for name in ("means", "bases", "variances", "rests")
+        )
+    )
+    expected = wide.distances(points.astype(np.float64))
+    found = single.distances(points)
+    assert np.isfinite(found).all()
+    centre = np.abs(single.means).max(axis=1) + np.abs(points).max(axis=1)
+    smallest = np.minimum(single.variances.min(axis=1), single.rests)
+    error = 1e-4 * expected + 4e-6 * centre / np.sqrt(smallest.astype(np.float64))
+    assert (np.abs(found - expected) <= error).all()
 
 
 def test_leaving_out_what_is_not_finite_is_refused():

@@ -59,6 +59,10 @@ class Gaussians:
         for some in blocks(len(points), BLOCK_POSITIONS):
             these = some if positions is None else positions[some]
             found[some] = self._distances(points[some], these)
+        lost = np.flatnonzero(~np.isfinite(found))  # squares that float32 cannot hold
+        if len(lost):
+            these = lost if positions is None else positions[lost]
+            found[lost] = self._distances(points[lost].astype(np.float64), these)
         return found
 
     @classmethod
@@ -73,6 +77,12 @@ class Gaussians:
             getattr(self, name)[positions] = getattr(part, name)
 
     def _distances(
+        self, points: NDArray[np.floating], these: slice | Indices
+    ) -> NDArray[np.floating]:
+        with np.errstate(over="ignore", invalid="ignore"):  # `distances` computes those again
+            return self._rounded_distances(points, these)
+
+    def _rounded_distances(
         self, points: NDArray[np.floating], these: slice | Indices
     ) -> NDArray[np.floating]:
         centred, basis = points - self.means[these], self.bases[these]
