@@ -22,9 +22,9 @@ from patchbank.errors import BackboneError
 
 VALUES_PER_PIXEL = 256
 """Elements of the largest array for each pixel of the image; wide networks have up to 64."""
-ALL_VALUES_PER_PIXEL = 20_000
-"""Elements of all arrays together; the largest networks have some thousand."""
-TOKENS = 1024
+ALL_VALUES_PER_PIXEL = 50_000
+"""Elements of all arrays together; the largest networks have some ten thousand."""
+PIXELS_OF_PAIR = 128
 """Attention compares all patches with each other: its arrays grow with the square of the pixels,
 and have one element for about so many pairs of pixels."""
 FREE = 2**22
@@ -100,13 +100,13 @@ class _Limits:
     """The limits of what a network may need, and the sums so far."""
 
     def __init__(self, n_bytes: int, pixels: int) -> None:
-        pairs = pixels**2 // TOKENS
+        pairs = pixels**2 // PIXELS_OF_PAIR
         self._largest = VALUES_PER_PIXEL * pixels + pairs + FREE
         self._all = ALL_VALUES_PER_PIXEL * pixels + 64 * pairs + FREE
         # Weights are transposed, scaled and converted, a few times at most.
         self._constants = 4 * n_bytes + FREE
         # Each weight is used once for each cell of a map, and maps have at most a cell per pixel.
-        self._products = n_bytes * pixels // 2 + 4096 * pairs + FREE_PRODUCTS
+        self._products = n_bytes * pixels // 2 + 1024 * pairs + FREE_PRODUCTS
         self._sums: dict[str, int] = {}
 
     def add(self, call: Call, outputs: list[Value]) -> None:
