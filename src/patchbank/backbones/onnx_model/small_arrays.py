@@ -72,7 +72,7 @@ def computed(call: Call, shape: Shape) -> Elements | None:
     try:
         with np.errstate(all="ignore"):
             found = _computed(call, values, shape)
-    except (ValueError, TypeError, IndexError, ArithmeticError):
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
         return None
     return None if found is None or found.shape != shape else found
 
