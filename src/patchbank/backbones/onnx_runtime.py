@@ -36,19 +36,6 @@ class OnnxRuntime:
         return [np.asarray(m) for m in maps]
 
 
-def read_signature(content: bytes, name: str) -> onnxruntime.InferenceSession:
-    """Open a session for its inputs, outputs and metadata only: quick to open, slow to run.
-
-    Raises:
-        BackboneError: `content` is not an ONNX model.
-    """
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.intra_op_num_threads = 1
-    return _session(content, name, options)
-
-
 def _session(
     content: bytes, name: str, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from patchbank.backbones import Engine
@@ -25,6 +26,7 @@ def load(
     engine: EngineName | None = None,
     bank_rows: int | None = None,
     latency_budget_ms: float | None = None,
+    sha256: str | None = None,
 ) -> Detector:
     """Open a detector file: no code in it runs, no network is needed, and the scores are the same.
 
@@ -38,19 +40,25 @@ def load(
         bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
         latency_budget_ms: use as many rows as let this machine inspect an image in that time; see
             `within_latency`.
+        sha256: accept only the file with these 64 hexadecimal digits, as ``sha256sum FILE`` prints
+            them; the digest inside a file does not protect against somebody who makes another.
 
     Raises:
-        DetectorFileError: the file is missing, truncated, altered, of another format or newer.
+        DetectorFileError: the file is missing, truncated, altered, of another format or newer, its
+            content contradicts itself, or it is not the one with this `sha256`.
         BackboneError: the backbone needs torch or OpenVINO, and there is none; or the engine lacks
             the precision that the detector was fitted in.
-        ParameterError: there is no such device or engine, or the bank cannot be truncated so.
+        ParameterError: there is no such device or engine, the bank cannot be truncated so, or
+            `sha256` is not a digest.
     """
     if engine is not None:
         Engine(engine)  # an unknown engine is named before the file is read
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ParameterError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
     opened = open_device(device)
-    detector = _detector(read_bundle(Path(path)), str(path), opened, engine)
+    detector = _detector(read_bundle(Path(path), sha256), str(path), opened, engine)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
