@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TypeAlias, get_args
 
@@ -91,9 +92,14 @@ class SharedNetwork:
 
     def __init__(self, open_network: Callable[[int], Run]) -> None:
         cores = min(usable_cores(), MAX_CORES)
-        self._for_latency = open_network(cores)
-        self._for_throughput = BuiltOnce(
-            lambda: open_network(1), self._for_latency if cores == 1 else None
+        # A forked process opens its own: the threads of a network stay with the parent.
+        self._for_latency = BuiltOnce(
+            partial(open_network, cores), open_network(cores), anew_in_child=True
+        )
+        self._for_throughput = (
+            self._for_latency
+            if cores == 1
+            else BuiltOnce(partial(open_network, 1), anew_in_child=True)
         )
         self._lock = threading.Lock()
         self._n_running = 0
@@ -109,7 +115,7 @@ class SharedNetwork:
             is_alone = self._n_running == 0
             self._n_running += 1
         try:
-            yield self._for_latency if is_alone else self._for_throughput()
+            yield self._for_latency() if is_alone else self._for_throughput()
         finally:
             with self._lock:
                 self._n_running -= 1

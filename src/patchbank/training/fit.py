@@ -15,6 +15,7 @@ from patchbank.images.augment import views_of_one
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
+from patchbank.runtime.forks import computing
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
@@ -24,6 +25,7 @@ from patchbank.training.photographs import Contents, Remarks, readable, with_bit
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
 
+@computing.long()
 def fit(
     parts: Sequence[tuple[Method, Settings]],
     images: ImageInput | Iterable[ImageInput],
