@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from patchbank.backbones.onnx_runtime import OnnxRuntime
 from patchbank.choices import EngineName, Precision
 from patchbank.errors import BackboneError, ParameterError
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.once import BuiltOnce
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
@@ -68,6 +69,7 @@ class Engine:
         Raises:
             BackboneError: the engine cannot run it.
         """
+        LOGGER.debug("opening %s in %s", name, self.name)
         if self.name == "onnxruntime":
             return SharedNetwork(lambda cores: OnnxRuntime(content, name, cores))
         from patchbank.backbones.openvino import OpenVino
