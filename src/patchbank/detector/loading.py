@@ -9,11 +9,12 @@ from pathlib import Path
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
 from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
-from patchbank.detector.detector import Detector
+from patchbank.detector.detector import Detector, detector_of
 from patchbank.detector.latency import within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 
 LONGEST_MESSAGE = 600
@@ -109,10 +110,5 @@ def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | No
             f"{name}: expected a whole detector file, got contradictory content "
             f"({type(error).__name__}: {_in_one_line(error)}); copy it again or fit anew"
         ) from error
-    return Detector(
-        members=parts.members,
-        calibration=parts.calibration,
-        fitted_on=parts.fitted_on,
-        versions=parts.versions,
-        bank_size_calibration=parts.bank_size_calibration,
-    )
+    LOGGER.info("opened %s", name)
+    return detector_of(parts, bundle.sha256)
