@@ -21,6 +21,7 @@ from patchbank.cli.options import (
     JsonPath,
     LatencyBudget,
     OtherEngine,
+    Sha256,
 )
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
@@ -95,6 +96,7 @@ class DetectorOptions:
     engine: OtherEngine = None
     bank_rows: BankRows = None
     latency_budget: LatencyBudget = None
+    sha256: Sha256 = None
 
     def load(self) -> Detector:
         """Open the detector file as the options say."""
@@ -106,6 +108,7 @@ class DetectorOptions:
             bank_rows=self.bank_rows,
             latency_budget_ms=self.latency_budget,
             engine=self.engine,
+            sha256=self.sha256,
         )
         if self.latency_budget is not None and detector.bank_size_calibration is not None:
             rows, budget_ms = detector.bank_sizes[-1], self.latency_budget
@@ -230,13 +233,16 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 @app.command()
-def info(file: DetectorPath, to_json: JsonPath = None) -> None:
+def info(file: DetectorPath, to_json: JsonPath = None, sha256: Sha256 = None) -> None:
     """Show the content of a detector file."""
-    check_json(to_json)
-    check_distinct({"--json": to_json}, [file])
+    from patchbank.detector.bundle import digests
     from patchbank.detector.loading import load
 
-    facts = output.detector_summary(load(file, device="cpu"))
+    check_json(to_json)
+    check_distinct({"--json": to_json}, [file])
+
+    facts = output.detector_summary(load(file, device="cpu", sha256=sha256))
+    facts["file_sha256"], facts["content_sha256"] = digests(file)
     if to_json is None:
         output.show_summary(facts)
     else:

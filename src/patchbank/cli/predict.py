@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted beside the line for each photograph."""
+    """Results that are wanted with the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""
@@ -54,10 +54,10 @@ class Outputs:
 
 def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    listed = list_photographs(paths, outputs.overlays)
+    listed = list_photographs(paths, outputs.overlays, outputs.sort_into)
     images = listed.images
     photographs = [image for image, _ in images]
-    places = PlacesBelow(given for image, given in images if image != given)
+    below = PlacesBelow(given for image, given in images if image != given)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, photographs)
@@ -75,7 +75,7 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                inside = places.of(image, given)
+                inside = below.of(image, given)
                 add_record(outcome, inside)
                 if pictures is not None and picture is not None:
                     write_picture(picture, pictures.path_for(inside))
