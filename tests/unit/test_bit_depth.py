@@ -57,7 +57,7 @@ def test_all_16_bits_of_every_kind_of_png_are_read(colour_type, channels, filter
     content = png(values, colour_type, filters)
     n_colours = 3 if channels > 2 else 1
     colours = np.broadcast_to(values[..., :n_colours], (19, 31, 3))
-    assert image_source(content).header == (19, 31, True)
+    assert image_source(content).header == (19, 31, True, False)
     assert (read_image(content) == colours >> 8).all()
     assert (read_image(content, bit_depth=12) == colours >> 4).all()
     with pytest.raises(ImageError, match=r"up to 1,023 \(bit_depth 10.*fit with bit_depth=12"):
@@ -209,7 +209,7 @@ def test_arrays_are_read_as_files_are(dtype, channels):
         array[..., 3] = 65535
     array = array.astype(dtype)
     source = image_source(array)
-    assert source.header == (72, 104, True)
+    assert source.header == (72, 104, True, False)
     assert source.largest_deep_value == shallow.max()
     assert (source.read(12) == grey(7)[..., None]).all()
     with pytest.raises(ImageError, match="bit_depth"):

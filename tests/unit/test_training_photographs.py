@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from patchbank import PatchCore, PhotographWarning
 from patchbank.errors import DataError, ImageError
@@ -122,3 +123,19 @@ def test_a_threshold_of_zero_is_refused():
 def test_one_black_photograph_is_refused():
     with pytest.raises(DataError, match="threshold: expected more than 0, got 0: other views"):
         RECIPE.fit(np.zeros((72, 104, 3), np.uint8))
+
+
+def test_further_pages_are_named(tmp_path):
+    good = good_folder(tmp_path / "good", 5)
+    first, second = Image.fromarray(part(5)), Image.fromarray(part(6))
+    first.save(good / "pages.tif", save_all=True, append_images=[second])
+    first.save(good / "page.tif")
+    with pytest.warns(PhotographWarning) as warned:
+        detector = RECIPE.fit(good)
+    lines = [str(w.message) for w in warned if w.category is PhotographWarning]
+    assert lines == [
+        "1 of 7 photographs with several frames or pages, of which the first is read: "
+        f"{good / 'pages.tif'}",
+        f"1 of 7 photographs is the same as another one, to the pixel: {good / 'pages.tif'}",
+    ]
+    assert len(detector.fitted_on) == 7

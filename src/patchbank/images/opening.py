@@ -47,6 +47,8 @@ class Header(NamedTuple):
     width: int
     is_deep: bool
     """Whether it has 16 bits a channel, of which the file does not say how many are in use."""
+    has_more: bool = False
+    """Whether there are more frames or pages than the first, which is read."""
 
 
 class UnknownLayoutError(Exception):
@@ -92,7 +94,7 @@ def header_of(name: str, content: Path | bytes) -> Header:
         with opened(name, content) as image:
             if image.format == "TIFF":
                 tags = image.tag_v2  # type: ignore[attr-defined]
-                return Header(*tiff.size_of(tags), tiff.is_deep(tags))
+                return Header(*tiff.size_of(tags), tiff.is_deep(tags), _has_more(image))
             height, width = image.height, image.width
             # Without EXIF data Pillow searches for others, and decodes a PNG for that.
             has_exif = {"exif", "xmp"} & image.info.keys() or image.format not in (
@@ -104,10 +106,15 @@ def header_of(name: str, content: Path | bytes) -> Header:
                 height, width = width, height
             is_deep = ";16" in rawmode_of(image) and image.format in ("PNG", "PPM")
             is_deep = is_deep or image.mode.startswith("I;16") or is_deep_pnm(image)
-            return Header(height, width, is_deep)
+            return Header(height, width, is_deep, _has_more(image))
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
         return Header(*tiff.header_with_tifffile(raw))
+
+
+def _has_more(image: ImageFile) -> bool:
+    # Telephones add a small second picture to many a JPEG: that is no second photograph.
+    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
 def is_deep_pnm(image: ImageFile) -> bool:

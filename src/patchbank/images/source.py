@@ -48,8 +48,8 @@ class ImageSource:
     @property
     def n_pixels(self) -> int:
         """Number of pixels, from the header of the file; 0 if that cannot be read."""
-        height, width, _ = self.header
-        return height * width
+        header = self.header
+        return header.height * header.width
 
     @property
     def header(self) -> Header:

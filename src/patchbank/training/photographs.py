@@ -159,11 +159,20 @@ def with_bit_depth(
     Args:
         sources: the photographs.
         bit_depth: as it was given; None where it was not.
-        remarks: receives a line if upper bits are not in use.
+        remarks: receives a line if upper bits are not in use, and one about further pages.
         progress: shows the photographs that are read.
     """
+    headers = [source.header for source in sources]
+    several = [
+        source.name for source, header in zip(sources, headers, strict=True) if header.has_more
+    ]
+    if several:
+        remarks.lines.append(
+            f"{len(several)} of {len(sources)} photographs with several frames or pages, of which "
+            f"the first is read: {_listed(several)}"
+        )
     if bit_depth is None:
-        deep = [source for source in sources if source.header.is_deep]
+        deep = [s for s, header in zip(sources, headers, strict=True) if header.is_deep]
         largest = _largest_value(deep, progress) if deep else None
         if largest is None:
             return list(sources), None
