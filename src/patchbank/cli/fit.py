@@ -79,7 +79,7 @@ def fit(
     """Learn a detector from good photographs."""
     check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
     check_distinct({"--out": out}, good)
-    _check_no_photograph(out)
+    check_no_photograph(out)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -127,7 +127,7 @@ def fit(
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-def _check_no_photograph(out: Path) -> None:
+def check_no_photograph(out: Path) -> None:
     """Check that no photograph is replaced: an option without its value takes the next path."""
     if out.suffix.lower() in SUFFIXES and out.exists():
         raise DataError(

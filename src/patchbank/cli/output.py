@@ -84,7 +84,12 @@ def stamp(detector: Detector) -> dict[str, str]:
     """Keys of JSON that name the program and the detector."""
     from patchbank import __version__
 
-    return {"version": str(__version__), "detector_sha256": getattr(detector, "sha256", "")}
+    return {"version": str(__version__), "detector_sha256": detector.sha256}
+
+
+def stamped(record: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, Any]:
+    """A record of JSON with the keys of `stamp` after the version of its schema."""
+    return {"schema_version": record["schema_version"], **stamp, **record}
 
 
 def fitted(detector: Detector, path: Path) -> None:

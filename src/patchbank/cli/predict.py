@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted beside the line for each photograph."""
+    """Results that are wanted in addition to the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""
@@ -124,10 +124,8 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
 
     def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
         if stream is not None:
-            record = outcome.to_json()
-            version = {"schema_version": record["schema_version"]}
-            line = json_text({**version, **outputs.stamp, **record})
-            _write_line(stream, target or "-", line)
+            record = output.stamped(outcome.to_json(), outputs.stamp)
+            _write_line(stream, target or "-", json_text(record))
         if target != "-":
             output.outcome(outcome)
         elif isinstance(outcome, FailedInspection):

@@ -19,7 +19,7 @@ from patchbank.choices import ChannelAxis, ColourOrder
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
-from patchbank.detector.bundle import write_bundle
+from patchbank.detector.bundle import content_digest, write_bundle
 from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.member import Member, combined_map, combined_score, highest_value
 from patchbank.detector.packing import DetectorParts, pack
@@ -260,14 +260,21 @@ class Detector:
             ParameterError: `backbone` is neither of these two.
         """
         Choice(("onnx", "torch")).check("backbone", backbone)
-        parts = DetectorParts(
+        write_bundle(Path(path), pack(self._parts(), as_onnx=backbone == "onnx"))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, as the header of its file has it."""
+        return content_digest(pack(self._parts(), as_onnx=False))
+
+    def _parts(self) -> DetectorParts:
+        return DetectorParts(
             members=self.members,
             calibration=self.calibration,
             bank_size_calibration=self.bank_size_calibration,
             fitted_on=self.fitted_on,
             versions=self.versions,
         )
-        write_bundle(Path(path), pack(parts, as_onnx=backbone == "onnx"))
 
     def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
         try:

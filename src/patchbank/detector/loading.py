@@ -9,7 +9,7 @@ from patchbank.backbones import Engine
 from patchbank.choices import EngineName
 from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
 from patchbank.detector.detector import Detector
-from patchbank.detector.latency import within_latency
+from patchbank.detector.latency import remembered_within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
@@ -37,7 +37,7 @@ def load(
             lacks.
         bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
         latency_budget_ms: use as many rows as let this machine inspect an image in that time; see
-            `within_latency`.
+            `remembered_within_latency`.
 
     Raises:
         DetectorFileError: the file is missing, truncated, altered, of another format or newer.
@@ -54,7 +54,7 @@ def load(
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
-        return within_latency(detector, latency_budget_ms)
+        return remembered_within_latency(detector, latency_budget_ms)
     return detector
 
 

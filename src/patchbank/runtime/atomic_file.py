@@ -2,7 +2,7 @@
 
 The content goes to a temporary file in the same folder, which is then renamed.  While it is written
 it is locked, and the system releases the lock however the process ends: what a killed process has
-left can be told from what another one is writing, on network drives and between containers too.
+left differs from what another one is writing, on network drives and between containers too.
 """
 
 from __future__ import annotations
