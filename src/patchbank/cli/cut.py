@@ -24,7 +24,7 @@ class CutOptions(DetectorOptions):
     """Options of `patchbank cut`."""
 
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE2", help="File for the smaller detector.")
+        Path, typer.Option("--out", metavar="FILE", help="File for the smaller detector.")
     ]
 
 
