@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from patchbank.errors import DataError
-from patchbank.runtime.atomic_file import real_target, remove_unfinished
+from patchbank.runtime.atomic_file import make_folders, real_target, remove_unfinished
 
 STANDARD_OUTPUT = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 MIN_FREE_BYTES = 1_000_000  # tables, JSON, pages: small, but a full disk has no place for any
@@ -97,7 +97,7 @@ def make_folder(option: str, folder: Path) -> None:
         DataError: it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except OSError as error:
         raise DataError(
             f"{option}: expected to make the folder {folder}, got: {error.strerror}"

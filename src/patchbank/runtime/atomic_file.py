@@ -74,6 +74,19 @@ def create_file(path: Path, content: bytes) -> None:
             _rename(temporary, file, path)
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it; `Path.mkdir` calls itself for each and fails at a thousand.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    missing = [folder]
+    while not os.path.lexists(missing[-1].parent):
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+
+
 def real_target(path: Path) -> Path:
     """The file that is written for `path`: itself, or what a symbolic link points to.
 
