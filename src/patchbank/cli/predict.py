@@ -12,7 +12,7 @@ from typing import TextIO
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
 from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import Pictures, PlacesBelow, list_photographs, write_picture
+from patchbank.cli.pictures import PathsBelow, Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
@@ -57,7 +57,7 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
     listed = list_photographs(paths, outputs.overlays)
     images = listed.images
     photographs = [image for image, _ in images]
-    places = PlacesBelow(given for image, given in images if image != given)
+    paths_below = PathsBelow(given for image, given in images if image != given)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, photographs)
@@ -75,7 +75,7 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                inside = places.of(image, given)
+                inside = paths_below.of(image, given)
                 add_record(outcome, inside)
                 if pictures is not None and picture is not None:
                     write_picture(picture, pictures.path_for(inside))
