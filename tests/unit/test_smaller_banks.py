@@ -8,10 +8,11 @@ import pytest
 
 from patchbank import Ensemble, GraphCore, PaDiM, ParameterError, PatchCore, load
 from patchbank.cli import main
+from patchbank.cli.fit import save as save_detector
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.detector import latency
 from patchbank.detector.latency import latency_ms, remembered_within_latency, within_latency
-from patchbank.errors import ShapeError
+from patchbank.errors import DetectorFileError, ShapeError
 from patchbank.runtime.remembered import cache_folder, remembered
 from tests.photographs import part, parts, save
 
@@ -305,6 +306,17 @@ def test_a_cut_lasts(detector, tmp_path, capsys, monkeypatch):
     status, out, _ = run(capsys, monkeypatch, "cut", small, "--bank-rows", 8, "--out", small)
     assert status == 0
     assert len(bank_of(load(small))) == 8
+
+
+def test_a_fit_is_not_lost_when_its_place_is_gone_at_the_end(detector, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    with pytest.raises(DetectorFileError, match="; the detector is saved as .* instead") as caught:
+        save_detector(detector, tmp_path / "gone" / "a.patchbank", "onnx")
+    (path,) = elsewhere.glob("*/a.patchbank")
+    assert str(path) in str(caught.value)
+    assert load(path).sha256 == detector.sha256
 
 
 def test_a_cut_to_a_time_lasts(detector, cache, tmp_path, capsys, monkeypatch):
