@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from patchbank.cli.csv_file import COLUMNS, text_cell
 from patchbank.cli.path_lists import Given, with_lists
 from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.errors import DataError, ParameterError
+from patchbank.runtime.atomic_file import make_folders
 from tests.painted import detector, photograph, write
 
 STAMP = {"version": "9.8", "detector_sha256": "c0ffee"}
@@ -309,6 +311,38 @@ def test_a_list_of_nothing_is_named(standard_input, paths, null, content, messag
     standard_input(content)
     with pytest.raises(ParameterError, match=message):
         with_lists(paths, None, null=null)
+
+
+def test_a_list_with_null_that_was_not_announced_is_named(standard_input):
+    standard_input(b"a.png\0b.png\0")
+    with pytest.raises(DataError, match="expected a list with one path a line, got NUL; give --nu"):
+        with_lists([Path("-")], None, null=False)
+
+
+def test_a_name_that_is_too_long_is_not_readable(folder, capsys):
+    count = inspect(listed=["n" * 300 + ".png", folder / "a.png"])
+    assert count == Count(good=1, unread=1)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_folders_are_inspected_however_deep(tmp_path, capsys):
+    """Deeper than Python calls functions, and almost as deep as paths may be."""
+    top = tmp_path / "in"
+    deep = top.joinpath(*"d" * 1500)
+    try:
+        make_folders(deep)
+        write(deep / "a.png", photograph(20))
+        count = inspect(
+            top, overlays=tmp_path / "out", sort_into=tmp_path / "sorted", csv=tmp_path / "a.csv"
+        )
+        assert count == Count(good=1)
+        assert (tmp_path / "out").joinpath(*"d" * 1500, "a.png").exists()
+        assert (tmp_path / "sorted" / "OK").joinpath(*"d" * 1500, "a.png").exists()
+        assert len(rows(tmp_path / "a.csv")) == 1
+    finally:
+        for name in ("in", "out", "sorted"):
+            subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["no", "."])

@@ -75,6 +75,8 @@ def _split(content: bytes, null: bool) -> list[Path]:
     >>> [str(path) for path in _split(b"a b.png\r\n\nc.png", null=False)]
     ['a b.png', 'c.png']
     """
+    if not null and b"\0" in content:
+        raise DataError("PATH: expected a list with one path a line, got NUL; give --null")
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\0" if null else b"\n")
     kept = lines if null else [line.removesuffix(b"\r") for line in lines]
     return [Path(os.fsdecode(line)) for line in kept if line]

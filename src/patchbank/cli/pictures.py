@@ -13,7 +13,7 @@ from patchbank.cli.path_lists import Given
 from patchbank.cli.sorting import ANOMALOUS, GOOD
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, not_read_line
-from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.atomic_file import make_folders, replace_file
 
 PNG_HEAD = 33  # bytes of the signature and of the first chunk
 _TEXT = b"tEXtSoftware\0Patchbank overlay"
@@ -52,7 +52,8 @@ def list_photographs(
     not_read = 0
     overlays = None if out is None else out.resolve()
     for path, is_listed in paths:
-        if not path.is_dir() and (is_listed or path.exists() or path.is_symlink()):
+        is_folder = os.path.isdir(path)  # also where a name is too long
+        if not is_folder and (is_listed or path.exists() or path.is_symlink()):
             images.append((path, path))
             continue
         found = find_images(path)
@@ -97,7 +98,7 @@ def _without_copies(images: Sequence[Path], given: Path, sort_into: Path | None)
     return [image for image in images if copies.isdisjoint(image.resolve().parents)]
 
 
-class PlacesBelow:
+class PathsBelow:
     """Paths of photographs below a folder of results: as in the folders that were given.
 
     Photographs of several given folders are kept separate by the names of these, or by as much of
@@ -123,7 +124,7 @@ class Pictures:
         self._photographs = {image.resolve() for image in images}
 
     def path_for(self, inside: Path) -> Path:
-        """The path of the overlay of a photograph, whose path is given by `PlacesBelow`."""
+        """The path of the overlay of a photograph, whose path is given by `PathsBelow`."""
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
@@ -138,7 +139,7 @@ class Pictures:
             )
         self._used.add(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except OSError as error:
             raise DataError(
                 f"{path.parent}: expected a folder for pictures, got: {error.strerror}"

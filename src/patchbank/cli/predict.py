@@ -12,7 +12,7 @@ from typing import TextIO
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
 from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import Pictures, PlacesBelow, list_photographs, write_picture
+from patchbank.cli.pictures import PathsBelow, Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted with the line for each photograph."""
+    """Results that are wanted in addition to the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""
@@ -57,7 +57,7 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
     listed = list_photographs(paths, outputs.overlays, outputs.sort_into)
     images = listed.images
     photographs = [image for image, _ in images]
-    below = PlacesBelow(given for image, given in images if image != given)
+    paths_below = PathsBelow(given for image, given in images if image != given)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, photographs)
@@ -75,7 +75,7 @@ def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) 
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                inside = below.of(image, given)
+                inside = paths_below.of(image, given)
                 add_record(outcome, inside)
                 if pictures is not None and picture is not None:
                     write_picture(picture, pictures.path_for(inside))
@@ -124,10 +124,8 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
 
     def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
         if stream is not None:
-            record = outcome.to_json()
-            version = {"schema_version": record["schema_version"]}
-            line = json_text({**version, **outputs.stamp, **record})
-            _write_line(stream, target or "-", line)
+            record = output.stamped(outcome.to_json(), outputs.stamp)
+            _write_line(stream, target or "-", json_text(record))
         if target != "-":
             output.outcome(outcome)
         elif isinstance(outcome, FailedInspection):
