@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-openvino mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -33,6 +33,9 @@ test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, ex
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
 	.venv-openvino/bin/pytest -m openvino
+
+test-sanitizers: .venv/ready  ## the native kernel under AddressSanitizer and UBSan (gcc), half a minute
+	.venv/bin/python tools/sanitize_kernel.py
 
 mutants: .venv/ready  ## mutation score of the tests, an hour; results in benchmarks/quality
 	.venv/bin/python benchmarks/quality/mutants.py $(MUTANTS)

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from patchbank.core.spatial.regions import Region as Region
+    from patchbank.datasets.base import Dataset as Dataset
+    from patchbank.datasets.base import Sample as Sample
+    from patchbank.datasets.registry import find_dataset as find_dataset
     from patchbank.detector.detector import Detector as Detector
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.detector.loading import load as load
+    from patchbank.detector.preprocessing import Box as Box
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
@@ -30,39 +34,49 @@ if TYPE_CHECKING:
     from patchbank.errors import ShapeError as ShapeError
     from patchbank.evaluation.evaluate import Evaluation as Evaluation
     from patchbank.evaluation.evaluate import evaluate as evaluate
+    from patchbank.images.source import ImageInput as ImageInput
     from patchbank.training.recipes import SPADE as SPADE
     from patchbank.training.recipes import Ensemble as Ensemble
     from patchbank.training.recipes import GraphCore as GraphCore
     from patchbank.training.recipes import PaDiM as PaDiM
     from patchbank.training.recipes import PatchCore as PatchCore
     from patchbank.training.recipes import SimpleNet as SimpleNet
+    from patchbank.types import AnomalyMap as AnomalyMap
+    from patchbank.types import Image as Image
 
 # Imported when first used: `import patchbank` must not cost what a fit costs.
 _HOMES = {
+    "AnomalyMap": "patchbank.types",
     "BackboneError": "patchbank.errors",
+    "Box": "patchbank.detector.preprocessing",
     "CalibrationWarning": "patchbank.errors",
     "DataError": "patchbank.errors",
+    "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
     "Ensemble": "patchbank.training.recipes",
+    "evaluate": "patchbank.evaluation.evaluate",
     "Evaluation": "patchbank.evaluation.evaluate",
     "FailedInspection": "patchbank.detector.inspection",
+    "find_dataset": "patchbank.datasets.registry",
     "GraphCore": "patchbank.training.recipes",
+    "Image": "patchbank.types",
     "ImageError": "patchbank.errors",
+    "ImageInput": "patchbank.images.source",
     "ImageTypeError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
-    "ParameterError": "patchbank.errors",
+    "load": "patchbank.detector.loading",
     "PaDiM": "patchbank.training.recipes",
-    "PatchCore": "patchbank.training.recipes",
+    "ParameterError": "patchbank.errors",
     "PatchbankError": "patchbank.errors",
+    "PatchCore": "patchbank.training.recipes",
     "PhotographWarning": "patchbank.errors",
     "PluginWarning": "patchbank.errors",
     "Region": "patchbank.core.spatial.regions",
-    "SPADE": "patchbank.training.recipes",
-    "SimpleNet": "patchbank.training.recipes",
+    "Sample": "patchbank.datasets.base",
     "ShapeError": "patchbank.errors",
-    "evaluate": "patchbank.evaluation.evaluate",
-    "load": "patchbank.detector.loading",
+    "SimpleNet": "patchbank.training.recipes",
+    "SPADE": "patchbank.training.recipes",
 }
 
 __all__ = list(_HOMES)

@@ -16,7 +16,7 @@ from patchbank.backbones import (
     pack_backbone,
     unpack_backbone,
 )
-from patchbank.errors import BackboneError
+from patchbank.errors import BackboneError, DetectorFileError
 from tests.networks import FAMILIES, vig_weights_file, weights_file
 from tests.onnx_files import write_onnx
 from tests.photographs import part
@@ -145,5 +145,5 @@ def test_a_packed_backbone_gives_the_same_maps(extractor):
 
 def test_a_kind_that_no_package_provides_is_named(extractor):
     record, tensors = pack_backbone(extractor)
-    with pytest.raises(BackboneError, match="backbones of 'sound', got none"):
+    with pytest.raises(DetectorFileError, match="backbones of 'sound', got none"):
         unpack_backbone({**record, "kind": "sound"}, tensors)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from patchbank.backbones import embedded_names, open_backbone
-from patchbank.errors import BackboneError, ShapeError
+from patchbank.errors import BackboneError
 from tests.onnx_files import write_onnx
 from tests.photographs import part
 
@@ -110,9 +110,11 @@ def test_files_that_cannot_serve_are_named(tmp_path, make, message):
         open_backbone(make(tmp_path))
 
 
-def test_outputs_that_are_no_feature_maps_are_named(tmp_path):
-    with pytest.raises(ShapeError, match="layer flat: expected a feature map"):
-        open_backbone(write_onnx(tmp_path / "a.onnx", rank=2), normalisation=HALF)
+def test_an_output_that_is_no_feature_map_cannot_be_a_layer(tmp_path):
+    path = write_onnx(tmp_path / "a.onnx", rank=2)
+    assert open_backbone(path, normalisation=HALF).layers == ("shallow", "deep")
+    with pytest.raises(BackboneError, match="expected some of shallow, deep .*, got 'flat'"):
+        open_backbone(path, ("flat",), normalisation=HALF)
 
 
 def _write(path, content):

@@ -98,7 +98,8 @@ def test_every_run_has_a_row_with_all_that_it_needs_to_be_understood(finished):
 
 def test_tables_and_page_stand_beside_the_results_and_nothing_else(finished):
     names = {path.name for path in finished.iterdir()}
-    assert names == {".lock", "results.jsonl", "tables.csv", "tables.md", "index.html"}
+    tables = {"tables.csv", "tables.md", "index.html"}
+    assert names == {".lock", ".files.json", "results.jsonl", *tables}
     assert "| method | nuts | plates | mean |" in (finished / "tables.md").read_text()
     assert len(accuracy(finished)) == 2 * (4 + 2 + 4)  # without masks, two metrics are not there
     assert "<svg" in (finished / "index.html").read_text()
@@ -113,6 +114,24 @@ def test_what_is_done_is_not_done_again(capsys, root, finished, tmp_path):
     assert (out / "results.jsonl").read_bytes() == before
     assert json.loads(printed)["done"] == 4
     assert len(json.loads(printed)["figures"]) == len(accuracy(out)) + 2 * 5
+
+
+def test_figures_of_other_files_are_never_shown_as_those_of_these(capsys, root, finished, tmp_path):
+    """A photograph of the same name and size, with the times of the old one, is another."""
+    out = shutil.copytree(finished, tmp_path / "out")
+    copy = shutil.copytree(root, tmp_path / "copy")
+    path = copy / "nuts" / "test" / "good" / "000.png"
+    before, times = path.read_bytes(), path.stat()
+    changed = before[:-5] + bytes([before[-5] ^ 1]) + before[-4:]  # the check of the last chunk
+    path.write_bytes(changed)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    figures = tmp_path / "figures.json"
+    figures.write_text("of an earlier benchmark")
+    options = (*OPTIONS, "--json", figures, "--categories", "nuts", "--memory-gb", "0.001")
+    _, _, errors = run(capsys, copy, "--out", out, *options)
+    assert "are done already" not in errors
+    assert "0 of 2 runs" in (out / "tables.md").read_text()
+    assert json.loads(figures.read_text())["figures"] == []
 
 
 def children(pid):

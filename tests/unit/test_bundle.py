@@ -1,5 +1,6 @@
 """The detector file: never half-written, never silently altered."""
 
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from patchbank.detector.bundle import (
     Bundle,
     bundle_of,
     content_digest,
+    digests,
     read_bundle,
     to_bytes,
     write_bundle,
@@ -254,3 +256,16 @@ def test_the_header_is_json_that_others_can_read(path):
     inner = json.loads(header["__metadata__"]["patchbank"])
     assert inner["format_version"] == FORMAT_VERSION
     assert inner["record"] == CONTENT.record
+
+
+def test_a_file_that_is_pinned_is_read_and_another_is_refused(path):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_bundle(path, digest.upper()).sha256 == content_digest(CONTENT)
+    write_bundle(path, Bundle(CONTENT.tensors, {**CONTENT.record, "method": "padim"}))
+    with pytest.raises(DetectorFileError, match=f"expected the file with the sha256 {digest}, got"):
+        read_bundle(path, digest)
+
+
+def test_digests_are_those_of_the_bytes_and_of_the_content(path):
+    whole = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digests(path) == (whole, content_digest(CONTENT))

@@ -1,9 +1,12 @@
 """The commands: what they print, write, and exit with."""
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +225,21 @@ def test_info_prints_what_a_file_holds(capsys, fitted):
     facts = json.loads(run(capsys, "info", fitted, "--json", "-")[1])
     assert facts["members"][0]["bank_rows"] == 300
     assert facts["members"][0]["settings"]["image_size"] == 128
+
+
+def test_a_pinned_detector_is_opened_and_another_is_refused(capsys, fitted):
+    digest = hashlib.sha256(Path(fitted).read_bytes()).hexdigest()
+    status, out, _ = run(capsys, "info", fitted, "--sha256", digest)
+    assert status == 0
+    assert re.search(rf"^file_sha256 +{digest}$", out, re.M)
+    for command in (["info", fitted], ["predict", fitted, "."], ["evaluate", fitted, "."]):
+        for other, reason in (
+            ("0" * 64, "expected the file with the sha256 0000"),
+            ("x", "64 hex"),
+        ):
+            status, out, err = run(capsys, *command, "--sha256", other)
+            assert (status, out) == (2, "")
+            assert reason in err
 
 
 def test_backbones_lists_layers_and_hashes(capsys):

@@ -256,6 +256,19 @@ def test_the_same_command_again_inspects_no_overlay(tmp_path, capsys):
     assert inspect(tmp_path / "in", overlays=out).good == 2
 
 
+def test_the_same_command_again_inspects_no_sorted_copy(tmp_path, capsys):
+    for name, score in (("a.png", 20), ("b/c.png", 200)):
+        write(tmp_path / "in" / name, photograph(score))
+    copies = tmp_path / "in" / "sorted"
+    for _ in range(3):
+        assert inspect(tmp_path / "in", sort_into=copies) == Count(good=1, anomalous=1)
+    found = [p.relative_to(copies).as_posix() for p in copies.rglob("*.png")]
+    assert sorted(found) == ["NG/b/c.png", "OK/a.png"]
+    note = f"note: {tmp_path / 'in'}: 2 sorted copies are not inspected"
+    assert capsys.readouterr().err.splitlines() == [note, note]
+    assert inspect(copies / "NG", sort_into=copies).anomalous == 1  # it was given by name
+
+
 def test_overlays_next_to_their_photographs_are_written_again(tmp_path):
     source = tmp_path / "in" / "a.bmp"
     write(source, photograph(200))

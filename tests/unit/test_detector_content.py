@@ -80,7 +80,11 @@ RECORDS = [
     ((*MEMBER, "settings", "image_size"), 10**400, "image_size: expected"),
     ((*MEMBER, "settings", "scales"), [0.5] * 100, "scales: expected at most 32, got 100"),
     ((*MEMBER, "settings", "scales"), [1.0], "bank: expected the shape .*d = 10"),
-    ((*MEMBER, "settings", "patch_size"), 9999999, "patch_size: expected at most 193"),
+    (
+        (*MEMBER, "settings", "patch_size"),
+        9999999,
+        "patch_size: expected an odd integer from 1 to 99",
+    ),
     ((*MEMBER, "settings", "n_neighbours"), 25, "n_neighbours: expected at most 24"),
     ((*MEMBER, "settings", "crop"), 33, "crop: expected multiples of 8"),
     ((*MEMBER, "settings", "crop"), 800, "crop: expected at most 48 x 48"),

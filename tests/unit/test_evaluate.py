@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from patchbank.datasets import Dataset, Sample
 from patchbank.errors import DataError
@@ -330,6 +331,24 @@ def test_a_mask_of_another_size_is_named_before_the_work_and_images_are_still_co
     assert (found.image_auroc, found.image_ap) == (evaluation.image_auroc, evaluation.image_ap)
     assert found.pixel_auroc is found.pixel_ap is found.aupro is None
     assert all(result.pixel_auroc is None for result in found.per_defect.values())
+
+
+def test_masks_of_the_same_aspect_ratio_are_scaled_and_a_line_says_so(tmp_path, evaluation):
+    """Twice as high and wide: each pixel of the photograph is at the corner of four of the mask."""
+    listed = samples(tmp_path)
+    mask = tmp_path / "dent-mask.png"
+    image = Image.open(mask)
+    image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save(mask)
+    notes = Notes()
+    found = evaluate(detector(), Dataset("plates", tuple(listed)), progress=notes)
+    line = (
+        f"4 of 7 masks are scaled to their photographs: {mask} has 64 x 80 pixels (height x "
+        "width), its photograph 32 x 40"
+    )
+    assert notes.notes == [(0, line)]
+    assert found.remarks == (line,)
+    assert found.pixel_auroc == evaluation.pixel_auroc
+    assert found.aupro == evaluation.aupro
 
 
 def test_a_mask_whose_pixels_are_damaged_loses_no_figure_of_images(tmp_path, evaluation):

@@ -158,6 +158,11 @@ def test_names_that_could_mean_either_are_not_guessed(tmp_path):
     photos(tmp_path / "positive", "1.png")
     photos(tmp_path / "negative", "2.png")
     assert "got positive together with negative; give the folder of the good" in refused(tmp_path)
+    photos(tmp_path / "classes" / "0", "1.png")
+    photos(tmp_path / "classes" / "1", "2.png")
+    assert "got 0 together with 1; give the folder of the good" in refused(tmp_path / "classes")
+    photos(tmp_path / "classes" / "2", "3.png")  # cameras
+    assert learned(tmp_path / "classes") == ["0/1.png", "1/2.png", "2/3.png"]
 
 
 def test_the_test_part_alone_is_not_learned(tmp_path):
@@ -196,6 +201,25 @@ def test_a_photograph_whose_mask_shows_a_defect_is_not_good(tmp_path, mask):
     assert learned(tmp_path) == ["1.png"]
 
 
+@pytest.mark.parametrize(
+    ("photograph", "mask"),
+    [
+        ("images/a/1.png", "masks/a/1.png"),
+        ("lot/1.png", "lot_mask/1_mask.png"),
+        ("x/lot/1.jpg", "x/GT/1.png"),
+        ("lot/1.2.png", "lot/1.2_mask.png"),
+    ],
+)
+def test_so_it_is_if_the_mask_lies_in_a_folder_next_to_that_of_the_photograph(
+    tmp_path, photograph, mask
+):
+    save(tmp_path / photograph, part(0))
+    save(tmp_path / mask, MARKED)
+    assert f"got one whose mask {mask.split('/')[-1]} shows a defect" in refused(tmp_path)
+    save(tmp_path / mask, BLACK)
+    assert learned(tmp_path) == [photograph]
+
+
 def test_masks_of_defects_lie_next_to_good_photographs_of_the_same_numbers(tmp_path):
     save(tmp_path / "good" / "1.png", part(0))
     save(tmp_path / "ground_truth" / "scratch" / "1.png", MARKED)
@@ -219,6 +243,20 @@ def test_several_folders_are_learned_together(tmp_path):
     photos(tmp_path / "c" / "good", "1.png")
     photos(tmp_path / "c" / "NG", "2.png")
     assert "got good together with NG" in refused([tmp_path / "b", tmp_path / "c"])
+
+
+def test_masks_among_files_that_are_given_one_by_one_are_refused(tmp_path):
+    """`fit parts/*.png` gives all of them."""
+    for i in range(2):
+        save(tmp_path / f"{i}.png", part(i))
+    save(tmp_path / "0_mask.png", BLACK)
+    assert refused(sorted(tmp_path.iterdir())) == (
+        f"{tmp_path / '0_mask.png'}: expected good images only, got a mask; leave out 0_mask.png, "
+        "or give the folder"
+    )
+    assert good_images([tmp_path / "1.png", tmp_path / "0.png"]) == [
+        *(tmp_path / "1.png", tmp_path / "0.png")
+    ]
 
 
 def test_files_that_are_not_read_are_logged_for_python_users(tmp_path, caplog):

@@ -46,6 +46,8 @@ def matched(root):
         "Crack_GT/1_gt.png",
         "mask/crack_mask/1.png",
         "annotations/crack/1.tif",
+        "mask/crack/1.png.bmp",
+        "mask/crack/1.png_mask.png",
     ],
 )
 def test_a_mask_is_found_wherever_it_lies(tmp_path, mask):

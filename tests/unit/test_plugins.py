@@ -1,12 +1,18 @@
 """Tables that installed packages extend: what is found, what is refused, what is imported."""
 
+import json
+import os
+import re
+import subprocess
 import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from benchmarks.quality.detector_files.seeds import seeds
 
+from patchbank.detector.bundle import Bundle, write_bundle
 from patchbank.errors import ParameterError, PluginWarning
 from patchbank.runtime.plugins import PluginTable
 from tests.packages import write_package
@@ -149,3 +155,39 @@ def test_of_two_packages_with_one_name_the_second_is_refused(install):
     pattern = "numbers-b 1.0: its number 'nine' cannot be used: numbers-a 1.0 has the same name"
     with pytest.warns(PluginWarning, match=pattern):
         assert dict(found) == {"two": 2, "one": 1, "nine": 9}
+
+
+BRITTLE = """
+from patchbank.backbones import BackboneSource
+
+class Brittle(BackboneSource):
+    kind = "brittle"
+    def accepts(self, name): return name == "brittle"
+    def describe(self, name, normalisation): raise NotImplementedError
+    def open(self, name, options): raise NotImplementedError
+    def pack(self, extractor): raise NotImplementedError
+    def restore(self, record, tensors, device, engine): return 1 / len(tensors.get("own", ()))
+
+SOURCE = Brittle()
+"""
+
+
+def test_whatever_a_backbone_of_a_package_raises_names_the_package(tmp_path):
+    write_package(
+        tmp_path, "brittle-nets", "patchbank.backbones", {"brittle": "brittle_nets:SOURCE"}, BRITTLE
+    )
+    bundle = seeds(str(tmp_path / "tiny.onnx"))["patchcore"]
+    record = json.loads(json.dumps(bundle.record))
+    record["members"][0]["backbone"]["kind"] = "brittle"
+    write_bundle(tmp_path / "a.patchbank", Bundle(bundle.tensors, record))
+    code = "import sys, patchbank; patchbank.load(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.patchbank")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "DetectorFileError: " in last
+    reason = "its backbone 'brittle' cannot open the detector: ZeroDivisionError"
+    assert re.search(f"brittle.nets.*: {reason}", last)

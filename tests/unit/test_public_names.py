@@ -44,7 +44,8 @@ def test_no_name_stands_twice_in_the_table():
 @pytest.mark.parametrize("name", patchbank.__all__)
 def test_each_public_name_is_the_object_of_its_module(name):
     assert getattr(patchbank, name) is getattr(import_module(patchbank._HOMES[name]), name)
-    assert getattr(patchbank, name).__name__ == name
+    aliases = {"AnomalyMap", "Image", "ImageInput"}  # of types, which have no name of their own
+    assert name in aliases or getattr(patchbank, name).__name__ == name
     assert name in dir(patchbank)
 
 

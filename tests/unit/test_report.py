@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from dataclasses import replace
 from html import unescape
@@ -55,8 +56,8 @@ def evaluation(tmp_path_factory):
 
 def page(tmp_path, evaluation, one=None):
     """The text of the page of an evaluation."""
-    path = write_report(evaluation, one or detector(), tmp_path / "report")
-    assert path == tmp_path / "report" / "index.html"
+    path = write_report(evaluation, one or detector(), tmp_path / "new" / "report")
+    assert path == tmp_path / "new" / "report" / "index.html"
     return path.read_text(encoding="utf-8")
 
 
@@ -219,7 +220,7 @@ def test_names_are_shown_as_they_are_and_never_run(tmp_path):
 def test_the_page_needs_nothing_beside_it(tmp_path, evaluation):
     text = page(tmp_path, evaluation)
     assert {url[:10] for url in re.findall(r'(?:src|href)="(.*?)"', text)} == {"data:image"}
-    assert [p.name for p in (tmp_path / "report").iterdir()] == ["index.html"]
+    assert [p.name for p in (tmp_path / "new" / "report").iterdir()] == ["index.html"]
 
 
 def test_the_plots_are_those_of_the_evaluation(tmp_path, evaluation):
@@ -294,3 +295,47 @@ def test_scores_that_are_all_alike_have_one_bar():
     assert drawn.good == drawn.defect == (Bar(0.0, 0.0, 10.5, 280.0),)
     assert drawn.threshold_x == 0.0
     assert [text for _, text in drawn.ticks] == ["5", "5.25", "5.5", "5.75", "6"]
+
+
+def test_a_photograph_that_is_gone_or_replaced_has_a_line_in_its_place(tmp_path):
+    samples = [
+        Sample(
+            write(tmp_path / f"{score}.png", photograph(score)), "good" if score < 100 else "dent"
+        )
+        for score in (10, 20, 150, 160)
+    ]
+    evaluation = evaluate(detector(), Dataset("plates", tuple(samples)))
+    samples[0].path.unlink()
+    samples[3].path.write_bytes(b"another file")
+    text = unescape(page(tmp_path, evaluation))
+    assert "<h2>How it was made</h2>" in text
+    assert text.count("not drawn: ") == 3  # 160 is in two galleries
+    assert f"not drawn: {samples[0].path}: expected " in text
+    assert f"not drawn: {samples[3].path}: expected the file that was inspected, got a" in text
+    assert text.count("data:image/jpeg") == 2 * (2 * 2 + 2 - 3)
+
+
+def test_names_that_are_no_text_are_escaped(tmp_path):
+    name = os.fsdecode(b"Geh\xe4use.png")
+    samples = (
+        Sample(write(tmp_path / "good.png", photograph(20)), "good"),
+        Sample(write(tmp_path / name, photograph(150)), os.fsdecode(b"Br\xfcche")),
+    )
+    text = page(tmp_path, evaluate(detector(), Dataset(os.fsdecode(b"f\xfcr"), samples)))
+    assert "<h1>f\\udcfcr</h1>" in text
+    assert "<figcaption>Br\\udcfcche · Geh\\udce4use.png</figcaption>" in text
+
+
+def test_files_that_are_not_read_and_remarks_on_masks_are_on_the_page(tmp_path, evaluation):
+    noted = replace(evaluation, not_read=(tmp_path / "a.mov",), remarks=("3 of 4 <masks>",))
+    text = page(tmp_path, noted)
+    assert "<strong>1 file not read: a.mov</strong>: of kinds that are not read" in text
+    assert '<p class="remark">3 of 4 &lt;masks&gt;</p>' in text
+    assert "not read" not in page(tmp_path, evaluation)
+
+
+def test_a_table_is_scrolled_by_itself(tmp_path, evaluation):
+    """On a telephone the page would scroll sideways with it."""
+    text = page(tmp_path, evaluation)
+    assert text.count("<table>") == text.count('<div class="wide"><table>') == 2
+    assert ".wide { overflow-x: auto; }" in text

@@ -8,6 +8,7 @@ import torch
 
 from patchbank.methods import TrainingImage
 from patchbank.methods.simplenet import METHOD, SimpleNetSettings, folds
+from patchbank.methods.simplenet import training as simplenet_training
 from patchbank.methods.simplenet.training import Training
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
@@ -291,3 +292,19 @@ def test_progress_receives_every_step(rng):
     examples = [TrainingImage([m], number) for number, m in enumerate(photographs(rng, 4))]
     fit_on_features(METHOD, replace(SETTINGS, steps=33), iter(examples), 4, Counting(), HOST)
     assert tasks == [["training", 4 * 33, 4 * 33]]
+
+
+def test_features_are_standardised_for_training(rng):
+    features = good_features(rng, 300)
+    training = Training(SETTINGS, torch.from_numpy(features), np.arange(300), HOST)
+    seen = training._standardised(np.arange(300)).numpy().astype(np.float64)
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(seen.std(axis=0), 1, rtol=1e-4)
+
+
+def test_mean_and_deviation_of_many_rows_are_those_of_different_ones(rng, monkeypatch):
+    monkeypatch.setattr(simplenet_training, "STD_ROWS", 8)
+    powers = torch.from_numpy((2.0 ** np.arange(12))[:, None])
+    for _ in range(5):
+        mean, _ = simplenet_training._mean_and_std(powers, np.arange(12), rng)
+        assert round(8 * float(mean[0])).bit_count() == 8

@@ -253,7 +253,7 @@ print("done", len(collections))
 def test_an_error_that_was_handled_leaves_no_iteration_to_the_collector():
     found = finished("""
 import weakref
-import patchbank.detector.detector as module
+import patchbank.images.several as module
 from patchbank.detector.detector import Detector
 from patchbank.errors import ImageError
 from patchbank.images.source import image_source

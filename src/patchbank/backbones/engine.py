@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TypeAlias, get_args
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from patchbank.backbones.onnx_runtime import OnnxRuntime
 from patchbank.choices import EngineName, Precision
 from patchbank.errors import BackboneError, ParameterError
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.once import BuiltOnce
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
@@ -67,6 +69,7 @@ class Engine:
         Raises:
             BackboneError: the engine cannot run it.
         """
+        LOGGER.debug("opening %s in %s", name, self.name)
         if self.name == "onnxruntime":
             return SharedNetwork(lambda cores: OnnxRuntime(content, name, cores))
         from patchbank.backbones.openvino import OpenVino
@@ -91,9 +94,14 @@ class SharedNetwork:
 
     def __init__(self, open_network: Callable[[int], Run]) -> None:
         cores = min(usable_cores(), MAX_CORES)
-        self._for_latency = open_network(cores)
-        self._for_throughput = BuiltOnce(
-            lambda: open_network(1), self._for_latency if cores == 1 else None
+        # A forked process opens its own: the threads of a network stay with the parent.
+        self._for_latency = BuiltOnce(
+            partial(open_network, cores), open_network(cores), anew_in_child=True
+        )
+        self._for_throughput = (
+            self._for_latency
+            if cores == 1
+            else BuiltOnce(partial(open_network, 1), anew_in_child=True)
         )
         self._lock = threading.Lock()
         self._n_running = 0
@@ -109,7 +117,7 @@ class SharedNetwork:
             is_alone = self._n_running == 0
             self._n_running += 1
         try:
-            yield self._for_latency if is_alone else self._for_throughput()
+            yield self._for_latency() if is_alone else self._for_throughput()
         finally:
             with self._lock:
                 self._n_running -= 1

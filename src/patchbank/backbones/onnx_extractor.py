@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from patchbank.backbones.engine import ONNX_RUNTIME, Engine
 from patchbank.backbones.extractor import BackboneInfo, Layer, check_layers
 from patchbank.backbones.onnx_model.check import checked_graph
-from patchbank.backbones.onnx_runtime import read_signature
+from patchbank.backbones.onnx_model.graph import FLOAT32, Graph
+from patchbank.backbones.onnx_model.sizes import check_sizes
+from patchbank.backbones.onnx_model.value import Shape
 from patchbank.backbones.packing import unpack_layers
 from patchbank.choices import Normalisation
 from patchbank.errors import BackboneError, PatchbankError, ShapeError
@@ -23,6 +24,7 @@ from patchbank.types import FeatureMap, Image
 METADATA_KEY = "patchbank"
 PROBE_SIZE = (192, 256)  # not square, so that height and width cannot be confused
 DEFAULT_MULTIPLE = 32
+MAX_MULTIPLE = 1024
 
 
 class OnnxExtractor:
@@ -52,12 +54,13 @@ class OnnxExtractor:
         normalisation: Normalisation | None = None,
         engine: Engine = ONNX_RUNTIME,
     ) -> None:
-        checked_graph(content, name)
+        self._graph = checked_graph(content, name)
+        self._checked_sizes: set[tuple[int, int]] = set()
         self.content = content
         self.normalisation = normalisation
         self.engine = engine
+        self._info = self._describe(name, normalisation)
         self._network = engine.open(content, name)
-        self._info = self._describe(read_signature(content, name), name, normalisation)
         self._layers = check_layers(self._info, layers or self._info.default_layers)
         self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
 
@@ -73,6 +76,9 @@ class OnnxExtractor:
 
     def __call__(self, image: Image) -> Sequence[FeatureMap]:
         """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer."""
+        size = image.shape[0], image.shape[1]
+        if size not in self._checked_sizes:
+            self._shapes(size, self._info.name)
         planes = image.transpose(2, 0, 1) * self._scale  # (3, H, W)
         planes += self._shift
         return self._run(planes, self._layers)
@@ -85,17 +91,11 @@ class OnnxExtractor:
             raise BackboneError(f"backbone: it cannot run on an input of {size}: {error}") from None
         return [_single(layer, m) for layer, m in zip(layers, maps, strict=True)]
 
-    def _describe(
-        self,
-        session: onnxruntime.InferenceSession,
-        name: str,
-        normalisation: Normalisation | None,
-    ) -> BackboneInfo:
+    def _describe(self, name: str, normalisation: Normalisation | None) -> BackboneInfo:
+        size = _image_size(self._graph, name)
+        record = _metadata(self._graph, name)
         try:
-            size = _fixed_size(_image_input(session, name))
-            outputs = tuple(output.name for output in session.get_outputs())
-            record = _metadata(session, name)
-            return self._info_from(record, name, normalisation, size, outputs)
+            return self._info_from(record, name, normalisation, size)
         except PatchbankError:
             raise
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
@@ -107,9 +107,7 @@ class OnnxExtractor:
         name: str,
         normalisation: Normalisation | None,
         size: tuple[int, int] | None,
-        outputs: tuple[str, ...],
     ) -> BackboneInfo:
-        layers = unpack_layers(record["taps"]) if "taps" in record else None
         is_stated = "mean" in record and "std" in record
         if is_stated == (normalisation is not None):
             raise BackboneError(
@@ -122,12 +120,18 @@ class OnnxExtractor:
             )
         mean, std = normalisation or (record["mean"], record["std"])
         multiple = 1 if size else int(record.get("size_multiple", DEFAULT_MULTIPLE))
-        if multiple < 1:
+        if not 1 <= multiple <= MAX_MULTIPLE:
             raise ValueError(f"size_multiple {multiple}")
+        probe = size or _rounded_up(PROBE_SIZE, multiple)
+        shapes = self._shapes(probe, name)
+        layers = _feature_maps(shapes, probe, name)
+        default_layers = tuple(record.get("default_layers", layers))
+        if "taps" in record:
+            layers = _agreeing(unpack_layers(record["taps"]), shapes, probe, name)
         return BackboneInfo(
             name=record.get("name", name),
-            available_layers=layers or self._probe(outputs, size or PROBE_SIZE),
-            default_layers=tuple(record.get("default_layers", outputs)),
+            available_layers=layers,
+            default_layers=default_layers,
             mean=_triple("mean", mean),
             std=_triple("std", std, positive=True),
             size_multiple=multiple,
@@ -138,35 +142,76 @@ class OnnxExtractor:
             source_sha256=str(record.get("source_sha256", "")),
         )
 
-    def _probe(self, outputs: tuple[str, ...], size: tuple[int, int]) -> dict[str, Layer]:
-        """Run the network once to measure channels and stride of every output."""
-        maps = self._run(np.zeros((3, *size), dtype=np.float32), outputs)
-        return {
-            name: Layer(channels=len(m), stride=max(1, round(size[0] / m.shape[1])))
-            for name, m in zip(outputs, maps, strict=True)
-        }
+    def _shapes(self, size: tuple[int, int], name: str) -> dict[str, Shape]:
+        """The shape of each output, for an image of a size that is checked by this."""
+        shapes = check_sizes(self._graph, len(self.content), size, name)
+        self._checked_sizes.add(size)
+        return dict(zip(self._graph.outputs, shapes, strict=True))
 
 
-def _image_input(session: onnxruntime.InferenceSession, name: str) -> onnxruntime.NodeArg:
-    inputs = session.get_inputs()
-    shape = list(inputs[0].shape)
-    colours = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
-    if len(inputs) != 1 or not colours or inputs[0].type != "tensor(float)":
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+def _feature_maps(
+    shapes: Mapping[str, Shape], size: tuple[int, int], name: str
+) -> dict[str, Layer]:
+    """Channels and stride of the outputs that are feature maps."""
+    found = {
+        output: Layer(channels=shape[1], stride=max(1, round(size[0] / shape[2])))
+        for output, shape in shapes.items()
+        if len(shape) == 4 and shape[0] == 1 and min(shape) >= 1
+    }
+    if not found:
+        raise BackboneError(
+            f"{name}: expected an output that is a feature map (1, c, h, w), got "
+            + ", ".join(f"{output} {shape}" for output, shape in shapes.items())
+        )
+    return found
+
+
+def _agreeing(
+    stated: dict[str, Layer], shapes: Mapping[str, Shape], size: tuple[int, int], name: str
+) -> dict[str, Layer]:
+    """The layers that the metadata state, each of which must be an output about like that.
+
+    Convolutions without padding lose cells at the border, so the stride that a shape suggests can
+    be larger than the true one.
+    """
+    for layer, one in stated.items():
+        shape = shapes.get(layer, ())
+        cells = size[0] / one.stride
+        is_map = len(shape) == 4 and shape[:2] == (1, one.channels)
+        if not (is_map and (2 / 3 < shape[2] / cells < 3 / 2 or abs(shape[2] - cells) <= 1)):
+            raise BackboneError(
+                f"{name}: expected the layer {layer!r} as its metadata state it, with "
+                f"{one.channels} channels and stride {one.stride}, got the shape {shape} for an "
+                f"image of {size[0]} x {size[1]}"
+            )
+    return stated
+
+
+def _rounded_up(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    height, width = (-(-side // multiple) * multiple for side in size)
+    return height, width
+
+
+def _image_size(graph: Graph, name: str) -> tuple[int, int] | None:
+    """(H, W) of the image, where the model accepts one size only.
+
+    Raises:
+        BackboneError: the input is not one image.
+    """
+    shapes = list(graph.inputs.values())
+    is_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (3, None)
+    if not is_image or graph.input_types != (FLOAT32,):
+        found = ", ".join(f"{key} {list(shape)}" for key, shape in graph.inputs.items())
         raise BackboneError(f"{name}: expected one float input (b, 3, H, W), got {found}")
-    if isinstance(shape[0], int) and shape[0] != 1:
-        raise BackboneError(f"{name}: expected a batch of 1 or of any size, got {shape[0]}")
-    return inputs[0]
+    batch, _, height, width = shapes[0]
+    if batch not in (None, 1):
+        raise BackboneError(f"{name}: expected a batch of 1 or of any size, got {batch}")
+    return None if height is None or width is None else (height, width)
 
 
-def _fixed_size(image: onnxruntime.NodeArg) -> tuple[int, int] | None:
-    height, width = image.shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
-
-
-def _metadata(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, Any]:
+def _metadata(graph: Graph, name: str) -> Mapping[str, Any]:
+    text = graph.metadata.get(METADATA_KEY, "{}")
     try:
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BackboneError(f"{name}: expected JSON in its metadata, got: {error}") from None

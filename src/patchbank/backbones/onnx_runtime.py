@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -36,19 +39,6 @@ class OnnxRuntime:
         return [np.asarray(m) for m in maps]
 
 
-def read_signature(content: bytes, name: str) -> onnxruntime.InferenceSession:
-    """Open a session for its inputs, outputs and metadata only: quick to open, slow to run.
-
-    Raises:
-        BackboneError: `content` is not an ONNX model.
-    """
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.intra_op_num_threads = 1
-    return _session(content, name, options)
-
-
 def _session(
     content: bytes, name: str, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:
@@ -59,3 +49,17 @@ def _session(
     except Exception as error:  # onnxruntime has no exception type of its own
         reason = str(error).splitlines()[0]
         raise BackboneError(f"{name}: expected an ONNX model, got: {reason}") from None
+
+
+def _end_without_destructors() -> None:
+    """Let a forked process end as one of multiprocessing does, by `_exit`.
+
+    A destructor of ONNX Runtime waits for a thread that only the parent has: `sys.exit` would hang.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "on_exit"):  # glibc: called with the status, before the destructors
+        library.on_exit(ctypes.cast(library._exit, ctypes.c_void_p), None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_without_destructors)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from patchbank.benchmark.file_digests import FileDigests
 from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.datasets import Category
 from patchbank.detector.packing import pack_settings
@@ -21,6 +22,8 @@ from patchbank.errors import ParameterError
 from patchbank.methods import Settings
 
 FULL = "full"
+ADDED_LATER = ("bit_depth",)
+"""Settings that older keys do not have: None leaves the key of a stored result as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Run:
     seed: int
     """Seed that draws the shots; it is added to the seed of the settings."""
     data: str
-    """Hash of the names and sizes of the files of the category."""
+    """Hash of the names and contents of the files of the category."""
     key: str
     """Hash of everything that determines the figures."""
 
@@ -78,6 +81,7 @@ def make_plan(
     seeds: int = 5,
     full_seeds: int = 1,
     device: str = "cpu",
+    digests: FileDigests | None = None,
 ) -> Plan:
     """List the runs.
 
@@ -88,8 +92,10 @@ def make_plan(
         seeds: number of draws of the shots, from seed 0.
         full_seeds: number of runs on all training images, from the seed of the settings.
         device: name of the device that computes.
+        digests: of the contents of files, of earlier benchmarks; None reads all files.
 
     Raises:
+        DataError: a file of a category cannot be read.
         ParameterError: two specs of one label, numbers that are not above 0, or more shots
             than any category has.
     """
@@ -103,7 +109,7 @@ def make_plan(
     runs: list[Run] = []
     skipped: list[str] = []
     for category in categories:
-        data = data_hash(category)
+        data = data_hash(category, digests or FileDigests())
         for k in shots:
             if k is not None and k > len(category.train):
                 has = f"{len(category.train)} training images"
@@ -172,15 +178,15 @@ def seeded(spec: MethodSpec, seed: int) -> Settings:
     return settings.with_changes(seed=settings.seed + seed)
 
 
-def data_hash(category: Category) -> str:
-    """Hash of the names and sizes of a category's files, independent of where its folder is."""
+def data_hash(category: Category, digests: FileDigests) -> str:
+    """Hash of the names and contents of a category's files, wherever its folder is."""
     test = category.test.samples
     masks = [sample.mask for sample in test if sample.mask is not None]
     files = [*category.train, *(sample.path for sample in test), *masks]
     top = os.path.commonpath([os.path.abspath(path.parent) for path in files])
 
     def fact(path: Path | None) -> Any:
-        return path and [Path(os.path.relpath(path, top)).as_posix(), path.stat().st_size]
+        return path and [Path(os.path.relpath(path, top)).as_posix(), digests.of(path)]
 
     facts = {
         "train": [fact(path) for path in category.train],
@@ -229,7 +235,10 @@ def run_key(determined_by: Mapping[str, Any], settings: Settings) -> str:
         settings: settings of the method, with the seed of the run.
     """
     files = _file_hashes(name for name in (settings.backbone, settings.weights) if name)
-    return _sha256({**determined_by, "settings": pack_settings(settings), "files": files})
+    packed = pack_settings(settings)
+    later = {name for name in ADDED_LATER if packed.get(name) is None}
+    own = {name: value for name, value in packed.items() if name not in later}
+    return _sha256({**determined_by, "settings": own, "files": files})
 
 
 def _file_hashes(names: Iterable[str]) -> dict[str, str]:

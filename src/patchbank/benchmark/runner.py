@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from patchbank.benchmark.cache import UNFINISHED
+from patchbank.benchmark.file_digests import FileDigests
 from patchbank.benchmark.page import page
 from patchbank.benchmark.plan import Plan, Run
 from patchbank.benchmark.results import SCHEMA_VERSION, Results, Row, locked
@@ -63,7 +64,11 @@ class Resources:
 
 
 def run_benchmark(
-    plan: Plan, out: Path, resources: Resources, listener: RunListener
+    plan: Plan,
+    out: Path,
+    resources: Resources,
+    listener: RunListener,
+    digests: FileDigests | None = None,
 ) -> tuple[Summary, dict[str, str]]:
     """Execute all runs that have no result in a folder yet.
 
@@ -75,6 +80,7 @@ def run_benchmark(
             if missing.
         resources: what it may use.
         listener: receives the progress.
+        digests: of the files of the plan, to be kept.
 
     Raises:
         DataError: another benchmark is writing there, or the results are of another program.
@@ -82,6 +88,8 @@ def run_benchmark(
     _make_folder(out)
     with locked(out):
         results = Results(out)
+        if digests is not None:
+            digests.save()
         missing = list({run.key: run for run in plan.runs if run.key not in results.rows}.values())
         listener.begins(len({run.key for run in plan.runs}), len(missing))
         _clear_cache(out, missing)

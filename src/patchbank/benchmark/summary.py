@@ -32,6 +32,7 @@ COSTS = {
 }
 """Heading, and factor to its unit."""
 CONFIDENCE = 0.95
+FEWEST_SEEDS = 3  # of an interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,12 @@ class Cell:
 
     @property
     def half_width(self) -> float | None:
-        """Half width of the confidence interval of the mean (Student's t); None below two seeds."""
+        """Half width of the confidence interval of the mean (Student's t).
+
+        None below three seeds: that of two is six times their distance, and says nothing.
+        """
         n = len(self.values)
-        if n < 2:
+        if n < FEWEST_SEEDS:
             return None
         t = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
         return t * statistics.stdev(self.values) / math.sqrt(n)

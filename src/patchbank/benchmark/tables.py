@@ -19,14 +19,17 @@ def cell_text(cell: Cell) -> str:
 
     >>> cell_text(Cell((0.97, 0.98, 0.99), 3)), cell_text(Cell((0.97,), 1)), cell_text(Cell((), 0))
     ('0.980 ± 0.025', '0.970', '-')
-    >>> cell_text(Cell((0.97, 0.98), 3))
-    '0.975 (2 of 3)'
+    >>> cell_text(Cell((0.97, 0.98), 3)), cell_text(Cell((0.98, 0.97), 2))
+    ('0.975 (2 of 3)', '0.975 [0.970, 0.980]')
     """
     if not cell.values:
         return NOTHING
     if not cell.is_complete:
         return f"{cell.mean:.3f} ({len(cell.values)} of {cell.planned})"
-    return f"{cell.mean:.3f}" + ("" if cell.half_width is None else f" ± {cell.half_width:.3f}")
+    if cell.half_width is not None:
+        return f"{cell.mean:.3f} ± {cell.half_width:.3f}"
+    both = f" [{min(cell.values):.3f}, {max(cell.values):.3f}]" if len(cell.values) > 1 else ""
+    return f"{cell.mean:.3f}{both}"
 
 
 def cost_text(value: float | None) -> str:
@@ -45,8 +48,8 @@ def as_markdown(summary: Summary) -> str:
     blocks = [
         "# Benchmark",
         f"{summary.done} of {summary.total} runs. Means over seeds ± half the width of their 95 % "
-        "confidence interval (Student's t); one seed has none. The last column is the mean over "
-        "the categories.",
+        "confidence interval (Student's t); two seeds are shown as [lower, higher]. The last "
+        "column is the mean over the categories.",
     ]
     for table in summary.accuracy:
         lines = [

@@ -17,7 +17,7 @@ from patchbank.cli.cut import cut
 from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams
-from patchbank.cli.options import DeviceName, JsonPath
+from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
 from patchbank.cli.statuses import EPILOG, Exit, status_of
@@ -195,13 +195,16 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 @app.command()
-def info(file: DetectorPath, to_json: JsonPath = None) -> None:
+def info(file: DetectorPath, to_json: JsonPath = None, sha256: Sha256 = None) -> None:
     """Show the content of a detector file."""
-    check_json(to_json)
-    check_distinct({"--json": to_json}, [file])
+    from patchbank.detector.bundle import digests
     from patchbank.detector.loading import load
 
-    facts = output.detector_summary(load(file, device="cpu"))
+    check_json(to_json)
+    check_distinct({"--json": to_json}, [file])
+
+    facts = output.detector_summary(load(file, device="cpu", sha256=sha256))
+    facts["file_sha256"], facts["content_sha256"] = digests(file)
     if to_json is None:
         output.show_summary(facts)
     else:

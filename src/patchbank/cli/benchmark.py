@@ -6,7 +6,7 @@ import difflib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -96,6 +96,7 @@ class BenchmarkOptions:
 @with_options(BenchmarkOptions)
 def benchmark(options: BenchmarkOptions) -> None:
     """Compare methods on all categories of a data set; the same command resumes after a stop."""
+    from patchbank.benchmark.file_digests import STORE, FileDigests
     from patchbank.benchmark.method_spec import MethodSpec, split_outside
     from patchbank.benchmark.plan import make_plan, parse_shots
     from patchbank.benchmark.runner import Resources, run_benchmark
@@ -116,6 +117,7 @@ def benchmark(options: BenchmarkOptions) -> None:
     )
     chosen = _chosen(find_categories(options.root, options.dataset), options.categories)
     _check_whole(chosen, options.allow_incomplete)
+    digests = FileDigests(options.out / STORE)
     plan = make_plan(
         chosen,
         specs,
@@ -123,17 +125,29 @@ def benchmark(options: BenchmarkOptions) -> None:
         seeds=options.seeds,
         full_seeds=options.full_seeds,
         device=resources.device,
+        digests=digests,
     )
     for line in plan.skipped:
         output.note(f"note: {line}")
+    _remove_old_figures(options.to_json)
     runs = ConsoleRuns()
     try:
         with runs.shown():
-            summary, failures = run_benchmark(plan, options.out, resources, runs)
+            summary, failures = run_benchmark(plan, options.out, resources, runs, digests)
     except KeyboardInterrupt:
         output.note(f"stopped with {runs.progress_text()}; the same command goes on from there")
         raise
     _show(summary, options.out, options.to_json, failures)
+    if any(category.test.not_read for category in chosen):
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _remove_old_figures(to_json: str | None) -> None:
+    """Remove the JSON of an earlier benchmark, which would stay if this one is stopped."""
+    target = Path(to_json) if to_json not in (None, "-") else None
+    if target is not None and target.is_file() and not target.is_symlink():
+        with suppress(OSError):
+            target.unlink()
 
 
 class ConsoleRuns:
@@ -241,6 +255,9 @@ def _check_whole(categories: Sequence[Category], allow_incomplete: bool) -> None
         )
     for line in short:
         output.note(f"note: {line}")
+    for category in categories:
+        for line in category.test.lines:
+            output.note(f"note: {category.name}: {line}")
 
 
 def _show(summary: Summary, out: Path, to_json: str | None, failures: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import BankRows, DeviceName, LatencyBudget, OtherEngine
+from patchbank.cli.options import BankRows, DeviceName, LatencyBudget, OtherEngine, Sha256
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -26,6 +26,7 @@ class DetectorOptions:
     engine: OtherEngine = None
     bank_rows: BankRows = None
     latency_budget: LatencyBudget = None
+    sha256: Sha256 = None
 
     def load(self) -> Detector:
         """Open the detector file as the options say."""
@@ -37,6 +38,7 @@ class DetectorOptions:
             bank_rows=self.bank_rows,
             latency_budget_ms=self.latency_budget,
             engine=self.engine,
+            sha256=self.sha256,
         )
         if self.latency_budget is not None and detector.bank_size_calibration is not None:
             rows, budget_ms = detector.bank_sizes[-1], self.latency_budget

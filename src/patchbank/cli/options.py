@@ -39,6 +39,13 @@ OtherEngine = Annotated[
     ),
 ]
 
+Sha256 = Annotated[
+    Optional[str],
+    typer.Option(
+        "--sha256", metavar="HEX", help="Refuse any other file: what `sha256sum FILE` printed."
+    ),
+]
+
 OF_MEMBERS = ("backbone", "weights", "layers", "mean", "std")
 """Options that are given once for each member of an ensemble."""
 NONE = "-"

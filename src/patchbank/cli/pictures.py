@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchbank.cli.path_lists import Given
+from patchbank.cli.sorting import ANOMALOUS, GOOD
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, not_read_line
 from patchbank.runtime.atomic_file import make_folders, replace_file
@@ -32,13 +33,16 @@ class Listed:
     """Lines about what is skipped."""
 
 
-def list_photographs(paths: Sequence[Given], out: Path | None = None) -> Listed:
+def list_photographs(
+    paths: Sequence[Given], out: Path | None = None, sort_into: Path | None = None
+) -> Listed:
     """List photographs and those of folders.
 
     Args:
         paths: photographs and folders.  One that a list names and that is not there is kept: it is
             then not readable, and the others are inspected all the same.
         out: folder of the overlays; those of an earlier run, below one of `paths`, are skipped.
+        sort_into: folder of sorted copies; those of an earlier run are skipped, too.
 
     Raises:
         DataError: a path is not there, or a folder has no photograph.
@@ -58,9 +62,12 @@ def list_photographs(paths: Sequence[Given], out: Path | None = None) -> Listed:
             lines.append(f"{path}: {not_read_line(found.not_read)}")
         not_read += len(found.not_read)
         shown = [image for image in found.images if not _is_overlay(image, overlays)]
-        if not shown:
-            raise DataError(f"{path}: expected at least one photograph, got overlays only")
-        images += [(image, path) for image in shown]
+        kept = _without_copies(shown, path, sort_into)
+        if len(kept) < len(shown):
+            lines.append(f"note: {path}: {len(shown) - len(kept)} sorted copies are not inspected")
+        if not kept:
+            raise DataError(f"{path}: expected at least one photograph, got results only")
+        images += [(image, path) for image in kept]
     return Listed(tuple(images), not_read, tuple(lines))
 
 
@@ -85,6 +92,17 @@ def is_overlay_file(path: Path) -> bool:
         return False
 
 
+def _without_copies(images: Sequence[Path], given: Path, sort_into: Path | None) -> Sequence[Path]:
+    """The photographs that are not in ``OK`` or ``NG``, unless one of these was given."""
+    if sort_into is None:
+        return images
+    copies = {(sort_into / verdict).resolve() for verdict in (GOOD, ANOMALOUS)}
+    resolved = given.resolve()
+    if not copies.isdisjoint((resolved, *resolved.parents)):
+        return images
+    return [image for image in images if copies.isdisjoint(image.resolve().parents)]
+
+
 class PathsBelow:
     """Paths of photographs below a folder of results: as in the folders that were given.
 
@@ -96,7 +114,7 @@ class PathsBelow:
         self._names = _names_of_folders(dict.fromkeys(folders))
 
     def of(self, image: Path, given: Path) -> Path:
-        """The place of a photograph, which is `given` or was found below it."""
+        """The path of a photograph, which is `given` or was found below it."""
         if image == given:
             return Path(image.name)
         return self._names.get(given, Path()) / image.relative_to(given)
@@ -127,7 +145,7 @@ class Pictures:
         self._photographs |= {image.resolve() for image in images}
 
     def path_for(self, inside: Path) -> Path:
-        """The path of the overlay of a photograph, whose place is given by `PathsBelow`."""
+        """The path of the overlay of a photograph, whose path is given by `PathsBelow`."""
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")

@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted in addition to the line for each photograph."""
+    """Results that are wanted with the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""
@@ -64,7 +64,7 @@ def inspect_paths(
     with ExitStack() as stack:
         add_record: AddRecord | None = None
         for batch in batches(paths):
-            listed = list_photographs(batch, outputs.overlays)
+            listed = list_photographs(batch, outputs.overlays, outputs.sort_into)
             photographs = [image for image, _ in listed.images]
             if outputs.sort_into is not None:
                 check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))

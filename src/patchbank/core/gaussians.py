@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import blocks
+from patchbank.core.finite import require_finite
 from patchbank.types import Indices
 
 BLOCK_POSITIONS = 512  # bases gathered at a time; more would only take memory
@@ -49,11 +50,19 @@ class Gaussians:
             points: (n, d).
             positions: (n,) position whose Gaussian each point is compared with; None where point i
                 belongs to position i.
+
+        Raises:
+            ShapeError: a number is not finite.
         """
+        require_finite("points", points)
         found = np.empty(len(points), dtype=np.result_type(points, self.means))
         for some in blocks(len(points), BLOCK_POSITIONS):
             these = some if positions is None else positions[some]
             found[some] = self._distances(points[some], these)
+        lost = np.flatnonzero(~np.isfinite(found))  # squares that float32 cannot hold
+        if len(lost):
+            these = lost if positions is None else positions[lost]
+            found[lost] = self._distances(points[lost].astype(np.float64), these)
         return found
 
     @classmethod
@@ -68,6 +77,12 @@ class Gaussians:
             getattr(self, name)[positions] = getattr(part, name)
 
     def _distances(
+        self, points: NDArray[np.floating], these: slice | Indices
+    ) -> NDArray[np.floating]:
+        with np.errstate(over="ignore", invalid="ignore"):  # `distances` computes those again
+            return self._rounded_distances(points, these)
+
+    def _rounded_distances(
         self, points: NDArray[np.floating], these: slice | Indices
     ) -> NDArray[np.floating]:
         centred, basis = points - self.means[these], self.bases[these]
@@ -122,8 +137,12 @@ def scatters(
         present: (p, n) False where an entry is not a sample; each position has at least one.
         rank: columns kept, 1 or more; None for all that the samples span.
 
+    Raises:
+        ShapeError: a number is not finite.
+
     Cost: p eigen-decompositions of d x d, or singular values of n x d where n <= d.
     """
+    require_finite("samples", samples)
     samples, weights = samples.astype(np.float64), present[..., None].astype(np.float64)
     n, d = samples.shape[1:]
     counts = present.sum(axis=1).astype(np.float64)
@@ -183,7 +202,12 @@ def left_out_distances(
 
     Returns:
         (p, n) distances.
+
+    Raises:
+        ShapeError: a number is not finite.
     """
+    require_finite("samples", groups.samples)
+    require_finite("points", points)
     downdate = _downdate(learned, groups, ridge)
     some = np.arange(len(points))[:, None], group_of
     moved = points - (learned.means[:, None] + downdate.shift[some])  # (p, n, d)

@@ -6,12 +6,17 @@
                   +-- FaissIndex                     a graph (HNSW) or an inverted file (IVF)
 
 With matrix products |q - b|^2 = |q|^2 + |b|^2 - 2qb; the distances of the rows that are found are
-computed again by differences, and are exact to float32 rounding.  A bank that does not fit on the
-device is streamed through it in tiles.
+computed again by differences, and are exact to float32 rounding.  The products round, too: relative
+to the distance from the mean of the bank, which decides nothing unless that is more than a hundred
+times the distance to the nearest row.  Such queries are searched again in double precision, so that
+the distance found is within 2% of the smallest (in practice, it is the smallest).  Distances below
+1e-19, whose squares float32 cannot hold, come as 0.  A bank that does not fit on the device is
+streamed through it in tiles.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
@@ -22,18 +27,22 @@ from numpy.typing import NDArray
 from patchbank.choices import IndexKind
 from patchbank.core import int8
 from patchbank.core.array_api import (
+    blocks,
     empty_on_device_of,
     namespace,
     ones_on_device_of,
     to_device_if_fits,
     to_numpy,
 )
+from patchbank.core.finite import require_finite
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.once import BuiltOnce
 from patchbank.types import Array, Features, Indices
 
 TILE_QUERIES, TILE_BANK_ROWS = 1024, 2048  # of a product, which then stays in the cache
+DOUBTFUL = 1 / 32  # of a squared distance: rounding errors above it may choose a wrong row
+SINGLE, DOUBLE = 20 * 2.0**-24, 20 * 2.0**-53  # such errors, relative to the squares of norms
 HNSW_LINKS = 32  # of each node of the graph
 HNSW_CANDIDATES = 128  # kept while building and searching
 IVF_POINTS_A_CELL = 39  # the least that faiss asks for when it trains
@@ -68,12 +77,16 @@ def require_index(kind: IndexKind) -> None:
 
 
 class ExactIndex:
-    """Exact index; with the native kernel (x86 with VNNI) a lower bound prunes most distances."""
+    """Exact index; with the native kernel (x86 with VNNI) a lower bound prunes most distances.
+
+    Raises:
+        ShapeError: the bank does not have two axes and a row, or a number in it is not finite.
+    """
 
     def __init__(self, bank: Features, device: Device = HOST) -> None:
         if bank.ndim != 2 or len(bank) == 0:
             raise ShapeError(f"bank: expected (m, d) with at least one row, got {bank.shape}")
-        self.bank = bank
+        self.bank = require_finite("bank", bank)
         self._search: _Int8Search | _GemmSearch
         if int8.is_usable_for(bank, device):
             self._search = _Int8Search(bank)
@@ -93,6 +106,10 @@ class ExactIndex:
         Returns:
             Euclidean distances (n, k), ascending, and bank rows (n, k); on ties the lower row comes
             first.
+
+        Raises:
+            ShapeError: the queries have another shape, or a number in them is not finite.
+            ParameterError: there are not `k` rows.
         """
         m, d = self.bank.shape
         n_rows = m if exclude is None else m - int(exclude.sum())
@@ -100,6 +117,7 @@ class ExactIndex:
             raise ShapeError(f"queries: expected (n, {d}), got {tuple(queries.shape)}")
         if not 1 <= k <= n_rows:
             raise ParameterError(f"k: expected 1 to {n_rows} (the rows of the bank), got {k}")
+        require_finite("queries", queries)
         return self._search.nearest(queries, k, exclude)
 
 
@@ -136,6 +154,7 @@ class _GemmSearch:
         points = np.empty((d + 1, len(bank)), dtype=np.float32)
         np.multiply(centred.T, -2.0, out=points[:d])
         points[d] = np.einsum("md,md->m", centred, centred)
+        self._centre = origin
         self._origin = device.put(origin)
         self._points = to_device_if_fits(points, device)
 
@@ -148,7 +167,75 @@ class _GemmSearch:
         for begin in range(0, len(queries), TILE_QUERIES):
             some = slice(begin, begin + TILE_QUERIES)
             rows[some] = self._candidates(self._on_device(queries[some]), k, exclude, buffer)
-        return sorted_by_distance(self._bank, to_numpy(queries), rows)
+        on_host = to_numpy(queries)
+        distances, rows = sorted_by_distance(self._bank, on_host, rows)
+        for precision, search in (
+            (SINGLE, self._nearest_in_double),
+            (DOUBLE, self._nearest_by_differences),
+        ):
+            again = self._doubtful(on_host, distances[:, -1], precision)
+            if not len(again):
+                break
+            found = search(on_host[again], k, exclude)
+            nearer = sorted_by_distance(self._bank, on_host[again], found)
+            distances[again], rows[again] = nearer
+        return distances, rows
+
+    def _doubtful(
+        self, queries: Features, distances: NDArray[np.float32], precision: float
+    ) -> Indices:
+        """Queries for which products of a precision may have rounded the nearest rows away."""
+        centred = queries - self._centre
+        norms = np.sqrt(np.einsum("nd,nd->n", centred, centred)).astype(np.float64)
+        errors = precision * np.square(norms + distances)
+        return np.flatnonzero(
+            (errors > DOUBTFUL * np.square(distances, dtype=np.float64)) & (distances > 0)
+        )
+
+    def _nearest_in_double(
+        self, queries: Features, k: int, exclude: NDArray[np.bool_] | None
+    ) -> NDArray[np.intp]:
+        """Rows of the k smallest |b|^2 - 2qb, in double precision.  (n, d) -> (n, k)."""
+        centred = np.subtract(queries, self._centre, dtype=np.float64)
+
+        def products(rows: slice) -> NDArray[np.float64]:
+            points = np.subtract(self._bank[rows], self._centre, dtype=np.float64)
+            norms = np.einsum("md,md->m", points, points)
+            return np.asarray(norms - 2.0 * (centred @ points.T))
+
+        return self._smallest_of_tiles(products, len(queries), k, exclude)
+
+    def _nearest_by_differences(
+        self, queries: Features, k: int, exclude: NDArray[np.bool_] | None
+    ) -> NDArray[np.intp]:
+        """Compute all distances by differences, in double precision.  (n, d) -> (n, k)."""
+
+        def squared(rows: slice) -> NDArray[np.float64]:
+            bank = self._bank[rows].astype(np.float64)
+            return np.stack([np.square(bank - query).sum(axis=1) for query in queries])
+
+        return self._smallest_of_tiles(squared, len(queries), k, exclude)
+
+    def _smallest_of_tiles(
+        self,
+        compute: Callable[[slice], NDArray[np.float64]],
+        n: int,
+        k: int,
+        exclude: NDArray[np.bool_] | None,
+    ) -> NDArray[np.intp]:
+        """The rows of the k smallest numbers of each query; `compute` gives (n, tile) numbers."""
+        best: NDArray[np.floating] = np.empty((n, 0))
+        best_rows = np.empty((n, 0), dtype=np.intp)
+        for tile in blocks(len(self._bank), TILE_BANK_ROWS):
+            numbers = compute(tile)
+            if exclude is not None:
+                numbers[:, np.flatnonzero(exclude[tile])] = np.inf
+            values, columns = _smallest(numbers, k)
+            best = np.concatenate([best, values], axis=1)
+            best_rows = np.concatenate([best_rows, columns + tile.start], axis=1)
+            best, keep = _smallest(best, k)
+            best_rows = np.take_along_axis(best_rows, keep, axis=1)
+        return best_rows
 
     def _on_device(self, queries: Array) -> Array:
         """Queries from anywhere, as the kind of array that the products are computed with."""
@@ -190,7 +277,7 @@ class FaissIndex:
     """An approximate index: a graph (HNSW) or an inverted file (IVF)."""
 
     def __init__(self, bank: Features, kind: Literal["hnsw", "ivf"]) -> None:
-        self.bank = np.ascontiguousarray(bank, dtype=np.float32)
+        self.bank = np.ascontiguousarray(require_finite("bank", bank), dtype=np.float32)
         self._index = _hnsw(self.bank) if kind == "hnsw" else _ivf(self.bank)
         self._exact = BuiltOnce(partial(ExactIndex, self.bank))
 
@@ -201,7 +288,7 @@ class FaissIndex:
             raise ShapeError(f"queries: expected (n, {d}), got {tuple(queries.shape)}")
         if not 1 <= k <= m:
             raise ParameterError(f"k: expected 1 to {m} (the rows of the bank), got {k}")
-        queries = to_numpy(queries)
+        queries = to_numpy(require_finite("queries", queries))
         _, rows = self._index.search(np.ascontiguousarray(queries), k)
         missing = (rows < 0).any(axis=1)  # the cells that were searched have fewer than k rows
         if missing.any():
@@ -229,7 +316,7 @@ def sorted_by_distance(
     return distances, np.take_along_axis(rows, order, axis=1)
 
 
-def _smallest(values: Array, k: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+def _smallest(values: Array, k: int) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
     """The min(k, m) smallest values of each row, in no order, and their columns, in numpy."""
     if k == 1:
         columns = to_numpy(namespace(values).argmin(values, axis=1))[:, None]

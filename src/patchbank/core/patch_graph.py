@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import blocks
+from patchbank.core.finite import require_finite
 from patchbank.errors import ParameterError
 from patchbank.types import Features
 
@@ -42,14 +43,17 @@ def nearest_nodes(nodes: Features, k: int) -> NDArray[np.intp]:
 
     Raises:
         ParameterError: `k` is less than 1.
+        ShapeError: a number is not finite.
     """
+    require_finite("nodes", nodes)
     if k < 1:
         raise ParameterError(f"k: expected 1 or more neighbours, got {k}")
     n = len(nodes)
     if k >= n:
         return np.broadcast_to(np.arange(n), (n, n))
     directions = nodes.astype(np.float64)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions /= np.where(lengths > 0, lengths, 1.0)
     norms = np.square(directions).sum(axis=1)  # 1, or 0 for a node of zeros
     nearest = np.empty((n, k), dtype=np.intp)
     for some in blocks(n, max(1, BLOCK_DISTANCES // n)):

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from patchbank.datasets import mvtec
 from patchbank.datasets.base import Category, category, name_of, split_good, subfolders
-from patchbank.datasets.published import Published
+from patchbank.datasets.published import FOLDERS
 from patchbank.images.names import is_bad, is_good, is_mask_folder, is_neutral
 
 DEEPEST = 3  # folders between a given one and its categories
 
 
-def recognises(root: Path, facts: Published) -> bool:
+def recognises(root: Path) -> bool:
     """Whether a folder is a category of the user, or contains some."""
     return bool(categories(root))
 
 
-def read(root: Path, facts: Published) -> list[Category]:
+def read(root: Path) -> list[Category]:
     """Read a folder, or each folder in it that is a category; others are skipped.
 
     Folders in the layout of MVTec AD define their training photographs.  In plain folders (``good``
@@ -30,7 +30,7 @@ def read(root: Path, facts: Published) -> list[Category]:
         DataError: a category is not whole.
     """
     return [
-        mvtec.read_category(folder, facts) if mvtec.is_category(folder) else _plain(folder, facts)
+        mvtec.read_category(folder, FOLDERS) if mvtec.is_category(folder) else _plain(folder)
         for folder in categories(root)
     ]
 
@@ -51,13 +51,13 @@ def _is_own(folder: Path) -> bool:
     return mvtec.is_category(folder) or 0 < len(good) < len(inside)
 
 
-def _plain(folder: Path, facts: Published) -> Category:
+def _plain(folder: Path) -> Category:
     test = mvtec.read_test(folder)
     train, _ = split_good([s.path for s in test.samples if not s.is_defect], folder)
     learned = set(train)
     tested = [s for s in test.samples if s.path not in learned]
     return category(
-        facts, _category_name(folder), train, replace(test, samples=tuple(tested)), folder
+        FOLDERS, _category_name(folder), train, replace(test, samples=tuple(tested)), folder
     )
 
 

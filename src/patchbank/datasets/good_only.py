@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from patchbank.errors import DataError, ImageError
@@ -11,6 +11,7 @@ from patchbank.images.masks import shows_anything
 from patchbank.images.names import is_bad, says_good, without_mask_affix, words_of
 
 UNCLEAR = ({"positive", "positives", "pos"}, {"negative", "negatives", "neg"})
+LABELS = ({"0"}, {"1"})  # of a data set with two classes; with more folders they are numbers
 SPLIT = ({"train", "training"}, {"test", "testing", "testpublic", "val", "valid", "validation"})
 
 
@@ -52,7 +53,8 @@ def _check(parent: Path, folders: Sequence[Path], *, has_loose: bool) -> None:
             f"{parent}: expected good images only, got defects in {few(bad, 'folder')}; give {give}"
         )
     names = {"".join(words_of(folder.name)): folder for folder in folders}
-    for one, other in (UNCLEAR, SPLIT):
+    labels = LABELS if names.keys() == {"0", "1"} else UNCLEAR
+    for one, other in (labels, SPLIT):
         first, second = one & names.keys(), other & names.keys()
         if first and second:
             raise DataError(
@@ -62,18 +64,40 @@ def _check(parent: Path, folders: Sequence[Path], *, has_loose: bool) -> None:
 
 
 def _refuse_masked(found: FoundImages) -> None:
-    names = {image.with_suffix("").as_posix().casefold(): image for image in found.images}
+    """Refuse a photograph whose mask shows a defect, next to it or in a folder next to its own."""
+    if not found.masks:
+        return
+    names = {_bare(image): image for image in found.images}
+    for image in found.images:
+        for folder in image.parents:
+            if folder == found.folder:
+                break
+            names.setdefault(_bare(folder.parent / "*" / image.relative_to(folder)), image)
     for mask in found.masks:
-        above = next((folder for folder in found.mask_folders if folder in mask.parents), None)
-        inside = mask if above is None else above.parent / mask.relative_to(above)
-        split = without_mask_affix(inside.stem)
-        for stem in (inside.stem, split[0] if split else inside.stem):
-            image = names.get(inside.with_name(stem).as_posix().casefold())
-            if image is not None and _shows_a_defect(mask):
+        for image in filter(None, map(names.get, _photographs_of(mask, found.mask_folders))):
+            if _shows_a_defect(mask):
                 raise DataError(
                     f"{image}: expected good images only, got one whose mask {mask.name} shows a "
                     "defect; give the folder of the good ones, without masks"
                 )
+
+
+def _photographs_of(mask: Path, mask_folders: Sequence[Path]) -> Iterator[str]:
+    """Names of the photographs that a mask may belong to; ``*`` stands for any folder."""
+    above = next((folder for folder in mask_folders if folder in mask.parents), None)
+    split = without_mask_affix(mask.stem)
+    for stem in {mask.stem, split[0] if split else mask.stem}:
+        named = mask.with_name(stem + mask.suffix)
+        if above is None:
+            yield _bare(named)
+        else:
+            inside = named.relative_to(above)
+            yield _bare(above.parent / inside)
+            yield _bare(above.parent / "*" / inside)
+
+
+def _bare(path: Path) -> str:
+    return path.with_suffix("").as_posix().casefold()
 
 
 def _shows_a_defect(mask: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,8 @@ from patchbank.datasets.good_only import refuse_defects
 from patchbank.datasets.published import FOLDERS, TABLE
 from patchbank.datasets.registry import LAYOUTS, Layout, check_one
 from patchbank.errors import DataError
-from patchbank.images.folders import find_images, list_images, not_read_line, scan_folder
+from patchbank.images.folders import few, find_images, list_images, not_read_line, scan_folder
+from patchbank.images.mask_files import mask_files
 from patchbank.images.source import ImageInput, image_source, is_one_image
 
 logger = logging.getLogger("patchbank")
@@ -58,17 +59,18 @@ def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages
     does a table.  Any other folder gives all photographs in it, but not its masks.
 
     Raises:
-        DataError: there is none, there are several categories, or defects are among them.
+        DataError: there is none, there are several categories, or defects or masks are among them.
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if tables.recognises(path, TABLE):
+        if tables.recognises(path):
             return _of_table(path)
         if path.is_dir():
             return _of_folder(path)
     if is_one_image(source):
         return TrainingImages(tuple(list_images(source)))
     parts = [_named(one) for one in cast(Iterable[ImageInput], source)]
+    _refuse_masks([image for part in parts for image in part.images])
     return TrainingImages(
         tuple(image for part in parts for image in part.images),
         tuple(note for part in parts for note in part.notes),
@@ -86,6 +88,21 @@ def _named(source: ImageInput) -> TrainingImages:
     )
 
 
+def _refuse_masks(images: Sequence[ImageInput]) -> None:
+    """Refuse masks among files that were given one by one, as ``*.png`` gives them."""
+    by_folder: dict[Path, list[Path]] = {}
+    for image in images:
+        if isinstance(image, (str, os.PathLike)):
+            by_folder.setdefault(Path(image).parent, []).append(Path(image))
+    for paths in by_folder.values():
+        masks = sorted(mask_files(paths))
+        if masks:
+            raise DataError(
+                f"{masks[0]}: expected good images only, got a mask; leave out "
+                f"{few([mask.name for mask in masks], 'mask')}, or give the folder"
+            )
+
+
 def _of_table(path: Path) -> TrainingImages:
     rows = tables.read_rows(path)
     check_one(path, sorted({row.category for row in rows}))
@@ -99,7 +116,7 @@ def _of_table(path: Path) -> TrainingImages:
 def _of_folder(root: Path) -> TrainingImages:
     check_one(root, [folder.name for folder in mvtec.category_folders(root)])
     for layout in LAYOUTS:
-        if layout.facts not in (TABLE, FOLDERS) and layout.recognises(root, layout.facts):
+        if layout.facts not in (TABLE, FOLDERS) and layout.recognises(root):
             return _of_layout(root, layout)
     train = _train_of_category(root)
     if train is not None:
@@ -122,7 +139,7 @@ def _of_folder(root: Path) -> TrainingImages:
 
 
 def _of_layout(root: Path, layout: Layout) -> TrainingImages:
-    found = layout.read(root, layout.facts)
+    found = layout.read(root)
     check_one(root, [category.name for category in found])
     (category,) = found
     n = len(category.train)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from patchbank.datasets.base import GOOD, Category, Sample, category, split_good
-from patchbank.datasets.published import Published
+from patchbank.datasets.published import MAGNETIC_TILES
 from patchbank.images.names import is_left_behind
 
 FREE = "free"  # folders of defects
 
 
-def recognises(root: Path, facts: Published) -> bool:
+def recognises(root: Path) -> bool:
     """Whether a folder has good tiles and at least one folder of defects."""
     return FREE in _folders(root) and len(_folders(root)) > 1
 
 
-def read(root: Path, facts: Published) -> list[Category]:
+def read(root: Path) -> list[Category]:
     """Read all tiles; four fifths of the good ones are for training, see `split_good`.
 
     The fraction is that of the PatchCore paper, which does not say which tiles they are.
@@ -24,14 +24,14 @@ def read(root: Path, facts: Published) -> list[Category]:
     Raises:
         DataError: good tiles or defects are missing.
     """
-    if not recognises(root, facts):
+    if not recognises(root):
         return []
     folders = _folders(root)
     train, held_out = split_good(_tiles(folders.pop(FREE)), root)
     test = [Sample(path, GOOD) for path in held_out]
     for label, folder in folders.items():
         test += [Sample(path, label, _mask(path)) for path in _tiles(folder)]
-    return [category(facts, "magnetic_tiles", train, test, root)]
+    return [category(MAGNETIC_TILES, "magnetic_tiles", train, test, root)]
 
 
 def _folders(root: Path) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from patchbank.datasets.base import GOOD, Sample
 from patchbank.errors import DataError
 from patchbank.images.folders import few
+from patchbank.images.formats import SUFFIXES
 from patchbank.images.names import is_neutral, without_mask_affix, words_of
 
 
@@ -152,6 +153,7 @@ def _names(inside: PurePath) -> set[str]:
     """Names of the photographs that a mask of this path may belong to."""
     split = without_mask_affix(inside.stem)
     stems = {inside.stem} | ({split[0]} if split else set())
+    stems |= {PurePath(stem).stem for stem in stems if PurePath(stem).suffix.lower() in SUFFIXES}
     return {_name(inside.with_name(stem)) for stem in stems}
 
 

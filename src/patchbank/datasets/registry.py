@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from patchbank.datasets import folders, kolektor, magnetic_tiles, mvtec, tables, visa
@@ -32,14 +33,14 @@ class Layout:
     """One layout of a data set on disk."""
 
     facts: Published
-    recognises: Callable[[Path, Published], bool]
-    read: Callable[[Path, Published], list[Category]]
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], list[Category]]
     """Returns an empty list if nothing of the set is there."""
 
 
 LAYOUTS = (
     *(
-        Layout(facts, mvtec.recognises, mvtec.read)
+        Layout(facts, partial(mvtec.recognises, facts=facts), partial(mvtec.read, facts=facts))
         for facts in (MVTEC_AD, MVTEC_AD_2, MVTEC_LOCO, VISA, BTAD, MPDD)
     ),
     Layout(VISA, visa.recognises, visa.read),
@@ -71,8 +72,8 @@ def find_categories(root: Path, dataset: str | None = None) -> list[Category]:
     """
     layouts = LAYOUTS if dataset is None else _named(dataset)
     for layout in layouts:
-        if dataset is not None or layout.recognises(root, layout.facts):
-            found = layout.read(root, layout.facts)
+        if dataset is not None or layout.recognises(root):
+            found = layout.read(root)
             if found:
                 return sorted(found, key=lambda category: category.name)
     raise DataError(_nothing(root) if dataset is None else _not_there(root, layouts[0].facts))
@@ -91,11 +92,11 @@ def find_dataset(root: str | os.PathLike[str]) -> Dataset:
     root = Path(root)
     if not root.exists():
         raise DataError(f"{root}: expected the folder of a data set, got nothing of that name")
-    if tables.recognises(root, TABLE):
+    if tables.recognises(root):
         return tables.read_test(root)
     for layout in LAYOUTS:
-        if layout.facts != FOLDERS and layout.recognises(root, layout.facts):
-            found = {c.name: c for c in layout.read(root, layout.facts)}
+        if layout.facts != FOLDERS and layout.recognises(root):
+            found = {c.name: c for c in layout.read(root)}
             check_one(root, list(found))
             return next(iter(found.values())).test
     if not root.is_dir():

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from patchbank.datasets.base import GOOD, Category, Dataset, Sample, category, check_there
 from patchbank.datasets.masks import missing_masks
-from patchbank.datasets.published import Published
+from patchbank.datasets.published import TABLE, Published
 from patchbank.errors import DataError
 from patchbank.images.folders import few
 from patchbank.images.names import is_good
@@ -48,12 +48,12 @@ class Row:
     category: str
 
 
-def recognises(root: Path, facts: Published) -> bool:
+def recognises(root: Path) -> bool:
     """Whether a path is a file of a kind that can be read as a table."""
     return root.is_file() and root.suffix.lower() in READERS
 
 
-def read(root: Path, facts: Published) -> list[Category]:
+def read(root: Path) -> list[Category]:
     """Read a table; paths in it are relative to its own folder.
 
     Columns: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
@@ -63,9 +63,9 @@ def read(root: Path, facts: Published) -> list[Category]:
     Raises:
         DataError: the table cannot be read, or a row is not what it should be.
     """
-    if not recognises(root, facts):
+    if not recognises(root):
         return []
-    return categories(root, read_rows(root), facts)
+    return categories(root, read_rows(root), TABLE)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -12,35 +12,35 @@ from pathlib import Path
 
 from patchbank.datasets import tables
 from patchbank.datasets.base import Category, name_of
-from patchbank.datasets.published import Published
+from patchbank.datasets.published import VISA
 from patchbank.errors import DataError
 
 SPLIT = Path("split_csv", "1cls.csv")
 COLUMNS = {"object": "category", "image": "path"}  # column names that differ from those of `tables`
 
 
-def recognises(root: Path, facts: Published) -> bool:
+def recognises(root: Path) -> bool:
     """Whether a folder is VisA, or one object of it."""
     return (root / SPLIT).is_file() or _is_object(root)
 
 
-def read(root: Path, facts: Published) -> list[Category]:
+def read(root: Path) -> list[Category]:
     """Read the objects whose folders exist, split as in the table of the authors.
 
     Raises:
         DataError: the table is damaged, names files that are not there, or no object is there.
     """
-    if not recognises(root, facts):
+    if not recognises(root):
         return []
     top = _above(root) if _is_object(root) else root
     rows = [_renamed(cells) for cells in tables.read_cells(top / SPLIT)]
-    wanted = {name_of(root)} if _is_object(root) else facts.counts.keys()
+    wanted = {name_of(root)} if _is_object(root) else VISA.counts.keys()
     there = [row for row in rows if row.get("category") in wanted and _has(top, row)]
     if not there:
         raise DataError(
             f"{top / SPLIT}: expected rows of objects whose folders lie in {top}, got none"
         )
-    return tables.categories(top / SPLIT, tables.parsed(top / SPLIT, there, top), facts)
+    return tables.categories(top / SPLIT, tables.parsed(top / SPLIT, there, top), VISA)
 
 
 def _is_object(folder: Path) -> bool:

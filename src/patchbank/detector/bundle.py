@@ -66,21 +66,50 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         ) from error
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, sha256: str | None = None) -> Bundle:
     """Read a detector file.
 
+    Args:
+        path: of the file.
+        sha256: the digest of the file's bytes, where only this file is accepted; it is compared
+            before anything in the file is interpreted.
+
     Raises:
-        DetectorFileError: the file is missing, truncated, altered, of another format or newer.
+        DetectorFileError: the file is missing, truncated, altered, of another format or newer, or
+            not the one with this digest.
     """
     if not path.is_file():
         raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")
     try:
+        if sha256 is not None:
+            content = path.read_bytes()
+            _check_digest(path, content, sha256)
+            return bundle_of(content, str(path))
         with path.open("rb") as file:
             return _parse(file, os.fstat(file.fileno()).st_size, str(path))
     except OSError as error:
         raise DetectorFileError(
             f"{path}: expected a readable file, got: {error.strerror}"
         ) from None
+
+
+def digests(path: Path) -> tuple[str, str]:
+    """The SHA-256 of a detector file's bytes, as `sha256sum` prints it, and that of its content.
+
+    Raises:
+        DetectorFileError: as `read_bundle`.
+    """
+    content = path.read_bytes()
+    return hashlib.sha256(content).hexdigest(), content_digest(bundle_of(content, str(path)))
+
+
+def _check_digest(path: Path, content: bytes, sha256: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256.lower():
+        raise DetectorFileError(
+            f"{path}: expected the file with the sha256 {sha256.lower()}, got one with {found}; "
+            "use the file that was meant, or find out who changed it"
+        )
 
 
 def bundle_of(content: bytes, name: str) -> Bundle:

@@ -12,13 +12,11 @@ from patchbank.detector.preprocessing import input_sizes
 from patchbank.errors import DetectorFileError
 from patchbank.methods import FittedMethod, ResizableBank
 from patchbank.methods.tensor_spec import TensorSpec, check_tensors
-from patchbank.settings import PatchSettings, Settings
+from patchbank.settings import Settings
 
 MAX_SCALES = 32
-MAX_DIMS = 2**16
-"""Dimensions of the largest embedding."""
-MAX_POOLED = 2**24
-"""Features of one patch, before adaptive pooling: neighbours times channels."""
+MAX_POOLED_PATCH = 31
+"""Side of the largest neighbourhood with `target_dims`: that pooling compares all offsets."""
 LARGEST_SCORE = 1e30
 CALIBRATION: Mapping[str, TensorSpec] = {
     name: TensorSpec("float64", ("n",), low=-LARGEST_SCORE, high=LARGEST_SCORE)
@@ -106,22 +104,8 @@ def check_settings(settings: Settings, extractor: FeatureExtractor) -> None:
         )
     if not isinstance(settings.crop, tuple) or isinstance(settings.image_size, tuple):
         input_sizes(extractor, settings, extractor.info.input_size or (height, width))
-    layers = [extractor.info.available_layers[layer] for layer in extractor.layers]
     patch_size = getattr(settings, "patch_size", 1)
-    if isinstance(settings, PatchSettings):
-        # An elongated photograph has more cells along one side than a square one.
-        longest = 16 * max(height, width) // layers[0].stride + 1
-        if not patch_size <= longest:
-            raise DetectorFileError(
-                f"patch_size: expected at most {longest} (cells of the grid), got {patch_size}"
-            )
-    for name in ("target_dims", "layer_dims"):
-        dims = getattr(settings, name, None)
-        if dims is not None and dims > MAX_DIMS:
-            raise DetectorFileError(f"{name}: expected at most {MAX_DIMS:,}, got {dims}")
-        deepest = max(layer.channels for layer in layers)
-        if dims is not None and deepest * patch_size**2 > MAX_POOLED:
-            raise DetectorFileError(
-                f"patch_size: expected at most {MAX_POOLED:,} features to a patch, "
-                f"got {patch_size} x {patch_size} of {deepest} channels"
-            )
+    if getattr(settings, "target_dims", None) is not None and patch_size > MAX_POOLED_PATCH:
+        raise DetectorFileError(
+            f"patch_size: expected at most {MAX_POOLED_PATCH} with target_dims, got {patch_size}"
+        )

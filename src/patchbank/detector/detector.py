@@ -9,26 +9,28 @@ from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
+from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from patchbank.choices import ChannelAxis, ColourOrder
+from patchbank.choices import ChannelAxis, ColourOrder, EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
-from patchbank.detector.bundle import content_digest, write_bundle
+from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
 from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.member import Member, combined_map, combined_score, highest_value
-from patchbank.detector.packing import DetectorParts, pack
+from patchbank.detector.notebook import html_table
+from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, ParameterError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
-from patchbank.images.several import SeveralImages, several_images
-from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, n_pixels
+from patchbank.images.several import several_images
+from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image
 from patchbank.methods import ResizableBank
-from patchbank.runtime.threads import map_in_order
+from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 from patchbank.types import AnomalyMap
 
@@ -38,9 +40,13 @@ ManyInputs: TypeAlias = str | os.PathLike[str] | Pixels | Iterable[ImageInput]
 """A folder, a stack (N, H, W, C), or a list or an iterator of images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detector:
-    """Fitted members (one, unless it is an ensemble) and their calibration."""
+    """Fitted members (one, unless it is an ensemble) and their calibration.
+
+    Detectors of the same content are equal.  Copies, and those that are handed to other processes,
+    are made of the bytes of the file.
+    """
 
     members: tuple[Member, ...]
     calibration: Calibration
@@ -51,6 +57,8 @@ class Detector:
     """Versions of the programs that fitted it."""
     bank_size_calibration: BankSizeCalibration | None = None
     """Calibrations of smaller banks; None where the bank cannot be truncated."""
+    content_sha256: str | None = None
+    """See `sha256`; None before it was computed."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
@@ -103,7 +111,7 @@ class Detector:
         layout = ArrayLayout(colour_order, channels)
         if not is_one_image(images):
             several = several_images(images, layout)
-            return _results(several, partial(self._inspect, keep_image=keep_image))
+            return several.results(partial(self._inspect, keep_image=keep_image))
         if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
             raise ImageError(
                 f"{images}: expected one photograph, got a folder; "
@@ -138,7 +146,7 @@ class Detector:
             ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
         """
         several = several_images(images, ArrayLayout(colour_order, channels))
-        return _results(several, partial(self._inspect, keep_image=keep_image))
+        return several.results(partial(self._inspect, keep_image=keep_image))
 
     def inspect(
         self,
@@ -164,7 +172,7 @@ class Detector:
             DataError: no such folder, or no image in it.
         """
         several = several_images(images, ArrayLayout(colour_order, channels))
-        return _results(several, partial(self._outcome, keep_image=keep_image))
+        return several.results(partial(self._outcome, keep_image=keep_image))
 
     def inspect_with(
         self,
@@ -200,7 +208,7 @@ class Detector:
                 return outcome
             return outcome.without_pixels(), work(outcome)
 
-        return _results(several_images(images, ArrayLayout(colour_order, channels)), worked)
+        return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:
@@ -241,6 +249,61 @@ class Detector:
             members=(replace(self.members[0], model=model.truncated(n_rows)),),
             calibration=calibration,
             bank_size_calibration=sizes.truncated(n_rows, calibration),
+            content_sha256=None,
+        )
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the content in hexadecimal digits: that in the header of its file.
+
+        Where a timm backbone was exported as the file was saved, the file is another detector.
+        """
+        if self.content_sha256 is None:
+            digest = content_digest(pack(self._parts(), as_onnx=False))
+            object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
+            return digest
+        return self.content_sha256
+
+    def __eq__(self, other: object) -> bool:
+        return self.sha256 == other.sha256 if isinstance(other, Detector) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        members = " + ".join(self._member_names())
+        return (
+            f"<Detector {members}, {len(self.fitted_on)} good images, "
+            f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "members": ", ".join(self._member_names()),
+            "good images": len(self.fitted_on),
+            "threshold": f"{self.calibration.threshold:.4g}",
+            "false-alarm rate": f"{self.calibration.false_alarm_rate:g}",
+            "sha256": self.sha256,
+        }
+        return html_table("Detector", rows)
+
+    def _member_names(self) -> list[str]:
+        return [f"{member.method} on {member.extractor.info.name}" for member in self.members]
+
+    def __reduce__(self) -> tuple[Callable[..., Detector], tuple[Any, ...]]:
+        """The bytes of the file, and how another process opens them: no object is pickled."""
+        content = to_bytes(pack(self._parts(), as_onnx=False))
+        device = "cpu" if self.members[0].device.name == "cpu" else "auto"
+        engine = getattr(getattr(self.members[0].extractor, "engine", None), "name", None)
+        return detector_from_bytes, (content, self.sha256, device, engine)
+
+    def _parts(self) -> DetectorParts:
+        return DetectorParts(
+            members=self.members,
+            calibration=self.calibration,
+            bank_size_calibration=self.bank_size_calibration,
+            fitted_on=self.fitted_on,
+            versions=self.versions,
         )
 
     def save(
@@ -261,29 +324,18 @@ class Detector:
         """
         Choice(("onnx", "torch")).check("backbone", backbone)
         write_bundle(Path(path), pack(self._parts(), as_onnx=backbone == "onnx"))
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the content, as the header of its file has it."""
-        return content_digest(pack(self._parts(), as_onnx=False))
-
-    def _parts(self) -> DetectorParts:
-        return DetectorParts(
-            members=self.members,
-            calibration=self.calibration,
-            bank_size_calibration=self.bank_size_calibration,
-            fitted_on=self.fitted_on,
-            versions=self.versions,
-        )
+        LOGGER.info("saved %s", path)
 
     def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
         try:
             return self._inspect(source, keep_image=keep_image)
         except PatchbankError as error:
-            return FailedInspection(source.name, str(error), type(error))
+            failed = FailedInspection(source.name, str(error), type(error))
         except MemoryError:
             message = f"{source.name}: expected enough memory to inspect it, got too little"
-            return FailedInspection(source.name, message, MemoryError)
+            failed = FailedInspection(source.name, message, MemoryError)
+        LOGGER.warning("not inspected: %s", failed.error)
+        return failed
 
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
         image, read = source.read_once(self.members[0].settings.bit_depth)
@@ -309,24 +361,31 @@ class Detector:
         )
 
 
+def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
+    """The detector of the parts in a file whose content has this digest."""
+    return Detector(
+        members=parts.members,
+        calibration=parts.calibration,
+        fitted_on=parts.fitted_on,
+        versions=parts.versions,
+        bank_size_calibration=parts.bank_size_calibration,
+        content_sha256=sha256,
+    )
+
+
+def detector_from_bytes(
+    content: bytes, sha256: str, device: str, engine: EngineName | None
+) -> Detector:
+    """Open what `Detector.__reduce__` returned, in another process or as a copy in this one.
+
+    Raises:
+        BackboneError: this process lacks the torch or OpenVINO of the other.
+    """
+    bundle = bundle_of(content, "detector")
+    return detector_of(unpack(bundle, open_device(device), engine), sha256)
+
+
 def versions() -> dict[str, str]:
     """Versions of this program and of the libraries that compute for it."""
     names = ("patchbank", "numpy", "onnxruntime", "openvino", "torch", "timm")
     return {name: version(name) for name in names if find_spec(name) is not None}
-
-
-def _results(images: SeveralImages, work: Callable[[ImageSource], Result]) -> Iterator[Result]:
-    """Results of `work` on each image, in order; errors are raised.
-
-    Images at hand are processed on all cores.  Those of an iterator are processed one by one in
-    this thread, each before the next is asked for; the backbone uses several cores for each.
-
-    The loops close their iterator at once when an error leaves them.  An iterator in a variable
-    would stay open, with its threads: the error refers to this frame, and the future to the error.
-    """
-    if not images.are_at_hand:
-        for source in images.sources:
-            yield work(source)
-        return
-    for _, future in map_in_order(work, images.sources, n_pixels):
-        yield future.result()

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image as pillow
 
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
-from patchbank.detector.overlay import draw_overlay, write_picture
+from patchbank.detector.notebook import html_table
+from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
 from patchbank.detector.preprocessing import Box
-from patchbank.errors import PatchbankError
+from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.source import ImageSource
 from patchbank.types import AnomalyMap, Image
 
@@ -120,6 +122,27 @@ class Inspection:
         It can still draw a photograph that is a file, which is read again.
         """
         return replace(self, kept=None, source=self.source.without_pixels())
+
+    def _repr_png_(self) -> bytes | None:
+        """The overlay for a notebook; None where the photograph cannot be read any more."""
+        try:
+            return png_bytes(pillow.fromarray(self.overlay()))
+        except ImageError:
+            return None
+
+    def _repr_html_(self) -> str:
+        try:
+            picture: Image | None = self.overlay()
+        except ImageError:
+            picture = None
+        rows = {
+            "image": self.image,
+            "verdict": "anomalous" if self.is_anomalous else "good",
+            "score": f"{self.score:.4g} (threshold {self.threshold:.4g})",
+            "p-value": f"{self.p_value:.2g}",
+            "regions": len(self.regions),
+        }
+        return html_table("Inspection", rows, picture)
 
     def to_json(self) -> dict[str, Any]:
         """The line that `patchbank predict --json` writes."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
 from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
-from patchbank.detector.detector import Detector
+from patchbank.detector.detector import Detector, detector_of
 from patchbank.detector.latency import remembered_within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 
 LONGEST_MESSAGE = 600
@@ -25,6 +27,7 @@ def load(
     engine: EngineName | None = None,
     bank_rows: int | None = None,
     latency_budget_ms: float | None = None,
+    sha256: str | None = None,
 ) -> Detector:
     """Open a detector file: no code in it runs, no network is needed, and the scores are the same.
 
@@ -38,19 +41,25 @@ def load(
         bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
         latency_budget_ms: use as many rows as let this machine inspect an image in that time; see
             `remembered_within_latency`.
+        sha256: accept only the file with these 64 hexadecimal digits, as ``sha256sum FILE`` prints
+            them; the digest inside a file does not protect against somebody who makes another.
 
     Raises:
-        DetectorFileError: the file is missing, truncated, altered, of another format or newer.
+        DetectorFileError: the file is missing, truncated, altered, of another format or newer, its
+            content contradicts itself, or it is not the one with this `sha256`.
         BackboneError: the backbone needs torch or OpenVINO, and there is none; or the engine lacks
             the precision that the detector was fitted in.
-        ParameterError: there is no such device or engine, or the bank cannot be truncated so.
+        ParameterError: there is no such device or engine, the bank cannot be truncated so, or
+            `sha256` is not a digest.
     """
     if engine is not None:
         Engine(engine)  # an unknown engine is named before the file is read
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ParameterError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
     opened = open_device(device)
-    detector = _detector(read_bundle(Path(path)), str(path), opened, engine)
+    detector = _detector(read_bundle(Path(path), sha256), str(path), opened, engine)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
@@ -101,10 +110,5 @@ def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | No
             f"{name}: expected a whole detector file, got contradictory content "
             f"({type(error).__name__}: {_in_one_line(error)}); copy it again or fit anew"
         ) from error
-    return Detector(
-        members=parts.members,
-        calibration=parts.calibration,
-        fitted_on=parts.fitted_on,
-        versions=parts.versions,
-        bank_size_calibration=parts.bank_size_calibration,
-    )
+    LOGGER.info("opened %s", name)
+    return detector_of(parts, bundle.sha256)

@@ -19,6 +19,7 @@ from patchbank.detector.preprocessing import ImageGeometry, prepare
 from patchbank.errors import ShapeError
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
+from patchbank.runtime.forks import computing
 from patchbank.types import AnomalyMap, Image
 
 
@@ -63,7 +64,7 @@ class Member:
             ShapeError: a feature or a score is not finite.
         """
         prepared = prepare(self.extractor, self.settings, image)
-        with self.device.full_precision():
+        with computing.short(), self.device.full_precision():
             maps, geometry = prepared.features(self.extractor)
             scores = self.model.score(maps)
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
@@ -127,9 +128,10 @@ def combined_score(predictions: MemberPredictions) -> float:
 
 def combined_map(predictions: MemberPredictions) -> AnomalyMap:
     """Anomaly map of a detector, (H, W): the mean over its members."""
-    total = predictions[0].anomaly_map()
-    for prediction in predictions[1:]:
-        total = total + prediction.anomaly_map()
+    with computing.short():
+        total = predictions[0].anomaly_map()
+        for prediction in predictions[1:]:
+            total = total + prediction.anomaly_map()
     mean: AnomalyMap = total / np.float32(len(predictions)) if len(predictions) > 1 else total
     return mean
 

@@ -122,9 +122,10 @@ def evaluate(
     progress = progress or NullProgress()
     if not isinstance(dataset, Dataset):
         dataset = find_dataset(dataset)
-    remark = check_masks(dataset)
-    if remark is not None:
-        progress.note(remark)
+    check = check_masks(dataset)
+    remark = check.problem
+    for line in filter(None, (check.problem, check.note)):
+        progress.note(line)
     inspected, unread = _inspect_all(detector, dataset, progress)
     is_defect = np.array([sample.is_defect for sample, _ in inspected])
     if not is_defect.any() or is_defect.all():
@@ -159,7 +160,7 @@ def evaluate(
         inspections=tuple(inspected),
         unread=tuple(unread),
         not_read=dataset.not_read,
-        remarks=(*dataset.notes, *([remark] if remark else [])),
+        remarks=(*dataset.notes, *filter(None, (check.note, remark))),
     )
 
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image as pillow
-
-from patchbank.datasets import Dataset
-from patchbank.errors import DataError, ImageError
-
-EXIF_ORIENTATION = 0x0112
-LYING = range(5, 9)  # orientations that exchange height and width
+from patchbank.datasets import Dataset, Sample
+from patchbank.errors import ImageError
+from patchbank.images.formats import SUFFIXES
+from patchbank.images.masks import fits, image_size
 
 
-def check_masks(dataset: Dataset) -> str | None:
-    """The reason why pixels cannot be compared, in one line; None if all masks fit.
+@dataclass(frozen=True, slots=True)
+class MaskCheck:
+    """Remarks on the masks of a data set."""
+
+    problem: str | None
+    """The reason why pixels cannot be compared, in one line; None if all masks fit."""
+    note: str | None
+    """A line about masks that are scaled."""
+
+
+def check_masks(dataset: Dataset) -> MaskCheck:
+    """Check that each mask has the size of its photograph, or its aspect ratio.
 
     Photographs whose header cannot be read are skipped: inspecting them gives the reason.
     """
-    wrong: list[str] = []
     n_masks = 0
+    scaled: list[str] = []
+    wrong: list[str] = []
     for sample in dataset.samples:
-        for mask in _files(sample.mask):
+        for mask in _files(sample):
             n_masks += 1
             try:
                 own = image_size(mask)
@@ -32,43 +42,24 @@ def check_masks(dataset: Dataset) -> str | None:
                 size = image_size(sample.path)
             except ImageError:
                 continue
-            if not fits(own, size):
-                wrong.append(
+            if own != size:
+                sizes = (
                     f"{mask} has {own[0]} x {own[1]} pixels (height x width), its photograph "
                     f"{size[0]} x {size[1]}"
                 )
-    if not wrong:
-        return None
-    return f"no pixel metrics: {len(wrong)} of {n_masks} masks cannot be used: {wrong[0]}"
+                (scaled if fits(own, size) else wrong).append(sizes)
+    problem = note = None
+    if wrong:
+        problem = f"no pixel metrics: {len(wrong)} of {n_masks} masks cannot be used: {wrong[0]}"
+    elif scaled:
+        note = f"{len(scaled)} of {n_masks} masks are scaled to their photographs: {scaled[0]}"
+    return MaskCheck(problem, note)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an upright image, from its header.
-
-    Raises:
-        ImageError: the header cannot be read.
-    """
-    try:
-        with pillow.open(path) as opened:
-            orientation = opened.getexif().get(EXIF_ORIENTATION)
-            width, height = opened.size
-    except Exception as error:  # decoders raise many types on damaged files
-        raise ImageError(f"{path}: expected a readable image, got: {error}") from None
-    return (width, height) if orientation in LYING else (height, width)
-
-
-def fits(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
-    """Whether a mask of one size, (H, W), can be used for a photograph of another."""
-    return mask == photograph
-
-
-def _files(mask: Path | None) -> list[Path]:
+def _files(sample: Sample) -> Iterator[Path]:
     """The files of a mask, which may be a folder of them."""
-    if mask is None:
-        return []
-    if not mask.is_dir():
-        return [mask]
-    files = [path for path in mask.iterdir() if path.is_file() and path.name[0] != "."]
-    if not files:
-        raise DataError(f"{mask}: expected at least one mask in the folder, got none")
-    return sorted(files)
+    if sample.mask is not None and sample.mask.is_dir():
+        files = (p for p in sample.mask.iterdir() if p.suffix.lower() in SUFFIXES)
+        yield from sorted(path for path in files if path.is_file() and path.name[0] != ".")
+    elif sample.mask is not None:
+        yield sample.mask

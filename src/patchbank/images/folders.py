@@ -109,7 +109,7 @@ def scan_folder(folder: Path) -> FoundImages:
                 masks += _photographs_below(subfolder)
             elif kind is MaskFolder.DOUBTFUL:
                 doubtful.append(subfolder)
-        kinds = {parent / name: is_photograph(parent / name) for name in names}
+        kinds = {path: is_photograph(path) for path in (parent / name for name in names)}
         not_read += [path for path, is_read in kinds.items() if is_read is False]
         listed = [path for path, is_read in kinds.items() if is_read]
         own_masks = mask_files(listed)

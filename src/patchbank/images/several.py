@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, ValuesView
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from patchbank.images.source import (
     ImageSource,
     image_source,
     is_one_image,
+    n_pixels,
     shown_type,
 )
+from patchbank.runtime.threads import map_in_order
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,22 @@ class SeveralImages:
     def sources(self) -> Iterator[ImageSource]:
         """The source of each image, made when it is asked for."""
         return (image_source(image, layout=self.layout) for image in self.inputs)
+
+    def results(self, work: Callable[[ImageSource], Result]) -> Iterator[Result]:
+        """Results of `work` on each image, in order; errors are raised.
+
+        Images at hand are processed on all cores.  Those of an iterator are processed one by one in
+        this thread, each before the next is asked for; the backbone uses several cores for each.
+
+        The loops close their iterator at once when an error leaves them.  An iterator in a variable
+        would stay open, with its threads: the error refers to this frame, the future to the error.
+        """
+        if not self.are_at_hand:
+            for source in self.sources:
+                yield work(source)
+            return
+        for _, future in map_in_order(work, self.sources, n_pixels):
+            yield future.result()
 
 
 def several_images(images: Any, layout: ArrayLayout = RGB_LAST) -> SeveralImages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
 from patchbank.settings import PatchSettings
@@ -14,8 +15,9 @@ def embed_patches(settings: PatchSettings, maps: FeatureMaps) -> Array:
     Raises:
         ShapeError: a feature is not finite, or a map is smaller than a patch.
     """
-    return patch_embedding.require_finite(
+    return require_finite(
+        "features",
         patch_embedding.concatenated(
             maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
-        )
+        ),
     )

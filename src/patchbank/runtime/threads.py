@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
+from patchbank.errors import PatchbankError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,6 +52,9 @@ def map_in_order(
     Yields:
         Each item with its finished future, so that the caller handles the error of one item.
 
+    Raises:
+        PatchbankError: a forked process goes on with the iteration of its parent.
+
     >>> squares = map_in_order(lambda x: x * x, range(5), lambda x: 0)
     >>> [future.result() for _, future in squares]
     [0, 1, 4, 9, 16]
@@ -58,9 +63,15 @@ def map_in_order(
     max_pixels = max(MIN_PIXELS, PIXELS_PER_CORE * cores)
     waiting: deque[tuple[Item, int, Future[Result]]] = deque()
     pixels = 0  # of all items in `waiting`
+    process = os.getpid()
 
     def first() -> tuple[Item, Future[Result]]:
         nonlocal pixels
+        if os.getpid() != process:
+            raise PatchbankError(
+                "iteration: expected the process that began it, got one that was forked since; "
+                "begin another one there"
+            )
         item, size, future = waiting.popleft()
         pixels -= size
         future.exception()  # block until done; the caller's result() raises the error
@@ -87,7 +98,8 @@ def map_in_order(
         is_abandoned = True
         raise
     finally:
-        pool.shutdown(wait=not is_abandoned, cancel_futures=True)
+        if os.getpid() == process:
+            pool.shutdown(wait=not is_abandoned, cancel_futures=True)
 
 
 def parallel_ranges(work: Callable[[int, int], None], n: int, size: int) -> None:

@@ -15,6 +15,8 @@ from patchbank.images.augment import views_of_one
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
+from patchbank.runtime.forks import computing
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
@@ -24,6 +26,7 @@ from patchbank.training.photographs import Contents, Remarks, readable, with_bit
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
 
+@computing.long()
 def fit(
     parts: Sequence[tuple[Method, Settings]],
     images: ImageInput | Iterable[ImageInput],
@@ -60,6 +63,7 @@ def fit(
     if skip_unreadable:
         sources = readable(sources, said, progress)
     contents = Contents()
+    LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
             method,
@@ -76,6 +80,7 @@ def fit(
     said.lines += contents.remarks()
     if remarks is None:
         for line in [*said.unread, *said.lines]:
+            LOGGER.warning(line)
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
@@ -83,6 +88,7 @@ def fit(
         fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
     )
     contents.check_threshold(calibrations.whole)
+    LOGGER.info("fitted %s: threshold %.4g", _shown(parts), calibrations.whole.threshold)
     return Detector(
         members=tuple(each.member for each in fitted),
         calibration=calibrations.whole,
@@ -90,6 +96,11 @@ def fit(
         fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
         versions=versions(),
     )
+
+
+def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:
+    """Methods and backbones, for the log."""
+    return " + ".join(f"{method.name} on {settings.backbone}" for method, settings in parts)
 
 
 def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:

@@ -73,7 +73,7 @@ class Recipe(Settings):
         """Learn from good photographs.
 
         Args:
-            images: a folder, a data set in MVTec layout (its ``train/good``), or an iterable of
+            images: a folder, a data set (its training photographs), or an iterable of folders,
                 paths, arrays in RGB order, bytes of image files, file objects or Pillow images, or
                 a stack of arrays, (N, H, W, C).  One image is enough to find anomalous patches, but
                 does not show how good parts differ: the threshold is provisional then.

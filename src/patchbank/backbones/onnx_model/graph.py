@@ -14,6 +14,7 @@ from patchbank.backbones.onnx_model.wire import FIXED32, FIXED64, Message, WireE
 
 GRAPH_FIELD = 7  # of the model
 INITIALIZER_FIELD = 5  # of the graph
+FLOAT32 = 1  # element type
 EXTERNAL = 1  # data_location of a tensor
 DTYPES: Mapping[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
@@ -73,7 +74,10 @@ class Graph:
     constants: Mapping[str, Tensor]
     inputs: Mapping[str, tuple[int | None, ...]]
     """Shapes, with None for an axis of any length; constants are not among them."""
+    input_types: tuple[int, ...]
+    """Element type of each input; FLOAT32 is one."""
     outputs: tuple[str, ...]
+    metadata: Mapping[str, str]
     extras: tuple[str, ...]
     """Parts of the model that a feature network has no use for: functions, training, ..."""
 
@@ -98,15 +102,18 @@ def read_graph(content: bytes) -> Graph:
     constants = {tensor.name: tensor for tensor in tensors}
     if len(constants) < len(tensors):
         raise WireError("two constants of one name")
-    inputs = dict(_input(message) for message in graph.messages(11))
+    inputs = {m.text(1): m.message(2).message(1) for m in graph.messages(11)}
+    inputs = {name: tensor for name, tensor in inputs.items() if name not in constants}
     opsets = {m.text(1): m.integer(2) for m in model.messages(8)}
     unusual = {"functions": (model, 25), "training": (model, 20), "sparse weights": (graph, 15)}
     return Graph(
         opset=opsets.get("", opsets.get("ai.onnx", 1)),
         nodes=tuple(_node(message) for message in graph.messages(1)),
         constants=constants,
-        inputs={name: shape for name, shape in inputs.items() if name not in constants},
+        inputs={name: _sides(tensor) for name, tensor in inputs.items()},
+        input_types=tuple(tensor.integer(1) for tensor in inputs.values()),
         outputs=tuple(message.text(1) for message in graph.messages(12)),
+        metadata={message.text(1): message.text(2) for message in model.messages(14)},
         extras=tuple(name for name, (where, number) in unusual.items() if number in where),
     )
 
@@ -190,7 +197,6 @@ def _attribute(message: Message) -> Any:
     return None
 
 
-def _input(message: Message) -> tuple[str, tuple[int | None, ...]]:
-    tensor = message.message(2).message(1)
+def _sides(tensor: Message) -> tuple[int | None, ...]:
     sides = tensor.message(2).messages(1)
-    return message.text(1), tuple(side.integer(1) if 1 in side else None for side in sides)
+    return tuple(side.integer(1) if 1 in side else None for side in sides)

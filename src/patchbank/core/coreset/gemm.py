@@ -4,8 +4,10 @@ Products in float32 round, and they round differently on every machine.  Where r
 between candidates, their min-distances are computed again in float64, from the features: so the
 centres are those of exact arithmetic, wherever the products were computed.  There are two limits.
 More than `MAX_TIES` candidates that close count as exact ties; and once every min-distance is as
-small as the rounding error (only near-duplicates are left), the order is that of the rounded
-numbers.
+small as the rounding error, the order is that of the rounded numbers.  That error is relative to
+the distance from the row nearest to the mean: of a thousandth of it, or less, nothing is known.
+Usually only near-duplicates are that close; so are the rows of clusters a thousand times as far
+from each other as they are wide.
 
 The passes run on a `Device`; features that do not fit there are streamed through it in tiles.  The
 centres of a block are chosen on the CPU, as that is a short chain of small steps.

@@ -23,6 +23,7 @@ from patchbank.core.coreset.greedy_state import (
     InitialDistances,
 )
 from patchbank.core.coreset.int8 import Int8Greedy
+from patchbank.core.finite import LARGEST_DISTANCE, require_finite
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.scratch import drop_pages
@@ -85,7 +86,8 @@ def greedy_coreset(
         on_progress: called with the number of centres chosen since the last call.
 
     Raises:
-        ShapeError: `features` does not have two axes, or another array does not fit it.
+        ShapeError: `features` does not have two axes, another array does not fit it, or a number is
+            not finite.
         ParameterError: `n_keep`, `start` or `radius` is out of range.
 
     Cost: 2 * n * n_keep * d operations in a few tens of passes; memory for a quarter of the
@@ -104,7 +106,9 @@ def greedy_coreset(
     state = _start(to_device_if_fits(features, device), n_keep, start, groups, device)
     progress(len(state.centres))
     radius_before = state.radius if isinstance(start, ExistingCentres) else None
-    stop = CHOSEN if radius is None else float(radius) ** 2
+    stop = (
+        CHOSEN if radius is None else float(radius) * float(radius)
+    )  # ** raises where it overflows
     at_sizes = {}
     for size in sorted(size for size in {*sizes, n_keep} if size <= n_keep):
         state.select_until(size, stop, progress)
@@ -155,7 +159,9 @@ def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> 
     for row in rows:
         point = device.put(features[int(row)])
         total += np.sqrt(to_numpy(squared_distances_to(features, point, device)))
-    return (total / len(rows)).astype(np.float32)
+    distances = (total / len(rows)).astype(np.float32)
+    require_finite("distances", distances, LARGEST_DISTANCE)
+    return distances
 
 
 def _check(
@@ -168,10 +174,12 @@ def _check(
         raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
     if radius is not None and not radius >= 0:
         raise ParameterError(f"radius: expected 0 or more, got {radius}")
+    require_finite("features", features)
     if groups is not None:
         _check_length("groups", groups, n)
     if isinstance(start, InitialDistances):
         _check_length("initial distances", start.distances, n)
+        require_finite("initial distances", start.distances, LARGEST_DISTANCE)
         if radius is not None:
             raise ParameterError(
                 f"radius: expected none with initial distances, whose covering radius is not "
@@ -183,6 +191,7 @@ def _check(
             raise ShapeError(
                 f"existing centres: expected (m, {d}) with at least one point, got {points.shape}"
             )
+        require_finite("existing centres", points)
         if start.groups is not None:
             _check_length("groups of existing centres", start.groups, len(points))
     elif start is not None and not 0 <= start < n:
@@ -230,6 +239,7 @@ def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
         xp = namespace(rows)
         total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
         drop_pages(features[tile])
+    require_finite("features", total / len(features))  # NaN or infinite if any of a column is
     mean = (total / len(features)).astype(np.float32)
     if int8.is_usable_for(features, device):
         return int8.squared_distances_to(np.require(features, np.float32, "C"), mean)

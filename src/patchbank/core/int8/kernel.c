@@ -10,9 +10,14 @@
    In every loop the "queries" are the rows whose nearest neighbour is sought, and the "candidates"
    are the rows that may be it.
 
+   Distances are right for all finite values: squares of float32 numbers neither overflow nor
+   underflow in float64, and a row whose error length overflows is always checked.  With NaN or
+   infinity they mean nothing, but nothing outside the arrays is read or written.
+
    No function here allocates, locks or keeps anything: the caller owns all memory, and may run
    parts of one task in several threads. */
 
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
@@ -188,7 +193,7 @@ EXPORT void int8_quantize(const quantized_rows *rows, const float *origin, int64
         float error = 0, size = 0;
         for (int64_t k = 0; k < d; k++) {
             float steps = (row[k] - origin[k]) * per_step;
-            float clipped = steps < -127 ? -127 : steps > 127 ? 127 : steps;
+            float clipped = steps > -127 ? (steps < 127 ? steps : 127) : -127; /* also NaN */
             int32_t code = (int32_t)(clipped + (clipped < 0 ? -0.5f : 0.5f));
             codes[k] = (int8_t)code;
             sum += code;

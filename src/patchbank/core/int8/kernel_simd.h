@@ -113,7 +113,8 @@ TARGET static double NAME(squared_distance)(const float *a, const float *b, int6
 }
 
 /* A number that is surely not above it, in float32, at a third of the cost: it rejects most pairs
-   that survive the int8 bound. */
+   that survive the int8 bound.  Where the sum overflows nothing is known of the distance, and where
+   squares underflow each may be rounded up by half of the smallest number. */
 TARGET static double NAME(squared_distance_floor)(const float *a, const float *b, int64_t d)
 {
     VEC_PS even = ZERO_PS, odd = ZERO_PS;
@@ -128,7 +129,8 @@ TARGET static double NAME(squared_distance_floor)(const float *a, const float *b
         VEC_PS last = SUB_PS(LOAD_FIRST_PS(a + k, d - k), LOAD_FIRST_PS(b + k, d - k));
         even = ADD_SQUARE_PS(even, last);
     }
-    return REDUCE_SUM_PS(even, odd) * (1 - FLOAT_ROUNDING);
+    double sum = REDUCE_SUM_PS(even, odd);
+    return sum <= FLT_MAX ? sum * (1 - FLOAT_ROUNDING) - (double)d * FLT_TRUE_MIN : 0;
 }
 
 /* Check the candidates of one strip that survive the bound of one query.  Its threshold rises as
@@ -259,7 +261,7 @@ TARGET static void NAME(squared_distances)(const float *rows, int64_t n, int64_t
         squared[i] = NAME(squared_distance)(rows + i * d, point, d);
 }
 
-/* Index of the largest number, the first of equals. */
+/* Index of the largest of one number or more, the first of equals. */
 TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
 {
     double largest[8];
@@ -274,7 +276,7 @@ TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
     double top = largest[0];
     for (int j = 1; j < 8; j++)
         top = largest[j] > top ? largest[j] : top;
-    for (i = 0; numbers[i] != top;)
+    for (i = 0; i < n - 1 && numbers[i] != top;)
         i++;
     return i;
 }

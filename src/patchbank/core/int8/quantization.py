@@ -42,10 +42,12 @@ class Quantization:
         """
         sample = take_rows(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-        largest = max(float(np.abs(sample - origin).max()), MIN_RANGE)
+        centred = np.subtract(sample, origin, dtype=np.float64)
+        largest = max(float(np.abs(centred).max()), MIN_RANGE)
         steps = [largest * share / 127 for share in RANGE_SHARES]
         errors = [cls(origin, step, np.inf).quantize(sample).errors for step in steps]
-        losses = [s * float(np.square(e).mean()) ** 0.5 for s, e in zip(steps, errors, strict=True)]
+        means = [float(np.square(e, dtype=np.float64).mean()) for e in errors]
+        losses = [step * mean**0.5 for step, mean in zip(steps, means, strict=True)]
         best = int(np.argmin(losses))
         limit = int((1 - UNPRUNED_SHARE) * (len(sample) - 1))
         return cls(origin, steps[best], float(np.sort(errors[best])[limit]))

@@ -33,14 +33,15 @@ def all_inside(inside: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.b
     >>> all_inside(np.array([[False, True, True, True]]), (2, 2)).tolist()
     [[False, True], [False, True]]
     """
-    down, across = (_overlaps(n, m) for n, m in zip(inside.shape, grid, strict=True))
-    touched = down @ (~inside).astype(np.intp) @ across.T
-    return np.asarray(touched == 0)
+    h, w = inside.shape
+    outside = np.zeros((h + 1, w + 1), dtype=np.intp)  # number of cells outside, above and left
+    outside[1:, 1:] = np.cumsum(np.cumsum(~inside, axis=0, dtype=np.intp), axis=1)
+    (top, bottom), (left, right) = (_overlapped(n, m) for n, m in zip((h, w), grid, strict=True))
+    above = outside[top][:, right] - outside[top][:, left]
+    return np.asarray(outside[bottom][:, right] - outside[bottom][:, left] == above)
 
 
-def _overlaps(n: int, m: int) -> NDArray[np.intp]:
-    """1 where the i-th of m equal parts of a line overlaps the j-th of n parts.  -> (m, n)."""
-    parts, others = np.arange(m)[:, None], np.arange(n)
-    return np.asarray(
-        (parts * n < (others + 1) * m) & (others * m < (parts + 1) * n), dtype=np.intp
-    )
+def _overlapped(n: int, m: int) -> tuple[Indices, Indices]:
+    """First and last plus one of n equal parts of a line that each of m parts overlaps."""
+    parts = np.arange(m)
+    return parts * n // m, -(-(parts + 1) * n // m)

@@ -97,18 +97,6 @@ def adaptively_pooled(
     return _channels_last(total)  # (h, w, target_dims)
 
 
-def require_finite(features: Array) -> Array:
-    """Return the features unchanged; features that are not finite must not be scored as normal.
-
-    Raises:
-        ShapeError: a feature is NaN or infinite.
-    """
-    xp = namespace(features)
-    if not xp.all(xp.isfinite(features)):
-        raise ShapeError("features: expected finite numbers, got NaN or infinity")
-    return features
-
-
 def _channels_last(planes: Array) -> Array:
     """(d, h, w) -> (h, w, d), contiguous."""
     last = namespace(planes).permute_dims(planes, (1, 2, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.memory_bank import method_with_bank
@@ -30,7 +31,7 @@ def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
             target_dims=settings.target_dims,
             alignment=settings.alignment,
         )
-    return patch_embedding.require_finite(embedding)
+    return require_finite("features", embedding)
 
 
 def dimensions(settings: PatchCoreParameters, channels: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import to_numpy
+from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
 from patchbank.core.spatial.grid_cells import all_inside
 from patchbank.errors import ParameterError
@@ -38,7 +39,7 @@ class ImageFeatures:
             ShapeError: a feature is not finite.
             ParameterError: `pool_deepest_only` leaves no layer.
         """
-        arrays = [to_numpy(patch_embedding.require_finite(planes)) for planes in maps]
+        arrays = [to_numpy(require_finite("features", planes)) for planes in maps]
         n_layers = len(arrays) // len(settings.scales)
         deepest = arrays[n_layers - 1]
         if settings.pool_deepest_only:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,17 +67,27 @@ class SpadeModel:
 
     def _grid(self, features: ImageFeatures, similar: Indices) -> PatchGrid:
         """Mean over the planes of the distances to the pixels of the similar images."""
-        total = np.zeros(features.grid, dtype=np.float32)
-        for number, plane in enumerate(features.planes):
-            distances = pixel_distances(
-                plane, self.gallery.pixels(number, similar), self.settings.n_neighbours
-            )
-            down, across = (
-                resampling.resize(n, n_out)
-                for n, n_out in zip(distances.shape, features.grid, strict=True)
-            )
-            total += resampling.apply(down, across, distances)
-        return total / np.float32(len(features.planes))
+        grids = (
+            pixel_distances(plane, self.gallery.pixels(number, similar), self.settings.n_neighbours)
+            for number, plane in enumerate(features.planes)
+        )
+        return fused(grids, features.grid)
+
+
+def fused(grids: Iterable[PatchGrid], grid: tuple[int, int]) -> PatchGrid:
+    """Mean of the distances of several layers on one grid.  [(h, w), ...] -> grid.
+
+    >>> fused([np.ones((2, 4)), np.full((1, 2), 3.0)], (2, 4)).tolist()
+    [[2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0]]
+    """
+    total, count = np.zeros(grid, dtype=np.float32), 0
+    for distances in grids:
+        down, across = (
+            resampling.resize(n, n_out) for n, n_out in zip(distances.shape, grid, strict=True)
+        )
+        total += resampling.apply(down, across, distances)
+        count += 1
+    return np.asarray(total / np.float32(count))
 
 
 def pixel_distances(
