@@ -92,6 +92,15 @@ def test_the_scale_that_a_pnm_states_is_used():
     assert image_source(b"P5 30 20 65535\n" + values.tobytes()).header.is_deep
 
 
+def test_colours_of_16_bits_of_a_pnm_are_deep():
+    values = np.random.default_rng(0).integers(0, 1024, (20, 30, 3)).astype(">u2")
+    content = b"P6 30 20 65535\n" + values.tobytes()
+    assert image_source(content).header.is_deep
+    assert image_source(content).largest_deep_value == values.max()
+    assert (read_image(content, bit_depth=10) == values >> 2).all()
+    assert (read_image(content) == values >> 8).all()
+
+
 DEPTHS = {0: 16, 1: 8, 255: 8, 256: 10, 1023: 10, 1024: 12, 4095: 12, 4096: 14, 16383: 14}
 
 
@@ -189,3 +198,19 @@ def test_members_of_an_ensemble_read_alike():
 
     with pytest.raises(ParameterError, match="bit_depth: expected the same for all members"):
         Ensemble((RECIPE, RECIPE.with_changes(bit_depth=12)))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_arrays_are_read_as_files_are(dtype, channels):
+    shallow = grey(7).astype(np.uint16) << 4
+    array = shallow if channels is None else np.stack([shallow] * channels, axis=2)
+    if channels == 4:
+        array[..., 3] = 65535
+    array = array.astype(dtype)
+    source = image_source(array)
+    assert source.header == (72, 104, True)
+    assert source.largest_deep_value == shallow.max()
+    assert (source.read(12) == grey(7)[..., None]).all()
+    with pytest.raises(ImageError, match="bit_depth"):
+        source.read(10)

@@ -98,7 +98,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
 
 
 def test_whole_numbers_of_32_bits_are_not_taken_for_sixteen(tmp_path):
-    with pytest.raises(ImageError, match="32-bit integer numbers"):
+    with pytest.raises(ImageError, match="32-bit or signed integer numbers"):
         read_image(save(tmp_path / "a.tif", np.full((20, 30), 200, np.int32)))
 
 

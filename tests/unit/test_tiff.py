@@ -156,10 +156,10 @@ def test_colours_that_are_multiplied_by_alpha_are_not_multiplied_again():
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (lambda: written(DEEP.astype(np.uint32)), "32-bit integer numbers"),
+        (lambda: written(DEEP.astype(np.uint32)), "32-bit (or signed )?integer numbers"),
         (lambda: written(GREY / np.float32(255)), "floating-point numbers"),
         (lambda: written(GREY / np.float16(255)), "16-bit floating-point"),
-        (lambda: written(DEEP.astype(np.int16)), "32-bit integer numbers"),
+        (lambda: written(DEEP.astype(np.int16)), "signed integer numbers"),
         (lambda: written(GREY.astype(np.int8)), "8-bit signed numbers"),
         (lambda: written(COLOUR.astype(np.uint32), photometric="rgb"), "32-bit integer numbers"),
         (lambda: written(COLOUR / 255.0, photometric="rgb"), "64-bit floating-point numbers"),

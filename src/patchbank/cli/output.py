@@ -58,6 +58,8 @@ def warnings_as_notes() -> Iterator[None]:
             note(f"warning: {' '.join(str(message).split())}")
 
         warnings.showwarning = show_note
+        # Decoders describe damage of EXIF data, which are ignored; other damage is an error.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         handler = _Notes(logging.WARNING)
         logging.getLogger("patchbank").addHandler(handler)
         try:

@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted with the line for each photograph."""
+    """Results that are wanted in addition to the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""

@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 from patchbank.choices import ChannelAxis, ColourOrder
 from patchbank.errors import ImageTypeError, ParameterError, ShapeError
-from patchbank.images.bit_depth import FULL, to_8_bits
+from patchbank.images.bit_depth import FULL, DeepPixels, is_deep_array, to_8_bits
 from patchbank.images.decode import rgb
 from patchbank.images.limits import SMALLEST_SIDE_PX
 from patchbank.types import Image
@@ -87,7 +87,10 @@ def rgb_array(name: str, array: NDArray[Any], bit_depth: int = FULL) -> Image:
     Raises:
         ImageError: values need more than `bit_depth` bits.
     """
-    if array.dtype != np.uint8:
+    if is_deep_array(array):
+        if array.ndim == 3 and array.shape[2] == 4:
+            alpha = (array[..., 3] >> 8).astype(np.uint8)
+            return rgb(name, DeepPixels(array[..., :3], alpha), bit_depth)
         array = to_8_bits(array, bit_depth, name)
     if array.ndim == 3 and array.shape[2] == 4:
         return rgb(name, pillow.fromarray(np.ascontiguousarray(array)))

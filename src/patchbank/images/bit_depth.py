@@ -84,4 +84,4 @@ def usual_depth(largest: int) -> int:
 
 def is_deep_array(array: NDArray[Any]) -> bool:
     """Whether an array is an image of 16 bits a channel."""
-    return array.dtype == np.uint16
+    return array.dtype.kind == "u" and array.dtype.itemsize == 2  # of any byte order

@@ -16,7 +16,7 @@ from patchbank.errors import ImageError, PatchbankError
 from patchbank.images import tiff
 from patchbank.images.bit_depth import FULL, DeepPixels
 from patchbank.images.limits import check_size, without_limit_of_pillow
-from patchbank.images.opening import UnknownLayoutError, opened, rawmode_of
+from patchbank.images.opening import UnknownLayoutError, is_deep_pnm, opened, rawmode_of
 from patchbank.images.orientation import orientation_of, upright, upright_image
 from patchbank.types import Image
 
@@ -69,6 +69,8 @@ def read_pixels(name: str, content: Path | bytes) -> Pixels:
             rawmode = rawmode_of(image)
             if image.format == "PNG" and rawmode.endswith(";16B") and image.mode != "I;16":
                 return _deep_png(name, content, image, rawmode)
+            if is_deep_pnm(image):
+                return DeepPixels(_both_bytes(name, content, image, "RGB;16B", "RGB;16L"))
             load(image)
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
@@ -136,7 +138,7 @@ def rgb(name: str, pixels: Pixels, bit_depth: int = FULL) -> Image:
     """
     image = pixels.to_8_bits(name, bit_depth) if isinstance(pixels, DeepPixels) else pixels
     if image.mode in ("I", "F"):
-        kind = "32-bit integer" if image.mode == "I" else "floating-point"
+        kind = "32-bit or signed integer" if image.mode == "I" else "floating-point"
         raise ImageError(
             f"{name}: expected 8 or 16 bits a channel, got {kind} numbers, whose black and white "
             "are not known; convert it to 8 or 16 bits"
@@ -228,6 +230,9 @@ def _both_bytes(
 
 
 def _set_rawmode(image: ImageFile, rawmode: str) -> None:
+    if is_deep_pnm(image):  # its own decoder keeps 8 bits
+        image.tile = [image.tile[0]._replace(codec_name="raw", args=rawmode)]
+        return
     image.tile = [
         tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode)
         for tile in image.tile

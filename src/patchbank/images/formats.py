@@ -24,6 +24,11 @@ class Format:
 
 
 _PIL = "PIL.{}ImagePlugin"
+_PNM = tuple(
+    b"P" + digit + space
+    for digit in (b"1", b"2", b"3", b"4", b"5", b"6")
+    for space in (b" ", b"\t", b"\n", b"\r", b"#")
+)
 FORMATS = (
     Format("PNG", (".png", ".apng"), _PIL.format("Png"), (b"\x89PNG\r\n\x1a\n",)),
     Format(
@@ -42,7 +47,7 @@ FORMATS = (
     Format("BMP", (".bmp", ".dib"), _PIL.format("Bmp"), (b"BM",)),
     Format("WEBP", (".webp",), _PIL.format("WebP"), is_lossy=True),
     Format("GIF", (".gif",), _PIL.format("Gif"), (b"GIF87a", b"GIF89a")),
-    Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _PIL.format("Ppm")),
+    Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _PIL.format("Ppm"), _PNM),
     Format(
         "JPEG2000",
         (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
@@ -60,12 +65,9 @@ NAMES = "PNG, JPEG, TIFF, BMP, WebP, GIF, PNM, JPEG 2000, TGA, AVIF or HEIC"
 """The formats in words."""
 
 _BY_NAME = {each.name: each for each in FORMATS}
-_PNM = tuple(
-    b"P" + digit + space
-    for digit in (b"1", b"2", b"3", b"4", b"5", b"6")
-    for space in (b" ", b"\t", b"\n", b"\r", b"#")
-)
 _TGA_FOOTER = b"TRUEVISION-XFILE.\0"
+TAIL_BYTES = len(_TGA_FOOTER)
+_BY_BEGINNING = [(each.beginnings, each) for each in FORMATS if each.beginnings]
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OTHERS = (
     (b"%PDF", "a PDF"),
@@ -87,31 +89,34 @@ _OTHERS = (
 )
 
 
-def format_of(head: bytes, suffix: str, tail: bytes = b"") -> Format | None:
-    """The format of a file; None if it is none that is read.
+def format_of(head: bytes) -> Format | None:
+    """The format of a file by its first bytes; None if they are those of none that is read.
 
     Args:
-        head: its first HEAD_BYTES, or all of it.
-        suffix: ending of its name, in lower case.  It counts for TGA alone, whose files begin with
-            nothing particular.
-        tail: its last bytes, where TGA has a signature.
+        head: HEAD_BYTES, or all of it.
     """
-    for each in FORMATS:
-        if each.beginnings and head.startswith(each.beginnings):
+    for beginnings, each in _BY_BEGINNING:
+        if head.startswith(beginnings):
             return each
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _BY_NAME["WEBP"]
-    if head.startswith(_PNM):
-        return _BY_NAME["PPM"]
     brands = _brands(head)
     if b"avif" in brands or b"avis" in brands:
         return _BY_NAME["AVIF"]
-    if brands.intersection(_HEIF_BRANDS):
-        return _BY_NAME["HEIF"]
+    return _BY_NAME["HEIF"] if brands.intersection(_HEIF_BRANDS) else None
+
+
+def format_by_end(head: bytes, suffix: str, tail: bytes) -> Format | None:
+    """TGA, whose files begin with nothing particular; None for others.
+
+    Args:
+        head: first bytes of a file, which are those of no format that is read.
+        suffix: ending of its name, in lower case.
+        tail: its last TAIL_BYTES, where newer files have a signature.
+    """
+    tga = _BY_NAME["TGA"]
     is_other = kind_of(head) != UNKNOWN
-    if not is_other and (suffix in _BY_NAME["TGA"].suffixes or tail.endswith(_TGA_FOOTER)):
-        return _BY_NAME["TGA"]
-    return None
+    return tga if not is_other and (suffix in tga.suffixes or tail == _TGA_FOOTER) else None
 
 
 UNKNOWN = "something else"

@@ -35,13 +35,22 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
         ImageError: a file cannot be read, or has another aspect ratio than its photograph, or a
             folder has no mask.
     """
+    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in mask_parts(path)])
+    return union
+
+
+def mask_parts(path: Path) -> list[Path]:
+    """The files of a mask: itself, or those in a folder of them.
+
+    Raises:
+        ImageError: a folder has no mask.
+    """
     if not path.is_dir():
-        return _one_mask(path, size)
+        return [path]
     files = [p for p in path.iterdir() if _is_mask(p)]
     if not files:
         raise ImageError(f"{path}: expected at least one mask in the folder, got none")
-    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in sorted(files)])
-    return union
+    return sorted(files)
 
 
 def shows_anything(path: Path) -> bool:

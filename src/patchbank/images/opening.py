@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,21 @@ from PIL.ImageFile import ImageFile
 
 from patchbank.errors import ImageError
 from patchbank.images import tiff
-from patchbank.images.formats import FORMATS, HEAD_BYTES, NAMES, Format, format_of, kind_of
+from patchbank.images.formats import (
+    FORMATS,
+    HEAD_BYTES,
+    NAMES,
+    TAIL_BYTES,
+    Format,
+    format_by_end,
+    format_of,
+    kind_of,
+)
 from patchbank.images.limits import check_size, without_limit_of_pillow
 from patchbank.images.orientation import SWAPPED, orientation_of
+
+# Said of damaged metadata, which are ignored, and of sound files of other programs.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 DAMAGED = (SyntaxError, IndexError, TypeError, KeyError, struct.error)
 """Errors by which Pillow says that a header is not that of the format."""
@@ -58,8 +71,7 @@ def opened(name: str, content: Path | bytes, *, in_memory: bool = False) -> Iter
     """
     with _stream(name, content) as stream:
         head = stream.read(HEAD_BYTES)
-        suffix = content.suffix.lower() if isinstance(content, Path) else ""
-        known = format_of(head, suffix, _tail(stream))
+        known = format_of(head) or _format_without_beginning(content, head, stream)
         if known is None:
             raise ImageError(f"{name}: expected a {NAMES} image, got {kind_of(head)}")
         stream.seek(0)
@@ -82,15 +94,26 @@ def header_of(name: str, content: Path | bytes) -> Header:
                 tags = image.tag_v2  # type: ignore[attr-defined]
                 return Header(*tiff.size_of(tags), tiff.is_deep(tags))
             height, width = image.height, image.width
-            # Pillow decodes a PNG without EXIF data in search of some behind the pixels.
-            has_exif = image.format != "PNG" or "exif" in image.info
+            # Without EXIF data Pillow searches for others, and decodes a PNG for that.
+            has_exif = {"exif", "xmp"} & image.info.keys() or image.format not in (
+                "PNG",
+                "JPEG",
+                "MPO",
+            )
             if has_exif and orientation_of(image) in SWAPPED:
                 height, width = width, height
             is_deep = ";16" in rawmode_of(image) and image.format in ("PNG", "PPM")
-            return Header(height, width, is_deep or image.mode.startswith("I;16"))
+            is_deep = is_deep or image.mode.startswith("I;16") or is_deep_pnm(image)
+            return Header(height, width, is_deep)
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
         return Header(*tiff.header_with_tifffile(raw))
+
+
+def is_deep_pnm(image: ImageFile) -> bool:
+    """Whether it is a PNM file with colours of 16 bits, whose largest value is 65535."""
+    tile = image.tile[0] if image.format == "PPM" and image.tile else None
+    return tile is not None and tile.codec_name == "ppm" and tile.args == ("RGB", 65535)
 
 
 def rawmode_of(image: pillow.Image) -> str:
@@ -156,14 +179,11 @@ def _opener(name: str, known: Format) -> Callable[[BinaryIO, str], ImageFile]:
     return opener
 
 
-@contextmanager
-def _stream(name: str, content: Path | bytes) -> Iterator[BinaryIO]:
+def _stream(name: str, content: Path | bytes) -> BinaryIO:
     if isinstance(content, bytes):
-        yield io.BytesIO(content)
-        return
+        return io.BytesIO(content)
     check_is_file(name, content)
-    with content.open("rb") as stream:
-        yield stream
+    return open(content, "rb")
 
 
 def check_is_file(name: str, path: Path) -> None:
@@ -173,7 +193,7 @@ def check_is_file(name: str, path: Path) -> None:
         ImageError: it leads to something else.
         OSError: it leads to nothing.
     """
-    mode = path.stat().st_mode
+    mode = os.stat(path).st_mode
     if stat.S_ISREG(mode):
         return
     kinds = {
@@ -188,11 +208,14 @@ def check_is_file(name: str, path: Path) -> None:
     )
 
 
-def _tail(stream: BinaryIO) -> bytes:
-    """The last bytes of a stream."""
+def _format_without_beginning(
+    content: Path | bytes, head: bytes, stream: BinaryIO
+) -> Format | None:
+    """The format of a file whose first bytes are those of none: TGA or nothing."""
     size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - 18))
-    return stream.read(18)
+    stream.seek(max(0, size - TAIL_BYTES))
+    suffix = content.suffix.lower() if isinstance(content, Path) else ""
+    return format_by_end(head, suffix, stream.read(TAIL_BYTES))
 
 
 def is_lossy(name: str, content: Path | bytes) -> bool:

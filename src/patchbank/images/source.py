@@ -42,7 +42,6 @@ class ImageSource:
     `images.arrays.laid_out` returns."""
     state: tuple[int, int] | None = None
     """(time of modification in ns, bytes) of the file at a path when `read_once` read it."""
-
     bit_depth: int = FULL
     """Bits that are in use where the file has 16 a channel, as `read_once` read it."""
 
@@ -79,7 +78,8 @@ class ImageSource:
         if isinstance(content, (ImageError, ShapeError)):
             raise content
         if isinstance(content, np.ndarray):
-            return int(content.max(initial=0)) if is_deep_array(content) else None
+            colours = content[..., :3] if content.ndim == 3 else content  # without alpha
+            return int(colours.max(initial=0)) if is_deep_array(content) else None
         return decoded(self.name, content, _largest_deep_value)
 
     def read(self, bit_depth: int | None = None) -> Image:
