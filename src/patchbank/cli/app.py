@@ -137,11 +137,11 @@ class PredictOptions(DetectorOptions):
 @with_options(PredictOptions)
 def predict(options: PredictOptions) -> None:
     """Inspect photographs: a score, a verdict and the anomalous regions of each."""
-    from patchbank.cli.path_lists import with_lists
+    from patchbank.cli.path_lists import Given, with_lists
     from patchbank.cli.predict import Outputs, inspect_paths
 
     given = with_lists(options.paths or [], options.paths_from, null=options.null)
-    options.check_targets([one.path for one in given])
+    options.check_targets([one.path for one in given if isinstance(one, Given)])
     detector = options.load()
     outputs = Outputs(
         overlays=options.out,

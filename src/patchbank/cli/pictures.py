@@ -80,8 +80,13 @@ def _is_overlay(image: Path, out: Path | None) -> bool:
     """Whether an image lies below a folder of overlays, and is one."""
     if out is None or image.suffix != ".png" or out not in image.resolve().parents:
         return False
+    return is_overlay_file(image)
+
+
+def is_overlay_file(path: Path) -> bool:
+    """Whether a file is an overlay, by its mark."""
     try:
-        with image.open("rb") as file:
+        with path.open("rb") as file:
             return file.read(PNG_HEAD + len(MARK))[PNG_HEAD:] == MARK
     except OSError:
         return False
@@ -118,10 +123,26 @@ class PathsBelow:
 class Pictures:
     """Paths of the overlays below `folder`, none of them twice, and none that of a photograph."""
 
-    def __init__(self, folder: Path, images: Iterable[Path]) -> None:
+    def __init__(
+        self, folder: Path, images: Iterable[Path] = (), *, keeps_others: bool = False
+    ) -> None:
+        """Name the folder.
+
+        Args:
+            folder: of the overlays.
+            images: photographs that no overlay may replace.
+            keeps_others: whether no other file that lies there is replaced either, unless it is an
+                overlay: it may be a photograph of which nothing is known yet.
+        """
         self.folder = folder
         self._used: set[Path] = set()
-        self._photographs = {image.resolve() for image in images}
+        self._photographs: set[Path] = set()
+        self._keeps_others = keeps_others
+        self.spare(images)
+
+    def spare(self, images: Iterable[Path]) -> None:
+        """Name more photographs that no overlay may replace."""
+        self._photographs |= {image.resolve() for image in images}
 
     def path_for(self, inside: Path) -> Path:
         """The path of the overlay of a photograph, whose path is given by `PathsBelow`."""
@@ -132,7 +153,8 @@ class Pictures:
         while path in self._used:
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
             number += 1
-        if path.resolve() in self._photographs:
+        is_other = self._keeps_others and path.is_file() and not is_overlay_file(path)
+        if is_other or path.resolve() in self._photographs:
             raise DataError(
                 f"{path}: expected a path for an overlay, got a photograph to inspect; "
                 "give --out another folder"
