@@ -33,3 +33,11 @@ def real_data():
 def rng(request):
     """Tests hold for any seed; these are three of them."""
     return np.random.default_rng(request.param)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What tests measure on this machine is not remembered for its users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -166,7 +166,7 @@ def _parameter_rows(function: Callable[..., Any]) -> Iterator[Sequence[str]]:
         kind, info = get_args(hints[name])[:2]
         words = [] if kind is bool else [info.metavar or _placeholder(kind)]
         if isinstance(info, OptionInfo):
-            words.insert(0, "/".join(_names(info) or ["--" + name.replace("_", "-")]))
+            words.insert(0, ", ".join(_names(info) or ["--" + name.replace("_", "-")]))
         default = parameter.default
         is_listed = default not in (None, False, parameter.empty) and "[default" not in info.help
         note = f" [default: {default}]" if is_listed else ""

@@ -8,7 +8,12 @@ import sys
 import pytest
 
 from patchbank.runtime import atomic_file
-from patchbank.runtime.atomic_file import create_file, remove_unfinished, replace_file
+from patchbank.runtime.atomic_file import (
+    create_file,
+    make_folders,
+    remove_unfinished,
+    replace_file,
+)
 
 WRITER = """
 import sys
@@ -171,3 +176,19 @@ def test_two_that_write_the_same_file_leave_one_whole(tmp_path):
     assert [process.communicate()[1] for process in both] == [b"", b""]
     assert (tmp_path / "a").read_bytes() in (b"x" * 10_000, b"y" * 10_000)
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_folders_are_made_however_deep(tmp_path):
+    deep = tmp_path.joinpath(*"d" * 1500)
+    try:
+        make_folders(deep)
+        make_folders(deep)
+        assert deep.is_dir()
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
+def test_a_folder_cannot_be_made_below_a_file(tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(OSError, match="File exists|Not a directory"):
+        make_folders(tmp_path / "a" / "b")

@@ -297,6 +297,17 @@ def test_too_few_images_are_said_in_one_line(capsys, plates, tmp_path):
     assert len(err.splitlines()) == 1
 
 
+def test_several_folders_and_photographs_are_learned_together(capsys, tmp_path):
+    for folder, numbers in (("a", range(4)), ("b", range(4, 7))):
+        for number in numbers:
+            save(tmp_path / folder / f"{number}.png", part(number))
+    single = save(tmp_path / "single.png", part(7))
+    out = tmp_path / "d.patchbank"
+    given = [tmp_path / "a", tmp_path / "b", single]
+    assert run(capsys, "fit", *given, "--out", out, *SMALL)[0] == 0
+    assert json.loads(run(capsys, "info", out, "--json", "-")[1])["good_images"] == 8
+
+
 def test_augment_means_settings(capsys, tmp_path):
     good = write_dataset(tmp_path / "plates")
     out = tmp_path / "a.patchbank"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import Pictures, PlacesBelow
+from patchbank.cli.pictures import PathsBelow, Pictures
 from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
@@ -95,7 +95,7 @@ def test_overlays_are_drawn_of_all_that_could_be_read(folder, tmp_path):
 def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
     given = tmp_path / "in"
     images = [given / "x" / "1.png", given / "y" / "1.png", given / "1.png"]
-    pictures, below = Pictures(tmp_path / "out", images), PlacesBelow([given])
+    pictures, below = Pictures(tmp_path / "out", images), PathsBelow([given])
     paths = [pictures.path_for(below.of(image, given)) for image in images]
     places = [path.relative_to(tmp_path / "out") for path in paths]
     assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
@@ -106,7 +106,7 @@ def test_no_overlay_takes_the_name_of_another(tmp_path):
     names = ["1.bmp", "1.png", "1.tif", "1.png", "1.png"]
     images = [tmp_path / "in" / name for name in names]
     pictures = Pictures(tmp_path / "out", images)
-    places = [pictures.path_for(PlacesBelow([]).of(image, image)).name for image in images]
+    places = [pictures.path_for(PathsBelow([]).of(image, image)).name for image in images]
     assert places == ["1.png", "1.png.png", "1.tif.png", "1-2.png", "1-3.png"]
 
 
@@ -227,9 +227,9 @@ def test_overlays_show_the_photograph_that_was_inspected(tmp_path):
 def test_overlays_of_several_folders_lie_in_folders_of_their_names(tmp_path):
     given = [tmp_path / "A" / "x", tmp_path / "B" / "x"]
     images = [(folder / "1.png", folder) for folder in given]
-    below = PlacesBelow(given)
+    below = PathsBelow(given)
     assert [below.of(*pair).as_posix() for pair in images] == ["A/x/1.png", "B/x/1.png"]
-    siblings = PlacesBelow([tmp_path / "A", tmp_path / "B"])
+    siblings = PathsBelow([tmp_path / "A", tmp_path / "B"])
     assert siblings.of(tmp_path / "A" / "x" / "1.png", tmp_path / "A") == Path("A/x/1.png")
     assert below.of(tmp_path / "9.png", tmp_path / "9.png") == Path("9.png")
 

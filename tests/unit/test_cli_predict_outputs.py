@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from patchbank.cli import output, sorting
 from patchbank.cli.csv_file import COLUMNS, text_cell
-from patchbank.cli.path_lists import Given, with_lists
+from patchbank.cli.path_lists import Given, StandardInput, batches, with_lists
 from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.errors import DataError, ParameterError
+from patchbank.runtime.atomic_file import make_folders
 from tests.painted import detector, photograph, write
 
 STAMP = {"version": "9.8", "detector_sha256": "c0ffee"}
@@ -273,10 +276,15 @@ def standard_input(monkeypatch):
     return put
 
 
+def all_paths(paths, paths_from=None, *, null=False):
+    """The paths of all batches."""
+    given = with_lists([Path(path) for path in paths], paths_from, null=null)
+    return [one for batch in batches(given) for one in batch]
+
+
 def test_paths_come_from_standard_input_where_the_dash_stands(standard_input):
     standard_input(b"b b.png\r\n\n\xff.png\n-\nlast.png")
-    found = with_lists([Path("a"), Path("-"), Path("z")], None, null=False)
-    assert found == [
+    assert all_paths(["a", "-", "z"]) == [
         Given(Path("a"), False),
         *(Given(Path(os.fsdecode(n)), True) for n in (b"b b.png", b"\xff.png", b"-", b"last.png")),
         Given(Path("z"), False),
@@ -285,22 +293,91 @@ def test_paths_come_from_standard_input_where_the_dash_stands(standard_input):
 
 def test_paths_with_line_breaks_come_with_null(standard_input):
     standard_input(b"a\nb.png\0 c.png\0")
-    found = [path for path, _ in with_lists([Path("-")], None, null=True)]
+    found = [path for path, _ in all_paths(["-"], null=True)]
     assert found == [Path("a\nb.png"), Path(" c.png")]
 
 
 def test_paths_come_from_a_file_as_editors_of_windows_write_it(tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes("größe.png\r\nb.png\r\n".encode("utf-8-sig"))
-    found = [path for path, _ in with_lists([], path, null=False)]
+    found = [path for path, _ in all_paths([], path)]
     assert found == [Path("größe.png"), Path("b.png")]
+
+
+class Slow(io.RawIOBase):
+    """Standard input on which bytes arrive bit by bit."""
+
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        part = self.parts.pop(0) if self.parts else b""
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def test_paths_are_used_as_they_arrive(monkeypatch):
+    """A path that is cut between two reads is one path."""
+    parts = [b"a.png\nb.p", b"ng\nc", b".png\n", b"d.png"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Slow(*parts))))
+    found = [[path.name for path, _ in batch] for batch in StandardInput().batches()]
+    assert found == [["a.png"], ["b.png"], ["c.png"], ["d.png"]]
+
+
+LIVE = """
+import sys
+from patchbank.cli.path_lists import StandardInput
+from patchbank.cli.predict import Outputs, inspect_paths
+from tests.painted import detector
+inspect_paths(detector(), [StandardInput()], Outputs(to_json="-"))
+"""
+
+
+def test_a_verdict_is_there_before_the_next_path(folder):
+    command = [sys.executable, "-c", LIVE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        for name, score in (("a.png", 20), ("d.png", 200), ("c.png", None)):
+            process.stdin.write(f"{folder / name}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["score"] == score
+        process.stdin.close()
+        assert process.stdout.read() == ""
+
+
+def test_a_list_that_arrives_never_costs_a_photograph(folder, standard_input):
+    """The overlay of a.bmp would replace a.png, of which nothing is known yet."""
+    Image.open(folder / "a.png").save(folder / "a.bmp")
+    before = (folder / "a.png").read_bytes()
+    standard_input(os.fsencode(folder / "a.bmp") + b"\n")
+    with pytest.raises(DataError, match="expected a path for an overlay, got a photograph"):
+        inspect_paths(detector(), [StandardInput()], Outputs(overlays=folder))
+    assert (folder / "a.png").read_bytes() == before
+
+
+def test_overlays_of_a_list_are_drawn_again(folder, tmp_path, standard_input):
+    for _ in range(2):
+        standard_input(os.fsencode(folder / "a.png") + b"\n")
+        inspect_paths(detector(), [StandardInput()], Outputs(overlays=tmp_path / "out"))
+    assert files(tmp_path / "out") == ["a.png"]
+
+
+def test_nothing_on_standard_input_is_nothing_to_inspect(standard_input, capsys):
+    """The program that makes the list may have failed: that is never "all good"."""
+    for content in (b"", b"\n"):
+        standard_input(content)
+        with pytest.raises(DataError, match="PATH: expected photographs, got an empty list"):
+            inspect_paths(detector(), [StandardInput()], Outputs())
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
     ("paths", "null", "content", "message"),
     [
         ([], False, b"", "PATH: expected a photograph or a folder, got none"),
-        ([Path("-")], False, b"\n", "PATH: expected a photograph or a folder, got none"),
         ([Path("a")], True, b"", "--null: expected a list, - or --paths-from, together with it"),
         ([Path("-"), Path("-")], False, b"", "PATH: expected - once"),
     ],
@@ -309,6 +386,38 @@ def test_a_list_of_nothing_is_named(standard_input, paths, null, content, messag
     standard_input(content)
     with pytest.raises(ParameterError, match=message):
         with_lists(paths, None, null=null)
+
+
+def test_a_list_with_null_that_was_not_announced_is_named(standard_input):
+    standard_input(b"a.png\0b.png\0")
+    with pytest.raises(DataError, match="expected a list with one path a line, got NUL; give --nu"):
+        all_paths(["-"])
+
+
+def test_a_name_that_is_too_long_is_not_readable(folder, capsys):
+    count = inspect(listed=["n" * 300 + ".png", folder / "a.png"])
+    assert count == Count(good=1, unread=1)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_folders_are_inspected_however_deep(tmp_path, capsys):
+    """Deeper than Python calls functions, and almost as deep as paths may be."""
+    top = tmp_path / "in"
+    deep = top.joinpath(*"d" * 1500)
+    try:
+        make_folders(deep)
+        write(deep / "a.png", photograph(20))
+        count = inspect(
+            top, overlays=tmp_path / "out", sort_into=tmp_path / "sorted", csv=tmp_path / "a.csv"
+        )
+        assert count == Count(good=1)
+        assert (tmp_path / "out").joinpath(*"d" * 1500, "a.png").exists()
+        assert (tmp_path / "sorted" / "OK").joinpath(*"d" * 1500, "a.png").exists()
+        assert len(rows(tmp_path / "a.csv")) == 1
+    finally:
+        for name in ("in", "out", "sorted"):
+            subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["no", "."])

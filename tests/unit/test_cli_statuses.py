@@ -1,5 +1,6 @@
 """Exit statuses: each means one thing, and no error is a traceback."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -111,10 +112,12 @@ def test_warnings_are_one_line_each(capsys):
     def command():
         warnings.simplefilter("always")
         warnings.warn("a\n  b", RuntimeWarning, stacklevel=1)
+        logging.getLogger("patchbank").warning("%s: skipped", "c\n.gif")
+        logging.getLogger("patchbank").info("nothing")
         return 0
 
     assert guarded(command) == 0
-    assert capsys.readouterr() == ("", "warning: a b\n")
+    assert capsys.readouterr() == ("", "warning: a b\nwarning: c\\n.gif: skipped\n")
 
 
 @pytest.mark.parametrize(

@@ -102,12 +102,14 @@ def test_checking_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
-def test_standard_output_has_a_name_of_its_own(name):
-    done = subprocess.run(
-        [*PROGRAM, "backbones", "--json", name], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "give - for standard output" in done.stderr
+def test_standard_output_has_a_name_of_its_own(name, tmp_path):
+    """Where it goes to a file, too: that must not be replaced under the shell that opened it."""
+    command = [*PROGRAM, "backbones", "--json", name]
+    with (tmp_path / "out").open("w") as file:
+        for out in (subprocess.PIPE, file):
+            done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False)
+            assert done.returncode == 2
+            assert b"give - for standard output" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_no_file_is_written_twice_and_no_input_overwritten(tmp_path):
     ):
         check_distinct({"--json": str(tmp_path / "a"), "--csv": tmp_path / "link"})
     with pytest.raises(
-        DataError, match=r"--json: expected a file of its own, got .*link, which is"
+        DataError, match=r"--json: expected a file of its own, got .*link, which is an input"
     ):
         check_distinct({"--json": tmp_path / "link"}, [tmp_path / "a"])
 

@@ -47,6 +47,7 @@ def test_every_command_and_option_is_listed():
         "patchbank",
         "patchbank fit",
         "patchbank benchmark",
+        "patchbank cut",
         "patchbank predict",
         "patchbank evaluate",
         "patchbank info",
@@ -56,7 +57,7 @@ def test_every_command_and_option_is_listed():
         "patchbank backbones export",
     ]
     fit = page.split("## `patchbank fit`")[1].split("## `patchbank benchmark`")[0]
-    assert "    patchbank fit [OPTIONS] GOOD\n" in fit
+    assert "    patchbank fit [OPTIONS] GOOD...\n" in fit
     assert "| `--out FILE` | File to which the detector is written. [required] |" in fit
     assert "| `--bank-rows N` | Number of patches that the bank keeps." in fit
     assert "| `--normalise-score/--no-normalise-score` |" in fit

@@ -163,7 +163,7 @@ def test_impossible_sizes_are_named(size):
 def test_an_integer_beyond_the_floats_is_refused_like_any_other_number(rule, value):
     with pytest.raises(ParameterError) as caught:
         rule.check("knob", value)
-    assert str(caught.value) == f"knob: expected {rule.describe()}, got {value!r}"
+    assert str(caught.value) == f"knob: expected {rule.describe()}, got {repr(value)[:100]}..."
 
 
 def test_an_integer_that_python_does_not_write_is_refused_too():

@@ -8,10 +8,12 @@ import pytest
 
 from patchbank import Ensemble, GraphCore, PaDiM, ParameterError, PatchCore, load
 from patchbank.cli import main
+from patchbank.cli.fit import save as save_detector
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.detector import latency
-from patchbank.detector.latency import latency_ms, within_latency
-from patchbank.errors import ShapeError
+from patchbank.detector.latency import latency_ms, remembered_within_latency, within_latency
+from patchbank.errors import DetectorFileError, ShapeError
+from patchbank.runtime.remembered import cache_folder, remembered
 from tests.photographs import part, parts, save
 
 SMALL = {"image_size": 64, "false_alarm_rate": 0.2}
@@ -194,6 +196,155 @@ def test_on_the_command_line(detector, tmp_path, capsys, monkeypatch):
     status, both = run("--latency-budget", "15", "--bank-rows", "16")
     assert status == 2
     assert both.err == "error: bank_rows: expected without latency_budget, got both\n"
+
+
+class Wavering:
+    """Says that a photograph takes another time whenever it is measured."""
+
+    def __init__(self, monkeypatch):
+        self.calls = 0
+        monkeypatch.setattr(latency, "latency_ms", self)
+
+    def __call__(self, detector):
+        self.calls += 1
+        return (10 + 0.1 * len(bank_of(detector))) * (1 + 0.02 * (self.calls % 7))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A machine on which nothing was measured yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_budget_gives_the_same_bank_again(detector, cache, tmp_path, monkeypatch):
+    file = tmp_path / "parts.patchbank"
+    detector.save(file)
+    wavering = Wavering(monkeypatch)
+    first = load(file, latency_budget_ms=15)
+    measured = wavering.calls
+    assert measured > 0
+    again = load(file, latency_budget_ms=15)
+    assert wavering.calls == measured
+    assert bank_of(again).tolist() == bank_of(first).tolist()
+    assert again.calibration.threshold == first.calibration.threshold
+    remembered_within_latency(detector, 15)
+    assert wavering.calls == measured
+    load(file, latency_budget_ms=16)
+    assert wavering.calls > measured
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("processor", "another"),
+        ("usable_cores", 99),
+        ("versions", {"patchbank": "99"}),
+    ],
+)
+def test_what_changes_the_time_is_measured_anew(detector, cache, monkeypatch, name, value):
+    wavering = Wavering(monkeypatch)
+    remembered_within_latency(detector, 15)
+    measured = wavering.calls
+    monkeypatch.setattr(latency, name, lambda: value)
+    remembered_within_latency(detector, 15)
+    assert wavering.calls > measured
+
+
+def test_the_first_measurement_counts_where_two_measure_at_once(cache):
+    facts = {"a": 1}
+
+    def slower():
+        assert remembered("latency", facts, lambda: 20) == 20
+        return 30
+
+    assert remembered("latency", facts, slower) == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"number": "x"}', b'{"number": true}'])
+def test_a_damaged_memory_is_replaced(cache, content):
+    remembered("latency", {"a": 1}, lambda: 20)
+    (path,) = (path for path in cache.rglob("*.json"))
+    path.write_bytes(content)
+    assert remembered("latency", {"a": 1}, lambda: 30) == 30
+    assert remembered("latency", {"a": 1}, lambda: 40) == 30
+
+
+def test_without_a_place_nothing_is_remembered(cache):
+    cache.write_text("a file where the folder should be")
+    assert remembered("latency", {"a": 1}, lambda: 20) == 20
+    assert remembered("latency", {"a": 1}, lambda: 30) == 30
+
+
+def test_a_user_without_a_home_gets_no_folder_of_that_name(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == tmp_path / "patchbank"
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Run the command line.  -> status, standard output, standard error."""
+    monkeypatch.setattr("sys.argv", ["patchbank", *map(str, arguments)])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    return leaving.value.code, *capsys.readouterr()
+
+
+def test_a_cut_lasts(detector, tmp_path, capsys, monkeypatch):
+    file, small = tmp_path / "parts.patchbank", tmp_path / "small.patchbank"
+    detector.save(file)
+    status, out, err = run(capsys, monkeypatch, "cut", file, "--bank-rows", 16, "--out", small)
+    assert (status, err) == (0, "")
+    assert "bank_rows 16" in out
+    expected, found = detector.with_bank_rows(16), load(small)
+    assert found.sha256 == expected.sha256
+    image = part(3, defect=9)
+    assert found.predict(image).score == expected.predict(image).score
+    assert found.predict(image).threshold == expected.predict(image).threshold
+    assert load(file).sha256 == detector.sha256
+    status, out, _ = run(capsys, monkeypatch, "cut", small, "--bank-rows", 8, "--out", small)
+    assert status == 0
+    assert len(bank_of(load(small))) == 8
+
+
+def test_a_fit_is_not_lost_when_its_place_is_gone_at_the_end(detector, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    with pytest.raises(DetectorFileError, match="; the detector is saved as .* instead") as caught:
+        save_detector(detector, tmp_path / "gone" / "a.patchbank", "onnx")
+    (path,) = elsewhere.glob("*/a.patchbank")
+    assert str(path) in str(caught.value)
+    assert load(path).sha256 == detector.sha256
+
+
+def test_a_cut_to_a_time_lasts(detector, cache, tmp_path, capsys, monkeypatch):
+    file, small = tmp_path / "parts.patchbank", tmp_path / "small.patchbank"
+    detector.save(file)
+    Clock(monkeypatch)
+    assert run(capsys, monkeypatch, "cut", file, "--latency-budget", 15, "--out", small)[0] == 0
+    assert bank_of(load(small)).tolist() == bank_of(load(file, latency_budget_ms=15)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "bank_rows: expected --bank-rows or --latency-budget, got neither"),
+        (["--bank-rows", "7"], "bank_rows: expected 8 to "),
+        (["--bank-rows", "100000"], "bank_rows: expected 8 to "),
+        (["--bank-rows", "9", "--latency-budget", "9"], "expected without latency_budget"),
+    ],
+)
+def test_a_cut_that_cannot_be_made_writes_nothing(
+    detector, tmp_path, capsys, monkeypatch, options, message
+):
+    file, small = tmp_path / "parts.patchbank", tmp_path / "small.patchbank"
+    detector.save(file)
+    status, out, err = run(capsys, monkeypatch, "cut", file, *options, "--out", small)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert not small.exists()
 
 
 def test_a_detector_without_a_bank_may_keep_to_a_budget_too(tmp_path, capsys, monkeypatch):

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from patchbank.runtime.machine import processor
+
 if sys.platform != "win32":
     import resource
 
@@ -92,15 +94,6 @@ def machine(cores: Sequence[int]) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
     }
-
-
-def processor() -> str:
-    """Name of the processor, as reported by the system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((n.split(":")[1].strip() for n in lines if n.startswith("model name")), "unknown")
 
 
 def _in_background(function: Callable[[], None]) -> None:

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmark import benchmark
+from patchbank.cli.cut import cut
+from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams
-from patchbank.cli.options import (
-    BankRows,
-    DeviceName,
-    JsonPath,
-    LatencyBudget,
-    OtherEngine,
-    Sha256,
-)
+from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
 from patchbank.cli.statuses import EPILOG, Exit, status_of
@@ -36,9 +31,6 @@ from patchbank.cli.targets import (
     make_folder,
 )
 
-if TYPE_CHECKING:
-    from patchbank.detector.detector import Detector
-
 app = typer.Typer(
     name="patchbank",
     help="Find defects in photographs of parts, having learned from good photographs alone.",
@@ -50,16 +42,15 @@ app = typer.Typer(
 )
 
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
-app.command()(benchmark)
+app.command(epilog=EPILOG)(benchmark)
+app.command(epilog=EPILOG)(cut)
 app.add_typer(backbones.app, name="backbones")
-
-DetectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A file that `fit` wrote.")]
 
 
 def main() -> None:
     """Run the command line and exit with a status of `statuses.Exit`."""
     open_standard_streams()
-    sys.exit(guarded(lambda: run(expanded(sys.argv[1:]))))
+    sys.exit(int(guarded(lambda: run(expanded(sys.argv[1:])))))
 
 
 def run(arguments: list[str]) -> int:
@@ -85,35 +76,6 @@ def _version(
 
         print(f"patchbank {__version__} (native kernel: {int8.status()})")
         raise typer.Exit(Exit.DONE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorOptions:
-    """Options of the commands that run a detector."""
-
-    file: DetectorPath
-    device: DeviceName = "auto"
-    engine: OtherEngine = None
-    bank_rows: BankRows = None
-    latency_budget: LatencyBudget = None
-    sha256: Sha256 = None
-
-    def load(self) -> Detector:
-        """Open the detector file as the options say."""
-        from patchbank.detector.loading import load
-
-        detector = load(
-            self.file,
-            device=self.device,
-            bank_rows=self.bank_rows,
-            latency_budget_ms=self.latency_budget,
-            engine=self.engine,
-            sha256=self.sha256,
-        )
-        if self.latency_budget is not None and detector.bank_size_calibration is not None:
-            rows, budget_ms = detector.bank_sizes[-1], self.latency_budget
-            output.note(f"note: {rows:,} rows of the bank are used, for {budget_ms:g} ms")
-        return detector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,11 +137,11 @@ class PredictOptions(DetectorOptions):
 @with_options(PredictOptions)
 def predict(options: PredictOptions) -> None:
     """Inspect photographs: a score, a verdict and the anomalous regions of each."""
-    from patchbank.cli.path_lists import with_lists
+    from patchbank.cli.path_lists import Given, with_lists
     from patchbank.cli.predict import Outputs, inspect_paths
 
     given = with_lists(options.paths or [], options.paths_from, null=options.null)
-    options.check_targets([one.path for one in given])
+    options.check_targets([one.path for one in given if isinstance(one, Given)])
     detector = options.load()
     outputs = Outputs(
         overlays=options.out,
@@ -291,7 +253,7 @@ def _report(evaluation: Any, detector: Any, report: Path | None, to_json: str | 
     if to_json != "-":
         output.show_evaluation(evaluation)
     if to_json is not None:  # before the report, which fails if a photograph is not there any more
-        write_json({**evaluation.to_json(), **output.stamp(detector)}, to_json)
+        write_json(output.stamped(evaluation.to_json(), output.stamp(detector)), to_json)
     if report is not None:
         output.note(f"report: {write_report(evaluation, detector, report)}")
     for unread in evaluation.unread:

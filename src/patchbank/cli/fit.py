@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from typer.core import TyperCommand
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file
-from patchbank.errors import BackboneError, DataError
+from patchbank.errors import BackboneError, DataError, DetectorFileError
 from patchbank.images.formats import SUFFIXES
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def fit(
     """Learn a detector from good photographs."""
     check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
     check_distinct({"--out": out}, good)
-    _check_no_photograph(out)
+    check_no_photograph(out)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -108,7 +109,7 @@ def fit(
     )
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
-    _save(detector, out, options.save_backbone)
+    save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     output.fit_remarks(remarks)
     if options.precision != "float32":
@@ -127,7 +128,7 @@ def fit(
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-def _check_no_photograph(out: Path) -> None:
+def check_no_photograph(out: Path) -> None:
     """Check that no photograph is replaced: an option without its value takes the next path."""
     if out.suffix.lower() in SUFFIXES and out.exists():
         raise DataError(
@@ -136,8 +137,21 @@ def _check_no_photograph(out: Path) -> None:
         )
 
 
+def save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:
+    """Save, and lose no fit to a disk that is full by now, or a backbone that cannot be exported.
+
+    Raises:
+        DetectorFileError: the file cannot be written; it says where the detector is instead.
+    """
+    try:
+        _save(detector, out, backbone)
+    except DetectorFileError as error:
+        elsewhere = Path(tempfile.mkdtemp(prefix="patchbank-")) / out.name
+        _save(detector, elsewhere, backbone)
+        raise DetectorFileError(f"{error}; the detector is saved as {elsewhere} instead") from None
+
+
 def _save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:
-    """Save, and lose no fit to a backbone that cannot be exported."""
     try:
         detector.save(out, backbone=backbone)
     except BackboneError as error:

@@ -1,4 +1,4 @@
-"""What surrounds a command: whatever happens ends in one line and a status, never in a traceback.
+"""Surroundings of a command: whatever happens ends in one line and a status, never in a traceback.
 
 run a command ──> status        done, or a status that the command chose
     ├── PatchbankError, OSError, MemoryError, wrong use   one line, status 2

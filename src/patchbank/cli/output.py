@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Print warnings as one line each, without the source text that Python adds."""
+    """Print warnings, and those that are logged, as one line each without source text."""
     with warnings.catch_warnings():
 
         def show_note(
@@ -59,7 +60,20 @@ def warnings_as_notes() -> Iterator[None]:
         warnings.showwarning = show_note
         # Decoders describe damage of EXIF data, which are ignored; other damage is an error.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+        handler = _Notes(logging.WARNING)
+        logging.getLogger("patchbank").addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger("patchbank").removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    """Prints what the package logs as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        note(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def write_json(content: Any, target: str) -> None:
@@ -86,7 +100,12 @@ def stamp(detector: Detector) -> dict[str, str]:
     """Keys of JSON that name the program and the detector."""
     from patchbank import __version__
 
-    return {"version": str(__version__), "detector_sha256": getattr(detector, "sha256", "")}
+    return {"version": str(__version__), "detector_sha256": detector.sha256}
+
+
+def stamped(record: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, Any]:
+    """A record of JSON with the keys of `stamp` after the version of its schema."""
+    return {"schema_version": record["schema_version"], **stamp, **record}
 
 
 def fitted(detector: Detector, path: Path) -> None:

@@ -13,7 +13,7 @@ from patchbank.cli.path_lists import Given
 from patchbank.cli.sorting import ANOMALOUS, GOOD
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, not_read_line
-from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.atomic_file import make_folders, replace_file
 
 PNG_HEAD = 33  # bytes of the signature and of the first chunk
 _TEXT = b"tEXtSoftware\0Patchbank overlay"
@@ -52,7 +52,8 @@ def list_photographs(
     not_read = 0
     overlays = None if out is None else out.resolve()
     for path, is_listed in paths:
-        if not path.is_dir() and (is_listed or path.exists() or path.is_symlink()):
+        is_folder = os.path.isdir(path)  # also where a name is too long
+        if not is_folder and (is_listed or path.exists() or path.is_symlink()):
             images.append((path, path))
             continue
         found = find_images(path)
@@ -79,8 +80,13 @@ def _is_overlay(image: Path, out: Path | None) -> bool:
     """Whether an image lies below a folder of overlays, and is one."""
     if out is None or image.suffix != ".png" or out not in image.resolve().parents:
         return False
+    return is_overlay_file(image)
+
+
+def is_overlay_file(path: Path) -> bool:
+    """Whether a file is an overlay, by its mark."""
     try:
-        with image.open("rb") as file:
+        with path.open("rb") as file:
             return file.read(PNG_HEAD + len(MARK))[PNG_HEAD:] == MARK
     except OSError:
         return False
@@ -97,7 +103,7 @@ def _without_copies(images: Sequence[Path], given: Path, sort_into: Path | None)
     return [image for image in images if copies.isdisjoint(image.resolve().parents)]
 
 
-class PlacesBelow:
+class PathsBelow:
     """Paths of photographs below a folder of results: as in the folders that were given.
 
     Photographs of several given folders are kept separate by the names of these, or by as much of
@@ -117,13 +123,29 @@ class PlacesBelow:
 class Pictures:
     """Paths of the overlays below `folder`, none of them twice, and none that of a photograph."""
 
-    def __init__(self, folder: Path, images: Iterable[Path]) -> None:
+    def __init__(
+        self, folder: Path, images: Iterable[Path] = (), *, keeps_others: bool = False
+    ) -> None:
+        """Name the folder.
+
+        Args:
+            folder: of the overlays.
+            images: photographs that no overlay may replace.
+            keeps_others: whether no other file that lies there is replaced either, unless it is an
+                overlay: it may be a photograph of which nothing is known yet.
+        """
         self.folder = folder
         self._used: set[Path] = set()
-        self._photographs = {image.resolve() for image in images}
+        self._photographs: set[Path] = set()
+        self._keeps_others = keeps_others
+        self.spare(images)
+
+    def spare(self, images: Iterable[Path]) -> None:
+        """Name more photographs that no overlay may replace."""
+        self._photographs |= {image.resolve() for image in images}
 
     def path_for(self, inside: Path) -> Path:
-        """The path of the overlay of a photograph, whose path is given by `PlacesBelow`."""
+        """The path of the overlay of a photograph, whose path is given by `PathsBelow`."""
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
@@ -131,14 +153,15 @@ class Pictures:
         while path in self._used:
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
             number += 1
-        if path.resolve() in self._photographs:
+        is_other = self._keeps_others and path.is_file() and not is_overlay_file(path)
+        if is_other or path.resolve() in self._photographs:
             raise DataError(
                 f"{path}: expected a path for an overlay, got a photograph to inspect; "
                 "give --out another folder"
             )
         self._used.add(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except OSError as error:
             raise DataError(
                 f"{path.parent}: expected a folder for pictures, got: {error.strerror}"

@@ -11,8 +11,8 @@ from typing import TextIO
 
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
-from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import Pictures, PlacesBelow, list_photographs, write_picture
+from patchbank.cli.path_lists import Given, StandardInput, batches
+from patchbank.cli.pictures import Listed, PathsBelow, Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Results that are wanted with the line for each photograph."""
+    """Results that are wanted in addition to the line for each photograph."""
 
     overlays: Path | None = None
     """Folder of the pictures."""
@@ -52,37 +52,59 @@ class Outputs:
     """Keys of each JSON line that name the detector and the program."""
 
 
-def inspect_paths(detector: Detector, paths: Sequence[Given], outputs: Outputs) -> Count:
+def inspect_paths(
+    detector: Detector, paths: Sequence[Given | StandardInput], outputs: Outputs
+) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    listed = list_photographs(paths, outputs.overlays, outputs.sort_into)
-    images = listed.images
-    photographs = [image for image, _ in images]
-    below = PlacesBelow(given for image, given in images if image != given)
+    count = Count()
+    is_live = any(isinstance(path, StandardInput) for path in paths)
     pictures = None
     if outputs.overlays is not None:
-        pictures = Pictures(outputs.overlays, photographs)
-    if outputs.sort_into is not None:
-        check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
-    count = Count(unread=listed.not_read)
+        pictures = Pictures(outputs.overlays, keeps_others=is_live)
     with ExitStack() as stack:
-        add_record = _records(outputs, count, stack)
-        advance = stack.enter_context(ConsoleProgress().task("inspecting", len(images)))
+        add_record: AddRecord | None = None
+        for batch in batches(paths):
+            listed = list_photographs(batch, outputs.overlays, outputs.sort_into)
+            photographs = [image for image, _ in listed.images]
+            if outputs.sort_into is not None:
+                check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
+            if pictures is not None:
+                pictures.spare(photographs)
+            if add_record is None:
+                add_record = _records(outputs, count, stack)
+            _inspect_batch(detector, listed, outputs, count, add_record, pictures)
+    if count == Count():  # whoever makes the list has failed: that must not pass for all good
+        raise DataError("PATH: expected photographs, got an empty list")
+    if outputs.to_json != "-":
+        output.totals(count.good, count.anomalous, count.unread)
+    return count
+
+
+def _inspect_batch(
+    detector: Detector,
+    listed: Listed,
+    outputs: Outputs,
+    count: Count,
+    add_record: AddRecord,
+    pictures: Pictures | None,
+) -> None:
+    images = listed.images
+    paths_below = PathsBelow(given for image, given in images if image != given)
+    count.unread += listed.not_read
+    with ConsoleProgress().task("inspecting", len(images)) as advance:
         for line in listed.lines:
             output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
         for (image, given), (outcome, picture) in zip(
-            images, _outcomes(detector, photographs, outputs), strict=True
+            images, _outcomes(detector, [image for image, _ in images], outputs), strict=True
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                inside = below.of(image, given)
+                inside = paths_below.of(image, given)
                 add_record(outcome, inside)
                 if pictures is not None and picture is not None:
                     write_picture(picture, pictures.path_for(inside))
             advance(1)
-    if outputs.to_json != "-":
-        output.totals(count.good, count.anomalous, count.unread)
-    return count
 
 
 def _is_wanted(outcome: Inspection | FailedInspection, outputs: Outputs) -> bool:
@@ -124,10 +146,8 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
 
     def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
         if stream is not None:
-            record = outcome.to_json()
-            version = {"schema_version": record["schema_version"]}
-            line = json_text({**version, **outputs.stamp, **record})
-            _write_line(stream, target or "-", line)
+            record = output.stamped(outcome.to_json(), outputs.stamp)
+            _write_line(stream, target or "-", json_text(record))
         if target != "-":
             output.outcome(outcome)
         elif isinstance(outcome, FailedInspection):

@@ -93,7 +93,7 @@ def rules_of(record: type) -> dict[str, Rule]:
 
 
 def _written(annotation: Any, rule: Rule) -> Any:
-    """The annotation of an option whose value is taken as it is written."""
+    """The annotation of an option whose value is read as it is written."""
     option = next(part for part in annotation.__metadata__ if isinstance(part, OptionInfo))
     option = copy(option)
     option.metavar = option.metavar or rule.metavar

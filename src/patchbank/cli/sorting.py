@@ -9,7 +9,7 @@ from pathlib import Path
 
 from patchbank.detector.inspection import Inspection
 from patchbank.errors import DataError, ImageError
-from patchbank.runtime.atomic_file import create_file
+from patchbank.runtime.atomic_file import create_file, make_folders
 
 GOOD, ANOMALOUS = "OK", "NG"
 
@@ -40,7 +40,7 @@ class Sorter:
         path = self._folder / verdict / inside
         content = _content(photograph, outcome)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             for number in count(1):
                 numbered = path.with_name(f"{path.stem}-{number}{path.suffix}")
                 copy = path if number == 1 else numbered

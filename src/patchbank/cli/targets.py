@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from patchbank.errors import DataError
-from patchbank.runtime.atomic_file import real_target, remove_unfinished
+from patchbank.runtime.atomic_file import make_folders, real_target, remove_unfinished
 
-STANDARD_OUTPUT = frozenset({"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
+"""Beginnings of the names of open streams; where one is a file, it must not be replaced."""
 MIN_FREE_BYTES = 1_000_000  # tables, JSON, pages: small, but a full disk has no place for any
 
 
@@ -28,6 +29,8 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
         DataError: the folder is not there, the file cannot be written, or the disk is too full.
     """
     try:
+        if str(path).startswith(STREAMS):
+            raise OSError(0, "a stream is there")
         target = real_target(path)
         if not target.parent.is_dir():
             raise DataError(f"{option}: expected a file in a folder that exists, got {path}")
@@ -38,7 +41,7 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
         remove_unfinished(target.parent)
     except OSError as error:
         hint = ""
-        if str(path) in STANDARD_OUTPUT and option == "--json":
+        if str(path).startswith(STREAMS) and option == "--json":
             hint = "; give - for standard output"
         raise DataError(
             f"{option}: expected a file that can be written, got {path} ({error.strerror}){hint}"
@@ -97,7 +100,7 @@ def make_folder(option: str, folder: Path) -> None:
         DataError: it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except OSError as error:
         raise DataError(
             f"{option}: expected to make the folder {folder}, got: {error.strerror}"
@@ -131,7 +134,7 @@ def check_distinct(targets: Mapping[str, str | Path | None], inputs: Sequence[Pa
     named = {option: path for option, path in targets.items() if path not in (None, "-")}
     if not named:
         return
-    seen = {os.path.realpath(path): str(path) for path in inputs}
+    seen = {os.path.realpath(path): "an input" for path in inputs}
     for option, path in named.items():
         real = os.path.realpath(str(path))
         if real in seen:

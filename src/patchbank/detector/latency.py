@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 
 import numpy as np
 
-from patchbank.detector.detector import Detector
+from patchbank.backbones import runtime_of
+from patchbank.core import int8
+from patchbank.detector.detector import Detector, versions
 from patchbank.errors import ParameterError
+from patchbank.runtime.machine import processor
+from patchbank.runtime.remembered import remembered
+from patchbank.runtime.threads import usable_cores
 from patchbank.types import Image
 
 WARM_UP, REPEATS = 2, 5  # images; the median of the repeats counts
 TRIES = 6
 MARGIN = 0.95  # share of the budget that is aimed at, because measured times vary
+
+
+def remembered_within_latency(detector: Detector, budget_ms: float) -> Detector:
+    """`within_latency`, but measured once: the same detector on the same machine keeps its rows.
+
+    Times vary from run to run, and the verdicts on photographs near the threshold would vary with
+    the rows.  Another detector, budget, version of a program, engine, device or number of cores is
+    measured anew; `runtime.remembered` says where the numbers lie.
+
+    Raises:
+        ParameterError: as `within_latency`.
+    """
+    if detector.bank_size_calibration is None:
+        return within_latency(detector, budget_ms)
+    facts = {
+        "detector": detector.sha256,
+        "budget_ms": budget_ms,
+        "machine": [platform.node(), processor(), usable_cores(), int8.status()],
+        "devices": [member.device.name for member in detector.members],
+        "engines": [runtime_of(member.extractor) for member in detector.members],
+        "versions": versions(),
+    }
+    rows = remembered("latency", facts, lambda: within_latency(detector, budget_ms).bank_sizes[-1])
+    return detector.with_bank_rows(rows)
 
 
 def within_latency(detector: Detector, budget_ms: float) -> Detector:

@@ -10,7 +10,7 @@ from patchbank.backbones import Engine
 from patchbank.choices import EngineName
 from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
 from patchbank.detector.detector import Detector, detector_of
-from patchbank.detector.latency import within_latency
+from patchbank.detector.latency import remembered_within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
@@ -40,7 +40,7 @@ def load(
             lacks.
         bank_rows: use so many rows of the bank; see `Detector.with_bank_rows`.
         latency_budget_ms: use as many rows as let this machine inspect an image in that time; see
-            `within_latency`.
+            `remembered_within_latency`.
         sha256: accept only the file with these 64 hexadecimal digits, as ``sha256sum FILE`` prints
             them; the digest inside a file does not protect against somebody who makes another.
 
@@ -63,7 +63,7 @@ def load(
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
-        return within_latency(detector, latency_budget_ms)
+        return remembered_within_latency(detector, latency_budget_ms)
     return detector
 
 

@@ -2,7 +2,7 @@
 
 The content goes to a temporary file in the same folder, which is then renamed.  While it is written
 it is locked, and the system releases the lock however the process ends: what a killed process has
-left can be told from what another one is writing, on network drives and between containers too.
+left differs from what another one is writing, on network drives and between containers too.
 """
 
 from __future__ import annotations
@@ -72,6 +72,19 @@ def create_file(path: Path, content: bytes) -> None:
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
             _rename(temporary, file, path)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it; `Path.mkdir` calls itself for each and fails at a thousand.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    missing = [folder]
+    while not os.path.lexists(missing[-1].parent):
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
 
 
 def real_target(path: Path) -> Path:

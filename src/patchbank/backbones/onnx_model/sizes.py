@@ -24,6 +24,8 @@ VALUES_PER_PIXEL = 256
 """Elements of the largest array for each pixel of the image; wide networks have up to 64."""
 ALL_VALUES_PER_PIXEL = 50_000
 """Elements of all arrays together; the largest networks have some ten thousand."""
+VALUES_OF_LAYER, BYTES_PER_LAYER = 2000, 2**19
+"""Elements for each pixel that a few layers may have, and the bytes of their weights."""
 PIXELS_OF_PAIR = 128
 """Attention compares all patches with each other: its arrays grow with the square of the pixels,
 and have one element for about so many pairs of pixels."""
@@ -102,7 +104,10 @@ class _Limits:
     def __init__(self, n_bytes: int, pixels: int) -> None:
         pairs = pixels**2 // PIXELS_OF_PAIR
         self._largest = VALUES_PER_PIXEL * pixels + pairs + FREE
-        self._all = ALL_VALUES_PER_PIXEL * pixels + 64 * pairs + FREE
+        # A network with few weights has few layers.
+        layers = 1 + n_bytes // BYTES_PER_LAYER
+        per_pixel = min(ALL_VALUES_PER_PIXEL, VALUES_OF_LAYER * layers)
+        self._all = per_pixel * pixels + min(layers, 64) * pairs + FREE
         # Weights are transposed, scaled and converted, a few times at most.
         self._constants = 4 * n_bytes + FREE
         # Each weight is used once for each cell of a map, and maps have at most a cell per pixel.

@@ -55,7 +55,7 @@ class Integer(Rule):
         return self.low, self.low + 2, self.high
 
     def invalid_values(self) -> tuple[Any, ...]:
-        """Those beyond the limits, fractions, other types; even ones where odd ones are asked."""
+        """Integers beyond the limits, other types; even ones where odd ones are asked."""
         even = (self.low + 1,) if self.odd else ()
         others = self.low + 0.5, float(self.low), str(self.low), True, [self.low]
         return self.low - 1, self.high + 2, 10**400, *others, *even

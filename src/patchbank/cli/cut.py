@@ -1,0 +1,48 @@
+"""`patchbank cut`: write a detector with a smaller bank to a file of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from patchbank.cli import output
+from patchbank.cli.detector_options import DetectorOptions
+from patchbank.cli.fit import check_no_photograph
+from patchbank.cli.records import with_options
+from patchbank.cli.targets import check_file
+from patchbank.errors import ParameterError
+
+if TYPE_CHECKING:
+    from patchbank.detector.detector import Detector
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOptions(DetectorOptions):
+    """Options of `patchbank cut`."""
+
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="File for the smaller detector.")
+    ]
+
+
+@with_options(CutOptions)
+def cut(options: CutOptions) -> None:
+    """Write a detector with fewer rows of its bank: faster, less exact, with its own threshold."""
+    if options.bank_rows is None and options.latency_budget is None:
+        raise ParameterError("bank_rows: expected --bank-rows or --latency-budget, got neither")
+    size = options.file.stat().st_size if options.file.is_file() else 0
+    check_file("--out", options.out, n_bytes=size)
+    check_no_photograph(options.out)
+    detector = options.load()
+    detector.save(options.out, backbone="torch" if _needs_torch(detector) else "onnx")
+    output.fitted(detector, options.out)
+
+
+def _needs_torch(detector: Detector) -> bool:
+    """Whether a backbone was saved for torch: it stays in that form."""
+    from patchbank.backbones import runtime_of
+
+    return any(runtime_of(member.extractor)[0] == "torch" for member in detector.members)
