@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Version 1.29 and later otherwise look up a server of their maker when they are imported, and keep
+# an identifier of the machine in the user's folder.  The thread that does so also keeps a forked
+# child from ending.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 from patchbank.errors import BackboneError
 from patchbank.types import FeatureMap
@@ -49,17 +54,3 @@ def _session(
     except Exception as error:  # onnxruntime has no exception type of its own
         reason = str(error).splitlines()[0]
         raise BackboneError(f"{name}: expected an ONNX model, got: {reason}") from None
-
-
-def _end_without_destructors() -> None:
-    """Let a forked process end as one of multiprocessing does, by `_exit`.
-
-    A destructor of ONNX Runtime waits for a thread that only the parent has: `sys.exit` would hang.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "on_exit"):  # glibc: called with the status, before the destructors
-        library.on_exit(ctypes.cast(library._exit, ctypes.c_void_p), None)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_end_without_destructors)
