@@ -7,6 +7,7 @@ from scipy import sparse
 from patchbank.core.coreset import gemm, greedy_coreset, random_coreset
 from patchbank.core.neighbours import ExactIndex, build_index
 from patchbank.core.spatial.patch_embedding import _same
+from patchbank.core.spatial.resampling import resized
 from tests.kernels import INT8_KERNELS, on_kernel
 from tests.oracles.neighbours import nearest
 
@@ -69,3 +70,8 @@ def test_poolings_that_differ_by_rounding_are_the_same():
     assert _same(one, one)
     assert _same(one, sparse.csr_array([[1.0 + 1e-14, 0.0]]))
     assert not _same(one, sparse.csr_array([[1.0 + 1e-6, 0.0]]))
+
+
+def test_an_enlarged_axis_ends_with_its_outer_samples():
+    enlarged = resized(np.array([1, 3], np.float32), 4)
+    np.testing.assert_allclose(enlarged, [1, 1.5, 2.5, 3])
