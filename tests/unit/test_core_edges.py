@@ -73,5 +73,5 @@ def test_poolings_that_differ_by_rounding_are_the_same():
 
 
 def test_an_enlarged_axis_ends_with_its_outer_samples():
-    enlarged = resized(np.array([1, 3], np.float32), 4)
-    np.testing.assert_allclose(enlarged, [1, 1.5, 2.5, 3])
+    enlarged = resized(np.array([[1, 5], [3, 5]], np.float32), 4)
+    np.testing.assert_allclose(enlarged, [[1, 5], [1.5, 5], [2.5, 5], [3, 5]])
