@@ -122,7 +122,7 @@ def by_tifffile(rng, image, *, heavy=False):
         stored = stored * np.uint16(257)
     elif dtype is np.float32:
         stored = stored / np.float32(255)
-    codec = pick(rng, (None, "zlib", "packbits", *(("lzw", "zstd", "lzma") if heavy else ())))
+    codec = pick(rng, (None, "zlib", *(("packbits", "lzw", "zstd", "lzma") if heavy else ())))
     options = {"compression": codec, "byteorder": pick(rng, "<>"), "bigtiff": rng.random() < 0.2}
     if stored.ndim == 3:
         options["planarconfig"] = pick(rng, ("contig", "separate"))

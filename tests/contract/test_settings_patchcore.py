@@ -74,7 +74,7 @@ def test_presets_are_sizes_of_the_same_recipe():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"patch_size": 4}, "patch_size: expected an odd integer, 1 or more, got 4"),
+        ({"patch_size": 4}, "patch_size: expected an odd integer from 1 to 99, got 4"),
         ({"coreset": 0.0}, "coreset: expected a number, more than 0 and at most 1, or None, got 0"),
         ({"coreset": 0.1, "bank_rows": 5}, "one size of the bank, got coreset and bank_rows"),
         ({"selection": "all", "bank_rows": 5}, "'greedy' or 'random' with bank_rows, got 'all'"),

@@ -227,12 +227,12 @@ def test_info_prints_what_a_file_holds(capsys, fitted):
     assert facts["members"][0]["settings"]["image_size"] == 128
 
 
-def test_a_pinned_detector_is_opened_and_another_is_refused(capsys, fitted):
+def test_a_pinned_detector_is_opened_and_another_is_refused(capsys, fitted, plates):
     digest = hashlib.sha256(Path(fitted).read_bytes()).hexdigest()
     status, out, _ = run(capsys, "info", fitted, "--sha256", digest)
     assert status == 0
     assert re.search(rf"^file_sha256 +{digest}$", out, re.M)
-    for command in (["info", fitted], ["predict", fitted, "."], ["evaluate", fitted, "."]):
+    for command in (["info", fitted], ["predict", fitted, plates], ["evaluate", fitted, plates]):
         for other, reason in (
             ("0" * 64, "expected the file with the sha256 0000"),
             ("x", "64 hex"),

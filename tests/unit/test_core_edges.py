@@ -7,7 +7,7 @@ from scipy import sparse
 from patchbank.core.coreset import gemm, greedy_coreset, random_coreset
 from patchbank.core.neighbours import ExactIndex, build_index
 from patchbank.core.spatial.patch_embedding import _same
-from patchbank.core.spatial.resampling import resized
+from patchbank.core.spatial.resampling import apply, resize
 from tests.kernels import INT8_KERNELS, on_kernel
 from tests.oracles.neighbours import nearest
 
@@ -73,5 +73,6 @@ def test_poolings_that_differ_by_rounding_are_the_same():
 
 
 def test_an_enlarged_axis_ends_with_its_outer_samples():
-    enlarged = resized(np.array([[1, 5], [3, 5]], np.float32), 4)
+    planes = np.array([[1, 5], [3, 5]], np.float32)
+    enlarged = apply(resize(2, 4), resize(2, 2), planes)
     np.testing.assert_allclose(enlarged, [[1, 5], [1.5, 5], [2.5, 5], [3, 5]])

@@ -27,7 +27,12 @@ def embed(settings, maps, *, masked=True):
 
 def method(**options):
     return method_with_bank(
-        "toy", PatchCoreSettings, (), lambda name, changes: changes, partial(embed, **options)
+        "toy",
+        PatchCoreSettings,
+        PatchCoreSettings,
+        {},
+        partial(embed, **options),
+        lambda settings, channels: sum(channels),
     )
 
 

@@ -91,7 +91,6 @@ def test_12_bits_are_read_as_their_upper_eight():
     "options",
     [
         {"compression": "zlib", "predictor": True},
-        {"compression": "packbits"},
         {"rowsperstrip": 5},
         {"tile": (16, 16), "compression": "zlib"},
         {"bigtiff": True},
