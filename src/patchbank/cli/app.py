@@ -138,10 +138,11 @@ class PredictOptions(DetectorOptions):
 def predict(options: PredictOptions) -> None:
     """Inspect photographs: a score, a verdict and the anomalous regions of each."""
     from patchbank.cli.path_lists import Given, with_lists
-    from patchbank.cli.predict import Outputs, inspect_paths
 
     given = with_lists(options.paths or [], options.paths_from, null=options.null)
     options.check_targets([one.path for one in given if isinstance(one, Given)])
+    from patchbank.cli.predict import Outputs, inspect_paths
+
     detector = options.load()
     outputs = Outputs(
         overlays=options.out,
@@ -178,14 +179,14 @@ class EvaluateOptions(DetectorOptions):
 @with_options(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
     """Measure a detector on labelled photographs."""
-    from patchbank.cli.progress import ConsoleProgress
-    from patchbank.datasets import find_dataset
-    from patchbank.evaluation.evaluate import evaluate as evaluate_detector
-
     check_json(options.to_json)
     if options.report is not None:
         check_report("--report", options.report)
     check_distinct({"--json": options.to_json}, [options.file, options.dataset])
+    from patchbank.cli.progress import ConsoleProgress
+    from patchbank.datasets import find_dataset
+    from patchbank.evaluation.evaluate import evaluate as evaluate_detector
+
     dataset = find_dataset(options.dataset)
     detector = options.load()
     for line in dataset.lines:

@@ -96,6 +96,9 @@ class BenchmarkOptions:
 @with_options(BenchmarkOptions)
 def benchmark(options: BenchmarkOptions) -> None:
     """Compare methods on all categories of a data set; the same command resumes after a stop."""
+    check_json(options.to_json)
+    check_folder("--out", options.out)
+    check_distinct({"--json": options.to_json}, [options.root])
     from patchbank.benchmark.file_digests import STORE, FileDigests
     from patchbank.benchmark.method_spec import MethodSpec, split_outside
     from patchbank.benchmark.plan import make_plan, parse_shots
@@ -103,9 +106,6 @@ def benchmark(options: BenchmarkOptions) -> None:
     from patchbank.datasets import find_categories
     from patchbank.runtime.torch_device import open_device
 
-    check_json(options.to_json)
-    check_folder("--out", options.out)
-    check_distinct({"--json": options.to_json}, [options.root])
     shots = parse_shots(options.shots)
     written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
