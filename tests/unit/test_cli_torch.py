@@ -39,7 +39,8 @@ def test_fit_export_and_predict(capsys, plates, weights, tmp_path):
     chosen = ["--backbone", RESNET, "--weights", weights[RESNET], "--layers", "layer2,layer3"]
     file = tmp_path / "a.patchbank"
     status, out, err = run(capsys, "fit", plates, *chosen, *SMALL, "--out", file)
-    assert (status, err) == (0, "")
+    learned = "note: MVTec AD layout: 6 photographs of train/good were learned\n"
+    assert (status, err) == (0, learned)
     assert f"patchcore on {RESNET}" in out
     bad = save(tmp_path / "bad.png", part(60, defect=9))
     status, out, _ = run(capsys, "predict", file, bad, "--json", "-")
