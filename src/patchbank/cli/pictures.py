@@ -165,21 +165,21 @@ class Pictures:
                 "give --out another folder"
             )
         self._used.add(path)
-        try:
-            make_folders(path.parent)
-        except OSError as error:
-            raise DataError(
-                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
-            ) from error
         return path
 
 
 def write_picture(content: bytes, path: Path) -> None:
-    """Write a PNG file as an overlay.
+    """Write a PNG file as an overlay, in a folder that is made if it is not there.
 
     Raises:
         DataError: it cannot be written.
     """
+    try:
+        make_folders(path.parent)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
+        ) from error
     try:
         replace_file(path, marked(content), sync=False)
     except OSError as error:

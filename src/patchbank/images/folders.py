@@ -168,7 +168,8 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if path.is_file():
+        is_broken_link = path.is_symlink() and not path.exists()
+        if path.is_file() or is_broken_link:  # reading the link names the reason
             return [path]
         found = find_images(path)
         for line in found.mask_notes("inspected"):
