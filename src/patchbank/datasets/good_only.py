@@ -20,7 +20,8 @@ def refuse_defects(found: FoundImages) -> None:
 
     Raises:
         DataError: names of files tell good ones from defects; a folder is named after defects,
-            lies next to one that is named good, or is the test part of a data set; or a photograph has a mask that shows a defect.
+            lies next to one that is named good, or is the test part of a data set; or a
+            photograph has a mask that shows a defect.
     """
     children: dict[Path, list[Path]] = {}
     loose: set[Path] = set()
