@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patchbank.cli.output import warnings_as_notes
 from patchbank.cli.path_lists import Given
-from patchbank.cli.pictures import PathsBelow, Pictures
+from patchbank.cli.pictures import PathsBelow, Pictures, write_picture
 from patchbank.cli.predict import Count, Outputs, inspect_paths
 from patchbank.cli.progress import ConsoleProgress
 from patchbank.errors import DataError
@@ -99,7 +100,8 @@ def test_overlays_lie_in_the_folders_of_their_photographs(tmp_path):
     paths = [pictures.path_for(below.of(image, given)) for image in images]
     places = [path.relative_to(tmp_path / "out") for path in paths]
     assert [place.as_posix() for place in places] == ["x/1.png", "y/1.png", "1.png"]
-    assert (tmp_path / "out" / "y").is_dir()
+    write_picture(b"", paths[1])
+    assert (tmp_path / "out" / "y" / "1.png").is_file()
 
 
 def test_no_overlay_takes_the_name_of_another(tmp_path):
@@ -124,8 +126,36 @@ def test_an_overlay_never_takes_the_place_of_a_photograph(tmp_path):
 def test_a_folder_for_overlays_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     image = tmp_path / "in" / "x" / "1.png"
+    place = Pictures(tmp_path / "out", [image]).path_for(Path("x/1.png"))
     with pytest.raises(DataError, match="out/x: expected a folder for pictures, got: Not a dir"):
-        Pictures(tmp_path / "out", [image]).path_for(Path("x/1.png"))
+        write_picture(b"", place)
+
+
+def test_overlays_that_would_replace_a_photograph_are_told_before_the_first_is_inspected(
+    tmp_path, capsys
+):
+    write(tmp_path / "1.bmp", photograph(0))
+    last = write(tmp_path / "2.png", photograph(1))
+    with pytest.raises(DataError, match=r"2\.png: expected a path for an overlay, got a photogr"):
+        inspect_paths(detector(), [Given(tmp_path, False)], Outputs(overlays=tmp_path))
+    assert capsys.readouterr().out == ""
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["1.bmp", last.name]
+
+
+def test_a_link_that_leads_to_itself_is_one_photograph_that_is_not_read(tmp_path, capsys):
+    write(tmp_path / "in" / "1.png", photograph(0))
+    (tmp_path / "in" / "2.png").symlink_to(tmp_path / "in" / "2.png")
+    outputs = Outputs(overlays=tmp_path / "out", sort_into=tmp_path / "sorted")
+    count = inspect_paths(detector(), [Given(tmp_path / "in", False)], outputs)
+    assert (count.good + count.anomalous, count.unread) == (1, 1)
+    assert "2.png: expected a readable image, got: Too many levels" in capsys.readouterr().err
+
+
+def test_a_photograph_that_is_not_read_is_one_line_and_not_two(tmp_path, capsys):
+    (tmp_path / "1.png").write_bytes(b"")
+    with warnings_as_notes():
+        inspect_paths(detector(), [Given(tmp_path / "1.png", False)], Outputs())
+    assert capsys.readouterr().err.count("1.png") == 1
 
 
 def test_a_place_for_json_that_is_not_there_is_named_before_anything_is_inspected(

@@ -209,6 +209,16 @@ def test_a_photograph_is_never_replaced_by_a_detector(tmp_path):
     assert photograph.read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_photograph_of_the_inspected_folder_is_not_replaced_by_results(tmp_path, option):
+    photograph = save(tmp_path / "in" / "a.png", part(1))
+    before = photograph.read_bytes()
+    status, line = program("predict", photograph, photograph.parent, option, photograph)
+    assert status == 2
+    assert f"{option}: expected a file for the result, got {photograph}, which looks like" in line
+    assert photograph.read_bytes() == before
+
+
 def test_what_a_killed_run_has_left_is_removed_by_the_check(tmp_path):
     remove_unfinished.cache_clear()
     (tmp_path / ".patchbank-0123.part").write_bytes(b"half")

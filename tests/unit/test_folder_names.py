@@ -18,7 +18,19 @@ from patchbank.images.names import (
     [
         *("good", "OK", "Normal", "ok_parts", "good-2024", "GoodParts", "pass", "no_defect"),
         *("defect-free", "Non_Defective", "without defects", "gut", "i.O.", "train_good"),
-        *("normal_test", "sans défaut", "良品", "\uff4f\uff4b"),
+        *("normal_test", "sans défaut", "良品", "\uff4f\uff4b", "goods", "intact", "undamaged"),
+        *(
+            "无缺陷",
+            "OK品",
+            "정상",
+            "جيد",
+            "طبيعي",
+            "годные",
+            "ปกติ",
+            "अच्छा",
+            "sağlam",
+            "sem defeito",
+        ),
     ],
 )
 def test_names_of_good_photographs(name):
@@ -45,6 +57,7 @@ def test_names_of_good_photographs(name):
             "\uff2e\uff27",
         ),
         *("\uff2e\uff27", "good_and_bad", "not normal", "parts_with_defects"),
+        *("划痕", "次品", "NG品", "결함", "معيب", "брак", "ชำรุด", "खराब", "kusurlu", "no_goods"),
     ],
 )
 def test_names_of_defects(name):

@@ -63,6 +63,16 @@ def test_a_path_that_is_not_there_is_named(tmp_path):
         )
 
 
+@pytest.mark.parametrize("goal", ["gone.png", "2.png"])
+def test_a_broken_link_is_a_photograph_that_cannot_be_read(tmp_path, goal):
+    files(tmp_path, "1.png")
+    (tmp_path / "2.png").symlink_to(tmp_path / goal)
+    both = [tmp_path / "1.png", tmp_path / "2.png"]
+    assert list(find_images(tmp_path).images) == both
+    assert list_images(both[1]) == both[1:]
+    assert good_images(both) == both
+
+
 def test_a_given_file_is_listed_whatever_its_name(tmp_path):
     files(tmp_path, "camera.raw")
     assert list_images(tmp_path / "camera.raw") == [tmp_path / "camera.raw"]

@@ -154,6 +154,15 @@ def test_photographs_next_to_a_folder_of_defects_are_not_learned_with_them(tmp_p
     assert refused(tmp_path).endswith(f"got defects in {bad}; give {tmp_path / 'monday'}")
 
 
+def test_good_photographs_and_defects_told_apart_by_the_names_of_files_are_not_learned(tmp_path):
+    for name in ("part_1_OK.png", "part_2_NG.png", "part_3_OK.png"):
+        save(tmp_path / name, part(1))
+    with pytest.raises(DataError, match=r"got part_1_OK\.png together with part_2_NG\.png; give"):
+        good_images(tmp_path)
+    (tmp_path / "part_2_NG.png").unlink()
+    assert len(good_images(tmp_path)) == 2
+
+
 def test_names_that_could_mean_either_are_not_guessed(tmp_path):
     photos(tmp_path / "positive", "1.png")
     photos(tmp_path / "negative", "2.png")

@@ -10,7 +10,6 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.detector_options import DetectorOptions
-from patchbank.cli.fit import check_no_photograph
 from patchbank.cli.records import with_options
 from patchbank.cli.targets import check_file
 from patchbank.errors import ParameterError
@@ -35,7 +34,6 @@ def cut(options: CutOptions) -> None:
         raise ParameterError("bank_rows: expected --bank-rows or --latency-budget, got neither")
     size = options.file.stat().st_size if options.file.is_file() else 0
     check_file("--out", options.out, n_bytes=size)
-    check_no_photograph(options.out)
     detector = options.load()
     detector.save(options.out, backbone="torch" if _needs_torch(detector) else "onnx")
     output.fitted(detector, options.out)

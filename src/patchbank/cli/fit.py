@@ -12,8 +12,7 @@ from typer.core import TyperCommand
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file
-from patchbank.errors import BackboneError, DataError, DetectorFileError
-from patchbank.images.formats import SUFFIXES
+from patchbank.errors import BackboneError, DetectorFileError
 
 if TYPE_CHECKING:
     from patchbank.choices import SavedBackbone
@@ -80,7 +79,6 @@ def fit(
     """Learn a detector from good photographs."""
     check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
     check_distinct({"--out": out}, good)
-    check_no_photograph(out)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -126,15 +124,6 @@ def fit(
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
-
-
-def check_no_photograph(out: Path) -> None:
-    """Check that no photograph is replaced: an option without its value takes the next path."""
-    if out.suffix.lower() in SUFFIXES and out.exists():
-        raise DataError(
-            f"--out: expected a file for the detector, got {out}, which looks like a photograph; "
-            "remove it, or give another name"
-        )
 
 
 def save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:

@@ -72,8 +72,9 @@ class _Notes(logging.Handler):
     """Prints what the package logs as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        note(f"{record.levelname.lower()}: {record.getMessage()}")
+        """Print one line, but none for an outcome, which the command prints as its result."""
+        if not hasattr(record, "failed"):
+            note(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def write_json(content: Any, target: str) -> None:

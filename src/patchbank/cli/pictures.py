@@ -50,7 +50,7 @@ def list_photographs(
     images: list[tuple[Path, Path]] = []
     lines: list[str] = []
     not_read = 0
-    overlays = None if out is None else out.resolve()
+    overlays = None if out is None else _real(out)
     for path, is_listed in paths:
         is_folder = os.path.isdir(path)  # also where a name is too long
         if not is_folder and (is_listed or path.exists() or path.is_symlink()):
@@ -76,9 +76,14 @@ def marked(png: bytes) -> bytes:
     return png[:PNG_HEAD] + MARK + png[PNG_HEAD:]
 
 
+def _real(path: Path) -> Path:
+    """The path without links.  Unlike `Path.resolve`, it takes links that lead to themselves."""
+    return Path(os.path.realpath(path))
+
+
 def _is_overlay(image: Path, out: Path | None) -> bool:
     """Whether an image lies below a folder of overlays, and is one."""
-    if out is None or image.suffix != ".png" or out not in image.resolve().parents:
+    if out is None or image.suffix != ".png" or out not in _real(image).parents:
         return False
     return is_overlay_file(image)
 
@@ -96,11 +101,11 @@ def _without_copies(images: Sequence[Path], given: Path, sort_into: Path | None)
     """The photographs that are not in ``OK`` or ``NG``, unless one of these was given."""
     if sort_into is None:
         return images
-    copies = {(sort_into / verdict).resolve() for verdict in (GOOD, ANOMALOUS)}
-    resolved = given.resolve()
+    copies = {_real(sort_into / verdict) for verdict in (GOOD, ANOMALOUS)}
+    resolved = _real(given)
     if not copies.isdisjoint((resolved, *resolved.parents)):
         return images
-    return [image for image in images if copies.isdisjoint(image.resolve().parents)]
+    return [image for image in images if copies.isdisjoint(_real(image).parents)]
 
 
 class PathsBelow:
@@ -142,7 +147,7 @@ class Pictures:
 
     def spare(self, images: Iterable[Path]) -> None:
         """Name more photographs that no overlay may replace."""
-        self._photographs |= {image.resolve() for image in images}
+        self._photographs |= {_real(image) for image in images}
 
     def path_for(self, inside: Path) -> Path:
         """The path of the overlay of a photograph, whose path is given by `PathsBelow`."""
@@ -154,27 +159,27 @@ class Pictures:
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
             number += 1
         is_other = self._keeps_others and path.is_file() and not is_overlay_file(path)
-        if is_other or path.resolve() in self._photographs:
+        if is_other or _real(path) in self._photographs:
             raise DataError(
                 f"{path}: expected a path for an overlay, got a photograph to inspect; "
                 "give --out another folder"
             )
         self._used.add(path)
-        try:
-            make_folders(path.parent)
-        except OSError as error:
-            raise DataError(
-                f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
-            ) from error
         return path
 
 
 def write_picture(content: bytes, path: Path) -> None:
-    """Write a PNG file as an overlay.
+    """Write a PNG file as an overlay, in a folder that is made if it is not there.
 
     Raises:
         DataError: it cannot be written.
     """
+    try:
+        make_folders(path.parent)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: expected a folder for pictures, got: {error.strerror}"
+        ) from error
     try:
         replace_file(path, marked(content), sync=False)
     except OSError as error:

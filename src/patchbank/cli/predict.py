@@ -91,19 +91,24 @@ def _inspect_batch(
     images = listed.images
     paths_below = PathsBelow(given for image, given in images if image != given)
     count.unread += listed.not_read
+    below = [paths_below.of(image, given) for image, given in images]
+    # All of them before the work: a name that a photograph has would end it in the middle.
+    targets = [None if pictures is None else pictures.path_for(inside) for inside in below]
     with ConsoleProgress().task("inspecting", len(images)) as advance:
         for line in listed.lines:
             output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
-        for (image, given), (outcome, picture) in zip(
-            images, _outcomes(detector, [image for image, _ in images], outputs), strict=True
+        for inside, target, (outcome, picture) in zip(
+            below,
+            targets,
+            _outcomes(detector, [image for image, _ in images], outputs),
+            strict=True,
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                inside = paths_below.of(image, given)
                 add_record(outcome, inside)
-                if pictures is not None and picture is not None:
-                    write_picture(picture, pictures.path_for(inside))
+                if target is not None and picture is not None:
+                    write_picture(picture, target)
             advance(1)
 
 

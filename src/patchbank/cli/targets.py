@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from patchbank.errors import DataError
+from patchbank.images.formats import SUFFIXES
 from patchbank.runtime.atomic_file import make_folders, real_target, remove_unfinished
 
 STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
@@ -26,7 +27,8 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
         n_bytes: that it will need, as far as that is known.
 
     Raises:
-        DataError: the folder is not there, the file cannot be written, or the disk is too full.
+        DataError: the folder is not there, the file cannot be written or is a photograph, or the
+            disk is too full.
     """
     try:
         if str(path).startswith(STREAMS):
@@ -46,6 +48,7 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
         raise DataError(
             f"{option}: expected a file that can be written, got {path} ({error.strerror}){hint}"
         ) from None
+    _check_no_photograph(option, path)
     check_space(option, target.parent, n_bytes)
 
 
@@ -156,6 +159,15 @@ def check_outside(option: str, folder: Path, inputs: Sequence[Path]) -> None:
             raise DataError(
                 f"{option}: expected a folder outside of {path}, which is inspected, got {folder}"
             )
+
+
+def _check_no_photograph(option: str, path: Path) -> None:
+    """Check that no photograph is replaced: an option without its value takes the next path."""
+    if path.suffix.lower() in SUFFIXES and path.exists():
+        raise DataError(
+            f"{option}: expected a file for the result, got {path}, which looks like a photograph; "
+            "remove it, or give another name"
+        )
 
 
 def _check_writable(folder: Path) -> None:

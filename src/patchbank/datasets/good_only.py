@@ -16,11 +16,12 @@ SPLIT = ({"train", "training"}, {"test", "testing", "testpublic", "val", "valid"
 
 
 def refuse_defects(found: FoundImages) -> None:
-    """Check by folders and masks that only good photographs were found.
+    """Check by names and masks that only good photographs were found.
 
     Raises:
-        DataError: a folder is named after defects, lies next to one that is named good, or is the
-            test part of a data set; or a photograph has a mask that shows a defect.
+        DataError: names of files tell good ones from defects; a folder is named after defects,
+            lies next to one that is named good, or is the test part of a data set; or a
+            photograph has a mask that shows a defect.
     """
     children: dict[Path, list[Path]] = {}
     loose: set[Path] = set()
@@ -30,6 +31,7 @@ def refuse_defects(found: FoundImages) -> None:
             if folder == found.folder or folder in children.get(folder.parent, ()):
                 break
             children.setdefault(folder.parent, []).append(folder)
+    _refuse_named(found.images)
     for parent in sorted(children):
         _check(parent, sorted(children[parent]), has_loose=parent in loose)
     _refuse_masked(found)
@@ -61,6 +63,22 @@ def _check(parent: Path, folders: Sequence[Path], *, has_loose: bool) -> None:
                 f"{parent}: expected good images only, got {names[min(first)].name} together with "
                 f"{names[min(second)].name}; give the folder of the good ones to learn from"
             )
+
+
+def _refuse_named(images: Sequence[Path]) -> None:
+    """Refuse ``1_NG.png`` next to ``2_OK.png``; a word alone may be the name of a part."""
+    bad: dict[Path, Path] = {}
+    good: dict[Path, Path] = {}
+    for image in images:
+        if is_bad(image.stem):
+            bad.setdefault(image.parent, image)
+        elif says_good(image.stem):
+            good.setdefault(image.parent, image)
+    for parent in sorted(bad.keys() & good.keys()):
+        raise DataError(
+            f"{parent}: expected good images only, got {good[parent].name} together with "
+            f"{bad[parent].name}; give the good photographs in a folder of their own"
+        )
 
 
 def _refuse_masked(found: FoundImages) -> None:

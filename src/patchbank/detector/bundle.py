@@ -79,7 +79,8 @@ def read_bundle(path: Path, sha256: str | None = None) -> Bundle:
             not the one with this digest.
     """
     if not path.is_file():
-        raise DetectorFileError(f"{path}: expected a detector file, got nothing of that name")
+        found = "a folder" if path.is_dir() else "nothing of that name"
+        raise DetectorFileError(f"{path}: expected a detector file, got {found}")
     try:
         if sha256 is not None:
             content = path.read_bytes()

@@ -334,7 +334,7 @@ class Detector:
         except MemoryError:
             message = f"{source.name}: expected enough memory to inspect it, got too little"
             failed = FailedInspection(source.name, message, MemoryError)
-        LOGGER.warning("not inspected: %s", failed.error)
+        LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
         return failed
 
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:

@@ -168,7 +168,8 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if path.is_file():
+        is_broken_link = path.is_symlink() and not path.exists()
+        if path.is_file() or is_broken_link:  # reading the link names the reason
             return [path]
         found = find_images(path)
         for line in found.mask_notes("inspected"):
@@ -206,7 +207,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:
                 continue
             visited.add((state.st_dev, state.st_ino))
             with os.scandir(parent) as entries:
-                inside = [(entry.name, entry.is_dir()) for entry in entries]
+                inside = [(entry.name, _is_folder(entry)) for entry in entries]
         except OSError as error:
             raise DataError(
                 f"{error.filename or parent}: expected a readable folder, got: {error.strerror}"
@@ -215,6 +216,14 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path], list[str]]]:
         folders = [parent / name for name, is_dir in known if is_dir]
         yield parent, folders, [name for name, is_dir in known if not is_dir]
         left += reversed(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; a link that leads to itself is a broken file."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _photographs_below(folder: Path) -> Iterator[Path]:

@@ -32,9 +32,13 @@ GOOD = _joined(
     "good, ok, okay, normal, normals, pass, passed, good part, good parts, conforming, conform, "
     "defect free, fault free, flawless, faultless, no defect, no defects, non defective, "
     "non defect, not defective, no anomaly, no anomalies, non anomalous, not anomalous, "
-    "without defect, without defects, gut, gutteil, gutteile, i.O., fehlerfrei, bon, bons, "
+    "without defect, without defects, goods, accepted, intact, undamaged, "
+    "gut, gutteil, gutteile, i.O., fehlerfrei, bon, bons, "
     "conforme, sans defaut, bueno, buenos, sin defecto, buono, buoni, "
-    "良品, 合格, 合格品, 正常, 양품, 정상, норма, годные"
+    "conformes, normale, normali, normais, sem defeito, goed, dobry, dobre, "
+    "saglam, kusursuz, ok品, "
+    "良品, 合格, 合格品, 正常, 正常品, 无缺陷, 無缺陷, 良好, 好, 好品, 양품, 정상, 정상품, "
+    "норма, годные, годный, хорошие, جيد, جيدة, سليم, طبيعي, ดี, ปกติ, अच्छा, תקין"
 )
 BAD = _joined(
     "bad, ng, nok, ko, kos, n.i.O., not ok, not good, no good, non ok, un good, abnormal, "
@@ -43,13 +47,16 @@ BAD = _joined(
     "scratch, scratches, scratched, dent, dents, dented, stain, stains, stained, error, errors, "
     "wrong, outlier, outliers, fail, fails, failed, failure, failures, ausschuss, mangel, "
     "mauvais, rebut, rebuts, malo, malos, scarto, scarti, "
+    "fout, kapot, zly, wadliwe, ruim, hatali, kusurlu, bozuk, ng品, "
+    "次品, 废品, 坏, 坏品, 瑕疵, 划痕, 缺陷品, 欠陥品, 不具合, 결함, "
+    "معيب, معيبة, تالف, عيب, عيوب, ชำรุด, ของเสีย, दोषपूर्ण, खराब, פגום, "
     "不良, 不良品, 不合格, 不合格品, 缺陷, 异常, 異常, 欠陥, 불량, 불량품, брак"
 )
 BAD_BEGINNINGS = tuple(
     sorted(
         _joined(
             "defect, defekt, anomal, abnormal, fault, damag, reject, fehler, schlecht, defaut, "
-            "difett, rechazad, дефект"
+            "defeit, difett, rechazad, дефект"
         )
     )
 )
