@@ -69,11 +69,12 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 class _Notes(logging.Handler):
-    """Prints what the package logs as notes."""
+    """Prints what the package logs as notes, but for results, which commands print themselves."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        note(f"{record.levelname.lower()}: {record.getMessage()}")
+        if not hasattr(record, "failed"):
+            note(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def write_json(content: Any, target: str) -> None:
