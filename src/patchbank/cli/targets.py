@@ -28,6 +28,7 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
     Raises:
         DataError: the folder is not there, the file cannot be written, or the disk is too full.
     """
+    _refuse_dash(option, path)
     try:
         if str(path).startswith(STREAMS):
             raise OSError(0, "a stream is there")
@@ -65,6 +66,7 @@ def check_folder(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> N
     Raises:
         DataError: it is no folder, cannot be made or written to, or the disk is too full.
     """
+    _refuse_dash(option, path)
     try:
         with suppress(FileNotFoundError):
             path.stat()  # names the reason where a name is too long or a file is in the way
@@ -156,6 +158,11 @@ def check_outside(option: str, folder: Path, inputs: Sequence[Path]) -> None:
             raise DataError(
                 f"{option}: expected a folder outside of {path}, which is inspected, got {folder}"
             )
+
+
+def _refuse_dash(option: str, path: Path) -> None:
+    if str(path) == "-":  # a file of that name would be a surprise
+        raise DataError(f"{option}: expected a path, got -; only --json has standard output")
 
 
 def _check_writable(folder: Path) -> None:
