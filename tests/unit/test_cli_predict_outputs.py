@@ -291,6 +291,14 @@ def test_paths_come_from_standard_input_where_the_dash_stands(standard_input):
     ]
 
 
+def test_a_dash_is_standard_input_for_a_list_too(standard_input):
+    standard_input(b"b.png\n")
+    expected = [Given(Path("a"), False), Given(Path("b.png"), True)]
+    assert all_paths(["a"], Path("-")) == expected
+    with pytest.raises(ParameterError, match="PATH: expected - once"):
+        all_paths(["-"], Path("-"))
+
+
 def test_paths_with_line_breaks_come_with_null(standard_input):
     standard_input(b"a\nb.png\0 c.png\0")
     found = [path for path, _ in all_paths(["-"], null=True)]

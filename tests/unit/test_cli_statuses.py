@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import typer
 
+from patchbank.cli.app import run
 from patchbank.cli.guard import Terminated, expanded, guarded
+from patchbank.cli.path_lists import Given
+from patchbank.cli.predict import Outputs, inspect_paths
 from patchbank.cli.statuses import MEANINGS, Exit, status_of
 from patchbank.errors import ParameterError
-from tests.painted import photograph, write
+from tests.painted import detector, photograph, write
 
 PROGRAM = [sys.executable, "-c", "from patchbank.cli import main; main()"]
 
@@ -253,3 +256,47 @@ def test_patterns_are_expanded_only_where_shells_do_not(tmp_path, monkeypatch):
     monkeypatch.setattr("patchbank.cli.guard.os.name", "nt")
     names = [f"{tmp_path}/{name}" for name in ("[c].png", "a.png", "b.png")]
     assert expanded(given) == ["predict", *names, "--out", "x", f"{tmp_path}/?.bmp"]
+
+
+def test_a_photograph_that_cannot_be_read_is_one_line(tmp_path, capsys):
+    """It is logged too, which is not printed again."""
+    (tmp_path / "a.png").write_bytes(b"no image")
+
+    def command():
+        inspect_paths(detector(), [Given(tmp_path / "a.png", False)], Outputs())
+        return 1
+
+    assert guarded(command) == 1
+    out, err = capsys.readouterr()
+    assert out == "0 good, 0 anomalous, 1 not readable\n"
+    assert err.startswith(f"error: {tmp_path / 'a.png'}: expected a PNG, ")
+    assert err.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown_and_the_use_is_wrong(capsys):
+    assert guarded(lambda: run([])) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: patchbank [OPTIONS] COMMAND")
+    assert "\n  predict " in err
+    assert "error:" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["predict", "a.patchbank", ""], "the argument after a.patchbank"),
+        (["predict", "a.patchbank", "b.png", "--out", ""], "the argument after --out"),
+        (["predict", "a.patchbank", "b.png", "--sort-into="], "--sort-into"),
+        (["fit", "", "--out", "a.patchbank"], "the argument after fit"),
+        ([""], "the argument after patchbank"),
+    ],
+)
+def test_an_empty_argument_is_not_the_working_directory(
+    arguments, where, tmp_path, monkeypatch, capsys
+):
+    write(tmp_path / "b.png", photograph(20))
+    monkeypatch.chdir(tmp_path)
+    assert guarded(lambda: run(arguments)) == 2
+    assert capsys.readouterr() == ("", f"error: {where}: expected a value, got an empty text\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.png"]

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,14 @@ def test_what_is_no_place_for_a_folder_is_refused(tmp_path, make, reason, below)
     with pytest.raises(DataError, match=f"{reason}|Not a directory") as caught:
         check_folder("--report", tmp_path / "a" / below)
     assert str(caught.value).startswith("--report: expected a folder that can be written to, got ")
+
+
+@pytest.mark.parametrize("check", [check_file, check_folder, check_report])
+def test_a_dash_is_no_name_of_a_file_or_folder(check, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="^--to: expected a path, got -; only --json has standard"):
+        check("--to", Path("-"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_page_that_cannot_be_written_is_found_out(tmp_path):

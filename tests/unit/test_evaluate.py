@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patchbank import PatchCore
 from patchbank.datasets import Dataset, Sample
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ParameterError
 from patchbank.evaluation.evaluate import evaluate
 from patchbank.runtime.progress import NullProgress
 from tests.painted import SIZE, detector, member, photograph, write, write_mask
@@ -294,6 +295,13 @@ def test_one_kind_that_is_left_says_how_many_could_not_be_read(tmp_path):
     listed = (good, *(Sample(path, "dent") for path in broken))
     with pytest.raises(DataError, match="got one kind only; 2 could not be read$"):
         evaluate(detector(), Dataset("plates", listed))
+
+
+@pytest.mark.parametrize(("given", "name"), [("a.patchbank", "str"), (PatchCore(), "PatchCore")])
+def test_what_is_no_detector_is_refused(given, name):
+    rule = f"^detector: expected a Detector, as fit and load return, got {name}$"
+    with pytest.raises(ParameterError, match=rule):
+        evaluate(given, "nothing")
 
 
 class Notes(NullProgress):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from patchbank import ImageError, PatchCore, ShapeError
+from patchbank import ImageError, PatchCore, ShapeError, find_dataset
 from patchbank.images.folders import list_images
 from patchbank.images.source import image_source, is_one_image, n_pixels, read_image
 from tests.photographs import part, parts, save
@@ -210,3 +210,19 @@ def test_one_image_is_distinguished_from_a_collection(path):
     (listed,) = list_images(io.BytesIO(path.read_bytes()))
     np.testing.assert_array_equal(read_image(listed), read_image(path))
     assert list_images([b"x", [Path(path)]]) == [b"x", path]
+
+
+def test_an_empty_path_is_not_the_working_directory(detector, path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    rule = '^image: expected a path, got an empty text; the working directory is "."$'
+    for use in (
+        detector.predict,
+        lambda empty: list(detector.predict_each(empty)),
+        lambda empty: list(detector.predict_each([empty])),
+        PatchCore().fit,
+        lambda empty: PatchCore().fit([empty]),
+        find_dataset,
+    ):
+        with pytest.raises(ImageError, match=rule):
+            use("")
+    assert [each.image for each in detector.predict_each(".")] == ["a.png"]

@@ -169,6 +169,21 @@ def test_the_caption_says_verdict_score_threshold_and_p_value(score, text, colou
     assert (picture[:CAPTION, :7] == colour).all()
 
 
+def test_a_caption_is_not_cut_off_by_a_narrow_picture():
+    size = (400, 190)
+    picture = drawn(photograph(20, size=size), detector(member(image_size=size)))
+    is_ink = (picture[:CAPTION] != GREEN).any(axis=(0, 2))
+    first, last = np.flatnonzero(is_ink)[[0, -1]]
+    assert first >= 8
+    assert 140 < last < 182  # the text of full size is 192 pixels long, and margins are of 8
+
+
+def test_a_picture_of_the_width_of_a_letter_has_a_caption():
+    size = (400, 32)
+    picture = drawn(photograph(20, size=size), detector(member(image_size=size)))
+    assert (picture[0] == GREEN).all()
+
+
 def test_what_was_not_inspected_has_a_third_of_its_light():
     size, scale = (48, 64), 7  # the middle 32 x 40 is looked at: rows 8 to 40, columns 12 to 52
     image = photograph(120, blue=205, size=size)

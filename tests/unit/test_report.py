@@ -140,6 +140,8 @@ def test_photographs_that_could_not_be_read_are_counted_and_named(tmp_path, eval
         "<strong>2 images could not be read</strong> and are in no figure: "
         "a.png: &lt;nothing&gt;; b.png: no</p>"
     ) in text
+    one = page(tmp_path, replace(evaluation, unread=unread[1:]))
+    assert "<strong>1 image could not be read</strong> and is in no figure: b.png: no</p>" in one
 
 
 def galleries(text):

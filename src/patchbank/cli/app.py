@@ -16,7 +16,7 @@ from patchbank.cli.benchmark import benchmark
 from patchbank.cli.cut import cut
 from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.fit import FitCommand, fit
-from patchbank.cli.guard import expanded, guarded, open_standard_streams
+from patchbank.cli.guard import expanded, guarded, open_standard_streams, refuse_empty
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
@@ -35,7 +35,6 @@ app = typer.Typer(
     name="patchbank",
     help="Find defects in photographs of parts, having learned from good photographs alone.",
     epilog=EPILOG,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -55,6 +54,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its errors are raised."""
+    refuse_empty(arguments)
     with program().make_context("patchbank", arguments) as context:
         program().invoke(context)
     return Exit.DONE
@@ -67,7 +67,8 @@ def program() -> Any:
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _without_command(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
@@ -76,6 +77,9 @@ def _version(
 
         print(f"patchbank {__version__} (native kernel: {int8.status()})")
         raise typer.Exit(Exit.DONE)
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(Exit.WRONG)
 
 
 @dataclass(frozen=True, kw_only=True)

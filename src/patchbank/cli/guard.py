@@ -24,7 +24,7 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
-from patchbank.errors import PatchbankError
+from patchbank.errors import ParameterError, PatchbankError
 
 WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of what typer raises for arguments that it cannot parse; it has no public name."""
@@ -177,6 +177,19 @@ def expanded(arguments: Sequence[str]) -> list[str]:
         is_pattern = any(letter in argument for letter in "*?")
         found += (sorted(glob(argument)) if is_pattern else []) or [argument]
     return found
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an argument without text, which as a path would be the working directory.
+
+    Raises:
+        ParameterError: there is one, such as ``"$PHOTO"`` in a script where it is not set.
+    """
+    for before, argument in zip(["patchbank", *arguments], arguments, strict=False):
+        name, sign, value = argument.partition("=")
+        if not argument or (name.startswith("--") and sign and not value):
+            where = name if sign else f"the argument after {before}"
+            raise ParameterError(f"{where}: expected a value, got an empty text")
 
 
 def _empty_streams() -> None:

@@ -69,10 +69,10 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 class _Notes(logging.Handler):
-    """Prints what the package logs as notes."""
+    """Prints what the package logs as notes, but for results, which commands print themselves."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line, but none for an outcome, which the command prints as its result."""
+        """Print one line."""
         if not hasattr(record, "failed"):
             note(f"{record.levelname.lower()}: {record.getMessage()}")
 

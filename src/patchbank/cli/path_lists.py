@@ -29,7 +29,7 @@ def with_lists(
 
     Args:
         paths: as given; ``-`` stands for those that standard input lists.
-        paths_from: a file that lists more, or None.
+        paths_from: a file that lists more, ``-`` for standard input, or None.
         null: whether the paths of a list end with NUL, as those of ``find -print0``, instead of
             with a line break.
 
@@ -39,6 +39,8 @@ def with_lists(
     """
     if null and paths_from is None and STANDARD_INPUT not in paths:
         raise ParameterError("--null: expected a list, - or --paths-from, together with it")
+    if paths_from == STANDARD_INPUT:
+        paths, paths_from = [*paths, STANDARD_INPUT], None
     if paths.count(STANDARD_INPUT) > 1:
         raise ParameterError("PATH: expected - once, got it several times")
     found: list[Given | StandardInput] = [

@@ -30,6 +30,7 @@ def check_file(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> Non
         DataError: the folder is not there, the file cannot be written or is a photograph, or the
             disk is too full.
     """
+    _refuse_dash(option, path)
     try:
         if str(path).startswith(STREAMS):
             raise OSError(0, "a stream is there")
@@ -68,6 +69,7 @@ def check_folder(option: str, path: Path, *, n_bytes: int = MIN_FREE_BYTES) -> N
     Raises:
         DataError: it is no folder, cannot be made or written to, or the disk is too full.
     """
+    _refuse_dash(option, path)
     try:
         with suppress(FileNotFoundError):
             path.stat()  # names the reason where a name is too long or a file is in the way
@@ -168,6 +170,11 @@ def _check_no_photograph(option: str, path: Path) -> None:
             f"{option}: expected a file for the result, got {path}, which looks like a photograph; "
             "remove it, or give another name"
         )
+
+
+def _refuse_dash(option: str, path: Path) -> None:
+    if str(path) == "-":  # a file of that name would be a surprise
+        raise DataError(f"{option}: expected a path, got -; only --json has standard output")
 
 
 def _check_writable(folder: Path) -> None:

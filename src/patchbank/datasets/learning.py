@@ -17,7 +17,7 @@ from patchbank.datasets.registry import LAYOUTS, Layout, check_one
 from patchbank.errors import DataError
 from patchbank.images.folders import few, find_images, list_images, not_read_line, scan_folder
 from patchbank.images.mask_files import mask_files
-from patchbank.images.source import ImageInput, image_source, is_one_image
+from patchbank.images.source import ImageInput, image_source, is_one_image, path_of
 
 logger = logging.getLogger("patchbank")
 
@@ -62,7 +62,7 @@ def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages
         DataError: there is none, there are several categories, or defects or masks are among them.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = path_of(source)
         if tables.recognises(path):
             return _of_table(path)
         if path.is_dir():

@@ -26,6 +26,7 @@ from patchbank.datasets.published import (
 )
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
+from patchbank.images.source import path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def find_dataset(root: str | os.PathLike[str]) -> Dataset:
         DataError: not such a folder, good or defect images are missing, or there are several
             categories.
     """
-    root = Path(root)
+    root = path_of(root)
     if not root.exists():
         raise DataError(f"{root}: expected the folder of a data set, got nothing of that name")
     if tables.recognises(root):

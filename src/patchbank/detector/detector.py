@@ -27,7 +27,7 @@ from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, ParameterError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import several_images
-from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image
+from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
 from patchbank.methods import ResizableBank
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
@@ -112,7 +112,7 @@ class Detector:
         if not is_one_image(images):
             several = several_images(images, layout)
             return several.results(partial(self._inspect, keep_image=keep_image))
-        if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
+        if isinstance(images, (str, os.PathLike)) and path_of(images).is_dir():
             raise ImageError(
                 f"{images}: expected one photograph, got a folder; "
                 "predict_each inspects the photographs in it"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE_PX = 400  # smaller photographs are enlarged, so that boxes and caption fit
 CAPTION_PX = 26
+CAPTION_MARGIN_PX = 8
 RED, GREEN, INK = (214, 39, 40), (34, 139, 70), (255, 255, 255)
 HEAT = np.array([(255, 236, 120), (255, 140, 0), (200, 0, 30)], dtype=np.float32)
 FAINT, FULL = 0.8, 1.4  # map / pixel threshold where colour begins, and where it is strongest
@@ -184,5 +185,9 @@ def _write_caption(draw: ImageDraw, inspection: Drawable, size: tuple[int, int])
         f"p = {inspection.p_value:.2g}"
     )
     draw.rectangle([0, 0, width - 1, height - 1], fill=colour)
-    font = ImageFont.load_default(height * 0.62)
-    draw.text((8, height / 2), text, fill=INK, font=font, anchor="lm")
+    font_size = height * 0.62
+    font = ImageFont.load_default(font_size)
+    while font_size > 1.5 and font.getlength(text) > width - 2 * CAPTION_MARGIN_PX:
+        font_size -= 0.5  # lengths are not proportional to sizes, as letters begin at whole pixels
+        font = ImageFont.load_default(font_size)
+    draw.text((CAPTION_MARGIN_PX, height / 2), text, fill=INK, font=font, anchor="lm")

@@ -13,7 +13,7 @@ import numpy as np
 from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import DataError, ImageError
+from patchbank.errors import DataError, ImageError, ParameterError
 from patchbank.evaluation.mask_sizes import check_masks
 from patchbank.evaluation.metrics import (
     PixelCounter,
@@ -118,7 +118,11 @@ def evaluate(
 
     Raises:
         DataError: too few of its images can be read to compare good with defect ones.
+        ParameterError: `detector` is none, but a recipe or the path of a file.
     """
+    if not isinstance(detector, Detector):
+        found = type(detector).__name__
+        raise ParameterError(f"detector: expected a Detector, as fit and load return, got {found}")
     progress = progress or NullProgress()
     if not isinstance(dataset, Dataset):
         dataset = find_dataset(dataset)

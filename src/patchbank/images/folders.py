@@ -16,7 +16,7 @@ from patchbank.images.formats import SUFFIXES
 from patchbank.images.mask_files import MaskFolder, mask_files, mask_folder
 from patchbank.images.names import is_left_behind, is_sure_of_masks
 from patchbank.images.signatures import is_photograph
-from patchbank.images.source import ImageInput, image_source, is_file_object, is_one_image
+from patchbank.images.source import ImageInput, image_source, is_file_object, is_one_image, path_of
 
 NAMED_AT_MOST = 5  # files named in one line
 
@@ -167,7 +167,7 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
         DataError: a folder that is not there or has no image in it.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = path_of(source)
         is_broken_link = path.is_symlink() and not path.exists()
         if path.is_file() or is_broken_link:  # reading the link names the reason
             return [path]

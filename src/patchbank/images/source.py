@@ -176,7 +176,10 @@ def image_source(
         shown = name or os.fspath(getattr(image, "filename", "")) or "image"
         return ImageSource(shown, _content_or_error(shown, lambda: copied(image)))
     if isinstance(image, (str, os.PathLike)):
-        return ImageSource(name or str(image), Path(image))
+        try:
+            return ImageSource(name or str(image), path_of(image))
+        except ImageError as error:
+            return ImageSource(name or "image", error)
     if is_file_object(image):
         shown = name or _file_name(image)
         file = cast(BinaryIO, image)
@@ -185,6 +188,17 @@ def image_source(
     return ImageSource(
         name, ImageTypeError(f"{name}: expected {ACCEPTED}, got {shown_type(image)}")
     )
+
+
+def path_of(given: str | os.PathLike[str]) -> Path:
+    """Return a path that was given.
+
+    Raises:
+        ImageError: the text is empty, which `Path` would take for the working directory.
+    """
+    if given == "":
+        raise ImageError('image: expected a path, got an empty text; the working directory is "."')
+    return Path(given)
 
 
 def is_one_image(image: object) -> bool:
