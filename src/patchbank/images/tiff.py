@@ -260,4 +260,8 @@ def _kind(tags: Tags) -> str:
 
 def _tuple(tags: Tags, tag: int, default: int | None = None) -> tuple[int, ...]:
     value = tags.get(tag, () if default is None else default)
-    return tuple(int(each) for each in value) if isinstance(value, (tuple, list)) else (int(value),)
+    return (
+        tuple(int(each) for each in value)
+        if isinstance(value, (tuple, list, np.ndarray))
+        else (int(value),)
+    )
