@@ -20,7 +20,7 @@ from patchbank.detector.bundle import (
     Bundle,
     bundle_of,
     content_digest,
-    digests,
+    file_digest,
     read_bundle,
     to_bytes,
     write_bundle,
@@ -266,6 +266,7 @@ def test_a_file_that_is_pinned_is_read_and_another_is_refused(path):
         read_bundle(path, digest)
 
 
-def test_digests_are_those_of_the_bytes_and_of_the_content(path):
-    whole = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert digests(path) == (whole, content_digest(CONTENT))
+def test_the_digest_of_a_file_is_that_of_its_bytes(path):
+    assert file_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(DetectorFileError, match="expected a readable file, got: No such file"):
+        file_digest(path.with_name("missing"))

@@ -166,6 +166,15 @@ def test_no_file_is_written_twice_and_no_input_overwritten(tmp_path):
         check_distinct({"--json": tmp_path / "link"}, [tmp_path / "a"])
 
 
+def test_a_detector_is_not_cut_in_its_own_place(tmp_path):
+    path = tmp_path / "a.patchbank"
+    path.write_text("kept")
+    status, line = program("cut", path, "--bank-rows", 5, "--out", path)
+    assert status == 2
+    assert "--out: expected a file of its own" in line
+    assert path.read_text() == "kept"
+
+
 def test_results_do_not_lie_where_photographs_are_read(tmp_path):
     check_outside("--sort-into", tmp_path / "in-sorted", [tmp_path / "in"])
     with pytest.raises(DataError, match="expected a folder outside of"):

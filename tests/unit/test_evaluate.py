@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -339,6 +340,23 @@ def test_a_mask_of_another_size_is_named_before_the_work_and_images_are_still_co
     assert (found.image_auroc, found.image_ap) == (evaluation.image_auroc, evaluation.image_ap)
     assert found.pixel_auroc is found.pixel_ap is found.aupro is None
     assert all(result.pixel_auroc is None for result in found.per_defect.values())
+
+
+def test_an_empty_folder_of_masks_is_named_before_the_work(tmp_path):
+    listed = samples(tmp_path)
+    empty = tmp_path / "no masks"
+    empty.mkdir()
+    number = next(n for n, sample in enumerate(listed) if sample.is_defect)
+    listed[number] = replace(listed[number], mask=empty)
+    notes = Notes()
+    found = evaluate(detector(), Dataset("plates", tuple(listed)), progress=notes)
+    line = (
+        f"no pixel metrics: 1 of 7 masks cannot be used: {empty}: expected at least one mask in "
+        "the folder, got none"
+    )
+    assert notes.notes == [(0, line)]
+    assert found.remarks == (line,)
+    assert found.pixel_auroc is None
 
 
 def test_masks_of_the_same_aspect_ratio_are_scaled_and_a_line_says_so(tmp_path, evaluation):

@@ -62,8 +62,10 @@ def test_an_unknown_kind_with_a_known_beginning_is_named(tmp_path):
     save(tmp_path / "1.png", part(0))
     (tmp_path / "phone").write_bytes(b"\0\0\0\x18ftypmsf1" + bytes(99))
     (tmp_path / "layers").write_bytes(b"8BPS\0\1" + bytes(99))
+    (tmp_path / "sky").write_bytes(b"SIMPLE  =                    T" + bytes(99))
     found = find_images(tmp_path)
-    assert "layers" in names(found, found.not_read)
+    assert names(found, found.not_read) == ["layers", "sky"]
+    assert names(found, found.images) == ["1.png", "phone"]
 
 
 def test_pipes_are_not_opened_to_find_out(tmp_path):

@@ -111,6 +111,18 @@ def test_a_second_file_that_is_missing_or_cut_is_named(tmp_path):
         open_backbone(path, normalisation=COLOURS)
 
 
+@pytest.mark.parametrize(("key", "number"), [("offset", 10**30), ("length", 10**30)])
+def test_weights_beyond_the_end_of_a_second_file_are_refused(tmp_path, key, number):
+    path, _ = external(tmp_path)
+    model = onnx.load(str(path), load_external_data=False)
+    for entry in model.graph.initializer[0].external_data:
+        if entry.key == key:
+            entry.value = str(number)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BackboneError, match=r"bytes of weights in .*net\.data from byte"):
+        open_backbone(str(path), normalisation=COLOURS)
+
+
 def test_a_model_of_a_detector_file_never_reads_another_file(tmp_path, monkeypatch):
     path, _ = external(tmp_path)
     monkeypatch.chdir(tmp_path)

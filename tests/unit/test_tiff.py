@@ -108,6 +108,25 @@ def test_files_of_tifffile_are_read_as_it_reads_them(options, dtype, samples):
     assert (read_image(content) == (grey_as_rgb(expected) if samples == 1 else expected)).all()
 
 
+def test_a_small_file_with_thousands_of_channels_is_refused():
+    content = written(
+        np.zeros((16, 24, 3000), np.uint8),
+        photometric="minisblack",
+        planarconfig="contig",
+        compression="zlib",
+    )
+    with pytest.raises(ImageError, match="expected grey, RGB, palette or CMYK pixels"):
+        read_image(content)
+
+
+def test_a_tile_that_is_larger_than_any_image_is_refused(monkeypatch):
+    content = written(np.zeros((16, 24), np.uint8), tile=(64, 64), compression="zlib")
+    assert read_image(content).shape == (16, 24, 3)
+    monkeypatch.setenv("PATCHBANK_MAX_PIXELS", "4095")
+    with pytest.raises(ImageError, match="expected grey, RGB, palette or CMYK pixels"):
+        read_image(content)
+
+
 @pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "tiff_adobe_deflate", "packbits"])
 @pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "CMYK", "P"])
 def test_files_of_pillow_with_codecs_that_tifffile_lacks_are_read(mode, compression):

@@ -202,14 +202,15 @@ def evaluate(options: EvaluateOptions) -> None:
 @app.command()
 def info(file: DetectorPath, to_json: JsonPath = None, sha256: Sha256 = None) -> None:
     """Show the content of a detector file."""
-    from patchbank.detector.bundle import digests
+    from patchbank.detector.bundle import file_digest
     from patchbank.detector.loading import load
 
     check_json(to_json)
     check_distinct({"--json": to_json}, [file])
 
-    facts = output.detector_summary(load(file, device="cpu", sha256=sha256))
-    facts["file_sha256"], facts["content_sha256"] = digests(file)
+    detector = load(file, device="cpu", sha256=sha256)
+    facts = output.detector_summary(detector)
+    facts |= {"file_sha256": file_digest(file), "content_sha256": detector.sha256}
     if to_json is None:
         output.show_summary(facts)
     else:

@@ -11,7 +11,7 @@ import typer
 from patchbank.cli import output
 from patchbank.cli.detector_options import DetectorOptions
 from patchbank.cli.records import with_options
-from patchbank.cli.targets import check_file
+from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def cut(options: CutOptions) -> None:
         raise ParameterError("bank_rows: expected --bank-rows or --latency-budget, got neither")
     size = options.file.stat().st_size if options.file.is_file() else 0
     check_file("--out", options.out, n_bytes=size)
+    check_distinct({"--out": options.out}, [options.file])
     detector = options.load()
     detector.save(options.out, backbone="torch" if _needs_torch(detector) else "onnx")
     output.fitted(detector, options.out)

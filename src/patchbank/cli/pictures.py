@@ -141,6 +141,7 @@ class Pictures:
         """
         self.folder = folder
         self._used: set[Path] = set()
+        self._numbers: dict[Path, int] = {}  # of the last picture of that name
         self._photographs: set[Path] = set()
         self._keeps_others = keeps_others
         self.spare(images)
@@ -154,10 +155,9 @@ class Pictures:
         path = self.folder / inside.with_suffix(".png")
         if path in self._used:
             path = self.folder / inside.with_name(f"{inside.name}.png")
-        number = 2
         while path in self._used:
+            number = self._numbers[inside] = self._numbers.get(inside, 1) + 1
             path = self.folder / inside.with_name(f"{inside.stem}-{number}.png")
-            number += 1
         is_other = self._keeps_others and path.is_file() and not is_overlay_file(path)
         if is_other or _real(path) in self._photographs:
             raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,7 @@ from patchbank.errors import DataError
 from patchbank.images.folders import few, find_images, list_images, not_read_line, scan_folder
 from patchbank.images.mask_files import mask_files
 from patchbank.images.source import ImageInput, image_source, is_one_image, path_of
-
-logger = logging.getLogger("patchbank")
+from patchbank.runtime.logs import LOGGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,9 @@ def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     """
     found = training_images(source)
     for note in found.notes:
-        logger.info("%s", note)
+        LOGGER.info("%s", note)
     if found.not_read:
-        logger.warning("%s", not_read_line(found.not_read))
+        LOGGER.warning("%s", not_read_line(found.not_read))
     return list(found.images)
 
 

@@ -78,10 +78,10 @@ def read_bundle(path: Path, sha256: str | None = None) -> Bundle:
         DetectorFileError: the file is missing, truncated, altered, of another format or newer, or
             not the one with this digest.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing of that name"
-        raise DetectorFileError(f"{path}: expected a detector file, got {found}")
     try:
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "nothing of that name"
+            raise DetectorFileError(f"{path}: expected a detector file, got {found}")
         if sha256 is not None:
             content = path.read_bytes()
             _check_digest(path, content, sha256)
@@ -89,19 +89,23 @@ def read_bundle(path: Path, sha256: str | None = None) -> Bundle:
         with path.open("rb") as file:
             return _parse(file, os.fstat(file.fileno()).st_size, str(path))
     except OSError as error:
-        raise DetectorFileError(
-            f"{path}: expected a readable file, got: {error.strerror}"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
-def digests(path: Path) -> tuple[str, str]:
-    """The SHA-256 of a detector file's bytes, as `sha256sum` prints it, and that of its content.
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as `sha256sum` prints it.
 
     Raises:
-        DetectorFileError: as `read_bundle`.
+        DetectorFileError: the file cannot be read.
     """
-    content = path.read_bytes()
-    return hashlib.sha256(content).hexdigest(), content_digest(bundle_of(content, str(path)))
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> DetectorFileError:
+    return DetectorFileError(f"{path}: expected a readable file, got: {error.strerror}")
 
 
 def _check_digest(path: Path, content: bytes, sha256: str) -> None:

@@ -15,6 +15,7 @@ from patchbank.detector.packing import unpack
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.runtime.devices import Device
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.printable import printable
 from patchbank.runtime.torch_device import open_device
 
 LONGEST_MESSAGE = 600
@@ -84,8 +85,7 @@ def from_bytes(content: bytes, name: str, device: Device, engine: EngineName | N
 
 def _in_one_line(error: Exception) -> str:
     """The message of an error, which may quote any part of the file."""
-    text = " ".join(str(error).split())
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = printable(" ".join(str(error).split()))
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
 
 

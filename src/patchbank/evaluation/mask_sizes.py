@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from patchbank.datasets import Dataset, Sample
+from patchbank.datasets import Dataset
 from patchbank.errors import ImageError
-from patchbank.images.formats import SUFFIXES
-from patchbank.images.masks import fits, image_size
+from patchbank.images.masks import files_of_mask, fits, image_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,15 @@ def check_masks(dataset: Dataset) -> MaskCheck:
     scaled: list[str] = []
     wrong: list[str] = []
     for sample in dataset.samples:
-        for mask in _files(sample):
+        if sample.mask is None:
+            continue
+        try:
+            files = files_of_mask(sample.mask)
+        except ImageError as error:
+            n_masks += 1
+            wrong.append(str(error))
+            continue
+        for mask in files:
             n_masks += 1
             try:
                 own = image_size(mask)
@@ -54,12 +59,3 @@ def check_masks(dataset: Dataset) -> MaskCheck:
     elif scaled:
         note = f"{len(scaled)} of {n_masks} masks are scaled to their photographs: {scaled[0]}"
     return MaskCheck(problem, note)
-
-
-def _files(sample: Sample) -> Iterator[Path]:
-    """The files of a mask, which may be a folder of them."""
-    if sample.mask is not None and sample.mask.is_dir():
-        files = (p for p in sample.mask.iterdir() if p.suffix.lower() in SUFFIXES)
-        yield from sorted(path for path in files if path.is_file() and path.name[0] != ".")
-    elif sample.mask is not None:
-        yield sample.mask

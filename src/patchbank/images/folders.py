@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,14 +12,13 @@ from typing import Any, cast
 
 from patchbank.errors import DataError
 from patchbank.images.formats import SUFFIXES
+from patchbank.images.kinds import is_photograph
 from patchbank.images.mask_files import MaskFolder, mask_files, mask_folder
 from patchbank.images.names import is_left_behind, is_sure_of_masks
-from patchbank.images.signatures import is_photograph
 from patchbank.images.source import ImageInput, image_source, is_file_object, is_one_image, path_of
+from patchbank.runtime.logs import LOGGER
 
 NAMED_AT_MOST = 5  # files named in one line
-
-logger = logging.getLogger("patchbank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +144,14 @@ def not_read_line(paths: Sequence[Path]) -> str:
     return f"{count}: {', '.join(f'{n} {ending}' for ending, n in sorted(endings.items()))}"
 
 
-def few(names: Sequence[str], what: str) -> str:
+def few(names: Sequence[str], what: str, at_most: int = NAMED_AT_MOST) -> str:
     """List the first names for a message; with no names, say which kind there is none of.
 
     >>> few(["a", "b", "c", "d", "e", "f", "g"], "folder"), few([], "folder")
     ('a, b, c, d, e and 2 more', 'no folder')
     """
-    shown = ", ".join(names[:NAMED_AT_MOST]) or f"no {what}"
-    rest = len(names) - NAMED_AT_MOST
+    shown = ", ".join(names[:at_most]) or f"no {what}"
+    rest = len(names) - at_most
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
@@ -173,9 +171,9 @@ def list_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
             return [path]
         found = find_images(path)
         for line in found.mask_notes("inspected"):
-            logger.info("%s: %s", path, line)
+            LOGGER.info("%s: %s", path, line)
         if found.not_read:
-            logger.warning("%s: %s", path, not_read_line(found.not_read))
+            LOGGER.warning("%s: %s", path, not_read_line(found.not_read))
         return list(found.images)
     if is_file_object(source):
         return [image_source(cast(Any, source))]

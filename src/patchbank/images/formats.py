@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 HEAD_BYTES = 512
@@ -69,17 +70,20 @@ _TGA_FOOTER = b"TRUEVISION-XFILE.\0"
 TAIL_BYTES = len(_TGA_FOOTER)
 _BY_BEGINNING = [(each.beginnings, each) for each in FORMATS if each.beginnings]
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_OTHERS = (
-    (b"%PDF", "a PDF"),
-    (b"%!", "PostScript"),
-    (b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (b"8BPS", "a Photoshop file"),
+_PICTURES = (
+    (b"8BPS\0", "a Photoshop file"),
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
     (b"II\xbc\x01", "a JPEG XR image"),
     (b"v/1\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
     (b"SIMPLE  =", "a FITS image"),
+)
+_OTHERS = (
+    *_PICTURES,
+    (b"%PDF", "a PDF"),
+    (b"%!", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
     (b"\0\0\x01\0", "an icon"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -117,6 +121,26 @@ def format_by_end(head: bytes, suffix: str, tail: bytes) -> Format | None:
     tga = _BY_NAME["TGA"]
     is_other = kind_of(head) != UNKNOWN
     return tga if not is_other and (suffix in tga.suffixes or tail == _TGA_FOOTER) else None
+
+
+_CERTAIN = {
+    "BMP": re.compile(rb".{14}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL),
+    "PPM": re.compile(rb"..\s*(?:#[^\n]*\n\s*)*\d+\s"),
+}
+"""Bytes at the beginning of formats whose first letters begin many a text, too."""
+
+
+def shows_a_picture(head: bytes) -> bool | None:
+    """Whether the first bytes of a file without a known ending are those of a picture.
+
+    Returns:
+        True: of a format that is read.  False: of another one.  None: of no picture, for sure.
+    """
+    found = format_of(head)
+    if found is None:
+        return False if head.startswith(tuple(beginning for beginning, _ in _PICTURES)) else None
+    certain = _CERTAIN.get(found.name)
+    return True if certain is None or certain.match(head) else None
 
 
 UNKNOWN = "something else"

@@ -35,11 +35,11 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
         ImageError: a file cannot be read, or has another aspect ratio than its photograph, or a
             folder has no mask.
     """
-    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in _parts(path)])
+    union: Mask = np.logical_or.reduce([_one_mask(file, size) for file in files_of_mask(path)])
     return union
 
 
-def _parts(path: Path) -> list[Path]:
+def files_of_mask(path: Path) -> list[Path]:
     """The files of a mask: itself, or those in a folder of them.
 
     Raises:

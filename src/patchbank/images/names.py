@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)  # a folder is compared with all next to it
 def words_of(name: str) -> tuple[str, ...]:
     """Words of a name, in small letters without accents.
 

@@ -31,6 +31,7 @@ from patchbank.images.formats import (
 )
 from patchbank.images.limits import check_size, without_limit_of_pillow
 from patchbank.images.orientation import SWAPPED, orientation_of
+from patchbank.runtime.atomic_file import KINDS
 
 # Said of damaged metadata, which are ignored, and of sound files of other programs.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
@@ -203,15 +204,8 @@ def check_is_file(name: str, path: Path) -> None:
     mode = os.stat(path).st_mode
     if stat.S_ISREG(mode):
         return
-    kinds = {
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a pipe (FIFO)",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
     raise ImageError(
-        f"{name}: expected a file, got {kinds.get(stat.S_IFMT(mode), 'something else')}"
+        f"{name}: expected a file, got {KINDS.get(stat.S_IFMT(mode), 'something else')}"
     )
 
 

@@ -18,7 +18,7 @@ from PIL import Image as pillow
 
 from patchbank.errors import ImageError
 from patchbank.images.bit_depth import FULL, DeepPixels
-from patchbank.images.limits import check_size
+from patchbank.images.limits import check_size, max_pixels
 from patchbank.images.orientation import SWAPPED, upright
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = (
@@ -44,6 +44,7 @@ NONE, OLD_JPEG, JPEG, CCITT, PACKBITS = 1, 6, 7, (2, 3, 4), 32773
 DEFLATE, LZW, ZSTD, LZMA = (8, 32946), 5, 50000, 34925
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 UNSIGNED = 1
+MOST_SAMPLES = 16  # of a pixel: a small file may hold thousands, all of which are decoded
 
 Tags = Mapping[int, Any]
 
@@ -146,6 +147,7 @@ def read_with_tifffile(name: str, content: bytes) -> pillow.Image | DeepPixels:
             and page.dtype is not None
             and page.dtype.newbyteorder("=") in (np.dtype(np.uint8), np.dtype(np.uint16))
             and page.bitspersample in (8, 16)
+            and page.samplesperpixel <= MOST_SAMPLES
             and not is_reduced(tags)
         )
         if not is_known or not _is_complete(tags):
@@ -220,7 +222,7 @@ def _is_complete(tags: Tags) -> bool:
     else:
         offsets, sizes = _tuple(tags, STRIP_OFFSETS), _tuple(tags, STRIP_BYTES)
         across, down = width, min(int(tags.get(STRIP_ROWS, height)), height)
-    if min(across, down, height, width) < 1:
+    if min(across, down, height, width) < 1 or across * down > max_pixels():
         return False
     planes = int(tags.get(SAMPLES, 1)) if tags.get(PLANAR, 1) == 2 else 1
     expected = math.ceil(width / across) * math.ceil(height / down) * planes
@@ -258,4 +260,8 @@ def _kind(tags: Tags) -> str:
 
 def _tuple(tags: Tags, tag: int, default: int | None = None) -> tuple[int, ...]:
     value = tags.get(tag, () if default is None else default)
-    return tuple(int(each) for each in value) if isinstance(value, (tuple, list)) else (int(value),)
+    return (
+        tuple(int(each) for each in value)
+        if isinstance(value, (tuple, list, np.ndarray))
+        else (int(value),)
+    )

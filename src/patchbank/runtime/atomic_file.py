@@ -28,6 +28,7 @@ KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
 }
+"""Kinds of what a path leads to, if it is no regular file."""
 
 
 def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:

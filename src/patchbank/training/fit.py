@@ -80,7 +80,6 @@ def fit(
     said.lines += contents.remarks()
     if remarks is None:
         for line in [*said.unread, *said.lines]:
-            LOGGER.warning(line)
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]

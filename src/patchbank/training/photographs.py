@@ -14,6 +14,7 @@ import numpy as np
 from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
+from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
@@ -245,5 +246,4 @@ def _value_or_none(source: ImageSource) -> int | None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:NAMED])
-    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
+    return few(names, "photograph", NAMED)

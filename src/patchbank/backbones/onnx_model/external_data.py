@@ -80,9 +80,12 @@ def _read(entries: dict[str, str], path: Path) -> bytes:
             raise ValueError
         if not (file.is_file() and file.resolve().is_relative_to(path.parent.resolve())):
             raise FileNotFoundError
+        n_there = max(0, file.stat().st_size - offset)
+        wanted = n_there if length == -1 else min(length, n_there)
         with file.open("rb") as opened:
-            opened.seek(offset)
-            content = opened.read(length)
+            if wanted:
+                opened.seek(offset)
+            content = opened.read(wanted)
     except ValueError:
         raise WireError("weights in another file without offset and length") from None
     except OSError:

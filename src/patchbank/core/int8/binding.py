@@ -22,7 +22,7 @@ from patchbank.types import Array
 LIBRARY = Path(__file__).parent / "kernel.so"
 
 # As in kernel.c.
-INTERFACE = 3
+INTERFACE = 4
 PANEL_WIDTH = 32
 PANELS_AT_ONCE = 4
 NEVER_CHECK = 1 << 29

@@ -160,11 +160,11 @@ static int update_best(const nearest_task *t, int64_t query, int64_t candidate, 
 #include "kernel_simd.h"
 #undef VECTOR_BITS
 
-/* Raised whenever a function or structure here changes, so that binding.py can refuse a library
-   that was compiled from another version of this file. */
+/* Raised whenever a function, a result or a structure here changes, so that binding.py can refuse a
+   library that was compiled from another version of this file. */
 EXPORT int int8_interface(void)
 {
-    return 3;
+    return 4;
 }
 
 /* Whether this processor has the instructions of a level: 1 for AVX-VNNI, 2 for AVX-512 VNNI. */
