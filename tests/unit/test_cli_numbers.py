@@ -113,7 +113,9 @@ def test_a_wrong_number_is_one_line(capsys, monkeypatch, tmp_path, words, option
         assert out == ""
         assert err.count("\n") == 1
         assert len(err) < 500
-        if is_allowed(rule, option.name, text):
+        if not text:
+            assert err.endswith(": expected a value, got an empty text\n")
+        elif is_allowed(rule, option.name, text):
             assert value not in NEVER
             assert err.startswith("error: ")
         else:
