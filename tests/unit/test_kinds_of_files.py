@@ -1,6 +1,7 @@
 """Which files of a folder are photographs, which are masks, and which are of other kinds."""
 
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -93,18 +94,20 @@ def test_a_folder_that_is_given_may_have_any_name(tmp_path):
     assert len(find_images(tmp_path / ".hidden" / "@eaDir").images) == 1
 
 
-def test_folders_may_be_deeper_than_python_calls(tmp_path):
+def test_folders_may_be_deeper_than_python_calls(tmp_path, monkeypatch):
     depth = sys.getrecursionlimit() + 100
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     try:
         for _ in range(depth):
             os.mkdir("d")
             os.chdir("d")
         Image.fromarray(part(0)).save("1.png")
+        (found,) = find_images(tmp_path).images
+        assert len(found.relative_to(tmp_path).parts) == depth + 1
     finally:
         os.chdir(tmp_path)
-    (found,) = find_images(tmp_path).images
-    assert len(found.relative_to(tmp_path).parts) == depth + 1
+        # pytest removes the folders of earlier sessions by a function that calls itself.
+        subprocess.run(["rm", "-rf", "d"], check=True)
 
 
 def test_a_folder_of_other_kinds_alone_says_which(tmp_path):
