@@ -45,8 +45,7 @@ from benchmarks.quality.detector_files.outcome import (
 from benchmarks.quality.detector_files.seeds import photographs, seeds
 
 from patchbank.detector.bundle import bundle_of, to_bytes
-from patchbank.detector.loading import from_bytes
-from patchbank.runtime.devices import HOST
+from patchbank.detector.detector import detector_from_bytes
 
 HERE = Path(__file__).parent
 CHUNK = 2500
@@ -107,7 +106,9 @@ def run_chunk(work: Path, seed: int, kind: str, begin: int, end: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     contents = pickle.loads((work / "seeds.pickle").read_bytes())
     names, photograph = list(contents), photographs(7)[6]
-    scores = {n: from_bytes(contents[n], n, HOST, None).predict(photograph).score for n in names}
+    scores = {
+        n: detector_from_bytes(contents[n], device="cpu").predict(photograph).score for n in names
+    }
     bundles = {name: bundle_of(content, name) for name, content in contents.items()}
     outcomes: Counter[str] = Counter()
     by_mutation: dict[str, Counter[str]] = {}

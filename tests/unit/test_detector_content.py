@@ -12,11 +12,10 @@ from benchmarks.quality.detector_files.seeds import photographs, seeds
 
 from patchbank.detector.bundle import Bundle, bundle_of, content_digest, to_bytes
 from patchbank.detector.content_check import BANK_SIZES, CALIBRATION
-from patchbank.detector.loading import from_bytes
+from patchbank.detector.detector import detector_from_bytes
 from patchbank.detector.record_check import RULES
 from patchbank.errors import DetectorFileError
 from patchbank.methods import METHODS
-from patchbank.runtime.devices import HOST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "file-format.md").read_text()
 NEW = photographs(7)[6]
@@ -33,7 +32,7 @@ def files(tmp_path_factory):
 
 
 def opened(bundle):
-    return from_bytes(to_bytes(bundle), "x", HOST, None)
+    return detector_from_bytes(to_bytes(bundle), device="cpu")
 
 
 def with_record(bundle, path, value):
@@ -132,7 +131,7 @@ def test_a_record_without_bottom_is_refused(files, depth):
     header = content[8 : 8 + n].replace(b'\\"fitted_on\\": [', deep, 1)
     assert len(header) > n
     with pytest.raises(DetectorFileError, match="damaged header .*nested too deep"):
-        from_bytes(len(header).to_bytes(8, "little") + header + content[8 + n :], "x", HOST, None)
+        detector_from_bytes(len(header).to_bytes(8, "little") + header + content[8 + n :])
 
 
 def first(value):

@@ -66,7 +66,7 @@ def detectors(tmp_path_factory):
 def bundles(detectors):
     """Contents of those files, and of two that cannot be fitted without torch."""
     found = {name: read_bundle(path) for name, path in detectors.items()}
-    parts_of = unpack_bundle(found["patchcore"], HOST, None)
+    parts_of = unpack_bundle(found["patchcore"], "x", HOST, None)
     member, method = parts_of.members[0], METHODS["simplenet"]
     settings = method.settings(backbone="efficientnet_lite0")
     tensors = {
@@ -287,14 +287,14 @@ def test_a_file_without_optional_keys_opens_with_their_defaults(bundles):
     bundle = bundles["patchcore"]
     record = {key: value for key, value in bundle.record.items() if key != "views_of_one"}
     tensors = {k: t for k, t in bundle.tensors.items() if not k.startswith("ladder.")}
-    opened = unpack_bundle(Bundle(tensors, record), HOST, None)
+    opened = unpack_bundle(Bundle(tensors, record), "x", HOST, None)
     assert opened.calibration.views_of_one is False
     assert opened.bank_size_calibration is None
 
 
 @pytest.mark.parametrize("name", ["patchcore", "graphcore", "padim", "spade", "ensemble"])
 def test_what_is_unpacked_is_packed_to_the_same_content(detectors, bundles, name):
-    opened = unpack_bundle(bundles[name], HOST, None)
+    opened = unpack_bundle(bundles[name], "x", HOST, None)
     again = as_written(pack(opened, as_onnx=True))
     assert again.record == bundles[name].record
     assert again.tensors.keys() == bundles[name].tensors.keys()
@@ -307,5 +307,5 @@ def test_what_is_unpacked_is_packed_to_the_same_content(detectors, bundles, name
 
 
 def test_the_record_of_a_backbone_gives_the_same_backbone(bundles):
-    info = unpack_bundle(bundles["patchcore"], HOST, None).members[0].extractor.info
+    info = unpack_bundle(bundles["patchcore"], "x", HOST, None).members[0].extractor.info
     assert info == open_backbone("efficientnet_lite0").info

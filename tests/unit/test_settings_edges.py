@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from patchbank import BackboneError, PatchCore, load
-from patchbank.detector import loading
+from patchbank.detector import loading, packing
 from patchbank.detector.bundle import Bundle
 from patchbank.errors import ParameterError
 from patchbank.methods import METHODS, PadimSettings, SimpleNetSettings
@@ -63,7 +63,7 @@ def test_a_backbone_that_cannot_be_opened_names_the_programs_of_the_fit(
         raise BackboneError("no torch")
 
     monkeypatch.setattr(loading, "read_bundle", lambda *_, **__: bundle)
-    monkeypatch.setattr(loading, "unpack", unopened)
+    monkeypatch.setattr(packing, "_parts_of", unopened)
     with pytest.raises(BackboneError) as caught:
         load(tmp_path / "a.patchbank")
     assert str(caught.value) == f"{tmp_path / 'a.patchbank'}: no torch{named}"

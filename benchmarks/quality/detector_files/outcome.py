@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchbank.detector.loading import from_bytes
+from patchbank.detector.detector import detector_from_bytes
 from patchbank.errors import DetectorFileError, PatchbankError
-from patchbank.runtime.devices import HOST
 
 REFUSED, SAME, OTHER, AT_PREDICT = "refused", "same score", "another score", "refused at predict"
 BAD = "bad"
@@ -36,7 +35,7 @@ def outcome(content: bytes, photograph: np.ndarray, score: float) -> Outcome:
         score: of the photograph by the file that was mutated.
     """
     try:
-        detector = from_bytes(content, "mutated", HOST, None)
+        detector = detector_from_bytes(content, device="cpu")
     except DetectorFileError as error:
         return _told(REFUSED, str(error))
     except BaseException:

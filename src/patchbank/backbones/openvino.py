@@ -10,6 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from patchbank.errors import BackboneError
+from patchbank.runtime.printable import one_line
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap
 
@@ -43,7 +44,7 @@ class OpenVino:
                 },
             )
         except Exception as error:  # openvino raises RuntimeError for everything
-            reason = " ".join(str(error).split())[-160:]
+            reason = one_line(str(error))[-160:]
             raise BackboneError(
                 f"{name}: expected a network that OpenVINO can run, got: {reason}; "
                 "use the engine onnxruntime"

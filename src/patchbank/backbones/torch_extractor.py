@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from patchbank.backbones.extractor import BackboneInfo, check_layers
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.printable import one_line
 from patchbank.runtime.torch_device import TorchDevice, full_float32
 from patchbank.types import Array, Image
 
@@ -117,5 +118,5 @@ class TorchExtractor:
 
 def in_one_line(error: Exception) -> str:
     """The message of another library's error, shortened to one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(str(error)) or type(error).__name__
     return textwrap.shorten(text, 160, placeholder=" ...")

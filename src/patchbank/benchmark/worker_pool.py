@@ -17,6 +17,7 @@ from typing import IO, Any
 from typing_extensions import Self
 
 from patchbank.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
+from patchbank.runtime.printable import one_line
 
 COMMAND = (sys.executable, "-m", "patchbank.benchmark.worker")
 
@@ -135,6 +136,6 @@ def _read(
         last = next((line for line in reversed(printed.splitlines()) if line.strip()), "nothing")
         return Failure(f"its process ended with status {status}: {last.strip()}", printed)
     if "error" in content:
-        return Failure(" ".join(str(content["error"]).split()))
+        return Failure(one_line(str(content["error"])))
     row: dict[str, Any] = content["row"]
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,34 +94,24 @@ def fit(
     options = fit_options(given)
     members = [(METHODS[options.method], one) for one in members_of(options, given)]
     device = open_device(options.device)
-    engine = Engine(options.engine, options.precision)
     found = training_images(good[0] if len(good) == 1 else good)
-    remarks = Remarks()
-    detector = fit_detector(
+    fit_in = partial(
+        fit_detector,
         members,
         found.images,
         ConsoleProgress(),
         device,
-        engine=engine,
         skip_unreadable=options.skip_unreadable,
-        remarks=remarks,
     )
+    remarks = Remarks()
+    detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     output.fit_remarks(remarks)
     if options.precision != "float32":
-        engine = Engine(options.engine)
-        precise = fit_detector(
-            members,
-            found.images,
-            ConsoleProgress(),
-            device,
-            engine=engine,
-            skip_unreadable=options.skip_unreadable,
-            remarks=Remarks(),
-        )
+        precise = fit_in(engine=Engine(options.engine), remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)

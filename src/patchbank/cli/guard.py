@@ -25,6 +25,7 @@ import typer
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
 from patchbank.errors import ParameterError, PatchbankError
+from patchbank.runtime.printable import one_line
 
 WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of what typer raises for arguments that it cannot parse; it has no public name."""
@@ -85,11 +86,11 @@ def _status_and_line(error: BaseException) -> tuple[int, str | None]:
         text = f"expected a disk and files that can be read and written, got: {error}"
         return Exit.WRONG, text
     if isinstance(error, MemoryError):
-        left = _one_line(error) or "none left"
+        left = one_line(str(error)) or "none left"
         return Exit.WRONG, f"expected enough memory, got: {left}; use a smaller image_size"
     return Exit.UNFORESEEN, (
-        f"{type(error).__name__}: {_one_line(error)}; this is a fault of patchbank, please report "
-        f"it with {_write_log(error)}"
+        f"{type(error).__name__}: {one_line(str(error))}; this is a fault of patchbank, "
+        f"please report it with {_write_log(error)}"
     )
 
 
@@ -97,11 +98,7 @@ def _wrong_use(error: Exception) -> str:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "patchbank"
-    return f"{' '.join(text.split()).rstrip('.')}; see {command} --help"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return f"{one_line(text).rstrip('.')}; see {command} --help"
 
 
 def _write_log(error: BaseException) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from patchbank.errors import DataError
 from patchbank.runtime.atomic_file import replace_file
-from patchbank.runtime.printable import json_text, printable
+from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.printable import json_text, one_line, printable
 
 if TYPE_CHECKING:
     from patchbank.backbones import BackboneInfo
@@ -55,17 +56,17 @@ def warnings_as_notes() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            note(f"warning: {' '.join(str(message).split())}")
+            note(f"warning: {one_line(str(message))}")
 
         warnings.showwarning = show_note
         # Decoders describe damage of EXIF data, which are ignored; other damage is an error.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         handler = _Notes(logging.WARNING)
-        logging.getLogger("patchbank").addHandler(handler)
+        LOGGER.addHandler(handler)
         try:
             yield
         finally:
-            logging.getLogger("patchbank").removeHandler(handler)
+            LOGGER.removeHandler(handler)
 
 
 class _Notes(logging.Handler):

@@ -374,15 +374,24 @@ def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
 
 
 def detector_from_bytes(
-    content: bytes, sha256: str, device: str, engine: EngineName | None
+    content: bytes,
+    sha256: str | None = None,
+    device: str = "auto",
+    engine: EngineName | None = None,
 ) -> Detector:
-    """Open what `Detector.__reduce__` returned, in another process or as a copy in this one.
+    """Open the bytes of a file, such as those of `Detector.__reduce__`; see `load`.
+
+    Args:
+        content: of the file, as `bundle.to_bytes` makes it.
+        sha256: that the detector had where the bytes come from; None for that of the bytes.
+        device, engine: as in `load`.
 
     Raises:
-        BackboneError: this process lacks the torch or OpenVINO of the other.
+        DetectorFileError, BackboneError: as in `load`.
     """
     bundle = bundle_of(content, "detector")
-    return detector_of(unpack(bundle, open_device(device), engine), sha256)
+    parts = unpack(bundle, "detector", open_device(device), engine)
+    return detector_of(parts, sha256 or bundle.sha256)
 
 
 def versions() -> dict[str, str]:

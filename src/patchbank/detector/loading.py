@@ -8,17 +8,13 @@ from pathlib import Path
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
-from patchbank.detector.bundle import Bundle, bundle_of, read_bundle
+from patchbank.detector.bundle import read_bundle
 from patchbank.detector.detector import Detector, detector_of
 from patchbank.detector.latency import remembered_within_latency
 from patchbank.detector.packing import unpack
-from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
-from patchbank.runtime.devices import Device
+from patchbank.errors import ParameterError
 from patchbank.runtime.logs import LOGGER
-from patchbank.runtime.printable import printable
 from patchbank.runtime.torch_device import open_device
-
-LONGEST_MESSAGE = 600
 
 
 def load(
@@ -60,55 +56,11 @@ def load(
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ParameterError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
     opened = open_device(device)
-    detector = _detector(read_bundle(Path(path), sha256), str(path), opened, engine)
+    bundle = read_bundle(Path(path), sha256)
+    detector = detector_of(unpack(bundle, str(path), opened, engine), bundle.sha256)
+    LOGGER.info("opened %s", path)
     if bank_rows is not None:
         return detector.with_bank_rows(bank_rows)
     if latency_budget_ms is not None:
         return remembered_within_latency(detector, latency_budget_ms)
     return detector
-
-
-def from_bytes(content: bytes, name: str, device: Device, engine: EngineName | None) -> Detector:
-    """Open the bytes of a detector file.
-
-    Args:
-        content: of the file, as `bundle.to_bytes` makes it.
-        name: for messages, as the path of a file would be.
-        device: where it computes.
-        engine: as in `load`.
-
-    Raises:
-        DetectorFileError, BackboneError: as in `load`.
-    """
-    return _detector(bundle_of(content, name), name, device, engine)
-
-
-def _in_one_line(error: Exception) -> str:
-    """The message of an error, which may quote any part of the file."""
-    text = printable(" ".join(str(error).split()))
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
-
-
-def _detector(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> Detector:
-    try:
-        parts = unpack(bundle, device, engine)
-    except BackboneError as error:
-        programs = bundle.record.get("versions", {})
-        names = ("openvino", "torch", "timm")
-        used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
-        fitted_with = f"; fitted with {used}" if used else ""
-        raise BackboneError(f"{name}: {_in_one_line(error)}{fitted_with}") from None
-    except DetectorFileError as error:
-        raise DetectorFileError(f"{name}: {_in_one_line(error)}") from error
-    except PatchbankError as error:
-        raise DetectorFileError(
-            f"{name}: expected a detector that this version knows, got: {_in_one_line(error)}; "
-            "install a newer patchbank"
-        ) from error
-    except Exception as error:  # from content that no check has foreseen
-        raise DetectorFileError(
-            f"{name}: expected a whole detector file, got contradictory content "
-            f"({type(error).__name__}: {_in_one_line(error)}); copy it again or fit anew"
-        ) from error
-    LOGGER.info("opened %s", name)
-    return detector_of(parts, bundle.sha256)

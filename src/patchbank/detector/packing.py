@@ -36,13 +36,15 @@ from patchbank.detector.content_check import (
 )
 from patchbank.detector.member import Member, ScoreStandardization
 from patchbank.detector.record_check import check_record
-from patchbank.errors import DetectorFileError, ParameterError, PatchbankError
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.methods.tensor_spec import check_tensors
 from patchbank.runtime.devices import Device
+from patchbank.runtime.printable import one_line, printable
 from patchbank.settings import Settings, part_of, settings_of
 from patchbank.settings.rules import Choice
 
+LONGEST_MESSAGE = 600
 RENAMED_KEYS = {
     "max_upscale": "largest_enlargement",
     "n_reweight_neighbours": "support",
@@ -96,19 +98,49 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
     return Bundle(tensors, record)
 
 
-def unpack(bundle: Bundle, device: Device, engine: EngineName | None) -> DetectorParts:
+def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> DetectorParts:
     """Build the parts of a detector from the content of a file; the inverse of `pack`.
 
     Args:
         bundle: content of the file.
+        name: of the file in errors.
         device: where the members compute.
         engine: what runs ONNX backbones; None for the one that the file's precision needs.
 
     Raises:
         BackboneError: a backbone cannot be opened on this machine.
-        DetectorFileError: a method is not installed, or its package cannot be used.
-        KeyError, TypeError, PatchbankError: the content is not that of a detector.
+        DetectorFileError: a method is not installed, or its package cannot be used, or the content
+            is not that of a detector.
     """
+    try:
+        return _parts_of(bundle, device, engine)
+    except BackboneError as error:
+        programs = bundle.record.get("versions", {})
+        names = ("openvino", "torch", "timm")
+        used = ", ".join(f"{n} {programs[n]}" for n in names if n in programs)
+        fitted_with = f"; fitted with {used}" if used else ""
+        raise BackboneError(f"{name}: {_message_of(error)}{fitted_with}") from None
+    except DetectorFileError as error:
+        raise DetectorFileError(f"{name}: {_message_of(error)}") from error
+    except PatchbankError as error:
+        raise DetectorFileError(
+            f"{name}: expected a detector that this version knows, got: {_message_of(error)}; "
+            "install a newer patchbank"
+        ) from error
+    except Exception as error:  # from content that no check has foreseen
+        raise DetectorFileError(
+            f"{name}: expected a whole detector file, got contradictory content "
+            f"({type(error).__name__}: {_message_of(error)}); copy it again or fit anew"
+        ) from error
+
+
+def _message_of(error: Exception) -> str:
+    """The message of an error, which may quote any part of the file, in one short line."""
+    text = printable(one_line(str(error)))
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+
+
+def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> DetectorParts:
     record, tensors = bundle.record, bundle.tensors
     check_record(record)
     n_good = len(record["fitted_on"])
@@ -248,7 +280,7 @@ def _extractor(
 
 def _foreign_error(package: str, part: str, error: Exception) -> DetectorFileError:
     """The error for what the code of another package raised, which may be anything."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = one_line(f"{type(error).__name__}: {error}")
     return DetectorFileError(
         f"{package}: its {part} cannot open the detector: {reason}; install "
         "the version of the package that it was fitted with"

@@ -18,6 +18,7 @@ from patchbank.images.bit_depth import FULL, DeepPixels
 from patchbank.images.limits import check_size, without_limit_of_pillow
 from patchbank.images.opening import UnknownLayoutError, is_deep_pnm, opened, rawmode_of
 from patchbank.images.orientation import orientation_of, upright, upright_image
+from patchbank.runtime.printable import one_line
 from patchbank.types import Image
 
 Converted = TypeVar("Converted")
@@ -48,7 +49,7 @@ def decoded(
     except MemoryError:
         raise
     except Exception as error:  # decoders raise many types on damaged files
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
 
 

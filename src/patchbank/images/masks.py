@@ -14,6 +14,7 @@ from patchbank.images.bit_depth import DeepPixels
 from patchbank.images.decode import Pixels, decoded
 from patchbank.images.formats import SUFFIXES
 from patchbank.images.opening import header_of, is_lossy
+from patchbank.runtime.printable import one_line
 from patchbank.types import Mask
 
 LARGEST_NOISE = 16
@@ -73,7 +74,7 @@ def image_size(path: Path) -> tuple[int, int]:
     except ImageError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise ImageError(f"{path}: expected a readable image, got: {reason}") from None
     return header.height, header.width
 

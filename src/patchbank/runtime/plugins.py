@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from patchbank.errors import PatchbankError, PluginWarning
+from patchbank.runtime.printable import one_line
 
 Entry = TypeVar("Entry")
 
@@ -116,7 +117,7 @@ class PluginTable(Mapping[str, Entry], Generic[Entry]):
         try:
             self._entries[name] = self._check(name, entry_point.load())
         except (Exception, SystemExit) as error:  # the package may raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = one_line(f"{type(error).__name__}: {error}")
             return f"{subject} {name!r} cannot be used: {reason}"
         return ""
 

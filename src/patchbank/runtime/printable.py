@@ -24,6 +24,15 @@ def printable(text: str) -> str:
     return _escaped(text, lambda found: found.encode("unicode_escape").decode("ascii"))
 
 
+def one_line(text: str) -> str:
+    r"""Put a text on one line, with one space for each run of spaces and line breaks.
+
+    >>> one_line("no such file:\n  a.png ")
+    'no such file: a.png'
+    """
+    return " ".join(text.split())
+
+
 def json_text(content: Any, *, indent: int | None = None) -> str:
     r"""JSON in which the same characters are escaped as JSON does: parsing gives them back.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchbank.errors import ParameterError
+from patchbank.runtime.printable import one_line
 
 MAX_SHOWN = 100  # letters of a value in a message
 NONE = "none"
@@ -129,7 +130,7 @@ class Optional(Rule):
 def _shown(value: Any) -> str:
     """The value in one line, and the beginning of a long one."""
     try:
-        text = " ".join(repr(value).split())
+        text = one_line(repr(value))
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a value of too many digits"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
