@@ -258,11 +258,11 @@ class Detector:
 
         Where a timm backbone was exported as the file was saved, the file is another detector.
         """
-        if self.content_sha256 is None:
+        digest = self.content_sha256
+        if digest is None:
             digest = content_digest(pack(self._parts(), as_onnx=False))
             object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
-            return digest
-        return self.content_sha256
+        return digest
 
     def __eq__(self, other: object) -> bool:
         return self.sha256 == other.sha256 if isinstance(other, Detector) else NotImplemented
@@ -379,15 +379,13 @@ def detector_from_bytes(
     device: str = "auto",
     engine: EngineName | None = None,
 ) -> Detector:
-    """Open the bytes of a file, such as those of `Detector.__reduce__`; see `load`.
+    """Open the bytes of a file, such as those of `Detector.__reduce__`.
 
     Args:
         content: of the file, as `bundle.to_bytes` makes it.
-        sha256: that the detector had where the bytes come from; None for that of the bytes.
-        device, engine: as in `load`.
-
-    Raises:
-        DetectorFileError, BackboneError: as in `load`.
+        sha256: that the detector had where they come from; None for that of the bytes themselves.
+        device: as in `load`; so is `engine`, and so are the errors.
+        engine: what runs ONNX backbones.
     """
     bundle = bundle_of(content, "detector")
     parts = unpack(bundle, "detector", open_device(device), engine)
