@@ -379,13 +379,13 @@ def detector_from_bytes(
     device: str = "auto",
     engine: EngineName | None = None,
 ) -> Detector:
-    """Open the bytes of a file, such as those of `Detector.__reduce__`.
+    """Open the bytes of a file, such as those of `Detector.__reduce__`; errors are as of `load`.
 
     Args:
         content: of the file, as `bundle.to_bytes` makes it.
         sha256: that the detector had where they come from; None for that of the bytes themselves.
-        device: as in `load`; so is `engine`, and so are the errors.
-        engine: what runs ONNX backbones.
+        device: as in `load`.
+        engine: as in `load`.
     """
     bundle = bundle_of(content, "detector")
     parts = unpack(bundle, "detector", open_device(device), engine)
