@@ -1,6 +1,7 @@
 """Scores and maps of one member and of several, and what an inspection says, by value."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,6 +173,11 @@ def test_a_normalised_score_is_given_where_it_is_wanted():
 @pytest.mark.parametrize(("score", "anomalous"), [(99, False), (100, False), (101, True)])
 def test_anomalous_is_above_the_threshold(score, anomalous):
     assert detector().predict(photograph(score)).is_anomalous is anomalous
+
+
+def test_a_score_that_is_no_number_is_never_called_good():
+    seen = replace(detector().predict(photograph(20)), score=float("nan"))
+    assert seen.is_anomalous
 
 
 @pytest.mark.parametrize(("value", "n_regions"), [(89, 0), (90, 0), (91, 1)])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -13,6 +14,7 @@ from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.onnx_model.external_data import embedded
 from patchbank.backbones.onnx_model.graph import read_graph
 from patchbank.backbones.onnx_model.wire import WireError
+from patchbank.backbones.onnx_runtime import OnnxRuntime
 from patchbank.errors import BackboneError
 from tests.onnx_files import write_onnx
 
@@ -158,3 +160,12 @@ def test_bytes_that_are_no_model_are_refused_wherever_they_are_cut_or_changed():
         )
         with suppress(WireError):  # and nothing else
             read_graph(bytes(changed))
+
+
+def test_the_runtime_itself_reads_no_weights_from_other_files(tmp_path, monkeypatch):
+    """A second guard: without the check of the model, and in the folder where the weights are."""
+    path, _ = external(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    with pytest.raises(BackboneError, match="net: expected an ONNX model"):
+        OnnxRuntime(path.read_bytes(), "net", 1)
