@@ -83,6 +83,8 @@ def bundles(detectors):
         name: as_written(pack(replace(parts_of, members=(other,)), as_onnx=False))
         for name, other in (("simplenet", simplenet), ("torch", torch))
     }
+    grouped = replace(parts_of.calibration, groups=np.array([0, 0, 1, 1, 2, 2], np.int32))
+    found["groups"] = as_written(pack(replace(parts_of, calibration=grouped), as_onnx=False))
     return found
 
 
@@ -153,7 +155,7 @@ def test_the_digest_is_the_one_that_the_page_describes(detectors):
         digest.update(data[slice(*header[name]["data_offsets"])])
     assert json.loads(text)["sha256"] == digest.hexdigest()
     assert json.loads(record) == json.loads(text)["record"]
-    assert json.loads(text)["format_version"] == 2
+    assert json.loads(text)["format_version"] == 3
 
 
 # Written out, since the files of every version have these.

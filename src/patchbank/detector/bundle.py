@@ -25,7 +25,8 @@ from patchbank.errors import DetectorFileError
 from patchbank.runtime.atomic_file import replace_file
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READABLE_VERSIONS = (2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,10 @@ def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     version = header.get("format_version") if isinstance(header, dict) else None
     if type(version) is not int:
         raise _damaged_header(name, "no number of its format")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         cure = "fit anew" if version < FORMAT_VERSION else "install a newer patchbank"
-        raise DetectorFileError(f"{name}: expected format {FORMAT_VERSION}, got {version}; {cure}")
+        known = " or ".join(map(str, READABLE_VERSIONS))
+        raise DetectorFileError(f"{name}: expected format {known}, got {version}; {cure}")
     if not (isinstance(header.get("sha256"), str) and isinstance(header.get("record"), dict)):
         raise _damaged_header(name, "no record or no digest")
     found: dict[str, Any] = header

@@ -22,6 +22,7 @@ CALIBRATION: Mapping[str, TensorSpec] = {
     name: TensorSpec("float64", ("n",), low=-LARGEST_SCORE, high=LARGEST_SCORE)
     for name in ("calibration.image_scores", "calibration.map_peaks")
 }
+GROUPS: Mapping[str, TensorSpec] = {"calibration.groups": TensorSpec("int32", ("n",), low=0)}
 BANK_SIZES: Mapping[str, TensorSpec] = {
     "ladder.bank_rows": TensorSpec("int64", ("s",), low=1),
     **{
@@ -43,8 +44,10 @@ def check_calibration(tensors: Mapping[str, NDArray[Any]], n_photographs: int | 
     """
     lengths = {} if n_photographs is None else {"n": n_photographs}
     check_tensors(tensors, CALIBRATION, lengths)
+    n_scores = len(tensors["calibration.image_scores"])
+    if "calibration.groups" in tensors:
+        check_tensors(tensors, GROUPS, {"n": n_scores})
     if any(name in tensors for name in BANK_SIZES):
-        n_scores = len(tensors["calibration.image_scores"])
         check_tensors(tensors, BANK_SIZES, {"n": n_scores})
 
 

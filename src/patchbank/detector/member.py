@@ -136,6 +136,15 @@ def combined_map(predictions: MemberPredictions) -> AnomalyMap:
     return mean
 
 
+def origins(members: Sequence[Member]) -> tuple[float, float]:
+    """Image score and map value of a photograph without any distance to the learned ones.
+
+    They are 0, except in ensembles, which standardise.
+    """
+    image = float(np.mean([member.image_scale.apply(0.0) for member in members]))
+    return image, float(np.mean([member.map_scale.apply(0.0) for member in members]))
+
+
 def highest_value(predictions: MemberPredictions) -> float:
     """Upper bound of the combined map."""
     return float(np.mean([prediction.highest_value for prediction in predictions]))

@@ -8,7 +8,7 @@ is renamed keeps its key by an entry in RENAMED_KEYS.  The keys of a backbone's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ from patchbank.detector.content_check import (
     check_extractor,
     check_settings,
 )
-from patchbank.detector.member import Member, ScoreStandardization
+from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.methods import METHODS, FittedMethod, Method
@@ -83,12 +83,17 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         "fitted_on": parts.fitted_on,
         "false_alarm_rate": parts.calibration.false_alarm_rate,
         "views_of_one": parts.calibration.views_of_one,
+        "calibration_rule": parts.calibration.rule,
+        "set_threshold": parts.calibration.set_threshold,
+        "set_pixel_threshold": parts.calibration.set_pixel_threshold,
         "versions": dict(parts.versions),
     }
     tensors: dict[str, NDArray[Any]] = {
         "calibration.image_scores": parts.calibration.image_scores,
         "calibration.map_peaks": parts.calibration.map_peaks,
     }
+    if parts.calibration.groups is not None:
+        tensors["calibration.groups"] = parts.calibration.groups
     if parts.bank_size_calibration is not None:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
@@ -154,16 +159,30 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         check_bank_sizes(bank_sizes.bank_rows, [member.model for member in members])
     return DetectorParts(
         members=members,
-        calibration=Calibration(
-            tensors["calibration.image_scores"],
-            tensors["calibration.map_peaks"],
-            record["false_alarm_rate"],
-            # The oldest files of format 2 were written before this key was added.
-            record.get("views_of_one", False),
-        ),
+        calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
+    )
+
+
+def _unpack_calibration(
+    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], members: Sequence[Member]
+) -> Calibration:
+    score_origin, map_origin = origins(members)
+    return Calibration(
+        tensors["calibration.image_scores"],
+        tensors["calibration.map_peaks"],
+        record["false_alarm_rate"],
+        # The oldest files of format 2 were written before this key was added.
+        record.get("views_of_one", False),
+        # Files of format 2 have thresholds by ranks alone, and none that is set by hand.
+        rule=record.get("calibration_rule", "ranks"),
+        groups=tensors.get("calibration.groups"),
+        score_origin=score_origin,
+        map_origin=map_origin,
+        set_threshold=record.get("set_threshold"),
+        set_pixel_threshold=record.get("set_pixel_threshold"),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from patchbank.core.scores.calibration import RULES as RULES_OF_CALIBRATION
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -53,6 +54,10 @@ def _is_object(value: Any) -> bool:
 
 def _is_rate(value: Any) -> bool:
     return _is_number(value) and 0 < value < 1
+
+
+def _is_calibration_rule(value: Any) -> bool:
+    return isinstance(value, str) and value in RULES_OF_CALIBRATION
 
 
 def _list_of(holds: Callable[[Any], bool], low: int, high: float = math.inf) -> Any:
@@ -104,6 +109,11 @@ RULES: Mapping[str, Rule] = {
     "fitted_on": Rule("at least one name", _list_of(_is_text, 1)),
     "false_alarm_rate": Rule("a number between 0 and 1", _is_rate),
     "views_of_one": Rule("true or false", _is_flag, optional=True),
+    "calibration_rule": Rule(
+        " or ".join(RULES_OF_CALIBRATION), _is_calibration_rule, optional=True
+    ),
+    "set_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
+    "set_pixel_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))
     ),

@@ -17,10 +17,12 @@ from patchbank.detector.member import (
     ScoreStandardization,
     combined_map,
     combined_score,
+    origins,
 )
 from patchbank.methods import ResizableBank
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.types import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def calibrate(
     progress: Progress,
     *,
     views_of_one: bool,
+    groups: Indices | None = None,
 ) -> Calibrations:
     """Calibrate the members together.
 
@@ -72,13 +75,25 @@ def calibrate(
         false_alarm_rate: share of good images that may be called anomalous.
         progress: shows the images.
         views_of_one: whether there was a single photograph, so that other views of it are scored.
+        groups: (n,) number of the group that each photograph was left out with; None where each was
+            left out alone.
     """
     by_size = fitted[0].left_out_by_size
     scores, peaks = _scores_and_peaks(
         [*([smaller] for smaller in by_size.values()), [each.left_out for each in fitted]],
         progress,
     )
-    whole = Calibration(scores[-1], peaks[-1], false_alarm_rate, views_of_one=views_of_one)
+    score_origin, map_origin = origins([each.member for each in fitted])
+    whole = Calibration(
+        scores[-1],
+        peaks[-1],
+        false_alarm_rate,
+        views_of_one=views_of_one,
+        rule="ranks" if views_of_one else "tail",
+        groups=None if groups is None else groups.astype(np.int32),
+        score_origin=score_origin,
+        map_origin=map_origin,
+    )
     model = fitted[0].member.model
     if not by_size or not isinstance(model, ResizableBank):
         return Calibrations(whole, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,7 +43,8 @@ class BankSizeCalibration:
 
         Args:
             n_rows: from the smallest size to the largest.
-            whole: calibration of the whole bank; its false-alarm rate is kept.
+            whole: calibration of the whole bank; its false-alarm rate is kept, or where a threshold
+                was set by hand, the rate that is expected of it.
 
         Raises:
             ParameterError: `n_rows` is outside that range.
@@ -59,7 +61,14 @@ class BankSizeCalibration:
                 f"bank_rows: expected {least} to {most} (sizes that were calibrated), got {n_rows}"
             )
         step = int(np.searchsorted(self.bank_rows, n_rows, side="right")) - 1
-        return replace(whole, image_scores=self.image_scores[step], map_peaks=self.map_peaks[step])
+        return replace(
+            whole,
+            image_scores=self.image_scores[step],
+            map_peaks=self.map_peaks[step],
+            false_alarm_rate=min(whole.expected_rate, math.nextafter(1.0, 0.0)),
+            set_threshold=None,
+            set_pixel_threshold=None,
+        )
 
     def truncated(self, n_rows: int, calibration: Calibration) -> BankSizeCalibration:
         """The sizes up to `n_rows` of a bank that was truncated to that, with its calibration."""
