@@ -18,7 +18,7 @@ from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import DefectResult, evaluate
 from patchbank.evaluation.metrics.curves import count_images
 from patchbank.evaluation.report import write_report
-from patchbank.evaluation.report.plots import Bar, histogram, roc_points
+from patchbank.evaluation.report.plots import roc_points
 from tests.painted import detector, member, photograph, write
 
 DASH = "\N{EN DASH}"
@@ -267,36 +267,6 @@ def test_the_left_end_of_a_roc_curve_is_stretched_to_the_whole_width():
 def test_a_curve_that_is_cut_between_two_corners_ends_on_its_line():
     """A tie is a slope: from (0, 0) to (1, 1), cut at a half."""
     assert roc_points(ranking([1], [1]), share=0.5).split()[-1] == "420.0,140.0"
-
-
-def test_bars_are_shares_of_each_kind_over_the_tallest():
-    """Forty bars from 0 to 40: two of three good ones in the first, the others in the last."""
-    drawn = histogram(np.array([0.0, 0.0, 40.0]), np.array([40.0, 20.0]), threshold=10.0)
-    assert drawn.good == (Bar(0.0, 0.0, 10.5, 280.0), Bar(39 * 10.5, 140.0, 10.5, 140.0))
-    for bar, place in zip(drawn.defect, (20, 39), strict=True):
-        assert (bar.x, bar.width) == (place * 10.5, 10.5)
-        assert (bar.y, bar.height) == pytest.approx((70, 210))  # a half over two thirds
-    assert drawn.threshold_x == 105.0
-    assert drawn.ticks == (
-        (0.0, "0"),
-        (105.0, "10"),
-        (210.0, "20"),
-        (315.0, "30"),
-        (420.0, "40"),
-    )
-
-
-@pytest.mark.parametrize(("threshold", "place"), [(-10.0, 0.0), (50.0, 420.0)])
-def test_a_threshold_beyond_all_scores_is_still_drawn(threshold, place):
-    drawn = histogram(np.array([0.0, 40.0]), np.array([10.0]), threshold)
-    assert drawn.threshold_x == place
-
-
-def test_scores_that_are_all_alike_have_one_bar():
-    drawn = histogram(np.array([5.0, 5.0]), np.array([5.0]), 5.0)
-    assert drawn.good == drawn.defect == (Bar(0.0, 0.0, 10.5, 280.0),)
-    assert drawn.threshold_x == 0.0
-    assert [text for _, text in drawn.ticks] == ["5", "5.25", "5.5", "5.75", "6"]
 
 
 def test_a_photograph_that_is_gone_or_replaced_has_a_line_in_its_place(tmp_path):

@@ -1,0 +1,53 @@
+"""Render a page from the template of its room, and write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from patchbank.errors import DataError
+from patchbank.report.plots import HEIGHT, WIDTH
+from patchbank.runtime.atomic_file import make_folders, replace_file
+
+PAGE = "index.html"
+"""Name of the file in its folder."""
+
+
+def render(room: str, **content: Any) -> str:
+    """Render the template ``page.html`` of a room.  -> HTML, in which names stay text.
+
+    The template begins with ``{% extends "base.html" %}`` and fills the blocks `title` and
+    `content`; ``{% import "parts.html" as parts %}`` gives it figures, plots and galleries.
+
+    Args:
+        room: the package in which the template lies, as ``patchbank.evaluation.report``.
+        content: all that the template names.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(room, ""), PackageLoader("patchbank.report", "")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(width=WIDTH, height=HEIGHT)
+    return environment.get_template("page.html").render(content)
+
+
+def write_page(folder: Path, page: str) -> Path:
+    """Write a page into a folder, which is made if it is not there.  -> the path of the page.
+
+    After a crash the page is the old one or the new one.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    path = folder / PAGE
+    try:
+        make_folders(folder)
+        replace_file(path, page.encode("utf-8", "backslashreplace"))  # names need not be text
+    except OSError as error:
+        raise DataError(f"{path}: expected to write the report, got: {error.strerror}") from error
+    return path
