@@ -15,6 +15,7 @@ from PIL.ImageFile import ImageFile
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images import tiff
 from patchbank.images.bit_depth import FULL, DeepPixels
+from patchbank.images.file_facts import FileFacts, facts_of, quality_of
 from patchbank.images.limits import check_size, without_limit_of_pillow
 from patchbank.images.opening import UnknownLayoutError, is_deep_pnm, opened, rawmode_of
 from patchbank.images.orientation import orientation_of, upright, upright_image
@@ -32,11 +33,22 @@ def decoded(
     convert: Callable[[str, Pixels], Converted],
 ) -> Converted:
     """Decode an image and convert it; whatever is wrong becomes an ImageError of one line."""
+    return decoded_with_facts(name, content, convert)[0]
+
+
+def decoded_with_facts(
+    name: str,
+    content: Path | bytes | pillow.Image,
+    convert: Callable[[str, Pixels], Converted],
+) -> tuple[Converted, FileFacts]:
+    """Decode an image and convert it, as `decoded`, and return the facts of its file too."""
     try:
         if not isinstance(content, pillow.Image):
-            return convert(name, read_pixels(name, content))
+            pixels, stored = read_pixels(name, content)
+            return convert(name, pixels), facts_of(pixels, *stored)
         check_size(name, (content.height, content.width))
-        return convert(name, deep_or_not(content))
+        pixels = deep_or_not(content)
+        return convert(name, pixels), facts_of(pixels, content.format, quality_of(content))
     except PatchbankError:
         raise
     except pillow.DecompressionBombError as error:
@@ -53,8 +65,10 @@ def decoded(
         raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
 
 
-def read_pixels(name: str, content: Path | bytes) -> Pixels:
+def read_pixels(name: str, content: Path | bytes) -> tuple[Pixels, tuple[str | None, int | None]]:
     """Decode an image file: the first of several frames or pages, upright.
+
+    -> The pixels; and the format of the file with the quality of its JPEG compression, or None.
 
     Raises:
         ImageError: it is no image that is read, or not one that is read faithfully.
@@ -65,17 +79,23 @@ def read_pixels(name: str, content: Path | bytes) -> Pixels:
             opened(name, content, in_memory=True) as image,
             without_limit_of_pillow(image.width * image.height),
         ):
-            if image.format == "TIFF":
-                return _read_tiff(name, content, image)
-            rawmode = rawmode_of(image)
-            if image.format == "PNG" and rawmode.endswith(";16B") and image.mode != "I;16":
-                return _deep_png(name, content, image, rawmode)
-            if is_deep_pnm(image):
-                return DeepPixels(_both_bytes(name, content, image, "RGB;16B", "RGB;16L"))
-            load(image)
+            stored = image.format, quality_of(image)
+            return _pixels_of(name, content, image), stored
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
-        return tiff.read_with_tifffile(name, raw)
+        return tiff.read_with_tifffile(name, raw), ("TIFF", None)
+
+
+def _pixels_of(name: str, content: Path | bytes, image: ImageFile) -> Pixels:
+    """The pixels of an opened file, upright."""
+    if image.format == "TIFF":
+        return _read_tiff(name, content, image)
+    rawmode = rawmode_of(image)
+    if image.format == "PNG" and rawmode.endswith(";16B") and image.mode != "I;16":
+        return _deep_png(name, content, image, rawmode)
+    if is_deep_pnm(image):
+        return DeepPixels(_both_bytes(name, content, image, "RGB;16B", "RGB;16L"))
+    load(image)
     if image.format == "PPM" and image.mode == "I":  # from 0 to 65535 by its header
         values = np.asarray(image).astype(np.uint16)
         is_scaled = ";16" not in rawmode
@@ -121,9 +141,12 @@ def copied(image: pillow.Image) -> pillow.Image | bytes:
         return content
     load(image)
     copy = image.copy()
-    copy.format = image.format  # a copy forgets it
     # Pillow turns TIFF files by itself.
-    return copy if is_tiff else upright_image(copy, orientation_of(image))
+    turned = copy if is_tiff else upright_image(copy, orientation_of(image))
+    turned.format = image.format  # a copy forgets it
+    if hasattr(image, "quantization"):
+        turned.quantization = image.quantization  # type: ignore[attr-defined]
+    return turned
 
 
 def rgb(name: str, pixels: Pixels, bit_depth: int = FULL) -> Image:

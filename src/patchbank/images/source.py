@@ -17,7 +17,15 @@ from PIL import Image as pillow
 from patchbank.errors import ImageError, ImageTypeError, ShapeError
 from patchbank.images.arrays import RGB_LAST, ArrayLayout, is_array, laid_out, rgb_array
 from patchbank.images.bit_depth import FULL, DeepPixels, is_deep_array
-from patchbank.images.decode import Pixels, copied, decoded, reason_of, rgb
+from patchbank.images.decode import (
+    Pixels,
+    copied,
+    decoded,
+    decoded_with_facts,
+    reason_of,
+    rgb,
+)
+from patchbank.images.file_facts import FileFacts, facts_of_array
 from patchbank.images.opening import Header, header_of
 from patchbank.types import Image
 
@@ -44,6 +52,8 @@ class ImageSource:
     """(time of modification in ns, bytes) of the file at a path when `read_once` read it."""
     bit_depth: int = FULL
     """Bits that are in use where the file has 16 a channel, as `read_once` read it."""
+    facts: FileFacts | None = None
+    """Facts of the file, of the one time that it was read; None for one that is not read yet."""
 
     @property
     def n_pixels(self) -> int:
@@ -93,9 +103,13 @@ class ImageSource:
                 values need more bits.
             ShapeError: an array has other axes than an image.
         """
+        return self.read_with_facts(bit_depth)[0]
+
+    def read_with_facts(self, bit_depth: int | None = None) -> tuple[Image, FileFacts]:
+        """Read it, as `read`, and return the facts of the file, which is read once for both."""
         depth = self.bit_depth if bit_depth is None else bit_depth
         if isinstance(self.content, np.ndarray):
-            return rgb_array(self.name, self.content, depth)
+            return rgb_array(self.name, self.content, depth), facts_of_array(self.content)
         if isinstance(self.content, (ImageError, ShapeError)):
             raise self.content
         if self.has_changed:
@@ -103,7 +117,7 @@ class ImageSource:
                 f"{self.name}: expected the file that was inspected, got a changed one; "
                 "inspect it again, or keep the image (keep_image=True)"
             )
-        return decoded(self.name, self.content, partial(rgb, bit_depth=depth))
+        return decoded_with_facts(self.name, self.content, partial(rgb, bit_depth=depth))
 
     @property
     def has_changed(self) -> bool:
@@ -117,15 +131,13 @@ class ImageSource:
         pixels, because the memory of a camera is used again for the next photograph.
         """
         depth = self.bit_depth if bit_depth is None else bit_depth
+        state = _state(self.content)
+        image, facts = self.read_with_facts(depth)
         if isinstance(self.content, np.ndarray):
-            image = self.read(depth)
             if np.may_share_memory(image, self.content):
                 image = image.copy()
-            return image, replace(self, content=image)
-        state = _state(self.content)
-        if state is None and depth == self.bit_depth:
-            return self.read(depth), self
-        return self.read(depth), replace(self, state=state or self.state, bit_depth=depth)
+            return image, replace(self, content=image, facts=facts)
+        return image, replace(self, state=state or self.state, bit_depth=depth, facts=facts)
 
     def without_pixels(self) -> ImageSource:
         """The source without contents in memory: files are read again, nothing else can be."""
