@@ -58,8 +58,8 @@ def fitted(method, settings, features=GOOD):
     return fitted_on(method, settings, [TrainingImage(maps, i) for i, maps in enumerate(features)])
 
 
-def fitted_on(method, settings, examples):
-    return fit_on_features(method, settings, iter(examples), len(examples))
+def fitted_on(method, settings, examples, groups=None):
+    return fit_on_features(method, settings, iter(examples), len(examples), groups=groups)
 
 
 def same(a, b):
@@ -220,6 +220,57 @@ def test_copies_leave_with_their_photograph(method, settings):
     assert len(doubled.left_out) == len(unlike)
     for one, two in zip(alone.left_out, doubled.left_out, strict=True):
         assert two.image_score > 0.5 * one.image_score
+
+
+def test_photographs_of_a_group_leave_together(method, settings):
+    """A photograph whose twin stays in would find itself there, and score nothing."""
+    rng = np.random.default_rng(0)
+    unlike = [
+        [rng.normal(size=(6, h, w)).astype(np.float32) for h, w in ((6, 9), (3, 5))]
+        for _ in range(3)
+    ]
+    alone = fitted(method, settings, unlike)
+    twins = [
+        TrainingImage([m + np.float32(1e-3 * twin) for m in maps], 3 * twin + number)
+        for twin in range(2)
+        for number, maps in enumerate(unlike)
+    ]
+    apart, together = (
+        fitted_on(method, settings, twins, groups)
+        for groups in (None, np.array([5, 9, 2, 5, 9, 2], dtype=np.int32))
+    )
+    assert len(together.left_out) == len(twins)
+    for number, scored in enumerate(together.left_out):
+        assert scored.image_score > 0.5 * alone.left_out[number % 3].image_score
+    if not needs_torch_to_fit(method):  # consecutive photographs share a fold there
+        assert all(
+            a.image_score < b.image_score
+            for a, b in zip(apart.left_out, together.left_out, strict=True)
+        )
+    image = [m + 1 for m in unlike[0]]
+    assert same(apart.model.score(image), together.model.score(image))
+
+
+def test_a_photograph_alone_is_a_group_of_its_own(method, settings):
+    """Whatever the numbers are called, the scores are the same to the last bit."""
+    plain = fitted(method, settings)
+    examples = [TrainingImage(maps, i) for i, maps in enumerate(GOOD)]
+    numbered = fitted_on(method, settings, examples, np.array([4, 40, 2, 7, 0, -1]))
+    assert all(same(a, b) for a, b in zip(plain.left_out, numbered.left_out, strict=True))
+
+
+def test_one_group_alone_leaves_nothing_to_compare_with(method, settings):
+    examples = [TrainingImage(maps, i) for i, maps in enumerate(GOOD)]
+    fit = fitted_on(method, settings, examples, np.full(len(GOOD), 3))
+    assert fit.left_out == ()
+    image = fake_features(stained(50, 5))
+    assert same(fit.model.score(image), fitted(method, settings).model.score(image))
+
+
+def test_groups_that_are_not_one_a_photograph_are_refused(method, settings):
+    examples = [TrainingImage(maps, i) for i, maps in enumerate(GOOD)]
+    with pytest.raises(ShapeError, match=r"groups: expected \(6,\) integers"):
+        fitted_on(method, settings, examples, np.arange(5))
 
 
 def test_unknown_settings_are_refused_with_a_hint(method):

@@ -55,7 +55,7 @@ def cell_at(grid, row, column, other):
     )
 
 
-def left_out_grid(embeddings, photographs, insides, number, ridge):
+def left_out_grid(embeddings, photographs, insides, number, ridge, groups=None):
     """What photograph `number` scores without itself and its copies, fitted anew at every cell.
 
     Args:
@@ -64,7 +64,9 @@ def left_out_grid(embeddings, photographs, insides, number, ridge):
         insides: (h, w) of each.
         number: of the photograph.
         ridge: added to the covariance.
+        groups: group of each photograph, which is left out with it; None for itself alone.
     """
+    groups = range(max(photographs) + 1) if groups is None else groups
     grid = embeddings[0].shape[:2]
     own = embeddings[photographs.index(number)]
     scores = np.zeros(own.shape[:2])
@@ -73,7 +75,7 @@ def left_out_grid(embeddings, photographs, insides, number, ridge):
         samples = []
         for embedding, photograph, inside in zip(embeddings, photographs, insides, strict=True):
             cell = cell_at(grid, *position, embedding.shape[:2])
-            if photograph != number and inside[cell]:
+            if groups[photograph] != groups[number] and inside[cell]:
                 samples.append(embedding[cell])
         scores[row, column] = mahalanobis(own[row, column], *gaussian(samples, ridge))
     return scores

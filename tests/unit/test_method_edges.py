@@ -8,7 +8,8 @@ import pytest
 from patchbank.core import neighbours
 from patchbank.methods import METHODS, PadimSettings, PatchEmbedding, TrainingImage, _check_method
 from patchbank.methods.growing_array import GrowingArray
-from patchbank.methods.memory_bank.model import BankLearner, BankModel
+from patchbank.methods.memory_bank.learner import BankLearner
+from patchbank.methods.memory_bank.model import BankModel
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.settings import part_of

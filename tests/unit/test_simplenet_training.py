@@ -58,7 +58,7 @@ def bits(fit):
 
 
 def rows_of_folds(n_photographs, n_folds):
-    return np.repeat(folds.fold_of_photographs(n_photographs, n_folds), N_PATCHES)
+    return np.repeat(folds.fold_of_photographs(np.arange(n_photographs), n_folds), N_PATCHES)
 
 
 def test_prediction_in_numpy_is_that_of_the_networks(rng):
@@ -147,7 +147,7 @@ def test_what_a_fold_holds_out_does_not_touch_its_model(rng, schedule):
 def test_each_photograph_is_scored_by_the_model_of_its_own_fold(rng):
     maps = photographs(rng, 5)
     fit = fitted(maps, folds=2)
-    numbers = folds.fold_of_photographs(5, 2).tolist()
+    numbers = folds.fold_of_photographs(np.arange(5), 2).tolist()
     assert numbers == [0, 0, 0, 1, 1]
     trained = folds.train(
         replace(SETTINGS, folds=2),
@@ -188,7 +188,21 @@ def test_copies_are_held_out_with_their_photograph(rng):
 
 def test_fewer_photographs_than_folds_are_left_out_one_by_one(rng):
     assert len(fitted(photographs(rng, 2), folds=7).left_out) == 2
-    assert folds.fold_of_photographs(2, 7).tolist() == [0, 1]
+    assert folds.fold_of_photographs(np.arange(2), 7).tolist() == [0, 1]
+
+
+def test_photographs_of_a_group_are_held_out_together(rng):
+    """Nothing of a group may reach the models that score its photographs."""
+    maps = photographs(rng, 4)
+
+    def left_out(second):
+        examples = [TrainingImage([m], i) for i, m in enumerate([maps[0], second, *maps[2:]])]
+        groups = np.array([0, 1, 1, 0])
+        return fit_on_features(METHOD, SETTINGS, iter(examples), 4, groups=groups).left_out
+
+    one, two = left_out(maps[1]), left_out(maps[1] + 1)
+    assert one[2].image_score == two[2].image_score
+    assert all(one[number].image_score != two[number].image_score for number in (0, 3))
 
 
 def watched(monkeypatch, losses):

@@ -53,7 +53,7 @@ def test_an_approximate_index_without_faiss_names_the_extra(kind, monkeypatch):
 
 def test_a_fit_with_an_approximate_index_fails_before_it_reads_features(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.setattr("patchbank.methods.memory_bank.model.PatchStore", None)  # not reached
+    monkeypatch.setattr("patchbank.methods.memory_bank.learner.PatchStore", None)  # not reached
     recipe = PatchCore(backbone="efficientnet_lite0", image_size=96, index="hnsw")
     with pytest.raises(ParameterError, match="index: expected faiss for 'hnsw', got none"):
         recipe.fit(parts(3))

@@ -205,6 +205,8 @@ def left_out_distances(
 
     Raises:
         ShapeError: a number is not finite.
+
+    Cost: a g x g system for each point; `left_out_distances_of_groups` has one for each group.
     """
     require_finite("samples", groups.samples)
     require_finite("points", points)
@@ -218,6 +220,39 @@ def left_out_distances(
     squared += np.einsum("png,png->pn", projected, solved)
     if along.shape[-1] < moved.shape[-1]:
         squared += _outside(moved, along) / downdate.rests[some]
+    return np.asarray(np.sqrt(squared))
+
+
+def left_out_distances_of_groups(
+    learned: Scatters, groups: Groups, points: NDArray[np.floating], ridge: float
+) -> Float64:
+    """Leave-one-group-out Mahalanobis distances of several points for each group.
+
+    The same as `left_out_distances`, where many points are left out together.
+
+    Args:
+        learned: scatter of p positions, from all samples.
+        groups: m groups; without any one of them each position has at least one sample.
+        points: (p, m, q, d) of which those of each group are compared without it.
+        ridge: added to the covariance.
+
+    Returns:
+        (p, m, q) distances.
+
+    Raises:
+        ShapeError: a number is not finite.
+    """
+    require_finite("samples", groups.samples)
+    require_finite("points", points)
+    downdate = _downdate(learned, groups, ridge)
+    moved = points - (learned.means[:, None] + downdate.shift)[:, :, None]  # (p, m, q, d)
+    along = learned.along(moved)  # (p, m, q, r)
+    projected = downdate.scaled @ along.swapaxes(2, 3)  # (p, m, g, q)
+    solved = np.linalg.solve(downdate.kernel, projected)
+    squared = np.einsum("pmqr,pmqr->pmq", along, along / downdate.variances[:, :, None])
+    squared += np.einsum("pmgq,pmgq->pmq", projected, solved)
+    if along.shape[-1] < moved.shape[-1]:
+        squared += _outside(moved, along) / downdate.rests[..., None]
     return np.asarray(np.sqrt(squared))
 
 

@@ -11,6 +11,7 @@ from patchbank.methods.base import (
     PatchScores,
     ResizableBank,
     TrainingImage,
+    numbered_groups,
 )
 from patchbank.methods.graphcore import GraphCoreSettings
 from patchbank.methods.padim import PadimSettings
@@ -97,4 +98,5 @@ __all__ = [
     "SimpleNetSettings",
     "SpadeSettings",
     "TrainingImage",
+    "numbered_groups",
 ]

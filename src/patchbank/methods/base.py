@@ -20,7 +20,7 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Group, Settings, with_preset
 from patchbank.settings.rules import Choice
-from patchbank.types import Array, PatchGrid
+from patchbank.types import Array, Indices, PatchGrid
 
 FeatureMaps: TypeAlias = Sequence[Array]
 """Features of one image: a (c, h, w) float32 map for each layer, numpy arrays or tensors on a
@@ -153,8 +153,8 @@ class Fit:
 
     model: FittedMethod
     left_out: tuple[PatchScores, ...]
-    """Leave-one-out scores of each photograph, in order: without it and all its copies; empty where
-    there is one photograph only."""
+    """Leave-one-out scores of each photograph, in order: without its group and all copies of it;
+    empty where there is one group only."""
     calibration_by_size: Mapping[int, tuple[PatchScores, ...]] = field(default_factory=dict)
     """The same for the smaller `sizes` of a `ResizableBank`, by number of rows; empty for other
     models.  A method may compute an entry each time it is read, which can cost as much time as
@@ -172,14 +172,47 @@ class Learner(Protocol):
         """
         ...
 
-    def fit(self) -> Fit:
-        """Learn from all images that were added, and score each photograph without itself.
+    def fit(self, groups: Indices | None = None) -> Fit:
+        """Learn from all images that were added, and score each photograph without its group.
+
+        Args:
+            groups: (n,) group of each photograph; photographs of equal number, and their copies,
+                are left out together.  None leaves out each photograph alone.  What the model
+                learns does not depend on it.
 
         Raises:
             DataError: no image was added.
             ParameterError: the settings do not suit the features.
+            ShapeError: there is not one group for each photograph.
         """
         ...
+
+
+def numbered_groups(groups: Indices | None, n_photographs: int) -> Indices:
+    """Number the groups of photographs from 0 in the order of their first photographs.
+
+    Args:
+        groups: (n,) group of each photograph; None where each is a group of its own.
+        n_photographs: n.
+
+    Returns:
+        (n,) number of the group of each photograph.
+
+    Raises:
+        ShapeError: there is not one group for each photograph.
+
+    >>> numbered_groups(np.array([7, 3, 7]), 3).tolist(), numbered_groups(None, 2).tolist()
+    ([0, 1, 0], [0, 1])
+    """
+    if groups is None:
+        return np.arange(n_photographs)
+    if groups.shape != (n_photographs,) or groups.dtype.kind not in "iu":
+        raise ShapeError(
+            f"groups: expected ({n_photographs},) integers, one for each photograph, got "
+            f"{groups.dtype} of shape {groups.shape}"
+        )
+    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[numbers]
 
 
 def _no_lengths(parameters: Any, channels: Sequence[int]) -> Mapping[str, int]:

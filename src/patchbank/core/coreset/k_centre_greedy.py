@@ -78,9 +78,9 @@ def greedy_coreset(
             distances that stay in the running minimum, so that the radii are not known.
         radius: stop as soon as no row is farther than this from its nearest centre; None never
             stops.
-        groups: (n,) group of each row, equal ones contiguous (the photograph that a patch comes
-            from).  The distance of each row to the nearest centre of another group, which
-            leave-one-out scores need, is then part of the result, at little cost.
+        groups: (n,) group of each row (the photograph that a patch comes from).  The distance of
+            each row to the nearest centre of another group, which leave-one-out scores need, is
+            then part of the result, at little cost where rows of a group are contiguous.
         sizes: numbers of centres after which these distances are kept too.
         device: where the passes over the features are computed.
         on_progress: called with the number of centres chosen since the last call.

@@ -3,7 +3,8 @@
 What the methods with a bank share; they differ in how they turn feature maps into patches.
 """
 
-from patchbank.methods.memory_bank.model import BankModel, Embed, method_with_bank
+from patchbank.methods.memory_bank.learner import method_with_bank
+from patchbank.methods.memory_bank.model import BankModel, Embed
 from patchbank.methods.memory_bank.settings import BankParameters, BankSettings
 
 __all__ = ["BankModel", "BankParameters", "BankSettings", "Embed", "method_with_bank"]

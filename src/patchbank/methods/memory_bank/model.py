@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,26 +10,19 @@ from numpy.typing import NDArray
 
 from patchbank.core import neighbours
 from patchbank.core.array_api import to_numpy
-from patchbank.core.coreset import Coreset
 from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.base import (
     FeatureMaps,
-    Fit,
-    Method,
     PatchEmbedding,
     PatchScores,
     Tensors,
-    TrainingImage,
 )
-from patchbank.methods.memory_bank.selection import select, sizes_to_calibrate
+from patchbank.methods.memory_bank.selection import sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
-from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.once import BuiltOnce
-from patchbank.runtime.progress import Progress
-from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
 
 Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
@@ -43,7 +35,6 @@ CONTENTS: Mapping[str, TensorSpec] = {
     "bank_radii": TensorSpec("float32", ("m?",), low=0),
     "index_recall": TensorSpec("float64", ("1",), low=0, high=1),
 }
-RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
 
 class BankModel:
@@ -99,27 +90,32 @@ class BankModel:
     def score_left_out(
         self,
         embedding: PatchEmbedding,
-        photograph: int,
+        photographs: Indices,
         nearest: NDArray[np.float32] | None = None,
     ) -> PatchScores:
-        """Score a photograph of the fit against the rows of the others.
+        """Score a photograph of the fit against the rows of other groups.
 
         Args:
             embedding: of that photograph.
-            photograph: its number; the rows of its copies are left out with it.
+            photographs: numbers of all photographs of its group, which are left out with their
+                copies.
             nearest: (n,) distances of its patches to the nearest row of the others, if known.
         """
-        own = self.origins[:, 0] == photograph
+        own = np.isin(self.origins[:, 0], photographs)
         k, others = self.settings.n_neighbours, int((~own).sum())
         if others == 0:
+            one = "one" if len(photographs) == 1 else "one group"
+            least = "two photographs" if len(photographs) == 1 else "two groups of photographs"
             raise DataError(
-                "expected a bank with rows of at least two photographs, to compute leave-one-out "
-                f"scores; all {len(own)} rows come from one: use a larger bank"
+                f"expected a bank with rows of at least {least}, to compute leave-one-out "
+                f"scores; all {len(own)} rows come from {one}: use a larger bank"
             )
         if k > others:
+            kind = "photographs" if len(photographs) == 1 else "groups"
+            own_name = "" if len(photographs) == 1 else "that of photograph "
             raise ParameterError(
                 f"n_neighbours: expected at most {others} (the rows of the bank that come from "
-                f"other photographs than number {photograph}), got {k}; use a larger bank"
+                f"other {kind} than {own_name}number {photographs[0]}), got {k}; use a larger bank"
             )
         rows = embedding.rows
         if len(rows) == 0:
@@ -142,10 +138,18 @@ class BankModel:
         """
         if self.settings.selection != "greedy" or self.settings.index != "exact":
             return ()
-        return tuple(n for n in sizes_to_calibrate(self.n_rows) if self._can_leave_out(n))
+        return tuple(n for n in sizes_to_calibrate(self.n_rows) if self.can_leave_out(n))
 
-    def _can_leave_out(self, n_rows: int) -> bool:
-        _, counts = np.unique(self.origins[:n_rows, 0], return_counts=True)
+    def can_leave_out(self, n_rows: int, groups: Indices | None = None) -> bool:
+        """Whether the first `n_rows` rows are enough without those of any one group.
+
+        Args:
+            n_rows: of the smaller bank.
+            groups: (n,) group of each photograph; None where each is a group of its own.
+        """
+        photographs = self.origins[:n_rows, 0]
+        own = photographs if groups is None else groups[photographs]
+        _, counts = np.unique(own, return_counts=True)
         return bool(n_rows - counts.max() >= self.settings.n_neighbours)
 
     def truncated(self, n_rows: int) -> BankModel:
@@ -244,171 +248,3 @@ class BankModel:
         """(d,), (b,) -> (b,) in float64: exponentials would magnify the rounding of float32."""
         differences = self.bank[rows].astype(np.float64) - query
         return np.asarray(np.linalg.norm(differences, axis=1))
-
-
-class BankLearner:
-    """Collects the patches of good photographs, then selects the bank from them."""
-
-    def __init__(
-        self,
-        settings: BankParameters,
-        embed: Embed,
-        n_images: int,
-        progress: Progress,
-        device: Device,
-    ) -> None:
-        """Prepare for `n_images`.
-
-        Raises:
-            ParameterError: the index needs a package that is not installed.
-        """
-        neighbours.require_index(settings.index)  # before minutes of work
-        self._settings = settings
-        self._embed = embed
-        self._progress = progress
-        self._device = device
-        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
-
-    def add(self, image: TrainingImage) -> None:
-        """Embed the features of the next image, and store its patches."""
-        self._store.append(self._embed(image.maps), image)
-
-    def fit(self) -> Fit:
-        """Select the bank, and score each photograph without itself."""
-        store, settings = self._store, self._settings
-        if not store.n_photographs:
-            raise DataError("expected the features of at least one photograph, got none")
-        if not len(store.features):
-            raise DataError("expected at least one patch that counts, got images masked all over")
-        coreset = select(settings, store, self._progress, self._device)
-        bank = store.features[coreset.centres]
-        index, recall = None, 1.0
-        if settings.index != "exact":
-            index = neighbours.build_index(bank, settings.index, self._device)
-            recall = self._measured_recall(index, bank, coreset.centres)
-        model = BankModel(
-            settings,
-            self._embed,
-            bank,
-            store.origins(coreset.centres),
-            UNKNOWN if coreset.radii is None else coreset.radii,
-            recall,
-            device=self._device,
-            index=index,
-        )
-        if store.n_photographs == 1:
-            return Fit(model, ())
-        left_out = _left_out_scores(
-            model, store, coreset.min_distance_to_other_groups, self._progress
-        )
-        return Fit(model, left_out, LeftOutBySize(model, store, coreset, self._progress))
-
-    def _measured_recall(
-        self, index: neighbours.NeighbourIndex, bank: Features, bank_rows: Indices
-    ) -> float:
-        """Recall of an index on patches outside the bank; on those of the bank if it has all."""
-        features = self._store.features
-        rng = np.random.default_rng(self._settings.seed)
-        others = np.setdiff1d(np.arange(len(features)), bank_rows)
-        candidates = others if len(others) else bank_rows
-        drawn = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
-        exact = neighbours.ExactIndex(bank, self._device)
-        return neighbours.recall(index, exact, features[drawn])
-
-
-class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
-    """Leave-one-out scores of the photographs for each smaller bank, by its number of rows.
-
-    An entry is computed each time it is read.  Where the selection knows the distances for that
-    size this is little work, otherwise it is a search of all patches in the smaller bank.  As long
-    as it lives, so does the array of all patches of the fit.
-    """
-
-    def __init__(
-        self, model: BankModel, store: PatchStore, coreset: Coreset, progress: Progress
-    ) -> None:
-        self._model = model
-        self._store = store
-        self._coreset = coreset
-        self._progress = progress
-        self._sizes = model.sizes
-
-    def __getitem__(self, n_rows: int) -> tuple[PatchScores, ...]:
-        if n_rows not in self._sizes:
-            raise KeyError(n_rows)
-        known = self._coreset.min_distance_to_other_groups_at.get(n_rows)
-        return _left_out_scores(self._model.truncated(n_rows), self._store, known, self._progress)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._sizes)
-
-    def __len__(self) -> int:
-        return len(self._sizes)
-
-
-def _left_out_scores(
-    model: BankModel, store: PatchStore, to_others: NDArray[np.float32] | None, progress: Progress
-) -> tuple[PatchScores, ...]:
-    """Score every photograph without its own rows.
-
-    Args:
-        model: whose bank is searched.
-        store: patches of the photographs.
-        to_others: (n,) distance of each patch to the rows of other photographs; None if unknown.
-        progress: shows the photographs.
-    """
-    scores = []
-    with progress.task("calibrating", store.n_photographs) as advance:
-        for number in range(store.n_photographs):
-            nearest = None if to_others is None else to_others[store.patches_of(number)]
-            scores.append(model.score_left_out(store.embedding(number), number, nearest))
-            advance(1)
-    return tuple(scores)
-
-
-def method_with_bank(
-    name: str,
-    settings: type[Settings],
-    parameters: type[BankParameters],
-    presets: Mapping[str, Mapping[str, Any]],
-    embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
-    dimensions: Callable[[Any, Sequence[int]], int],
-) -> Method:
-    """Make a method with a bank.
-
-    Args:
-        name: of the method.
-        settings: all settings of it.
-        parameters: the part of them that it receives.
-        presets: name -> the settings that differ.
-        embed: (parameters, feature maps) -> patches.
-        dimensions: (parameters, channels of each map) -> dimensions of a patch.
-    """
-
-    def learner(
-        chosen: BankParameters, n_images: int, progress: Progress, device: Device
-    ) -> BankLearner:
-        return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
-
-    def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
-        if chosen.n_neighbours > len(tensors["bank"]):
-            raise ParameterError(
-                f"n_neighbours: expected at most {len(tensors['bank'])} (the rows of the bank), "
-                f"got {chosen.n_neighbours}"
-            )
-        return BankModel(
-            chosen,
-            partial(embed, chosen),
-            tensors["bank"],
-            tensors["bank_origins"],
-            tensors["bank_radii"],
-            float(tensors["index_recall"][0]),
-            device=device,
-        )
-
-    def lengths(chosen: BankParameters, channels: Sequence[int]) -> Mapping[str, int]:
-        return {"d": dimensions(chosen, channels)}
-
-    return Method(
-        name, settings, parameters, presets, learner, restore, contents=CONTENTS, lengths=lengths
-    )

@@ -11,13 +11,26 @@ from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.types import Array, Features
+from patchbank.types import Array, Features, Indices
 
 
 def select(
-    settings: BankParameters, store: PatchStore, progress: Progress, device: Device
+    settings: BankParameters,
+    store: PatchStore,
+    groups: Indices,
+    progress: Progress,
+    device: Device,
 ) -> Coreset:
-    """Select the rows of the bank from all patches of the fit."""
+    """Select the rows of the bank from all patches of the fit.
+
+    Args:
+        settings: of the selection.
+        store: the patches.
+        groups: (n,) group of each photograph: the distance of each patch to the nearest row of
+            another group is part of the result where the selection knows it.
+        progress: shows the rows.
+        device: where it computes.
+    """
     n = len(store.features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
@@ -27,8 +40,9 @@ def select(
         return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
     space = _projected(settings, store.features, rng, device)
-    # The selection knows the nearest row of another photograph, but not the second nearest.
-    groups = None if projected or settings.n_neighbours > 1 else store.photograph_of_patches()
+    # The selection knows the nearest row of another group, but not the second nearest.
+    is_known = not projected and settings.n_neighbours == 1
+    group_of_patches = groups[store.photograph_of_patches()] if is_known else None
     total = None if settings.covering_radius is not None else n_keep
     start = _start(settings, space, rng, device)
     # With a radius, the number of rows is not known before the end.
@@ -40,7 +54,7 @@ def select(
             n_keep,
             start=start,
             radius=settings.covering_radius,
-            groups=groups,
+            groups=group_of_patches,
             sizes=sizes,
             device=device,
             on_progress=advance,

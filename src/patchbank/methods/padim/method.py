@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import blocks, to_numpy
-from patchbank.core.gaussians import Gaussians, Scatters, left_out_distances, n_directions, scatters
+from patchbank.core.gaussians import (
+    Gaussians,
+    Scatters,
+    left_out_distances,
+    left_out_distances_of_groups,
+    n_directions,
+    scatters,
+)
 from patchbank.errors import DataError
-from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
+from patchbank.methods.base import Fit, Method, Tensors, TrainingImage, numbered_groups
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.model import PadimModel, channels_kept, restore_model, scored
 from patchbank.methods.padim.samples import Block, Samples
@@ -18,6 +25,7 @@ from patchbank.methods.padim.settings import PRESETS, PadimParameters, PadimSett
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.types import Indices
 
 BLOCK_BYTES = 64 * 2**20  # memory of one block of positions in float64
 
@@ -50,8 +58,8 @@ class PadimLearner:
         kept = channels_kept(self._settings, self._n_channels)
         self._samples.append(embedding[..., kept], image)
 
-    def fit(self) -> Fit:
-        """Learn the Gaussians, and score each photograph without it and its copies.
+    def fit(self, groups: Indices | None = None) -> Fit:
+        """Learn the Gaussians, and score each photograph without its group and all copies of it.
 
         Raises:
             DataError: no image was added.
@@ -59,10 +67,11 @@ class PadimLearner:
         samples, settings = self._samples, self._settings
         if not samples.n_photographs:
             raise DataError("expected the features of at least one photograph, got none")
-        samples.close()
-        gaussians, left_out = _learned(settings, samples, self._progress)
+        numbers = numbered_groups(groups, samples.n_photographs)
+        samples.close(numbers)
+        gaussians, left_out = _learned(settings, samples, numbers.max() > 0, self._progress)
         model = PadimModel(settings, gaussians, samples.grid, self._n_channels)
-        if samples.n_photographs == 1:
+        if numbers.max() == 0:
             return Fit(model, ())
         grids = samples.grids_of(left_out)
         return Fit(model, tuple(scored(settings, grid) for grid in grids))
@@ -74,9 +83,12 @@ def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> Padi
 
 
 def _learned(
-    settings: PadimParameters, samples: Samples, progress: Progress
+    settings: PadimParameters, samples: Samples, has_others: bool, progress: Progress
 ) -> tuple[Gaussians, NDArray[np.float32]]:
-    """-> the Gaussians, and the leave-one-out distance of each row of the samples."""
+    """Learn the Gaussians, and leave out each group if there are others.
+
+    -> the Gaussians, and the leave-one-out distance of each row of the samples.
+    """
     n_positions = samples.grid[0] * samples.grid[1]
     n_examples, d = samples.shape
     whole = Gaussians.empty(n_positions, d, n_directions(n_examples, d, settings.rank))
@@ -88,7 +100,7 @@ def _learned(
             block = samples.block(positions)
             learned = scatters(block.samples, block.present, settings.rank)
             whole.put(positions, learned.gaussians(settings.ridge))
-            if samples.n_photographs > 1:
+            if has_others:
                 _score_left_out(settings, samples, learned, block, left_out)
             advance(positions.stop - positions.start)
     return whole, left_out
@@ -102,16 +114,14 @@ def _score_left_out(
     left_out: NDArray[np.float32],
 ) -> None:
     """Write the leave-one-out distances of the rows of one block."""
-    of_photographs = samples.of_photographs(block.positions)
-    distances = left_out_distances(
-        learned,
-        samples.groups(block),
-        samples.rows(of_photographs.rows),
-        of_photographs.photographs,
-        settings.ridge,
-    )
-    is_present = of_photographs.is_present
-    left_out[of_photographs.rows[is_present]] = distances[is_present]
+    for part in samples.parts:
+        groups, table = part.samples(block), part.table(block.positions)
+        points = samples.rows(table.rows)
+        if part.are_alone:
+            distances = left_out_distances(learned, groups, points, table.groups, settings.ridge)
+        else:
+            distances = left_out_distances_of_groups(learned, groups, points, settings.ridge)
+        left_out[table.rows[table.is_present]] = distances[table.is_present]
 
 
 def lengths(settings: PadimParameters, channels: Sequence[int]) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +28,68 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PatchTable:
-    """The patches of the photographs, without copies, at a few positions; up to k at each."""
+    """The patches of some photographs, without copies, at a few positions.
+
+    Its arrays are (p, k), up to k patches at each position, or (p, m, q), up to q of each group.
+    """
 
     rows: Indices
-    """(p, k) row of each patch among all samples."""
-    photographs: Indices
-    """(p, k) number of the photograph of each patch."""
+    """Row of each patch among all samples."""
+    groups: Indices
+    """Number of the group of each patch, from 0."""
     is_present: NDArray[np.bool_]
-    """(p, k) False where a position has fewer than k patches."""
+    """False where there are fewer patches."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutGroups:
+    """Groups of photographs of about one size, each of which is left out in turn."""
+
+    members: Indices
+    """(m, g) training images of each group: its photographs and their copies."""
+    is_member: NDArray[np.bool_]
+    """(m, g) False where a group has fewer than g."""
+    patches: Indices
+    """(k, 3) position, row and group of each patch of the photographs, sorted by position and,
+    unless the photographs are alone, by group."""
+    n_photographs: int
+    are_alone: bool
+    """Whether each group is one photograph."""
+
+    @property
+    def numbers_a_dimension(self) -> int:
+        """Approximate count of float64 numbers that one dimension of one position needs."""
+        return 4 * self.members.size + 4 * self.n_photographs
+
+    def samples(self, block: Block) -> Groups:
+        """The samples of each group at a few positions."""
+        present = block.present[:, self.members] & self.is_member  # (p, m, g)
+        return Groups(block.samples[:, self.members], present)
+
+    def table(self, positions: slice) -> PatchTable:
+        """The patches that are scored at a few positions.
+
+        If all grids are equal, each photograph has one patch per position; a finer grid has several
+        at one position, a coarser grid has none at some.
+        """
+        begin, end = np.searchsorted(self.patches[:, 0], (positions.start, positions.stop))
+        position, rows, groups = self.patches[begin:end].T
+        n_places, place = positions.stop - positions.start, position - positions.start
+        shape: tuple[int, ...] = (n_places,)
+        if not self.are_alone:
+            m = len(self.members)
+            n_places, place, shape = n_places * m, place * m + groups, (n_places, m)
+        counts = np.bincount(place, minlength=n_places)
+        slot = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+        shape = (*shape, int(counts.max()))
+        table = PatchTable(
+            np.zeros(shape, dtype=np.intp),
+            np.zeros(shape, dtype=np.intp),
+            np.zeros(shape, dtype=np.bool_),
+        )
+        for array, values in ((table.rows, rows), (table.groups, groups), (table.is_present, True)):
+            array.reshape(n_places, -1)[place, slot] = values
+        return table
 
 
 class Samples:
@@ -65,16 +120,25 @@ class Samples:
             inside = example.inside[:: self._stride, :: self._stride]
         self._insides.append(inside.ravel())
 
-    def close(self) -> None:
-        """Find the rows of each position; no image can be added after."""
+    def close(self, groups: Indices) -> None:
+        """Find the rows of each position; no image can be added after.
+
+        Args:
+            groups: (n,) group of each photograph, numbered from 0.
+        """
         cells = [nearest_cells(self.grid, grid) for grid in self._grids]
         row_at = [patches.start + cell for patches, cell in zip(self._patches, cells, strict=True)]
         self._row_at = np.stack(row_at, axis=1)  # (p, n)
         self._present = np.stack(
             [inside[cell] for inside, cell in zip(self._insides, cells, strict=True)], axis=1
         )
-        self._members, self._is_member = self._tables()
-        self._sorted = self._sorted_patches()
+        sizes = np.bincount(groups)
+        # Groups of 1, 2 to 3, 4 to 7, ... photographs: one table of all would be mostly empty.
+        classes = np.frexp(sizes)[1]
+        self.parts = tuple(
+            self._left_out(groups, np.flatnonzero(classes == size)) for size in np.unique(classes)
+        )
+        """The groups to leave out, those of about one size together."""
 
     @property
     def n_photographs(self) -> int:
@@ -100,65 +164,46 @@ class Samples:
     def numbers_a_position(self) -> int:
         """Approximate count of float64 numbers that one position needs, leave-one-out included."""
         n, d = self.shape
-        return d * (3 * d + 3 * n + 4 * self._members.size + 4 * self.n_photographs)
+        left_out = max(part.numbers_a_dimension for part in self.parts)
+        return d * (3 * d + 3 * n + left_out)
 
     def block(self, positions: slice) -> Block:
         """The samples of a few positions."""
         return Block(positions, self.rows(self._row_at[positions]), self._present[positions])
 
-    def groups(self, block: Block) -> Groups:
-        """The samples grouped by photograph: each of m groups is one photograph and its copies."""
-        present = block.present[:, self._members] & self._is_member  # (p, m, g)
-        return Groups(block.samples[:, self._members], present)
-
     def rows(self, rows: Indices) -> Features:
         """The features of given rows.  (...,) -> (..., d)."""
         return self._rows.array[rows]
-
-    def of_photographs(self, positions: slice) -> PatchTable:
-        """The patches of the photographs that are scored at a few positions.
-
-        If all grids are equal, each photograph has one patch per position; a finer grid has several
-        at one position, a coarser grid has none at some.
-        """
-        begin, end = np.searchsorted(self._sorted[:, 0], (positions.start, positions.stop))
-        position, rows, photographs = self._sorted[begin:end].T
-        position = position - positions.start
-        counts = np.bincount(position, minlength=positions.stop - positions.start)
-        slot = np.arange(len(position)) - np.repeat(np.cumsum(counts) - counts, counts)
-        shape = (len(counts), int(counts.max()))
-        table = PatchTable(
-            np.zeros(shape, dtype=np.intp),
-            np.zeros(shape, dtype=np.intp),
-            np.zeros(shape, dtype=np.bool_),
-        )
-        table.rows[position, slot] = rows
-        table.photographs[position, slot] = photographs
-        table.is_present[position, slot] = True
-        return table
 
     def grids_of(self, values: NDArray[np.float32]) -> list[PatchGrid]:
         """Arrange one number per row as grids.  (rows,) -> (h, w) for each photograph."""
         originals = [examples[0] for examples in self._photographs]
         return [values[self._patches[i]].reshape(self._grids[i]) for i in originals]
 
-    def _tables(self) -> tuple[Indices, NDArray[np.bool_]]:
-        """Training images of each photograph, (m, g), and False where it has fewer than g."""
-        largest = max(len(examples) for examples in self._photographs)
-        members = np.zeros((self.n_photographs, largest), dtype=np.intp)
+    def _left_out(self, groups: Indices, some: Indices) -> LeftOutGroups:
+        """Tables of some of the groups, by number."""
+        photographs = [np.flatnonzero(groups == group).tolist() for group in some]
+        images = [[i for number in own for i in self._photographs[number]] for own in photographs]
+        members = np.zeros((len(some), max(map(len, images))), dtype=np.intp)
         is_member = np.zeros(members.shape, dtype=np.bool_)
-        for number, examples in enumerate(self._photographs):
-            members[number, : len(examples)] = examples
-            is_member[number, : len(examples)] = True
-        return members, is_member
+        for group, own in enumerate(images):
+            members[group, : len(own)] = own
+            is_member[group, : len(own)] = True
+        n_photographs = sum(map(len, photographs))
+        are_alone = n_photographs == len(some)
+        patches = self._patches_of(photographs)
+        keys = (patches[:, 0],) if are_alone else (patches[:, 2], patches[:, 0])
+        patches = patches[np.lexsort(keys)]
+        return LeftOutGroups(members, is_member, patches, n_photographs, are_alone)
 
-    def _sorted_patches(self) -> Indices:
-        """(patches, 3) position, row and photograph of each patch, sorted by position."""
+    def _patches_of(self, groups: Sequence[Sequence[int]]) -> Indices:
+        """(k, 3) position, row and group of each patch of the photographs of some groups."""
         found = []
-        for number, (original, *_) in enumerate(self._photographs):
-            rows = self._patches[original]
-            positions = nearest_cells(self._grids[original], self.grid)
-            row_numbers = np.arange(rows.start, rows.stop)
-            found.append(np.stack([positions, row_numbers, np.full_like(row_numbers, number)], 1))
-        patches = np.concatenate(found)
-        return patches[np.argsort(patches[:, 0], kind="stable")]
+        for group, photographs in enumerate(groups):
+            for original in (self._photographs[number][0] for number in photographs):
+                rows = self._patches[original]
+                positions = nearest_cells(self._grids[original], self.grid)
+                row_numbers = np.arange(rows.start, rows.stop)
+                of_group = np.full_like(row_numbers, group)
+                found.append(np.stack([positions, row_numbers, of_group], axis=1))
+        return np.concatenate(found)

@@ -71,16 +71,28 @@ def train(
     return Trained(whole, tuple(without), steps)
 
 
-def fold_of_photographs(n_photographs: int, n_folds: int) -> Indices:
+def fold_of_photographs(groups: Indices, n_folds: int) -> Indices:
     """Assign a fold to each photograph.  -> (n,).
 
     Consecutive photographs share a fold, since they are often alike: several of one part, frames of
-    one run.
+    one run.  A group is never split, and two groups or more give at least two folds.
 
-    >>> fold_of_photographs(5, 3).tolist()
+    Args:
+        groups: (n,) group of each photograph, numbered from 0 by their first photographs.
+        n_folds: the most folds.
+
+    >>> fold_of_photographs(np.arange(5), 3).tolist()
     [0, 0, 1, 1, 2]
+    >>> fold_of_photographs(np.array([0, 1, 1, 1, 0, 2]), 3).tolist()
+    [0, 1, 1, 1, 0, 2]
     """
-    return np.arange(n_photographs) * min(n_folds, n_photographs) // n_photographs
+    sizes = np.bincount(groups)
+    before = np.cumsum(sizes) - sizes
+    fold_of_groups = before * min(n_folds, len(sizes)) // len(groups)
+    if len(sizes) > 1 and fold_of_groups[-1] == 0:  # the last group has nearly all photographs
+        fold_of_groups[-1] = 1
+    _, numbers = np.unique(fold_of_groups, return_inverse=True)
+    return np.asarray(numbers[groups], dtype=np.intp)
 
 
 def _finished(training: Training, steps: int, advance: Advance) -> Discriminator:

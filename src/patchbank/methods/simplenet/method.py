@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from patchbank.core.array_api import to_numpy
 from patchbank.core.scores import image_score
 from patchbank.errors import DataError, ParameterError
-from patchbank.methods.base import FeatureMaps, Fit, Method, PatchScores, Tensors, TrainingImage
+from patchbank.methods.base import (
+    FeatureMaps,
+    Fit,
+    Method,
+    PatchScores,
+    Tensors,
+    TrainingImage,
+    numbered_groups,
+)
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
@@ -20,7 +28,7 @@ from patchbank.methods.simplenet.settings import PRESETS, SimpleNetParameters, S
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.types import Array
+from patchbank.types import Array, Indices
 
 
 class SimpleNetModel:
@@ -99,8 +107,10 @@ class SimpleNetLearner:
         """Embed the features of the next image, and store its patches."""
         self._store.append(embed_patches(self._settings, image.maps), image)
 
-    def fit(self) -> Fit:
+    def fit(self, groups: Indices | None = None) -> Fit:
         """Train on all photographs, and once without each fold of them, to score that fold.
+
+        A group of photographs lies in one fold.
 
         Raises:
             DataError: no image was added.
@@ -110,7 +120,7 @@ class SimpleNetLearner:
         store, settings = self._store, self._settings
         if not store.n_photographs:
             raise DataError("expected the features of at least one photograph, got none")
-        folds = fold_of_photographs(store.n_photographs, settings.folds)
+        folds = fold_of_photographs(numbered_groups(groups, store.n_photographs), settings.folds)
         trained = train(
             settings,
             store.features,

@@ -81,14 +81,14 @@ class Gallery:
         return self.pooled.shape[1], *(plane.shape[1] for plane in self.planes)
 
     def similar(
-        self, pooled: NDArray[np.float32], k: int, exclude: int | None = None
+        self, pooled: NDArray[np.float32], k: int, exclude: Indices | None = None
     ) -> tuple[Indices, NDArray[np.float64]]:
         """Find the gallery images whose pooled features are nearest.
 
         Args:
             pooled: (c,) of an image.
             k: number of images; all if there are fewer.
-            exclude: number of a photograph that is left out with its copies.
+            exclude: numbers of photographs that are left out with their copies.
 
         Returns:
             (k,) numbers of images, nearest first, and their Euclidean distances.
@@ -97,7 +97,7 @@ class Gallery:
         distances = np.sqrt(np.einsum("nc,nc->n", differences, differences))
         candidates = np.arange(len(distances))
         if exclude is not None:
-            candidates = np.flatnonzero(self.photographs != exclude)
+            candidates = np.flatnonzero(~np.isin(self.photographs, exclude))
         nearest = candidates[np.argsort(distances[candidates], kind="stable")[:k]]
         return nearest, distances[nearest]
 

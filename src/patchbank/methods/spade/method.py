@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from patchbank.errors import DataError, ShapeError
-from patchbank.methods.base import Fit, Method, Tensors, TrainingImage
+from patchbank.methods.base import Fit, Method, Tensors, TrainingImage, numbered_groups
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.methods.spade.settings import PRESETS, SpadeParameters, SpadeSettings
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.types import Indices
 
 
 class SpadeLearner:
@@ -36,8 +39,8 @@ class SpadeLearner:
         """
         self._builder.append(image)
 
-    def fit(self) -> Fit:
-        """Score each photograph without it and its copies.
+    def fit(self, groups: Indices | None = None) -> Fit:
+        """Score each photograph without its group and all copies of it.
 
         Raises:
             DataError: no image was added.
@@ -46,12 +49,14 @@ class SpadeLearner:
         if not builder.n_photographs:
             raise DataError("expected the features of at least one photograph, got none")
         model = SpadeModel(self._settings, builder.gallery())
-        if builder.n_photographs == 1:
+        numbers = numbered_groups(groups, builder.n_photographs)
+        if numbers.max() == 0:
             return Fit(model, ())
         left_out = []
         with self._progress.task("calibrating", builder.n_photographs) as advance:
-            for number in range(builder.n_photographs):
-                left_out.append(model.score_features(builder.photograph(number), exclude=number))
+            for number, group in enumerate(numbers):
+                without = np.flatnonzero(numbers == group)
+                left_out.append(model.score_features(builder.photograph(number), exclude=without))
                 advance(1)
         return Fit(model, tuple(left_out))
 

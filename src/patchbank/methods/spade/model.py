@@ -39,8 +39,10 @@ class SpadeModel:
             )
         return self.score_features(features)
 
-    def score_features(self, features: ImageFeatures, exclude: int | None = None) -> PatchScores:
-        """Score an image; photograph number `exclude` and its copies are left out."""
+    def score_features(
+        self, features: ImageFeatures, exclude: Indices | None = None
+    ) -> PatchScores:
+        """Score an image; photographs with the numbers `exclude` are left out, with copies."""
         similar, distances = self.gallery.similar(features.pooled, self.settings.n_images, exclude)
         grid = self._grid(features, similar)
         if self.settings.image_score == "pooled":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from patchbank.errors import DataError, ShapeError
-from patchbank.methods import Fit, Method, PatchScores
+from patchbank.methods import Fit, Method, PatchScores, numbered_groups
 from patchbank.settings import Group, Settings, setting
 from patchbank.settings.rules import Number
 
@@ -60,7 +60,7 @@ class NearestMean:
 
 
 class ToyLearner:
-    """Sums of each photograph and its copies, so that one photograph can be left out."""
+    """Sums of each photograph and its copies, so that any of them can be left out."""
 
     def __init__(self, parameters, n_images, progress, device):
         self.parameters = parameters
@@ -77,17 +77,22 @@ class ToyLearner:
         if not image.is_copy:
             self.maps.append(image.maps)
 
-    def fit(self):
+    def fit(self, groups=None):
         if not self.maps:
             raise DataError("images: expected at least one good photograph, got none")
+        groups = numbered_groups(groups, len(self.maps))
         total = sum(self.sums.values())
         left_out = ()
-        if len(self.maps) > 1:
-            models = (model_of(total - self.sums[n], self.parameters) for n in self.sums)
+        if groups.max() > 0:  # there is another group to learn from
+            without = [total - self.sum_of(groups == group) for group in range(groups.max() + 1)]
+            models = [model_of(without[group], self.parameters) for group in groups]
             left_out = tuple(
                 model.score(image) for model, image in zip(models, self.maps, strict=True)
             )
         return Fit(model_of(total, self.parameters), left_out)
+
+    def sum_of(self, is_chosen):
+        return sum(self.sums[number] for number in np.flatnonzero(is_chosen))
 
 
 def model_of(moments, parameters):

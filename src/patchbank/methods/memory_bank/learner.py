@@ -1,0 +1,211 @@
+"""Fit of a memory bank: select its rows, and score each photograph without its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.core import neighbours
+from patchbank.core.coreset import Coreset
+from patchbank.errors import DataError, ParameterError
+from patchbank.methods.base import (
+    FeatureMaps,
+    Fit,
+    Method,
+    PatchEmbedding,
+    PatchScores,
+    Tensors,
+    TrainingImage,
+    numbered_groups,
+)
+from patchbank.methods.memory_bank.model import CONTENTS, UNKNOWN, BankModel, Embed
+from patchbank.methods.memory_bank.selection import select
+from patchbank.methods.memory_bank.settings import BankParameters
+from patchbank.methods.patch_store import PatchStore
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.settings import Settings
+from patchbank.types import Array, Features, Indices
+
+RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
+
+
+class BankLearner:
+    """Collects the patches of good photographs, then selects the bank from them."""
+
+    def __init__(
+        self,
+        settings: BankParameters,
+        embed: Embed,
+        n_images: int,
+        progress: Progress,
+        device: Device,
+    ) -> None:
+        """Prepare for `n_images`.
+
+        Raises:
+            ParameterError: the index needs a package that is not installed.
+        """
+        neighbours.require_index(settings.index)  # before minutes of work
+        self._settings = settings
+        self._embed = embed
+        self._progress = progress
+        self._device = device
+        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
+
+    def add(self, image: TrainingImage) -> None:
+        """Embed the features of the next image, and store its patches."""
+        self._store.append(self._embed(image.maps), image)
+
+    def fit(self, groups: Indices | None = None) -> Fit:
+        """Select the bank, and score each photograph without its group."""
+        store, settings = self._store, self._settings
+        if not store.n_photographs:
+            raise DataError("expected the features of at least one photograph, got none")
+        if not len(store.features):
+            raise DataError("expected at least one patch that counts, got images masked all over")
+        numbers = numbered_groups(groups, store.n_photographs)
+        coreset = select(settings, store, numbers, self._progress, self._device)
+        bank = store.features[coreset.centres]
+        index, recall = None, 1.0
+        if settings.index != "exact":
+            index = neighbours.build_index(bank, settings.index, self._device)
+            recall = self._measured_recall(index, bank, coreset.centres)
+        model = BankModel(
+            settings,
+            self._embed,
+            bank,
+            store.origins(coreset.centres),
+            UNKNOWN if coreset.radii is None else coreset.radii,
+            recall,
+            device=self._device,
+            index=index,
+        )
+        if numbers.max() == 0:
+            return Fit(model, ())
+        photographs = GroupedPhotographs(store, numbers, self._progress)
+        left_out = photographs.scores(model, coreset.min_distance_to_other_groups)
+        return Fit(model, left_out, LeftOutBySize(model, photographs, coreset))
+
+    def _measured_recall(
+        self, index: neighbours.NeighbourIndex, bank: Features, bank_rows: Indices
+    ) -> float:
+        """Recall of an index on patches outside the bank; on those of the bank if it has all."""
+        features = self._store.features
+        rng = np.random.default_rng(self._settings.seed)
+        others = np.setdiff1d(np.arange(len(features)), bank_rows)
+        candidates = others if len(others) else bank_rows
+        drawn = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
+        exact = neighbours.ExactIndex(bank, self._device)
+        return neighbours.recall(index, exact, features[drawn])
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedPhotographs:
+    """The patches of the photographs, and the groups in which those are left out."""
+
+    store: PatchStore
+    groups: Indices
+    """(n,) group of each photograph, from 0."""
+    progress: Progress
+    """Shows the photographs that are scored."""
+
+    def scores(
+        self, model: BankModel, to_others: NDArray[np.float32] | None
+    ) -> tuple[PatchScores, ...]:
+        """Score every photograph without the rows of its group.
+
+        Args:
+            model: whose bank is searched.
+            to_others: (n,) distance of each patch to the rows of other groups; None if unknown.
+        """
+        store, scores = self.store, []
+        members = [np.flatnonzero(self.groups == group) for group in range(self.groups.max() + 1)]
+        with self.progress.task("calibrating", store.n_photographs) as advance:
+            for number, group in enumerate(self.groups.tolist()):
+                nearest = None if to_others is None else to_others[store.patches_of(number)]
+                scored = model.score_left_out(store.embedding(number), members[group], nearest)
+                scores.append(scored)
+                advance(1)
+        return tuple(scores)
+
+
+class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
+    """Leave-one-out scores of the photographs for each smaller bank, by its number of rows.
+
+    An entry is computed each time it is read.  Where the selection knows the distances for that
+    size this is little work, otherwise it is a search of all patches in the smaller bank.  As long
+    as it lives, so does the array of all patches of the fit.
+    """
+
+    def __init__(self, model: BankModel, photographs: GroupedPhotographs, coreset: Coreset) -> None:
+        self._model = model
+        self._photographs = photographs
+        self._coreset = coreset
+        groups = photographs.groups
+        self._sizes = tuple(n for n in model.sizes if model.can_leave_out(n, groups))
+
+    def __getitem__(self, n_rows: int) -> tuple[PatchScores, ...]:
+        if n_rows not in self._sizes:
+            raise KeyError(n_rows)
+        known = self._coreset.min_distance_to_other_groups_at.get(n_rows)
+        return self._photographs.scores(self._model.truncated(n_rows), known)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+
+def method_with_bank(
+    name: str,
+    settings: type[Settings],
+    parameters: type[BankParameters],
+    presets: Mapping[str, Mapping[str, Any]],
+    embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
+    dimensions: Callable[[Any, Sequence[int]], int],
+) -> Method:
+    """Make a method with a bank.
+
+    Args:
+        name: of the method.
+        settings: all settings of it.
+        parameters: the part of them that it receives.
+        presets: name -> the settings that differ.
+        embed: (parameters, feature maps) -> patches.
+        dimensions: (parameters, channels of each map) -> dimensions of a patch.
+    """
+
+    def learner(
+        chosen: BankParameters, n_images: int, progress: Progress, device: Device
+    ) -> BankLearner:
+        return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
+
+    def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
+        if chosen.n_neighbours > len(tensors["bank"]):
+            raise ParameterError(
+                f"n_neighbours: expected at most {len(tensors['bank'])} (the rows of the bank), "
+                f"got {chosen.n_neighbours}"
+            )
+        return BankModel(
+            chosen,
+            partial(embed, chosen),
+            tensors["bank"],
+            tensors["bank_origins"],
+            tensors["bank_radii"],
+            float(tensors["index_recall"][0]),
+            device=device,
+        )
+
+    def lengths(chosen: BankParameters, channels: Sequence[int]) -> Mapping[str, int]:
+        return {"d": dimensions(chosen, channels)}
+
+    return Method(
+        name, settings, parameters, presets, learner, restore, contents=CONTENTS, lengths=lengths
+    )
