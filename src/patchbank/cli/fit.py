@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from typer.core import TyperCommand
 
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
-from patchbank.cli.targets import check_distinct, check_file
+from patchbank.cli.targets import check_distinct, check_file, check_report
 from patchbank.errors import BackboneError, DetectorFileError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        sections[EVERY_DAY] = ["out", *sections[EVERY_DAY], "help"]
+        sections[EVERY_DAY] = ["out", "report", *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):
@@ -76,10 +76,20 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
+    report: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with the oddest good photographs and where they differ.",
+        ),
+    ] = None,
 ) -> None:
     """Learn a detector from good photographs."""
     check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
-    check_distinct({"--out": out}, good)
+    if report is not None:
+        check_report("--report", report)
+    check_distinct({"--out": out, "--report": report}, good)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -87,8 +97,10 @@ def fit(
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
+    from patchbank.training.report import write_fit_report
 
     given = context.meta[GIVEN]
     options = fit_options(given)
@@ -103,13 +115,15 @@ def fit(
         device,
         skip_unreadable=options.skip_unreadable,
     )
-    remarks = Remarks()
+    remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     output.fit_remarks(remarks)
+    if report is not None and remarks.shown is not None:
+        output.note(f"report: {write_fit_report(detector, remarks.shown, remarks, report)}")
     if options.precision != "float32":
         precise = fit_in(engine=Engine(options.engine), remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
