@@ -31,7 +31,7 @@ def test_lines_say_rates_then_odd_photographs_then_thresholds():
     said = with_odd(90.0)
     at = [said.calibration.threshold_at(rate) for rate in (0.01, 0.05, 0.1)]
     assert said.lines == [
-        "false alarms: 5 % if good parts vary as these do; on average at most 9.4 %, whatever good "
+        "false alarms: 5 % if good parts vary as these do; at most 9.4 % on average, whatever good "
         "parts look like",
         "1 of 31 photographs lies above the threshold when left out: 00.png 90",
         # The middle is the sixteenth of 40.33, 40.67, ..., 50, 90: 40 + 16 / 3.
@@ -120,7 +120,7 @@ def test_groups_are_the_sample():
     assert said.sample == "31 good photographs in 16 groups"
     assert said.to_json()["groups"] == 16
     assert said.lines[0].startswith("false alarms: 20 % if")
-    assert "at most 25.9 %," in said.lines[0]
+    assert "at most 25.9 % on average" in said.lines[0]
     assert facts(ORDINARY).sample == "31 good photographs"
     few = facts(ORDINARY, 0.01, groups=np.arange(31, dtype=np.int32) // 3)
     assert len(few.remarks) == 2  # 11 groups are few

@@ -152,7 +152,7 @@ class FitFacts:
         expected = percent(self.calibration.expected_rate)
         bound = percent_at_most(self.calibration.guaranteed_rate)
         return (
-            f"false alarms: {expected} if good parts vary as these do; on average at most {bound}, "
+            f"false alarms: {expected} if good parts vary as these do; at most {bound} on average, "
             "whatever good parts look like"
         )
 
