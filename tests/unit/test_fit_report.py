@@ -58,7 +58,8 @@ def painted(tmp_path_factory):
 
 
 def page(tmp_path, made, shown, remarks=None):
-    path = write_fit_report(made, shown, remarks or Remarks(), tmp_path / "new" / "report")
+    remarks = replace(remarks or Remarks(), shown=shown)
+    path = write_fit_report(made, remarks, tmp_path / "new" / "report")
     assert path == tmp_path / "new" / "report" / "index.html"
     return unescape(path.read_text(encoding="utf-8"))
 
@@ -287,4 +288,4 @@ def test_names_that_are_no_text_have_a_page(capsys, tmp_path):
 def test_a_page_that_cannot_be_written_loses_no_detector(tmp_path, painted):
     (tmp_path / "page").write_text("a file")
     with pytest.raises(DataError, match="page/index.html: expected to write the report, got: "):
-        write_fit_report(*painted, Remarks(), tmp_path / "page")
+        write_fit_report(painted[0], Remarks(shown=painted[1]), tmp_path / "page")

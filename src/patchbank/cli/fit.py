@@ -18,6 +18,7 @@ from patchbank.errors import BackboneError, DetectorFileError
 if TYPE_CHECKING:
     from patchbank.choices import SavedBackbone
     from patchbank.detector.detector import Detector
+    from patchbank.training.photographs import Remarks
 
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
@@ -86,10 +87,7 @@ def fit(
     ] = None,
 ) -> None:
     """Learn a detector from good photographs."""
-    check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
-    if report is not None:
-        check_report("--report", report)
-    check_distinct({"--out": out, "--report": report}, good)
+    _check_targets(out, report, good)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -100,7 +98,6 @@ def fit(
     from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
-    from patchbank.training.report import write_fit_report
 
     given = context.meta[GIVEN]
     options = fit_options(given)
@@ -122,13 +119,27 @@ def fit(
     save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     output.fit_remarks(remarks)
-    if report is not None and remarks.shown is not None:
-        output.note(f"report: {write_fit_report(detector, remarks.shown, remarks, report)}")
+    if report is not None:
+        _report(detector, remarks, report)
     if options.precision != "float32":
         precise = fit_in(engine=Engine(options.engine), remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _check_targets(out: Path, report: Path | None, good: list[Path]) -> None:
+    """Check that the detector and the page have a place to go."""
+    check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
+    if report is not None:
+        check_report("--report", report)
+    check_distinct({"--out": out, "--report": report}, good)
+
+
+def _report(detector: Detector, remarks: Remarks, folder: Path) -> None:
+    from patchbank.training.report import write_fit_report
+
+    output.note(f"report: {write_fit_report(detector, remarks, folder)}")
 
 
 def save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:

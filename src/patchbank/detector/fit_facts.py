@@ -76,10 +76,7 @@ class FitFacts:
 
     @property
     def sample(self) -> str:
-        """How many photographs were learned; in how many groups, if they were left out in groups.
-
-        It begins with a number.
-        """
+        """Number of photographs that were learned, in words, and that of their groups if any."""
         n = len(self.names)
         text = f"{n} good photograph{'s' if n > 1 else ''}"
         if self.calibration.views_of_one or self.calibration.n_groups == n:

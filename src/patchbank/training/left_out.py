@@ -34,7 +34,7 @@ class LeftOutPhotographs:
     sources: list[ImageSource] = field(default_factory=list)
     """All photographs that were learned."""
     oddest: list[tuple[int, Inspection]] = field(default_factory=list)
-    """Those of the highest scores when left out, with their numbers; empty with a single one."""
+    """Photographs of the highest scores when left out, with their numbers; none of a single one."""
     groups: list[PhotographGroup] = field(default_factory=list)
     """Groups of more than one photograph."""
 

@@ -19,23 +19,20 @@ MOST_PICTURES = 6
 """Photographs of a group that are drawn at most."""
 
 
-def write_fit_report(
-    detector: Detector, shown: LeftOutPhotographs, remarks: Remarks, folder: Path
-) -> Path:
+def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path:
     """Write one self-contained page into a folder, which is made if it is not there.
 
     -> the path of the page.  A photograph that cannot be read any more has the reason in its place.
 
     Args:
         detector: that was fitted.
-        shown: the photographs that `fit` kept for this page.
-        remarks: lines about the photographs, and those that could not be read.
+        remarks: that `fit` received, with the photographs that it kept for this page.
         folder: in which the page is written as ``index.html``.
 
     Raises:
         DataError: the page cannot be written.
     """
-    facts = FitFacts.of(detector)
+    facts, shown = FitFacts.of(detector), remarks.shown or LeftOutPhotographs()
     page = render(
         "patchbank.training.report",
         detector=detector,
