@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from patchbank.datasets.base import Sample as Sample
     from patchbank.datasets.registry import find_dataset as find_dataset
     from patchbank.detector.detector import Detector as Detector
+    from patchbank.detector.fit_facts import FitFacts as FitFacts
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.detector.loading import load as load
@@ -59,6 +60,7 @@ _HOMES = {
     "Evaluation": "patchbank.evaluation.evaluate",
     "FailedInspection": "patchbank.detector.inspection",
     "find_dataset": "patchbank.datasets.registry",
+    "FitFacts": "patchbank.detector.fit_facts",
     "GraphCore": "patchbank.training.recipes",
     "Image": "patchbank.types",
     "ImageError": "patchbank.errors",

@@ -11,7 +11,7 @@
 
     UserWarning
     ├── CalibrationWarning  there are too few good images for the false-alarm rate
-    ├── PhotographWarning   photographs that are learned are black, alike, or left out
+    ├── PhotographWarning   photographs that are learned are black, alike, odd, or left out
     └── PluginWarning       an installed package has a part that cannot be used
 
 A message is one line: what was expected, what came, what to do.
@@ -57,7 +57,7 @@ class CalibrationWarning(UserWarning):
 
 
 class PhotographWarning(UserWarning):
-    """Photographs that are learned are black, of one colour, doubled, or left out."""
+    """Photographs that are learned are black, of one colour, doubled, left out, or clearly odd."""
 
 
 class PluginWarning(UserWarning):

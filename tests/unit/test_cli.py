@@ -289,12 +289,13 @@ def test_wrong_use_is_one_line_and_exit_status_two(
     assert not (tmp_path / "a").exists()
 
 
-def test_too_few_images_are_said_in_one_line(capsys, plates, tmp_path):
+def test_too_few_images_are_said_in_a_line_for_each_reason(capsys, plates, tmp_path):
     good = plates / "train" / "good"
     status, _, err = run(capsys, "fit", good, *SMALL, "--out", tmp_path / "a")
     assert status == 0
-    assert err.startswith("note: 12 good images are too few")
-    assert len(err.splitlines()) == 1
+    few, low = err.splitlines()
+    assert few.startswith("note: 12 good images are too few")
+    assert low.startswith("note: with 15 photographs or fewer a low rate costs detection")
 
 
 def test_several_folders_and_photographs_are_learned_together(capsys, tmp_path):
@@ -334,7 +335,7 @@ def test_one_photograph_is_enough_to_begin_with(capsys, tmp_path):
     few = ["--preset", "few-shot", *SMALL, "--augment", "rotations=4"]
     status, printed, errors = run(capsys, "fit", photograph, "--out", out, *few)
     assert status == 0
-    assert "1 good image, threshold" in printed
+    assert "1 good photograph, threshold" in printed
     assert "(false alarms not known)" in printed
     assert "one good image does not show what other good images score" in errors
     facts = json.loads(run(capsys, "info", out, "--json", "-")[1])

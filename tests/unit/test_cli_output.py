@@ -10,6 +10,7 @@ from patchbank.backbones.extractor import BackboneInfo, Layer
 from patchbank.cli import output
 from patchbank.core import int8
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.fit_facts import FitFacts
 from patchbank.detector.inspection import FailedInspection
 from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import DefectResult, Evaluation
@@ -129,10 +130,13 @@ def test_a_fit_prints_images_threshold_rate_size_and_facts(capsys, tmp_path):
     path = tmp_path / "a.patchbank"
     path.write_bytes(bytes(1_260_000))
     facts = {"bank_rows": 12345, "radius": 3.14159, "recall": None, "dimensions": 7}
-    output.fitted(detector(member(name="patchcore", facts=facts)), path)
+    one = detector(member(name="patchcore", facts=facts))
+    output.fitted(one, path)
+    lines = [f"  {line}\n" for line in FitFacts.of(one).lines]
     assert capsys.readouterr() == (
-        f"{path}: 3 good images, threshold 100 (false alarms 25.0%), 1.3 MB\n"
-        "  patchcore on paint: bank_rows 12,345, radius 3.142, dimensions 7\n",
+        f"{path}: 3 good photographs, threshold 100 for 25 % false alarms, 1.3 MB\n"
+        + "".join(lines)
+        + "  patchcore on paint: bank_rows 12,345, radius 3.142, dimensions 7\n",
         "",
     )
 
@@ -142,7 +146,7 @@ def test_a_fit_lists_each_member(capsys, tmp_path):
     path.write_bytes(b"")
     members = member(name="one", facts={"rows": 1}), member(name="two", facts={"rows": 2})
     output.fitted(detector(*members), path)
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[4:] == [
         "  one on paint: rows 1",
         "  two on paint: rows 2",
     ]
@@ -155,8 +159,9 @@ def test_a_fit_on_one_photograph_does_not_know_its_false_alarms(capsys, tmp_path
     output.fitted(detector(calibration=views, fitted_on=("a",)), path)
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == (
-        f"{path}: 1 good image, threshold 80.25 (false alarms not known), 0.0 MB"
+        f"{path}: 1 good photograph, threshold 80.25 (false alarms not known), 0.0 MB"
     )
+    assert len(out.splitlines()) == 2
     assert err == f"note: {views.remark}\n"
 
 
@@ -166,8 +171,9 @@ def test_too_few_photographs_are_noted_with_the_rate_asked_for(capsys, tmp_path)
     few = Calibration(np.array([60.0, 80.0]), np.array([1.0, 2.0]), 0.015)
     output.fitted(detector(calibration=few, fitted_on=("a", "b")), path)
     out, err = capsys.readouterr()
-    assert "2 good images, threshold 80 (false alarms 1.5%, not resolved by 2 images)" in out
-    assert err == f"note: {few.remark}\n"
+    assert "2 good photographs, threshold 80 for 1.5 % false alarms" in out
+    notes = [f"note: {few.remark}", f"note: {FitFacts(few, ('a', 'b')).remarks[1]}"]
+    assert err.splitlines() == notes
 
 
 def test_facts_of_a_detector_stand_under_their_names():
@@ -176,13 +182,10 @@ def test_facts_of_a_detector_stand_under_their_names():
     network.info = info
     one = replace(member(name="padim", facts={"rank": 5}), extractor=network)
     summary = output.detector_summary(detector(one, versions={"numpy": "2.9"}))
+    facts = FitFacts.of(detector()).to_json()
+    assert (facts["good_images"], facts["threshold"], facts["pixel_threshold"]) == (3, 100, 90)
     assert summary == {
-        "good_images": 3,
-        "threshold": 100.0,
-        "pixel_threshold": 90.0,
-        "false_alarm_rate": 0.25,
-        "smallest_false_alarm_rate": 0.25,
-        "threshold_from": "good images left out",
+        **facts,
         "members": [
             {
                 "method": "padim",
@@ -214,6 +217,27 @@ def test_facts_of_rates_and_weights_that_differ():
     assert summary["members"][0]["backbone_weights_sha256"] == "5eed"
     few = Calibration(np.array([60.0, 80.0]), np.array([1.0, 2.0]), 0.2)
     assert output.detector_summary(detector(calibration=few))["smallest_false_alarm_rate"] == 1 / 3
+
+
+def test_photographs_and_thresholds_are_shown_on_a_line_each(capsys):
+    many = [{"image": f"{i}\n.png", "score": 90.123456 - i} for i in range(7)]
+    facts = {
+        "thresholds": [
+            {"false_alarm_rate": 0.01, "threshold": 12.34567, "pixel_threshold": 3.0},
+            {"false_alarm_rate": 0.05, "threshold": 9.0, "pixel_threshold": 2.0},
+        ],
+        "above_threshold": many,
+        "unlike_others": [],
+        "groups": 3,
+    }
+    output.show_facts(facts)
+    assert capsys.readouterr().out.splitlines() == [
+        "thresholds                   12.35 at 0.01, 9 at 0.05",
+        "above_threshold              0\\n.png 90.12, 1\\n.png 89.12, 2\\n.png 88.12, "
+        "3\\n.png 87.12, 4\\n.png 86.12 and 2 more",
+        "unlike_others                no photograph",
+        "groups                       3",
+    ]
 
 
 def test_facts_are_shown_one_a_line_and_indented(capsys):

@@ -212,7 +212,7 @@ def info(file: DetectorPath, to_json: JsonPath = None, sha256: Sha256 = None) ->
     facts = output.detector_summary(detector)
     facts |= {"file_sha256": file_digest(file), "content_sha256": detector.sha256}
     if to_json is None:
-        output.show_summary(facts)
+        output.show_facts(facts)
     else:
         write_json({"schema_version": output.SCHEMA_VERSION, **facts}, to_json)
 

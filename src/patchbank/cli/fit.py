@@ -5,19 +5,20 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from typer.core import TyperCommand
 
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
-from patchbank.cli.targets import check_distinct, check_file
+from patchbank.cli.targets import check_distinct, check_file, check_report
 from patchbank.errors import BackboneError, DetectorFileError
 
 if TYPE_CHECKING:
     from patchbank.choices import SavedBackbone
     from patchbank.detector.detector import Detector
+    from patchbank.training.photographs import Remarks
 
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
@@ -58,7 +59,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        sections[EVERY_DAY] = ["out", *sections[EVERY_DAY], "help"]
+        sections[EVERY_DAY] = ["out", "report", *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):
@@ -76,10 +77,17 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
+    report: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with the oddest good photographs and where they differ.",
+        ),
+    ] = None,
 ) -> None:
     """Learn a detector from good photographs."""
-    check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
-    check_distinct({"--out": out}, good)
+    _check_targets(out, report, good)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options, members_of
@@ -87,6 +95,7 @@ def fit(
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
 
@@ -103,18 +112,34 @@ def fit(
         device,
         skip_unreadable=options.skip_unreadable,
     )
-    remarks = Remarks()
+    remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)
     output.fitted(detector, out)
     output.fit_remarks(remarks)
+    if report is not None:
+        _report(detector, remarks, report)
     if options.precision != "float32":
         precise = fit_in(engine=Engine(options.engine), remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _check_targets(out: Path, report: Path | None, good: list[Path]) -> None:
+    """Check that the detector and the page have a place to go."""
+    check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
+    if report is not None:
+        check_report("--report", report)
+    check_distinct({"--out": out, "--report": report}, good)
+
+
+def _report(detector: Detector, remarks: Remarks, folder: Path) -> None:
+    from patchbank.training.report import write_fit_report
+
+    output.note(f"report: {write_fit_report(detector, remarks, folder)}")
 
 
 def save(detector: Detector, out: Path, backbone: SavedBackbone) -> None:

@@ -112,22 +112,24 @@ def stamped(record: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, An
 
 def fitted(detector: Detector, path: Path) -> None:
     """Print the result of `fit`."""
-    calibration = detector.calibration
-    count = len(detector.fitted_on)
-    rate = "not known" if calibration.views_of_one else f"{calibration.false_alarm_rate:.1%}"
-    if calibration.remark and not calibration.views_of_one:
-        rate += f", not resolved by {count} images"
+    from patchbank.detector.fit_facts import FitFacts, percent
+
+    facts, calibration = FitFacts.of(detector), detector.calibration
+    rate = percent(calibration.expected_rate)
+    rate = "(false alarms not known)" if calibration.views_of_one else f"for {rate} false alarms"
     say(
-        f"{path}: {count} good image{'s' if count > 1 else ''}, threshold "
-        f"{calibration.threshold:.4g} (false alarms {rate}), {path.stat().st_size / 1e6:.1f} MB"
+        f"{path}: {facts.sample}, threshold {calibration.threshold:.4g} {rate}, "
+        f"{path.stat().st_size / 1e6:.1f} MB"
     )
+    for line in facts.lines:
+        say(f"  {line}")
     for member in detector.members:
-        facts = [
+        shown = [
             f"{name} {_short(v)}" for name, v in member.model.summary().items() if v is not None
         ]
-        say(f"  {member.method} on {member.extractor.info.name}: {', '.join(facts)}")
-    if calibration.remark:
-        note(f"note: {calibration.remark}")
+        say(f"  {member.method} on {member.extractor.info.name}: {', '.join(shown)}")
+    for remark in facts.remarks:
+        note(f"note: {remark}")
 
 
 def fit_remarks(remarks: Remarks) -> None:
@@ -189,17 +191,10 @@ def show_evaluation(evaluation: Evaluation) -> None:
 def detector_summary(detector: Detector) -> dict[str, Any]:
     """All facts that `patchbank info` prints."""
     from patchbank.core import int8
+    from patchbank.detector.fit_facts import FitFacts
 
-    calibration = detector.calibration
     return {
-        "good_images": len(detector.fitted_on),
-        "threshold": calibration.threshold,
-        "pixel_threshold": calibration.pixel_threshold,
-        "false_alarm_rate": calibration.false_alarm_rate,
-        "smallest_false_alarm_rate": calibration.smallest_rate,
-        "threshold_from": "other views of the one good image"
-        if calibration.views_of_one
-        else "good images left out",
+        **FitFacts.of(detector).to_json(),
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),
@@ -224,6 +219,20 @@ def _member_summary(member: Member) -> dict[str, Any]:
         "backbone_source": info.source,
         "settings": member.settings.to_mapping(),
     }
+
+
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """Print the facts of a detector; lists of photographs and of thresholds are a line each."""
+    from patchbank.images.folders import few
+
+    photographs = {
+        name: few([f"{one['image']} {one['score']:.4g}" for one in facts[name]], "photograph")
+        for name in ("above_threshold", "unlike_others")
+    }
+    thresholds = [
+        f"{one['threshold']:.4g} at {one['false_alarm_rate']:g}" for one in facts["thresholds"]
+    ]
+    show_summary({**facts, **photographs, "thresholds": few(thresholds, "threshold")})
 
 
 def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:

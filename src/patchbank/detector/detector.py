@@ -52,7 +52,7 @@ class Detector:
     calibration: Calibration
     """Calibration of the scores of all members together."""
     fitted_on: tuple[str, ...]
-    """Names of the good images, in the order that the models number them."""
+    """Names of the good images, no two alike, in the order that the models number them."""
     versions: Mapping[str, str]
     """Versions of the programs that fitted it."""
     bank_size_calibration: BankSizeCalibration | None = None

@@ -12,6 +12,7 @@ from patchbank.detector.detector import Detector, versions
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
+from patchbank.images.distinct_names import distinct_names
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
@@ -87,12 +88,14 @@ def fit(
         fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
     )
     contents.check_threshold(calibrations.whole)
+    if said.shown is not None:
+        said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
     LOGGER.info("fitted %s: threshold %.4g", _shown(parts), calibrations.whole.threshold)
     return Detector(
         members=tuple(each.member for each in fitted),
         calibration=calibrations.whole,
         bank_size_calibration=calibrations.by_size,
-        fitted_on=tuple(_name(source, number) for number, source in enumerate(sources)),
+        fitted_on=tuple(names_of(sources)),
         versions=versions(),
     )
 
@@ -176,9 +179,20 @@ def _predict_other_views(member: Member, source: ImageSource) -> list[MemberPred
     return [member.predict(view.of(image)) for view in views_of_one(member.settings.copies)]
 
 
+def names_of(sources: Sequence[ImageSource]) -> list[str]:
+    """Names of good images in the detector, no two of which are the same.
+
+    They are the shortest ends of paths that differ; what has no file has its kind and its number.
+    """
+    paths = [source.content for source in sources if isinstance(source.content, Path)]
+    of_files = iter(distinct_names(paths))
+    return [
+        next(of_files) if isinstance(source.content, Path) else _name(source, number)
+        for number, source in enumerate(sources)
+    ]
+
+
 def _name(source: ImageSource, number: int) -> str:
-    """Name of a good image in the detector: that of its file, or its kind with its number."""
+    """Name of a good image that has no path: its own if it has one, or its kind and its number."""
     is_kind = source.name in ("array", "bytes", "file", "image")
-    if is_kind and not isinstance(source.content, Path):
-        return f"{source.name} {number}"
-    return Path(source.name).name
+    return f"{source.name} {number}" if is_kind else Path(source.name).name

@@ -18,6 +18,7 @@ from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.types import Image
 
 NAMED = 10
@@ -38,6 +39,8 @@ class Remarks:
     lines: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     """Errors of photographs that were left out."""
+    shown: LeftOutPhotographs | None = None
+    """Receives the photographs that the report of the fit shows, if one is wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from patchbank.backbones import Engine
 from patchbank.choices import ChannelAxis, ColourOrder, EngineName, Precision
 from patchbank.detector.detector import Detector
+from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import CalibrationWarning, ParameterError, PhotographWarning
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import taken_over
@@ -100,8 +101,8 @@ class Recipe(Settings):
 
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
-            PhotographWarning: images that are black, of one colour, doubled or left out, or whose
-                16 bits are not all in use.
+            PhotographWarning: images that are black, of one colour, doubled or left out, whose 16
+                bits are not all in use, or that are clearly unlike the others.
         """
         images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
@@ -247,7 +248,9 @@ def _fit_recipes(
         skip_unreadable=skip_unreadable,
         remarks=remarks,
     )
-    for line in [*(f"left out: {error}" for error in remarks.unread), *remarks.lines]:
+    odd = FitFacts.of(detector).warning
+    lines = [*remarks.lines, *filter(None, [odd])]
+    for line in [*(f"left out: {error}" for error in remarks.unread), *lines]:
         warnings.warn(line, PhotographWarning, stacklevel=3)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)

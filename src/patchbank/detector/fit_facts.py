@@ -1,0 +1,227 @@
+"""Facts that a fit leaves in its detector: threshold, false-alarm rates, odd good photographs."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from patchbank.core.scores.calibration import Calibration
+
+if TYPE_CHECKING:
+    from patchbank.detector.detector import Detector
+
+RATES = (0.01, 0.05, 0.1)
+"""False-alarm rates at which thresholds are listed."""
+NAMED = 5
+"""Photographs that a line names at most."""
+FEW_PHOTOGRAPHS = 15
+"""Number of photographs up to which a low rate costs much detection."""
+LOW_RATE = 0.05
+"""Rate below which it does."""
+CLEAR_SHARE = 0.01
+"""Expected number of photographs of a regular fit that are warned of."""
+
+
+@dataclass(frozen=True, slots=True)
+class OddPhotograph:
+    """A good photograph, with its score when it is left out."""
+
+    name: str
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.score:.4g}"
+
+
+@dataclass(frozen=True, slots=True)
+class FitFacts:
+    """Facts of a calibration, with the names of the photographs that it was made from."""
+
+    calibration: Calibration
+    names: tuple[str, ...]
+    """Names of the photographs that were learned."""
+
+    @classmethod
+    def of(cls, detector: Detector) -> FitFacts:
+        """The facts of a detector."""
+        return cls(detector.calibration, detector.fitted_on)
+
+    @property
+    def above_threshold(self) -> list[OddPhotograph]:
+        """Photographs above the threshold when they are left out, highest score first."""
+        return self._photographs(self.calibration.above_threshold)
+
+    @property
+    def unlike_others(self) -> list[OddPhotograph]:
+        """Photographs that score unlike the others when they are left out, highest score first."""
+        return self._photographs(self.calibration.unlike_others)
+
+    @property
+    def middle_score(self) -> float:
+        """Median of the scores of the photographs when they are left out."""
+        return float(np.median(self.calibration.image_scores))
+
+    @property
+    def thresholds(self) -> list[tuple[float, float, float]]:
+        """(rate, threshold, pixel threshold) at each of `RATES`; none with a single photograph."""
+        if self.calibration.views_of_one:
+            return []
+        changed = [(rate, self.calibration.with_false_alarm_rate(rate)) for rate in RATES]
+        return [(rate, one.threshold, one.pixel_threshold) for rate, one in changed]
+
+    @property
+    def sample(self) -> str:
+        """Number of photographs that were learned, in words, and that of their groups if any."""
+        n = len(self.names)
+        text = f"{n} good photograph{'s' if n > 1 else ''}"
+        if self.calibration.views_of_one or self.calibration.n_groups == n:
+            return text
+        return f"{text} in {self.calibration.n_groups} groups"
+
+    @property
+    def lines(self) -> list[str]:
+        """Sentences about the threshold; none with a single photograph."""
+        if self.calibration.views_of_one:
+            return []
+        return [self._rates_line, self._above_line, *self._unlike_line, self._thresholds_line]
+
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each reason why the threshold is less sure than it seems."""
+        rate, n_groups = self.calibration.expected_rate, self.calibration.n_groups
+        found = [self.calibration.remark] if self.calibration.remark else []
+        is_low = n_groups <= FEW_PHOTOGRAPHS and rate < LOW_RATE
+        if is_low and not self.calibration.views_of_one:
+            found.append(
+                f"with {FEW_PHOTOGRAPHS} photographs or fewer a low rate costs detection: at 1 % "
+                "down to half of what is found at 5 %; give more photographs, or a higher "
+                "false_alarm_rate (--false-alarm-rate)"
+            )
+        return found
+
+    @property
+    def warning(self) -> str | None:
+        """The line about photographs that are unlike the others, if that is hardly chance."""
+        calibration = self.calibration
+        limit = calibration.with_false_alarm_rate(CLEAR_SHARE / len(self.names)).threshold
+        if calibration.views_of_one or calibration.image_scores.max() <= limit:
+            return None
+        return self._unlike_line[0] if self._unlike_line else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Keys that `patchbank info --json` has of the fit."""
+        calibration = self.calibration
+        return {
+            "good_images": len(self.names),
+            "groups": 1 if calibration.views_of_one else calibration.n_groups,
+            "threshold": calibration.threshold,
+            "pixel_threshold": calibration.pixel_threshold,
+            "false_alarm_rate": calibration.false_alarm_rate,
+            "expected_false_alarm_rate": calibration.expected_rate,
+            "guaranteed_false_alarm_rate": calibration.guaranteed_rate,
+            "smallest_false_alarm_rate": calibration.smallest_rate,
+            "threshold_from": self._origin,
+            "threshold_rule": calibration.rule,
+            "middle_score": self.middle_score,
+            "thresholds": [
+                {"false_alarm_rate": rate, "threshold": threshold, "pixel_threshold": pixels}
+                for rate, threshold, pixels in self.thresholds
+            ],
+            "above_threshold": [{"image": p.name, "score": p.score} for p in self.above_threshold],
+            "unlike_others": [{"image": p.name, "score": p.score} for p in self.unlike_others],
+        }
+
+    @property
+    def _origin(self) -> str:
+        if self.calibration.set_threshold is not None:
+            return "set by hand"
+        if self.calibration.views_of_one:
+            return "other views of the one good image"
+        return "good images left out"
+
+    @property
+    def _rates_line(self) -> str:
+        expected = percent(self.calibration.expected_rate)
+        bound = percent_at_most(self.calibration.guaranteed_rate)
+        return (
+            f"false alarms: {expected} if good parts vary as these do; at most {bound} on average, "
+            "whatever good parts look like"
+        )
+
+    @property
+    def _above_line(self) -> str:
+        above = self.above_threshold
+        if not above:
+            return "no photograph lies above the threshold when it is left out"
+        verb = "lies" if len(above) == 1 else "lie"
+        return (
+            f"{len(above)} of {len(self.names)} photographs {verb} above the threshold when left "
+            f"out: {listed(above)}"
+        )
+
+    @property
+    def _unlike_line(self) -> list[str]:
+        odd = self.unlike_others
+        if not odd:
+            return []
+        scores = np.sort(self.calibration.image_scores)[::-1]
+        following = f"the next {scores[len(odd)]:.4g}, " if len(odd) < len(scores) else ""
+        others = f"{following}the middle {self.middle_score:.4g}"
+        if len(odd) == 1:
+            return [
+                f"{odd[0].name} is unlike the others (score {odd[0].score:.4g}; {others}). A "
+                f"defect? Fit without it: --exclude {shlex.quote(odd[0].name)}. A good part? More "
+                "of its kind make the threshold surer"
+            ]
+        return [
+            f"{len(odd)} photographs are unlike the others ({others}): {listed(odd)}. Defects? Fit "
+            "without them: --exclude NAME for each. Good parts? More of their kind make the "
+            "threshold surer"
+        ]
+
+    @property
+    def _thresholds_line(self) -> str:
+        rates = " / ".join(f"{100 * rate:g}" for rate in RATES)
+        thresholds = " / ".join(f"{threshold:.4g}" for _, threshold, _ in self.thresholds)
+        return f"thresholds for {rates} % false alarms: {thresholds}"
+
+    def _photographs(self, numbers: Sequence[int]) -> list[OddPhotograph]:
+        scores = self.calibration.image_scores
+        return [OddPhotograph(self.names[number], float(scores[number])) for number in numbers]
+
+
+def listed(photographs: Sequence[OddPhotograph], at_most: int = NAMED) -> str:
+    """The first photographs with their scores, and how many more there are.
+
+    >>> listed([OddPhotograph("a", 3.5), OddPhotograph("b", 2.0)], at_most=1)
+    'a 3.5 and 1 more'
+    """
+    shown = ", ".join(map(str, photographs[:at_most]))
+    rest = len(photographs) - at_most
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def percent(rate: float) -> str:
+    """A rate in percent, with three digits.
+
+    >>> percent(0.05), percent(0.015), percent(1 / 32)
+    ('5 %', '1.5 %', '3.12 %')
+    """
+    return f"{100 * rate:.3g} %"
+
+
+def percent_at_most(rate: float) -> str:
+    """A bound in percent, rounded up to a tenth; a small one to two digits.
+
+    >>> percent_at_most(3 / 32), percent_at_most(0.25), percent_at_most(0.00123)
+    ('9.4 %', '25 %', '0.13 %')
+    """
+    if not rate > 0:
+        return "0 %"
+    step = 10.0 ** min(-1, math.floor(math.log10(100 * rate)) - 1)
+    return f"{math.ceil(100 * rate / step - 1e-9) * step:.10g} %"

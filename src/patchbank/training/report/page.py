@@ -1,0 +1,118 @@
+"""Write the report of a fit as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.detector import Detector
+from patchbank.detector.fit_facts import FitFacts, percent, percent_at_most
+from patchbank.report import Gallery, draw_inspection, draw_photograph, render, write_page
+from patchbank.report.plots import Histogram, histogram
+from patchbank.training.left_out import LeftOutPhotographs, PhotographGroup
+from patchbank.training.photographs import Remarks
+
+MOST_GROUPS = 12
+"""Groups that are drawn at most."""
+MOST_PICTURES = 6
+"""Photographs of a group that are drawn at most."""
+
+
+def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path:
+    """Write one self-contained page into a folder, which is made if it is not there.
+
+    -> the path of the page.  A photograph that cannot be read any more has the reason in its place.
+
+    Args:
+        detector: that was fitted.
+        remarks: that `fit` received, with the photographs that it kept for this page.
+        folder: in which the page is written as ``index.html``.
+
+    Raises:
+        DataError: the page cannot be written.
+    """
+    facts, shown = FitFacts.of(detector), remarks.shown or LeftOutPhotographs()
+    page = render(
+        "patchbank.training.report",
+        detector=detector,
+        facts=facts,
+        figures=_figures(facts),
+        remarks=[*facts.remarks, *remarks.lines],
+        unread=remarks.unread,
+        histogram=_histogram(facts),
+        oddest=_oddest(shown, facts),
+        groups=[_group(group, shown, facts) for group in shown.groups[:MOST_GROUPS]],
+        more_groups=max(len(shown.groups) - MOST_GROUPS, 0),
+    )
+    return write_page(folder, page)
+
+
+def _figures(facts: FitFacts) -> list[tuple[str, str]]:
+    """The figures at the head of the page, each with its name."""
+    calibration = facts.calibration
+    figures = [(f"{calibration.threshold:.4g}", "threshold")]
+    if not calibration.views_of_one:
+        figures += [
+            (percent(calibration.expected_rate), "false alarms expected"),
+            (percent_at_most(calibration.guaranteed_rate), "at most, on average"),
+        ]
+    figures.append((str(len(facts.names)), "good photographs"))
+    if calibration.groups is not None:
+        figures.append((str(calibration.n_groups), "groups"))
+    if not calibration.views_of_one:
+        figures += [
+            (str(len(facts.above_threshold)), "above the threshold when left out"),
+            (str(len(facts.unlike_others)), "unlike the others"),
+        ]
+    return figures
+
+
+def _histogram(facts: FitFacts) -> Histogram:
+    """Scores of photographs that were left out, with the thresholds at several rates."""
+    calibration: Calibration = facts.calibration
+    marks = [(threshold, percent(rate)) for rate, threshold, _ in facts.thresholds]
+    if calibration.threshold not in [threshold for threshold, _ in marks]:
+        marks.insert(0, (calibration.threshold, "threshold"))
+    return histogram({"good": calibration.image_scores}, sorted(marks, reverse=True))
+
+
+def _oddest(shown: LeftOutPhotographs, facts: FitFacts) -> Gallery | None:
+    if not shown.oddest:
+        return None
+    unlike = set(facts.calibration.unlike_others)
+    return Gallery(
+        "Oddest good photographs",
+        "The highest scores of photographs that were left out. A picture on the right shows where "
+        "its photograph differs from all that were learned without it.",
+        tuple(
+            draw_inspection(
+                f"{facts.names[number]} · score {inspection.score:.4g}"
+                + (" · unlike the others" if number in unlike else ""),
+                inspection,
+            )
+            for number, inspection in shown.oddest
+        ),
+    )
+
+
+def _group(group: PhotographGroup, shown: LeftOutPhotographs, facts: FitFacts) -> Gallery:
+    scores = None if facts.calibration.views_of_one else facts.calibration.image_scores
+    drawn = group.numbers[:MOST_PICTURES]
+    captions = [
+        facts.names[number] + ("" if scores is None else f" · score {scores[number]:.4g}")
+        for number in drawn
+    ]
+    return Gallery(
+        f"{len(group.numbers)} photographs: {group.reason}",
+        _more(group.numbers[MOST_PICTURES:], facts.names),
+        tuple(
+            draw_photograph(caption, shown.sources[number])
+            for caption, number in zip(captions, drawn, strict=True)
+        ),
+    )
+
+
+def _more(numbers: Sequence[int], names: Sequence[str]) -> str:
+    """The photographs of a group that are not drawn, as a line."""
+    return f"not drawn: {', '.join(names[number] for number in numbers)}" if numbers else ""
