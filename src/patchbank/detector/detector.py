@@ -18,10 +18,11 @@ from PIL import Image as pillow
 from patchbank.choices import ChannelAxis, ColourOrder, EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
-from patchbank.core.spatial.regions import find_regions
 from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
-from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
-from patchbank.detector.member import Member, combined_map, combined_score, highest_value
+from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.likeness import Likeness
+from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, ParameterError, PatchbankError
@@ -32,7 +33,6 @@ from patchbank.methods import ResizableBank
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
-from patchbank.types import AnomalyMap
 
 Result = TypeVar("Result")
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -57,6 +57,9 @@ class Detector:
     """Versions of the programs that fitted it."""
     bank_size_calibration: BankSizeCalibration | None = None
     """Calibrations of smaller banks; None where the bank cannot be truncated."""
+    likeness: Likeness | None = None
+    """Traits of the learned photographs; None in files that have none, such as those of format 2.
+    """
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 
@@ -249,6 +252,7 @@ class Detector:
             members=(replace(self.members[0], model=model.truncated(n_rows)),),
             calibration=calibration,
             bank_size_calibration=sizes.truncated(n_rows, calibration),
+            likeness=self.likeness and self.likeness.truncated(sizes.bank_rows, n_rows),
             content_sha256=None,
         )
 
@@ -302,6 +306,7 @@ class Detector:
             members=self.members,
             calibration=self.calibration,
             bank_size_calibration=self.bank_size_calibration,
+            likeness=self.likeness,
             fitted_on=self.fitted_on,
             versions=self.versions,
         )
@@ -338,26 +343,8 @@ class Detector:
         return failed
 
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
-        image, read = source.read_once(self.members[0].settings.bit_depth)
-        predictions = tuple(member.predict(image) for member in self.members)
-        score = combined_score(predictions)
-        normalise = self.members[0].settings.normalise_score
-        pixel_threshold = self.calibration.pixel_threshold
-        drawn: AnomalyMap | None = None  # computed once, and only where it is needed
-        if keep_image or highest_value(predictions) > pixel_threshold:
-            drawn = combined_map(predictions)
-        return Inspection(
-            image=source.name,
-            size=(image.shape[1], image.shape[0]),
-            score=score,
-            p_value=self.calibration.p_value(score),
-            threshold=self.calibration.threshold,
-            pixel_threshold=pixel_threshold,
-            regions=() if drawn is None else find_regions(drawn, pixel_threshold),
-            normalised_score=self.calibration.normalised(score) if normalise else None,
-            predictions=predictions,
-            source=read,
-            kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
+        return inspect_photograph(
+            self.members, self.calibration, self.likeness, source, keep_image=keep_image
         )
 
 
@@ -369,6 +356,7 @@ def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
         fitted_on=parts.fitted_on,
         versions=parts.versions,
         bank_size_calibration=parts.bank_size_calibration,
+        likeness=parts.likeness,
         content_sha256=sha256,
     )
 

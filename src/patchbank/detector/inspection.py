@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as pillow
 
 from patchbank.core.spatial.regions import Region
+from patchbank.detector.difference import Differences
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
 from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
@@ -54,6 +55,9 @@ class Inspection:
     """Worst first; good images have one at the false-alarm rate only."""
     normalised_score: float | None
     """The score in [0, 1] with the threshold at 0.5; None unless `normalise_score` is set."""
+    unlike: Differences = ()
+    """Ways in which the photograph differs from the learned ones as a whole; score and verdict do
+    not depend on them.  Empty too where the file of the detector has no traits of those."""
     predictions: tuple[MemberPrediction, ...] = field(repr=False)
     """Patch scores of each member of the detector."""
     source: ImageSource = field(repr=False)
@@ -142,6 +146,8 @@ class Inspection:
             "p-value": f"{self.p_value:.2g}",
             "regions": len(self.regions),
         }
+        if self.unlike:
+            rows["unlike the learned ones"] = "; ".join(map(str, self.unlike))
         return html_table("Inspection", rows, picture)
 
     def to_json(self) -> dict[str, Any]:
@@ -167,6 +173,7 @@ class Inspection:
                 }
                 for r in self.regions
             ],
+            "unlike": [difference.to_json() for difference in self.unlike],
             "error": None,
             "error_type": None,
         }
@@ -196,5 +203,5 @@ class FailedInspection:
             "error": self.error,
             "error_type": self.error_type,
         }
-        unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions")
+        unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions", "unlike")
         return {**dict.fromkeys(unknown), **known}

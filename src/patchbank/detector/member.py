@@ -22,6 +22,9 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
 from patchbank.types import AnomalyMap, Image
 
+TYPICAL_SHARE = 0.25
+"""Share of the patches that are at most as far from what was learned as the typical distance."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreStandardization:
@@ -92,6 +95,13 @@ class MemberPrediction:
         return float(self.map_scale.apply(self.scores.patch_scores.max()))
 
     @property
+    def typical_distance(self) -> float:
+        """Lower quartile of the patch scores, by the spread of the map."""
+        scores = self.scores.patch_scores.ravel()
+        rank = int(TYPICAL_SHARE * (len(scores) - 1))
+        return float(np.partition(scores, rank)[rank]) / self.map_scale.spread
+
+    @property
     def normal_value(self) -> float:
         """Map value of a perfectly normal patch: the lowest value of the map."""
         return float(self.map_scale.apply(0.0))
@@ -143,6 +153,15 @@ def origins(members: Sequence[Member]) -> tuple[float, float]:
     """
     image = float(np.mean([member.image_scale.apply(0.0) for member in members]))
     return image, float(np.mean([member.map_scale.apply(0.0) for member in members]))
+
+
+def typical_distance(predictions: MemberPredictions) -> float:
+    """Distance of the most ordinary quarter of the patches to what was learned, 0 at the least.
+
+    A defect leaves it as it is; a photograph of another part or another camera does not.  Members
+    of an ensemble count as they do in its map.
+    """
+    return float(np.mean([prediction.typical_distance for prediction in predictions]))
 
 
 def highest_value(predictions: MemberPredictions) -> float:

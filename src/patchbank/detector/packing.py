@@ -34,6 +34,8 @@ from patchbank.detector.content_check import (
     check_extractor,
     check_settings,
 )
+from patchbank.detector.likeness import Likeness
+from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
@@ -63,6 +65,7 @@ class DetectorParts:
     members: tuple[Member, ...]
     calibration: Calibration
     bank_size_calibration: BankSizeCalibration | None
+    likeness: Likeness | None
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
 
@@ -78,7 +81,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         BackboneError: a backbone cannot be exported.
     """
     packed = [_pack_member(member, as_onnx=as_onnx) for member in parts.members]
-    record = {
+    record: dict[str, Any] = {
         "members": [member for member, _ in packed],
         "fitted_on": parts.fitted_on,
         "false_alarm_rate": parts.calibration.false_alarm_rate,
@@ -98,6 +101,9 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
         tensors["ladder.map_peaks"] = parts.bank_size_calibration.map_peaks
+    kinds, of_photographs = pack_likeness(parts.likeness)
+    record |= kinds
+    tensors |= of_photographs
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
     return Bundle(tensors, record)
@@ -161,6 +167,9 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         members=members,
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
+        likeness=unpack_likeness(
+            record, tensors, 1 if bank_sizes is None else len(bank_sizes.bank_rows)
+        ),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )

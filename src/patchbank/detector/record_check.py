@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchbank.core.scores.calibration import RULES as RULES_OF_CALIBRATION
+from patchbank.detector.likeness_file import KEY as KINDS
+from patchbank.detector.likeness_file import are_kinds
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -114,6 +116,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "set_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     "set_pixel_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
+    KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))
     ),

@@ -18,6 +18,7 @@ from patchbank.detector.member import (
     combined_map,
     combined_score,
     origins,
+    typical_distance,
 )
 from patchbank.methods import ResizableBank
 from patchbank.runtime.progress import Progress
@@ -44,11 +45,13 @@ class Calibrations:
     whole: Calibration
     by_size: BankSizeCalibration | None
     """Calibrations of smaller banks; None where the bank cannot be truncated."""
+    typical_distances: NDArray[np.float64]
+    """(s, n) `member.typical_distance` of each image, for each size that is calibrated."""
 
 
 def standardised(fitted: FittedMember, progress: Progress) -> FittedMember:
     """The member with scores and maps standardised, so that it can be averaged with others."""
-    scores, peaks = _scores_and_peaks([[fitted.left_out]], progress)
+    scores, peaks, _ = _scores_and_peaks([[fitted.left_out]], progress)
     image_scale, map_scale = ScoreStandardization.of(scores[0]), ScoreStandardization.of(peaks[0])
     return FittedMember(
         member=replace(fitted.member, image_scale=image_scale, map_scale=map_scale),
@@ -79,7 +82,7 @@ def calibrate(
             left out alone.
     """
     by_size = fitted[0].left_out_by_size
-    scores, peaks = _scores_and_peaks(
+    scores, peaks, typical = _scores_and_peaks(
         [*([smaller] for smaller in by_size.values()), [each.left_out for each in fitted]],
         progress,
     )
@@ -96,15 +99,15 @@ def calibrate(
     )
     model = fitted[0].member.model
     if not by_size or not isinstance(model, ResizableBank):
-        return Calibrations(whole, None)
+        return Calibrations(whole, None, typical[-1:])
     sizes = np.array([*by_size, model.n_rows], dtype=np.int64)
-    return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks))
+    return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks), typical)
 
 
 def _scores_and_peaks(
     variants: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Image scores and the largest map values of n images.  -> (s, n), (s, n).
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Image scores, largest map values and typical distances of n images.  -> (s, n) each.
 
     Args:
         variants: s variants of a detector, each with the predictions of its members for n images.
@@ -115,19 +118,27 @@ def _scores_and_peaks(
         [tuple(predictions[number] for predictions in members) for members in variants]
         for number in range(len(variants[0][0]))
     ]
-    pairs = []
+    found = []
     with progress.task("calibrating the maps", len(of_images)) as advance:
-        for _, pair in map_in_order(_score_and_peak, of_images, _n_pixels):
-            pairs.append(pair.result())
+        for _, of_image in map_in_order(_score_peak_and_distance, of_images, _n_pixels):
+            found.append(of_image.result())
             advance(1)
-    scores, peaks = np.array(pairs, dtype=np.float64).transpose(1, 2, 0)
-    return scores, peaks
+    scores, peaks, typical = np.array(found, dtype=np.float64).transpose(2, 1, 0)
+    return scores, peaks, typical
 
 
-def _score_and_peak(variants: Sequence[MemberPredictions]) -> tuple[list[float], list[float]]:
-    """Score of one image and the largest value of its map, for each variant."""
-    scores = [combined_score(predictions) for predictions in variants]
-    return scores, [float(combined_map(predictions).max()) for predictions in variants]
+def _score_peak_and_distance(
+    variants: Sequence[MemberPredictions],
+) -> list[tuple[float, float, float]]:
+    """Score of one image, largest value of its map, and typical distance, for each variant."""
+    return [
+        (
+            combined_score(predictions),
+            float(combined_map(predictions).max()),
+            typical_distance(predictions),
+        )
+        for predictions in variants
+    ]
 
 
 def _n_pixels(variants: Sequence[MemberPredictions]) -> int:

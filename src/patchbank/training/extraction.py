@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from patchbank.detector.preprocessing import ImageGeometry, extract
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.source import ImageSource, n_pixels
+from patchbank.images.traits import Traits
 from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
@@ -106,8 +107,8 @@ def _read(source: ImageSource) -> tuple[Image, Content | None]:
 
 
 def _read_with_content(source: ImageSource) -> tuple[Image, Content | None]:
-    image = source.read()
-    return image, Content.of(image)
+    image, facts = source.read_with_facts()
+    return image, Content.of(image, Traits.of(replace(source, facts=facts), image))
 
 
 def _n_pixels(copy: _Copy) -> int:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
+from patchbank.core.scores.left_out import group_shares
 from patchbank.datasets import good_images
 from patchbank.detector.detector import Detector, versions
+from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
@@ -96,6 +98,11 @@ def fit(
         calibration=calibrations.whole,
         bank_size_calibration=calibrations.by_size,
         fitted_on=tuple(names_of(sources)),
+        likeness=Likeness.of(
+            contents.traits,
+            calibrations.typical_distances,
+            group_shares(calibrations.whole.groups, len(sources)),
+        ),
         versions=versions(),
     )
 

@@ -16,6 +16,7 @@ from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
+from patchbank.images.traits import Traits
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.left_out import LeftOutPhotographs
@@ -50,15 +51,16 @@ class Content:
     largest: int
     is_constant: bool
     checksum: tuple[Any, ...]
+    traits: Traits
 
     @classmethod
-    def of(cls, image: Image) -> Content:
-        """Compute the facts of an image."""
+    def of(cls, image: Image, traits: Traits) -> Content:
+        """Compute the facts of an image, and keep its traits."""
         pixels = np.ascontiguousarray(image)
         row = pixels[0]
         is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
         checksum = pixels.shape, zlib.crc32(pixels.data), zlib.adler32(pixels.data)
-        return cls(int(pixels.max()), is_constant, checksum)
+        return cls(int(pixels.max()), is_constant, checksum, traits)
 
 
 @dataclass(slots=True)
@@ -73,6 +75,11 @@ class Contents:
         is_file = isinstance(source.content, Path)
         self.names.append(source.name if is_file else f"{source.name} {len(self.names)}")
         self.contents.append(content)
+
+    @property
+    def traits(self) -> list[Traits]:
+        """Traits of each photograph."""
+        return [content.traits for content in self.contents]
 
     def check(self) -> None:
         """Check that there is a difference to learn from.

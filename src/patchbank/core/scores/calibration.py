@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.scores.left_out import LeftOutScores
+from patchbank.core.scores.left_out import LeftOutScores, group_shares
 from patchbank.errors import ParameterError, ShapeError
 
 Rule: TypeAlias = Literal["tail", "ranks"]
@@ -117,11 +117,7 @@ class Calibration:
     @cached_property
     def _weights(self) -> NDArray[np.float64]:
         """(n,) share of its group that each image is."""
-        if self.groups is None:
-            return np.ones(len(self.image_scores))
-        _, group, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
-        weights: NDArray[np.float64] = 1 / sizes[group]
-        return weights
+        return group_shares(self.groups, len(self.image_scores))
 
     @property
     def n_groups(self) -> int:

@@ -105,6 +105,23 @@ class LeftOutScores:
         return rate * (self.n_groups + 1) * (1 + ROUNDING)
 
 
+def group_shares(groups: NDArray[np.int32] | None, count: int) -> NDArray[np.float64]:
+    """Share of its group that each of `count` photographs is, (n,).
+
+    Args:
+        groups: (n,) number of the group of each; None where each is alone.
+        count: number of photographs.
+
+    >>> group_shares(np.array([3, 1, 3]), 3).tolist()
+    [0.5, 1.0, 0.5]
+    """
+    if groups is None:
+        return np.ones(count)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shares: NDArray[np.float64] = 1 / sizes[group]
+    return shares
+
+
 def _lowest(counts: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     """Ranks that a p-value covers at least where r(x) scores are at or above."""
     return np.where(counts <= 2, np.maximum(counts - 1, 0), counts)

@@ -1,0 +1,66 @@
+"""The inspection of one photograph by fitted members and their calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from patchbank.core.scores.calibration import Calibration
+from patchbank.core.spatial.regions import find_regions
+from patchbank.detector.inspection import Inspection, KeptPixels
+from patchbank.detector.likeness import Likeness
+from patchbank.detector.member import (
+    Member,
+    combined_map,
+    combined_score,
+    highest_value,
+    typical_distance,
+)
+from patchbank.images.source import ImageSource
+from patchbank.images.traits import Traits
+from patchbank.types import AnomalyMap
+
+
+def inspect_photograph(
+    members: Sequence[Member],
+    calibration: Calibration,
+    likeness: Likeness | None,
+    source: ImageSource,
+    *,
+    keep_image: bool,
+) -> Inspection:
+    """Read, score and judge one photograph.
+
+    Args:
+        members: of the detector.
+        calibration: of the detector.
+        likeness: traits of the learned photographs; None where they are not known.
+        source: of the photograph.
+        keep_image: whether the inspection keeps pixels and map.
+
+    Raises:
+        PatchbankError: as `Detector.predict`.
+    """
+    settings = members[0].settings
+    image, read = source.read_once(settings.bit_depth)
+    predictions = tuple(member.predict(image) for member in members)
+    score = combined_score(predictions)
+    pixel_threshold = calibration.pixel_threshold
+    drawn: AnomalyMap | None = None  # computed once, and only where it is needed
+    if keep_image or highest_value(predictions) > pixel_threshold:
+        drawn = combined_map(predictions)
+    return Inspection(
+        image=source.name,
+        size=(image.shape[1], image.shape[0]),
+        score=score,
+        p_value=calibration.p_value(score),
+        threshold=calibration.threshold,
+        pixel_threshold=pixel_threshold,
+        regions=() if drawn is None else find_regions(drawn, pixel_threshold),
+        normalised_score=calibration.normalised(score) if settings.normalise_score else None,
+        unlike=()
+        if likeness is None
+        else likeness.differences(Traits.of(read, image), typical_distance(predictions)),
+        predictions=predictions,
+        source=read,
+        kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
+    )

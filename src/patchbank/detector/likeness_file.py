@@ -1,0 +1,103 @@
+"""The part of a detector file that describes the learned photographs: optional, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from patchbank.core.scores.left_out import group_shares
+from patchbank.detector.likeness import Likeness, PhotographKind
+from patchbank.errors import DetectorFileError
+from patchbank.methods.tensor_spec import TensorSpec, check_tensors
+
+KEY = "photograph_kinds"
+LARGEST_SIDE, LARGEST_DISTANCE = 2**31 - 1, 1e30
+TENSORS: Mapping[str, TensorSpec] = {
+    "photographs.sizes": TensorSpec("int32", ("n", "2"), low=1, high=LARGEST_SIDE),
+    "photographs.brightness": TensorSpec("float64", ("n",), low=0, high=255.01),
+    "photographs.sharpness": TensorSpec("float64", ("n",), low=0, high=1e6),
+    "photographs.blockiness": TensorSpec("float64", ("n",), low=0, high=1e6),
+    "photographs.typical_distances": TensorSpec(
+        "float64", ("s", "m"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
+    ),
+}
+
+
+def pack_likeness(
+    likeness: Likeness | None,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Keys of the record and tensors of the file; none where nothing is remembered."""
+    if likeness is None:
+        return {}, {}
+    kinds = sorted(likeness.kinds.items(), key=lambda item: (-item[1], repr(item[0])))
+    record = [{**kind._asdict(), "count": count} for kind, count in kinds]
+    return {KEY: record}, {
+        name: getattr(likeness, name.removeprefix("photographs.")) for name in TENSORS
+    }
+
+
+def unpack_likeness(
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    n_sizes: int,
+) -> Likeness | None:
+    """The likeness in a file; None for files that have none, such as those of format 2.
+
+    Args:
+        record: of the file, whose keys are checked.
+        tensors: all of the file, of which those of the calibration are checked.
+        n_sizes: number of sizes of the bank that are calibrated; 1 where it cannot be truncated.
+
+    Raises:
+        DetectorFileError, ShapeError: parts contradict each other.
+    """
+    kinds: Sequence[Mapping[str, Any]] | None = record.get(KEY)
+    if kinds is None:
+        return None
+    n_photographs, n_scores = len(record["fitted_on"]), len(tensors["calibration.image_scores"])
+    count = sum(kind["count"] for kind in kinds)
+    if count != n_photographs:
+        raise DetectorFileError(
+            f"{KEY}: expected {n_photographs} photographs altogether, got {count}"
+        )
+    check_tensors(tensors, TENSORS, {"n": n_photographs, "s": n_sizes, "m": n_scores})
+    groups = tensors.get("calibration.groups") if n_photographs == n_scores else None
+    return Likeness(
+        kinds={
+            PhotographKind(*(kind[name] for name in PhotographKind._fields)): kind["count"]
+            for kind in kinds
+        },
+        **{name.removeprefix("photographs."): tensors[name] for name in TENSORS},
+        shares=group_shares(groups, n_photographs),
+    )
+
+
+def are_kinds(value: Any) -> bool:
+    """Whether a value of the record lists kinds of photographs with their numbers."""
+    return isinstance(value, list) and bool(value) and all(map(_is_kind, value))
+
+
+def _is_kind(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {*PhotographKind._fields, "count"}:
+        return False
+    quality = value["jpeg_quality"]
+    return (
+        (value["format"] is None or _is_word(value["format"]))
+        and _is_word(value["mode"])
+        and isinstance(value["is_grey"], bool)
+        and all(_is_integer(value[name], 1, 16) for name in ("bit_depth", "bits_in_use"))
+        and (quality is None or _is_integer(quality, 1, 100))
+        and _is_integer(value["count"], 1, 2**31 - 1)
+    )
+
+
+def _is_word(value: Any) -> bool:
+    """Whether it is a name such as Pillow has: it is printed."""
+    is_short = isinstance(value, str) and 1 <= len(value) <= 16
+    return is_short and value.isascii() and value.replace(";", "").isalnum()
+
+
+def _is_integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
