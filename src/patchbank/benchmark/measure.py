@@ -87,7 +87,7 @@ def _dataset(job: dict[str, Any]) -> Dataset:
 
 
 def _accuracy(detector: Detector, dataset: Dataset) -> dict[str, Any]:
-    evaluation = evaluate(detector, dataset, per_defect=False)
+    evaluation = evaluate(detector, dataset, per_defect=False, find_learned=False)
     if evaluation.unread:
         count, first = len(evaluation.unread), evaluation.unread[0].error
         raise DataError(

@@ -30,6 +30,7 @@ from patchbank.cli.targets import (
     check_report,
     make_folder,
 )
+from patchbank.cli.tune import tune
 
 app = typer.Typer(
     name="patchbank",
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
 app.command(epilog=EPILOG)(benchmark)
 app.command(epilog=EPILOG)(cut)
+app.command(epilog=EPILOG)(tune)
 app.add_typer(backbones.app, name="backbones")
 
 

@@ -36,12 +36,13 @@ def cut(options: CutOptions) -> None:
     check_file("--out", options.out, n_bytes=size)
     check_distinct({"--out": options.out}, [options.file])
     detector = options.load()
-    detector.save(options.out, backbone="torch" if _needs_torch(detector) else "onnx")
+    save_again(detector, options.out)
     output.fitted(detector, options.out)
 
 
-def _needs_torch(detector: Detector) -> bool:
-    """Whether a backbone was saved for torch: it stays in that form."""
+def save_again(detector: Detector, out: Path) -> None:
+    """Save a detector that was loaded; a backbone that was saved for torch stays in that form."""
     from patchbank.backbones import runtime_of
 
-    return any(runtime_of(member.extractor)[0] == "torch" for member in detector.members)
+    programs = [runtime_of(member.extractor)[0] for member in detector.members]
+    detector.save(out, backbone="torch" if "torch" in programs else "onnx")

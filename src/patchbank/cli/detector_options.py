@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.options import BankRows, DeviceName, LatencyBudget, OtherEngine, Sha256
+from patchbank.cli.options import (
+    BankRows,
+    DeviceName,
+    LatencyBudget,
+    OtherEngine,
+    OtherPixelThreshold,
+    OtherRate,
+    OtherThreshold,
+    Sha256,
+)
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -26,6 +35,9 @@ class DetectorOptions:
     engine: OtherEngine = None
     bank_rows: BankRows = None
     latency_budget: LatencyBudget = None
+    false_alarm_rate: OtherRate = None
+    threshold: OtherThreshold = None
+    pixel_threshold: OtherPixelThreshold = None
     sha256: Sha256 = None
 
     def load(self) -> Detector:
@@ -39,6 +51,9 @@ class DetectorOptions:
             latency_budget_ms=self.latency_budget,
             engine=self.engine,
             sha256=self.sha256,
+            false_alarm_rate=self.false_alarm_rate,
+            threshold=self.threshold,
+            pixel_threshold=self.pixel_threshold,
         )
         if self.latency_budget is not None and detector.bank_size_calibration is not None:
             rows, budget_ms = detector.bank_sizes[-1], self.latency_budget

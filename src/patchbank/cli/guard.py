@@ -104,7 +104,7 @@ def _wrong_use(error: Exception) -> str:
 def _write_log(error: BaseException) -> str:
     """Write all that a report needs to a file, and return its path."""
     try:
-        from patchbank.detector.detector import versions
+        from patchbank.runtime.machine import versions
 
         known = versions()
     except Exception:  # the fault may be in what this imports

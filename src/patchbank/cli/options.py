@@ -32,6 +32,32 @@ LatencyBudget = Annotated[
     Number(0, 3_600_000, open_low=True, unit="ms"),
 ]
 
+OtherRate = Annotated[
+    Optional[float],
+    typer.Option(
+        "--false-alarm-rate",
+        metavar="R",
+        help="Use the thresholds of this share of good photographs that may be called anomalous.",
+    ),
+    Number(0, 1, open_low=True, open_high=True),
+]
+OtherThreshold = Annotated[
+    Optional[float],
+    typer.Option(
+        "--threshold", metavar="T", help="Use this threshold of the score instead of a rate."
+    ),
+    Number(-1e30, 1e30, open_low=True, open_high=True),
+]
+OtherPixelThreshold = Annotated[
+    Optional[float],
+    typer.Option(
+        "--pixel-threshold",
+        metavar="T",
+        help="Use this threshold of the anomaly map, above which a pixel is in a region.",
+    ),
+    Number(-1e30, 1e30, open_low=True, open_high=True),
+]
+
 OtherEngine = Annotated[
     Optional[EngineName],
     typer.Option(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
 
@@ -18,6 +16,7 @@ from PIL import Image as pillow
 from patchbank.choices import ChannelAxis, ColourOrder, EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector import changes
 from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
 from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspection import FailedInspection, Inspection
@@ -25,11 +24,10 @@ from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
-from patchbank.errors import ImageError, ParameterError, PatchbankError
+from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
-from patchbank.methods import ResizableBank
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
@@ -220,41 +218,48 @@ class Detector:
         Raises:
             ParameterError: the bank cannot be truncated.
         """
-        return tuple(self._bank_sizes().bank_rows.tolist())
-
-    def _bank_sizes(self) -> BankSizeCalibration:
-        if self.bank_size_calibration is None:
-            raise ParameterError(
-                "expected a detector whose bank can be truncated: of one member, selected greedily "
-                "from two photographs or more, with the exact index, fitted by this version or a "
-                "newer one, got another; fit it with fewer rows"
-            )
-        return self.bank_size_calibration
+        return tuple(changes.bank_sizes_of(self._parts()).bank_rows.tolist())
 
     def with_bank_rows(self, n_rows: int) -> Detector:
         """The detector with a smaller bank: the first rows, which are the coreset of that size.
 
-        It is faster and less exact, and its threshold is that of the smaller bank.
+        It is faster and less exact.  Its thresholds are those of the smaller bank at the same
+        false-alarm rate; for a threshold that was set by hand, that is the rate expected of it.
 
         Raises:
             ParameterError: the bank cannot be truncated, or not to this size.
         """
-        sizes, model = self._bank_sizes(), self.members[0].model
-        if n_rows == sizes.bank_rows[-1]:
-            return self
-        calibration = sizes.at(n_rows, self.calibration)
-        if not isinstance(model, ResizableBank):
-            raise ParameterError(
-                f"bank_rows: expected a method with a bank, got {self.members[0].method}"
-            )
-        return replace(
-            self,
-            members=(replace(self.members[0], model=model.truncated(n_rows)),),
-            calibration=calibration,
-            bank_size_calibration=sizes.truncated(n_rows, calibration),
-            likeness=self.likeness and self.likeness.truncated(sizes.bank_rows, n_rows),
-            content_sha256=None,
-        )
+        return self._changed(changes.with_smaller_bank(self._parts(), n_rows))
+
+    def with_false_alarm_rate(self, rate: float) -> Detector:
+        """The detector with the thresholds of another false-alarm rate, in (0, 1).
+
+        They follow from the scores of the photographs that it learned, so nothing is fitted anew.
+        Thresholds that were set by hand are replaced.
+
+        Raises:
+            ParameterError: not such a number, or the detector has learned a single photograph.
+        """
+        return self._changed(changes.with_thresholds(self._parts(), {"false_alarm_rate": rate}))
+
+    def with_threshold(
+        self, threshold: float | None = None, pixel_threshold: float | None = None
+    ) -> Detector:
+        """The detector with thresholds that are set by hand.
+
+        Args:
+            threshold: of the image score; None leaves it as it is.
+            pixel_threshold: of the anomaly map; None leaves it as it is.
+
+        Raises:
+            ParameterError: not a number, or one below which no score can be.
+        """
+        by_hand: changes.Thresholds = {"threshold": threshold, "pixel_threshold": pixel_threshold}
+        return self._changed(changes.with_thresholds(self._parts(), by_hand))
+
+    def _changed(self, parts: DetectorParts) -> Detector:
+        same = self.members == parts.members and self.calibration is parts.calibration
+        return self if same else detector_of(parts, None)
 
     @property
     def sha256(self) -> str:
@@ -378,9 +383,3 @@ def detector_from_bytes(
     bundle = bundle_of(content, "detector")
     parts = unpack(bundle, "detector", open_device(device), engine)
     return detector_of(parts, sha256 or bundle.sha256)
-
-
-def versions() -> dict[str, str]:
-    """Versions of this program and of the libraries that compute for it."""
-    names = ("patchbank", "numpy", "onnxruntime", "openvino", "torch", "timm")
-    return {name: version(name) for name in names if find_spec(name) is not None}

@@ -10,9 +10,9 @@ import numpy as np
 
 from patchbank.backbones import runtime_of
 from patchbank.core import int8
-from patchbank.detector.detector import Detector, versions
+from patchbank.detector.detector import Detector
 from patchbank.errors import ParameterError
-from patchbank.runtime.machine import processor
+from patchbank.runtime.machine import processor, versions
 from patchbank.runtime.remembered import remembered
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import Image

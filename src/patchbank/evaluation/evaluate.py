@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError, ImageError, ParameterError
+from patchbank.evaluation.findings import (
+    LabelledScores,
+    RateResult,
+    findings_of,
+    results_by_rate,
+)
 from patchbank.evaluation.mask_sizes import check_masks
 from patchbank.evaluation.metrics import (
     PixelCounter,
@@ -24,6 +30,7 @@ from patchbank.evaluation.metrics import (
     count_images,
     f1_max,
 )
+from patchbank.images.digest import pixel_digest
 from patchbank.images.masks import read_mask
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.threads import map_in_order
@@ -73,6 +80,12 @@ class Evaluation:
     """Files among the photographs whose kind is not read: they are in no metric either."""
     remarks: tuple[str, ...] = ()
     """Lines about masks that are missing or cannot be used."""
+    by_rate: tuple[RateResult, ...] = ()
+    """Results at other false-alarm rates, ascending; empty where no rate is known."""
+    findings: tuple[str, ...] = ()
+    """Lines about what the figures do not say by themselves, and what to do."""
+    learned: tuple[Path, ...] = ()
+    """Test images that the detector has learned."""
 
     def to_json(self) -> dict[str, Any]:
         """The document that `patchbank evaluate --json` writes."""
@@ -93,6 +106,9 @@ class Evaluation:
                 }
                 for name, result in self.per_defect.items()
             },
+            "by_rate": [asdict(result) for result in self.by_rate],
+            "findings": list(self.findings),
+            "learned": [str(path) for path in self.learned],
             "unread": [unread.to_json() for unread in self.unread],
             "not_read": [str(path) for path in self.not_read],
             "remarks": list(self.remarks),
@@ -104,6 +120,7 @@ def evaluate(
     dataset: Dataset | str | os.PathLike[str],
     *,
     per_defect: bool = True,
+    find_learned: bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Inspect all images of a data set and compare with their labels.
@@ -114,6 +131,7 @@ def evaluate(
         detector: to measure.
         dataset: labelled images, or the folder or table of such, as `find_dataset` reads it.
         per_defect: compare each defect class by itself too, which computes all maps again for each.
+        find_learned: find test images that the detector has learned, for which all are read again.
         progress: shows the steps.
 
     Raises:
@@ -138,12 +156,15 @@ def evaluate(
             + (f"; {len(unread)} could not be read" if unread else "")
         )
     flagged = np.array([inspection.is_anomalous for _, inspection in inspected])
-    ranking = _ranking(inspected)
+    scores = np.array([inspection.score for _, inspection in inspected])
+    labelled = LabelledScores(good=scores[~is_defect], defect=scores[is_defect])
+    ranking = count_images(scores, is_defect)
     pixels: PixelMetrics | None = None
     if remark is None:
         pixels, remark = _pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
+    learned = _learned(detector, inspected, progress) if find_learned else []
     by_defect = (
         _per_defect(inspected, dataset, progress, with_pixels=remark is None) if per_defect else {}
     )
@@ -165,6 +186,9 @@ def evaluate(
         unread=tuple(unread),
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
+        by_rate=results_by_rate(detector.calibration, labelled),
+        findings=findings_of(detector.calibration, labelled, learned),
+        learned=tuple(sample.path for sample in learned),
     )
 
 
@@ -185,6 +209,28 @@ def _inspect_all(
                 inspected.append((sample, outcome))
             advance(1)
     return inspected, unread
+
+
+def _learned(detector: Detector, inspected: Inspected, progress: Progress) -> list[Sample]:
+    """The samples that the detector has learned, by the digests of their pixels."""
+    digests = detector.photograph_digests
+    if digests is None:
+        return []
+    known, found = {row.tobytes() for row in digests}, []
+    with progress.task("looking for learned photographs", len(inspected)) as advance:
+        for (sample, _), digest in map_in_order(_digest, inspected, _n_pixels):
+            if digest.result() in known:
+                found.append(sample)
+            advance(1)
+    return found
+
+
+def _digest(pair: tuple[Sample, Inspection]) -> bytes | None:
+    """Digest of the pixels that were inspected; None where they cannot be read any more."""
+    try:
+        return pixel_digest(pair[1].pixels)
+    except ImageError:
+        return None
 
 
 def _ranking(inspected: Inspected) -> RankingCounts:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
 from patchbank.core.scores.left_out import group_shares
 from patchbank.datasets import good_images
-from patchbank.detector.detector import Detector, versions
+from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.errors import DataError, ParameterError
@@ -20,6 +20,7 @@ from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised

@@ -160,6 +160,11 @@ class Calibration:
         return self._images.guaranteed_rate(rate)
 
     @property
+    def is_set_by_hand(self) -> bool:
+        """Whether a threshold was set by hand."""
+        return self.set_threshold is not None or self.set_pixel_threshold is not None
+
+    @property
     def above_threshold(self) -> list[int]:
         """Numbers of the good images that lie above the threshold when left out, highest first."""
         return self._highest(self.image_scores > self.threshold)

@@ -1,0 +1,121 @@
+"""`patchbank tune`: give a detector file another false-alarm rate, or thresholds by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from patchbank.cli import output
+from patchbank.cli.cut import save_again
+from patchbank.cli.detector_options import DetectorPath
+from patchbank.cli.options import OtherPixelThreshold, OtherRate, OtherThreshold, Sha256
+from patchbank.cli.records import with_options
+from patchbank.cli.targets import check_distinct, check_file
+from patchbank.errors import ParameterError
+from patchbank.images.folders import few
+
+if TYPE_CHECKING:
+    from patchbank.core.scores.calibration import Calibration
+    from patchbank.detector.detector import Detector
+
+NAMED = 5
+"""Learned photographs above the threshold that are named at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions:
+    """Options of `patchbank tune`."""
+
+    file: DetectorPath
+    false_alarm_rate: OtherRate = None
+    threshold: OtherThreshold = None
+    pixel_threshold: OtherPixelThreshold = None
+    out: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="File for the result; if not given, FILE is replaced.",
+        ),
+    ] = None
+    sha256: Sha256 = None
+
+
+@with_options(TuneOptions)
+def tune(options: TuneOptions) -> None:
+    """Change the threshold of a detector file: by another false-alarm rate, or by hand."""
+    if (options.false_alarm_rate, options.threshold, options.pixel_threshold) == (None,) * 3:
+        raise ParameterError(
+            "false_alarm_rate: expected --false-alarm-rate, --threshold or --pixel-threshold, "
+            "got none of them"
+        )
+    if options.out is not None:
+        size = options.file.stat().st_size if options.file.is_file() else 0
+        check_file("--out", options.out, n_bytes=size)
+        check_distinct({"--out": options.out}, [options.file])
+    from patchbank.detector.changes import Thresholds, check_thresholds
+    from patchbank.detector.loading import load
+
+    thresholds = Thresholds(
+        false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
+        pixel_threshold=options.pixel_threshold,
+    )
+    check_thresholds(thresholds)
+    before = load(options.file, device="cpu", sha256=options.sha256)
+    after = before
+    if options.false_alarm_rate is not None:
+        after = after.with_false_alarm_rate(options.false_alarm_rate)
+    after = after.with_threshold(options.threshold, options.pixel_threshold)
+    out = options.out or options.file
+    save_again(after, out)
+    _show(before, after, out)
+
+
+def _show(before: Detector, after: Detector, out: Path) -> None:
+    """Print what was changed, from the value before to the value after."""
+    old, new = before.calibration, after.calibration
+    output.say(
+        f"{out}: threshold {_change(f'{old.threshold:.4g}', f'{new.threshold:.4g}')}, pixel "
+        f"threshold {_change(f'{old.pixel_threshold:.4g}', f'{new.pixel_threshold:.4g}')}"
+    )
+    output.say(f"  false alarms {_change(_rate(old), _rate(new))}")
+    if new.views_of_one:
+        return
+    output.say(f"  {_change(_bound(old), _bound(new))}")
+    above = [f"{after.fitted_on[i]} {new.image_scores[i]:.4g}" for i in new.above_threshold]
+    count = _change(str(len(old.above_threshold)), str(len(above)))
+    named = f": {few(above, 'photograph', NAMED)}" if above else ""
+    output.say(
+        f"  {count} of {len(after.fitted_on)} learned photographs lie above the threshold when "
+        f"left out{named}"
+    )
+    if old.rule != new.rule:
+        output.note(
+            "note: the file has its threshold by ranks alone; the new one follows from the rule of "
+            "this version, ranks refined by a tail model"
+        )
+    if new.remark:
+        output.note(f"note: {new.remark}")
+
+
+def _rate(calibration: Calibration) -> str:
+    """The expected rate in words."""
+    if calibration.views_of_one:
+        return "not known"
+    by_hand = "" if calibration.set_threshold is None else " expected (set by hand)"
+    return f"{calibration.expected_rate:.2%}{by_hand}"
+
+
+def _bound(calibration: Calibration) -> str:
+    """The distribution-free bound in words."""
+    if calibration.set_threshold is not None:
+        return "no bound, as it was set by hand"
+    return f"at most {calibration.guaranteed_rate:.1%} on average, whatever good parts look like"
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
