@@ -279,3 +279,21 @@ def _unspent(count: int) -> float:
     [1.0, 0.591, 0.098]
     """
     return 1.0 / (1.0 + math.log1p(count))
+
+
+def evidence_of(p_values: Iterable[float]) -> NDArray[np.float64]:
+    """log10 of the martingale after each p-value, with the bets `SCORE_BETS`.  -> (t,).
+
+    It is a test martingale where the p-values, in (0, 1), are independent and uniform, as those of
+    `OnlineRanks` are.  P-values that are only exchangeable, as those of a detector, whose good
+    photographs are always the same, go through `OnlineRanks` first.
+
+    >>> [round(float(log10), 2) for log10 in evidence_of([0.001, 0.002, 0.001, 0.003])]
+    [0.68, 2.12, 3.89, 5.4]
+    """
+    martingale = ChangeMartingale(len(SCORE_BETS))
+    found = []
+    for part, p_value in enumerate(p_values, 1):
+        martingale.add(log_score_bets(p_value), part)
+        found.append(martingale.log10)
+    return np.array(found)
