@@ -193,9 +193,7 @@ def main() -> None:
         "unchanged": unchanged(given.streams),
         "bursts": bursts(given.changing),
         "changed": changed(given.changing),
-        "real": [
-            row for root in given.real for n in SIZES for row in real(root, given.draws, n)
-        ],
+        "real": [row for root in given.real for n in SIZES for row in real(root, given.draws, n)],
     }
     given.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     given.out.with_suffix(".md").write_text(page(record))
@@ -272,9 +270,7 @@ def page(record: dict[str, Any]) -> str:
 
 def _delays(rows: list[dict[str, Any]], n: int, start: int, shift: float) -> str:
     delays = [
-        row["delay"]
-        for row in rows
-        if (row["n"], row["start"], row["shift"]) == (n, start, shift)
+        row["delay"] for row in rows if (row["n"], row["start"], row["shift"]) == (n, start, shift)
     ]
     found = [np.inf if each is None else each for each in delays]
     missed = sum(each is None for each in delays)
