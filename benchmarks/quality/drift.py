@@ -260,7 +260,7 @@ def page(record: dict[str, Any]) -> str:
         rows = [row for row in record["real"] if (row["set"], row["learned"]) == (name, n)]
         false = alarms([max(row["scores"], row["verdicts"]) for row in rows], RATES[0])
         delays = [row["delay"] for row in rows if row["delay"] is not None]
-        median = f"{np.median(delays):.0f}" if delays else "–"
+        median = f"{np.median(delays):.0f}" if delays else "-"
         lines.append(
             f"| {name} | {n} | {rows[0]['parts']} | {false} | {len(delays)} of {len(rows)} "
             f"| {median} |"
@@ -275,7 +275,7 @@ def _delays(rows: list[dict[str, Any]], n: int, start: int, shift: float) -> str
     found = [np.inf if each is None else each for each in delays]
     missed = sum(each is None for each in delays)
     median = float(np.median(found))
-    text = f"{median:,.0f}" if np.isfinite(median) else "–"
+    text = f"{median:,.0f}" if np.isfinite(median) else "-"
     return f"{text} ({missed} of {len(delays)})" if missed else text
 
 

@@ -193,9 +193,10 @@ def log_lift_bets(p_value: float, share: float) -> NDArray[np.float64]:
     that of a share of 0.95.
     """
     lifts = np.minimum(LIFTS, max(1.0, 0.95 / share))
-    if p_value <= share:
-        return np.log(lifts)
-    return np.log1p(-lifts * share) - np.log1p(-share)
+    logs: NDArray[np.float64] = np.log(lifts)
+    if p_value > share:
+        logs = np.log1p(-lifts * share) - np.log1p(-share)
+    return logs
 
 
 class ChangeMartingale:
