@@ -15,6 +15,7 @@ from patchbank.cli import backbones, output
 from patchbank.cli.benchmark import benchmark
 from patchbank.cli.cut import cut
 from patchbank.cli.detector_options import DetectorOptions, DetectorPath
+from patchbank.cli.drift import drift
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams, refuse_empty
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
 app.command(epilog=EPILOG)(benchmark)
 app.command(epilog=EPILOG)(cut)
+app.command(epilog=EPILOG)(drift)
 app.command(epilog=EPILOG)(tune)
 app.add_typer(backbones.app, name="backbones")
 

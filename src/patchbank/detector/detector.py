@@ -22,6 +22,7 @@ from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member
+from patchbank.detector.monitor import Monitor, open_monitor
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, PatchbankError
@@ -210,6 +211,22 @@ class Detector:
             return outcome.without_pixels(), work(outcome)
 
         return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
+
+    def monitor(
+        self, false_alarm_rate: float = 0.01, *, state: str | os.PathLike[str] | None = None
+    ) -> Monitor:
+        """Begin to monitor whether good parts stay like the learned ones.
+
+        Args:
+            false_alarm_rate: promised share of runs, of any length, with a false alarm; in (0, 1).
+            state: a file of `Monitor.save` to go on from; where it is not there yet, and for None,
+                the monitor is new.
+
+        Raises:
+            ParameterError: `false_alarm_rate` is outside (0, 1).
+            DataError: the file is damaged, or of another detector or rate.
+        """
+        return open_monitor(self.calibration, self.sha256, false_alarm_rate, state)
 
     @property
     def bank_sizes(self) -> tuple[int, ...]:

@@ -233,6 +233,19 @@ class Monitor:
                 )
 
 
+def open_monitor(
+    calibration: Calibration,
+    detector_sha256: str,
+    false_alarm_rate: float,
+    state: str | os.PathLike[str] | None,
+) -> Monitor:
+    """The monitor that was saved, or a new one; see `Detector.monitor`."""
+    monitor = Monitor(calibration, detector_sha256, false_alarm_rate)
+    if state is not None and os.path.lexists(state):
+        monitor.go_on_from(Path(state))
+    return monitor
+
+
 class _Stream:
     """One tested stream: ranks, bets, and the change once it is found."""
 
