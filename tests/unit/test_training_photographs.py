@@ -9,6 +9,7 @@ from PIL import Image
 from patchbank import PatchCore, PhotographWarning
 from patchbank.errors import DataError, ImageError
 from patchbank.images.source import image_source
+from patchbank.images.traits import Traits
 from patchbank.training.photographs import Content, Contents
 from tests.photographs import part, save
 
@@ -27,7 +28,8 @@ def good_folder(root, n=8, broken=()):
 def contents(**images):
     found = Contents()
     for name, image in images.items():
-        found.add(image_source(Path(name)), Content.of(image))
+        traits = Traits.of(image_source(image), image)
+        found.add(image_source(Path(name)), Content.of(image, traits))
     return found
 
 

@@ -77,6 +77,7 @@ def _file_of(detector: Detector) -> Bundle:
         detector.members,
         detector.calibration,
         detector.bank_size_calibration,
+        detector.likeness,
         detector.fitted_on,
         detector.versions,
     )

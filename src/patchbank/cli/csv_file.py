@@ -29,6 +29,7 @@ COLUMNS = (
     "worst_score",
     "error",
     "detector_sha256",
+    "unlike",
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # wide ones count too
 
@@ -49,7 +50,7 @@ class CsvFile:
         Raises:
             DataError: the row cannot be written.
         """
-        self._write([*_cells(outcome), self._detector])
+        self._write([*_cells(outcome), self._detector, _differences(outcome)])
 
     def _write(self, row: Any) -> None:
         try:
@@ -87,8 +88,14 @@ def text_cell(text: str) -> str:
     return f"'{shown}" if shown.startswith(FORMULA_STARTS) else shown
 
 
+def _differences(outcome: Inspection | FailedInspection) -> str:
+    if isinstance(outcome, FailedInspection):
+        return ""
+    return text_cell("; ".join(map(str, outcome.unlike)))
+
+
 def _cells(outcome: Inspection | FailedInspection) -> list[str | int | float]:
-    """Cells of all columns but the last; empty where nothing is known."""
+    """Cells of all columns but the last two; empty where nothing is known."""
     image = text_cell(outcome.image)
     if isinstance(outcome, FailedInspection):
         return [image, "unread", *[""] * 12, text_cell(outcome.error)]

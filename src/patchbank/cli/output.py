@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,6 +41,12 @@ def error(text: str) -> None:
 def note(text: str) -> None:
     """Print a note as one line on standard error."""
     print(printable(text), file=sys.stderr)
+
+
+def notes(lines: Iterable[str]) -> None:
+    """Print lines as notes, one line each on standard error."""
+    for line in lines:
+        note(f"note: {line}")
 
 
 @contextmanager
@@ -136,8 +142,7 @@ def fit_remarks(remarks: Remarks) -> None:
     """Print what `fit` found out about the photographs, and those that were left out."""
     for unread in remarks.unread:
         error(f"left out: {unread}")
-    for line in remarks.lines:
-        note(f"note: {line}")
+    notes(remarks.lines)
 
 
 def _short(value: object) -> str:

@@ -17,6 +17,7 @@ from patchbank.cli.progress import ConsoleProgress
 from patchbank.cli.sorting import Sorter, total_bytes
 from patchbank.cli.targets import check_folder
 from patchbank.detector.detector import Detector
+from patchbank.detector.difference import DifferenceCount
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError, ImageError
@@ -27,11 +28,20 @@ from patchbank.runtime.printable import json_text
 class Count:
     """Number of images by their outcome."""
 
+    is_live: bool = field(default=False, kw_only=True, compare=False)
+    """Whether images may arrive for a long time, so that notes are printed at once."""
     good: int = 0
     anomalous: int = 0
     unread: int = 0
     unsorted: int = 0
     """Images that were inspected, but whose photographs could not be copied."""
+    unlike: DifferenceCount = field(default_factory=DifferenceCount, compare=False)
+    """Differences from the learned photographs as a whole."""
+
+    @property
+    def total(self) -> int:
+        """Number of all images."""
+        return self.good + self.anomalous + self.unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +66,8 @@ def inspect_paths(
     detector: Detector, paths: Sequence[Given | StandardInput], outputs: Outputs
 ) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
-    count = Count()
     is_live = any(isinstance(path, StandardInput) for path in paths)
+    count = Count(is_live=is_live)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, keeps_others=is_live)
@@ -73,8 +83,10 @@ def inspect_paths(
             if add_record is None:
                 add_record = _records(outputs, count, stack)
             _inspect_batch(detector, listed, outputs, count, add_record, pictures)
-    if count == Count():  # whoever makes the list has failed: that must not pass for all good
+    if count.total == 0:  # whoever makes the list has failed: that must not pass for all good
         raise DataError("PATH: expected photographs, got an empty list")
+    if not is_live or count.total > 1:
+        output.notes(count.unlike.lines())
     if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread)
     return count
@@ -172,7 +184,11 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
 def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
     if isinstance(outcome, FailedInspection):
         count.unread += 1
-    elif outcome.is_anomalous:
+        return
+    new = count.unlike.add(outcome.image, outcome.unlike)
+    if count.is_live:
+        output.notes(f"{outcome.image}: {text}" for text in new)
+    if outcome.is_anomalous:
         count.anomalous += 1
     else:
         count.good += 1

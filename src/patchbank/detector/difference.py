@@ -11,7 +11,7 @@ from patchbank.images.folders import few
 DifferenceKind: TypeAlias = Literal[
     "size", "mode", "colour", "bit_depth", "compression", "brightness", "sharpness", "part"
 ]
-"""What differs; ``part``: the whole photograph is far from the learned ones."""
+"""Traits that differ; ``part``: the whole photograph is far from the learned ones."""
 KINDS: tuple[DifferenceKind, ...] = get_args(DifferenceKind)
 NAMED = 3
 """Photographs that one line names at most."""
@@ -27,7 +27,7 @@ class Difference:
     kind: DifferenceKind
     """A word that programs can rely on."""
     text: str
-    """What was found and what was learned, for people."""
+    """A sentence for people: the difference, and what was learned."""
 
     def __str__(self) -> str:
         return self.text

@@ -13,7 +13,7 @@ from patchbank.detector.member import (
     combined_map,
     combined_score,
     highest_value,
-    typical_distance,
+    patch_distances,
 )
 from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
@@ -59,7 +59,7 @@ def inspect_photograph(
         normalised_score=calibration.normalised(score) if settings.normalise_score else None,
         unlike=()
         if likeness is None
-        else likeness.differences(Traits.of(read, image), typical_distance(predictions)),
+        else likeness.differences(Traits.of(read, image), patch_distances(predictions)),
         predictions=predictions,
         source=read,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,

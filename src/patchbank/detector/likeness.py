@@ -1,4 +1,4 @@
-"""What a detector remembers of the learned photographs, to say where another one differs.
+"""Traits of the learned photographs, by which a detector says where another one differs.
 
 The verdict on a photograph that is unlike the learned ones as a whole says little: a good part in a
 photograph of another camera, or one that was compressed, scores as a defect does.  So sizes, kinds
@@ -8,7 +8,6 @@ ordinary patches when they were left out.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores.usual_range import UsualRange
 from patchbank.detector.difference import Difference, DifferenceKind, Differences
+from patchbank.detector.member import PatchDistances
 from patchbank.images.formats import FORMATS
 from patchbank.images.traits import Traits
 
@@ -31,6 +31,9 @@ BRIGHTNESS_ORIGIN = -16.0
 BLOCKINESS_ORIGIN = -0.1
 BRIGHTNESS_MARGIN, SHARPNESS_MARGIN, BLOCKINESS_MARGIN = 1.1, 1.1, 1.25
 DISTANCE_MARGIN = 1.25
+WHOLE_SHARE = 0.5
+"""Share of the rise of the largest distance by which the ordinary one rises at least in a photograph
+of another part; around a defect it rises less."""
 SHAPE_MARGIN, SCALE_MARGIN = 1.03, 1.1
 """Factors that are no difference: of width by height, and of the geometric mean of the sides."""
 STEPS_MARGIN = 1.5
@@ -78,9 +81,9 @@ class Likeness:
     """(n,)"""
     blockiness: NDArray[np.float64]
     """(n,)"""
-    typical_distances: NDArray[np.float64]
-    """(s, m) `member.typical_distance` of each photograph when it was left out, for each calibrated
-    size of the bank, the whole one last; where there was one photograph, of m other views."""
+    patch_distances: NDArray[np.float64]
+    """(s, m, 2) `PatchDistances` of each photograph when it was left out, for each calibrated size
+    of the bank, the whole one last; where there was one photograph, of m other views."""
     shares: NDArray[np.float64]
     """(n,) share of its group that each photograph is; see `LeftOutScores`."""
 
@@ -88,7 +91,7 @@ class Likeness:
     def of(
         cls,
         traits: Sequence[Traits],
-        typical_distances: NDArray[np.float64],
+        patch_distances: NDArray[np.float64],
         shares: NDArray[np.float64],
     ) -> Likeness:
         """Gather the traits of the learned photographs."""
@@ -102,7 +105,7 @@ class Likeness:
             brightness=all_of("brightness"),
             sharpness=all_of("sharpness"),
             blockiness=all_of("blockiness"),
-            typical_distances=typical_distances,
+            patch_distances=patch_distances,
             shares=shares,
         )
 
@@ -115,16 +118,16 @@ class Likeness:
         """
         step = int(np.searchsorted(bank_rows, n_rows, side="right")) - 1
         kept = [*np.flatnonzero(bank_rows < n_rows), step]
-        return replace(self, typical_distances=self.typical_distances[kept])
+        return replace(self, patch_distances=self.patch_distances[kept])
 
-    def differences(self, traits: Traits, typical_distance: float) -> Differences:
+    def differences(self, traits: Traits, distances: PatchDistances) -> Differences:
         """Ways in which a photograph differs beyond what was learned.
 
         About one good photograph in two hundred has one, where its fellows were learned.
 
         Args:
             traits: of the photograph.
-            typical_distance: `member.typical_distance` of it.
+            distances: of its patches.
         """
         found = (
             self._size(traits),
@@ -134,7 +137,7 @@ class Likeness:
             self._compression(traits),
             self._brightness(traits),
             self._sharpness(traits),
-            self._distance(typical_distance),
+            self._part(distances),
         )
         return tuple(difference for difference in found if difference is not None)
 
@@ -233,16 +236,18 @@ class Likeness:
             f"{_span(usual, shown)}",
         )
 
-    def _distance(self, typical_distance: float) -> Difference | None:
-        usual = self._distances
-        if usual is None or not typical_distance > usual.high:
+    def _part(self, distances: PatchDistances) -> Difference | None:
+        if self._ordinary is None or not distances.ordinary > self._ordinary.high:
             return None
-        times = typical_distance / float(np.median(self.typical_distances[-1]))
-        how_far = f" ({times:.1f} times as far as usual)" if math.isfinite(times) else ""
+        usual, usual_largest = np.median(self.patch_distances[-1], axis=0)
+        times, times_largest = distances.ordinary / usual, distances.largest / usual_largest
+        # Of a photograph with a large defect, all patches see something of it.
+        if times < WHOLE_SHARE * times_largest:
+            return None
         return Difference(
             "part",
-            "another part or another camera: the whole photograph is far from the learned ones"
-            f"{how_far}",
+            "another part or another camera: the whole photograph is far from the learned ones "
+            f"({times:.1f} times as far as usual)",
         )
 
     @cached_property
@@ -279,15 +284,15 @@ class Likeness:
         }
 
     @cached_property
-    def _distances(self) -> UsualRange | None:
-        """Range of the typical distance; None where the learned photographs have none."""
-        distances = self.typical_distances[-1]
-        if not np.median(distances) > 0:
+    def _ordinary(self) -> UsualRange | None:
+        """Range of the ordinary distance; None where the learned photographs have none."""
+        ordinary = self.patch_distances[-1, :, 0]
+        if not np.median(ordinary) > 0:
             return None
         shares = self.shares
-        if len(shares) != len(distances):  # other views of one photograph
-            shares = np.full(len(distances), 1 / len(distances))
-        return UsualRange.of(distances, shares, margin=DISTANCE_MARGIN)
+        if len(shares) != len(ordinary):  # other views of one photograph
+            shares = np.full(len(ordinary), 1 / len(ordinary))
+        return UsualRange.of(ordinary, shares, margin=DISTANCE_MARGIN)
 
     @cached_property
     def _have_traces(self) -> bool:

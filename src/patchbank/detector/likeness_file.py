@@ -19,8 +19,13 @@ TENSORS: Mapping[str, TensorSpec] = {
     "photographs.brightness": TensorSpec("float64", ("n",), low=0, high=255.01),
     "photographs.sharpness": TensorSpec("float64", ("n",), low=0, high=1e6),
     "photographs.blockiness": TensorSpec("float64", ("n",), low=0, high=1e6),
-    "photographs.typical_distances": TensorSpec(
-        "float64", ("s", "m"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
+    "photographs.patch_distances": TensorSpec(
+        "float64", ("m", "2"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
+    ),
+}
+BY_SIZE: Mapping[str, TensorSpec] = {
+    "ladder.patch_distances": TensorSpec(
+        "float64", ("s", "m", "2"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
     ),
 }
 
@@ -33,22 +38,27 @@ def pack_likeness(
         return {}, {}
     kinds = sorted(likeness.kinds.items(), key=lambda item: (-item[1], repr(item[0])))
     record = [{**kind._asdict(), "count": count} for kind, count in kinds]
-    return {KEY: record}, {
-        name: getattr(likeness, name.removeprefix("photographs.")) for name in TENSORS
+    tensors = {
+        "photographs.sizes": likeness.sizes,
+        "photographs.brightness": likeness.brightness,
+        "photographs.sharpness": likeness.sharpness,
+        "photographs.blockiness": likeness.blockiness,
+        "photographs.patch_distances": likeness.patch_distances[-1],
     }
+    if len(likeness.patch_distances) > 1:
+        tensors["ladder.patch_distances"] = likeness.patch_distances
+    return {KEY: record}, tensors
 
 
 def unpack_likeness(
     record: Mapping[str, Any],
     tensors: Mapping[str, NDArray[Any]],
-    n_sizes: int,
 ) -> Likeness | None:
     """The likeness in a file; None for files that have none, such as those of format 2.
 
     Args:
         record: of the file, whose keys are checked.
         tensors: all of the file, of which those of the calibration are checked.
-        n_sizes: number of sizes of the bank that are calibrated; 1 where it cannot be truncated.
 
     Raises:
         DetectorFileError, ShapeError: parts contradict each other.
@@ -62,14 +72,23 @@ def unpack_likeness(
         raise DetectorFileError(
             f"{KEY}: expected {n_photographs} photographs altogether, got {count}"
         )
-    check_tensors(tensors, TENSORS, {"n": n_photographs, "s": n_sizes, "m": n_scores})
+    check_tensors(tensors, TENSORS, {"n": n_photographs, "m": n_scores})
+    patch_distances = tensors["photographs.patch_distances"][None]
+    sizes = tensors.get("ladder.bank_rows", ())
+    if len(sizes) > 1:
+        check_tensors(tensors, BY_SIZE, {"s": len(sizes), "m": n_scores})
+        patch_distances = tensors["ladder.patch_distances"]
     groups = tensors.get("calibration.groups") if n_photographs == n_scores else None
     return Likeness(
         kinds={
             PhotographKind(*(kind[name] for name in PhotographKind._fields)): kind["count"]
             for kind in kinds
         },
-        **{name.removeprefix("photographs."): tensors[name] for name in TENSORS},
+        sizes=tensors["photographs.sizes"],
+        brightness=tensors["photographs.brightness"],
+        sharpness=tensors["photographs.sharpness"],
+        blockiness=tensors["photographs.blockiness"],
+        patch_distances=patch_distances,
         shares=group_shares(groups, n_photographs),
     )
 

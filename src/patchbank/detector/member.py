@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,19 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
 from patchbank.types import AnomalyMap, Image
 
-TYPICAL_SHARE = 0.25
-"""Share of the patches that are at most as far from what was learned as the typical distance."""
+ORDINARY_SHARE = 0.25
+"""Share of the patches of a photograph that are called its most ordinary ones."""
+
+
+class PatchDistances(NamedTuple):
+    """Distances of the patches of a photograph to what was learned, 0 at the least.
+
+    Members of an ensemble count as they do in its map.
+    """
+
+    ordinary: float
+    """Distance that a quarter of the patches, the most ordinary ones, do not exceed."""
+    largest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +106,14 @@ class MemberPrediction:
         return float(self.map_scale.apply(self.scores.patch_scores.max()))
 
     @property
-    def typical_distance(self) -> float:
-        """Lower quartile of the patch scores, by the spread of the map."""
+    def patch_distances(self) -> PatchDistances:
+        """Lower quartile and largest of the patch scores, by the spread of the map."""
         scores = self.scores.patch_scores.ravel()
-        rank = int(TYPICAL_SHARE * (len(scores) - 1))
-        return float(np.partition(scores, rank)[rank]) / self.map_scale.spread
+        rank = int(ORDINARY_SHARE * (len(scores) - 1))
+        spread = self.map_scale.spread
+        return PatchDistances(
+            float(np.partition(scores, rank)[rank]) / spread, float(scores.max()) / spread
+        )
 
     @property
     def normal_value(self) -> float:
@@ -155,13 +169,11 @@ def origins(members: Sequence[Member]) -> tuple[float, float]:
     return image, float(np.mean([member.map_scale.apply(0.0) for member in members]))
 
 
-def typical_distance(predictions: MemberPredictions) -> float:
-    """Distance of the most ordinary quarter of the patches to what was learned, 0 at the least.
-
-    A defect leaves it as it is; a photograph of another part or another camera does not.  Members
-    of an ensemble count as they do in its map.
-    """
-    return float(np.mean([prediction.typical_distance for prediction in predictions]))
+def patch_distances(predictions: MemberPredictions) -> PatchDistances:
+    """Distances of the patches of a photograph: the mean over the members."""
+    pairs = [prediction.patch_distances for prediction in predictions]
+    ordinary, largest = np.mean(pairs, axis=0).tolist()
+    return PatchDistances(ordinary, largest)
 
 
 def highest_value(predictions: MemberPredictions) -> float:

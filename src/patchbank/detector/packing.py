@@ -167,9 +167,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         members=members,
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
-        likeness=unpack_likeness(
-            record, tensors, 1 if bank_sizes is None else len(bank_sizes.bank_rows)
-        ),
+        likeness=unpack_likeness(record, tensors),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )

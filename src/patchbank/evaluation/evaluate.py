@@ -12,6 +12,7 @@ import numpy as np
 
 from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
+from patchbank.detector.difference import DifferenceCount
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError, ImageError, ParameterError
 from patchbank.evaluation.findings import (
@@ -38,6 +39,8 @@ from patchbank.types import AnomalyMap, Mask
 
 SCHEMA_VERSION = 1
 """Version of `docs/schemas/evaluate.schema.json`."""
+UNLIKE_SHARE = 0.1
+"""Share of the photographs that a difference from the learned ones needs to be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ def evaluate(
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
         by_rate=results_by_rate(detector.calibration, labelled),
-        findings=findings_of(detector.calibration, labelled, learned),
+        findings=(*findings_of(detector.calibration, labelled, learned), *_unlike(inspected)),
         learned=tuple(sample.path for sample in learned),
     )
 
@@ -231,6 +234,14 @@ def _digest(pair: tuple[Sample, Inspection]) -> bytes | None:
         return pixel_digest(pair[1].pixels)
     except ImageError:
         return None
+
+
+def _unlike(inspected: Inspected) -> list[str]:
+    """Lines about differences from the learned photographs that many of these have."""
+    count = DifferenceCount()
+    for _, inspection in inspected:
+        count.add(inspection.image, inspection.unlike)
+    return count.lines(UNLIKE_SHARE)
 
 
 def _ranking(inspected: Inspected) -> RankingCounts:

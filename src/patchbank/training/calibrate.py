@@ -18,7 +18,7 @@ from patchbank.detector.member import (
     combined_map,
     combined_score,
     origins,
-    typical_distance,
+    patch_distances,
 )
 from patchbank.methods import ResizableBank
 from patchbank.runtime.progress import Progress
@@ -45,8 +45,8 @@ class Calibrations:
     whole: Calibration
     by_size: BankSizeCalibration | None
     """Calibrations of smaller banks; None where the bank cannot be truncated."""
-    typical_distances: NDArray[np.float64]
-    """(s, n) `member.typical_distance` of each image, for each size that is calibrated."""
+    patch_distances: NDArray[np.float64]
+    """(s, n, 2) `member.PatchDistances` of each image, for each size that is calibrated."""
 
 
 def standardised(fitted: FittedMember, progress: Progress) -> FittedMember:
@@ -82,7 +82,7 @@ def calibrate(
             left out alone.
     """
     by_size = fitted[0].left_out_by_size
-    scores, peaks, typical = _scores_and_peaks(
+    scores, peaks, distances = _scores_and_peaks(
         [*([smaller] for smaller in by_size.values()), [each.left_out for each in fitted]],
         progress,
     )
@@ -99,15 +99,15 @@ def calibrate(
     )
     model = fitted[0].member.model
     if not by_size or not isinstance(model, ResizableBank):
-        return Calibrations(whole, None, typical[-1:])
+        return Calibrations(whole, None, distances[-1:])
     sizes = np.array([*by_size, model.n_rows], dtype=np.int64)
-    return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks), typical)
+    return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks), distances)
 
 
 def _scores_and_peaks(
     variants: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Image scores, largest map values and typical distances of n images.  -> (s, n) each.
+    """Scores, largest map values and patch distances of n images.  -> (s, n), (s, n), (s, n, 2).
 
     Args:
         variants: s variants of a detector, each with the predictions of its members for n images.
@@ -120,23 +120,21 @@ def _scores_and_peaks(
     ]
     found = []
     with progress.task("calibrating the maps", len(of_images)) as advance:
-        for _, of_image in map_in_order(_score_peak_and_distance, of_images, _n_pixels):
+        for _, of_image in map_in_order(_score_peak_and_distances, of_images, _n_pixels):
             found.append(of_image.result())
             advance(1)
-    scores, peaks, typical = np.array(found, dtype=np.float64).transpose(2, 1, 0)
-    return scores, peaks, typical
+    numbers = np.array(found, dtype=np.float64).swapaxes(0, 1)
+    return numbers[..., 0], numbers[..., 1], numbers[..., 2:]
 
 
-def _score_peak_and_distance(
-    variants: Sequence[MemberPredictions],
-) -> list[tuple[float, float, float]]:
-    """Score of one image, largest value of its map, and typical distance, for each variant."""
+def _score_peak_and_distances(variants: Sequence[MemberPredictions]) -> list[list[float]]:
+    """Score of one image, largest value of its map, and patch distances, for each variant."""
     return [
-        (
+        [
             combined_score(predictions),
             float(combined_map(predictions).max()),
-            typical_distance(predictions),
-        )
+            *patch_distances(predictions),
+        ]
         for predictions in variants
     ]
 

@@ -101,7 +101,7 @@ def fit(
         fitted_on=tuple(names_of(sources)),
         likeness=Likeness.of(
             contents.traits,
-            calibrations.typical_distances,
+            calibrations.patch_distances,
             group_shares(calibrations.whole.groups, len(sources)),
         ),
         versions=versions(),
