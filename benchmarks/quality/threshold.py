@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
-from patchbank.backbones import open_backbone
+from patchbank.backbones import FeatureExtractor, open_backbone
 from patchbank.core.scores.calibration import RULES, Calibration
 from patchbank.core.scores.image_score import grid_score
 from patchbank.datasets import find_dataset, good_images
@@ -49,6 +50,8 @@ PARAMETERS = part_of(SETTINGS, METHOD.parameters)
 RATES = (0.01, 0.05, 0.1)
 SIZES = (5, 8, 15, 31, 60, 150)
 """Numbers of learned photographs."""
+SIZES_OF_FAST = (15, 31, 60, 150)
+"""Those that fill a bank of 4,000 rows; with fewer the bank is whole."""
 WITH_DEFECT = {"whole": (15, 31, 60, 150), "fast": (31,)}
 """Bank -> numbers of photographs at which one of them is a defect in the second run."""
 N_GOOD, N_DEFECTS, N_CULPRITS = 300, 80, 20
@@ -61,21 +64,27 @@ Draw = dict[str, Any]
 class Photographs:
     """The embedded photographs of one set, (h, w, d) each: good ones, defects, and culprits."""
 
-    def __init__(self, name: str, good: Sequence[Path], defects: Sequence[Path]) -> None:
+    def __init__(
+        self, name: str, good: Sequence[Path], defects: Sequence[Path], stored: Path
+    ) -> None:
         rng = np.random.default_rng(0)
-        good_order = rng.permutation(len(good))[:N_GOOD]
-        defect_order = rng.permutation(len(defects))
+        chosen = [good[i] for i in rng.permutation(len(good))[:N_GOOD]]
+        chosen += [defects[i] for i in rng.permutation(len(defects))[: N_CULPRITS + N_DEFECTS]]
+        if not stored.exists():
+            extractor = open_backbone(SETTINGS.backbone, SETTINGS.layers)
+            np.savez(stored, *(_embedded(extractor, path) for path in chosen))
+        with np.load(stored) as file:
+            embedded: list[Patches] = [file[f"arr_{i}"] for i in range(len(chosen))]
         self.name = name
-        self.extractor = open_backbone(SETTINGS.backbone, SETTINGS.layers)
-        self.good = [self._embedded(good[i]) for i in good_order]
-        culprits, tested = defect_order[:N_CULPRITS], defect_order[N_CULPRITS:]
-        self.culprits = [self._embedded(defects[i]) for i in culprits]
-        self.defects = [self._embedded(defects[i]) for i in tested[:N_DEFECTS]]
+        self.good = embedded[:N_GOOD]
+        self.culprits = embedded[N_GOOD : N_GOOD + N_CULPRITS]
+        self.defects = embedded[N_GOOD + N_CULPRITS :]
 
-    def _embedded(self, path: Path) -> Patches:
-        maps, _ = extract(self.extractor, SETTINGS, image_source(path).read())
-        embedding: Patches = embed(PARAMETERS, maps)
-        return embedding
+
+def _embedded(extractor: FeatureExtractor, path: Path) -> Patches:
+    maps, _ = extract(extractor, SETTINGS, image_source(path).read())
+    embedding: Patches = embed(PARAMETERS, maps)
+    return embedding
 
 
 def drawn(n: int, number: int, n_good: int) -> tuple[NDArray[np.intp], int]:
@@ -185,7 +194,7 @@ def fast_draws(bank: FastBank, stored: Path, n_draws: int) -> Iterator[tuple[Dra
             known[tuple(key)] = scores
     with stored.open("a") as file:
         for number in range(n_draws):
-            for n in SIZES:
+            for n in SIZES_OF_FAST:
                 for with_defect in (False, True)[: 1 + (n in WITH_DEFECT["fast"])]:
                     key = (n, number, with_defect)
                     if key not in known:
@@ -277,14 +286,15 @@ def _mean(rows: Sequence[Draw], key: str) -> float:
 
 def first_table(results: Sequence[Draw]) -> list[str]:
     """Realised false alarms and detection by rate, rule and n."""
+    sizes = list(dict.fromkeys(row["n"] for row in results))
     lines = [
-        "| asked | rule | " + " | ".join(f"n = {n}" for n in SIZES) + " |",
-        "|---|---|" + "--:|" * len(SIZES),
+        "| asked | rule | " + " | ".join(f"n = {n}" for n in sizes) + " |",
+        "|---|---|" + "--:|" * len(sizes),
     ]
     for rate in RATES:
         for rule in reversed(RULES):
             cells = []
-            for n in SIZES:
+            for n in sizes:
                 rows = _chosen(results, n=n, rule=rule, rate=rate, with_defect=False)
                 worst = max((row["false_alarms"] for row in rows), key=lambda x: abs(x - rate))
                 cells.append(
@@ -298,14 +308,15 @@ def first_table(results: Sequence[Draw]) -> list[str]:
 
 def set_table(results: Sequence[Draw], rate: float) -> list[str]:
     """False alarms and detection at one rate, set by set."""
+    sizes = list(dict.fromkeys(row["n"] for row in results))
     lines = [
-        "| set | rule | " + " | ".join(f"n = {n}" for n in SIZES) + " |",
-        "|---|---|" + "--:|" * len(SIZES),
+        "| set | rule | " + " | ".join(f"n = {n}" for n in sizes) + " |",
+        "|---|---|" + "--:|" * len(sizes),
     ]
     for name in dict.fromkeys(row["set"] for row in results):
         for rule in reversed(RULES):
             cells = []
-            for n in SIZES:
+            for n in sizes:
                 rows = _chosen(results, n=n, rule=rule, rate=rate, with_defect=False, set=name)
                 cells.append(f"{_mean(rows, 'false_alarms'):.1f} d {_mean(rows, 'found'):.1f}")
             lines.append(f"| {name} | {rule} | " + " | ".join(cells) + " |")
@@ -393,7 +404,7 @@ def main() -> None:
     )
     parser.add_argument("roots", nargs="*", type=Path)
     parser.add_argument("--solar-cells", action="store_true", help="those of elpv-dataset, too")
-    parser.add_argument("--draws", nargs=2, type=int, default=(300, 20), metavar=("WHOLE", "FAST"))
+    parser.add_argument("--draws", nargs=2, type=int, default=(100, 20), metavar=("WHOLE", "FAST"))
     parser.add_argument("--work", type=Path, default=Path("build/threshold"))
     parser.add_argument("--out", type=Path, default=HERE / "threshold")
     given = parser.parse_args()
@@ -401,13 +412,15 @@ def main() -> None:
     sets = [photographs_of(root) for root in given.roots]
     if given.solar_cells:
         sets.append(photographs_of_solar_cells())
-    photographs = [Photographs(*of_set) for of_set in sets]
+    photographs = [
+        Photographs(*of_set, given.work / f"{of_set[0].replace(' ', '_')}.npz") for of_set in sets
+    ]
     rows: list[Draw] = []
     for bank in ("whole", "fast"):
         for of_set in photographs:
             for facts, scores in draws_of(of_set, bank, given.draws, given.work):
                 rows += figures({"set": of_set.name, "bank": bank, **facts}, scores)
-            print(of_set.name, bank, flush=True)
+            print(time.strftime("%H:%M"), of_set.name, bank, flush=True)
     record = {
         "question": (__doc__ or "").partition("\n")[0],
         "command": " ".join(sys.argv),

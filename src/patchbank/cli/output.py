@@ -191,6 +191,15 @@ def show_evaluation(evaluation: Evaluation) -> None:
             f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} {aupro:>8} "
             f"{result.detection_rate:>7.1%}"
         )
+    if evaluation.by_rate:
+        say("")
+        say(f"{'false-alarm rate':<22} {'threshold':>12} {'found':>12} {'good flagged':>14}")
+    for one in evaluation.by_rate:
+        rate = f"{100 * one.asked_rate:.3g} %"
+        found, flagged = f"{one.detection_rate:.1%}", f"{one.false_alarm_rate:.1%}"
+        say(f"{rate:<22} {one.threshold:>12.4g} {found:>12} {flagged:>14}")
+    for line in evaluation.findings:
+        note(f"note: {line}")
 
 
 def detector_summary(detector: Detector) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor, OnnxExtractor, unpack_info
 from patchbank.detector.preprocessing import input_sizes
 from patchbank.errors import DetectorFileError
+from patchbank.images.digest import DIGEST_BYTES
 from patchbank.methods import FittedMethod, ResizableBank
 from patchbank.methods.tensor_spec import TensorSpec, check_tensors
 from patchbank.settings import Settings
@@ -23,6 +24,9 @@ CALIBRATION: Mapping[str, TensorSpec] = {
     for name in ("calibration.image_scores", "calibration.map_peaks")
 }
 GROUPS: Mapping[str, TensorSpec] = {"calibration.groups": TensorSpec("int32", ("n",), low=0)}
+DIGESTS: Mapping[str, TensorSpec] = {
+    "photograph_digests": TensorSpec("uint8", ("n", str(DIGEST_BYTES)))
+}
 BANK_SIZES: Mapping[str, TensorSpec] = {
     "ladder.bank_rows": TensorSpec("int64", ("s",), low=1),
     **{
@@ -49,6 +53,16 @@ def check_calibration(tensors: Mapping[str, NDArray[Any]], n_photographs: int | 
         check_tensors(tensors, GROUPS, {"n": n_scores})
     if any(name in tensors for name in BANK_SIZES):
         check_tensors(tensors, BANK_SIZES, {"n": n_scores})
+
+
+def check_digests(tensors: Mapping[str, NDArray[Any]], n_photographs: int) -> None:
+    """Check the digests of the good images, where they are stored.
+
+    Raises:
+        ShapeError: they have another type or shape.
+    """
+    if "photograph_digests" in tensors:
+        check_tensors(tensors, DIGESTS, {"n": n_photographs})
 
 
 def check_bank_sizes(bank_rows: NDArray[Any], models: list[FittedMethod]) -> None:

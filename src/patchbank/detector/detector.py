@@ -59,6 +59,8 @@ class Detector:
     likeness: Likeness | None = None
     """Traits of the learned photographs; None in files that have none, such as those of format 2.
     """
+    photograph_digests: NDArray[np.uint8] | None = None
+    """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 
@@ -329,6 +331,7 @@ class Detector:
             calibration=self.calibration,
             bank_size_calibration=self.bank_size_calibration,
             likeness=self.likeness,
+            photograph_digests=self.photograph_digests,
             fitted_on=self.fitted_on,
             versions=self.versions,
         )
@@ -379,6 +382,7 @@ def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
         versions=parts.versions,
         bank_size_calibration=parts.bank_size_calibration,
         likeness=parts.likeness,
+        photograph_digests=parts.photograph_digests,
         content_sha256=sha256,
     )
 

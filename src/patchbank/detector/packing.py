@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import (
@@ -31,6 +32,7 @@ from patchbank.detector.bundle import Bundle
 from patchbank.detector.content_check import (
     check_bank_sizes,
     check_calibration,
+    check_digests,
     check_extractor,
     check_settings,
 )
@@ -66,6 +68,7 @@ class DetectorParts:
     calibration: Calibration
     bank_size_calibration: BankSizeCalibration | None
     likeness: Likeness | None
+    photograph_digests: NDArray[np.uint8] | None
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
 
@@ -97,6 +100,8 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
     }
     if parts.calibration.groups is not None:
         tensors["calibration.groups"] = parts.calibration.groups
+    if parts.photograph_digests is not None:
+        tensors["photograph_digests"] = parts.photograph_digests
     if parts.bank_size_calibration is not None:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
@@ -156,6 +161,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
     check_record(record)
     n_good = len(record["fitted_on"])
     check_calibration(tensors, None if record.get("views_of_one", False) else n_good)
+    check_digests(tensors, n_good)
     members = tuple(
         _unpack_member(member, _below(f"{number}.", tensors), n_good, device, engine)
         for number, member in enumerate(record["members"])
@@ -168,6 +174,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
         likeness=unpack_likeness(record, tensors),
+        photograph_digests=tensors.get("photograph_digests"),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
@@ -16,7 +17,6 @@ from patchbank.detector.difference import DifferenceCount
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError, ImageError, ParameterError
 from patchbank.evaluation.findings import (
-    LabelledScores,
     RateResult,
     findings_of,
     results_by_rate,
@@ -160,14 +160,15 @@ def evaluate(
         )
     flagged = np.array([inspection.is_anomalous for _, inspection in inspected])
     scores = np.array([inspection.score for _, inspection in inspected])
-    labelled = LabelledScores(good=scores[~is_defect], defect=scores[is_defect])
     ranking = count_images(scores, is_defect)
     pixels: PixelMetrics | None = None
     if remark is None:
         pixels, remark = _pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
-    learned = _learned(detector, inspected, progress) if find_learned else []
+    is_learned = np.zeros(len(inspected), dtype=np.bool_)
+    if find_learned:
+        is_learned = _is_learned(detector, inspected, progress)
     by_defect = (
         _per_defect(inspected, dataset, progress, with_pixels=remark is None) if per_defect else {}
     )
@@ -189,9 +190,12 @@ def evaluate(
         unread=tuple(unread),
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
-        by_rate=results_by_rate(detector.calibration, labelled),
-        findings=(*findings_of(detector.calibration, labelled, learned), *_unlike(inspected)),
-        learned=tuple(sample.path for sample in learned),
+        by_rate=results_by_rate(detector.calibration, scores, is_defect),
+        findings=(
+            *findings_of(detector.calibration, inspected, is_learned),
+            *_unlike(inspected),
+        ),
+        learned=tuple(s.path for (s, _), known in zip(inspected, is_learned, strict=True) if known),
     )
 
 
@@ -214,16 +218,15 @@ def _inspect_all(
     return inspected, unread
 
 
-def _learned(detector: Detector, inspected: Inspected, progress: Progress) -> list[Sample]:
-    """The samples that the detector has learned, by the digests of their pixels."""
-    digests = detector.photograph_digests
-    if digests is None:
-        return []
-    known, found = {row.tobytes() for row in digests}, []
+def _is_learned(detector: Detector, inspected: Inspected, progress: Progress) -> NDArray[np.bool_]:
+    """Whether the detector has learned each image, by the digest of its pixels.  -> (n,)."""
+    found = np.zeros(len(inspected), dtype=np.bool_)
+    if detector.photograph_digests is None:
+        return found
+    known = {row.tobytes() for row in detector.photograph_digests}
     with progress.task("looking for learned photographs", len(inspected)) as advance:
-        for (sample, _), digest in map_in_order(_digest, inspected, _n_pixels):
-            if digest.result() in known:
-                found.append(sample)
+        for number, (_, digest) in enumerate(map_in_order(_digest, inspected, _n_pixels)):
+            found[number] = digest.result() in known
             advance(1)
     return found
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.scores.chance import chance_of_false_alarms
 from patchbank.datasets import Sample
+from patchbank.detector.inspection import Inspection
 from patchbank.images.folders import few
 
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1)
@@ -24,7 +25,7 @@ LARGEST_RATE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RateResult:
-    """What the threshold of one false-alarm rate finds on the test images."""
+    """Detection and false alarms on the test images at the threshold of one false-alarm rate."""
 
     asked_rate: float
     """Rate that was asked of `Detector.with_false_alarm_rate`."""
@@ -35,48 +36,54 @@ class RateResult:
     """Share of the good images above it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledScores:
-    """Scores of the test images by their label."""
+def results_by_rate(
+    calibration: Calibration, scores: NDArray[np.float64], is_defect: NDArray[np.bool_]
+) -> tuple[RateResult, ...]:
+    """Results at each of `RATES` and at the rate in use; none where no rate is known.
 
-    good: NDArray[np.float64]
-    defect: NDArray[np.float64]
-
-
-def results_by_rate(calibration: Calibration, scores: LabelledScores) -> tuple[RateResult, ...]:
-    """Results at each of `RATES` and at the rate in use; none where no rate is known."""
+    Args:
+        calibration: of the detector.
+        scores: (n,) of the test images.
+        is_defect: (n,) their labels.
+    """
     if calibration.views_of_one:
         return ()
     results = []
     for rate in sorted({*RATES, calibration.false_alarm_rate}):
         threshold = calibration.with_false_alarm_rate(rate).threshold
+        above = scores > threshold
         results.append(
             RateResult(
                 asked_rate=rate,
                 threshold=threshold,
-                detection_rate=float((scores.defect > threshold).mean()),
-                false_alarm_rate=float((scores.good > threshold).mean()),
+                detection_rate=float(above[is_defect].mean()),
+                false_alarm_rate=float(above[~is_defect].mean()),
             )
         )
     return tuple(results)
 
 
 def findings_of(
-    calibration: Calibration, scores: LabelledScores, learned: Sequence[Sample]
+    calibration: Calibration,
+    inspected: Sequence[tuple[Sample, Inspection]],
+    is_learned: NDArray[np.bool_],
 ) -> tuple[str, ...]:
     """One line for each thing that the figures do not say by themselves.
 
     Args:
         calibration: of the detector.
-        scores: of the test images.
-        learned: test images that the detector has learned.
+        inspected: n labelled images with their inspections.
+        is_learned: (n,) whether the detector has learned each of them.
     """
-    lines = (
+    learned = [sample for (sample, _), known in zip(inspected, is_learned, strict=True) if known]
+    unseen = [pair for pair, known in zip(inspected, is_learned, strict=True) if not known]
+    good = np.array([one.score for sample, one in unseen if not sample.is_defect])
+    defects = np.array([one.score for sample, one in unseen if sample.is_defect])
+    return (
         *_learned_lines(learned),
-        _false_alarms_line(calibration, scores.good),
-        _missed_line(calibration, scores.defect),
+        *_false_alarms_line(calibration, good),
+        *_missed_line(calibration, defects),
     )
-    return tuple(line for line in lines if line is not None)
 
 
 def _learned_lines(learned: Sequence[Sample]) -> list[str]:
@@ -85,13 +92,13 @@ def _learned_lines(learned: Sequence[Sample]) -> list[str]:
     lines = []
     if good:
         lines.append(
-            f"{_count(good, 'good test photograph')} learned, to the pixel: {few(good, '')}; the "
-            "detector knows them, and the figures are too good. Take them out of the test set, or "
-            "out of the folder that is learned"
+            f"{_count(good, 'good test photograph')} among the learned ones, to the pixel: "
+            f"{few(good, '')}; the figures are too good. Take them out of the test set, or out of "
+            "the folder that is learned"
         )
     if defects:
         lines.append(
-            f"{_count(defects, 'defect photograph')} learned as good, to the pixel: "
+            f"{_count(defects, 'defect photograph')} among the learned good ones, to the pixel: "
             f"{few(defects, '')}; such defects are missed. Take them out of the folder that is "
             "learned, and fit anew"
         )
@@ -99,65 +106,67 @@ def _learned_lines(learned: Sequence[Sample]) -> list[str]:
 
 
 def _count(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{' was' if len(names) == 1 else 's were'}"
+    return f"{len(names)} {what}{' is' if len(names) == 1 else 's are'}"
 
 
-def _false_alarms_line(calibration: Calibration, good: NDArray[np.float64]) -> str | None:
-    """The line where more good images are flagged than chance allows, else None."""
+def _false_alarms_line(calibration: Calibration, good: NDArray[np.float64]) -> list[str]:
+    """The line where more good images are flagged than chance allows, else none."""
+    if calibration.views_of_one or not len(good):
+        return []
     flagged, n_good = int((good > calibration.threshold).sum()), len(good)
-    if calibration.views_of_one:
-        return None
     rate, n_learned = calibration.expected_rate, calibration.n_groups
-    expected = chance_of_false_alarms(flagged, n_good, rate, n_learned)
-    if expected >= UNLIKELY:
-        return None
-    by_hand = calibration.set_threshold is not None
-    counted = f"{flagged} of {n_good} good test photographs are flagged ({_percent(flagged / n_good)})"
-    causes = (
-        "Either they differ from the learned ones (another day, batch, light or camera): learn "
-        "some of them too. Or the learned ones resemble each other (series, copies), so that the "
-        "threshold is too low: leave series out together (--groups)"
-    )
-    if by_hand:
-        return (
-            f"{counted}, and the learned ones let expect {_percent(rate)}: chance gives so many in "
-            f"{_in_words(expected)}. {causes}"
-        )
+    as_expected = chance_of_false_alarms(flagged, n_good, rate, n_learned)
+    if as_expected >= UNLIKELY:
+        return []
     bound = calibration.guaranteed_rate
-    certain = chance_of_false_alarms(flagged, n_good, bound, n_learned)
-    if certain < UNLIKELY:
-        return (
-            f"{counted}, where {_percent(rate)} was asked: more than chance allows, whatever good "
-            f"parts look like (it gives so many in {_in_words(certain)}). {causes}"
+    at_bound = chance_of_false_alarms(flagged, n_good, bound, n_learned)
+    if calibration.set_threshold is not None:
+        reason = (
+            f"where {_percent(rate)} are expected by the learned ones: chance gives so many in "
+            f"{_in_words(as_expected)}"
         )
-    return (
-        f"{counted}, where {_percent(rate)} was asked: chance gives so many in "
-        f"{_in_words(expected)} if good parts vary as the learned ones do; the "
-        f"{n_learned} learned ones guarantee no less than {_percent(bound)}. {causes}"
-    )
+    elif at_bound < UNLIKELY:
+        reason = (
+            f"where {_percent(rate)} was asked: more than chance allows, whatever good parts look "
+            f"like (it gives so many in {_in_words(at_bound)})"
+        )
+    else:
+        reason = (
+            f"where {_percent(rate)} was asked: chance gives so many in {_in_words(as_expected)} "
+            f"if good parts vary as the learned ones do, though {n_learned} learned ones guarantee "
+            f"no less than {_percent(bound)}"
+        )
+    return [
+        f"{flagged} of {n_good} good test photographs are flagged ({_percent(flagged / n_good)}), "
+        f"{reason}. Either they differ from the learned ones (another day, batch, light or "
+        "camera): learn some of them too. Or the learned ones resemble each other (series, "
+        "copies), so that the threshold is too low: leave series out together (--groups)"
+    ]
 
 
-def _missed_line(calibration: Calibration, defect: NDArray[np.float64]) -> str | None:
-    """The line where no defect is found, else None."""
-    highest = float(defect.max())
-    if highest > calibration.threshold:
-        return None
-    found = (
-        f"none of the {len(defect)} defect photographs is found: the highest scores "
-        f"{highest:.4g}, the threshold is {calibration.threshold:.4g}. "
-    )
+def _missed_line(calibration: Calibration, defect: NDArray[np.float64]) -> list[str]:
+    """The line where no defect is found, else none."""
+    highest = float(defect.max(initial=-math.inf))
+    if highest > calibration.threshold or not len(defect):
+        return []
     if calibration.views_of_one:
-        return found + "Give more good photographs, or set a threshold by hand (patchbank tune)"
-    rate = calibration.with_false_alarm_rate(calibration.false_alarm_rate).p_value(highest)
-    if rate > LARGEST_RATE:
-        return found + (
-            "They score like good ones: a larger image_size, the preset accurate or another method "
-            "may see them; another threshold does not help"
+        advice = "Give more good photographs, or set a threshold by hand (patchbank tune)"
+    else:
+        rate = calibration.with_false_alarm_rate(calibration.false_alarm_rate).p_value(highest)
+        by_rule = " by the rule of this version" if calibration.rule == "ranks" else ""
+        advice = (
+            f"The first one is found at a false-alarm rate of {_rounded_up(rate):g}{by_rule} "
+            "(patchbank tune FILE --false-alarm-rate)"
         )
-    return found + (
-        f"The first one is found at a false-alarm rate of {_rounded_up(rate):g} (patchbank tune "
-        "FILE --false-alarm-rate)"
-    )
+        if rate > LARGEST_RATE:
+            advice = (
+                "They score like good ones, so another threshold does not help; a larger "
+                "image_size, the preset accurate or another method may see them"
+            )
+    return [
+        f"none of the {len(defect)} defect photographs is found: the highest scores {highest:.4g}, "
+        f"the threshold is {calibration.threshold:.4g}. {advice}"
+    ]
 
 
 def _rounded_up(rate: float) -> float:

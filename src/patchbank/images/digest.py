@@ -20,6 +20,7 @@ def pixel_digest(image: Image) -> bytes:
     'd5aa024651286df8'
     """
     pixels = np.ascontiguousarray(image)
-    digest = hashlib.blake2b(np.array(pixels.shape, dtype="<i8"), digest_size=DIGEST_BYTES)
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest.update(np.array(pixels.shape, dtype="<i8").tobytes())
     digest.update(pixels.data)
     return digest.digest()

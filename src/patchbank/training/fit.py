@@ -104,6 +104,7 @@ def fit(
             calibrations.patch_distances,
             group_shares(calibrations.whole.groups, len(sources)),
         ),
+        photograph_digests=contents.digests,
         versions=versions(),
     )
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
+from patchbank.images.digest import DIGEST_BYTES, pixel_digest
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.images.traits import Traits
@@ -50,7 +50,7 @@ class Content:
 
     largest: int
     is_constant: bool
-    checksum: tuple[Any, ...]
+    digest: bytes
     traits: Traits
 
     @classmethod
@@ -59,8 +59,7 @@ class Content:
         pixels = np.ascontiguousarray(image)
         row = pixels[0]
         is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
-        checksum = pixels.shape, zlib.crc32(pixels.data), zlib.adler32(pixels.data)
-        return cls(int(pixels.max()), is_constant, checksum, traits)
+        return cls(int(pixels.max()), is_constant, pixel_digest(pixels), traits)
 
 
 @dataclass(slots=True)
@@ -77,6 +76,12 @@ class Contents:
         self.contents.append(content)
 
     @property
+    def digests(self) -> NDArray[np.uint8]:
+        """(n, 8) digest of the pixels of each photograph."""
+        joined = b"".join(content.digest for content in self.contents)
+        return np.frombuffer(joined, np.uint8).reshape(len(self.contents), DIGEST_BYTES)
+
+    @property
     def traits(self) -> list[Traits]:
         """Traits of each photograph."""
         return [content.traits for content in self.contents]
@@ -88,7 +93,7 @@ class Contents:
             DataError: several photographs are all the same.
         """
         count = len(self.contents)
-        if count < 2 or len({content.checksum for content in self.contents}) > 1:
+        if count < 2 or len({content.digest for content in self.contents}) > 1:
             return
         first = self.contents[0]
         what = (
@@ -114,8 +119,8 @@ class Contents:
             DataError: the threshold is that of such a photograph, which is zero but for rounding.
         """
         count = len(self.contents)
-        seen = Counter(content.checksum for content in self.contents)
-        single = sum(seen[content.checksum] == 1 for content in self.contents)
+        seen = Counter(content.digest for content in self.contents)
+        single = sum(seen[content.digest] == 1 for content in self.contents)
         scores, threshold = calibration.image_scores, calibration.threshold
         if count == 1:
             if not scores.any():
@@ -135,12 +140,12 @@ class Contents:
     def remarks(self) -> list[str]:
         """A line for each kind of photograph that is likely to be a mistake."""
         pairs = list(zip(self.names, self.contents, strict=True))
-        seen: set[tuple[Any, ...]] = set()
+        seen: set[bytes] = set()
         again = []
         for name, content in pairs:
-            if content.checksum in seen:
+            if content.digest in seen:
                 again.append(name)
-            seen.add(content.checksum)
+            seen.add(content.digest)
         kinds = {
             f"all black {TRANSPARENT}": [name for name, content in pairs if content.largest == 0],
             f"nearly black (no value above {NEARLY_BLACK} of 255)": [
