@@ -213,6 +213,17 @@ def test_json_has_every_figure_under_its_name(evaluation):
                 "detection_rate": 2 / 3,
             },
         },
+        "by_rate": [
+            {
+                "asked_rate": one.asked_rate,
+                "threshold": one.threshold,
+                "detection_rate": one.detection_rate,
+                "false_alarm_rate": one.false_alarm_rate,
+            }
+            for one in evaluation.by_rate
+        ],
+        "findings": [],
+        "learned": [],
         "unread": [],
         "not_read": [],
         "remarks": [],

@@ -176,6 +176,8 @@ def totals(good: int, anomalous: int, unread: int) -> None:
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print metrics as a table."""
+    from patchbank.detector.fit_facts import percent
+
     figures = evaluation.to_json()
     del figures["schema_version"]
     rows = [(name, figures[name]) for name in figures if isinstance(figures[name], (int, float))]
@@ -195,9 +197,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         say("")
         say(f"{'false-alarm rate':<22} {'threshold':>12} {'found':>12} {'good flagged':>14}")
     for one in evaluation.by_rate:
-        rate = f"{100 * one.asked_rate:.3g} %"
         found, flagged = f"{one.detection_rate:.1%}", f"{one.false_alarm_rate:.1%}"
-        say(f"{rate:<22} {one.threshold:>12.4g} {found:>12} {flagged:>14}")
+        say(f"{percent(one.asked_rate):<22} {one.threshold:>12.4g} {found:>12} {flagged:>14}")
     for line in evaluation.findings:
         note(f"note: {line}")
 

@@ -15,14 +15,10 @@ from patchbank.cli.options import OtherPixelThreshold, OtherRate, OtherThreshold
 from patchbank.cli.records import with_options
 from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import ParameterError
-from patchbank.images.folders import few
 
 if TYPE_CHECKING:
     from patchbank.core.scores.calibration import Calibration
     from patchbank.detector.detector import Detector
-
-NAMED = 5
-"""Learned photographs above the threshold that are named at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +73,8 @@ def tune(options: TuneOptions) -> None:
 
 def _show(before: Detector, after: Detector, out: Path) -> None:
     """Print what was changed, from the value before to the value after."""
+    from patchbank.detector.fit_facts import FitFacts, listed
+
     old, new = before.calibration, after.calibration
     output.say(
         f"{out}: threshold {_change(f'{old.threshold:.4g}', f'{new.threshold:.4g}')}, pixel "
@@ -86,12 +84,11 @@ def _show(before: Detector, after: Detector, out: Path) -> None:
     if new.views_of_one:
         return
     output.say(f"  {_change(_bound(old), _bound(new))}")
-    above = [f"{after.fitted_on[i]} {new.image_scores[i]:.4g}" for i in new.above_threshold]
+    above = FitFacts.of(after).above_threshold
     count = _change(str(len(old.above_threshold)), str(len(above)))
-    named = f": {few(above, 'photograph', NAMED)}" if above else ""
     output.say(
         f"  {count} of {len(after.fitted_on)} learned photographs lie above the threshold when "
-        f"left out{named}"
+        f"left out{': ' if above else ''}{listed(above)}"
     )
     if old.rule != new.rule:
         output.note(
@@ -104,17 +101,22 @@ def _show(before: Detector, after: Detector, out: Path) -> None:
 
 def _rate(calibration: Calibration) -> str:
     """The expected rate in words."""
+    from patchbank.detector.fit_facts import percent
+
     if calibration.views_of_one:
         return "not known"
     by_hand = "" if calibration.set_threshold is None else " expected (set by hand)"
-    return f"{calibration.expected_rate:.2%}{by_hand}"
+    return f"{percent(calibration.expected_rate)}{by_hand}"
 
 
 def _bound(calibration: Calibration) -> str:
     """The distribution-free bound in words."""
+    from patchbank.detector.fit_facts import percent_at_most
+
     if calibration.set_threshold is not None:
         return "no bound, as it was set by hand"
-    return f"at most {calibration.guaranteed_rate:.1%} on average, whatever good parts look like"
+    bound = percent_at_most(calibration.guaranteed_rate)
+    return f"at most {bound} on average, whatever good parts look like"
 
 
 def _change(before: str, after: str) -> str:

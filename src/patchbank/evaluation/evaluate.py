@@ -166,9 +166,8 @@ def evaluate(
         pixels, remark = _pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
-    is_learned = np.zeros(len(inspected), dtype=np.bool_)
-    if find_learned:
-        is_learned = _is_learned(detector, inspected, progress)
+    digests = detector.photograph_digests if find_learned else None
+    is_learned = _is_learned(inspected, digests, progress)
     by_defect = (
         _per_defect(inspected, dataset, progress, with_pixels=remark is None) if per_defect else {}
     )
@@ -195,7 +194,7 @@ def evaluate(
             *findings_of(detector.calibration, inspected, is_learned),
             *_unlike(inspected),
         ),
-        learned=tuple(s.path for (s, _), known in zip(inspected, is_learned, strict=True) if known),
+        learned=tuple(inspected[number][0].path for number in np.flatnonzero(is_learned)),
     )
 
 
@@ -218,12 +217,20 @@ def _inspect_all(
     return inspected, unread
 
 
-def _is_learned(detector: Detector, inspected: Inspected, progress: Progress) -> NDArray[np.bool_]:
-    """Whether the detector has learned each image, by the digest of its pixels.  -> (n,)."""
+def _is_learned(
+    inspected: Inspected, digests: NDArray[np.uint8] | None, progress: Progress
+) -> NDArray[np.bool_]:
+    """Whether each image has the pixels of a learned one.  -> (n,).
+
+    Args:
+        inspected: n images.
+        digests: (m, 8) of the learned ones; None where they are not known.
+        progress: shows the images.
+    """
     found = np.zeros(len(inspected), dtype=np.bool_)
-    if detector.photograph_digests is None:
+    if digests is None:
         return found
-    known = {row.tobytes() for row in detector.photograph_digests}
+    known = {row.tobytes() for row in digests}
     with progress.task("looking for learned photographs", len(inspected)) as advance:
         for number, (_, digest) in enumerate(map_in_order(_digest, inspected, _n_pixels)):
             found[number] = digest.result() in known

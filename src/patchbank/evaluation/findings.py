@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.scores.chance import chance_of_false_alarms
 from patchbank.datasets import Sample
+from patchbank.detector.fit_facts import percent, percent_at_most
 from patchbank.detector.inspection import Inspection
 from patchbank.images.folders import few
 
@@ -122,22 +123,22 @@ def _false_alarms_line(calibration: Calibration, good: NDArray[np.float64]) -> l
     at_bound = chance_of_false_alarms(flagged, n_good, bound, n_learned)
     if calibration.set_threshold is not None:
         reason = (
-            f"where {_percent(rate)} are expected by the learned ones: chance gives so many in "
+            f"where {percent(rate)} are expected by the learned ones: chance gives so many in "
             f"{_in_words(as_expected)}"
         )
     elif at_bound < UNLIKELY:
         reason = (
-            f"where {_percent(rate)} was asked: more than chance allows, whatever good parts look "
+            f"where {percent(rate)} was asked: more than chance allows, whatever good parts look "
             f"like (it gives so many in {_in_words(at_bound)})"
         )
     else:
         reason = (
-            f"where {_percent(rate)} was asked: chance gives so many in {_in_words(as_expected)} "
+            f"where {percent(rate)} was asked: chance gives so many in {_in_words(as_expected)} "
             f"if good parts vary as the learned ones do, though {n_learned} learned ones guarantee "
-            f"no less than {_percent(bound)}"
+            f"no less than {percent_at_most(bound)}"
         )
     return [
-        f"{flagged} of {n_good} good test photographs are flagged ({_percent(flagged / n_good)}), "
+        f"{flagged} of {n_good} good test photographs are flagged ({percent(flagged / n_good)}), "
         f"{reason}. Either they differ from the learned ones (another day, batch, light or "
         "camera): learn some of them too. Or the learned ones resemble each other (series, "
         "copies), so that the threshold is too low: leave series out together (--groups)"
@@ -188,7 +189,3 @@ def _in_words(probability: float) -> str:
     if probability < 1e-6:
         return "less than 1 of 1,000,000 cases"
     return f"1 of {float(f'{1 / probability:.2g}'):,.0f} cases"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g} %"

@@ -87,9 +87,8 @@ def fit(
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
-    calibrations = calibrate(
-        fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
-    )
+    rate, views_of_one = parts[0][1].false_alarm_rate, len(sources) == 1
+    calibrations = calibrate(fitted, rate, progress, views_of_one=views_of_one)
     contents.check_threshold(calibrations.whole)
     if said.shown is not None:
         said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
