@@ -147,6 +147,8 @@ class FitFacts:
     @property
     def _rates_line(self) -> str:
         expected = percent(self.calibration.expected_rate)
+        if self.calibration.set_threshold is not None:
+            return f"false alarms: {expected} if good parts vary as these do; it was set by hand"
         bound = percent_at_most(self.calibration.guaranteed_rate)
         return (
             f"false alarms: {expected} if good parts vary as these do; at most {bound} on average, "
