@@ -48,6 +48,8 @@ def test_every_command_and_option_is_listed():
         "patchbank fit",
         "patchbank benchmark",
         "patchbank cut",
+        "patchbank drift",
+        "patchbank tune",
         "patchbank predict",
         "patchbank evaluate",
         "patchbank info",

@@ -25,7 +25,7 @@ CALIBRATION: Mapping[str, TensorSpec] = {
 }
 GROUPS: Mapping[str, TensorSpec] = {"calibration.groups": TensorSpec("int32", ("n",), low=0)}
 DIGESTS: Mapping[str, TensorSpec] = {
-    "photograph_digests": TensorSpec("uint8", ("n", str(DIGEST_BYTES)))
+    "photographs.digests": TensorSpec("uint8", ("n", str(DIGEST_BYTES)))
 }
 BANK_SIZES: Mapping[str, TensorSpec] = {
     "ladder.bank_rows": TensorSpec("int64", ("s",), low=1),
@@ -61,7 +61,7 @@ def check_digests(tensors: Mapping[str, NDArray[Any]], n_photographs: int) -> No
     Raises:
         ShapeError: they have another type or shape.
     """
-    if "photograph_digests" in tensors:
+    if "photographs.digests" in tensors:
         check_tensors(tensors, DIGESTS, {"n": n_photographs})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
@@ -326,15 +326,7 @@ class Detector:
         return detector_from_bytes, (content, self.sha256, device, engine)
 
     def _parts(self) -> DetectorParts:
-        return DetectorParts(
-            members=self.members,
-            calibration=self.calibration,
-            bank_size_calibration=self.bank_size_calibration,
-            likeness=self.likeness,
-            photograph_digests=self.photograph_digests,
-            fitted_on=self.fitted_on,
-            versions=self.versions,
-        )
+        return DetectorParts(**{f.name: getattr(self, f.name) for f in fields(DetectorParts)})
 
     def save(
         self, path: str | os.PathLike[str], *, backbone: Literal["onnx", "torch"] = "onnx"
@@ -375,16 +367,8 @@ class Detector:
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
     """The detector of the parts in a file whose content has this digest."""
-    return Detector(
-        members=parts.members,
-        calibration=parts.calibration,
-        fitted_on=parts.fitted_on,
-        versions=parts.versions,
-        bank_size_calibration=parts.bank_size_calibration,
-        likeness=parts.likeness,
-        photograph_digests=parts.photograph_digests,
-        content_sha256=sha256,
-    )
+    same = {field.name: getattr(parts, field.name) for field in fields(parts)}
+    return Detector(**same, content_sha256=sha256)
 
 
 def detector_from_bytes(

@@ -101,7 +101,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
     if parts.calibration.groups is not None:
         tensors["calibration.groups"] = parts.calibration.groups
     if parts.photograph_digests is not None:
-        tensors["photograph_digests"] = parts.photograph_digests
+        tensors["photographs.digests"] = parts.photograph_digests
     if parts.bank_size_calibration is not None:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
@@ -174,7 +174,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
         likeness=unpack_likeness(record, tensors),
-        photograph_digests=tensors.get("photograph_digests"),
+        photograph_digests=tensors.get("photographs.digests"),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
     )

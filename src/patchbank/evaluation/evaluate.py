@@ -190,10 +190,7 @@ def evaluate(
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
         by_rate=results_by_rate(detector.calibration, scores, is_defect),
-        findings=(
-            *findings_of(detector.calibration, inspected, is_learned),
-            *_unlike(inspected),
-        ),
+        findings=_findings(detector, inspected, is_learned),
         learned=tuple(inspected[number][0].path for number in np.flatnonzero(is_learned)),
     )
 
@@ -246,12 +243,15 @@ def _digest(pair: tuple[Sample, Inspection]) -> bytes | None:
         return None
 
 
-def _unlike(inspected: Inspected) -> list[str]:
-    """Lines about differences from the learned photographs that many of these have."""
+def _findings(
+    detector: Detector, inspected: Inspected, is_learned: NDArray[np.bool_]
+) -> tuple[str, ...]:
+    """Lines about the figures, and about differences from the learned photographs."""
     count = DifferenceCount()
     for _, inspection in inspected:
         count.add(inspection.image, inspection.unlike)
-    return count.lines(UNLIKE_SHARE)
+    found = findings_of(detector.calibration, inspected, is_learned)
+    return (*found, *count.lines(UNLIKE_SHARE))
 
 
 def _ranking(inspected: Inspected) -> RankingCounts:
