@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from patchbank import PatchCore, evaluate
+from patchbank import PatchCore, evaluate, load
 from patchbank.cli.output import show_evaluation
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.scores.chance import chance_of_false_alarms
 from patchbank.datasets import Dataset, Sample
+from patchbank.detector.bundle import Bundle, read_bundle, write_bundle
+from patchbank.errors import DetectorFileError
 from patchbank.evaluation.findings import findings_of, results_by_rate
 from patchbank.evaluation.report import write_report
 from patchbank.images.digest import pixel_digest
@@ -226,13 +228,32 @@ def test_learned_photographs_are_looked_for_only_where_they_are_wanted(detector,
 
 
 def test_digests_are_kept_in_the_file(detector, tmp_path):
-    from patchbank import load
-
     detector.save(tmp_path / "a.patchbank")
     digests = load(tmp_path / "a.patchbank").photograph_digests
     assert [row.tobytes() for row in digests] == [pixel_digest(one) for one in parts(12)]
     assert load(tmp_path / "a.patchbank", threshold=9).photograph_digests is not None
     assert load(tmp_path / "a.patchbank", bank_rows=20).photograph_digests is not None
+
+
+@pytest.mark.parametrize(
+    "digests", [np.zeros((11, 8), np.uint8), np.zeros((12, 4), np.uint8), np.zeros((12, 8))]
+)
+def test_digests_of_another_shape_or_type_are_refused(detector, tmp_path, digests):
+    detector.save(tmp_path / "a.patchbank")
+    bundle = read_bundle(tmp_path / "a.patchbank")
+    bundle.tensors["photographs.digests"] = digests
+    write_bundle(tmp_path / "a.patchbank", Bundle(bundle.tensors, bundle.record))
+    with pytest.raises(DetectorFileError, match=r"photographs\.digests: expected"):
+        load(tmp_path / "a.patchbank")
+
+
+def test_a_file_without_digests_has_no_learned_photographs(detector, measured, tmp_path):
+    detector.save(tmp_path / "a.patchbank")
+    bundle = read_bundle(tmp_path / "a.patchbank")
+    del bundle.tensors["photographs.digests"]
+    write_bundle(tmp_path / "a.patchbank", Bundle(bundle.tensors, bundle.record))
+    dataset = Dataset("set", tuple(sample for sample, _ in measured.inspections))
+    assert evaluate(load(tmp_path / "a.patchbank"), dataset).learned == ()
 
 
 def test_a_digest_differs_by_shape_and_by_any_pixel():
@@ -258,4 +279,10 @@ def test_text_and_page_show_rates_and_findings(detector, measured, tmp_path, cap
     page = write_report(measured, detector, tmp_path).read_text()
     assert "Other false-alarm rates" in page
     assert f"<td>{first.threshold:.4g}</td>" in page
-    assert f"<strong>{measured.findings[0]}.</strong>" in page
+    assert f"<li>{measured.findings[0]}.</li>" in page
+    assert "was set from good images alone, for a false-alarm rate of 10.0 %" in page
+    by_hand = detector.with_threshold(detector.calibration.threshold_at(0.3))
+    page = write_report(measured, by_hand, tmp_path).read_text()
+    assert (
+        "was set by hand; the learned photographs let expect a false-alarm rate of 30.0 %" in page
+    )

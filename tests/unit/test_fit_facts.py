@@ -172,7 +172,7 @@ def test_a_threshold_set_by_hand_has_the_rate_that_it_is_expected_to_have():
     by_hand = replace(said, calibration=said.calibration.with_threshold(45.0))
     document = by_hand.to_json()
     assert document["threshold"] == 45.0
-    assert document["threshold_from"] == "set by hand"
+    assert document["threshold_from"] == "set by hand; that of pixels: good images left out"
     assert document["false_alarm_rate"] == 0.05
     assert document["expected_false_alarm_rate"] == pytest.approx(0.5, abs=0.05)
     assert len(document["above_threshold"]) == 15

@@ -265,7 +265,10 @@ def test_info_says_that_a_threshold_was_set_by_hand(file, run):
     run("tune", file, "--threshold", 40)
     facts = json.loads("".join(run("info", file, "--json", "-")[1]))
     assert facts["threshold"] == 40
-    assert facts["threshold_from"] == "set by hand"
+    assert facts["threshold_from"] == "set by hand; that of pixels: good images left out"
+    run("tune", file, "--pixel-threshold", 41)
+    facts = json.loads("".join(run("info", file, "--json", "-")[1]))
+    assert (facts["pixel_threshold"], facts["threshold_from"]) == (41, "set by hand")
 
 
 def test_a_file_with_ranks_gets_the_rule_of_this_version(detector):

@@ -138,11 +138,13 @@ class FitFacts:
 
     @property
     def _origin(self) -> str:
-        if self.calibration.set_threshold is not None:
-            return "set by hand"
-        if self.calibration.views_of_one:
-            return "other views of the one good image"
-        return "good images left out"
+        calibration, by_hand = self.calibration, "set by hand"
+        by_scores = "good images left out"
+        if calibration.views_of_one:
+            by_scores = "other views of the one good image"
+        image = by_scores if calibration.set_threshold is None else by_hand
+        pixel = by_scores if calibration.set_pixel_threshold is None else by_hand
+        return image if image == pixel else f"{image}; that of pixels: {pixel}"
 
     @property
     def _rates_line(self) -> str:
