@@ -91,7 +91,8 @@ def fit(
         fitted, parts[0][1].false_alarm_rate, progress, views_of_one=len(sources) == 1
     )
     contents.check_threshold(calibrations.whole)
-    said.keep(sources, [each.left_out for each in fitted], calibrations.whole)
+    if said.shown is not None:
+        said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
     LOGGER.info("fitted %s: threshold %.4g", _shown(parts), calibrations.whole.threshold)
     return Detector(
         members=tuple(each.member for each in fitted),

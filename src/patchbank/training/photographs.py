@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.scores.calibration import Calibration
-from patchbank.detector.member import MemberPredictions
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.digest import DIGEST_BYTES, pixel_digest
@@ -43,16 +42,6 @@ class Remarks:
     """Errors of photographs that were left out."""
     shown: LeftOutPhotographs | None = None
     """Receives the photographs that the report of the fit shows, if one is wanted."""
-
-    def keep(
-        self,
-        sources: Sequence[ImageSource],
-        left_out: Sequence[MemberPredictions],
-        calibration: Calibration,
-    ) -> None:
-        """Keep what a report shows, as `LeftOutPhotographs.fill`; nothing where none is wanted."""
-        if self.shown is not None:
-            self.shown.fill(sources, left_out, calibration)
 
 
 @dataclass(frozen=True, slots=True)
