@@ -309,6 +309,30 @@ def test_several_folders_and_photographs_are_learned_together(capsys, tmp_path):
     assert json.loads(run(capsys, "info", out, "--json", "-")[1])["good_images"] == 8
 
 
+def test_an_odd_photograph_is_named_with_the_folder_that_distinguishes_it(capsys, tmp_path):
+    """Each of two subfolders has a 03.png; that of the right one has a blot."""
+    for folder, numbers in (("left", range(10)), ("right", range(10, 18))):
+        for number in numbers:
+            name = f"{number % 10:02}.png"
+            blot = 9 if number == 13 else 0
+            save(tmp_path / folder / name, part(number, defect=blot))
+    out = tmp_path / "d.patchbank"
+    given = [tmp_path / "left", tmp_path / "right", "--false-alarm-rate", "0.06"]
+    status, printed, _ = run(capsys, "fit", *given, "--out", out, *SMALL)
+    assert status == 0
+    facts = json.loads(run(capsys, "info", out, "--json", "-")[1])
+    (odd,) = facts["unlike_others"]
+    assert odd["image"] == "right/03.png"
+    assert facts["above_threshold"][0] == odd
+    assert f"  right/03.png is unlike the others (score {odd['score']:.4g}; the next " in printed
+    assert "--exclude right/03.png." in printed
+    shown = run(capsys, "info", out)[1]
+    assert re.search(rf"^unlike_others +right/03.png {odd['score']:.4g}$", shown, re.M)
+    at = [f"{one['threshold']:.4g}" for one in facts["thresholds"]]
+    assert f"thresholds for 1 / 5 / 10 % false alarms: {' / '.join(at)}\n" in printed
+    assert f"{at[0]} at 0.01, {at[1]} at 0.05, {at[2]} at 0.1\n" in shown
+
+
 def test_augment_means_settings(capsys, tmp_path):
     good = write_dataset(tmp_path / "plates")
     out = tmp_path / "a.patchbank"

@@ -123,7 +123,8 @@ def test_groups_are_the_sample():
     assert "at most 25.9 % on average" in said.lines[0]
     assert facts(ORDINARY).sample == "31 good photographs"
     few = facts(ORDINARY, 0.01, groups=np.arange(31, dtype=np.int32) // 3)
-    assert len(few.remarks) == 2  # 11 groups are few
+    assert few.remarks[1].startswith("with 15 groups or fewer a low rate costs detection")
+    assert "give more groups, or" in few.remarks[1]
 
 
 def test_a_single_photograph_has_no_rates():

@@ -23,6 +23,7 @@ from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import fit
 from patchbank.training.left_out import LeftOutPhotographs, PhotographGroup
 from patchbank.training.photographs import Remarks
+from patchbank.training.recipes import Ensemble, PatchCore
 from patchbank.training.report import write_fit_report
 from tests.painted import detector, member, photograph, write
 from tests.photographs import part, parts, save
@@ -108,7 +109,9 @@ def test_the_page_has_the_figures_and_the_sentences_of_the_fit(tmp_path, painted
         "above the threshold when left out": "1",
         "unlike the others": "1",
     }
-    assert re.findall("<li>(.*?)</li>", text) == facts.lines
+    assert re.sub("</?code>", "", "\n".join(re.findall("<li>(.*?)</li>", text))) == "\n".join(
+        facts.lines
+    )
     assert "02.png is unlike the others" in facts.lines[2]
     assert "<h1>20 good photographs</h1>" in text
     assert "<title>20 good photographs · Patchbank fit</title>" in text
@@ -289,3 +292,49 @@ def test_a_page_that_cannot_be_written_loses_no_detector(tmp_path, painted):
     (tmp_path / "page").write_text("a file")
     with pytest.raises(DataError, match="page/index.html: expected to write the report, got: "):
         write_fit_report(painted[0], Remarks(shown=painted[1]), tmp_path / "page")
+
+
+RECIPE = PatchCore(false_alarm_rate=0.2, bank_rows=40, **TINY)
+
+
+def test_a_recipe_and_an_ensemble_write_the_page_too(tmp_path):
+    for recipe in (RECIPE, Ensemble((RECIPE, RECIPE))):
+        folder = tmp_path / type(recipe).__name__
+        made = recipe.fit(parts(5), report=folder)
+        text = (folder / "index.html").read_text(encoding="utf-8")
+        assert len(gallery_of(text, "Oddest good photographs")[0]) == 5
+        assert f">{made.calibration.threshold:.4g}</b>threshold" in text
+
+
+def test_python_refuses_a_place_for_no_page_before_photographs_are_read(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "page" / "index.html").mkdir(parents=True)
+    for folder, reason in (
+        (tmp_path / "file", "file is a file"),
+        (tmp_path / "file" / "below", "file is a file"),
+        (tmp_path / "page", "a folder is there"),
+    ):
+        with pytest.raises(DataError) as caught:
+            RECIPE.fit(["nowhere.png"], report=folder)
+        assert str(caught.value) == (
+            f"report: expected a folder that can be written to, got {folder} ({reason})"
+        )
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(DataError):
+        RECIPE.fit(["nowhere.png"], report=str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_fit_is_not_lost_with_its_page(tmp_path):
+    """Something takes the place of the page while the photographs are learned."""
+    folder = tmp_path / "page"
+
+    class Blocking(NullProgress):
+        def task(self, title, total):
+            folder.write_text("a file")
+            return super().task(title, total)
+
+    with pytest.warns(UserWarning, match="expected to write the report, got: ") as warned:
+        made = RECIPE.fit(parts(5), report=folder, progress=Blocking())
+    assert len(warned) == 1
+    assert len(made.fitted_on) == 5

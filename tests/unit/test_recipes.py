@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from patchbank.errors import CalibrationWarning, ParameterError
+from patchbank.errors import CalibrationWarning, ParameterError, PhotographWarning
 from patchbank.methods import METHODS
 from patchbank.training.recipes import (
     SPADE,
@@ -128,6 +128,15 @@ def test_images_that_suffice_warn_of_nothing():
     detector = recipe.fit(parts(3))
     assert detector.calibration.remark is None
     assert len(detector.fitted_on) == len(detector.calibration.image_scores) == 3
+
+
+def test_a_photograph_that_is_clearly_unlike_the_others_is_warned_of():
+    recipe = PatchCore(bank_rows=60, false_alarm_rate=0.1, **TINY)
+    images = parts(12)
+    images[7] = part(7, defect=14)
+    with pytest.warns(PhotographWarning, match=r"^array 7 is unlike the others \(score ") as warned:
+        recipe.fit(images)
+    assert len(warned) == 1
 
 
 def test_the_same_recipe_makes_the_same_detector_again():

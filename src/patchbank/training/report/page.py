@@ -8,6 +8,7 @@ from pathlib import Path
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector
 from patchbank.detector.fit_facts import FitFacts, percent, percent_at_most
+from patchbank.images.folders import few
 from patchbank.report import Gallery, draw_inspection, draw_photograph, render, write_page
 from patchbank.report.plots import Histogram, histogram
 from patchbank.training.left_out import LeftOutPhotographs, PhotographGroup
@@ -17,6 +18,8 @@ MOST_GROUPS = 12
 """Groups that are drawn at most."""
 MOST_PICTURES = 6
 """Photographs of a group that are drawn at most."""
+MOST_NAMES = 20
+"""Photographs of a group that are named without being drawn."""
 
 
 def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path:
@@ -115,4 +118,6 @@ def _group(group: PhotographGroup, shown: LeftOutPhotographs, facts: FitFacts) -
 
 def _more(numbers: Sequence[int], names: Sequence[str]) -> str:
     """The photographs of a group that are not drawn, as a line."""
-    return f"not drawn: {', '.join(names[number] for number in numbers)}" if numbers else ""
+    if not numbers:
+        return ""
+    return f"not drawn: {few([names[number] for number in numbers], 'photograph', MOST_NAMES)}"
