@@ -32,8 +32,8 @@ BLOCKINESS_ORIGIN = -0.1
 BRIGHTNESS_MARGIN, SHARPNESS_MARGIN, BLOCKINESS_MARGIN = 1.1, 1.1, 1.25
 DISTANCE_MARGIN = 1.25
 WHOLE_SHARE = 0.5
-"""Share of the rise of the largest distance by which the ordinary one rises at least in a photograph
-of another part; around a defect it rises less."""
+"""Share of the rise of the largest distance by which the ordinary one rises, at least, where another
+part is shown; around a defect it rises less."""
 SHAPE_MARGIN, SCALE_MARGIN = 1.03, 1.1
 """Factors that are no difference: of width by height, and of the geometric mean of the sides."""
 STEPS_MARGIN = 1.5
