@@ -98,6 +98,7 @@ def test_an_unreadable_image_is_never_scored(detector, tmp_path):
         "threshold": None,
         "anomalous": None,
         "regions": None,
+        "unlike": None,
         "error": outcomes[1].error,
         "error_type": "ImageError",
     }

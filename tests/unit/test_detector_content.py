@@ -13,6 +13,8 @@ from benchmarks.quality.detector_files.seeds import photographs, seeds
 from patchbank.detector.bundle import Bundle, bundle_of, content_digest, to_bytes
 from patchbank.detector.content_check import BANK_SIZES, CALIBRATION
 from patchbank.detector.detector import detector_from_bytes
+from patchbank.detector.likeness_file import BY_SIZE
+from patchbank.detector.likeness_file import TENSORS as OF_PHOTOGRAPHS
 from patchbank.detector.record_check import RULES
 from patchbank.errors import DetectorFileError
 from patchbank.methods import METHODS
@@ -23,6 +25,7 @@ BUILT_IN = ("patchcore", "graphcore", "padim", "spade", "simplenet")
 MEMBER = ("members", 0)
 BACKBONE = (*MEMBER, "backbone")
 INFO = (*BACKBONE, "info")
+KIND = ("photograph_kinds", 0)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,17 @@ RECORDS = [
     ((*INFO, "size_multiple"), 2**40, "size_multiple: expected an integer, 1 or more"),
     ((*INFO, "input_size"), [64], "input_size: expected null, or height and width"),
     ((*INFO, "sha256"), "0" * 64, r"info\.sha256: expected "),
+    ((*KIND, "count"), 7, "photograph_kinds: expected 6 photographs altogether, got 7"),
+    ((*KIND, "count"), -1, "photograph_kinds: expected kinds of photographs, each with its"),
+    ((*KIND, "mode"), "\x1b[31m", "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "mode"), "R" * 17, "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "format"), 5, "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "jpeg_quality"), 0, "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "bit_depth"), 32, "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "is_grey"), 1, "photograph_kinds: expected kinds of photographs"),
+    ((*KIND, "bits_in_use"), ..., "photograph_kinds: expected kinds of photographs"),
+    (("photograph_kinds",), [], "photograph_kinds: expected kinds of photographs"),
+    (("photograph_kinds",), {"a": 1}, "photograph_kinds: expected kinds of photographs"),
     ((*INFO, "name"), "a\nb\x1b[31m" * 500, None),
 ]
 
@@ -151,6 +165,14 @@ TENSORS = [
     ("patchcore", "ladder.bank_rows", lambda t: t + 1, "expected one member with 25 rows"),
     ("patchcore", "ladder.image_scores", lambda t: t[:, :-1], "expected the shape"),
     ("patchcore", "ladder.map_peaks", first(np.nan), "expected values from"),
+    ("patchcore", "photographs.sizes", first(0), "expected values from 1"),
+    ("patchcore", "photographs.sizes", lambda t: t[:, :1], "expected the shape"),
+    ("patchcore", "photographs.brightness", first(-1), "expected values from 0"),
+    ("patchcore", "photographs.sharpness", first(np.nan), "expected values from 0"),
+    ("patchcore", "photographs.blockiness", lambda t: t[:-1], "expected the shape"),
+    ("patchcore", "photographs.patch_distances", lambda t: t[:-1], "expected the shape"),
+    ("patchcore", "photographs.patch_distances_by_size", lambda t: t[1:], "expected the shape"),
+    ("patchcore", "photographs.patch_distances_by_size", first(np.inf), "expected values"),
     ("patchcore", "0.model.bank", first(np.nan), "bank: expected values from"),
     ("patchcore", "0.model.bank", first(-np.inf), "bank: expected values from"),
     ("patchcore", "0.model.bank", first(3e19), "bank: expected values from"),
@@ -184,7 +206,13 @@ def test_a_tensor_that_contradicts_the_rest_is_refused(files, name, tensor, chan
 
 @pytest.mark.parametrize(
     "tensor",
-    ["calibration.image_scores", "ladder.map_peaks", "0.model.bank", "0.backbone.onnx"],
+    [
+        "calibration.image_scores",
+        "ladder.map_peaks",
+        "photographs.sizes",
+        "0.model.bank",
+        "0.backbone.onnx",
+    ],
 )
 def test_a_tensor_that_is_missing_is_named(files, tensor):
     kept = {name: t for name, t in files["patchcore"].tensors.items() if name != tensor}
@@ -198,6 +226,19 @@ def test_tensors_and_keys_of_newer_programs_are_ignored(files):
     score = opened(bundle).predict(NEW).score
     newer = Bundle({**bundle.tensors, "0.model.new": np.ones(3)}, {**bundle.record, "new": {}})
     assert opened(newer).predict(NEW).score == score
+
+
+def test_a_file_without_traits_of_photographs_calls_none_unlike_them(files):
+    bundle = files["patchcore"]
+    tensors = {k: t for k, t in bundle.tensors.items() if not k.startswith("photographs.")}
+    record = {k: v for k, v in bundle.record.items() if k != "photograph_kinds"}
+    dark = NEW // 8
+    with_traits, without = opened(bundle).predict(dark), opened(Bundle(tensors, record))
+    assert "brightness" in [difference.kind for difference in with_traits.unlike]
+    assert without.likeness is None
+    assert without.predict(dark).unlike == ()
+    assert without.predict(dark).score == with_traits.score
+    assert without.with_bank_rows(without.bank_sizes[0]).likeness is None
 
 
 def test_files_with_one_field_changed_are_refused_or_give_finite_scores(files):
@@ -238,7 +279,7 @@ def test_the_page_lists_the_types_and_axes_that_are_checked():
             name, dtype, shape, *_ = line.strip("| ").split(" | ")
             listed[name.strip("`")] = (dtype, shape)
     specs = {f"N.model.{k}": v for name in BUILT_IN for k, v in METHODS[name].contents.items()}
-    for name, spec in {**CALIBRATION, **BANK_SIZES, **specs}.items():
+    for name, spec in {**CALIBRATION, **BANK_SIZES, **OF_PHOTOGRAPHS, **BY_SIZE, **specs}.items():
         dtype, shape = listed.pop(name)
         assert dtype == spec.dtype, name
         count = len(re.findall(r"[\w]+", shape.split(" or ")[0]))

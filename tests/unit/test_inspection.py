@@ -9,7 +9,7 @@ from PIL import Image as pillow
 from patchbank import DataError, ImageError, PaDiM, ParameterError, PatchCore
 from patchbank.cli import main
 from patchbank.cli import predict as cli_predict
-from patchbank.detector import detector as detector_module
+from patchbank.detector import inspecting
 from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.overlay import draw_overlay
 from patchbank.images import source
@@ -118,7 +118,7 @@ def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
     detector, photographs, tmp_path, monkeypatch, capsys
 ):
     decoded, maps, threads = [], [], set()
-    rgb, combined_map, draw = source.rgb, detector_module.combined_map, cli_predict.draw_overlay
+    rgb, combined_map, draw = source.rgb, inspecting.combined_map, cli_predict.draw_overlay
 
     def counted_rgb(name, pixels, **options):
         decoded.append(name)
@@ -134,7 +134,7 @@ def test_on_the_command_line_files_are_decoded_and_maps_computed_once(
 
     detector.save(tmp_path / "a.patchbank")
     monkeypatch.setattr(source, "rgb", counted_rgb)
-    monkeypatch.setattr(detector_module, "combined_map", counted_map)
+    monkeypatch.setattr(inspecting, "combined_map", counted_map)
     monkeypatch.setattr("patchbank.detector.inspection.combined_map", counted_map)
     monkeypatch.setattr(cli_predict, "draw_overlay", watched_draw)
     file, folder, out = tmp_path / "a.patchbank", tmp_path / "in", tmp_path / "out"

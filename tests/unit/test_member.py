@@ -149,6 +149,7 @@ def test_an_inspection_is_one_line_of_json(tmp_path):
         "regions": [
             {"left": 30, "top": 20, "width": 3, "height": 3, "area": 7, "score": 120.0},
         ],
+        "unlike": [],
         "error": None,
         "error_type": None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import fields
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -73,14 +74,8 @@ def photographs(n: int) -> list[np.ndarray]:
 
 def _file_of(detector: Detector) -> Bundle:
     """The content of its file."""
-    parts = DetectorParts(
-        detector.members,
-        detector.calibration,
-        detector.bank_size_calibration,
-        detector.likeness,
-        detector.fitted_on,
-        detector.versions,
-    )
+    names = [each.name for each in fields(DetectorParts)]
+    parts = DetectorParts(**{name: getattr(detector, name) for name in names})
     return bundle_of(to_bytes(pack(parts, as_onnx=True)), "seed")
 
 

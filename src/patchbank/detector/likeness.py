@@ -32,8 +32,8 @@ BLOCKINESS_ORIGIN = -0.1
 BRIGHTNESS_MARGIN, SHARPNESS_MARGIN, BLOCKINESS_MARGIN = 1.1, 1.1, 1.25
 DISTANCE_MARGIN = 1.25
 WHOLE_SHARE = 0.5
-"""Share of the rise of the largest distance by which the ordinary one rises at least in a photograph
-of another part; around a defect it rises less."""
+"""Share of the rise of the largest distance that the rise of the ordinary one is, at least, where
+another part is shown; around a defect it is less."""
 SHAPE_MARGIN, SCALE_MARGIN = 1.03, 1.1
 """Factors that are no difference: of width by height, and of the geometric mean of the sides."""
 STEPS_MARGIN = 1.5
@@ -286,9 +286,9 @@ class Likeness:
     @cached_property
     def _ordinary(self) -> UsualRange | None:
         """Range of the ordinary distance; None where the learned photographs have none."""
-        ordinary = self.patch_distances[-1, :, 0]
-        if not np.median(ordinary) > 0:
+        if not np.median(self.patch_distances[-1], axis=0).min() > 0:
             return None
+        ordinary = self.patch_distances[-1, :, 0]
         shares = self.shares
         if len(shares) != len(ordinary):  # other views of one photograph
             shares = np.full(len(ordinary), 1 / len(ordinary))

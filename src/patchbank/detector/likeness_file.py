@@ -24,7 +24,7 @@ TENSORS: Mapping[str, TensorSpec] = {
     ),
 }
 BY_SIZE: Mapping[str, TensorSpec] = {
-    "ladder.patch_distances": TensorSpec(
+    "photographs.patch_distances_by_size": TensorSpec(
         "float64", ("s", "m", "2"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
     ),
 }
@@ -46,7 +46,7 @@ def pack_likeness(
         "photographs.patch_distances": likeness.patch_distances[-1],
     }
     if len(likeness.patch_distances) > 1:
-        tensors["ladder.patch_distances"] = likeness.patch_distances
+        tensors["photographs.patch_distances_by_size"] = likeness.patch_distances
     return {KEY: record}, tensors
 
 
@@ -77,7 +77,7 @@ def unpack_likeness(
     sizes = tensors.get("ladder.bank_rows", ())
     if len(sizes) > 1:
         check_tensors(tensors, BY_SIZE, {"s": len(sizes), "m": n_scores})
-        patch_distances = tensors["ladder.patch_distances"]
+        patch_distances = tensors["photographs.patch_distances_by_size"]
     groups = tensors.get("calibration.groups") if n_photographs == n_scores else None
     return Likeness(
         kinds={

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores.tail_model import TailModel
 
-RATE = 0.001
+RATE = 0.0005
 """Share of new good photographs beyond each end of a range, where the model holds."""
 SMALLEST = 1e-9
 """Smallest distance from the origin that is distinguished."""
