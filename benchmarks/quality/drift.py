@@ -16,7 +16,9 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -75,54 +77,44 @@ def watched(monitor: Monitor, scores: Iterable[float]) -> Run:
     )
 
 
-def unchanged(streams: int) -> list[dict[str, Any]]:
-    """Streams that stay as they are: the highest evidence of each."""
-    found = []
-    for n in SIZES:
-        for seed in range(streams):
-            kind = list(KINDS)[seed % len(KINDS)]
-            rng = np.random.default_rng([n, seed])
-            learned, stream = KINDS[kind](rng, n), KINDS[kind](rng, PARTS)
-            run = watched(monitor(learned, seed), stream.tolist())
-            row = {"n": n, "kind": kind, "seed": seed}
-            row |= {"scores": run.highest, "verdicts": run.flagged_highest}
-            fixed = np.array([conformal_p_value(learned, score) for score in stream])
-            ties = rng.random(PARTS) / (n + 1)
-            row["fixed"] = float(evidence_of(fixed - ties).max())
-            found.append(row)
-        print(f"unchanged, n = {n}", flush=True)
-    return found
+def unchanged(task: tuple[int, int]) -> dict[str, Any]:
+    """The highest evidence of a stream that stays as it is, with n learned scores."""
+    n, seed = task
+    kind = list(KINDS)[seed % len(KINDS)]
+    rng = np.random.default_rng([n, seed])
+    learned, stream = KINDS[kind](rng, n), KINDS[kind](rng, PARTS)
+    run = watched(monitor(learned, seed), stream.tolist())
+    fixed = np.array([conformal_p_value(learned, score) for score in stream])
+    fixed -= rng.random(PARTS) / (n + 1)  # ties at random
+    return {
+        "n": n,
+        "kind": kind,
+        "seed": seed,
+        "scores": run.highest,
+        "verdicts": run.flagged_highest,
+        "fixed": float(evidence_of(fixed).max()),
+    }
 
 
-def bursts(streams: int) -> list[dict[str, Any]]:
+def bursts(seed: int) -> dict[str, Any]:
     """Five photographs of each part: all of them added, and one of them."""
-    found = []
-    for seed in range(streams):
-        rng = np.random.default_rng([5, seed])
-        learned, parts = KINDS["lognormal"](rng, 150), KINDS["lognormal"](rng, PARTS // COPIES)
-        stream = np.repeat(parts, COPIES) * np.exp(0.01 * rng.standard_normal(PARTS))
-        every = watched(monitor(learned, seed), stream.tolist())
-        one = watched(monitor(learned, seed), stream[::COPIES].tolist())
-        found.append({"seed": seed, "every": every.highest, "one": one.highest})
-    print("bursts", flush=True)
-    return found
+    rng = np.random.default_rng([5, seed])
+    learned, parts = KINDS["lognormal"](rng, 150), KINDS["lognormal"](rng, PARTS // COPIES)
+    stream = np.repeat(parts, COPIES) * np.exp(0.01 * rng.standard_normal(PARTS))
+    every = watched(monitor(learned, seed), stream.tolist())
+    one = watched(monitor(learned, seed), stream[::COPIES].tolist())
+    return {"seed": seed, "every": every.highest, "one": one.highest}
 
 
-def changed(streams: int) -> list[dict[str, Any]]:
-    """Streams that change: the parts until the alarm, and the error of the estimated start."""
-    found = []
-    for n in SIZES:
-        for start in STARTS:
-            for shift in SHIFTS:
-                for seed in range(streams):
-                    rng = np.random.default_rng([n, start, seed])
-                    learned = KINDS["lognormal"](rng, n)
-                    stream = KINDS["lognormal"](rng, start + AFTER)
-                    stream[start:] *= np.exp(0.1 * shift)
-                    row = {"n": n, "start": start, "shift": shift, "seed": seed}
-                    found.append(row | delay(monitor(learned, seed), stream, start))
-            print(f"changed, n = {n}, start {start}", flush=True)
-    return found
+def changed(task: tuple[int, int, float, int]) -> dict[str, Any]:
+    """Parts until the alarm in a stream that changes, and the error of the estimated start."""
+    n, start, shift, seed = task
+    rng = np.random.default_rng([n, start, seed])
+    learned = KINDS["lognormal"](rng, n)
+    stream = KINDS["lognormal"](rng, start + AFTER)
+    stream[start:] *= np.exp(0.1 * shift)
+    row = {"n": n, "start": start, "shift": shift, "seed": seed}
+    return row | delay(monitor(learned, seed), stream, start)
 
 
 def delay(monitor: Monitor, stream: NDArray[np.float64], start: int) -> dict[str, Any]:
@@ -181,20 +173,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--changing", type=int, default=20)
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--real", nargs="*", type=Path, default=[])
     parser.add_argument("--out", type=Path, default=HERE / "drift")
+    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    record = {
-        "command": " ".join(sys.argv),
-        "environment": environment(),
-        "unchanged": unchanged(given.streams),
-        "bursts": bursts(given.changing),
-        "changed": changed(given.changing),
-        "real": [row for root in given.real for n in SIZES for row in real(root, given.draws, n)],
-    }
+    record = {"command": " ".join(sys.argv), "environment": environment()}
+    with ProcessPoolExecutor(given.workers) as pool:
+        tasks: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
+            "unchanged": (unchanged, list(product(SIZES, range(given.streams)))),
+            "bursts": (bursts, list(range(given.changing))),
+            "changed": (changed, list(product(SIZES, STARTS, SHIFTS, range(given.changing)))),
+        }
+        for name, (work, rows) in tasks.items():
+            record[name] = list(pool.map(work, rows, chunksize=4))
+            print(name, flush=True)
+    record["real"] = [
+        row for root in given.real for n in SIZES for row in real(root, given.draws, n)
+    ]
     given.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     given.out.with_suffix(".md").write_text(page(record))
 

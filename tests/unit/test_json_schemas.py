@@ -14,7 +14,10 @@ from tests.pages import ROOT
 from tests.photographs import part, parts, save, write_dataset
 
 SCHEMAS = ROOT / "docs" / "schemas"
-NAMES = ("predict", "evaluate", "info", "backbones", "benchmark", "results")
+NAMES = (
+    *("predict", "evaluate", "info", "drift", "monitor"),
+    *("backbones", "benchmark", "results"),
+)
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
 
 
@@ -199,6 +202,20 @@ def test_benchmark_and_its_results(capsys, plates, tmp_path):
     assert len(rows) == 2
     for row in rows:
         check("results", row)
+
+
+@pytest.mark.parametrize("name", ["good", "blot"])
+def test_drift_and_the_file_of_a_monitor(capsys, fitted, plates, tmp_path, name):
+    """Good parts, of which there is nothing to say; and defects alone, which are an alarm."""
+    line = tmp_path / "lines.jsonl"
+    run(capsys, "predict", fitted, plates / "test" / name, "--json", line)
+    line.write_text(line.read_text(encoding="utf-8") * 6 + "damaged", encoding="utf-8")
+    state = tmp_path / "monitor.json"
+    found = parsed(run(capsys, "drift", fitted, line, "--state", state, "--json", "-"))
+    check("drift", found)
+    check("monitor", parsed(state.read_text(encoding="utf-8")))
+    assert found["damaged"]
+    assert (found["more_flagged"] is not None) == (name == "blot")
 
 
 def test_versions_are_not_printed_among_the_metrics(capsys, fitted, plates):

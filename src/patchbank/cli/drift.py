@@ -10,7 +10,14 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.detector_options import DetectorPath
-from patchbank.cli.options import BankRows, JsonPath, Sha256
+from patchbank.cli.options import (
+    BankRows,
+    JsonPath,
+    OtherPixelThreshold,
+    OtherRate,
+    OtherThreshold,
+    Sha256,
+)
 from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file, check_json, check_report
@@ -18,6 +25,7 @@ from patchbank.errors import DataError, ParameterError
 from patchbank.settings.rules import Integer, Number
 
 if TYPE_CHECKING:
+    from patchbank.detector.detector import Detector
     from patchbank.detector.monitor import Change
     from patchbank.drift import Drift, LineReader
 
@@ -75,7 +83,24 @@ class DriftOptions:
         Optional[Path], typer.Option("--report", metavar="DIR", help="Write a page with plots.")
     ] = None
     bank_rows: BankRows = None
+    false_alarm_rate: OtherRate = None
+    threshold: OtherThreshold = None
+    pixel_threshold: OtherPixelThreshold = None
     sha256: Sha256 = None
+
+    def load(self) -> Detector:
+        """Open the detector file as `predict` did, whose options may make another detector."""
+        from patchbank.detector.loading import load
+
+        return load(
+            self.file,
+            device="cpu",
+            bank_rows=self.bank_rows,
+            sha256=self.sha256,
+            false_alarm_rate=self.false_alarm_rate,
+            threshold=self.threshold,
+            pixel_threshold=self.pixel_threshold,
+        )
 
     def check_targets(self) -> None:
         """Check that all results have a place to go, and no input is read twice."""
@@ -94,10 +119,9 @@ class DriftOptions:
 def drift(options: DriftOptions) -> None:
     """Say whether good parts have changed, from the JSON lines that `predict` wrote."""
     options.check_targets()
-    from patchbank.detector.loading import load
     from patchbank.drift import LineReader, follow, one_of_each, write_drift_report
 
-    detector = load(options.file, device="cpu", bank_rows=options.bank_rows, sha256=options.sha256)
+    detector = options.load()
     monitor = detector.monitor(options.alarm_rate or 0.01, state=options.state)
     reader = LineReader(detector.sha256)
     parts = one_of_each(reader.parts(options.results), options.photographs_per_part or 1)
@@ -155,6 +179,11 @@ def _notes(reader: LineReader) -> None:
         output.error(f"{len(reader.damaged) - SHOWN:,} more lines are damaged; --json has all")
     for detector, number in reader.other_detectors.items():
         output.note(f"note: {number:,} lines are of another detector, {detector}: not used")
+    if reader.other_detectors:
+        output.note(
+            "note: where predict had --bank-rows, --false-alarm-rate or a threshold, give drift "
+            "the same"
+        )
     if reader.unnamed:
         output.note(f"note: {reader.unnamed:,} lines name no detector: used as lines of this one")
 

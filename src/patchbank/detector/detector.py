@@ -221,8 +221,7 @@ class Detector:
 
         Args:
             false_alarm_rate: promised share of runs, of any length, with a false alarm; in (0, 1).
-            state: a file of `Monitor.save` to go on from; where it is not there yet, and for None,
-                the monitor is new.
+            state: a file of `Monitor.save` to go on from, if it is there already.
 
         Raises:
             ParameterError: `false_alarm_rate` is outside (0, 1).

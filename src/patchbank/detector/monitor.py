@@ -46,6 +46,8 @@ from patchbank.runtime.printable import json_text
 SCHEMA_VERSION = 1
 """Version of `docs/schemas/monitor.schema.json`."""
 MORE_FLAGGED = "more flagged"
+DIRECTIONS = (*dict.fromkeys(bet.direction for bet in SCORE_BETS), MORE_FLAGGED)
+"""Directions of a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ class _Stream:
         stream.martingale = ChangeMartingale.from_json(state["martingale"], n_bets)
         stream._last = _count(state["last"])
         if state["change"] is not None:
-            stream.change = Change(**state["change"])
+            stream.change = _change(**state["change"])
         return stream
 
 
@@ -313,6 +315,12 @@ def learned_streams(
     flags = np.zeros(len(scores) + 1)
     flags[: above + 1] = 1.0
     return scores[: len(scores) - above], flags
+
+
+def _change(part: Any, since: Any, direction: Any) -> Change:
+    if direction not in DIRECTIONS:
+        raise ValueError(f"expected a direction of a change, got {direction!r}")
+    return Change(_count(part), _count(since), direction)
 
 
 def _count(value: Any) -> int:

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FAR = 50
-"""Distance at which scores of one stream are compared as a control."""
+"""Distance at which scores of one stream are compared as a control; a quarter of a short one."""
+FEWEST = 40
+"""Scores below which no correlation is sure."""
 SURE = 4.0
 """Standard deviations beyond which the difference is no chance (1 in 30,000)."""
 LEAST = 0.2
@@ -28,13 +30,14 @@ def neighbour_correlation(scores: NDArray[np.float64]) -> float | None:
     >>> neighbour_correlation(scores) is None, neighbour_correlation(np.repeat(scores, 3)) > 0.6
     (True, True)
     """
-    if len(scores) < 4 * FAR or np.ptp(scores) == 0:
+    if len(scores) < FEWEST or np.ptp(scores) == 0:
         return None
+    control = min(FAR, len(scores) // 4)
     _, tied = np.unique(scores, return_inverse=True)
     last = np.bincount(tied).cumsum()
     ranks = (last[tied] - np.bincount(tied)[tied] / 2).astype(np.float64)
     ranks = (ranks - ranks.mean()) / ranks.std()
-    near, far = (float((ranks[:-lag] * ranks[lag:]).mean()) for lag in (1, FAR))
-    chance = np.sqrt(2 / (len(scores) - FAR))
+    near, far = (float((ranks[:-lag] * ranks[lag:]).mean()) for lag in (1, control))
+    chance = np.sqrt(2 / (len(scores) - control))
     is_alike = near > LEAST and near - far > SURE * chance
     return min(near, 1.0) if is_alike else None

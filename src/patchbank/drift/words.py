@@ -14,7 +14,8 @@ HOW = {
 }
 ADVICE = (
     "compare photographs from before and since: light, lens, focus, position, compression, dirt, "
-    "material, a frozen picture; if the new parts are good and here to stay, fit again with some of them"
+    "material, a frozen picture; if the new parts are good and here to stay, fit again with some "
+    "of them"
 )
 ADVICE_FLAGGED = (
     "if the flagged ones are defects, the parts have become worse; if they are good, the parts or "

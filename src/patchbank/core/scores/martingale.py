@@ -212,9 +212,11 @@ class ChangeMartingale:
         self._log_sums = np.full(n_bets, -np.inf)
         """Logarithm of the sum over starting times, for each bet."""
         self._log_peaks = np.full(n_bets, -np.inf)
-        """Logarithm of the largest product over starting times (CUSUM, Page, 1954), likewise."""
+        """Logarithm of the largest term of that sum (as CUSUM finds it, Page, 1954), likewise."""
         self._starts = np.zeros(n_bets, np.int64)
-        """Number of the part at which that product begins."""
+        """Number of the part at which that term begins."""
+        self.log10 = 0.0
+        """log10 of the martingale: 2 is the evidence that has probability 1 % at most."""
 
     def add(self, log_bets: NDArray[np.float64], part: int) -> None:
         """Bet on one more part.
@@ -223,18 +225,21 @@ class ChangeMartingale:
             log_bets: (k,) logarithms of the densities at its p-value.
             part: its number, for `best_start`.
         """
+        kept = _unspent(self._count)
         self._count += 1
-        log_weight = math.log(_unspent(self._count - 1) - _unspent(self._count))
+        log_weight = math.log(kept - _unspent(self._count))
         self._log_sums = np.logaddexp(self._log_sums, log_weight) + log_bets
-        begins = self._log_peaks <= 0
+        begins = self._log_peaks <= log_weight
         self._starts[begins] = part
-        self._log_peaks = np.where(begins, 0.0, self._log_peaks) + log_bets
+        self._log_peaks = np.maximum(self._log_peaks, log_weight) + log_bets
 
-    @property
-    def log10(self) -> float:
-        """log10 of the martingale: 2 is the evidence that has probability 1 % at most."""
-        invested = float(np.logaddexp.reduce(self._log_sums)) - math.log(len(self._log_sums))
-        return float(np.logaddexp(invested, math.log(_unspent(self._count)))) / math.log(10)
+        self.log10 = self._log10()
+
+    def _log10(self) -> float:
+        unspent, top = _unspent(self._count), float(self._log_sums.max())
+        scale = max(top, 0.0)
+        won = float(np.exp(self._log_sums - scale).sum()) / len(self._log_sums)
+        return (scale + math.log(won + unspent * math.exp(-scale))) / math.log(10)
 
     @property
     def best_bet(self) -> int:
@@ -243,7 +248,10 @@ class ChangeMartingale:
 
     @property
     def best_start(self) -> int:
-        """Number of the part since which that bet wins: the most likely time of the change."""
+        """Number of the part since which that bet wins: the most likely time of the change.
+
+        Most likely by the shares of the starting times, which favour the first part a little.
+        """
         return int(self._starts[self.best_bet])
 
     def to_json(self) -> dict[str, Any]:
@@ -268,6 +276,7 @@ class ChangeMartingale:
         for values in (found._log_sums, found._log_peaks, found._starts):
             if values.shape != (n_bets,) or not np.isfinite(values).all():
                 raise ValueError(f"expected {n_bets} finite numbers")
+        found.log10 = found._log10()
         return found
 
 
