@@ -1,0 +1,147 @@
+"""Alignment of small pictures that may show the same: shifted, stretched, brighter or darker.
+
+Shifts are found by phase correlation (Kuglin and Hines, 1975), then shift and stretch by steps of
+Gauss and Newton (Lucas and Kanade, 1981), for many pairs at a time.  Height and width stretch
+independently, and nothing rotates: so a picture is resampled by two small matrix products.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.types import Indices
+
+Pictures: TypeAlias = NDArray[np.float32]
+"""(n, side, side): luminance, or its detail."""
+Placements: TypeAlias = NDArray[np.float32]
+"""(p, 4): shift down and right, as fractions of the side; stretch of height and width."""
+
+FARTHEST = np.array([0.12, 0.12, 0.12, 0.12], dtype=np.float32)
+"""Largest shift, and largest change of the stretch, that are searched."""
+WHITENING = 0.02
+"""Share of the largest amplitude below which frequencies count less in the phase correlation."""
+
+
+def gaussian(side: int, sigma: float) -> NDArray[np.float32]:
+    """Matrix that blurs the columns of a picture.  -> (side, side)."""
+    at = np.arange(side)
+    weights = np.exp(-0.5 * ((at[:, None] - at[None]) / sigma) ** 2)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def detail(pictures: Pictures, sigma: float) -> Pictures:
+    """What a blur of `sigma` pixels takes away."""
+    blur = gaussian(pictures.shape[-1], sigma)
+    return pictures - blur @ pictures @ blur.T
+
+
+def halved(pictures: Pictures) -> Pictures:
+    """Pictures of half the side: means of four pixels."""
+    n, side = pictures.shape[0], pictures.shape[-1] // 2
+    means: Pictures = pictures.reshape(n, side, 2, side, 2).mean(axis=(2, 4), dtype=np.float32)
+    return means
+
+
+def resampled(pictures: Pictures, placements: Placements) -> Pictures:
+    """Each picture as its placement shows it, by cubic convolution (Keys, 1981); edges go on."""
+    side = pictures.shape[-1]
+    down = _cubic(side, placements[:, 0] * side, placements[:, 2])
+    across = _cubic(side, placements[:, 1] * side, placements[:, 3])
+    moved: Pictures = down @ pictures @ across.transpose(0, 2, 1)
+    return moved
+
+
+def align(coarse: Pictures, fine: Pictures, first: Indices, second: Indices) -> Placements:
+    """Placements that put the second picture of each pair over the first.  -> (p, 4).
+
+    Args:
+        coarse: detail of all pictures.
+        fine: the same at twice the side.
+        first: numbers of p pictures.
+        second: numbers of the p pictures that are moved.
+    """
+    placements = _shifts(fine, first, second)
+    for level in (coarse, fine):
+        steps = _Steps(level[first])
+        for _ in range(N_STEPS):
+            placements = steps.improved(placements, level[second])
+    return placements
+
+
+N_STEPS = 4
+"""Steps at each of the two sizes."""
+
+
+class _Steps:
+    """Gauss-Newton steps towards pictures, whose gradients are those of the fixed picture."""
+
+    def __init__(self, fixed: Pictures) -> None:
+        n, side = fixed.shape[0], fixed.shape[-1]
+        self._weights = np.sqrt(window(side))
+        across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
+        down_slope, right_slope = np.gradient(fixed, axis=(1, 2))
+        columns = [
+            down_slope * side,
+            right_slope * side,
+            down_slope * side * across[None, :, None],
+            right_slope * side * across[None, None],
+            fixed,
+            np.ones_like(fixed),
+        ]
+        self._columns = (np.stack(columns, axis=1) * self._weights).reshape(n, len(columns), -1)
+        normal = self._columns @ self._columns.transpose(0, 2, 1)
+        diagonal = np.arange(len(columns))
+        normal[:, diagonal, diagonal] = normal[:, diagonal, diagonal] * 1.0001 + 1e-3
+        self._inverse = np.linalg.inv(normal)
+
+    def improved(self, placements: Placements, moved: Pictures) -> Placements:
+        """Placements after one step."""
+        shown = (resampled(moved, placements) * self._weights).reshape(len(moved), -1, 1)
+        fitted = (self._inverse @ (self._columns @ shown))[..., 0]
+        gain = np.clip(np.abs(fitted[:, 4:5]), 0.3, 3)
+        step = np.clip(fitted[:, :4] / gain, -0.03, 0.03)
+        start = np.array([0, 0, 1, 1], dtype=np.float32)
+        found: Placements = np.clip(placements - step, start - FARTHEST, start + FARTHEST)
+        return found
+
+
+def _shifts(pictures: Pictures, first: Indices, second: Indices) -> Placements:
+    side = pictures.shape[-1]
+    reach = int(FARTHEST[0] * side)
+    tapered = window(side)
+    spectra = [np.fft.rfft2(pictures[numbers] * tapered) for numbers in (first, second)]
+    product = spectra[1] * spectra[0].conj()
+    size = np.abs(product)
+    product /= size + WHITENING * size.max(axis=(1, 2), keepdims=True) + 1e-9
+    peaks = np.roll(np.fft.irfft2(product, (side, side)), (reach, reach), axis=(1, 2))
+    near = peaks[:, : 2 * reach + 1, : 2 * reach + 1].reshape(len(first), -1)
+    down, right = np.divmod(near.argmax(axis=1), 2 * reach + 1)
+    ones = np.ones(len(first))
+    shifts = np.stack([(down - reach) / side, (right - reach) / side, ones, ones], axis=1)
+    return shifts.astype(np.float32)
+
+
+def window(side: int) -> NDArray[np.float32]:
+    """Hann window: what lies at the edge may be in one of the two only."""
+    taper = np.hanning(side + 2)[1:-1].astype(np.float32)
+    window: NDArray[np.float32] = taper[:, None] * taper[None]
+    return window
+
+
+def _cubic(
+    side: int, shift: NDArray[np.float32], stretch: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Matrices that resample the columns of pictures.  -> (p, side, side)."""
+    centre = np.float32((side - 1) / 2)
+    at = np.arange(side, dtype=np.float32)
+    source = centre + (at - centre) * stretch[:, None] + shift[:, None]
+    source = np.clip(source, 0, side - 1)
+    away = np.abs(source[:, :, None] - at)
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = ((2.5 - 0.5 * away) * away - 4) * away + 2
+    weights = np.where(away < 1, near, np.where(away < 2, far, np.float32(0)))
+    scaled: NDArray[np.float32] = weights / weights.sum(axis=-1, keepdims=True)
+    return scaled

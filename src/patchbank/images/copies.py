@@ -1,0 +1,159 @@
+"""Copies among photographs: the same pixels, and the same photograph edited a little.
+
+A near copy is a photograph that was shifted or cropped by a few per cent, made a little brighter or
+darker, resized, or compressed again.  Two parts before a fixed camera, or two exposures of one
+part, are none, however alike they look: a copy shares the accidents of one exposure (noise, dirt,
+texture), the others do not.
+
+`near_copies` works in three steps on thumbnails of 128 x 128 luminances:
+
+1. Candidates.  For each photograph the nearest others by tangent distance (Simard et al., 1993):
+   what no small shift, stretch or change of contrast explains.  Before a fixed camera every
+   photograph is nearest to every other one; there photographs are registered to one of them, and
+   the nearest are those that differ from the mean in the same way.
+2. Alignment of each pair (`images.alignment`).
+3. Two measures of shared detail, in blocks of the thumbnail: covariance divided by the smaller of
+   the two variances, so that detail which compression erased does not count against a copy.
+   *Faint detail*: finest detail, in the blocks that have least of it.  *Own detail*: what is left
+   of both when the mean of further neighbours is subtracted; a design that many photographs share
+   disappears by that, so it is asked for only as far as there are such neighbours.
+
+A group is a star: each member is a copy of its first photograph, or of such a copy.  So a film that
+changes slowly does not become one group from its first frame to its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from patchbank.images.alignment import detail, gaussian
+from patchbank.images.copy_candidates import neighbours
+from patchbank.images.shared_detail import Comparison
+from patchbank.types import Image
+
+SIDE = 128
+"""Height and width of a thumbnail."""
+UNITS = 128
+"""Units of a thumbnail in one level of luminance: 255 levels fit 16 bits."""
+FLAT = 0.3
+"""Levels of detail (root of the mean square) below which nothing can be compared."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """What copies of a photograph are recognised by; 32 KB."""
+
+    digest: bytes
+    """Of size and pixels."""
+    thumbnail: NDArray[np.int16]
+    """(SIDE, SIDE) luminances in units of 1 / UNITS, blurred slightly."""
+    aspect: float
+    """Logarithm of width / height."""
+
+    @classmethod
+    def of(cls, image: Image) -> Fingerprint:
+        """Compute the fingerprint of an image.  (H, W, 3).
+
+        >>> white = np.full((40, 60, 3), 255, dtype=np.uint8)
+        >>> Fingerprint.of(white).digest == Fingerprint.of(white.copy()).digest
+        True
+        """
+        pixels = np.ascontiguousarray(image)
+        height, width = pixels.shape[:2]
+        digest = blake2b(f"{height} {width}".encode(), digest_size=16)
+        digest.update(pixels.data)
+        thumbnail = _BLUR @ _thumbnail(pixels) @ _BLUR.T
+        units = np.clip(np.rint(thumbnail * UNITS), 0, 255 * UNITS).astype(np.int16)
+        return cls(digest.digest(), units, float(np.log(width / height)))
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether anything is to be seen that copies could share."""
+        levels = self.thumbnail[None] / np.float32(UNITS)
+        return bool(np.sqrt((detail(levels, 4.0) ** 2).mean()) > FLAT)
+
+
+def exact_copies(fingerprints: Sequence[Fingerprint]) -> list[list[int]]:
+    """Groups of photographs with the same pixels.
+
+    Returns:
+        The numbers of each group of two or more, in order of their first ones.
+    """
+    by_digest: dict[bytes, list[int]] = {}
+    for number, fingerprint in enumerate(fingerprints):
+        by_digest.setdefault(fingerprint.digest, []).append(number)
+    return [numbers for numbers in by_digest.values() if len(numbers) > 1]
+
+
+def near_copies(fingerprints: Sequence[Fingerprint]) -> list[list[int]]:
+    """Groups of photographs that are the same, but for small edits; exact copies are among them.
+
+    Photographs without detail (black, of one colour) are compared to the pixel only.
+
+    Returns:
+        The numbers of each group of two or more, in order of their first ones.
+    """
+    members: dict[bytes, list[int]] = {}
+    for number, fingerprint in enumerate(fingerprints):
+        members.setdefault(fingerprint.digest, []).append(number)
+    sets = list(members.values())
+    singles = [fingerprints[numbers[0]] for numbers in sets]
+    groups = _stars(len(singles), _links(singles))
+    merged = [sorted(n for single in group for n in sets[single]) for group in groups]
+    return sorted(group for group in merged if len(group) > 1)
+
+
+def _thumbnail(pixels: Image) -> NDArray[np.float32]:
+    luminance = pillow.fromarray(pixels).convert("L").convert("F")
+    is_small = min(luminance.size) < 2 * SIDE
+    filter_ = pillow.Resampling.BICUBIC if is_small else pillow.Resampling.BOX
+    return np.asarray(luminance.resize((SIDE, SIDE), filter_), dtype=np.float32)
+
+
+_BLUR = gaussian(SIDE, 0.9)
+"""So little blur that only what resampling gets wrong disappears."""
+
+
+def _links(fingerprints: Sequence[Fingerprint]) -> dict[tuple[int, int], float]:
+    """Pairs of near copies, with what they share: from 1, which is just enough."""
+    compared = np.array([n for n, one in enumerate(fingerprints) if one.has_detail], dtype=np.intp)
+    if len(compared) < 2:
+        return {}
+    thumbnails = np.stack([fingerprints[n].thumbnail for n in compared]) / np.float32(UNITS)
+    comparison = Comparison(thumbnails)
+    aspects = np.array([fingerprints[n].aspect for n in compared])
+    links: dict[tuple[int, int], float] = {}
+    for first, near in enumerate(neighbours(comparison.fine, aspects)):
+        for second, shared in comparison.copies(first, near):
+            if shared >= 1:
+                a, b = sorted((int(compared[first]), int(compared[second])))
+                links[a, b] = max(shared, links.get((a, b), 0.0))
+    return links
+
+
+def _stars(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Groups of linked numbers, none farther than two links from the middle of its group.
+
+    The number with the most links that are left is the middle of the next group.
+    """
+    linked: list[set[int]] = [set() for _ in range(count)]
+    for a, b in links:
+        linked[a].add(b)
+        linked[b].add(a)
+    left = set(range(count))
+    groups = []
+    for middle in sorted(range(count), key=lambda number: (-len(linked[number]), number)):
+        if middle not in left:
+            continue
+        near = linked[middle] & left
+        next_to = set().union(*(linked[number] for number in near)) & left
+        group = {middle} | near | next_to
+        left -= group
+        groups.append(sorted(group))
+    return groups
