@@ -129,8 +129,6 @@ def _blocks(
     return means(a * a), means(b * b), means(a * b)
 
 
-def _ratio(
-    covariance: NDArray[np.float32], least: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _ratio(covariance: NDArray[np.float32], least: NDArray[np.float32]) -> NDArray[np.float32]:
     ratio: NDArray[np.float32] = np.clip(covariance / np.maximum(least, 1e-5), -0.5, 1)
     return ratio
