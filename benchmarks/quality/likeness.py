@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,17 @@ def _half(image: Image) -> Image:
     return np.asarray(pillow.fromarray(image).resize((width // 2, height // 2)))
 
 
+def _tinted(image: Image) -> Image:
+    tinted = image.copy()
+    tinted[..., 2] = np.minimum(image[..., 2], 252) + 3
+    return tinted
+
+
 CHANGES: dict[str, Callable[[Image], ImageInput]] = {
     "JPEG of quality 75": lambda image: jpeg(image, 75),
     "JPEG of quality 50": lambda image: jpeg(image, 50),
     "decoded JPEG of quality 75": _decoded,
-    "a tint (blue + 3)": lambda image: np.minimum(
-        image.astype(np.int16) + np.array([0, 0, 3]), 255
-    ).astype(np.uint8),
+    "a tint (blue + 3)": _tinted,
     "12 bits in 16": lambda image: image[..., 0].astype(np.uint16) << 4,
     "half the size": _half,
     "half as bright": lambda image: image // 2,
@@ -116,7 +120,7 @@ def draws(
 
 
 def detectors(
-    good: Sequence[Path], defects: Sequence[Path], others: dict[str, Sequence[Path]]
+    good: Sequence[Path], defects: Sequence[Path], others: Mapping[str, Sequence[Path]]
 ) -> list[dict[str, Any]]:
     """Shares of photographs that are called far as a whole, for each number of learned ones."""
     rows = []

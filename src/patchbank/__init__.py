@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from patchbank.datasets.base import Sample as Sample
     from patchbank.datasets.registry import find_dataset as find_dataset
     from patchbank.detector.detector import Detector as Detector
+    from patchbank.detector.difference import Difference as Difference
     from patchbank.detector.fit_facts import FitFacts as FitFacts
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
@@ -55,6 +56,7 @@ _HOMES = {
     "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
+    "Difference": "patchbank.detector.difference",
     "Ensemble": "patchbank.training.recipes",
     "evaluate": "patchbank.evaluation.evaluate",
     "Evaluation": "patchbank.evaluation.evaluate",
