@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.detector.loading import load as load
+    from patchbank.detector.monitor import Change as Change
+    from patchbank.detector.monitor import Monitor as Monitor
+    from patchbank.detector.monitor import MonitorState as MonitorState
     from patchbank.detector.preprocessing import Box as Box
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
@@ -52,6 +55,7 @@ _HOMES = {
     "BackboneError": "patchbank.errors",
     "Box": "patchbank.detector.preprocessing",
     "CalibrationWarning": "patchbank.errors",
+    "Change": "patchbank.detector.monitor",
     "DataError": "patchbank.errors",
     "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",
@@ -70,6 +74,8 @@ _HOMES = {
     "ImageTypeError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
     "load": "patchbank.detector.loading",
+    "Monitor": "patchbank.detector.monitor",
+    "MonitorState": "patchbank.detector.monitor",
     "PaDiM": "patchbank.training.recipes",
     "ParameterError": "patchbank.errors",
     "PatchbankError": "patchbank.errors",
