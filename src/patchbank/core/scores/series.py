@@ -41,7 +41,7 @@ DEVIATIONS = 4.5
 """Standard deviations of shuffled orders beyond which the order matters."""
 LEAST_EFFECT = 0.25
 """Rise of the logarithm of the scores, as a share of their spread, that is worth longer blocks."""
-NO_LONGER_GROWS = 0.85
+NO_LONGER_GROWS = 0.93
 """Share of the largest rise at which the smallest blocks are taken."""
 TOP_SHARE = 0.25
 """Share of the patches of a photograph, those farthest from all others, that are its score."""
