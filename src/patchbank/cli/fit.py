@@ -59,7 +59,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        sections[EVERY_DAY] = ["out", "report", *sections[EVERY_DAY], "help"]
+        sections[EVERY_DAY] = ["out", "report", "exclude", *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):
@@ -85,6 +85,15 @@ def fit(
             help="Write a page with the oddest good photographs and where they differ.",
         ),
     ] = None,
+    exclude: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--exclude",
+            metavar="NAME",
+            help="Do not learn this photograph: the name of its file, or its path.  Several times "
+            "for several.",
+        ),
+    ] = None,
 ) -> None:
     """Learn a detector from good photographs."""
     _check_targets(out, report, good)
@@ -94,6 +103,7 @@ def fit(
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
+    from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
     from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
@@ -107,10 +117,10 @@ def fit(
     fit_in = partial(
         fit_detector,
         members,
-        found.images,
+        found,
         ConsoleProgress(),
         device,
-        skip_unreadable=options.skip_unreadable,
+        choice=PhotographChoice(options.skip_unreadable, exclude or (), options.groups),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)

@@ -58,6 +58,16 @@ class FitOptions(Group):
         group=METHOD,
         everyday=True,
     )
+    groups: str = setting(
+        "auto",
+        "Photographs that belong together, and are left out together when the threshold is found. "
+        "auto: subfolders if there are six or more, a column group of a table, copies, and series "
+        "in the order of names or times; none: each alone; an expression: photographs in whose "
+        "names it finds the same, its first group if it has one.",
+        rule=r.Text("auto, none, subfolders or an expression", "auto|none|subfolders|REGEX"),
+        group=PHOTOGRAPH,
+        everyday=True,
+    )
     augment: str | None = setting(
         None,
         "Learn augmented copies too: several settings of augmentation in one, such as "

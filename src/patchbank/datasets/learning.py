@@ -29,6 +29,8 @@ class TrainingImages:
     """Lines about the layout that was recognised, and masks that are left out."""
     not_read: tuple[Path, ...] = ()
     """Files among the photographs whose kind is not read."""
+    groups: tuple[str | None, ...] | None = None
+    """Group of each photograph, where a table has such a column; None for one without."""
 
     @property
     def lines(self) -> list[str]:
@@ -36,8 +38,8 @@ class TrainingImages:
         return [*self.notes, *([not_read_line(self.not_read)] if self.not_read else [])]
 
 
-def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """List the good images of a source as `training_images` does; its notes are logged.
+def good_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages:
+    """Find the good images of a source as `training_images` does; its notes are logged.
 
     Raises:
         DataError: there is none, or it is not clear which ones are good.
@@ -47,7 +49,7 @@ def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
         LOGGER.info("%s", note)
     if found.not_read:
         LOGGER.warning("%s", not_read_line(found.not_read))
-    return list(found.images)
+    return found
 
 
 def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages:
@@ -73,6 +75,18 @@ def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages
         tuple(image for part in parts for image in part.images),
         tuple(note for part in parts for note in part.notes),
         tuple(path for part in parts for path in part.not_read),
+        _groups_of(parts),
+    )
+
+
+def _groups_of(parts: Sequence[TrainingImages]) -> tuple[str | None, ...] | None:
+    """The groups of several sources; those of two tables are never one."""
+    if all(part.groups is None for part in parts):
+        return None
+    return tuple(
+        label and f"{number}: {label}"
+        for number, part in enumerate(parts)
+        for label in part.groups or (None,) * len(part.images)
     )
 
 
@@ -104,11 +118,15 @@ def _refuse_masks(images: Sequence[ImageInput]) -> None:
 def _of_table(path: Path) -> TrainingImages:
     rows = tables.read_rows(path)
     check_one(path, sorted({row.category for row in rows}))
-    train = sorted(row.sample.path for row in rows if row.split == "train")
+    train = sorted((row for row in rows if row.split == "train"), key=lambda row: row.sample.path)
     if not train:
         raise DataError(f"{path}: expected rows of split train, got none")
     n = len(train)
-    return TrainingImages(tuple(train), (f"table: {_count(n)} of split train {_were(n)} learned",))
+    return TrainingImages(
+        tuple(row.sample.path for row in train),
+        (f"table: {_count(n)} of split train {_were(n)} learned",),
+        groups=tuple(row.group for row in train) if any(row.group for row in train) else None,
+    )
 
 
 def _of_folder(root: Path) -> TrainingImages:

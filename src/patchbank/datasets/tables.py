@@ -22,7 +22,7 @@ from patchbank.images.folders import few
 from patchbank.images.names import is_good
 
 REQUIRED = ("path", "label", "split")
-OPTIONAL = ("mask", "category")
+OPTIONAL = ("mask", "category", "group")
 SPLITS = ("train", "test")
 DEFECT = "defect"  # label of a row whose label is 1
 NO_LABELS = frozenset({"true", "false", "yes", "no", "nan", "none", "null", "na", "n/a", "?"})
@@ -46,6 +46,8 @@ class Row:
     sample: Sample
     split: str
     category: str
+    group: str | None = None
+    """Photographs of one group belong together: one part, one lot, one shift."""
 
 
 def recognises(root: Path) -> bool:
@@ -57,8 +59,8 @@ def read(root: Path) -> list[Category]:
     """Read a table; paths in it are relative to its own folder.
 
     Columns: ``path``, ``label`` (good, the name of a defect, or 0 and 1), ``split`` (train or
-    test), and, optionally, ``mask`` and ``category``.  Without ``category`` all rows are one
-    category, named after the file.
+    test), and, optionally, ``mask``, ``category`` and ``group`` (photographs that belong together).
+    Without ``category`` all rows are one category, named after the file.
 
     Raises:
         DataError: the table cannot be read, or a row is not what it should be.
@@ -197,7 +199,8 @@ def _parse(cells: Cells, folder: Path, default: str) -> Row:
     label = _label(cells)
     mask = folder / cells["mask"] if cells.get("mask") and label != GOOD else None
     sample = Sample(folder / cells["path"], label, mask)
-    return Row(sample, cells["split"].lower(), cells.get("category") or default)
+    category = cells.get("category") or default
+    return Row(sample, cells["split"].lower(), category, cells.get("group") or None)
 
 
 def _label(cells: Cells) -> str:

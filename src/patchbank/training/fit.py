@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
 from patchbank.core.scores.left_out import group_shares
-from patchbank.datasets import good_images
+from patchbank.datasets import TrainingImages, good_images
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
@@ -24,22 +25,39 @@ from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
+from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
-from patchbank.training.photographs import Contents, Remarks, readable, with_bit_depth
+from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
+from patchbank.training.photographs import Remarks, readable, with_bit_depth
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotographChoice:
+    """Which of the photographs are learned, and which are left out together."""
+
+    skip_unreadable: bool = False
+    """Whether photographs that cannot be read are left out, with a line each."""
+    exclude: Sequence[str] = ()
+    """Names of photographs that are not learned; see `training.exclusion.excluded`."""
+    groups: Groups = AUTO
+    """Photographs that are left out together; see `training.groups.labels_of`."""
+
+
+ALL_PHOTOGRAPHS = PhotographChoice()
 
 
 @computing.long()
 def fit(
     parts: Sequence[tuple[Method, Settings]],
-    images: ImageInput | Iterable[ImageInput],
+    images: ImageInput | Iterable[ImageInput] | TrainingImages,
     progress: Progress,
     device: Device,
     *,
     engine: Engine = ONNX_RUNTIME,
     wrap: Wrap = lambda extractor: extractor,
-    skip_unreadable: bool = False,
+    choice: PhotographChoice = ALL_PHOTOGRAPHS,
     remarks: Remarks | None = None,
 ) -> Detector:
     """Fit a detector with one member for each of `parts`.
@@ -49,24 +67,24 @@ def fit(
 
     Args:
         parts: method and settings of each member.
-        images: as `Recipe.fit` takes them.
+        images: as `Recipe.fit` takes them, or what `training_images` found.
         progress: shows the steps.
         device: where it computes.
         engine: what runs ONNX backbones.
         wrap: applied to each opened backbone before it is used, to put a cache around it, say.
-        skip_unreadable: whether photographs that cannot be read are left out.
+        choice: which of the photographs are learned, and which are left out together.
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
     said = Remarks() if remarks is None else remarks
-    sources = [image_source(image) for image in good_images(images)]
-    if not sources:
-        raise DataError("expected at least one good image, got none")
+    sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
     if bit_depth is not None:
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
-    if skip_unreadable:
-        sources = readable(sources, said, progress)
-    contents = Contents()
+    if choice.skip_unreadable:
+        kept = readable(sources, said, progress)
+        labels = labels.only([source in kept for source in sources]).check()
+        sources = kept
+    search = GroupSearch(sources, labels)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -76,22 +94,26 @@ def fit(
             sources,
             progress,
             device,
-            contents=None if number else contents,
+            search=search,
             calibrate_sizes=len(parts) == 1,
         )
-        for number, (method, settings) in enumerate(parts)
+        for method, settings in parts
     ]
-    said.lines += contents.remarks()
+    grouping, contents = search.grouping(), search.contents
+    said.lines += [*contents.remarks(are_grouped=labels.finds_copies), *grouping.lines]
     if remarks is None:
         for line in [*said.unread, *said.lines]:
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     rate, views_of_one = parts[0][1].false_alarm_rate, len(sources) == 1
-    calibrations = calibrate(fitted, rate, progress, views_of_one=views_of_one)
+    calibrations = calibrate(
+        fitted, rate, progress, views_of_one=views_of_one, groups=grouping.numbers
+    )
     contents.check_threshold(calibrations.whole)
     if said.shown is not None:
         said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
+        said.shown.groups += grouping.shown
     LOGGER.info("fitted %s: threshold %.4g", _shown(parts), calibrations.whole.threshold)
     return Detector(
         members=tuple(each.member for each in fitted),
@@ -106,6 +128,23 @@ def fit(
         photograph_digests=contents.digests,
         versions=versions(),
     )
+
+
+def _chosen(
+    images: ImageInput | Iterable[ImageInput] | TrainingImages,
+    choice: PhotographChoice,
+    remarks: Remarks,
+) -> tuple[list[ImageSource], Labels]:
+    """The photographs to learn from, and what is known of their groups."""
+    found = images if isinstance(images, TrainingImages) else good_images(images)
+    sources = [image_source(image) for image in found.images]
+    if not sources:
+        raise DataError("expected at least one good image, got none")
+    is_out, lines = excluded(choice.exclude, sources, names_of(sources))
+    remarks.lines += lines
+    is_kept = [not out for out in is_out]
+    labels = labels_of(choice.groups, sources, found.groups).only(is_kept).check()
+    return [source for source, kept in zip(sources, is_kept, strict=True) if kept], labels
 
 
 def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:
@@ -141,7 +180,7 @@ def _fit_member(
     progress: Progress,
     device: Device,
     *,
-    contents: Contents | None,
+    search: GroupSearch,
     calibrate_sizes: bool,
 ) -> FittedMember:
     """Fit one member, and predict images that it has not learned.
@@ -149,6 +188,7 @@ def _fit_member(
     The features go to the method image by image; those of all images are never held here.
     """
     geometries = []
+    contents = search.contents if search.is_open else None
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
@@ -156,9 +196,10 @@ def _fit_member(
             learner.add(image.features)
             if not image.features.is_copy:
                 geometries.append(image.geometry)
+                search.add(image.features.maps)
         if contents is not None:
             contents.check()
-        learned = learner.fit()
+        learned = learner.fit(search.grouping().numbers)
         # Each size that is read costs a search of its own.
         by_size = dict(learned.calibration_by_size) if calibrate_sizes else {}
     member = Member(

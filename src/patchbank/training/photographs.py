@@ -20,7 +20,7 @@ from patchbank.images.traits import Traits
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.left_out import LeftOutPhotographs
-from patchbank.types import Image
+from patchbank.types import Image, Indices
 
 NAMED = 10
 """Photographs that one line names at most."""
@@ -110,18 +110,28 @@ class Contents:
             "threshold follows"
         )
 
+    def copies(self) -> Indices:
+        """Number the photographs so that those that are the same to the pixel are equal.  (n,)."""
+        numbers: dict[bytes, int] = {}
+        found = [numbers.setdefault(each.digest, len(numbers)) for each in self.contents]
+        return np.array(found, dtype=np.intp)
+
     def check_threshold(self, calibration: Calibration) -> None:
         """Check that the threshold is the score of a photograph that differs from all others.
 
-        One that is learned twice is still known when it is left out, and scores next to nothing.
+        One that is learned twice is still known when it is left out without the other one, and
+        scores next to nothing.
 
         Raises:
             DataError: the threshold is that of such a photograph, which is zero but for rounding.
         """
         count = len(self.contents)
-        seen = Counter(content.digest for content in self.contents)
-        single = sum(seen[content.digest] == 1 for content in self.contents)
         scores, threshold = calibration.image_scores, calibration.threshold
+        groups = calibration.groups
+        left_out_with = np.arange(count) if groups is None else groups
+        pairs = {*zip(self.copies().tolist(), left_out_with.tolist(), strict=False)}
+        seen = Counter(copy for copy, _ in pairs)
+        single = sum(seen[copy] == 1 for copy in self.copies().tolist())
         if count == 1:
             if not scores.any():
                 raise DataError(
@@ -134,11 +144,16 @@ class Contents:
             raise DataError(
                 f"threshold: expected more than 0, got 0 but for rounding: {count - single} of "
                 f"{count} photographs are the same as another one, so that any new one would be "
-                "called anomalous; give each photograph once"
+                "called anomalous; give each photograph once, or leave copies out together "
+                '(groups="auto", --groups auto)'
             )
 
-    def remarks(self) -> list[str]:
-        """A line for each kind of photograph that is likely to be a mistake."""
+    def remarks(self, *, are_grouped: bool) -> list[str]:
+        """A line for each kind of photograph that is likely to be a mistake.
+
+        Args:
+            are_grouped: whether photographs that are the same are left out together.
+        """
         pairs = list(zip(self.names, self.contents, strict=True))
         seen: set[bytes] = set()
         again = []
@@ -146,6 +161,7 @@ class Contents:
             if content.digest in seen:
                 again.append(name)
             seen.add(content.digest)
+        together = ", and left out with it" if are_grouped else ""
         kinds = {
             f"all black {TRANSPARENT}": [name for name, content in pairs if content.largest == 0],
             f"nearly black (no value above {NEARLY_BLACK} of 255)": [
@@ -154,7 +170,7 @@ class Contents:
             "of one colour": [
                 name for name, content in pairs if content.largest and content.is_constant
             ],
-            "the same as another one, to the pixel": again,
+            f"the same as another one, to the pixel{together}": again,
         }
         return [
             f"{len(names)} of {len(pairs)} photographs {'is' if len(names) == 1 else 'are'} "

@@ -33,7 +33,8 @@ from patchbank.report import check_page
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
-from patchbank.training.fit import fit
+from patchbank.training.fit import PhotographChoice, fit
+from patchbank.training.groups import AUTO, Groups
 from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
 from patchbank.training.report import write_fit_report
@@ -73,6 +74,8 @@ class Recipe(Settings):
         precision: Precision = "float32",
         progress: Progress | None = None,
         skip_unreadable: bool = False,
+        exclude: Sequence[str] = (),
+        groups: Groups = AUTO,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
         report: str | os.PathLike[str] | None = None,
@@ -92,6 +95,15 @@ class Recipe(Settings):
                 detector needs OpenVINO.
             progress: shows the steps.
             skip_unreadable: whether images that cannot be read are left out, with a warning each.
+            exclude: names of images that are not learned: of files, or ends of their paths.
+            groups: images that belong together (one part, one lot, frames of one film), and are
+                left out together when the threshold is found, so that none is compared with its
+                like.  ``auto``: those of a subfolder where there are six or more, of the column
+                ``group`` of a table, copies, and series of images that are alike in the order of
+                their names, of the times at which they were taken, or in which they were given.
+                ``none``: each alone.  ``subfolders``.  A regular expression: images in whose names
+                it finds the same (its first group, if it has one) belong together; it is searched
+                in their paths where it has a ``/``.  Or the group of each image, in a list.
             colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
             channels: of arrays and tensors; see `Detector.predict`.
             report: a folder, into which a page is written as ``index.html``: the oddest of these
@@ -101,7 +113,8 @@ class Recipe(Settings):
             ImageTypeError: `images` is neither one image nor several, or an array has other
                 numbers than uint8 or uint16.
             DataError: no image, or a folder with other images than good ones, or images that are
-                all the same, or no page can be written into the folder of the report.
+                all the same, or a single group, or a name to exclude that no image has, or no page
+                can be written into the folder of the report.
             ImageError, ShapeError: images that cannot be read; one error names all of them.
             ParameterError: settings that these images cannot meet, or no such device, engine or
                 precision.
@@ -110,12 +123,18 @@ class Recipe(Settings):
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
             PhotographWarning: images that are black, of one colour, doubled or left out, whose 16
-                bits are not all in use, or that are clearly unlike the others.
+                bits are not all in use, that come in series, or are clearly unlike the others.
             UserWarning: the report could not be written any more after the fit.
         """
         images = taken_over(images, ArrayLayout(colour_order, channels))
         return _fit_recipes(
-            (self,), images, device, Engine(engine, precision), progress, skip_unreadable, report
+            (self,),
+            images,
+            device,
+            Engine(engine, precision),
+            progress,
+            PhotographChoice(skip_unreadable, exclude, groups),
+            report,
         )
 
     @classmethod
@@ -227,6 +246,8 @@ class Ensemble:
         precision: Precision = "float32",
         progress: Progress | None = None,
         skip_unreadable: bool = False,
+        exclude: Sequence[str] = (),
+        groups: Groups = AUTO,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
         report: str | os.PathLike[str] | None = None,
@@ -239,7 +260,7 @@ class Ensemble:
             device,
             Engine(engine, precision),
             progress,
-            skip_unreadable,
+            PhotographChoice(skip_unreadable, exclude, groups),
             report,
         )
 
@@ -250,7 +271,7 @@ def _fit_recipes(
     device: str,
     engine: Engine,
     progress: Progress | None,
-    skip_unreadable: bool,
+    choice: PhotographChoice,
     report: str | os.PathLike[str] | None,
 ) -> Detector:
     """Fit for `Recipe.fit` and `Ensemble.fit`; warnings point at their caller (stacklevel=3)."""
@@ -264,7 +285,7 @@ def _fit_recipes(
         progress or NullProgress(),
         open_device(device),
         engine=engine,
-        skip_unreadable=skip_unreadable,
+        choice=choice,
         remarks=remarks,
     )
     odd = FitFacts.of(detector).warning

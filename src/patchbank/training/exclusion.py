@@ -1,0 +1,80 @@
+"""Photographs that a user takes out of a fit by their names."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchbank.errors import DataError
+from patchbank.images.folders import few
+from patchbank.images.source import ImageSource
+
+SHOWN = 10
+"""Photographs that the line names at most."""
+
+
+def excluded(
+    asked: Sequence[str], sources: Sequence[ImageSource], names: Sequence[str]
+) -> tuple[list[bool], list[str]]:
+    """Find the photographs that names stand for.
+
+    A name is that of a file, its path, or any end of its path; for what has no file, it is the
+    name under which a fit lists it, such as ``array 3``.  All photographs that it fits are taken.
+
+    Args:
+        asked: names of photographs to take out.
+        sources: the photographs.
+        names: of each of them, as a fit lists it.
+
+    Returns:
+        Whether each photograph is taken out, and lines that say so.
+
+    Raises:
+        DataError: a name fits no photograph, or all photographs are taken out.
+    """
+    paths = [_parts(source) for source in sources]
+    is_out, lines, unknown = [False] * len(sources), [], []
+    for name in dict.fromkeys(asked):
+        found = [i for i in range(len(sources)) if _fits(name, names[i], paths[i])]
+        if not found:
+            unknown.append(name)
+        if len(found) > 1:
+            shown = few([names[i] for i in found], "photograph", SHOWN)
+            lines.append(f"exclude {name} stands for {len(found)} photographs: {shown}")
+        for number in found:
+            is_out[number] = True
+    if unknown:
+        raise DataError(_unknown(unknown, names))
+    if asked and all(is_out):
+        raise DataError(
+            f"exclude: expected photographs that stay, got all {len(sources)} taken out; "
+            "give others to learn from"
+        )
+    out = [name for name, taken in zip(names, is_out, strict=True) if taken]
+    if out:
+        verb = "photograph is" if len(out) == 1 else "photographs are"
+        lines.insert(0, f"{len(out)} {verb} not learned, as asked: {few(out, 'photograph', SHOWN)}")
+    return is_out, lines
+
+
+def _parts(source: ImageSource) -> tuple[str, ...]:
+    content = source.content
+    return Path(os.path.abspath(content)).parts if isinstance(content, Path) else ()
+
+
+def _fits(asked: str, name: str, parts: tuple[str, ...]) -> bool:
+    if not parts:
+        return asked == name
+    given = Path(os.path.normpath(asked)).parts
+    is_end = len(given) > 0 and parts[-len(given) :] == given
+    return is_end or parts == Path(os.path.abspath(asked)).parts
+
+
+def _unknown(unknown: Sequence[str], names: Sequence[str]) -> str:
+    first = unknown[0]
+    near = difflib.get_close_matches(first, names, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; they are {few(names, 'name')}"
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return f"exclude: expected names of photographs, got {first!r}{more}, which none has{hint}"
