@@ -7,7 +7,15 @@ from dataclasses import fields
 import pytest
 
 import patchbank
-from patchbank import Detector, Ensemble, Evaluation, Inspection, PatchCore, Region
+from patchbank import (
+    Detector,
+    Difference,
+    Ensemble,
+    Evaluation,
+    Inspection,
+    PatchCore,
+    Region,
+)
 from patchbank.training.recipes import Recipe
 from tests.pages import ROOT, python_of
 
@@ -39,6 +47,7 @@ def entries():
     yield signature("load", patchbank.load)
     yield signature("evaluate", patchbank.evaluate)
     yield signature("Region", Region)
+    yield signature("Difference", Difference)
     yield signature("Ensemble", Ensemble)
     yield signature("Ensemble.fit", Ensemble.fit)
     for name in public(Recipe):

@@ -57,9 +57,10 @@ class UsualRange(NamedTuple):
         above = np.maximum(values - origin, SMALLEST)
         high = TailModel.fit(above, shares, 0.0).quantile(RATE)
         low = 1 / TailModel.fit(1 / above, shares, 0.0).quantile(RATE)
+        least, most = float(values.min()), float(values.max())
         return cls(
-            low=min(low, float(above.min()) / margin) + origin,
-            high=max(high, float(above.max()) * margin) + origin,
-            learned_low=float(values.min()),
-            learned_high=float(values.max()),
+            low=min(min(low, float(above.min()) / margin) + origin, least),
+            high=max(max(high, float(above.max()) * margin) + origin, most),
+            learned_low=least,
+            learned_high=most,
         )
