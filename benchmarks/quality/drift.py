@@ -175,7 +175,7 @@ def main() -> None:
     )
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--changing", type=int, default=20)
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--real", nargs="*", type=Path, default=[])
     parser.add_argument("--out", type=Path, default=HERE / "drift")
     parser.add_argument("--workers", type=int, default=2)

@@ -33,6 +33,7 @@ from patchbank.core.scores.martingale import (
     LIFTS,
     SCORE_BETS,
     ChangeMartingale,
+    Logs,
     OnlineRanks,
     log_lift_bets,
     log_score_bets,
@@ -258,7 +259,7 @@ class _Stream:
         self._last = 0
         """Number of the last part of the stream: a change may be since the one after it."""
 
-    def bet(self, log_bets: NDArray[np.float64], part: int) -> None:
+    def bet(self, log_bets: Logs, part: int) -> None:
         """Bet on one more part of the stream."""
         self.martingale.add(log_bets, self._last + 1)
         self._last = part
