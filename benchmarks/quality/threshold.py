@@ -37,7 +37,7 @@ from patchbank.datasets.elpv import solar_cells
 from patchbank.detector.preprocessing import extract
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS, TrainingImage
-from patchbank.methods.memory_bank.model import BankLearner
+from patchbank.methods.memory_bank.learner import BankLearner
 from patchbank.methods.patchcore import embed
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
