@@ -46,11 +46,16 @@ def halved(pictures: Pictures) -> Pictures:
 
 
 def resampled(pictures: Pictures, placements: Placements) -> Pictures:
-    """Each picture as its placement shows it, by cubic convolution (Keys, 1981); edges go on."""
+    """Each picture as its placement shows it, by cubic convolution (Keys, 1981); edges go on.
+
+    Args:
+        pictures: (p, side, side), or (bands, p, side, side) for several bands of each.
+        placements: (p, 4).
+    """
     side = pictures.shape[-1]
     down = _cubic(side, placements[:, 0] * side, placements[:, 2])
     across = _cubic(side, placements[:, 1] * side, placements[:, 3])
-    moved: Pictures = down @ pictures @ across.transpose(0, 2, 1)
+    moved: Pictures = down @ pictures @ across.swapaxes(1, 2)
     return moved
 
 
@@ -71,7 +76,7 @@ def align(coarse: Pictures, fine: Pictures, first: Indices, second: Indices) -> 
     return placements
 
 
-N_STEPS = 4
+N_STEPS = 3
 """Steps at each of the two sizes."""
 
 

@@ -26,15 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from patchbank.images.alignment import detail, gaussian
-from patchbank.images.copy_candidates import neighbours
+from patchbank.images.copy_candidates import Neighbours, neighbours
 from patchbank.images.digest import pixel_digest
 from patchbank.images.shared_detail import Comparison
+from patchbank.runtime.threads import map_in_order
 from patchbank.types import Image
 
 SIDE = 128
@@ -71,10 +73,15 @@ class Fingerprint:
         return cls(pixel_digest(pixels), units, float(np.log(width / height)))
 
     @property
+    def levels(self) -> NDArray[np.float32]:
+        """(SIDE, SIDE) luminances from 0 to 255."""
+        levels: NDArray[np.float32] = self.thumbnail.astype(np.float32) / np.float32(UNITS)
+        return levels
+
+    @property
     def has_detail(self) -> bool:
         """Whether anything is to be seen that copies could share."""
-        levels = self.thumbnail[None] / np.float32(UNITS)
-        return bool(np.sqrt((detail(levels, 4.0) ** 2).mean()) > FLAT)
+        return bool(np.sqrt((detail(self.levels[None], 4.0) ** 2).mean()) > FLAT)
 
 
 def exact_copies(fingerprints: Sequence[Fingerprint]) -> list[list[int]]:
@@ -123,15 +130,22 @@ def _links(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     compared = np.array([n for n, one in enumerate(fingerprints) if one.has_detail], dtype=np.intp)
     if len(compared) < 2:
         return []
-    thumbnails = np.stack([fingerprints[n].thumbnail for n in compared]) / np.float32(UNITS)
-    comparison = Comparison(thumbnails)
+    comparison = Comparison(np.stack([fingerprints[n].levels for n in compared]))
     aspects = np.array([fingerprints[n].aspect for n in compared])
     shared: dict[tuple[int, int], float] = {}
-    for first, near in enumerate(neighbours(comparison.fine, aspects)):
-        for second, share in comparison.copies(first, near):
+    found = neighbours(comparison.fine, aspects)
+    work = partial(_copies_of, comparison, found)
+    for first, future in map_in_order(work, range(len(found)), lambda _: 0):
+        for second, share in future.result():
             a, b = sorted((int(compared[first]), int(compared[second])))
             shared[a, b] = min(share, shared.get((a, b), share))  # of both directions
     return [pair for pair, share in shared.items() if share >= 1]
+
+
+def _copies_of(
+    comparison: Comparison, found: Sequence[Neighbours], first: int
+) -> list[tuple[int, float]]:
+    return comparison.copies(first, found[first])
 
 
 def _stars(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -61,7 +61,7 @@ def neighbours(pictures: Pictures, aspects: NDArray[np.float64]) -> list[Neighbo
             nearest, np.argsort(np.take_along_axis(far, nearest, 1), axis=1, kind="stable"), 1
         )
         found += [
-            _neighbours_of(row, number, order, views)
+            _neighbours_of(row, int(number), order, views)
             for row, number, order in zip(far, rows, nearest, strict=True)
         ]
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +17,12 @@ from patchbank.images.alignment import (
 from patchbank.images.copy_candidates import Neighbours
 from patchbank.types import Indices
 
-FAINT, OWN = 0.72, 0.75
-"""Shared faint detail and shared own detail, from 0 to 1, that make a copy in a crowd."""
+FAINT, OWN = 0.7, 0.8
+"""Shared faint detail that makes a copy, from 0 to 1; and, in a crowd, shared own detail."""
 CROWD = 7
 """Neighbours from which on their mean shows what is common to all of them."""
-FAINT_ALONE = 0.76
-"""Shared faint detail that makes a copy where there is no crowd."""
+GRAIN = 0.4
+"""The same for grain: faint detail that is neither upright nor level, as most edges are."""
 LIGHT = 1.5
 """Levels of blurred luminance (root of the mean square) by which a copy differs at most, after its
 contrast and brightness were matched: an edit changes the whole photograph alike, light does not."""
@@ -32,7 +30,11 @@ GAIN = 1.35
 """Largest ratio of the contrasts of copies: more is another exposure."""
 ALIGNED = 0.5
 """Correlation of detail below which pictures that were aligned do not show the same."""
-FLOOR = 0.003
+FINEST_SIGMA = 1.5
+"""Of the blur that takes the finest detail away."""
+FAINT_BLOCK, OWN_BLOCK = 8, 16
+"""Side of the blocks."""
+FLOOR = 0.001
 """Variance (levels squared) of finest detail below which a block holds nothing to compare."""
 VISIBLE = 0.25
 """Variance of detail at which a block counts half."""
@@ -54,14 +56,21 @@ class Comparison:
         self._light = blur @ coarse @ blur.T
         self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
-        self._detail = detail(thumbnails, 4.0)
-        self._finest = detail(thumbnails, 1.5)
+        finest = gaussian(thumbnails.shape[-1], FINEST_SIGMA)
+        across = np.eye(len(finest), dtype=np.float32) - finest
+        self._bands: Pictures = np.stack(
+            [
+                detail(thumbnails, 4.0),
+                detail(thumbnails, FINEST_SIGMA),
+                across @ thumbnails @ across.T,
+            ]
+        )
 
-    def copies(self, first: int, near: Neighbours) -> Iterator[tuple[int, float]]:
+    def copies(self, first: int, near: Neighbours) -> list[tuple[int, float]]:
         """Copies of one photograph among its candidates, with what they share, 1 being all."""
         others = np.concatenate([near.candidates, near.further])
         if not len(near.candidates):
-            return
+            return []
         numbers = np.full(len(others), first)
         placements = align(self._coarse_detail, self._fine_detail, numbers, others)
         shown = resampled(self._fine_detail[others], placements)
@@ -69,16 +78,16 @@ class Comparison:
         edited = self._differs_like_an_edit(first, others, placements)
         alike[: len(near.candidates)] &= edited[: len(near.candidates)]
         if not alike[: len(near.candidates)].any():
-            return
+            return []
         others, placements = others[alike], placements[alike]
         count = int(alike[: len(near.candidates)].sum())
-        shared = self._shared_faint(first, others[:count], placements[:count])
-        if len(others) < CROWD:
-            shared /= FAINT_ALONE
-        else:
-            own = self._shared_own(first, others, placements)[:count]
-            shared = np.minimum(shared / FAINT, own / OWN)
-        yield from zip(others[:count].tolist(), shared.tolist(), strict=True)
+        bands: Pictures = self._bands[:, others]
+        own, finest, grain = resampled(bands, placements)
+        faint = _shared_faint(self._bands[1, first], finest[:count]) / FAINT
+        faint = np.minimum(faint, _shared_faint(self._bands[2, first], grain[:count]) / GRAIN)
+        if len(others) >= CROWD:
+            faint = np.minimum(faint, _shared_own(self._bands[0, first], own)[:count] / OWN)
+        return list(zip(others[:count].tolist(), faint.tolist(), strict=True))
 
     def _differs_like_an_edit(
         self, first: int, others: Indices, placements: Placements
@@ -95,41 +104,41 @@ class Comparison:
         is_edit: NDArray[np.bool_] = (left < LIGHT) & (gain < GAIN) & (gain > 1 / GAIN)
         return is_edit
 
-    def _shared_own(
-        self, first: int, others: Indices, placements: Placements
-    ) -> NDArray[np.float64]:
-        """Shared detail that the mean of the other neighbours does not have."""
-        fixed = self._detail[first]
-        moved = _matched(fixed, resampled(self._detail[others], placements))
-        total = moved.sum(axis=0)
-        shared = []
-        for one in moved:
-            mean = (total - one) / max(len(moved) - 1, 1)
-            gain = np.clip((fixed * mean).sum() / max(float((mean**2).sum()), 1e-6), 0, 1.5)
-            common = gain * mean
-            a, b, ab = _blocks(fixed - common, one - common, 16)
-            least = np.minimum(a, b)
-            weights = least / (least + VISIBLE) + 1e-9
-            shared.append(float((weights * _ratio(ab, least)).sum() / weights.sum()))
-        return np.array(shared)
 
-    def _shared_faint(
-        self, first: int, others: Indices, placements: Placements
-    ) -> NDArray[np.float64]:
-        """Shared finest detail, in the blocks that have least of it."""
-        fixed = self._finest[first]
-        moved = _matched(fixed, resampled(self._finest[others], placements))
-        shared = []
-        for one in moved:
-            a, b, ab = _blocks(fixed, one, 8)
-            least, most = np.minimum(a, b), np.maximum(a, b)
-            order = np.argsort(most, kind="stable")
-            kept = order[((least > ERASED * most) & (least > FLOOR))[order]]
-            kept = kept[: max(FEWEST_BLOCKS, int(FAINTEST * len(kept)))]
-            if len(kept) < FEWEST_BLOCKS:
-                kept = order[(least > FLOOR)[order]]
-            shared.append(float(_ratio(ab, least)[kept].mean()) if len(kept) else 0.0)
-        return np.array(shared)
+def _shared_own(fixed: NDArray[np.float32], moved: Pictures) -> NDArray[np.float32]:
+    """Shared detail that the mean of the other neighbours does not have.  -> (p,)."""
+    moved = _matched(fixed, moved)
+    means = (moved.sum(axis=0) - moved) / max(len(moved) - 1, 1)
+    energy = np.maximum((means**2).sum(axis=(1, 2)), 1e-6)
+    gain = np.clip((means * fixed).sum(axis=(1, 2)) / energy, 0, 1.5)
+    common = means * gain[:, None, None]
+    a, b, ab = _blocks(fixed - common, moved - common, OWN_BLOCK)
+    least = np.minimum(a, b)
+    weights = least / (least + VISIBLE) + 1e-9
+    shared: NDArray[np.float32] = np.average(_ratio(ab, least), axis=1, weights=weights)
+    return shared
+
+
+def _shared_faint(fixed: NDArray[np.float32], moved: Pictures) -> NDArray[np.float32]:
+    """Shared detail in the blocks that have least of it.  -> (p,)."""
+    a, b, ab = _blocks(fixed[None], _matched(fixed, moved), FAINT_BLOCK)
+    least, most = np.minimum(a, b), np.maximum(a, b)
+    holds = least > FLOOR
+    kept = _faintest(most, holds & (least > ERASED * most))
+    enough = kept.sum(axis=1) >= FEWEST_BLOCKS
+    kept = np.where(enough[:, None], kept, _faintest(most, holds))
+    total = (_ratio(ab, least) * kept).sum(axis=1)
+    shared: NDArray[np.float32] = total / np.maximum(kept.sum(axis=1), 1)
+    return shared
+
+
+def _faintest(energy: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The usable blocks of least energy: a share of them, but no fewer than some.  (p, blocks)."""
+    order = np.argsort(np.where(usable, energy, np.inf), axis=1, kind="stable")
+    ranks = np.argsort(order, axis=1, kind="stable")
+    count = usable.sum(axis=1, keepdims=True)
+    kept: NDArray[np.bool_] = usable & (ranks < np.maximum(FEWEST_BLOCKS, FAINTEST * count))
+    return kept
 
 
 def _matched(fixed: NDArray[np.float32], moved: Pictures) -> Pictures:
@@ -149,14 +158,15 @@ def _correlation(fixed: NDArray[np.float32], moved: Pictures) -> NDArray[np.floa
 
 
 def _blocks(
-    a: NDArray[np.float32], b: NDArray[np.float32], side: int
+    a: Pictures, b: Pictures, side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Variances and covariance in the blocks that do not touch the edge."""
-    n = a.shape[0] // side
+    """Variances and covariance in the blocks that do not touch the edge.  -> (p, blocks) each."""
+    n = a.shape[-1] // side
 
-    def means(product: NDArray[np.float32]) -> NDArray[np.float32]:
-        whole = product.reshape(n, side, n, side).mean(axis=(1, 3), dtype=np.float32)
-        inner: NDArray[np.float32] = whole[1:-1, 1:-1].reshape(-1)
+    def means(product: Pictures) -> NDArray[np.float32]:
+        columns = product.reshape(-1, n * side, n, side).sum(axis=3)
+        whole = columns.reshape(-1, n, side, n).sum(axis=2) / np.float32(side**2)
+        inner: NDArray[np.float32] = whole[:, 1:-1, 1:-1].reshape(len(whole), -1)
         return inner
 
     return means(a * a), means(b * b), means(a * b)
