@@ -29,13 +29,15 @@ def gaussian(side: int, sigma: float) -> NDArray[np.float32]:
     """Matrix that blurs the columns of a picture.  -> (side, side)."""
     at = np.arange(side)
     weights = np.exp(-0.5 * ((at[:, None] - at[None]) / sigma) ** 2)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+    return matrix.astype(np.float32)
 
 
 def detail(pictures: Pictures, sigma: float) -> Pictures:
     """What a blur of `sigma` pixels takes away."""
     blur = gaussian(pictures.shape[-1], sigma)
-    return pictures - blur @ pictures @ blur.T
+    blurred: Pictures = (blur @ pictures @ blur.T).astype(np.float32, copy=False)
+    return pictures - blurred
 
 
 def halved(pictures: Pictures) -> Pictures:
@@ -55,8 +57,8 @@ def resampled(pictures: Pictures, placements: Placements) -> Pictures:
     side = pictures.shape[-1]
     down = _cubic(side, placements[:, 0] * side, placements[:, 2])
     across = _cubic(side, placements[:, 1] * side, placements[:, 3])
-    moved: Pictures = down @ pictures @ across.swapaxes(1, 2)
-    return moved
+    moved = down @ pictures @ across.swapaxes(1, 2)
+    return moved.astype(np.float32, copy=False)
 
 
 def align(coarse: Pictures, fine: Pictures, first: Indices, second: Indices) -> Placements:

@@ -53,7 +53,7 @@ class Comparison:
         self.fine = fine
         coarse = halved(fine)
         blur = gaussian(coarse.shape[-1], 1.0)
-        self._light = blur @ coarse @ blur.T
+        self._light = (blur @ coarse @ blur.T).astype(np.float32, copy=False)
         self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
         finest = gaussian(thumbnails.shape[-1], FINEST_SIGMA)
