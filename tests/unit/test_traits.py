@@ -196,7 +196,7 @@ def test_pixels_that_were_never_compressed_have_no_traces():
             assert 0 <= traits_of(pixels).blockiness < 0.03
 
 
-@pytest.mark.parametrize("times", [1.5, 2, 4, 8])
+@pytest.mark.parametrize("times", [1.5, 2, 3, 4])
 @pytest.mark.parametrize("method", [Image.Resampling.BILINEAR, Image.Resampling.NEAREST])
 def test_enlarged_photographs_have_no_traces_of_jpeg(times, method):
     """Their pixels repeat in patterns, too: of other lengths."""
