@@ -2,8 +2,8 @@
 
     python benchmarks/quality/likeness.py ../shared/data/screw ../shared/data/mtd --solar
 
-*Draws*: n good photographs are learned, all others are new; `--draws` for each n.  Each kind of
-difference that needs no detector is counted for new good photographs, and for changed copies of
+*Draws*: n good photographs are learned, up to 200 others are new; `--draws` for each n.  Each kind
+of difference that needs no detector is counted for new good photographs, and for changed copies of
 them.  *Detectors*: one for each n, of the preset fast; whether the whole photograph is called far
 (kind `part`) is counted for new good photographs, defects, copies in JPEG of quality 75, and the
 good photographs of the other sets.  Writes likeness.json and likeness.md.
@@ -40,7 +40,7 @@ from patchbank.types import Image
 HERE = Path(__file__).parent
 SIZES = (5, 8, 15, 31, 60, 150)
 SIZES_OF_DETECTORS = (8, 31, 150)
-CHANGED, NEW = 60, 60
+CHANGED, NEW, DRAWN = 60, 60, 200
 NONE = PatchDistances(0.0, 0.0)
 
 
@@ -102,7 +102,7 @@ def draws(
             order = np.random.default_rng([n, draw]).permutation(len(good))
             learned = [good[number] for number in order[:n]]
             likeness = Likeness.of(learned, np.zeros((1, n, 2)), np.ones(n))
-            new = [likeness.differences(good[number], NONE) for number in order[n:]]
+            new = [likeness.differences(good[number], NONE) for number in order[n : n + DRAWN]]
             noted["good"].append(float(np.mean([bool(each) for each in new])))
             counts.update({each.kind for found in new for each in found})
             is_new = set(order[n:].tolist())
@@ -232,7 +232,9 @@ def main() -> None:
     sets: dict[str, tuple[list[Path], list[Path]]] = {}
     for root in given.roots:
         dataset = find_dataset(root)
-        good = [Path(str(path)) for path in good_images(root)] + _paths(dataset, is_defect=False)
+        good = [Path(str(path)) for path in good_images(root).images] + _paths(
+            dataset, is_defect=False
+        )
         sets[root.name] = good, _paths(dataset, is_defect=True)
     if given.solar:
         fit, dataset = solar_cells()

@@ -186,6 +186,7 @@ def test_facts_of_a_detector_stand_under_their_names():
     assert (facts["good_images"], facts["threshold"], facts["pixel_threshold"]) == (3, 100, 90)
     assert summary == {
         **facts,
+        "photographs": None,
         "members": [
             {
                 "method": "padim",

@@ -11,7 +11,7 @@ from benchmarks.quality.detector_files.outcome import AT_PREDICT, BAD, OTHER, RE
 from benchmarks.quality.detector_files.seeds import photographs, seeds
 
 from patchbank.detector.bundle import Bundle, bundle_of, content_digest, to_bytes
-from patchbank.detector.content_check import BANK_SIZES, CALIBRATION
+from patchbank.detector.content_check import BANK_SIZES, CALIBRATION, DIGESTS, GROUPS
 from patchbank.detector.detector import detector_from_bytes
 from patchbank.detector.likeness_file import BY_SIZE
 from patchbank.detector.likeness_file import TENSORS as OF_PHOTOGRAPHS
@@ -279,7 +279,8 @@ def test_the_page_lists_the_types_and_axes_that_are_checked():
             name, dtype, shape, *_ = line.strip("| ").split(" | ")
             listed[name.strip("`")] = (dtype, shape)
     specs = {f"N.model.{k}": v for name in BUILT_IN for k, v in METHODS[name].contents.items()}
-    for name, spec in {**CALIBRATION, **BANK_SIZES, **OF_PHOTOGRAPHS, **BY_SIZE, **specs}.items():
+    photographs = {**OF_PHOTOGRAPHS, **BY_SIZE, **DIGESTS}
+    for name, spec in {**CALIBRATION, **GROUPS, **BANK_SIZES, **photographs, **specs}.items():
         dtype, shape = listed.pop(name)
         assert dtype == spec.dtype, name
         count = len(re.findall(r"[\w]+", shape.split(" or ")[0]))

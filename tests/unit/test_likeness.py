@@ -289,6 +289,25 @@ def test_copies_of_one_photograph_do_not_narrow_a_range():
     assert UsualRange.of(np.repeat(values, 6), np.ones(30), margin=1.0).high < alone.high
 
 
+def test_traits_of_the_learned_photographs_are_counted_for_info():
+    grey = replace(USUAL, height=600, width=800, is_grey=True, mode="L", brightness=80.0)
+    array = replace(USUAL, format=None, sharpness=0.4)
+    rough = replace(JPEG, jpeg_quality=60, bit_depth=16, bits_in_use=12)
+    assert likeness(USUAL, USUAL, grey, array, JPEG, rough).to_json() == {
+        "n_sizes": 2,
+        "smallest_size": [800, 600],
+        "largest_size": [1024, 768],
+        "formats": {"PNG": 3, "JPEG": 2, "array": 1},
+        "modes": {"RGB": 5, "L": 1},
+        "n_grey": 1,
+        "bits_in_use": {"8": 5, "12": 1},
+        "jpeg_quality": [60, 90],
+        "brightness": [80.0, 100.0],
+        "sharpness": [0.4, 0.5],
+    }
+    assert likeness(USUAL).to_json()["jpeg_quality"] is None
+
+
 # Lines about many photographs
 
 

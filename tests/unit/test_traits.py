@@ -180,20 +180,29 @@ def test_sharpness_does_not_depend_on_contrast_or_resolution():
     assert traits_of(twice).sharpness == pytest.approx(sharp, rel=0.1)
 
 
-@pytest.mark.parametrize("quality", [30, 50, 75, 90])
+@pytest.mark.parametrize(("quality", "more"), [(30, 0.6), (50, 0.4), (75, 0.15), (90, 0.04)])
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (3, 5)])
-def test_decoded_jpegs_have_traces_wherever_their_blocks_begin(quality, top, left):
+def test_decoded_jpegs_have_traces_wherever_their_blocks_begin(quality, more, top, left):
     for seed in range(5):
         image = photograph(seed)
         pixels = decoded_jpeg(image, quality)[top:, left:]
-        assert traits_of(pixels).blockiness > traits_of(image).blockiness + 0.1
+        assert traits_of(pixels).blockiness > traits_of(image).blockiness + more
 
 
 def test_pixels_that_were_never_compressed_have_no_traces():
     for seed in range(5):
         image = photograph(seed)
         for pixels in (image, blurred(image, 2), image // 3):
-            assert 0 <= traits_of(pixels).blockiness < 0.12
+            assert 0 <= traits_of(pixels).blockiness < 0.03
+
+
+@pytest.mark.parametrize("times", [1.5, 2, 3, 4])
+@pytest.mark.parametrize("method", [Image.Resampling.BILINEAR, Image.Resampling.NEAREST])
+def test_enlarged_photographs_have_no_traces_of_jpeg(times, method):
+    """Their pixels repeat in patterns, too: of other lengths."""
+    height, width = (round(side * times) for side in SIZE)
+    enlarged = np.asarray(Image.fromarray(photograph()).resize((width, height), method))
+    assert traits_of(enlarged).blockiness < 0.06
 
 
 def test_traces_are_zero_where_nothing_differs():

@@ -210,6 +210,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
 
     return {
         **FitFacts.of(detector).to_json(),
+        "photographs": detector.likeness.to_json() if detector.likeness else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),

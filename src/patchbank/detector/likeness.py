@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,30 @@ class Likeness:
             self._part(distances),
         )
         return tuple(difference for difference in found if difference is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `photographs` that `patchbank info --json` writes."""
+
+        def numbers(name: str) -> dict[str, int]:
+            counts: Counter[str] = Counter()
+            for kind, count in self.kinds.items():
+                value = getattr(kind, name)
+                counts["array" if value is None else str(value)] += count
+            return dict(counts.most_common())
+
+        sizes, qualities = self._distinct_sizes, self._qualities
+        return {
+            "n_sizes": len(sizes),
+            "smallest_size": list(sizes[0][::-1]),
+            "largest_size": list(sizes[-1][::-1]),
+            "formats": numbers("format"),
+            "modes": numbers("mode"),
+            "n_grey": sum(count for kind, count in self.kinds.items() if kind.is_grey),
+            "bits_in_use": numbers("bits_in_use"),
+            "jpeg_quality": [min(qualities), max(qualities)] if qualities else None,
+            "brightness": [float(self.brightness.min()), float(self.brightness.max())],
+            "sharpness": [float(self.sharpness.min()), float(self.sharpness.max())],
+        }
 
     def _size(self, traits: Traits) -> Difference | None:
         size = traits.height, traits.width

@@ -60,9 +60,10 @@ class Traits:
 
     The steps between neighbours across the borders of blocks of 8 pixels, in excess of the steps
     next to them and as a share of the usual step: of rows and columns, each at the position of the
-    blocks where it is largest, less the median position (after the blocking measure of Wang,
-    Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images", 2002;
-    with medians over the blocks, so that edges of the part do not count).
+    blocks where it is largest, less the second largest of the eight (after the blocking measure of
+    Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images",
+    2002; with medians over the blocks, so that edges of the part do not count, and nothing where a
+    pattern of fewer pixels repeats, as enlargement leaves it).
     """
     share_black: float
     """Share of pixels with a luma of at most 2."""
@@ -156,5 +157,5 @@ def _blockiness(lines: NDArray[np.float32]) -> float:
         return 0.0
     # The median over the blocks: an edge of the part lies in one of them, the grid in all.
     blocks = excess[: n_blocks * CODED_BLOCK_PX].reshape(-1, CODED_BLOCK_PX)
-    by_position = np.median(blocks, axis=0)
-    return float(by_position.max() - np.median(by_position)) / usual_step
+    *_, second, largest = np.sort(np.median(blocks, axis=0))
+    return float(largest - second) / usual_step
