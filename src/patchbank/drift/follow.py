@@ -230,16 +230,16 @@ class _Run:
                 "one learned photograph does not show how good parts differ: parts are compared "
                 "with earlier parts only"
             )
-        inspected = int(self._inspected.sum())
-        if inspected and not self._passed.any():
+        state = self._monitor.state
+        if self._inspected.any() and not self._passed.any():
             yield (
                 "no part passed: lines that predict wrote with --only-anomalous lack those that "
                 "did, and say nothing about good parts"
             )
+        inspected = state.passed + state.flagged
         if inspected < FEW:
             yield f"{inspected} parts are few: only a large change would show"
-        change = self._monitor.state.change
-        later = self._numbers >= (np.inf if change is None else change.since)
+        later = self._numbers >= (np.inf if state.change is None else state.change.since)
         alike = neighbour_correlation(self._scores[self._passed & ~later])
         alike = alike or neighbour_correlation(self._scores[self._passed & later])
         if alike is not None:

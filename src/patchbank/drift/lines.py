@@ -6,7 +6,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,7 +58,7 @@ class LineReader:
         for path in paths:
             name = str(path)
             try:
-                with closing(_opened(path)) as stream:
+                with _opened(path) as stream:
                     for number, line in enumerate(stream, 1):
                         part = self._part(line, f"{name}:{number}")
                         if part is not None:
@@ -87,12 +87,12 @@ class LineReader:
         return part
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     if str(path) != STANDARD_INPUT:
         return path.open("rb")
     if sys.stdin is None:
         raise OSError(0, "standard input is closed")
-    return sys.stdin.buffer
+    return nullcontext(sys.stdin.buffer)
 
 
 def _inspected(record: Any) -> InspectedPart:

@@ -68,11 +68,10 @@ def of_lot(drift: Drift, lot: Lot) -> str:
     if drift.alarm:
         text += " if good parts had not changed"
     if not found.rejected:
-        return f"{text}; none stands out so far that {percent(found.level)} or fewer would be"
-    surely = f"by ranks alone {found.rejected_by_ranks:,}"
+        return f"{text}; none stands out so far that of such at most {percent(found.level)} are"
     return (
-        f"{text}; of the {found.rejected:,} from score {found.rejected_score:.4g} up at most "
-        f"{percent(found.level)} are ({surely})"
+        f"{text}; at most {percent(found.level)} of the {found.rejected:,} from score "
+        f"{found.rejected_score:.4g} up ({found.rejected_by_ranks:,} by ranks alone)"
     )
 
 
