@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from patchbank.datasets.base import Sample as Sample
     from patchbank.datasets.registry import find_dataset as find_dataset
     from patchbank.detector.detector import Detector as Detector
+    from patchbank.detector.difference import Difference as Difference
     from patchbank.detector.fit_facts import FitFacts as FitFacts
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
     from patchbank.detector.loading import load as load
+    from patchbank.detector.monitor import Change as Change
+    from patchbank.detector.monitor import Monitor as Monitor
+    from patchbank.detector.monitor import MonitorState as MonitorState
     from patchbank.detector.preprocessing import Box as Box
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
@@ -51,10 +55,12 @@ _HOMES = {
     "BackboneError": "patchbank.errors",
     "Box": "patchbank.detector.preprocessing",
     "CalibrationWarning": "patchbank.errors",
+    "Change": "patchbank.detector.monitor",
     "DataError": "patchbank.errors",
     "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
+    "Difference": "patchbank.detector.difference",
     "Ensemble": "patchbank.training.recipes",
     "evaluate": "patchbank.evaluation.evaluate",
     "Evaluation": "patchbank.evaluation.evaluate",
@@ -68,6 +74,8 @@ _HOMES = {
     "ImageTypeError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
     "load": "patchbank.detector.loading",
+    "Monitor": "patchbank.detector.monitor",
+    "MonitorState": "patchbank.detector.monitor",
     "PaDiM": "patchbank.training.recipes",
     "ParameterError": "patchbank.errors",
     "PatchbankError": "patchbank.errors",

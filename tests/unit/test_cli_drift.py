@@ -91,9 +91,10 @@ def test_other_light_is_found_where_it_begins(folder, drift, tmp_path):
 
 
 def test_parts_of_which_none_passes_raise_the_alarm(folder, drift, tmp_path):
-    status, out, _ = drift(folder / "far.jsonl", "--report", tmp_path)
+    status, out, err = drift(folder / "far.jsonl", "--report", tmp_path)
     assert status == 1
     assert out.startswith("15 parts: 0 passed, 15 flagged (100 %)")
+    assert "note: no part passed: lines that predict wrote with --only-anomalous" in err
     assert "more parts are flagged from the first part on (" in out
     assert " of the learned ones, 100 % since)" in out
     page = (tmp_path / "index.html").read_text(encoding="utf-8")

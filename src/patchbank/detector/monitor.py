@@ -185,7 +185,7 @@ class Monitor:
             raise DataError(f"{path}: expected to write a monitor, got: {error.strerror}") from None
 
     def to_json(self) -> dict[str, Any]:
-        """All that is needed to go on."""
+        """The counts and both streams: enough to go on."""
         return {
             "schema_version": SCHEMA_VERSION,
             "detector_sha256": self._sha256,

@@ -144,7 +144,7 @@ def follow(
 
 
 def one_of_each(parts: Iterable[InspectedPart], photographs: int) -> Iterator[InspectedPart]:
-    """Of each so many photographs in a row, which show one part, the first that was inspected."""
+    """Yield the first inspected one of each so many photographs in a row, which show one part."""
     source = iter(parts)
     while several := list(islice(source, photographs)):
         yield next((each for each in several if each.score is not None), several[0])
@@ -231,6 +231,11 @@ class _Run:
                 "with earlier parts only"
             )
         inspected = int(self._inspected.sum())
+        if inspected and not self._passed.any():
+            yield (
+                "no part passed: lines that predict wrote with --only-anomalous lack those that "
+                "did, and say nothing about good parts"
+            )
         if inspected < FEW:
             yield f"{inspected} parts are few: only a large change would show"
         change = self._monitor.state.change

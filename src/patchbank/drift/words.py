@@ -35,7 +35,7 @@ def counts(drift: Drift) -> str:
 
 
 def verdict(drift: Drift) -> Iterator[str]:
-    """What was found, and what to do; one sentence where nothing was."""
+    """Each change that was found, and what to do; one sentence where there is none."""
     if drift.change is not None:
         yield _changed(drift, drift.change)
         yield ADVICE

@@ -139,9 +139,19 @@ def _cubic(
     at = np.arange(side, dtype=np.float32)
     source = centre + (at - centre) * stretch[:, None] + shift[:, None]
     source = np.clip(source, 0, side - 1)
-    away = np.abs(source[:, :, None] - at)
-    near = (1.5 * away - 2.5) * away * away + 1
-    far = ((2.5 - 0.5 * away) * away - 4) * away + 2
-    weights = np.where(away < 1, near, np.where(away < 2, far, np.float32(0)))
-    scaled: NDArray[np.float32] = weights / weights.sum(axis=-1, keepdims=True)
-    return scaled
+    before = np.minimum(np.floor(source), side - 2).astype(np.intp)
+    t = source - before
+    taps = np.stack(
+        [
+            ((2 - t) * t - 1) * t / 2,
+            ((3 * t - 5) * t * t + 2) / 2,
+            ((4 - 3 * t) * t + 1) * t / 2,
+            (t - 1) * t * t / 2,
+        ],
+        axis=-1,
+    )
+    weights = np.zeros((len(shift), side, side + 2), dtype=np.float32)  # a column more each side
+    np.put_along_axis(weights, before[..., None] + np.arange(4), taps, axis=2)
+    weights[:, :, 1] += weights[:, :, 0]
+    weights[:, :, side] += weights[:, :, side + 1]
+    return weights[:, :, 1:-1]

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from PIL import Image as pillow
 
 from patchbank.images.alignment import detail, gaussian
 from patchbank.images.copy_candidates import neighbours
+from patchbank.images.digest import pixel_digest
 from patchbank.images.shared_detail import Comparison
 from patchbank.types import Image
 
@@ -66,11 +66,9 @@ class Fingerprint:
         """
         pixels = np.ascontiguousarray(image)
         height, width = pixels.shape[:2]
-        digest = blake2b(f"{height} {width}".encode(), digest_size=16)
-        digest.update(pixels.data)
         thumbnail = _BLUR @ _thumbnail(pixels) @ _BLUR.T
         units = np.clip(np.rint(thumbnail * UNITS), 0, 255 * UNITS).astype(np.int16)
-        return cls(digest.digest(), units, float(np.log(width / height)))
+        return cls(pixel_digest(pixels), units, float(np.log(width / height)))
 
     @property
     def has_detail(self) -> bool:
@@ -120,21 +118,20 @@ _BLUR = gaussian(SIDE, 0.9)
 """So little blur that only what resampling gets wrong disappears."""
 
 
-def _links(fingerprints: Sequence[Fingerprint]) -> dict[tuple[int, int], float]:
-    """Pairs of near copies, with what they share: from 1, which is just enough."""
+def _links(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+    """Pairs of near copies."""
     compared = np.array([n for n, one in enumerate(fingerprints) if one.has_detail], dtype=np.intp)
     if len(compared) < 2:
-        return {}
+        return []
     thumbnails = np.stack([fingerprints[n].thumbnail for n in compared]) / np.float32(UNITS)
     comparison = Comparison(thumbnails)
     aspects = np.array([fingerprints[n].aspect for n in compared])
-    links: dict[tuple[int, int], float] = {}
+    shared: dict[tuple[int, int], float] = {}
     for first, near in enumerate(neighbours(comparison.fine, aspects)):
-        for second, shared in comparison.copies(first, near):
-            if shared >= 1:
-                a, b = sorted((int(compared[first]), int(compared[second])))
-                links[a, b] = max(shared, links.get((a, b), 0.0))
-    return links
+        for second, share in comparison.copies(first, near):
+            a, b = sorted((int(compared[first]), int(compared[second])))
+            shared[a, b] = min(share, shared.get((a, b), share))  # of both directions
+    return [pair for pair, share in shared.items() if share >= 1]
 
 
 def _stars(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -16,7 +16,7 @@ N_NEAREST = 6
 N_REGISTERED = 4
 FURTHER = (10, 16, 26, 40)
 """Ranks of neighbours that show, with the candidates, what many photographs share."""
-FARTHEST = 0.5
+FARTHEST = 0.12
 """Tangent distance (a share of the variance) above which photographs do not resemble each other."""
 ASPECT = 0.12
 """Largest difference of the logarithms of width / height of copies."""
@@ -132,8 +132,8 @@ class _View:
         edge = pictures.shape[-1] // 8
         inner = moved[:, edge:-edge, edge:-edge]
         own = inner - inner.mean(axis=0)
-        own /= np.sqrt((own**2).mean(axis=0)) + 0.1  # else a few edges decide
-        own = own.reshape(len(numbers), -1)
+        spread = np.sqrt((own**2).mean(axis=0)) + 0.1
+        own = np.clip(own / spread, -2, 2).reshape(len(numbers), -1)  # else a few edges decide
         self._own = own / np.maximum(np.sqrt((own**2).sum(axis=1, keepdims=True)), 1e-6)
 
     def nearest(self, number: int) -> Indices:

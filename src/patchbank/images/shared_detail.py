@@ -12,14 +12,24 @@ from patchbank.images.alignment import (
     Placements,
     align,
     detail,
+    gaussian,
     halved,
     resampled,
 )
 from patchbank.images.copy_candidates import Neighbours
 from patchbank.types import Indices
 
-FAINT, OWN = 0.72, 0.4
-"""Shared faint detail and shared own detail, from 0 to 1, that make a copy."""
+FAINT, OWN = 0.72, 0.75
+"""Shared faint detail and shared own detail, from 0 to 1, that make a copy in a crowd."""
+CROWD = 7
+"""Neighbours from which on their mean shows what is common to all of them."""
+FAINT_ALONE = 0.76
+"""Shared faint detail that makes a copy where there is no crowd."""
+LIGHT = 1.5
+"""Levels of blurred luminance (root of the mean square) by which a copy differs at most, after its
+contrast and brightness were matched: an edit changes the whole photograph alike, light does not."""
+GAIN = 1.35
+"""Largest ratio of the contrasts of copies: more is another exposure."""
 ALIGNED = 0.5
 """Correlation of detail below which pictures that were aligned do not show the same."""
 FLOOR = 0.003
@@ -39,7 +49,10 @@ class Comparison:
     def __init__(self, thumbnails: Pictures) -> None:
         fine = halved(thumbnails)
         self.fine = fine
-        self._coarse_detail = detail(halved(fine), 4.0)
+        coarse = halved(fine)
+        blur = gaussian(coarse.shape[-1], 1.0)
+        self._light = blur @ coarse @ blur.T
+        self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
         self._detail = detail(thumbnails, 4.0)
         self._finest = detail(thumbnails, 1.5)
@@ -53,14 +66,34 @@ class Comparison:
         placements = align(self._coarse_detail, self._fine_detail, numbers, others)
         shown = resampled(self._fine_detail[others], placements)
         alike = _correlation(self._fine_detail[first], shown) > ALIGNED
+        edited = self._differs_like_an_edit(first, others, placements)
+        alike[: len(near.candidates)] &= edited[: len(near.candidates)]
         if not alike[: len(near.candidates)].any():
             return
         others, placements = others[alike], placements[alike]
-        own = self._shared_own(first, others, placements)
-        faint = self._shared_faint(first, others, placements)
-        for place in range(int(alike[: len(near.candidates)].sum())):
-            shared = min(own[place] / OWN, faint[place] / FAINT)
-            yield int(others[place]), float(shared)
+        count = int(alike[: len(near.candidates)].sum())
+        shared = self._shared_faint(first, others[:count], placements[:count])
+        if len(others) < CROWD:
+            shared /= FAINT_ALONE
+        else:
+            own = self._shared_own(first, others, placements)[:count]
+            shared = np.minimum(shared / FAINT, own / OWN)
+        yield from zip(others[:count].tolist(), shared.tolist(), strict=True)
+
+    def _differs_like_an_edit(
+        self, first: int, others: Indices, placements: Placements
+    ) -> NDArray[np.bool_]:
+        """Whether one contrast and one brightness explain the difference of the light."""
+        edge = self._light.shape[-1] // 10
+        inner = slice(edge, -edge)
+        fixed = self._light[first][inner, inner].reshape(-1)
+        moved = resampled(self._light[others], placements)[:, inner, inner]
+        moved = moved.reshape(len(others), -1)
+        fixed, moved = fixed - fixed.mean(), moved - moved.mean(axis=1, keepdims=True)
+        gain = (moved @ fixed) / np.maximum((moved**2).sum(axis=1), 1e-6)
+        left = np.sqrt(((fixed - gain[:, None] * moved) ** 2).mean(axis=1))
+        is_edit: NDArray[np.bool_] = (left < LIGHT) & (gain < GAIN) & (gain > 1 / GAIN)
+        return is_edit
 
     def _shared_own(
         self, first: int, others: Indices, placements: Placements

@@ -55,12 +55,14 @@ class Traits:
     contrast and number of pixels count little.
     """
     blockiness: float
-    """Traces of JPEG compression in the pixels, whatever the file says: about 0 without, 0.1 to 0.7
+    """Traces of JPEG compression in the pixels, whatever the file says: about 0 without, 0.1 to 2
     for qualities from 95 to 50.
 
-    The steps across the borders of blocks of 8 pixels in excess of those next to them, as a share
-    of all steps: of rows and columns, each at the position of the blocks where it is largest
-    (after the blocking measure of Wang, Sheikh and Bovik, 2002), less the median position.
+    The steps between neighbours across the borders of blocks of 8 pixels, in excess of the steps
+    next to them and as a share of the usual step: of rows and columns, each at the position of the
+    blocks where it is largest, less the median position (after the blocking measure of Wang,
+    Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images", 2002;
+    with medians over the blocks, so that edges of the part do not count).
     """
     share_black: float
     """Share of pixels with a luma of at most 2."""
@@ -149,10 +151,10 @@ def _blockiness(lines: NDArray[np.float32]) -> float:
     steps = np.ones(len(lines), dtype=np.float32) @ np.abs(lines[:, 1:] - lines[:, :-1])
     excess = steps[1:-1] - (steps[:-2] + steps[2:]) / 2
     n_blocks = len(excess) // CODED_BLOCK_PX
-    if n_blocks == 0 or not steps.any():
+    usual_step = float(np.median(steps))
+    if n_blocks == 0 or usual_step == 0:
         return 0.0
-    by_position = excess[: n_blocks * CODED_BLOCK_PX].reshape(-1, CODED_BLOCK_PX).sum(axis=0)
-    mean_step = steps[1:-1][: n_blocks * CODED_BLOCK_PX].mean() * n_blocks
-    if mean_step == 0:
-        return 0.0
-    return float((by_position.max() - np.median(by_position)) / mean_step)
+    # The median over the blocks: an edge of the part lies in one of them, the grid in all.
+    blocks = excess[: n_blocks * CODED_BLOCK_PX].reshape(-1, CODED_BLOCK_PX)
+    by_position = np.median(blocks, axis=0)
+    return float(by_position.max() - np.median(by_position)) / usual_step

@@ -98,7 +98,7 @@ class OnlineRanks:
         return at
 
     def to_json(self) -> dict[str, Any]:
-        """All that is needed to go on: the keys of the scores, and how many have each."""
+        """The keys of the scores, and how many have each: enough to go on."""
         pairs = sorted(pair for block in self._in_block for pair in block.items())
         return {
             "seed": self._seed,
@@ -255,7 +255,7 @@ class ChangeMartingale:
         return int(self._starts[self.best_bet])
 
     def to_json(self) -> dict[str, Any]:
-        """All that is needed to go on."""
+        """The sums over starting times, and the largest terms: enough to go on."""
         return {
             "count": self._count,
             "log_sums": self._log_sums.tolist() if self._count else None,
