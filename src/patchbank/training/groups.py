@@ -147,7 +147,11 @@ class GroupSearch:
         if series is not None:
             kinds.append((f"neighbours in the order {series.order}", series.groups))
         numbers = joined(*(groups for _, groups in kinds))
-        lines = [*labels.lines, *_series_line(series)]
+        lines = [
+            *labels.lines,
+            *self.contents.near_copies_line(copies),
+            *_series_line(series),
+        ]
         if numbers.max() == 0:
             return self._one_group(kinds)
         if numbers.max() == n - 1:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
+from patchbank.images.copies import Fingerprint, near_copies
 from patchbank.images.digest import DIGEST_BYTES, pixel_digest
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
@@ -52,6 +53,7 @@ class Content:
     is_constant: bool
     digest: bytes
     traits: Traits
+    fingerprint: Fingerprint
 
     @classmethod
     def of(cls, image: Image, traits: Traits) -> Content:
@@ -59,7 +61,9 @@ class Content:
         pixels = np.ascontiguousarray(image)
         row = pixels[0]
         is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
-        return cls(int(pixels.max()), is_constant, pixel_digest(pixels), traits)
+        return cls(
+            int(pixels.max()), is_constant, pixel_digest(pixels), traits, Fingerprint.of(pixels)
+        )
 
 
 @dataclass(slots=True)
@@ -110,11 +114,34 @@ class Contents:
             "threshold follows"
         )
 
-    def copies(self) -> Indices:
+    def exact_copies(self) -> Indices:
         """Number the photographs so that those that are the same to the pixel are equal.  (n,)."""
         numbers: dict[bytes, int] = {}
         found = [numbers.setdefault(each.digest, len(numbers)) for each in self.contents]
         return np.array(found, dtype=np.intp)
+
+    def copies(self) -> Indices:
+        """Number the photographs so that copies, exact and near ones, are equal.  (n,)."""
+        numbers = self.exact_copies()
+        for group in near_copies([each.fingerprint for each in self.contents]):
+            numbers[np.isin(numbers, numbers[group])] = numbers[group[0]]
+        return np.asarray(np.unique(numbers, return_inverse=True)[1], dtype=np.intp)
+
+    def near_copies_line(self, copies: Indices) -> list[str]:
+        """A line that names the near copies among given `copies`, without the exact ones."""
+        exact, known, near = self.exact_copies(), set[int](), []
+        for number, copy in enumerate(copies.tolist()):
+            is_first_of_pixels = int(np.argmax(exact == exact[number])) == number
+            if copy in known and is_first_of_pixels:
+                near.append(self.names[number])
+            known.add(copy)
+        if not near:
+            return []
+        verb = "is" if len(near) == 1 else "are"
+        return [
+            f"{len(near)} of {len(copies)} photographs {verb} nearly the same as another one "
+            f"(shifted, brighter, saved again), and left out with it: {_listed(near)}"
+        ]
 
     def check_threshold(self, calibration: Calibration) -> None:
         """Check that the threshold is the score of a photograph that differs from all others.
@@ -129,9 +156,9 @@ class Contents:
         scores, threshold = calibration.image_scores, calibration.threshold
         groups = calibration.groups
         left_out_with = np.arange(count) if groups is None else groups
-        pairs = {*zip(self.copies().tolist(), left_out_with.tolist(), strict=False)}
-        seen = Counter(copy for copy, _ in pairs)
-        single = sum(seen[copy] == 1 for copy in self.copies().tolist())
+        copies = self.exact_copies().tolist()
+        seen = Counter(copy for copy, _ in {*zip(copies, left_out_with.tolist(), strict=False)})
+        single = sum(seen[copy] == 1 for copy in copies)
         if count == 1:
             if not scores.any():
                 raise DataError(
