@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from patchbank.check import PhotographCheck as PhotographCheck
+    from patchbank.check import check_photographs as check_photographs
     from patchbank.core.spatial.regions import Region as Region
     from patchbank.datasets.base import Dataset as Dataset
     from patchbank.datasets.base import Sample as Sample
@@ -55,6 +57,7 @@ _HOMES = {
     "BackboneError": "patchbank.errors",
     "Box": "patchbank.detector.preprocessing",
     "CalibrationWarning": "patchbank.errors",
+    "check_photographs": "patchbank.check",
     "Change": "patchbank.detector.monitor",
     "DataError": "patchbank.errors",
     "Dataset": "patchbank.datasets.base",
@@ -80,6 +83,7 @@ _HOMES = {
     "ParameterError": "patchbank.errors",
     "PatchbankError": "patchbank.errors",
     "PatchCore": "patchbank.training.recipes",
+    "PhotographCheck": "patchbank.check",
     "PhotographWarning": "patchbank.errors",
     "PluginWarning": "patchbank.errors",
     "Region": "patchbank.core.spatial.regions",

@@ -1,0 +1,75 @@
+"""Write the findings about a set of photographs as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from patchbank.check.findings import Finding, PhotographCheck
+from patchbank.report import Gallery, Picture, draw_photograph, render, write_page
+
+MOST_PICTURES = 24
+"""Photographs of a finding that are drawn at most, those of a group at most a quarter of it."""
+
+
+def write_check_report(found: PhotographCheck, folder: Path) -> Path:
+    """Write one self-contained page into a folder, which is made if it is not there.
+
+    Args:
+        found: by `check_photographs`.
+        folder: in which the page is written as ``index.html``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        DataError: the page cannot be written.
+    """
+    page = render(
+        "patchbank.check.report",
+        found=found,
+        figures=_figures(found),
+        sections=[(finding, _galleries(finding, found)) for finding in found.findings],
+    )
+    return write_page(folder, page)
+
+
+def _figures(found: PhotographCheck) -> list[tuple[str, str]]:
+    figures = [(str(found.n_good), "photographs to learn from")]
+    if found.n_test:
+        figures.append((str(found.n_test), "to test on"))
+    figures.append((str(len(found.accused)), "to look at"))
+    return figures
+
+
+def _galleries(finding: Finding, found: PhotographCheck) -> list[Gallery]:
+    """The photographs of a finding, one gallery for each group of copies."""
+    if not finding.groups:
+        names = finding.names
+        pictures = tuple(_picture(name, finding, found) for name in names[:MOST_PICTURES])
+        return [Gallery("", _more(names[MOST_PICTURES:]), pictures)]
+    galleries: list[Gallery] = []
+    n_drawn = 0
+    for number, group in enumerate(finding.groups, 1):
+        if n_drawn >= MOST_PICTURES:
+            names = tuple(" = ".join(rest) for rest in finding.groups[number - 1 :])
+            galleries.append(Gallery("", _more(names), ()))
+            break
+        drawn = group[: MOST_PICTURES // 4]
+        n_drawn += len(drawn)
+        pictures = tuple(_picture(name, finding, found) for name in drawn)
+        title = f"Group {number}: {len(group)} photographs"
+        galleries.append(Gallery(title, _more(group[len(drawn) :]), pictures))
+    return galleries
+
+
+def _picture(name: str, finding: Finding, found: PhotographCheck) -> Picture:
+    text = finding.details[name]
+    caption = f"{name} · {text}" if text else name
+    source = found.sources.get(name)
+    if source is None or finding.kind == "unreadable":
+        return Picture(name, error=text)
+    return draw_photograph(caption, source)
+
+
+def _more(names: tuple[str, ...]) -> str:
+    return f"not drawn: {', '.join(names)}" if names else ""
