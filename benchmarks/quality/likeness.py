@@ -39,8 +39,7 @@ from patchbank.types import Image
 
 HERE = Path(__file__).parent
 SIZES = (5, 8, 15, 31, 60, 150)
-SIZES_OF_DETECTORS = (8, 31, 150)
-CHANGED, NEW, DRAWN = 60, 60, 200
+CHANGED, NEW, FEW, DRAWN = 40, 40, 20, 200
 NONE = PatchDistances(0.0, 0.0)
 
 
@@ -120,11 +119,14 @@ def draws(
 
 
 def detectors(
-    good: Sequence[Path], defects: Sequence[Path], others: Mapping[str, Sequence[Path]]
+    good: Sequence[Path],
+    defects: Sequence[Path],
+    others: Mapping[str, Sequence[Path]],
+    sizes: Sequence[int],
 ) -> list[dict[str, Any]]:
     """Shares of photographs that are called far as a whole, for each number of learned ones."""
     rows = []
-    for n in SIZES_OF_DETECTORS:
+    for n in sizes:
         order = np.random.default_rng(n).permutation(len(good))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -134,8 +136,8 @@ def detectors(
         groups: dict[str, Sequence[ImageInput]] = {
             "good": new,
             "defects": [defects[i] for i in rng.permutation(len(defects))[:NEW]],
-            "JPEG of quality 75": [jpeg(image_source(path).read(), 75) for path in new[:30]],
-            **{name: list(paths)[:30] for name, paths in others.items()},
+            "JPEG of quality 75": [jpeg(image_source(path).read(), 75) for path in new[:FEW]],
+            **{name: list(paths)[:FEW] for name, paths in others.items()},
         }
         row: dict[str, Any] = {"n": n, "part": {}, "any": {}}
         for name, images in groups.items():
@@ -227,6 +229,7 @@ def main() -> None:
     parser.add_argument("roots", nargs="*", type=Path, help="folders in MVTec layout")
     parser.add_argument("--solar", action="store_true", help="the cells of elpv-dataset, too")
     parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--learned", nargs="+", type=int, default=[8, 31], help="by detectors")
     parser.add_argument("--out", type=Path, default=HERE / "likeness")
     given = parser.parse_args()
     sets: dict[str, tuple[list[Path], list[Path]]] = {}
@@ -255,7 +258,7 @@ def main() -> None:
             "good": len(good),
             "cost": cost(good),
             "draws": draws([traits_of(path) for path in good], changed, given.draws),
-            "detectors": detectors(good, defects, others),
+            "detectors": detectors(good, defects, others, given.learned),
         }
         given.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
         command = "python benchmarks/quality/likeness.py " + " ".join(sys.argv[1:])
