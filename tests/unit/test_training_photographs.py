@@ -65,13 +65,13 @@ def test_where_nothing_can_be_read_nothing_is_left_out(tmp_path):
 def test_black_constant_and_doubled_photographs_are_named():
     black, dark = np.zeros((20, 30, 3), np.uint8), part(0) // 16
     found = contents(a=black, b=part(1), c=np.full((20, 30, 3), 90, np.uint8), d=dark, e=part(1))
-    assert found.remarks() == [
+    assert found.remarks(are_grouped=False) == [
         "1 of 5 photographs is all black (transparent pixels count as black): a",
         "1 of 5 photographs is nearly black (no value above 15 of 255): d",
         "1 of 5 photographs is of one colour: c",
         "1 of 5 photographs is the same as another one, to the pixel: e",
     ]
-    assert contents(a=part(0), b=part(1), c=part(0)[:, :-1]).remarks() == []
+    assert contents(a=part(0), b=part(1), c=part(0)[:, :-1]).remarks(are_grouped=False) == []
 
 
 def test_a_colour_in_one_corner_is_not_constant():
@@ -83,7 +83,7 @@ def test_a_colour_in_one_corner_is_not_constant():
 
 def test_many_names_are_counted():
     many = contents(**{f"p{n}": np.full((9, 9, 3), n + 20, np.uint8) for n in range(12)})
-    assert many.remarks() == [
+    assert many.remarks(are_grouped=False) == [
         "12 of 12 photographs are of one colour: "
         + ", ".join(f"p{n}" for n in range(10))
         + " and 2 more"
@@ -138,6 +138,7 @@ def test_further_pages_are_named(tmp_path):
     assert lines == [
         "1 of 7 photographs with several frames or pages, of which the first is read: "
         f"{good / 'pages.tif'}",
-        f"1 of 7 photographs is the same as another one, to the pixel: {good / 'pages.tif'}",
+        "1 of 7 photographs is the same as another one, to the pixel, and left out with it: "
+        f"{good / 'pages.tif'}",
     ]
     assert len(detector.fitted_on) == 7

@@ -37,7 +37,7 @@ FEWEST_PHOTOGRAPHS = 20
 """Photographs below which the order of a few decides."""
 SHUFFLES = 40
 """Shuffled orders that contiguous blocks are compared with."""
-DEVIATIONS = 4.5
+DEVIATIONS = 5.5
 """Standard deviations of shuffled orders beyond which the order matters."""
 LEAST_EFFECT = 0.25
 """Rise of the logarithm of the scores, as a share of their spread, that is worth longer blocks."""
