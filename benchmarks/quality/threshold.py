@@ -10,8 +10,8 @@ and the same scores of unseen parts.  In a second run over the same draws one of
 There are two kinds of bank, both with the features of the preset fast.  ``whole`` keeps all
 patches, so that distances between photographs, computed once, give the scores of any draw: many
 draws.  ``fast`` is the preset as it is, 4,000 rows at most, with a fit for each draw: few draws.
-Up to n = 10 the two are the same.  Distances and scores are kept in the folder --work, and an
-interrupted run goes on from there.
+Up to 4,000 patches the two are the same.  Distances and scores are kept in the folder --work, and
+an interrupted run goes on from there.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ PARAMETERS = part_of(SETTINGS, METHOD.parameters)
 RATES = (0.01, 0.05, 0.1)
 SIZES = (5, 8, 15, 31, 60, 150)
 """Numbers of learned photographs."""
-SIZES_OF_FAST = (15, 31, 60, 150)
-"""Those that fill a bank of 4,000 rows; with fewer the bank is whole."""
+SIZES_OF_FAST = (31,)
+"""Those at which the preset is fitted."""
 WITH_DEFECT = {"whole": (15, 31, 60, 150), "fast": (31,)}
 """Bank -> numbers of photographs at which one of them is a defect in the second run."""
 N_GOOD, N_DEFECTS, N_CULPRITS = 300, 80, 20
@@ -111,23 +111,15 @@ class WholeBank:
     def _computed(self, photographs: Photographs) -> NDArray[np.float32]:
         learned = [*photographs.good, *photographs.culprits]
         flat = [rows.reshape(-1, rows.shape[2]) for rows in (*learned, *photographs.defects)]
-        ends = np.cumsum([len(rows) for rows in flat[: len(learned)]])
-        starts = ends - [len(rows) for rows in flat[: len(learned)]]
-        bank = np.concatenate(flat[: len(learned)])
-        squares = (bank**2).sum(axis=1)
+        squares = [(rows**2).sum(axis=1) for rows in flat]
         shape = (len(flat), len(learned), max(self._sizes))
         table = np.full(shape, np.inf, dtype=np.float32)
         for number, rows in enumerate(flat):
-            first = number if number < len(learned) else 0
-            begin = starts[first]
-            squared = squares[begin:] - 2 * rows @ bank[begin:].T + (rows**2).sum(axis=1)[:, None]
-            to_learned = np.minimum.reduceat(squared, starts[first:] - begin, axis=1)
-            table[number, first:, : len(rows)] = np.sqrt(np.maximum(to_learned.T, 0))
-            if number < len(learned):  # the same products, seen from the others
-                from_learned = np.sqrt(np.maximum(squared.min(axis=0), 0))
-                for other in range(first, len(learned)):
-                    of_other = from_learned[starts[other] - begin : ends[other] - begin]
-                    table[other, number, : len(of_other)] = of_other
+            for other in range(number if number < len(learned) else 0, len(learned)):
+                squared = squares[other] - 2 * (rows @ flat[other].T) + squares[number][:, None]
+                table[number, other, : len(rows)] = _root(squared.min(axis=1))
+                if number < len(learned):  # the same products, seen from the other photograph
+                    table[other, number, : len(flat[other])] = _root(squared.min(axis=0))
         return table
 
     def draw(self, n: int, number: int, *, with_defect: bool) -> Draw:
@@ -151,6 +143,12 @@ class WholeBank:
     def _score(self, photograph: int, learned: NDArray[np.intp]) -> float:
         nearest = self._distances[photograph, learned, : self._sizes[photograph]].min(axis=0)
         return _image_score(nearest)
+
+
+def _root(squared: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distances from their squares, which rounding may make negative."""
+    distances: NDArray[np.float32] = np.sqrt(np.maximum(squared, 0))
+    return distances
 
 
 def _image_score(nearest: NDArray[np.float32]) -> float:
