@@ -46,6 +46,7 @@ def test_every_command_and_option_is_listed():
     assert headings == [
         "patchbank",
         "patchbank fit",
+        "patchbank check",
         "patchbank benchmark",
         "patchbank cut",
         "patchbank drift",
