@@ -23,10 +23,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from environment import environment
 from PIL import Image as pillow
 from PIL import ImageFilter
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from environment import environment
 from patchbank import check_photographs
 from patchbank.datasets.elpv import solar_cells
 
@@ -164,9 +166,9 @@ def row(name, good, defects, rng):
         before, after = check_photographs(untouched), check_photographs(mixed)
     repeats = {n for f in before.findings if f.kind in COPIES for n in f.names}
     found_by_kind = {f.kind: set(f.names) for f in after.findings}
-    accused = {
-        name for f in after.findings for name in f.names if f.kind not in COPIES
-    } & set(clean)
+    accused = {name for f in after.findings for name in f.names if f.kind not in COPIES} & set(
+        clean
+    )
     partners = set()
     for finding in after.findings:
         for group in finding.groups:

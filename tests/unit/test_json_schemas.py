@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import jsonschema
@@ -15,7 +16,7 @@ from tests.photographs import part, parts, save, write_dataset
 
 SCHEMAS = ROOT / "docs" / "schemas"
 NAMES = (
-    *("predict", "evaluate", "info", "drift", "monitor"),
+    *("predict", "evaluate", "info", "check", "drift", "monitor"),
     *("backbones", "benchmark", "results"),
 )
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
@@ -145,6 +146,17 @@ def test_evaluate_with_and_without_masks(capsys, fitted, plates, tmp_path):
     without = parsed(run(capsys, "evaluate", fitted, plain, "--json", "-"))
     check("evaluate", without)
     assert without["aupro"] is None
+
+
+def test_check_with_copies_and_files_that_cannot_be_read(capsys, plates, tmp_path):
+    folder = tmp_path / "good"
+    shutil.copytree(plates / "train" / "good", folder)
+    shutil.copy(folder / "000.png", folder / "copy.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    content = parsed(run(capsys, "check", folder, "--test", plates, "--json", "-"))
+    check("check", content)
+    kinds = {finding["kind"] for finding in content["findings"]}
+    assert {"unreadable", "exact_copies"} <= kinds
 
 
 def test_info_of_a_bank_and_of_an_ensemble(capsys, fitted, tmp_path):

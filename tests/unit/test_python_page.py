@@ -46,6 +46,7 @@ def entries():
     """Headings that the page must have."""
     yield signature("load", patchbank.load)
     yield signature("evaluate", patchbank.evaluate)
+    yield signature("check_photographs", patchbank.check_photographs)
     yield signature("Region", Region)
     yield signature("Difference", Difference)
     yield signature("Ensemble", Ensemble)

@@ -59,7 +59,7 @@ def test_every_command_and_option_is_listed():
         "patchbank backbones show",
         "patchbank backbones export",
     ]
-    fit = page.split("## `patchbank fit`")[1].split("## `patchbank benchmark`")[0]
+    fit = page.split("## `patchbank fit`")[1].split("## `patchbank check`")[0]
     assert "    patchbank fit [OPTIONS] GOOD...\n" in fit
     assert "| `--out FILE` | File to which the detector is written. [required] |" in fit
     assert "| `--bank-rows N` | Number of patches that the bank keeps." in fit

@@ -26,10 +26,10 @@ def check_photographs(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> PhotographCheck:
-    """Look at photographs before anything is learned of them.
+    """Find what is wrong with photographs before anything is learned of them.
 
-    Nothing is changed.  A regular set has few findings, but may have some: each is to be looked at
-    by a person.
+    Nothing is changed.  A regular set has few findings, but may have some: a person decides about
+    each.
 
     Args:
         good: photographs to learn from, as `Recipe.fit` takes them.

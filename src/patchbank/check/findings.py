@@ -29,7 +29,7 @@ FindingKind: TypeAlias = Literal[
 ]
 KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 """All kinds, in the order in which findings are listed."""
-LEAVE_OUT = "leave them out (--exclude NAME), or take them away"
+LEAVE_OUT = "leave them out (--exclude NAME), or remove them"
 TITLES: Mapping[FindingKind, tuple[str, str]] = {
     "unreadable": (
         "cannot be read",
@@ -55,7 +55,7 @@ TITLES: Mapping[FindingKind, tuple[str, str]] = {
         "good in one place and a defect in another",
         "decide which one is right, and remove the other",
     ),
-    "size": ("of another size than most", "take them as the others were taken, or leave them out"),
+    "size": ("of another size than most", "photograph them as the others, or leave them out"),
     "mode": ("of another mode than most", "store them as the others, or leave them out"),
     "bit_depth": (
         "of another bit depth than most",
@@ -64,7 +64,7 @@ TITLES: Mapping[FindingKind, tuple[str, str]] = {
     "format": ("of another file format than most", "store all as the camera will deliver them"),
     "compression": (
         "compressed unlike most",
-        "take them from the camera again, compressed as the others",
+        "copy them from the camera again, compressed as the others",
     ),
     "black": ("black, or nearly", LEAVE_OUT),
     "one_colour": ("of one colour", LEAVE_OUT),
@@ -72,11 +72,11 @@ TITLES: Mapping[FindingKind, tuple[str, str]] = {
     "blurred": ("more blurred than the others", LEAVE_OUT),
     "unlike_others": (
         "unlike the others in a place: probably defects",
-        "look at each: a defect is left out (--exclude NAME); of rare good parts learn more",
+        "decide about each: leave a defect out (--exclude NAME), learn more of rare good parts",
     ),
     "wrong_part": (
         "unlike the others as a whole: another part or another camera",
-        "look at each, and leave out what does not belong (--exclude NAME)",
+        "decide about each, and leave out what does not belong (--exclude NAME)",
     ),
 }
 """Title and advice of each kind."""
@@ -99,12 +99,12 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """What the photographs are, as the end of a sentence."""
+        """The finding in words, as the end of a sentence."""
         return TITLES[self.kind][0]
 
     @property
     def advice(self) -> str:
-        """What to do."""
+        """The advice for its kind."""
         return TITLES[self.kind][1]
 
     @classmethod
@@ -127,7 +127,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PhotographCheck:
-    """What `check_photographs` found."""
+    """Result of `check_photographs`."""
 
     n_good: int
     """Photographs to learn from, those that cannot be read among them."""

@@ -1,4 +1,4 @@
-"""`patchbank check`: look at photographs before anything is learned of them."""
+"""`patchbank check`: what is wrong with photographs before anything is learned of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def show(found: PhotographCheck) -> None:
     count = "1 photograph" if found.n_good == 1 else f"{found.n_good} photographs"
     tested = f" and {found.n_test} to test on" if found.n_test else ""
     accused = len(found.accused)
-    result = f"{accused} to look at" if accused else "nothing found"
+    result = f"{accused} to decide about" if accused else "nothing found"
     output.say(f"{count} to learn from{tested}: {result}")
     for finding in found.findings:
         output.say(f"  {_line(finding)}")

@@ -21,8 +21,8 @@ class Exit(IntEnum):
 MEANINGS = {
     Exit.DONE: "done: everything was read, and with --fail-on-anomaly everything is good",
     Exit.INCOMPLETE: "done, but some photographs were not read or not sorted, some runs of a "
-    "benchmark failed, check found photographs to look at, or drift found a change or lines that "
-    "it could not use",
+    "benchmark failed, check found something, or drift found a change or lines that it could "
+    "not use",
     Exit.WRONG: "wrong use, data or file; one line says what was expected",
     Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, whether or not all was read",
     Exit.UNFORESEEN: "a fault of the program; one line names the log file to report",

@@ -34,7 +34,7 @@ def gaussian(side: int, sigma: float) -> NDArray[np.float32]:
 
 
 def detail(pictures: Pictures, sigma: float) -> Pictures:
-    """What a blur of `sigma` pixels takes away."""
+    """Pictures without what a blur of `sigma` pixels keeps."""
     blur = gaussian(pictures.shape[-1], sigma)
     blurred: Pictures = (blur @ pictures @ blur.T).astype(np.float32, copy=False)
     return pictures - blurred

@@ -1,25 +1,26 @@
 """Copies among photographs: the same pixels, and the same photograph edited a little.
 
 A near copy is a photograph that was shifted or cropped by a few per cent, made a little brighter or
-darker, resized, or compressed again.  Two parts before a fixed camera, or two exposures of one
-part, are none, however alike they look: a copy shares the accidents of one exposure (noise, dirt,
-texture), the others do not.
+darker, resized, or compressed again. Two parts before a fixed camera are none, however alike they
+look: a copy shares the accidents of one exposure (noise, dirt, texture), another part does not. The
+same part in the same place, photographed again, counts as a copy where its own texture outweighs
+the noise.
 
 `near_copies` works in three steps on thumbnails of 128 x 128 luminances:
 
-1. Candidates.  For each photograph the nearest others by tangent distance (Simard et al., 1993):
-   what no small shift, stretch or change of contrast explains.  Before a fixed camera every
-   photograph is nearest to every other one; there photographs are registered to one of them, and
-   the nearest are those that differ from the mean in the same way.
+1. Candidates (`images.copy_candidates`). For each photograph the nearest others by tangent distance
+   (Simard et al., 1993): what no small shift, stretch or change of contrast explains. Before a
+   fixed camera every photograph is near to every other one; there photographs are registered to one
+   of them, and those that differ from the mean in the same way are candidates too.
 2. Alignment of each pair (`images.alignment`).
-3. Two measures of shared detail, in blocks of the thumbnail: covariance divided by the smaller of
-   the two variances, so that detail which compression erased does not count against a copy.
-   *Faint detail*: finest detail, in the blocks that have least of it.  *Own detail*: what is left
-   of both when the mean of further neighbours is subtracted; a design that many photographs share
-   disappears by that, so it is asked for only as far as there are such neighbours.
+3. Shared detail (`images.shared_detail`), in blocks of the thumbnail: covariance divided by the
+   smaller of the two variances, so that detail which compression erased does not count against a
+   copy. *Faint detail* is the finest, in the blocks that have least of it; *grain* is the part of
+   it that is neither upright nor level. *Own detail*, asked for in a crowd of photographs that
+   resemble each other, is what the mean of the others does not have: their common design is not.
 
-A group is a star: each member is a copy of its first photograph, or of such a copy.  So a film that
-changes slowly does not become one group from its first frame to its last.
+A group is a star: each member is a copy of the photograph in its middle, or of such a copy. So a
+film that changes slowly does not become one group from its first frame to its last.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ FLAT = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
-    """What copies of a photograph are recognised by; 32 KB."""
+    """Digest and thumbnail of a photograph, by which copies are recognised; 32 KB."""
 
     digest: bytes
-    """Of size and pixels."""
+    """BLAKE2b of size and pixels; see `images.digest`."""
     thumbnail: NDArray[np.int16]
     """(SIDE, SIDE) luminances in units of 1 / UNITS, blurred slightly."""
     aspect: float

@@ -31,7 +31,7 @@ GAIN = 1.35
 ALIGNED = 0.5
 """Correlation of detail below which pictures that were aligned do not show the same."""
 FINEST_SIGMA = 1.5
-"""Of the blur that takes the finest detail away."""
+"""Sigma of the blur that removes the finest detail, in pixels of a thumbnail."""
 FAINT_BLOCK, OWN_BLOCK = 8, 16
 """Side of the blocks."""
 FLOOR = 0.001

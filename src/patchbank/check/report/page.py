@@ -37,12 +37,14 @@ def _figures(found: PhotographCheck) -> list[tuple[str, str]]:
     figures = [(str(found.n_good), "photographs to learn from")]
     if found.n_test:
         figures.append((str(found.n_test), "to test on"))
-    figures.append((str(len(found.accused)), "to look at"))
+    figures.append((str(len(found.accused)), "to decide about"))
     return figures
 
 
 def _galleries(finding: Finding, found: PhotographCheck) -> list[Gallery]:
-    """The photographs of a finding, one gallery for each group of copies."""
+    """The photographs of a finding, one gallery for each group; none of files that show nothing."""
+    if finding.kind in ("unreadable", "skipped"):
+        return []
     if not finding.groups:
         names = finding.names
         pictures = tuple(_picture(name, finding, found) for name in names[:MOST_PICTURES])
@@ -64,11 +66,7 @@ def _galleries(finding: Finding, found: PhotographCheck) -> list[Gallery]:
 
 def _picture(name: str, finding: Finding, found: PhotographCheck) -> Picture:
     text = finding.details[name]
-    caption = f"{name} · {text}" if text else name
-    source = found.sources.get(name)
-    if source is None or finding.kind == "unreadable":
-        return Picture(name, error=text)
-    return draw_photograph(caption, source)
+    return draw_photograph(f"{name} · {text}" if text else name, found.sources[name])
 
 
 def _more(names: tuple[str, ...]) -> str:
