@@ -3,10 +3,13 @@
 Two streams are tested (`patchbank.core.scores.martingale`), each with the same promise: **of all
 runs in which nothing changes, of any length, a share of `false_alarm_rate` at most has an alarm.**
 
-- *Scores of the parts that passed* (those not above the threshold), ranked among the left-out
-  scores of the learned photographs below the threshold and the parts that passed before.  Defects
-  that are found are not in it, so that a bad lot is no alarm.  The selection keeps the parts
-  exchangeable: one threshold cuts all, the learned photographs too.
+- *Scores of the parts that passed* (those not above the threshold), ranked among the parts that
+  passed before.  Defects that are found are not in it, so that a bad lot is no alarm.  The
+  selection keeps the parts exchangeable: one threshold cuts all.  They are also ranked among the
+  left-out scores of the learned photographs below the threshold, with bets on higher scores only:
+  a left-out score is too high, most of all with a cut bank, which makes p-values larger and such
+  bets lose, so that the promise is kept; a bet on lower scores would win without a change.  Each
+  of the two gets half of the rate.
 - *Verdicts*: whether the share of flagged parts has risen.  Parts that changed so far that none
   passes leave no trace in the first stream.  More defects raise it too.
 
@@ -31,6 +34,7 @@ from numpy.typing import NDArray
 from patchbank.core.scores.calibration import Calibration, check_false_alarm_rate
 from patchbank.core.scores.martingale import (
     LIFTS,
+    N_HIGHER,
     SCORE_BETS,
     ChangeMartingale,
     Logs,
@@ -116,7 +120,9 @@ class Monitor:
         self._sha256 = detector_sha256
         seed = int(detector_sha256[:16] or "0", 16)
         passed, flagged = learned_streams(calibration, seed)
-        self._scores = _Stream(OnlineRanks(passed, seed=seed), len(SCORE_BETS))
+        self._scores = _Stream(OnlineRanks(seed=seed), len(SCORE_BETS))
+        self._above_learned = _Stream(OnlineRanks(passed, seed=seed + 2), N_HIGHER)
+        self._change: Change | None = None
         self._flags = _Stream(OnlineRanks(flagged, seed=seed + 1), len(LIFTS))
         self._learned = (int(np.sum(flagged)), len(flagged))
         self._parts = self._n_flagged = self._failed = 0
@@ -134,9 +140,9 @@ class Monitor:
             passed=self._parts - self._n_flagged - self._failed,
             flagged=self._n_flagged,
             failed=self._failed,
-            evidence=self._scores.martingale.log10,
+            evidence=self._evidence,
             flagged_evidence=self._flags.martingale.log10,
-            change=self._scores.change,
+            change=self._change,
             more_flagged=self._flags.change,
         )
 
@@ -160,11 +166,24 @@ class Monitor:
         self._add_flag(flagged)
         self._n_flagged += flagged
         if not flagged:
-            p_value = self._scores.ranks.p_value(score)
-            self._scores.bet(log_score_bets(p_value), self._parts)
-            bet = SCORE_BETS[self._scores.martingale.best_bet]
-            self._scores.judge(self.alarm_line, self._parts, bet.direction)
+            self._add_score(score)
         return self.state
+
+    @property
+    def _evidence(self) -> float:
+        """The larger of the two about scores, each of which has half of the rate."""
+        both = (self._scores.martingale.log10, self._above_learned.martingale.log10)
+        return max(both) - math.log10(2) if self._scores.last else 0.0
+
+    def _add_score(self, score: float) -> None:
+        for stream, n_bets in ((self._scores, len(SCORE_BETS)), (self._above_learned, N_HIGHER)):
+            p_value = stream.ranks.p_value(score)
+            stream.bet(log_score_bets(p_value)[:n_bets], self._parts)
+        if self._change is None and self._evidence >= self.alarm_line:
+            streams = (self._scores, self._above_learned)
+            found = max(streams, key=lambda stream: stream.martingale.log10).martingale
+            direction = SCORE_BETS[found.best_bet].direction
+            self._change = Change(self._parts, found.best_start, direction)
 
     def _add_flag(self, flagged: bool) -> None:
         learned_flagged, learned = self._learned
@@ -195,7 +214,10 @@ class Monitor:
             "flagged": self._n_flagged,
             "failed": self._failed,
             "scores": self._scores.to_json(),
+            "above_learned": self._above_learned.to_json(),
             "flags": self._flags.to_json(),
+            "change": None if self._change is None else asdict(self._change),
+            "more_flagged": None if self._flags.change is None else asdict(self._flags.change),
         }
 
     def go_on_from(self, path: Path) -> None:
@@ -213,7 +235,10 @@ class Monitor:
             if self._n_flagged + self._failed > self._parts:
                 raise ValueError("more parts are flagged than there are")
             self._scores = _Stream.from_json(state["scores"], len(SCORE_BETS))
+            self._above_learned = _Stream.from_json(state["above_learned"], N_HIGHER)
             self._flags = _Stream.from_json(state["flags"], len(LIFTS))
+            self._change = _change(state["change"])
+            self._flags.change = _change(state["more_flagged"])
         except OSError as error:
             reason = error.strerror or str(error)
             raise DataError(f"{path}: expected a saved monitor, got: {reason}") from None
@@ -256,13 +281,13 @@ class _Stream:
         self.ranks = ranks
         self.martingale = ChangeMartingale(n_bets)
         self.change: Change | None = None
-        self._last = 0
+        self.last = 0
         """Number of the last part of the stream: a change may be since the one after it."""
 
     def bet(self, log_bets: Logs, part: int) -> None:
         """Bet on one more part of the stream."""
-        self.martingale.add(log_bets, self._last + 1)
-        self._last = part
+        self.martingale.add(log_bets, self.last + 1)
+        self.last = part
 
     def judge(self, alarm_line: float, part: int, direction: str) -> None:
         """Note the change when the evidence first reaches the line."""
@@ -270,21 +295,17 @@ class _Stream:
             self.change = Change(part, self.martingale.best_start, direction)
 
     def to_json(self) -> dict[str, Any]:
-        change = None if self.change is None else asdict(self.change)
         return {
             "ranks": self.ranks.to_json(),
             "martingale": self.martingale.to_json(),
-            "last": self._last,
-            "change": change,
+            "last": self.last,
         }
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any], n_bets: int) -> _Stream:
         stream = cls(OnlineRanks.from_json(state["ranks"]), n_bets)
         stream.martingale = ChangeMartingale.from_json(state["martingale"], n_bets)
-        stream._last = _count(state["last"])
-        if state["change"] is not None:
-            stream.change = _change(**state["change"])
+        stream.last = _count(state["last"])
         return stream
 
 
@@ -318,7 +339,10 @@ def learned_streams(
     return scores[: len(scores) - above], flags
 
 
-def _change(part: Any, since: Any, direction: Any) -> Change:
+def _change(state: Any) -> Change | None:
+    if state is None:
+        return None
+    part, since, direction = (state[name] for name in ("part", "since", "direction"))
     if direction not in DIRECTIONS:
         raise ValueError(f"expected a direction of a change, got {direction!r}")
     return Change(_count(part), _count(since), direction)

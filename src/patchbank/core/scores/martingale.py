@@ -168,6 +168,8 @@ SCORE_BETS = (
     NormalBet(spread=2.0),
     NormalBet(spread=0.5),
 )
+N_HIGHER = sum(bet.shift > 0 for bet in SCORE_BETS)
+"""The first so many of them are on higher scores; their densities fall with the p-value."""
 LIFTS = (1.5, 2.0, 4.0, 8.0, 16.0)
 """Factors by which the share of an event may have risen."""
 Logs: TypeAlias = Sequence[float]
