@@ -58,7 +58,7 @@ def test_a_name_that_none_has_is_an_error_with_near_ones():
 
 
 def test_all_photographs_cannot_be_taken_out():
-    with pytest.raises(DataError, match="got all 3 taken out"):
+    with pytest.raises(DataError, match="got all 3 excluded"):
         out("01.png", "02.png")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from patchbank.datasets import find_dataset, learning
+from patchbank.datasets import find_dataset, good_images
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, list_images
 from tests.fake_datasets import (
@@ -15,10 +15,6 @@ from tests.fake_datasets import (
     visa,
 )
 from tests.photographs import part, save, write_dataset
-
-
-def good_images(source):
-    return list(learning.good_images(source).images)
 
 
 def test_folders_are_searched_through_in_order(tmp_path):

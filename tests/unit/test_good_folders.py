@@ -3,17 +3,13 @@
 import numpy as np
 import pytest
 
-from patchbank.datasets import learning
+from patchbank.datasets import good_images
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images, list_images
 from patchbank.images.formats import SUFFIXES
 from tests.photographs import part, save
 
 KINDS = ", ".join(sorted(SUFFIXES))
-
-
-def good_images(source):
-    return list(learning.good_images(source).images)
 
 
 def files(root, *names):

@@ -141,7 +141,7 @@ def test_the_order_of_times_is_tried_where_all_photographs_have_one(tmp_path):
     ]
     names, times = orders_of([a, b, c])
     assert (names[1].tolist(), times[1].tolist()) == ([0, 1, 2], [2, 1, 0])
-    assert times[0] == "in which they were taken"
+    assert times[0] == "of the times in their files"
     assert len(orders_of([c, a])) == 2
     assert len(orders_of([a, image_source(save(tmp_path / "d.png", part(2)))])) == 1
     broken = tmp_path / "e.jpg"

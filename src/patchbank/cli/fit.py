@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeAlias
 
 import typer
 from typer.core import TyperCommand
@@ -23,6 +23,25 @@ if TYPE_CHECKING:
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
 """Key under which the context holds the values of the options that are made from declarations."""
+
+
+Report: TypeAlias = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Write a page with the oddest good photographs and where they differ.",
+    ),
+]
+Exclude: TypeAlias = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--exclude",
+        metavar="NAME",
+        help="Do not learn this photograph: the name of its file, or its path.  Several times for "
+        "several.",
+    ),
+]
 
 
 class FitCommand(TyperCommand):
@@ -77,23 +96,8 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
-    report: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--report",
-            metavar="DIR",
-            help="Write a page with the oddest good photographs and where they differ.",
-        ),
-    ] = None,
-    exclude: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--exclude",
-            metavar="NAME",
-            help="Do not learn this photograph: the name of its file, or its path.  Several times "
-            "for several.",
-        ),
-    ] = None,
+    report: Report = None,
+    exclude: Exclude = None,
 ) -> None:
     """Learn a detector from good photographs."""
     _check_targets(out, report, good)

@@ -37,19 +37,23 @@ class TrainingImages:
         """Notes to print, the files that are not read with them."""
         return [*self.notes, *([not_read_line(self.not_read)] if self.not_read else [])]
 
+    def log(self) -> None:
+        """Write the notes to the log, and warn of files that are not read."""
+        for note in self.notes:
+            LOGGER.info("%s", note)
+        if self.not_read:
+            LOGGER.warning("%s", not_read_line(self.not_read))
 
-def good_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages:
-    """Find the good images of a source as `training_images` does; its notes are logged.
+
+def good_images(source: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """List the good images of a source as `training_images` does; its notes are logged.
 
     Raises:
         DataError: there is none, or it is not clear which ones are good.
     """
     found = training_images(source)
-    for note in found.notes:
-        LOGGER.info("%s", note)
-    if found.not_read:
-        LOGGER.warning("%s", not_read_line(found.not_read))
-    return found
+    found.log()
+    return list(found.images)
 
 
 def training_images(source: ImageInput | Iterable[ImageInput]) -> TrainingImages:

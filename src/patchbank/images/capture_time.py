@@ -1,4 +1,4 @@
-"""The time at which a photograph was taken, as its camera wrote it into the file."""
+"""The time of a photograph, as its camera wrote it into the file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from patchbank.images.opening import opened
 from patchbank.images.source import ImageSource
 
 EXIF_IFD = 0x8769
-TAKEN, FRACTION, CHANGED = 0x9003, 0x9291, 0x0132
+ORIGINAL, FRACTION, CHANGED = 0x9003, 0x9291, 0x0132
 """Tags of EXIF: DateTimeOriginal, SubSecTimeOriginal, DateTime."""
 _TIME = re.compile(r"[12]\d{3}:\d\d:\d\d \d\d:\d\d:\d\d")
 
 
 def capture_times(sources: list[ImageSource]) -> list[str] | None:
-    """Times that sort as the photographs were taken; None unless every file has one.
+    """Times that sort photographs from the oldest to the newest; None unless every file has one.
 
     Cameras write seconds, some of them with a fraction: photographs of one second may share a time.
     """
@@ -40,7 +40,7 @@ def _capture_time(source: ImageSource) -> str | None:
                 return None
             tags = image.getexif()
             details = tags.get_ifd(EXIF_IFD)
-            return _time(details.get(TAKEN) or tags.get(CHANGED), details.get(FRACTION))
+            return _time(details.get(ORIGINAL) or tags.get(CHANGED), details.get(FRACTION))
     except Exception:  # parsers raise many types on damaged data
         return None
 

@@ -1,4 +1,4 @@
-"""Photographs that a user takes out of a fit by their names."""
+"""Photographs that a user excludes from a fit by their names."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def excluded(
     """Find the photographs that names stand for.
 
     A name is that of a file, its path, or any end of its path; for what has no file, it is the
-    name under which a fit lists it, such as ``array 3``.  All photographs that it fits are taken.
+    name under which a fit lists it, such as ``array 3``.  A name may stand for several photographs.
 
     Args:
-        asked: names of photographs to take out.
+        asked: names of photographs to exclude.
         sources: the photographs.
         names: of each of them, as a fit lists it.
 
     Returns:
-        Whether each photograph is taken out, and lines that say so.
+        Whether each photograph is excluded, and lines that say so.
 
     Raises:
-        DataError: a name fits no photograph, or all photographs are taken out.
+        DataError: a name fits no photograph, or all photographs are excluded.
     """
     paths = [_parts(source) for source in sources]
     is_out, lines, unknown = [False] * len(sources), [], []
@@ -49,10 +49,10 @@ def excluded(
         raise DataError(_unknown(unknown, names))
     if asked and all(is_out):
         raise DataError(
-            f"exclude: expected photographs that stay, got all {len(sources)} taken out; "
+            f"exclude: expected photographs that stay, got all {len(sources)} excluded; "
             "give others to learn from"
         )
-    out = [name for name, taken in zip(names, is_out, strict=True) if taken]
+    out = [name for name, excluded_one in zip(names, is_out, strict=True) if excluded_one]
     if out:
         verb = "photograph is" if len(out) == 1 else "photographs are"
         lines.insert(0, f"{len(out)} {verb} not learned, as asked: {few(out, 'photograph', SHOWN)}")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
 from patchbank.core.scores.left_out import group_shares
-from patchbank.datasets import TrainingImages, good_images
+from patchbank.datasets import TrainingImages, training_images
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
@@ -80,11 +80,8 @@ def fit(
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
     if bit_depth is not None:
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
-    if choice.skip_unreadable:
-        kept = readable(sources, said, progress)
-        labels = labels.only([source in kept for source in sources]).check()
-        sources = kept
-    search = GroupSearch(sources, labels)
+    search = _searched(sources, labels, choice, said, progress)
+    sources = list(search.sources)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -100,16 +97,14 @@ def fit(
         for method, settings in parts
     ]
     grouping, contents = search.grouping(), search.contents
-    said.lines += [*contents.remarks(are_grouped=labels.finds_copies), *grouping.lines]
+    said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
         for line in [*said.unread, *said.lines]:
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
-    rate, views_of_one = parts[0][1].false_alarm_rate, len(sources) == 1
-    calibrations = calibrate(
-        fitted, rate, progress, views_of_one=views_of_one, groups=grouping.numbers
-    )
+    rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
+    calibrations = calibrate(fitted, rate, progress, views_of_one=is_one, groups=grouping.numbers)
     contents.check_threshold(calibrations.whole)
     if said.shown is not None:
         said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
@@ -136,7 +131,9 @@ def _chosen(
     remarks: Remarks,
 ) -> tuple[list[ImageSource], Labels]:
     """The photographs to learn from, and what is known of their groups."""
-    found = images if isinstance(images, TrainingImages) else good_images(images)
+    found = images if isinstance(images, TrainingImages) else training_images(images)
+    if found is not images:  # otherwise the caller shows its notes
+        found.log()
     sources = [image_source(image) for image in found.images]
     if not sources:
         raise DataError("expected at least one good image, got none")
@@ -145,6 +142,20 @@ def _chosen(
     is_kept = [not out for out in is_out]
     labels = labels_of(choice.groups, sources, found.groups).only(is_kept).check()
     return [source for source, kept in zip(sources, is_kept, strict=True) if kept], labels
+
+
+def _searched(
+    sources: Sequence[ImageSource],
+    labels: Labels,
+    choice: PhotographChoice,
+    remarks: Remarks,
+    progress: Progress,
+) -> GroupSearch:
+    """The photographs that can be read, where others are left out, and the search for groups."""
+    if not choice.skip_unreadable:
+        return GroupSearch(sources, labels)
+    kept = readable(sources, remarks, progress)
+    return GroupSearch(kept, labels.only([source in kept for source in sources]).check())
 
 
 def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:

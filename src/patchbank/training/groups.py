@@ -40,7 +40,7 @@ ONE_AT_A_TIME = 'groups="none" (--groups none) leaves out each photograph alone'
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is known of groups before a photograph is read."""
+    """Groups that are known before a photograph is read."""
 
     labels: tuple[Hashable | None, ...]
     """(n,) label of the group of each photograph; None for one that is a group of its own."""
@@ -53,7 +53,7 @@ class Labels:
     lines: tuple[str, ...] = ()
 
     def only(self, is_kept: Sequence[bool]) -> Labels:
-        """Those of some of the photographs."""
+        """The labels of some of the photographs."""
         pairs = zip(self.labels, is_kept, strict=True)
         return replace(self, labels=tuple(label for label, kept in pairs if kept))
 
@@ -92,7 +92,7 @@ class Grouping:
     numbers: Indices | None
     """(n,) number of the group of each photograph; None where each is left out alone."""
     lines: tuple[str, ...] = ()
-    """What was found, and how to change it."""
+    """Lines about the groups that were found, and how to change them."""
     shown: tuple[PhotographGroup, ...] = ()
     """Groups of more than one photograph, with their reasons."""
 
@@ -282,7 +282,7 @@ def _folders(asked: str, sources: Sequence[ImageSource]) -> list[str]:
 
 
 def _by_name(expression: str, sources: Sequence[ImageSource]) -> tuple[str, ...]:
-    """What an expression finds in the name of each photograph, or in its path if it has a /."""
+    """Label of each photograph: what an expression finds in its name, or in its path for a /."""
     try:
         pattern = re.compile(expression)
     except re.error as error:

@@ -78,8 +78,8 @@ class PhotographPatches:
 def orders_of(sources: Sequence[ImageSource]) -> list[tuple[str, Indices]]:
     """The orders in which photographs may be neighbours, in words and as (n,) numbers.
 
-    Files are in the order of their names, and in that of the times at which they were taken where
-    all have one.  Anything else is in the order in which it was given.
+    Files are in the order of their names, and in that of the times that cameras wrote into them
+    where all have one.  Anything else is in the order in which it was given.
     """
     n = len(sources)
     if not all(isinstance(source.content, Path) for source in sources):
@@ -91,7 +91,7 @@ def orders_of(sources: Sequence[ImageSource]) -> list[tuple[str, Indices]]:
     if times is not None:
         by_time = sorted(range(n), key=lambda number: (times[number], keys[number]))
         if by_time != by_name:
-            orders.append(("in which they were taken", np.array(by_time)))
+            orders.append(("of the times in their files", np.array(by_time)))
     return orders
 
 
@@ -106,7 +106,7 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
 
 
 def _spread_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 3 x 3 cells on a grid of SIDE x SIDE places.  (c, h, w) -> (c, s)."""
+    """Means of 3 x 3 cells at SIDE x SIDE positions.  (c, h, w) -> (c, s)."""
     c, h, w = planes.shape
     middles = (np.arange(SIDE) + 0.5) / SIDE
     rows, columns = (middles * h).astype(np.intp), (middles * w).astype(np.intp)

@@ -11,7 +11,7 @@ another series would.  So left-out scores are compared, not likeness as such:
     the order alone: bank and blocks have the same sizes.  Without a series the order is one of
     the shuffled ones (a permutation test: Fisher, "The Design of Experiments", 1935, chapter 3).
 3.  If the order matters, ends of blocks are moved to where neighbours are least alike, and the
-    smallest blocks are taken beyond which the scores no longer grow.
+    smallest blocks are chosen beyond which the scores no longer grow.
 
 That leaving out blocks mends dependence between neighbours is Burman, Chow and Nolan, "A
 cross-validatory method for dependent data", Biometrika 81 (1994).
@@ -42,13 +42,13 @@ DEVIATIONS = 5.5
 LEAST_EFFECT = 0.25
 """Rise of the logarithm of the scores, as a share of their spread, that is worth longer blocks."""
 NO_LONGER_GROWS = 0.93
-"""Share of the largest rise at which the smallest blocks are taken."""
+"""Share of the largest rise at which the smallest blocks are chosen."""
 TOP_SHARE = 0.25
 """Share of the patches of a photograph, those farthest from all others, that are its score."""
 REACH = 3
 """Photographs on either side of an end of a block whose likeness is compared."""
 REFERENCES = 32
-"""Photographs that say how like each other photographs far apart are."""
+"""Photographs that say how alike photographs are that are no neighbours."""
 QUERIES_AT_ONCE = 256
 TINY = 1e-9
 
@@ -120,8 +120,8 @@ class Blocks:
     groups: Indices
     """(n,) number of the block of each photograph, ascending."""
     rise: float
-    """How much higher photographs score in these blocks than in the same blocks of shuffled
-    photographs: 0.5 for half as much again."""
+    """Rise of the scores in these blocks above those in the same blocks of shuffled photographs:
+    0.5 for half as much again."""
     effect: float
     """The rise as a share of the spread of scores."""
 
@@ -163,7 +163,7 @@ def find_blocks(
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
-    """What contiguous blocks score more than shuffled ones."""
+    """Difference of the scores in contiguous blocks from those in shuffled ones."""
 
     shift: float
     """Difference of the mean logarithms of scores."""
@@ -199,9 +199,9 @@ def _numbered(groups: Indices) -> Indices:
 
 
 def _cut_costs(patches: Float32) -> NDArray[np.float64]:
-    """How alike the photographs on both sides of each gap are.  (n, s, d) -> (n - 1,).
+    """Likeness of the photographs on both sides of each border.  (n, s, d) -> (n - 1,).
 
-    The number is standardised over all gaps: below 0 is a better place to end a block.
+    The number is standardised over all borders: below 0, a block had better end there.
     """
     n = len(patches)
     references = np.unique(np.linspace(0, n - 1, REFERENCES).astype(np.intp))
@@ -214,10 +214,10 @@ def _cut_costs(patches: Float32) -> NDArray[np.float64]:
         there = (middle[:-reach] - _log_distances(one, other)) / spread[:-reach]
         back = (middle[reach:] - _log_distances(other, one)) / spread[reach:]
         likeness = (there + back) / 2  # of photographs i and i + reach
-        for gap in range(max(0, reach - REACH), min(reach, REACH)):
-            # The gap after i + gap lies between them, at most REACH away from both.
-            costs[gap : gap + len(likeness)] += likeness
-            counts[gap : gap + len(likeness)] += 1
+        for border in range(max(0, reach - REACH), min(reach, REACH)):
+            # The border after i + border lies between them, at most REACH away from both.
+            costs[border : border + len(likeness)] += likeness
+            counts[border : border + len(likeness)] += 1
     costs /= np.maximum(counts, 1)
     return np.asarray((costs - costs.mean()) / max(float(costs.std()), TINY))
 
@@ -235,9 +235,9 @@ def _log_distances(patches: Float32, others: Float32) -> NDArray[np.float64]:
 
 
 def _blocks(costs: NDArray[np.float64], length: int) -> Indices:
-    """Blocks of about a length, from half to twice of it, that end at cheap gaps.  -> (n,).
+    """Blocks of about a length, from half to twice of it, that end at cheap borders.  -> (n,).
 
-    The sum of the costs of the gaps, and of the squared deviations of lengths from `length` as
+    The sum of the costs of the borders, and of the squared deviations of lengths from `length` as
     shares of it, is the smallest possible one (dynamic programming).
 
     >>> _blocks(np.array([1.0, 1, -2, 1, 1, -2, 1]), 3).tolist()

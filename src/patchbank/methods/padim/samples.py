@@ -74,13 +74,13 @@ class LeftOutGroups:
         """
         begin, end = np.searchsorted(self.patches[:, 0], (positions.start, positions.stop))
         position, rows, groups = self.patches[begin:end].T
-        n_places, place = positions.stop - positions.start, position - positions.start
-        shape: tuple[int, ...] = (n_places,)
+        n_cells, cell = positions.stop - positions.start, position - positions.start
+        shape: tuple[int, ...] = (n_cells,)
         if not self.are_alone:
             m = len(self.members)
-            n_places, place, shape = n_places * m, place * m + groups, (n_places, m)
-        counts = np.bincount(place, minlength=n_places)
-        slot = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+            n_cells, cell, shape = n_cells * m, cell * m + groups, (n_cells, m)
+        counts = np.bincount(cell, minlength=n_cells)
+        slot = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
         shape = (*shape, int(counts.max()))
         table = PatchTable(
             np.zeros(shape, dtype=np.intp),
@@ -88,7 +88,7 @@ class LeftOutGroups:
             np.zeros(shape, dtype=np.bool_),
         )
         for array, values in ((table.rows, rows), (table.groups, groups), (table.is_present, True)):
-            array.reshape(n_places, -1)[place, slot] = values
+            array.reshape(n_cells, -1)[cell, slot] = values
         return table
 
 
