@@ -136,7 +136,7 @@ def delay(monitor: Monitor, stream: NDArray[np.float64], start: int) -> dict[str
 
 def real(root: Path, draws: int, learned: int) -> list[dict[str, Any]]:
     """Photographs that were not learned, as they are, and as JPEG from the middle on."""
-    paths = np.array(good_images(root), dtype=object)
+    paths = np.array(good_images(root).images, dtype=object)
     found = []
     for seed in range(draws):
         rng = np.random.default_rng(seed)
@@ -245,6 +245,10 @@ def page(record: dict[str, Any]) -> str:
         "",
         f"The estimated start is off by {np.median(errors):.0f} parts in the median, by "
         f"{np.quantile(errors, 0.9):.0f} in the worst tenth.",
+    ]
+    if not record["real"]:
+        return "\n".join(lines) + "\n"
+    lines += [
         "",
         "## Real photographs, promised 1 %",
         "",

@@ -221,9 +221,10 @@ def test_drift_and_the_file_of_a_monitor(capsys, fitted, plates, tmp_path, name)
     """Good parts, of which there is nothing to say; and defects alone, which are an alarm."""
     line = tmp_path / "lines.jsonl"
     run(capsys, "predict", fitted, plates / "test" / name, "--json", line)
-    line.write_text(line.read_text(encoding="utf-8") * 6 + "damaged", encoding="utf-8")
+    line.write_text(line.read_text(encoding="utf-8") * 20 + "damaged", encoding="utf-8")
     state = tmp_path / "monitor.json"
-    found = parsed(run(capsys, "drift", fitted, line, "--state", state, "--json", "-"))
+    options = ("--alarm-rate", "0.3", "--state", state, "--json", "-")
+    found = parsed(run(capsys, "drift", fitted, line, *options))
     check("drift", found)
     check("monitor", parsed(state.read_text(encoding="utf-8")))
     assert found["damaged"]
