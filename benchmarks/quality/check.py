@@ -154,7 +154,7 @@ def grey(path):
     return pillow.open(path).convert("L")
 
 
-def row(name, good, defects, rng):
+def row(name, good, defects, rng, scores):
     """Figures of one set."""
     with tempfile.TemporaryDirectory() as temporary:
         untouched, mixed = Path(temporary) / "untouched", Path(temporary) / "mixed"
@@ -163,7 +163,8 @@ def row(name, good, defects, rng):
         clean, kinds, edits = planted(good, defects, mixed, rng)
         for path in (one for one in good if one.name in clean):
             shutil.copy(path, untouched)
-        before, after = check_photographs(untouched), check_photographs(mixed)
+        before = check_photographs(untouched, scores=scores)
+        after = check_photographs(mixed, scores=scores)
     repeats = {n for f in before.findings if f.kind in COPIES for n in f.names}
     found_by_kind = {f.kind: set(f.names) for f in after.findings}
     accused = {name for f in after.findings for name in f.names if f.kind not in COPIES} & set(
@@ -220,6 +221,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--screw", type=Path, required=True, help="MVTec AD screw")
     parser.add_argument("--tiles", type=Path, required=True, help="magnetic tiles, MVTec layout")
+    parser.add_argument("--skip-scores", action="store_true", help="without the quick fit")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     cells, cells_test = solar_cells()
@@ -230,7 +232,7 @@ def main():
         sets[name] = sorted((root / "train" / "good").iterdir()), bad
     rows = []
     for name, (good, defects) in sets.items():
-        rows.append(row(name, good, defects, np.random.default_rng(SEED)))
+        rows.append(row(name, good, defects, np.random.default_rng(SEED), not options.skip_scores))
         print(json.dumps(rows[-1], indent=1), flush=True)
     command = f"python {' '.join(sys.argv)}"
     result = {"command": command, "machine": environment(), "sets": rows}

@@ -43,7 +43,7 @@ class Photograph:
     label: str | None
     """``good``, the name of a defect, or None where the test photographs have no labels."""
     facts: Facts | None
-    """Its facts; None where it cannot be read."""
+    """Facts of its pixels and its file; None where it cannot be read."""
     error: str = ""
 
 
