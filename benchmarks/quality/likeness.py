@@ -190,7 +190,8 @@ def page(results: dict[str, Any], command: str) -> str:
         for row in found["draws"]:
             cells = [_percent(row["noted"][each]) for each in ("good", *CHANGES)]
             lines.append(f"| {name} | {row['n']} | {' | '.join(cells)} |")
-    groups = ["good", "defects", "JPEG of quality 75", *results["sets"]]
+    rows = [row for found in results["sets"].values() for row in found["detectors"]]
+    groups = list(dict.fromkeys(name for row in rows for name in row["part"]))
     lines += [
         "",
         "## Far as a whole (`part`), and with any note: preset fast, one draw",
