@@ -136,7 +136,7 @@ def delay(monitor: Monitor, stream: NDArray[np.float64], start: int) -> dict[str
 
 def real(root: Path, draws: int, learned: int) -> list[dict[str, Any]]:
     """Photographs that were not learned, as they are, and as JPEG from the middle on."""
-    paths = np.array(good_images(root).images, dtype=object)
+    paths = np.array(good_images(root), dtype=object)
     found = []
     for seed in range(draws):
         rng = np.random.default_rng(seed)

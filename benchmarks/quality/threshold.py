@@ -383,7 +383,7 @@ def page(record: Draw) -> str:
 def photographs_of(root: Path) -> tuple[str, list[Path], list[Path]]:
     """Name, good photographs and defects of a folder in MVTec layout."""
     samples = find_dataset(root).samples
-    good = [Path(str(path)) for path in good_images(root).images]
+    good = [Path(str(path)) for path in good_images(root)]
     good += [sample.path for sample in samples if not sample.is_defect]
     return root.name, good, [sample.path for sample in samples if sample.is_defect]
 
