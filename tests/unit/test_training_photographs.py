@@ -76,9 +76,9 @@ def test_black_constant_and_doubled_photographs_are_named():
 
 def test_a_colour_in_one_corner_is_not_constant():
     image = np.full((20, 30, 3), 90, np.uint8)
-    assert Content.of(image).is_constant
+    assert contents(a=image).contents[0].is_constant
     image[-1, -1, 2] = 91
-    assert not Content.of(image).is_constant
+    assert not contents(a=image).contents[0].is_constant
 
 
 def test_many_names_are_counted():
@@ -111,15 +111,19 @@ def test_photographs_that_are_all_the_same_are_refused(image, what):
 def test_a_threshold_of_zero_is_refused():
     twice = [part(seed) for seed in (0, 0, 1, 1, 2, 2)]
     with pytest.raises(DataError, match="threshold: expected more than 0.*6 of 6 photographs"):
-        RECIPE.fit(twice)
+        RECIPE.fit(twice, groups="none")
     # The highest score is that of the one without a twin: the threshold at the rate of 1/7.
+    some = [part(seed) for seed in (0, 0, 1, 1, 2, 3)]
     with pytest.warns(PhotographWarning, match="2 of 6 .* same as another .*: array 1, array 3"):
-        detector = RECIPE.fit([part(seed) for seed in (0, 0, 1, 1, 2, 3)])
+        detector = RECIPE.fit(some, groups="none")
     assert detector.calibration.threshold > 1
+    whole = RECIPE.with_changes(selection="all", false_alarm_rate=0.45)
     with pytest.raises(DataError, match="threshold: expected more than 0.*4 of 6 photographs"):
-        RECIPE.with_changes(selection="all", false_alarm_rate=0.45).fit(
-            [part(seed) for seed in (0, 0, 1, 1, 2, 3)]
-        )
+        whole.fit(some, groups="none")
+    with pytest.warns(PhotographWarning, match="2 of 6 .* left out with it: array 1, array 3"):
+        detector = whole.fit(some)
+    assert detector.calibration.groups.tolist() == [0, 0, 1, 1, 2, 3]
+    assert detector.calibration.threshold > 1
 
 
 def test_one_black_photograph_is_refused():

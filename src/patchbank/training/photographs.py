@@ -167,7 +167,7 @@ class Contents:
                 )
             return
         is_zero = single == 0 or threshold < float(scores.max()) * ROUNDING
-        if is_zero and single < np.count_nonzero(scores >= threshold):
+        if is_zero and (single == 0 or single < np.count_nonzero(scores >= threshold)):
             raise DataError(
                 f"threshold: expected more than 0, got 0 but for rounding: {count - single} of "
                 f"{count} photographs are the same as another one, so that any new one would be "
