@@ -14,12 +14,12 @@ from patchbank.check.reading import Facts, Photograph
 from patchbank.core.scores.tail_model import TailModel
 from patchbank.training.photographs import NEARLY_BLACK
 
-MAJORITY = 0.8
+MAJORITY = 0.7
 """Share of the photographs that have the usual value of a trait, where there is a usual one."""
 FEWEST = 5
 """Photographs from which on one is compared with the others."""
-RATE = 0.02
-"""Expected number of photographs of a regular set that are accused for one measured trait."""
+RATE = 0.001
+"""Share of the photographs of a regular set that are accused for one measured trait."""
 BLUR_FACTOR, SIZE_FACTOR, SHAPE_FACTOR = 1.3, 1.5, 1.25
 """Factors from the middle of the set that are no difference, however alike the others are."""
 STEPS_FACTOR = 1.7
@@ -171,9 +171,8 @@ def _saturated(known: Read) -> dict[str, str]:
 def _unusually_high(values: NDArray[np.float64], factor: float) -> NDArray[np.bool_]:
     """Values that are improbable among the others, and more than a factor above their middle."""
     model = TailModel.fit(values, np.ones(len(values)), 0.0)
-    limit = RATE / len(values)
     high: NDArray[np.bool_] = values > factor * np.median(values)
-    high &= np.array([model.tail_probability(float(value)) < limit for value in values])
+    high &= np.array([model.tail_probability(float(value)) < RATE for value in values])
     return high
 
 
