@@ -22,10 +22,12 @@ RATE = 0.001
 """Share of the photographs of a regular set that are accused for one measured trait."""
 BLUR_FACTOR, SIZE_FACTOR, SHAPE_FACTOR = 1.3, 1.5, 1.25
 """Factors from the middle of the set that are no difference, however alike the others are."""
+NEARLY_ALL = 0.97
+"""Share of the sizes of a set, beyond which by these factors a size is odd whatever the spread."""
 STEPS_FACTOR = 1.7
-"""The same of the quantisation steps of JPEG files."""
+"""Factor between quantisation steps of JPEG files that is no difference."""
 TRACES = 0.15
-"""The same of traces of compression in the pixels: a difference of `Traits.blockiness`."""
+"""Difference of traces of compression in the pixels (`Traits.blockiness`) that is none."""
 SATURATED, SATURATED_MORE = 0.5, 0.3
 """Share of saturated pixels of an overexposed photograph; and in excess of the usual share."""
 
@@ -113,7 +115,8 @@ def _odd_sizes(known: Read) -> dict[str, str]:
     scales, shapes = np.sqrt(sizes.prod(axis=1)), sizes[:, 1] / sizes[:, 0]
     odd = np.zeros(len(known), dtype=bool)
     for values, factor in ((scales, SIZE_FACTOR), (shapes, SHAPE_FACTOR)):
-        odd |= _unusually_high(values, factor) | _unusually_high(1 / values, factor)
+        for each in (values, 1 / values):
+            odd |= _unusually_high(each, factor) | (each > factor * np.quantile(each, NEARLY_ALL))
     middle = f"{np.median(sizes[:, 1]):.0f} x {np.median(sizes[:, 0]):.0f}"
     return {
         known[number][0]: f"{_size(known[number][1])}, most about {middle}"
