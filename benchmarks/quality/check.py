@@ -222,6 +222,29 @@ def table(rows):
     return "\n".join(lines)
 
 
+def page(result):
+    """The page of the figures."""
+    machine = result["machine"]
+    lines = [
+        "# What `patchbank check` finds of planted mistakes",
+        "",
+        f"Made by `{result['command']}` on {machine['processor']}, {machine['cores']} cores, "
+        f"commit {machine['commit']}. {N_CLEAN} good photographs of each set at random, seed "
+        f"{SEED}; found of planted.",
+        "",
+        table(result["sets"]),
+        "",
+        "**Accused** are clean photographs that a finding names, but for copies of planted ones "
+        "and for repeats: pairs that the check names in the untouched folder too. A look at them "
+        "shows the same part in the same place at another exposure (`check.json` lists them).",
+    ]
+    for one in result["sets"]:
+        missed = [text for kind, names in one["missed"].items() for text in names if names]
+        shown = ", ".join(text.strip() for text in missed) or "nothing"
+        lines += ["", f"Missed in {one['set']}: {shown}."]
+    return "\n".join(lines) + "\n"
+
+
 def main():
     """Run all sets, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -243,6 +266,7 @@ def main():
     command = f"python {' '.join(sys.argv)}"
     result = {"command": command, "machine": environment(), "sets": rows}
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    options.out.with_suffix(".md").write_text(page(result))
     print(table(rows))
 
 
