@@ -70,18 +70,11 @@ def align(coarse: Pictures, fine: Pictures, first: Indices, second: Indices) -> 
         first: numbers of p pictures.
         second: numbers of the p pictures that are moved.
     """
-    placements = improved(coarse, first, second, shifts(coarse, first, second))
-    return improved(fine, first, second, placements)
-
-
-def improved(
-    pictures: Pictures, first: Indices, second: Indices, placements: Placements
-) -> Placements:
-    """Placements after some Gauss-Newton steps at one size."""
-    steps = _Steps(pictures[first])
-    moved = pictures[second]
-    for _ in range(N_STEPS):
-        placements = steps.improved(placements, moved)
+    placements = _shifts(fine, first, second)
+    for level in (coarse, fine):
+        steps = _Steps(level[first])
+        for _ in range(N_STEPS):
+            placements = steps.improved(placements, level[second])
     return placements
 
 
@@ -122,8 +115,7 @@ class _Steps:
         return found
 
 
-def shifts(pictures: Pictures, first: Indices, second: Indices) -> Placements:
-    """Placements by the shift alone, to a pixel.  -> (p, 4)."""
+def _shifts(pictures: Pictures, first: Indices, second: Indices) -> Placements:
     side = pictures.shape[-1]
     reach = int(FARTHEST[0] * side)
     tapered = window(side)

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from patchbank.images.alignment import (
     Pictures,
     Placements,
+    align,
     detail,
     gaussian,
     halved,
-    improved,
     resampled,
-    shifts,
 )
 from patchbank.images.copy_candidates import Neighbours
 from patchbank.types import Indices
@@ -69,39 +68,26 @@ class Comparison:
 
     def copies(self, first: int, near: Neighbours) -> list[tuple[int, float]]:
         """Copies of one photograph among its candidates, with what they share, 1 being all."""
-        others, placements = self._aligned(first, near.candidates)
-        edited = self._differs_like_an_edit(first, others, placements)
-        others, placements = others[edited], placements[edited]
-        if not len(others):
+        others = np.concatenate([near.candidates, near.further])
+        if not len(near.candidates):
             return []
-        own, finest, grain = resampled(self._of(others), placements)
-        faint = _shared_faint(self._bands[1, first], finest) / FAINT
-        shared = np.minimum(faint, _shared_faint(self._bands[2, first], grain) / GRAIN)
-        if (shared >= 1).any():
-            rest = np.setdiff1d(np.concatenate([near.candidates, near.further]), others)
-            rest, of_rest = self._aligned(first, rest)
-            if len(others) + len(rest) >= CROWD:
-                more = resampled(self._bands[0, rest], of_rest)
-                moved = np.concatenate([own, more])
-                own_detail = _shared_own(self._bands[0, first], moved)
-                shared = np.minimum(shared, own_detail[: len(others)] / OWN)
-        return list(zip(others.tolist(), shared.tolist(), strict=True))
-
-    def _of(self, others: Indices) -> Pictures:
-        bands: Pictures = self._bands[:, others]
-        return bands
-
-    def _aligned(self, first: int, others: Indices) -> tuple[Indices, Placements]:
-        """Those of the others that show the same as one photograph, and their placements."""
-        coarse, fine = self._coarse_detail, self._fine_detail
         numbers = np.full(len(others), first)
-        placements = shifts(coarse, numbers, others)
-        for level in (coarse, fine):
-            numbers = numbers[: len(others)]
-            placements = improved(level, numbers, others, placements)
-            alike = _correlation(level[first], resampled(level[others], placements)) > ALIGNED
-            others, placements = others[alike], placements[alike]
-        return others, placements
+        placements = align(self._coarse_detail, self._fine_detail, numbers, others)
+        shown = resampled(self._fine_detail[others], placements)
+        alike = _correlation(self._fine_detail[first], shown) > ALIGNED
+        edited = self._differs_like_an_edit(first, others, placements)
+        alike[: len(near.candidates)] &= edited[: len(near.candidates)]
+        if not alike[: len(near.candidates)].any():
+            return []
+        others, placements = others[alike], placements[alike]
+        count = int(alike[: len(near.candidates)].sum())
+        bands: Pictures = self._bands[:, others]
+        own, finest, grain = resampled(bands, placements)
+        faint = _shared_faint(self._bands[1, first], finest[:count]) / FAINT
+        faint = np.minimum(faint, _shared_faint(self._bands[2, first], grain[:count]) / GRAIN)
+        if len(others) >= CROWD:
+            faint = np.minimum(faint, _shared_own(self._bands[0, first], own)[:count] / OWN)
+        return list(zip(others[:count].tolist(), faint.tolist(), strict=True))
 
     def _differs_like_an_edit(
         self, first: int, others: Indices, placements: Placements
