@@ -9,7 +9,7 @@ formats, strong compression, blur, black, one colour, overexposed.  Defects come
 
 The sets hold repeats of their own: the same part in the same place, photographed again.  What the
 check says about the untouched folder is listed first, and copies among it are counted as repeats,
-not as clean photographs that are accused: each pair was looked at (`check.md`).
+not as clean photographs that are accused (`check.md`).
 """
 
 from __future__ import annotations
@@ -235,8 +235,9 @@ def page(result):
         table(result["sets"]),
         "",
         "**Accused** are clean photographs that a finding names, but for copies of planted ones "
-        "and for repeats: pairs that the check names in the untouched folder too. A look at them "
-        "shows the same part in the same place at another exposure (`check.json` lists them).",
+        "and for repeats: pairs that the check names in the untouched folder too. The "
+        "screws and twelve groups of tiles, inspected by eye, show the same part in the same place at "
+        "another exposure (`check.json` lists all).",
     ]
     for one in result["sets"]:
         missed = [text for kind, names in one["missed"].items() for text in names if names]
