@@ -14,18 +14,20 @@ from patchbank.check.reading import Facts, Photograph
 from patchbank.core.scores.tail_model import TailModel
 from patchbank.training.photographs import NEARLY_BLACK
 
-MAJORITY = 0.8
+MAJORITY = 0.7
 """Share of the photographs that have the usual value of a trait, where there is a usual one."""
 FEWEST = 5
 """Photographs from which on one is compared with the others."""
-RATE = 0.02
-"""Expected number of photographs of a regular set that are accused for one measured trait."""
+RATE = 0.001
+"""Share of the photographs of a regular set that are accused for one measured trait."""
 BLUR_FACTOR, SIZE_FACTOR, SHAPE_FACTOR = 1.3, 1.5, 1.25
 """Factors from the middle of the set that are no difference, however alike the others are."""
+NEARLY_ALL = 0.97
+"""Share of the sizes of a set, beyond which by these factors a size is odd whatever the spread."""
 STEPS_FACTOR = 1.7
-"""The same of the quantisation steps of JPEG files."""
+"""Factor between quantisation steps of JPEG files that is no difference."""
 TRACES = 0.15
-"""The same of traces of compression in the pixels: a difference of `Traits.blockiness`."""
+"""Difference of traces of compression in the pixels (`Traits.blockiness`) that is none."""
 SATURATED, SATURATED_MORE = 0.5, 0.3
 """Share of saturated pixels of an overexposed photograph; and in excess of the usual share."""
 
@@ -113,7 +115,8 @@ def _odd_sizes(known: Read) -> dict[str, str]:
     scales, shapes = np.sqrt(sizes.prod(axis=1)), sizes[:, 1] / sizes[:, 0]
     odd = np.zeros(len(known), dtype=bool)
     for values, factor in ((scales, SIZE_FACTOR), (shapes, SHAPE_FACTOR)):
-        odd |= _unusually_high(values, factor) | _unusually_high(1 / values, factor)
+        for each in (values, 1 / values):
+            odd |= _unusually_high(each, factor) | (each > factor * np.quantile(each, NEARLY_ALL))
     middle = f"{np.median(sizes[:, 1]):.0f} x {np.median(sizes[:, 0]):.0f}"
     return {
         known[number][0]: f"{_size(known[number][1])}, most about {middle}"
@@ -171,9 +174,8 @@ def _saturated(known: Read) -> dict[str, str]:
 def _unusually_high(values: NDArray[np.float64], factor: float) -> NDArray[np.bool_]:
     """Values that are improbable among the others, and more than a factor above their middle."""
     model = TailModel.fit(values, np.ones(len(values)), 0.0)
-    limit = RATE / len(values)
     high: NDArray[np.bool_] = values > factor * np.median(values)
-    high &= np.array([model.tail_probability(float(value)) < limit for value in values])
+    high &= np.array([model.tail_probability(float(value)) < RATE for value in values])
     return high
 
 
