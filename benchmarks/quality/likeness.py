@@ -236,9 +236,7 @@ def main() -> None:
     sets: dict[str, tuple[list[Path], list[Path]]] = {}
     for root in given.roots:
         dataset = find_dataset(root)
-        good = [Path(str(path)) for path in good_images(root)] + _paths(
-            dataset, is_defect=False
-        )
+        good = [Path(str(path)) for path in good_images(root)] + _paths(dataset, is_defect=False)
         sets[root.name] = good, _paths(dataset, is_defect=True)
     if given.solar:
         fit, dataset = solar_cells()
