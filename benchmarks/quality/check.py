@@ -235,9 +235,9 @@ def page(result):
         table(result["sets"]),
         "",
         "**Accused** are clean photographs that a finding names, but for copies of planted ones "
-        "and for repeats: pairs that the check names in the untouched folder too. The "
-        "screws and twelve groups of tiles, inspected by eye, show the same part in the same place at "
-        "another exposure (`check.json` lists all).",
+        "and for repeats: pairs that the check names in the untouched folder too. The screws and "
+        "twelve groups of tiles, inspected by eye, show the same part in the same place at another "
+        "exposure (`check.json` lists all).",
     ]
     for one in result["sets"]:
         missed = [text for kind, names in one["missed"].items() for text in names if names]

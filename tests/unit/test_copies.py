@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from patchbank.images.alignment import align, detail, halved, resampled
-from patchbank.images.copies import Fingerprint, exact_copies, near_copies
+from patchbank.images.alignment import align, detail, gaussian, halved, resampled
+from patchbank.images.copies import Fingerprint, _stars, exact_copies, near_copies
+from patchbank.images.copy_candidates import _Tangents, neighbours
 from tests.photographs import parts
 
 SIZE = (230, 310)
@@ -146,3 +147,78 @@ def test_an_alignment_undoes_a_shift_and_a_stretch(down, right, tall, wide, seed
     first, second = np.array([0]), np.array([1])
     found = align(detail(halved(both), 4.0), fine, first, second)
     assert np.allclose(found, [[down, right, tall, wide]], atol=0.01)
+
+
+def test_a_group_reaches_two_links_from_its_middle_and_no_farther():
+    chain = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]
+    assert _stars(8, chain) == [[0, 1, 2, 3], [4, 5, 6], [7]]
+    assert _stars(6, [(0, 3), (1, 3), (2, 3), (4, 5)]) == [[0, 1, 2, 3], [4, 5]]
+
+
+@given(
+    links=st.sets(
+        st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] < pair[1])
+    )
+)
+def test_every_number_is_in_one_group_and_linked_to_another_of_it(links):
+    groups = _stars(12, links)
+    assert sorted(number for group in groups for number in group) == list(range(12))
+    linked = {frozenset(pair) for pair in links}
+    for group in groups:
+        for number in group if len(group) > 1 else ():
+            assert any(frozenset((number, other)) in linked for other in group)
+
+
+def tangent_distance(first, second):
+    """The share of the variance of one picture that another one does not explain, by its name."""
+    down, right = np.gradient(first)
+    at = np.linspace(-1, 1, len(first))
+    columns = [np.ones_like(first), first, down, right, down * at[:, None], right * at[None]]
+    weights = np.sqrt(np.outer(*[np.hanning(len(first) + 2)[1:-1]] * 2))
+    matrix = np.stack([(column * weights).ravel() for column in columns], axis=1)
+    target = (second * weights).ravel()
+    left = target - matrix @ np.linalg.lstsq(matrix, target, rcond=None)[0]
+    constant = weights.ravel() / np.linalg.norm(weights)
+    return (left @ left) / (target @ target - (target @ constant) ** 2)
+
+
+def test_tangent_distances_are_those_of_a_least_squares_fit():
+    pictures = np.random.default_rng(3).normal(120, 30, (4, 32, 32)).astype(np.float32)
+    blur = gaussian(32, 1.0)
+    smooth = (blur @ pictures @ blur.T).astype(np.float64)
+    expected = [[tangent_distance(a, b) for b in smooth] for a in smooth]
+    found = _Tangents(pictures).distances(np.arange(4))
+    assert np.allclose(found, expected, atol=0.01)
+    assert np.allclose(np.diag(found), 0, atol=1e-3)
+
+
+def test_candidates_are_never_the_photograph_itself_or_of_another_shape(surfaces):
+    images = [surfaces[0], np.roll(surfaces[0], 2, 1), surfaces[0][:, :200], surfaces[1]]
+    found = fingerprints(images)
+    levels = np.stack([one.levels for one in found])
+    near = neighbours(halved(levels), np.array([one.aspect for one in found]))
+    assert [list(each.candidates) for each in near] == [[1], [0], [], []]
+    assert not any(len(each.further) for each in near)
+
+
+def test_a_thumbnail_keeps_the_luminance_between_levels():
+    image = np.zeros((256, 384, 3), np.uint8)
+    image[:, ::2] = 1  # a mean of half a level
+    levels = Fingerprint.of(image).levels
+    assert levels.shape == (128, 128)
+    assert np.allclose(levels[8:-8, 8:-8], 0.5, atol=0.2)
+    assert Fingerprint.of(image).aspect == pytest.approx(np.log(1.5))
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90, 95])
+def test_a_copy_is_found_at_each_quality(surfaces, quality):
+    shifted = compressed(EDITS["shifted"](surfaces[2]), quality)
+    assert near_copies(fingerprints([*surfaces, shifted])) == [[2, 12]]
+
+
+def test_the_order_of_photographs_does_not_change_their_groups(surfaces):
+    images = [*surfaces, EDITS["shifted"](surfaces[1]), EDITS["compressed"](surfaces[7])]
+    order = np.random.default_rng(1).permutation(len(images))
+    groups = near_copies(fingerprints([images[number] for number in order]))
+    named = sorted(sorted(int(order[number]) for number in group) for group in groups)
+    assert named == [[1, 12], [7, 13]]
