@@ -38,6 +38,8 @@ FLOOR = 0.001
 """Variance (levels squared) of finest detail below which a block holds nothing to compare."""
 VISIBLE = 0.25
 """Variance of detail at which a block counts half."""
+AT_ONCE = 256
+"""Thumbnails whose bands are computed together."""
 FEWEST_BLOCKS = 8
 FAINTEST = 0.3
 """Share of the blocks that count as faint."""
@@ -56,15 +58,15 @@ class Comparison:
         self._light = (blur @ coarse @ blur.T).astype(np.float32, copy=False)
         self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
-        finest = gaussian(thumbnails.shape[-1], FINEST_SIGMA)
-        across = np.eye(len(finest), dtype=np.float32) - finest
-        self._bands: Pictures = np.stack(
-            [
-                detail(thumbnails, 4.0),
-                detail(thumbnails, FINEST_SIGMA),
-                across @ thumbnails @ across.T,
-            ]
-        )
+        # Half precision and few at a time: thousands of photographs fit into memory.
+        self._bands = np.zeros((3, *thumbnails.shape), dtype=np.float16)
+        for start in range(0, len(thumbnails), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            self._bands[:, some] = _bands(thumbnails[some])
+
+    def _bands_of(self, numbers: Indices) -> NDArray[np.float32]:
+        """Detail, finest detail and grain of some pictures.  -> (3, p, side, side)."""
+        return self._bands[:, numbers].astype(np.float32)
 
     def copies(self, first: int, near: Neighbours) -> list[tuple[int, float]]:
         """Copies of one photograph among its candidates, with what they share, 1 being all."""
@@ -81,12 +83,12 @@ class Comparison:
             return []
         others, placements = others[alike], placements[alike]
         count = int(alike[: len(near.candidates)].sum())
-        bands: Pictures = self._bands[:, others]
-        own, finest, grain = resampled(bands, placements)
-        faint = _shared_faint(self._bands[1, first], finest[:count]) / FAINT
-        faint = np.minimum(faint, _shared_faint(self._bands[2, first], grain[:count]) / GRAIN)
+        own, finest, grain = resampled(self._bands_of(others), placements)
+        fixed = self._bands_of(np.array([first]))[:, 0]
+        faint = _shared_faint(fixed[1], finest[:count]) / FAINT
+        faint = np.minimum(faint, _shared_faint(fixed[2], grain[:count]) / GRAIN)
         if len(others) >= CROWD:
-            faint = np.minimum(faint, _shared_own(self._bands[0, first], own)[:count] / OWN)
+            faint = np.minimum(faint, _shared_own(fixed[0], own)[:count] / OWN)
         return list(zip(others[:count].tolist(), faint.tolist(), strict=True))
 
     def _differs_like_an_edit(
@@ -103,6 +105,14 @@ class Comparison:
         left = np.sqrt(((fixed - gain[:, None] * moved) ** 2).mean(axis=1))
         is_edit: NDArray[np.bool_] = (left < LIGHT) & (gain < GAIN) & (gain > 1 / GAIN)
         return is_edit
+
+
+def _bands(thumbnails: Pictures) -> NDArray[np.float32]:
+    """Detail, finest detail and grain.  -> (3, n, side, side)."""
+    blur = gaussian(thumbnails.shape[-1], FINEST_SIGMA)
+    across = np.eye(len(blur), dtype=np.float32) - blur
+    grain = across @ thumbnails @ across.T
+    return np.stack([detail(thumbnails, 4.0), detail(thumbnails, FINEST_SIGMA), grain])
 
 
 def _shared_own(fixed: NDArray[np.float32], moved: Pictures) -> NDArray[np.float32]:
