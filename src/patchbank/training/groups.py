@@ -157,7 +157,7 @@ class GroupSearch:
         if numbers.max() == n - 1:
             return Grouping(None, tuple(lines))
         n_groups = int(numbers.max()) + 1
-        if n_groups < FEW_GROUPS:
+        if n_groups < FEW_GROUPS and (labels.reason or series):  # few photographs have a line
             lines.append(
                 f"{n_groups} groups of photographs are few to leave out in turn: the threshold "
                 f"is provisional; give photographs of more groups, or {ONE_AT_A_TIME}"
