@@ -144,8 +144,7 @@ def test_an_alignment_undoes_a_shift_and_a_stretch(down, right, tall, wide, seed
     moved = resampled(fixed, np.array([[down, right, tall, wide]], dtype=np.float32))
     both = np.concatenate([moved, fixed])
     fine = detail(both, 3.0)
-    first, second = np.array([0]), np.array([1])
-    found = align(detail(halved(both), 4.0), fine, first, second)
+    found = align(detail(halved(both), 4.0), fine, 0, np.array([1]))
     assert np.allclose(found, [[down, right, tall, wide]], atol=0.01)
 
 

@@ -61,21 +61,56 @@ def resampled(pictures: Pictures, placements: Placements) -> Pictures:
     return moved.astype(np.float32, copy=False)
 
 
-def align(coarse: Pictures, fine: Pictures, first: Indices, second: Indices) -> Placements:
-    """Placements that put the second picture of each pair over the first.  -> (p, 4).
+def shifted(fine: Pictures, first: int, second: Indices) -> Placements:
+    """Placements that shift pictures over the first one, to the pixel.  -> (p, 4).
+
+    Args:
+        fine: detail of all pictures.
+        first: number of the picture that stays.
+        second: numbers of the p pictures that are moved.
+    """
+    side = fine.shape[-1]
+    reach = int(FARTHEST[0] * side)
+    tapered = window(side)
+    product = np.fft.rfft2(fine[second] * tapered) * np.fft.rfft2(fine[first] * tapered).conj()
+    size = np.abs(product)
+    product /= size + WHITENING * size.max(axis=(1, 2), keepdims=True) + 1e-9
+    peaks = np.roll(np.fft.irfft2(product, (side, side)), (reach, reach), axis=(1, 2))
+    width = 2 * reach + 1
+    near = peaks[:, :width, :width].reshape(len(second), width**2)
+    down, right = np.divmod(near.argmax(axis=1), width)
+    ones = np.ones(len(second))
+    shifts = np.stack([(down - reach) / side, (right - reach) / side, ones, ones], axis=1)
+    return shifts.astype(np.float32)
+
+
+def refined(pictures: Pictures, first: int, second: Indices, placements: Placements) -> Placements:
+    """Placements after steps of Gauss and Newton towards the first picture.  -> (p, 4).
+
+    Args:
+        pictures: detail of all pictures.
+        first: number of the picture that stays.
+        second: numbers of the p pictures that are moved.
+        placements: (p, 4) where they are so far.
+    """
+    steps = _Steps(pictures[first])
+    moved = pictures[second]
+    for _ in range(N_STEPS):
+        placements = steps.improved(placements, moved)
+    return placements
+
+
+def align(coarse: Pictures, fine: Pictures, first: int, second: Indices) -> Placements:
+    """Placements that put pictures over the first one.  -> (p, 4).
 
     Args:
         coarse: detail of all pictures.
         fine: the same at twice the side.
-        first: numbers of p pictures.
+        first: number of the picture that stays.
         second: numbers of the p pictures that are moved.
     """
-    placements = _shifts(fine, first, second)
-    for level in (coarse, fine):
-        steps = _Steps(level[first])
-        for _ in range(N_STEPS):
-            placements = steps.improved(placements, level[second])
-    return placements
+    placements = refined(coarse, first, second, shifted(fine, first, second))
+    return refined(fine, first, second, placements)
 
 
 N_STEPS = 3
@@ -83,52 +118,38 @@ N_STEPS = 3
 
 
 class _Steps:
-    """Gauss-Newton steps towards pictures, whose gradients are those of the fixed picture."""
+    """Gauss-Newton steps towards one picture, whose gradients stand for those of the others."""
 
-    def __init__(self, fixed: Pictures) -> None:
-        n, side = fixed.shape[0], fixed.shape[-1]
+    def __init__(self, fixed: NDArray[np.float32]) -> None:
+        side = fixed.shape[0]
         self._weights = np.sqrt(window(side))
         across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
-        down_slope, right_slope = np.gradient(fixed, axis=(1, 2))
+        down_slope, right_slope = np.gradient(fixed)
         columns = [
             down_slope * side,
             right_slope * side,
-            down_slope * side * across[None, :, None],
-            right_slope * side * across[None, None],
+            down_slope * side * across[:, None],
+            right_slope * side * across[None],
             fixed,
             np.ones_like(fixed),
         ]
-        self._columns = (np.stack(columns, axis=1) * self._weights).reshape(n, len(columns), -1)
-        normal = self._columns @ self._columns.transpose(0, 2, 1)
+        self._columns = (np.stack(columns) * self._weights).reshape(len(columns), -1)
+        normal = self._columns @ self._columns.T
         diagonal = np.arange(len(columns))
-        normal[:, diagonal, diagonal] = normal[:, diagonal, diagonal] * 1.0001 + 1e-3
+        normal[diagonal, diagonal] = normal[diagonal, diagonal] * 1.0001 + 1e-3
         self._inverse = np.linalg.inv(normal)
 
     def improved(self, placements: Placements, moved: Pictures) -> Placements:
         """Placements after one step."""
-        shown = (resampled(moved, placements) * self._weights).reshape(len(moved), -1, 1)
-        fitted = (self._inverse @ (self._columns @ shown))[..., 0]
+        shown = (resampled(moved, placements) * self._weights).reshape(
+            len(moved), self._weights.size
+        )
+        fitted = shown @ self._columns.T @ self._inverse.T
         gain = np.clip(np.abs(fitted[:, 4:5]), 0.3, 3)
         step = np.clip(fitted[:, :4] / gain, -0.03, 0.03)
         start = np.array([0, 0, 1, 1], dtype=np.float32)
         found: Placements = np.clip(placements - step, start - FARTHEST, start + FARTHEST)
         return found
-
-
-def _shifts(pictures: Pictures, first: Indices, second: Indices) -> Placements:
-    side = pictures.shape[-1]
-    reach = int(FARTHEST[0] * side)
-    tapered = window(side)
-    spectra = [np.fft.rfft2(pictures[numbers] * tapered) for numbers in (first, second)]
-    product = spectra[1] * spectra[0].conj()
-    size = np.abs(product)
-    product /= size + WHITENING * size.max(axis=(1, 2), keepdims=True) + 1e-9
-    peaks = np.roll(np.fft.irfft2(product, (side, side)), (reach, reach), axis=(1, 2))
-    near = peaks[:, : 2 * reach + 1, : 2 * reach + 1].reshape(len(first), -1)
-    down, right = np.divmod(near.argmax(axis=1), 2 * reach + 1)
-    ones = np.ones(len(first))
-    shifts = np.stack([(down - reach) / side, (right - reach) / side, ones, ones], axis=1)
-    return shifts.astype(np.float32)
 
 
 def window(side: int) -> NDArray[np.float32]:

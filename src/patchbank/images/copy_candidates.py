@@ -125,9 +125,7 @@ class _View:
         self.places = {int(number): place for place, number in enumerate(numbers)}
         self._numbers = numbers
         fine = detail(pictures, 3.0)
-        placements = align(
-            detail(halved(pictures), 4.0), fine, np.full(len(numbers), fixed), numbers
-        )
+        placements = align(detail(halved(pictures), 4.0), fine, fixed, numbers)
         moved = resampled(fine[numbers], placements)
         edge = pictures.shape[-1] // 8
         inner = moved[:, edge:-edge, edge:-edge]

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from patchbank.images.alignment import (
     Pictures,
     Placements,
-    align,
     detail,
     gaussian,
     halved,
+    refined,
     resampled,
+    shifted,
 )
 from patchbank.images.copy_candidates import Neighbours
 from patchbank.types import Indices
@@ -26,6 +27,8 @@ GRAIN = 0.4
 LIGHT = 1.5
 """Levels of blurred luminance (root of the mean square) by which a copy differs at most, after its
 contrast and brightness were matched: an edit changes the whole photograph alike, light does not."""
+ROUGH = 1.5
+"""The same as a factor, before pictures are aligned in detail."""
 GAIN = 1.35
 """Largest ratio of the contrasts of copies: more is another exposure."""
 ALIGNED = 0.5
@@ -38,8 +41,6 @@ FLOOR = 0.001
 """Variance (levels squared) of finest detail below which a block holds nothing to compare."""
 VISIBLE = 0.25
 """Variance of detail at which a block counts half."""
-AT_ONCE = 256
-"""Thumbnails whose bands are computed together."""
 FEWEST_BLOCKS = 8
 FAINTEST = 0.3
 """Share of the blocks that count as faint."""
@@ -58,31 +59,36 @@ class Comparison:
         self._light = (blur @ coarse @ blur.T).astype(np.float32, copy=False)
         self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
-        # Half precision and few at a time: thousands of photographs fit into memory.
-        self._bands = np.zeros((3, *thumbnails.shape), dtype=np.float16)
-        for start in range(0, len(thumbnails), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            self._bands[:, some] = _bands(thumbnails[some])
+        self._thumbnails = thumbnails
+        # Few photographs have a neighbour for which these are needed; in half precision, so that
+        # thousands of photographs fit into memory.
+        self._bands: dict[int, NDArray[np.float16]] = {}
 
     def _bands_of(self, numbers: Indices) -> NDArray[np.float32]:
         """Detail, finest detail and grain of some pictures.  -> (3, p, side, side)."""
-        return self._bands[:, numbers].astype(np.float32)
+        missing = [number for number in numbers.tolist() if number not in self._bands]
+        if missing:
+            computed = _bands(self._thumbnails[missing]).astype(np.float16)
+            self._bands.update(zip(missing, computed.swapaxes(0, 1), strict=True))
+        found = np.stack([self._bands[number] for number in numbers.tolist()], axis=1)
+        return found.astype(np.float32)
 
     def copies(self, first: int, near: Neighbours) -> list[tuple[int, float]]:
         """Copies of one photograph among its candidates, with what they share, 1 being all."""
-        others = np.concatenate([near.candidates, near.further])
-        if not len(near.candidates):
+        possible, placements = self._roughly_aligned(first, near.candidates)
+        # The light rules out most of them, which saves the alignment of larger pictures.
+        edited = self._differs_like_an_edit(first, possible, placements, ROUGH * LIGHT)
+        possible, placements = self._aligned(first, possible[edited], placements[edited])
+        edited = self._differs_like_an_edit(first, possible, placements, LIGHT)
+        possible, placements = possible[edited], placements[edited]
+        count = len(possible)
+        if not count:
             return []
-        numbers = np.full(len(others), first)
-        placements = align(self._coarse_detail, self._fine_detail, numbers, others)
-        shown = resampled(self._fine_detail[others], placements)
-        alike = _correlation(self._fine_detail[first], shown) > ALIGNED
-        edited = self._differs_like_an_edit(first, others, placements)
-        alike[: len(near.candidates)] &= edited[: len(near.candidates)]
-        if not alike[: len(near.candidates)].any():
-            return []
-        others, placements = others[alike], placements[alike]
-        count = int(alike[: len(near.candidates)].sum())
+        further, placements_of_further = self._aligned(
+            first, *self._roughly_aligned(first, near.further)
+        )
+        others = np.concatenate([possible, further])
+        placements = np.concatenate([placements, placements_of_further])
         own, finest, grain = resampled(self._bands_of(others), placements)
         fixed = self._bands_of(np.array([first]))[:, 0]
         faint = _shared_faint(fixed[1], finest[:count]) / FAINT
@@ -91,19 +97,33 @@ class Comparison:
             faint = np.minimum(faint, _shared_own(fixed[0], own)[:count] / OWN)
         return list(zip(others[:count].tolist(), faint.tolist(), strict=True))
 
-    def _differs_like_an_edit(
+    def _roughly_aligned(self, first: int, others: Indices) -> tuple[Indices, Placements]:
+        """Pictures and their placements over the first one, by small pictures."""
+        placements = shifted(self._fine_detail, first, others)
+        return others, refined(self._coarse_detail, first, others, placements)
+
+    def _aligned(
         self, first: int, others: Indices, placements: Placements
+    ) -> tuple[Indices, Placements]:
+        """The pictures that show what the first one shows, and their placements over it."""
+        placements = refined(self._fine_detail, first, others, placements)
+        shown = resampled(self._fine_detail[others], placements)
+        alike = _correlation(self._fine_detail[first], shown) > ALIGNED
+        return others[alike], placements[alike]
+
+    def _differs_like_an_edit(
+        self, first: int, others: Indices, placements: Placements, light: float
     ) -> NDArray[np.bool_]:
         """Whether one contrast and one brightness explain the difference of the light."""
         edge = self._light.shape[-1] // 10
         inner = slice(edge, -edge)
         fixed = self._light[first][inner, inner].reshape(-1)
         moved = resampled(self._light[others], placements)[:, inner, inner]
-        moved = moved.reshape(len(others), -1)
+        moved = moved.reshape(len(others), fixed.size)
         fixed, moved = fixed - fixed.mean(), moved - moved.mean(axis=1, keepdims=True)
         gain = (moved @ fixed) / np.maximum((moved**2).sum(axis=1), 1e-6)
         left = np.sqrt(((fixed - gain[:, None] * moved) ** 2).mean(axis=1))
-        is_edit: NDArray[np.bool_] = (left < LIGHT) & (gain < GAIN) & (gain > 1 / GAIN)
+        is_edit: NDArray[np.bool_] = (left < light) & (gain < GAIN) & (gain > 1 / GAIN)
         return is_edit
 
 
