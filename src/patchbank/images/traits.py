@@ -128,8 +128,11 @@ def _largest_channel(lines: Image) -> NDArray[np.uint8]:
 def _luma(lines: Image, is_grey: bool) -> NDArray[np.float32]:
     if is_grey:
         return lines[..., 0].astype(np.float32, order="C")
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    luma: NDArray[np.float32] = lines.astype(np.float32, order="C") @ weights
+    # No product of matrices here: the threads of BLAS would wait for each other beside those that
+    # extract features.
+    luma = np.zeros(lines.shape[:2], dtype=np.float32)
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+        luma += np.float32(weight) * lines[..., channel]
     return luma
 
 
@@ -143,13 +146,13 @@ def _strength(lines: tuple[NDArray[np.float32], ...], distance: int) -> float:
     total, count = 0.0, 0
     for each in lines:
         squared = np.square(each[:, distance:] - each[:, :-distance])
-        total += float(np.vdot(squared, squared))
+        total += float(np.square(squared).sum(dtype=np.float64))
         count += squared.size
     return total / max(count, 1)
 
 
 def _blockiness(lines: NDArray[np.float32]) -> float:
-    steps = np.ones(len(lines), dtype=np.float32) @ np.abs(lines[:, 1:] - lines[:, :-1])
+    steps = np.abs(lines[:, 1:] - lines[:, :-1]).sum(axis=0)
     excess = steps[1:-1] - (steps[:-2] + steps[2:]) / 2
     n_blocks = len(excess) // CODED_BLOCK_PX
     usual_step = float(np.median(steps))

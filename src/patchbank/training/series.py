@@ -56,7 +56,8 @@ class PhotographPatches:
             shape = (features.shape[1], DIMENSIONS)
             drawn = np.random.default_rng(0).standard_normal(shape) / np.sqrt(DIMENSIONS)
             self._projection = drawn.astype(np.float32)
-        self.patches.append(features @ self._projection)
+        # No matrix product: threads of BLAS would wait for those that extract features.
+        self.patches.append(np.einsum("sc,cd->sd", features, self._projection))
 
     def find_series(self, sources: Sequence[ImageSource], copies: Indices) -> Series | None:
         """Find series in the orders that the photographs have; None if there are none.
@@ -108,14 +109,12 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
 def _spread_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of 3 x 3 cells at SIDE x SIDE positions.  (c, h, w) -> (c, s)."""
     c, h, w = planes.shape
-    middles = (np.arange(SIDE) + 0.5) / SIDE
-    rows, columns = (middles * h).astype(np.intp), (middles * w).astype(np.intp)
-    total = np.zeros((c, SIDE, SIDE), dtype=np.float32)
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            there = (rows + down).clip(0, h - 1)[:, None], (columns + across).clip(0, w - 1)
-            total += planes[:, there[0], there[1]]
-    return np.asarray(total.reshape(c, -1) / 9, dtype=np.float32)
+    middles = (np.arange(SIDE) + 0.5)[:, None] / SIDE
+    around = np.arange(-1, 2)
+    rows = ((middles * h).astype(np.intp) + around).clip(0, h - 1).reshape(-1)
+    columns = ((middles * w).astype(np.intp) + around).clip(0, w - 1).reshape(-1)
+    cells = planes[:, rows][:, :, columns].reshape(c, SIDE, 3, SIDE, 3)
+    return np.asarray(cells.mean(axis=(2, 4)).reshape(c, -1), dtype=np.float32)
 
 
 def _find(patches: NDArray[np.float32], copies: Indices) -> Blocks | None:
