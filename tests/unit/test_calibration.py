@@ -57,8 +57,16 @@ def test_views_of_one_photograph_have_their_highest_score_for_a_threshold():
     assert views.remark == (
         "one good image does not show what other good images score: the threshold is the highest "
         "of 9 other views of itself, and the rate of false alarms is not known; 1 images would "
-        "resolve 50.00%"
+        "resolve 50 %"
     )
+
+
+def test_nothing_is_guaranteed_of_a_threshold_that_was_set_by_hand():
+    calibration = Calibration(SCORES, PEAKS, 0.2, rule="tail")
+    assert calibration.guaranteed_rate < 1
+    assert calibration.with_threshold(5.0).guaranteed_rate == 1.0
+    pixels_only = calibration.with_threshold(pixel_threshold=5.0)
+    assert pixels_only.guaranteed_rate == calibration.guaranteed_rate
 
 
 def test_the_smallest_rate_is_one_rank():
@@ -68,7 +76,7 @@ def test_the_smallest_rate_is_one_rank():
 def test_a_rate_below_one_rank_is_remarked():
     assert Calibration(SCORES, PEAKS, 0.1).remark is None
     assert Calibration(SCORES, PEAKS, 0.03).remark == (
-        "9 good images are too few to distinguish a false-alarm rate of 3.00% from 10.00%: the "
+        "9 good images are too few to distinguish a false-alarm rate of 3 % from 10 %: the "
         "threshold is their highest score; 33 images would resolve it"
     )
 

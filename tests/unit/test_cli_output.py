@@ -106,9 +106,9 @@ def test_an_evaluation_is_its_figures_and_a_table_of_defects(capsys):
         "n_good             19",
         "n_defect           23",
         "",
-        "defect                 images  image AUROC  pixel AUROC    AUPRO   found",
-        "scratch                    12       0.1111       0.2222   0.3333   44.4%",
-        "bent lead                  11       0.5000            -        -  100.0%",
+        "defect                 images  image AUROC  pixel AUROC    AUPRO    found",
+        "scratch                    12       0.1111       0.2222   0.3333   44.4 %",
+        "bent lead                  11       0.5000            -        -  100.0 %",
     ]
 
 

@@ -117,8 +117,11 @@ def test_the_sentence_of_a_lot_says_what_may_be_rejected():
     assert said.startswith(f"parts 1 to 110: {lot.found.flagged} flagged, of which about ")
     assert lot.found.rejected >= 10
     assert f"; at most 10 % of the {lot.found.rejected} from score " in said
-    assert said.endswith(f" up ({lot.found.rejected_by_ranks} by ranks alone)")
+    assert said.endswith(f" up are ({lot.found.rejected_by_ranks} by ranks alone)")
     plain = followed(scores(6, 100))
+    assert words.of_lot(found, replace(lot, found=replace(lot.found, flagged=0))) == (
+        "parts 1 to 110: none flagged"
+    )
     assert "; none stands out so far that of such at most 10 % are" in words.of_lot(
         plain, plain.lots[0]
     )

@@ -155,8 +155,8 @@ def test_the_change_of_scores_is_printed_in_shares_of_the_threshold():
     change = score_change(rounded, precise)
     assert (change.mean, change.largest) == pytest.approx((0.4 / 8, 0.3))
     assert str(change) == (
-        "leave-one-out scores of 8 good images differ from float32 by 5.00% of the threshold on "
-        "average, 30.00% at most"
+        "leave-one-out scores of 8 good images differ from float32 by 5 % of the threshold on "
+        "average, 30 % at most"
     )
 
 

@@ -19,6 +19,7 @@ from patchbank.errors import DetectorFileError
 from patchbank.evaluation.findings import findings_of, results_by_rate
 from patchbank.evaluation.report import write_report
 from patchbank.images.digest import pixel_digest
+from patchbank.runtime.percent import percent_to_a_tenth
 from tests.photographs import part, parts, save
 
 pytestmark = [
@@ -272,8 +273,9 @@ def test_text_and_page_show_rates_and_findings(detector, measured, tmp_path, cap
     row = out.splitlines()[out.splitlines().index(head) + 1]
     first = measured.by_rate[0]
     assert row.split() == [
-        "0.1", "%", f"{first.threshold:.4g}", f"{first.detection_rate:.1%}",
-        f"{first.false_alarm_rate:.1%}",
+        "0.1", "%", f"{first.threshold:.4g}",
+        *percent_to_a_tenth(first.detection_rate).split(),
+        *percent_to_a_tenth(first.false_alarm_rate).split(),
     ]  # fmt: skip
     assert err.splitlines() == [f"note: {line}" for line in measured.findings]
     page = write_report(measured, detector, tmp_path).read_text()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from patchbank.core.scores.calibration import Calibration
-from patchbank.detector.fit_facts import FitFacts, OddPhotograph, listed, percent_at_most
+from patchbank.detector.fit_facts import FitFacts, OddPhotograph, listed
+from patchbank.runtime.percent import percent_at_most
 
 NAMES = tuple(f"{number:02}.png" for number in range(31))
 ORDINARY = np.linspace(40.0, 50.0, 31)

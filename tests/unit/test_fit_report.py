@@ -338,3 +338,18 @@ def test_a_fit_is_not_lost_with_its_page(tmp_path):
         made = RECIPE.fit(parts(5), report=folder, progress=Blocking())
     assert len(warned) == 1
     assert len(made.fitted_on) == 5
+
+
+def test_a_report_among_the_photographs_is_refused_before_the_fit(tmp_path, monkeypatch, capsys):
+    """It would be read as photographs the next time, or be in their way."""
+    save(tmp_path / "good" / "0.png", part(0))
+    out, report = tmp_path / "a.patchbank", tmp_path / "good" / "report"
+    arguments = ["fit", tmp_path / "good", "--out", out, "--report", report]
+    monkeypatch.setattr(sys, "argv", ["patchbank", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert int(ended.value.code) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --report: expected a folder outside of {tmp_path / 'good'}")
+    assert not out.exists()
+    assert not report.exists()

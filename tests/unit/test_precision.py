@@ -34,6 +34,6 @@ def test_thresholds_below_zero_have_shares_above_it():
 
 def test_a_change_is_one_line():
     assert str(ScoreChange(mean=0.01234, largest=0.05678, n_images=7)) == (
-        "leave-one-out scores of 7 good images differ from float32 by 1.23% of the threshold "
-        "on average, 5.68% at most"
+        "leave-one-out scores of 7 good images differ from float32 by 1.23 % of the threshold "
+        "on average, 5.68 % at most"
     )

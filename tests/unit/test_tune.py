@@ -98,6 +98,35 @@ def test_a_rate_that_is_none_is_named(detector, rate):
         detector.with_false_alarm_rate(rate)
 
 
+def test_one_photograph_above_a_threshold_is_told_as_by_fit(detector, file, run):
+    """The second highest score as threshold leaves one photograph above it."""
+    highest, second = np.sort(detector.calibration.image_scores)[:-3:-1]
+    name = detector.fitted_on[int(np.argmax(detector.calibration.image_scores))]
+    before = len(detector.calibration.above_threshold)
+    status, lines, _ = run("tune", file, "--threshold", repr(float(second)))
+    was = "" if before == 1 else f" (before: {before or 'none'})"
+    assert status == 0
+    assert lines[-1] == (
+        f"  1 of 9 photographs lies above the threshold when left out: {name} {highest:.4g}{was}"
+    )
+
+
+def test_a_rate_says_how_percent_are_written(detector):
+    with pytest.raises(ParameterError, match=r"less than 1 \(0\.05 for 5 %\), got 5$"):
+        detector.with_false_alarm_rate(5)
+
+
+def test_a_rate_that_no_score_can_reach_is_refused(detector):
+    refused = (
+        r"^false_alarm_rate: expected one whose threshold is less than 1e\+30, got 1e-320, whose"
+    )
+    with pytest.raises(ParameterError, match=refused):
+        detector.with_false_alarm_rate(1e-320)
+    with pytest.raises(ParameterError, match=refused):
+        PatchCore(bank_rows=100, **{**SMALL, "false_alarm_rate": 1e-320}).fit(parts(9))
+    assert detector.with_false_alarm_rate(1e-6).calibration.threshold < 1e30
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, -1e31, True, "9", [9.0]])
 @pytest.mark.parametrize("name", ["threshold", "pixel_threshold"])
 def test_a_threshold_that_is_none_is_named(detector, name, value):
@@ -189,8 +218,8 @@ def test_tune_replaces_the_file_and_prints_before_and_after(detector, file, run)
     )
     assert out[1] == "  false alarms 20 % -> 50 %"
     assert out[2].startswith("  at most 30 % on average, whatever good parts look like -> at most")
-    counts = f"  {len(old.above_threshold)} -> {len(new.above_threshold)} of 9 learned photographs"
-    assert out[3].startswith(counts)
+    assert out[3].startswith(f"  {len(new.above_threshold)} of 9 photographs lie above the thres")
+    assert out[3].endswith(f" (before: {len(old.above_threshold)})")
     first = new.above_threshold[0]
     assert f"{after.fitted_on[first]} {new.image_scores[first]:.4g}" in out[3]
     assert len(out) == 4

@@ -166,7 +166,7 @@ def _saturated(known: Read) -> dict[str, str]:
         return {}
     limit = max(SATURATED, float(np.median(shares)) + SATURATED_MORE if len(known) > 1 else 0)
     return {
-        known[number][0]: f"{shares[number]:.0%} of the pixels at the largest value"
+        known[number][0]: f"{100 * shares[number]:.0f} % of the pixels at the largest value"
         for number in _numbers(shares > limit)
     }
 

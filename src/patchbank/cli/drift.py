@@ -22,7 +22,7 @@ from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file, check_json, check_report
 from patchbank.errors import DataError, ParameterError
-from patchbank.settings.rules import Integer, Number
+from patchbank.settings.rules import SHARE, Integer
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -51,7 +51,7 @@ class DriftOptions:
         typer.Option(
             "--alarm-rate", help="Share of runs in which nothing changes that may have an alarm."
         ),
-        Number(0, 1, open_low=True, open_high=True),
+        SHARE,
     ] = 0.01
     photographs_per_part: Annotated[
         Optional[int],
@@ -68,7 +68,7 @@ class DriftOptions:
         typer.Option(
             "--false-discovery-rate", help="Share of good ones allowed among the rejected of a lot."
         ),
-        Number(0, 1, open_low=True, open_high=True),
+        SHARE,
     ] = 0.1
     state: Annotated[
         Optional[Path],
@@ -182,7 +182,7 @@ def _notes(reader: LineReader) -> None:
     if reader.other_detectors:
         output.note(
             "note: where predict had --bank-rows, --false-alarm-rate or a threshold, give drift "
-            "the same"
+            "the same; where the file was changed by tune since, give drift the one of before"
         )
     if reader.unnamed:
         output.note(f"note: {reader.unnamed:,} lines name no detector: used as lines of this one")

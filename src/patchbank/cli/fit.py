@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
-from patchbank.cli.targets import check_distinct, check_file, check_report
+from patchbank.cli.targets import check_distinct, check_file, check_outside, check_report
 from patchbank.errors import BackboneError, DetectorFileError
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def _check_targets(out: Path, report: Path | None, good: list[Path]) -> None:
     check_file("--out", out, n_bytes=SMALLEST_DETECTOR_BYTES)
     if report is not None:
         check_report("--report", report)
+        check_outside("--report", report, [path for path in good if path.is_dir()])
     check_distinct({"--out": out, "--report": report}, good)
 
 

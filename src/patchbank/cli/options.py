@@ -8,7 +8,7 @@ import typer
 
 from patchbank.choices import EngineName
 from patchbank.errors import ParameterError
-from patchbank.settings.rules import Integer, Number
+from patchbank.settings.rules import SHARE, Integer, Number
 
 JsonPath = Annotated[
     Optional[str], typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
@@ -39,7 +39,7 @@ OtherRate = Annotated[
         metavar="R",
         help="Use the thresholds of this share of good photographs that may be called anomalous.",
     ),
-    Number(0, 1, open_low=True, open_high=True),
+    SHARE,
 ]
 OtherThreshold = Annotated[
     Optional[float],

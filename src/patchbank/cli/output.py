@@ -118,7 +118,8 @@ def stamped(record: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, An
 
 def fitted(detector: Detector, path: Path) -> None:
     """Print the result of `fit`."""
-    from patchbank.detector.fit_facts import FitFacts, percent
+    from patchbank.detector.fit_facts import FitFacts
+    from patchbank.runtime.percent import percent
 
     facts, calibration = FitFacts.of(detector), detector.calibration
     rate = percent(calibration.expected_rate)
@@ -176,7 +177,7 @@ def totals(good: int, anomalous: int, unread: int) -> None:
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print metrics as a table."""
-    from patchbank.detector.fit_facts import percent
+    from patchbank.runtime.percent import percent, percent_to_a_tenth
 
     figures = evaluation.to_json()
     del figures["schema_version"]
@@ -185,19 +186,19 @@ def show_evaluation(evaluation: Evaluation) -> None:
         say(f"{name:<18} {value:.4f}" if isinstance(value, float) else f"{name:<18} {value}")
     head = ("image AUROC", "pixel AUROC", "AUPRO", "found")
     say("")
-    say(f"{'defect':<22} {'images':>6} {head[0]:>12} {head[1]:>12} {head[2]:>8} {head[3]:>7}")
+    say(f"{'defect':<22} {'images':>6} {head[0]:>12} {head[1]:>12} {head[2]:>8} {head[3]:>8}")
     for name, result in evaluation.per_defect.items():
         pixel = f"{result.pixel_auroc:.4f}" if result.pixel_auroc is not None else "-"
         aupro = f"{result.aupro:.4f}" if result.aupro is not None else "-"
         say(
             f"{name:<22} {result.n:>6} {result.image_auroc:>12.4f} {pixel:>12} {aupro:>8} "
-            f"{result.detection_rate:>7.1%}"
+            f"{percent_to_a_tenth(result.detection_rate):>8}"
         )
     if evaluation.by_rate:
         say("")
         say(f"{'false-alarm rate':<22} {'threshold':>12} {'found':>12} {'good flagged':>14}")
     for one in evaluation.by_rate:
-        found, flagged = f"{one.detection_rate:.1%}", f"{one.false_alarm_rate:.1%}"
+        found, flagged = map(percent_to_a_tenth, (one.detection_rate, one.false_alarm_rate))
         say(f"{percent(one.asked_rate):<22} {one.threshold:>12.4g} {found:>12} {flagged:>14}")
     for line in evaluation.findings:
         note(f"note: {line}")

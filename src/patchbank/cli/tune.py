@@ -73,7 +73,7 @@ def tune(options: TuneOptions) -> None:
 
 def _show(before: Detector, after: Detector, out: Path) -> None:
     """Print what was changed, from the value before to the value after."""
-    from patchbank.detector.fit_facts import FitFacts, listed
+    from patchbank.detector.fit_facts import FitFacts
 
     old, new = before.calibration, after.calibration
     output.say(
@@ -84,12 +84,9 @@ def _show(before: Detector, after: Detector, out: Path) -> None:
     if new.views_of_one:
         return
     output.say(f"  {_change(_bound(old), _bound(new))}")
-    above = FitFacts.of(after).above_threshold
-    count = _change(str(len(old.above_threshold)), str(len(above)))
-    output.say(
-        f"  {count} of {len(after.fitted_on)} learned photographs lie above the threshold when "
-        f"left out{': ' if above else ''}{listed(above)}"
-    )
+    n_before, n_after = len(old.above_threshold), len(new.above_threshold)
+    was = "" if n_before == n_after else f" (before: {n_before or 'none'})"
+    output.say(f"  {FitFacts.of(after).above_line}{was}")
     if old.rule != new.rule:
         output.note(
             "note: the file has its threshold by ranks alone; the new one follows from the rule of "
@@ -101,7 +98,7 @@ def _show(before: Detector, after: Detector, out: Path) -> None:
 
 def _rate(calibration: Calibration) -> str:
     """The expected rate in words."""
-    from patchbank.detector.fit_facts import percent
+    from patchbank.runtime.percent import percent
 
     if calibration.views_of_one:
         return "not known"
@@ -111,7 +108,7 @@ def _rate(calibration: Calibration) -> str:
 
 def _bound(calibration: Calibration) -> str:
     """The distribution-free bound in words."""
-    from patchbank.detector.fit_facts import percent_at_most
+    from patchbank.runtime.percent import percent_at_most
 
     if calibration.set_threshold is not None:
         return "no bound, as it was set by hand"

@@ -10,11 +10,12 @@ from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
 from patchbank.methods import ResizableBank
-from patchbank.settings.rules import Number, Rule
+from patchbank.settings.rules import SHARE, Number, Rule
 
-RATE = Number(0, 1, open_low=True, open_high=True)
+RATE = SHARE
 """Rule of a false-alarm rate."""
-THRESHOLD = Number(-1e30, 1e30, open_low=True, open_high=True)
+HIGHEST_THRESHOLD = 1e30
+THRESHOLD = Number(-HIGHEST_THRESHOLD, HIGHEST_THRESHOLD, open_low=True, open_high=True)
 """Rule of a threshold that is set by hand; a file holds no larger ones."""
 
 
@@ -83,7 +84,24 @@ def _at_rate(parts: DetectorParts, rate: float) -> DetectorParts:
             "single photograph, from which no rate follows; fit it on more photographs, or set a "
             "threshold by hand"
         )
-    return _calibrated(parts, parts.calibration.with_false_alarm_rate(rate))
+    calibration = parts.calibration.with_false_alarm_rate(rate)
+    check_reachable(calibration)
+    return _calibrated(parts, calibration)
+
+
+def check_reachable(calibration: Calibration) -> None:
+    """Check that some score may lie above the thresholds that follow from a rate.
+
+    Raises:
+        ParameterError: a threshold is beyond those that a person may set.
+    """
+    rate = calibration.false_alarm_rate
+    highest = max(calibration.threshold_at(rate), calibration.pixel_threshold_at(rate))
+    if not highest < HIGHEST_THRESHOLD:
+        raise ParameterError(
+            f"false_alarm_rate: expected one whose threshold is less than {HIGHEST_THRESHOLD:g}, "
+            f"got {rate}, whose threshold is {highest:.4g}; nothing would be called anomalous"
+        )
 
 
 def _calibrated(parts: DetectorParts, calibration: Calibration) -> DetectorParts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.runtime.percent import percent, percent_at_most
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -84,11 +84,23 @@ class FitFacts:
         return f"{text} in {self.calibration.n_groups} groups"
 
     @property
+    def above_line(self) -> str:
+        """Sentence about the photographs above the threshold when they are left out."""
+        above = self.above_threshold
+        if not above:
+            return "no photograph lies above the threshold when it is left out"
+        verb = "lies" if len(above) == 1 else "lie"
+        return (
+            f"{len(above)} of {len(self.names)} photographs {verb} above the threshold when left "
+            f"out: {listed(above)}"
+        )
+
+    @property
     def lines(self) -> list[str]:
         """Sentences about the threshold; none with a single photograph."""
         if self.calibration.views_of_one:
             return []
-        return [self._rates_line, self._above_line, *self._unlike_line, self._thresholds_line]
+        return [self._rates_line, self.above_line, *self._unlike_line, self._thresholds_line]
 
     @property
     def remarks(self) -> list[str]:
@@ -159,17 +171,6 @@ class FitFacts:
         )
 
     @property
-    def _above_line(self) -> str:
-        above = self.above_threshold
-        if not above:
-            return "no photograph lies above the threshold when it is left out"
-        verb = "lies" if len(above) == 1 else "lie"
-        return (
-            f"{len(above)} of {len(self.names)} photographs {verb} above the threshold when left "
-            f"out: {listed(above)}"
-        )
-
-    @property
     def _unlike_line(self) -> list[str]:
         odd = self.unlike_others
         if not odd:
@@ -191,7 +192,7 @@ class FitFacts:
 
     @property
     def _thresholds_line(self) -> str:
-        rates = " / ".join(f"{100 * rate:g}" for rate in RATES)
+        rates = " / ".join(percent(rate).removesuffix(" %") for rate in RATES)
         thresholds = " / ".join(f"{threshold:.4g}" for _, threshold, _ in self.thresholds)
         return f"thresholds for {rates} % false alarms: {thresholds}"
 
@@ -209,24 +210,3 @@ def listed(photographs: Sequence[OddPhotograph], at_most: int = NAMED) -> str:
     shown = ", ".join(map(str, photographs[:at_most]))
     rest = len(photographs) - at_most
     return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def percent(rate: float) -> str:
-    """A rate in percent, with three digits.
-
-    >>> percent(0.05), percent(0.015), percent(1 / 32)
-    ('5 %', '1.5 %', '3.12 %')
-    """
-    return f"{100 * rate:.3g} %"
-
-
-def percent_at_most(rate: float) -> str:
-    """A bound in percent, rounded up to a tenth; a small one to two digits.
-
-    >>> percent_at_most(3 / 32), percent_at_most(0.25), percent_at_most(0.00123)
-    ('9.4 %', '25 %', '0.13 %')
-    """
-    if not rate > 0:
-        return "0 %"
-    step = 10.0 ** min(-1, math.floor(math.log10(100 * rate)) - 1)
-    return f"{math.ceil(100 * rate / step - 1e-9) * step:.10g} %"

@@ -65,13 +65,15 @@ def of_lot(drift: Drift, lot: Lot) -> str:
         f"parts {lot.first:,} to {lot.last:,}: {found.flagged:,} flagged, of which about "
         f"{found.expected_false:.1f} are expected to be good"
     )
+    if not found.flagged:
+        return f"parts {lot.first:,} to {lot.last:,}: none flagged"
     if drift.alarm:
         text += " if good parts had not changed"
     if not found.rejected:
         return f"{text}; none stands out so far that of such at most {percent(found.level)} are"
     return (
         f"{text}; at most {percent(found.level)} of the {found.rejected:,} from score "
-        f"{found.rejected_score:.4g} up ({found.rejected_by_ranks:,} by ranks alone)"
+        f"{found.rejected_score:.4g} up are ({found.rejected_by_ranks:,} by ranks alone)"
     )
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.scores.chance import chance_of_false_alarms
 from patchbank.datasets import Sample
-from patchbank.detector.fit_facts import percent, percent_at_most
 from patchbank.detector.inspection import Inspection
 from patchbank.images.folders import few
+from patchbank.runtime.percent import percent, percent_at_most
 
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1)
 """False-alarm rates whose thresholds are tried."""
@@ -120,13 +120,12 @@ def _false_alarms_line(calibration: Calibration, good: NDArray[np.float64]) -> l
     if as_expected >= UNLIKELY:
         return []
     bound = calibration.guaranteed_rate
-    at_bound = chance_of_false_alarms(flagged, n_good, bound, n_learned)
     if calibration.set_threshold is not None:
         reason = (
             f"where {percent(rate)} are expected by the learned ones: chance gives so many in "
             f"{_in_words(as_expected)}"
         )
-    elif at_bound < UNLIKELY:
+    elif (at_bound := chance_of_false_alarms(flagged, n_good, bound, n_learned)) < UNLIKELY:
         reason = (
             f"where {percent(rate)} was asked: more than chance allows, whatever good parts look "
             f"like (it gives so many in {_in_words(at_bound)})"

@@ -28,6 +28,7 @@ from patchbank.settings.declaration import (
 )
 from patchbank.settings.record import Group
 from patchbank.settings.rules import (
+    SHARE,
     Choice,
     Factors,
     Flag,
@@ -275,7 +276,7 @@ class CalibrationSettings(Group):
     false_alarm_rate: float = setting(
         0.01,
         "Share of good images that may be called anomalous; it sets the threshold.",
-        rule=Number(0, 1, open_low=True, open_high=True),
+        rule=SHARE,
         group=SCORE,
         everyday=True,
     )

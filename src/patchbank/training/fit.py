@@ -10,6 +10,7 @@ from typing import TypeAlias
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
 from patchbank.core.scores.left_out import group_shares
 from patchbank.datasets import TrainingImages, training_images
+from patchbank.detector.changes import check_reachable
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
@@ -106,6 +107,7 @@ def fit(
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
     calibrations = calibrate(fitted, rate, progress, views_of_one=is_one, groups=grouping.numbers)
     contents.check_threshold(calibrations.whole)
+    check_reachable(calibrations.whole)
     if said.shown is not None:
         said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
         said.shown.groups += grouping.shown

@@ -329,7 +329,7 @@ def _series_line(series: Series | None) -> list[str]:
     return [
         f"photographs are a series in the order {series.order}: neighbours are alike, and are left "
         f"out in {len(sizes)} blocks of {sizes.min()} to {sizes.max()}, in which photographs score "
-        f"{series.blocks.rise:.0%} higher than in blocks drawn at random; {ONE_AT_A_TIME}"
+        f"{100 * series.blocks.rise:.0f} % higher than in blocks drawn at random; {ONE_AT_A_TIME}"
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from patchbank.detector.detector import Detector
+from patchbank.runtime.percent import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ScoreChange:
     def __str__(self) -> str:
         return (
             f"leave-one-out scores of {self.n_images} good images differ from float32 by "
-            f"{self.mean:.2%} of the threshold on average, {self.largest:.2%} at most"
+            f"{percent(self.mean)} of the threshold on average, {percent(self.largest)} at most"
         )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores.left_out import LeftOutScores, group_shares
 from patchbank.errors import ParameterError, ShapeError
+from patchbank.runtime.percent import percent
 
 Rule: TypeAlias = Literal["tail", "ranks"]
 """``tail``: conformal ranks, refined by a tail model.  ``ranks``: conformal ranks alone, as
@@ -147,8 +148,11 @@ class Calibration:
         """Bound of the mean false-alarm rate whatever good parts look like, in (0, 1].
 
         The mean is over draws of the photographs that are learned; the bound needs new parts that
-        are exchangeable with them, and no other assumption.  It is 1 for a single image.
+        are exchangeable with them, and no other assumption.  It is 1 for a single image, and for a
+        threshold that was set by hand, of which nothing is guaranteed.
         """
+        if self.set_threshold is not None:
+            return 1.0
         return self.guaranteed_rate_at(self.expected_rate)
 
     def guaranteed_rate_at(self, rate: float) -> float:
@@ -218,13 +222,13 @@ class Calibration:
                 "one good image does not show what other good images score: the threshold is "
                 f"the highest of {len(self.image_scores)} other views of itself, and the rate of "
                 f"false alarms is not known; {_images_to_resolve(rate)} images "
-                f"would resolve {rate:.2%}"
+                f"would resolve {percent(rate)}"
             )
         if rate >= self.smallest_rate or self.set_threshold is not None:
             return None
         few = (
             f"{self._sample} are too few to distinguish a false-alarm rate "
-            f"of {rate:.2%} from {self.smallest_rate:.2%}: the threshold is "
+            f"of {percent(rate)} from {percent(self.smallest_rate)}: the threshold is "
         )
         if self.rule == "ranks":
             return f"{few}their highest score; {_images_to_resolve(rate)} images would resolve it"

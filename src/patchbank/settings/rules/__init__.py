@@ -6,7 +6,15 @@ which the contract test is made.
 """
 
 from patchbank.settings.rules.rule import NONE, Optional, Rule
-from patchbank.settings.rules.scalars import Choice, Flag, Integer, Number, Text, fraction
+from patchbank.settings.rules.scalars import (
+    SHARE,
+    Choice,
+    Flag,
+    Integer,
+    Number,
+    Text,
+    fraction,
+)
 from patchbank.settings.rules.sequences import (
     Factors,
     Names,
@@ -19,6 +27,7 @@ from patchbank.settings.rules.sequences import (
 
 __all__ = [
     "NONE",
+    "SHARE",
     "Choice",
     "Factors",
     "Flag",

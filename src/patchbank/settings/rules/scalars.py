@@ -77,7 +77,7 @@ class Number(Rule):
     open_high: bool = False
     """Whether `high` itself is refused."""
     unit: str = ""
-    """Unit of the number, such as ``pixels``."""
+    """Unit of the number, such as ``pixels``, or how it is written."""
 
     def describe(self) -> str:
         """The rule in words, such as "a number from 0 to 100 pixels"."""
@@ -133,6 +133,10 @@ class Number(Rule):
             inside,
             [self.valid_values()[0]],
         )
+
+
+SHARE = Number(0, 1, open_low=True, open_high=True, unit="(0.05 for 5 %)")
+"""Rule of a share, such as a false-alarm rate, which some would write in percent."""
 
 
 def fraction() -> Number:

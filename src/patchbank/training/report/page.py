@@ -7,10 +7,11 @@ from pathlib import Path
 
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector
-from patchbank.detector.fit_facts import FitFacts, percent, percent_at_most
+from patchbank.detector.fit_facts import FitFacts
 from patchbank.images.folders import few
 from patchbank.report import Gallery, draw_inspection, draw_photograph, render, write_page
 from patchbank.report.plots import Histogram, histogram
+from patchbank.runtime.percent import percent, percent_at_most
 from patchbank.training.left_out import LeftOutPhotographs, PhotographGroup
 from patchbank.training.photographs import Remarks
 
