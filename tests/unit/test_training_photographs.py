@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from patchbank import PatchCore, PhotographWarning
+from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError
 from patchbank.images.source import image_source
 from patchbank.images.traits import Traits
@@ -76,9 +77,9 @@ def test_black_constant_and_doubled_photographs_are_named():
 
 def test_a_colour_in_one_corner_is_not_constant():
     image = np.full((20, 30, 3), 90, np.uint8)
-    assert Content.of(image).is_constant
+    assert contents(a=image).contents[0].is_constant
     image[-1, -1, 2] = 91
-    assert not Content.of(image).is_constant
+    assert not contents(a=image).contents[0].is_constant
 
 
 def test_many_names_are_counted():
@@ -111,14 +112,14 @@ def test_photographs_that_are_all_the_same_are_refused(image, what):
 def test_a_threshold_of_zero_is_refused():
     twice = [part(seed) for seed in (0, 0, 1, 1, 2, 2)]
     with pytest.raises(DataError, match="threshold: expected more than 0.*6 of 6 photographs"):
-        RECIPE.fit(twice)
+        RECIPE.fit(twice, groups="none")
     # The highest score is that of the one without a twin: the threshold at the rate of 1/7.
     with pytest.warns(PhotographWarning, match="2 of 6 .* same as another .*: array 1, array 3"):
-        detector = RECIPE.fit([part(seed) for seed in (0, 0, 1, 1, 2, 3)])
+        detector = RECIPE.fit([part(seed) for seed in (0, 0, 1, 1, 2, 3)], groups="none")
     assert detector.calibration.threshold > 1
     with pytest.raises(DataError, match="threshold: expected more than 0.*4 of 6 photographs"):
         RECIPE.with_changes(selection="all", false_alarm_rate=0.45).fit(
-            [part(seed) for seed in (0, 0, 1, 1, 2, 3)]
+            [part(seed) for seed in (0, 0, 1, 1, 2, 3)], groups="none"
         )
 
 
@@ -142,3 +143,27 @@ def test_further_pages_are_named(tmp_path):
         f"{good / 'pages.tif'}",
     ]
     assert len(detector.fitted_on) == 7
+
+
+@pytest.mark.parametrize("origin", [0.0, -1.5])
+def test_photographs_that_all_score_nothing_have_no_threshold(origin):
+    """They differ where nothing is scored: beside a crop, say."""
+    found = contents(a=part(1), b=part(2), c=part(3))
+    nothing = np.full(3, origin)
+    calibration = Calibration(nothing, nothing, 0.05, rule="tail", score_origin=origin)
+    with pytest.raises(DataError, match="threshold: expected more than 0, got 0: none of 3 photog"):
+        found.check_threshold(calibration)
+    something = nothing + np.array([0, 0, 0.5])
+    found.check_threshold(Calibration(something, nothing, 0.05, rule="tail", score_origin=origin))
+
+
+def test_a_threshold_of_an_ensemble_near_zero_is_not_nothing():
+    """Standardised scores lie on both sides of zero; nothing is at the origin, far below."""
+    found = contents(a=part(1), b=part(2), c=part(2), d=part(4))
+    scores = np.array([-0.2, 0.001, 0.0, 1.0])
+    calibration = Calibration(
+        scores, scores, 0.05, rule="tail", score_origin=-9.0, set_threshold=0.0005
+    )
+    found.check_threshold(calibration)
+    with pytest.raises(DataError, match="got 0 but for rounding: 2 of 4"):
+        found.check_threshold(calibration.with_threshold(-8.9))
