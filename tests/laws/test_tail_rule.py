@@ -95,6 +95,14 @@ def test_photographs_that_are_there_several_times_count_once_as_a_group(scores, 
     assert repeated.threshold(rate) == pytest.approx(left_out(scores).threshold(rate), rel=1e-9)
 
 
+@given(scores=SCORES, rate=RATES)
+def test_groups_of_unequal_size_count_once_each(scores, rate):
+    times = 1 + np.arange(len(scores)) % 4
+    groups = np.repeat(np.arange(len(scores), dtype=np.int32), times)
+    repeated = left_out(np.repeat(scores, times), groups)
+    assert repeated.threshold(rate) == pytest.approx(left_out(scores).threshold(rate), rel=1e-9)
+
+
 @given(scores=SCORES, rate=RATES, origin=st.floats(-5, 5))
 def test_standardised_scores_have_the_threshold_of_the_scores_themselves(scores, rate, origin):
     moved = LeftOutScores(scores + origin, np.ones(len(scores)), origin)

@@ -232,3 +232,24 @@ def test_the_groups_of_photographs_that_are_excluded_or_unreadable_leave_with_th
     assert found.calibration.groups.tolist() == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     with pytest.raises(PatchbankError, match="expected at least 2"):
         RECIPE.fit(folder, groups=["a"] * 14 + ["b"] * 2, exclude=["7a.png", "7b.png"])
+
+
+@QUIET
+def test_an_expression_needs_to_match_the_photographs_that_stay_only(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "g")
+    shutil.copy(tmp_path / "g" / "0a.png", tmp_path / "g" / "odd.png")
+    with pytest.raises(DataError, match=r"got 1 of 17 that do not: odd\.png.*\(--exclude\)"):
+        RECIPE.fit(tmp_path / "g", groups=r"^(\d)")
+    found = RECIPE.fit(tmp_path / "g", groups=r"^(\d)", exclude=["odd.png"])
+    assert found.calibration.groups.tolist() == [number // 2 for number in range(16)]
+
+
+@QUIET
+def test_a_photograph_that_lies_in_every_subfolder_does_not_join_all_of_them(tmp_path):
+    for folder in range(6):
+        save(tmp_path / f"{folder}" / "golden.png", part(50))
+        save(tmp_path / f"{folder}" / "own.png", part(folder))
+    line = "all 12 photographs would belong together .* only those in one subfolder are left out"
+    with pytest.warns(PhotographWarning, match=line):
+        calibration = RECIPE.fit(tmp_path).calibration
+    assert calibration.groups.tolist() == [number // 2 for number in range(12)]

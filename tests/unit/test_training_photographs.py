@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from patchbank import PatchCore, PhotographWarning
+from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError
 from patchbank.images.source import image_source
 from patchbank.images.traits import Traits
@@ -146,3 +147,27 @@ def test_further_pages_are_named(tmp_path):
         f"{good / 'pages.tif'}",
     ]
     assert len(detector.fitted_on) == 7
+
+
+@pytest.mark.parametrize("origin", [0.0, -1.5])
+def test_photographs_that_all_score_nothing_have_no_threshold(origin):
+    """They differ where nothing is scored: beside a crop, say."""
+    found = contents(a=part(1), b=part(2), c=part(3))
+    nothing = np.full(3, origin)
+    calibration = Calibration(nothing, nothing, 0.05, rule="tail", score_origin=origin)
+    with pytest.raises(DataError, match="threshold: expected more than 0, got 0: none of 3 photog"):
+        found.check_threshold(calibration)
+    something = nothing + np.array([0, 0, 0.5])
+    found.check_threshold(Calibration(something, nothing, 0.05, rule="tail", score_origin=origin))
+
+
+def test_a_threshold_of_an_ensemble_near_zero_is_not_nothing():
+    """Standardised scores lie on both sides of zero; nothing is at the origin, far below."""
+    found = contents(a=part(1), b=part(2), c=part(2), d=part(4))
+    scores = np.array([-0.2, 0.001, 0.0, 1.0])
+    calibration = Calibration(
+        scores, scores, 0.05, rule="tail", score_origin=-9.0, set_threshold=0.0005
+    )
+    found.check_threshold(calibration)
+    with pytest.raises(DataError, match="got 0 but for rounding: 2 of 4"):
+        found.check_threshold(calibration.with_threshold(-8.9))

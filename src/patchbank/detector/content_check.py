@@ -45,12 +45,18 @@ def check_calibration(tensors: Mapping[str, NDArray[Any]], n_photographs: int | 
 
     Raises:
         ShapeError: one is missing, or has another type, shape or range.
+        DetectorFileError: all photographs are of one group, so that none was left out.
     """
     lengths = {} if n_photographs is None else {"n": n_photographs}
     check_tensors(tensors, CALIBRATION, lengths)
     n_scores = len(tensors["calibration.image_scores"])
     if "calibration.groups" in tensors:
         check_tensors(tensors, GROUPS, {"n": n_scores})
+        groups = tensors["calibration.groups"]
+        if (groups == groups[0]).all():
+            raise DetectorFileError(
+                f"calibration.groups: expected at least 2 groups, got 1 of all {n_scores} scores"
+            )
     if any(name in tensors for name in BANK_SIZES):
         check_tensors(tensors, BANK_SIZES, {"n": n_scores})
 

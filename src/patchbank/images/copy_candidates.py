@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from patchbank.images.alignment import Pictures, align, detail, gaussian, halved, resampled, window
 from patchbank.types import Indices
 
-COARSE = 32
-"""Height and width of the pictures that tangent distances are measured on."""
 N_NEAREST = 6
 N_REGISTERED = 4
 FURTHER = (10, 16, 26, 40)

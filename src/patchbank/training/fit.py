@@ -142,8 +142,13 @@ def _chosen(
     is_out, lines = excluded(choice.exclude, sources, names_of(sources))
     remarks.lines += lines
     is_kept = [not out for out in is_out]
-    labels = labels_of(choice.groups, sources, found.groups).only(is_kept).check()
-    return [source for source, kept in zip(sources, is_kept, strict=True) if kept], labels
+    kept = [source for source, stays in zip(sources, is_kept, strict=True) if stays]
+    if not isinstance(choice.groups, str):  # there is a label for each photograph, excluded or not
+        return kept, labels_of(choice.groups, sources).only(is_kept).check()
+    column: Sequence[str | None] | None = found.groups
+    if column is not None:
+        column = [label for label, stays in zip(column, is_kept, strict=True) if stays]
+    return kept, labels_of(choice.groups, kept, column)
 
 
 def _searched(
@@ -157,7 +162,8 @@ def _searched(
     if not choice.skip_unreadable:
         return GroupSearch(sources, labels)
     kept = readable(sources, remarks, progress)
-    return GroupSearch(kept, labels.only([source in kept for source in sources]).check())
+    numbers = {id(source) for source in kept}  # membership in a list would take n^2 steps
+    return GroupSearch(kept, labels.only([id(source) in numbers for source in sources]).check())
 
 
 def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:

@@ -153,7 +153,7 @@ class GroupSearch:
             *_series_line(series),
         ]
         if numbers.max() == 0:
-            return self._one_group(kinds)
+            return self._one_group(kinds, lines)
         if numbers.max() == n - 1:
             return Grouping(None, tuple(lines))
         n_groups = int(numbers.max()) + 1
@@ -164,8 +164,12 @@ class GroupSearch:
             )
         return Grouping(numbers, tuple(lines), tuple(_shown(numbers, kinds)))
 
-    def _one_group(self, kinds: Sequence[tuple[str, Indices]]) -> Grouping:
-        """Nothing can be left out: an error where groups were asked for."""
+    def _one_group(self, kinds: Sequence[tuple[str, Indices]], lines: Sequence[str]) -> Grouping:
+        """Nothing can be left out of all kinds of groups joined.
+
+        It is an error where groups were asked for.  Otherwise groups of one kind are left out, that
+        of the largest groups, or where even those are all photographs, each photograph alone.
+        """
         n = len(self.sources)
         reasons = " or ".join(reason for reason, groups in kinds if groups.max() < n - 1)
         if self.labels.is_asked:
@@ -173,6 +177,14 @@ class GroupSearch:
                 f"groups: expected at least 2, got 1 of all {n} photographs, which are {reasons}; "
                 f"give other photographs, or {ONE_AT_A_TIME}"
             )
+        usable = [(reason, groups) for reason, groups in kinds if 0 < groups.max() < n - 1]
+        if usable:
+            reason, groups = min(usable, key=lambda kind: int(kind[1].max()))
+            line = (
+                f"all {n} photographs would belong together ({reasons}), so only those {reason} "
+                "are left out together: the threshold is provisional; give each photograph once"
+            )
+            return Grouping(groups, (*lines, line), tuple(_shown(groups, [(reason, groups)])))
         return Grouping(
             None,
             (

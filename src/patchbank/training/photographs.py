@@ -14,7 +14,7 @@ from patchbank.core.scores.calibration import Calibration
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.copies import Fingerprint, near_copies
-from patchbank.images.digest import DIGEST_BYTES, pixel_digest
+from patchbank.images.digest import DIGEST_BYTES
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.images.traits import Traits
@@ -51,7 +51,6 @@ class Content:
 
     largest: int
     is_constant: bool
-    digest: bytes
     traits: Traits
     fingerprint: Fingerprint
 
@@ -61,9 +60,12 @@ class Content:
         pixels = np.ascontiguousarray(image)
         row = pixels[0]
         is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
-        return cls(
-            int(pixels.max()), is_constant, pixel_digest(pixels), traits, Fingerprint.of(pixels)
-        )
+        return cls(int(pixels.max()), is_constant, traits, Fingerprint.of(pixels))
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of the pixels; see `images.digest`."""
+        return self.fingerprint.digest
 
 
 @dataclass(slots=True)
@@ -150,7 +152,8 @@ class Contents:
         scores next to nothing.
 
         Raises:
-            DataError: the threshold is that of such a photograph, which is zero but for rounding.
+            DataError: the threshold is that of such a photograph, which is zero but for rounding;
+                or no photograph differs from the others, as where a crop shows the same of all.
         """
         count = len(self.contents)
         scores, threshold = calibration.image_scores, calibration.threshold
@@ -166,13 +169,21 @@ class Contents:
                     f"({self.names[0]}) are no different from it; give more photographs"
                 )
             return
-        is_zero = single == 0 or threshold < float(scores.max()) * ROUNDING
-        if is_zero and (single == 0 or single < np.count_nonzero(scores >= threshold)):
+        origin = calibration.score_origin
+        highest = float(scores.max()) - origin
+        is_zero = threshold - origin < highest * ROUNDING
+        if single == 0 or (is_zero and single < np.count_nonzero(scores >= threshold)):
             raise DataError(
                 f"threshold: expected more than 0, got 0 but for rounding: {count - single} of "
                 f"{count} photographs are the same as another one, so that any new one would be "
                 "called anomalous; give each photograph once, or leave copies out together "
                 '(groups="auto", --groups auto)'
+            )
+        if not highest > 0:
+            raise DataError(
+                f"threshold: expected more than 0, got 0: none of {count} photographs differs from "
+                "the others in what is scored, so that any new one would be called anomalous; give "
+                "other photographs, or a larger crop or image_size"
             )
 
     def remarks(self, *, are_grouped: bool) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.scores.calibration import Calibration
-from patchbank.core.scores.left_out import LeftOutScores
+from patchbank.core.scores.left_out import LeftOutScores, group_shares
 from patchbank.errors import ParameterError
 
 MIDDLE = 0.5
@@ -113,11 +113,8 @@ def rank_p_values(calibration: Calibration, scores: NDArray[np.float64]) -> NDAr
     """Conformal p-values by ranks alone, whatever the rule of the calibration.  (m,) -> (m,)."""
     if calibration.views_of_one:
         return np.ones(len(scores))
-    weights = np.ones(len(calibration.image_scores))
-    if calibration.groups is not None:
-        _, group, sizes = np.unique(calibration.groups, return_inverse=True, return_counts=True)
-        weights = 1 / sizes[group]
-    good = LeftOutScores(calibration.image_scores, weights)
+    n_photographs = len(calibration.image_scores)
+    good = LeftOutScores(calibration.image_scores, group_shares(calibration.groups, n_photographs))
     counts = np.array([good.at_or_above(float(score)) for score in scores])
     ranks: NDArray[np.float64] = (counts + 1) / (good.n_groups + 1)
     return ranks
