@@ -25,19 +25,32 @@ WHITENING = 0.02
 """Share of the largest amplitude below which frequencies count less in the phase correlation."""
 
 
-def gaussian(side: int, sigma: float) -> NDArray[np.float32]:
-    """Matrix that blurs the columns of a picture.  -> (side, side)."""
-    at = np.arange(side)
-    weights = np.exp(-0.5 * ((at[:, None] - at[None]) / sigma) ** 2)
-    matrix: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
-    return matrix.astype(np.float32)
+def blurred(pictures: Pictures, sigma: float) -> Pictures:
+    """Blur pictures by a Gaussian; what lies beyond their edges has no weight.
+
+    By sums of shifted pictures: small products of matrices in several threads at once make the
+    threads of BLAS wait for each other, which takes many times as long.
+    """
+    across = blurred_across(pictures, sigma)
+    return blurred_across(across.swapaxes(-1, -2), sigma).swapaxes(-1, -2)
+
+
+def blurred_across(pictures: Pictures, sigma: float) -> Pictures:
+    """Blur the rows of pictures, from left to right only; see `blurred`."""
+    side = pictures.shape[-1]
+    radius = min(side - 1, int(4 * sigma + 0.5))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
+    norms = np.convolve(np.ones(side, dtype=np.float32), weights)[radius : radius + side]
+    padded = np.pad(pictures, [(0, 0)] * (pictures.ndim - 1) + [(radius, radius)])
+    total = np.zeros(pictures.shape, dtype=np.float32)
+    for at, weight in enumerate(weights):
+        total += weight * padded[..., at : at + side]
+    return total / norms
 
 
 def detail(pictures: Pictures, sigma: float) -> Pictures:
     """Pictures without what a blur of `sigma` pixels keeps."""
-    blur = gaussian(pictures.shape[-1], sigma)
-    blurred: Pictures = (blur @ pictures @ blur.T).astype(np.float32, copy=False)
-    return pictures - blurred
+    return pictures - blurred(pictures, sigma)
 
 
 def halved(pictures: Pictures) -> Pictures:
@@ -55,10 +68,10 @@ def resampled(pictures: Pictures, placements: Placements) -> Pictures:
         placements: (p, 4).
     """
     side = pictures.shape[-1]
-    down = _cubic(side, placements[:, 0] * side, placements[:, 2])
-    across = _cubic(side, placements[:, 1] * side, placements[:, 3])
-    moved = down @ pictures @ across.swapaxes(1, 2)
-    return moved.astype(np.float32, copy=False)
+    down = _stretched(pictures, placements[:, 0] * side, placements[:, 2])
+    turned = np.ascontiguousarray(down.swapaxes(-1, -2))
+    across = _stretched(turned, placements[:, 1] * side, placements[:, 3])
+    return across.swapaxes(-1, -2)
 
 
 def shifted(fine: Pictures, first: int, second: Indices) -> Placements:
@@ -159,27 +172,26 @@ def window(side: int) -> NDArray[np.float32]:
     return window
 
 
-def _cubic(
-    side: int, shift: NDArray[np.float32], stretch: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Matrices that resample the columns of pictures.  -> (p, side, side)."""
+def _stretched(
+    pictures: Pictures, shift: NDArray[np.float32], stretch: NDArray[np.float32]
+) -> Pictures:
+    """Resample the columns of pictures.  (..., p, side, side) -> the same."""
+    side = pictures.shape[-1]
     centre = np.float32((side - 1) / 2)
     at = np.arange(side, dtype=np.float32)
     source = centre + (at - centre) * stretch[:, None] + shift[:, None]
     source = np.clip(source, 0, side - 1)
     before = np.minimum(np.floor(source), side - 2).astype(np.intp)
     t = source - before
-    taps = np.stack(
-        [
-            ((2 - t) * t - 1) * t / 2,
-            ((3 * t - 5) * t * t + 2) / 2,
-            ((4 - 3 * t) * t + 1) * t / 2,
-            (t - 1) * t * t / 2,
-        ],
-        axis=-1,
+    taps = (
+        ((2 - t) * t - 1) * t / 2,
+        ((3 * t - 5) * t * t + 2) / 2,
+        ((4 - 3 * t) * t + 1) * t / 2,
+        (t - 1) * t * t / 2,
     )
-    weights = np.zeros((len(shift), side, side + 2), dtype=np.float32)  # a column more each side
-    np.put_along_axis(weights, before[..., None] + np.arange(4), taps, axis=2)
-    weights[:, :, 1] += weights[:, :, 0]
-    weights[:, :, side] += weights[:, :, side + 1]
-    return weights[:, :, 1:-1]
+    numbers = np.arange(len(shift))[:, None]
+    total = np.zeros_like(pictures)
+    for offset, weights in enumerate(taps):
+        rows = np.clip(before + (offset - 1), 0, side - 1)
+        total += weights[:, :, None].astype(np.float32) * pictures[..., numbers, rows, :]
+    return total

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from patchbank.images.alignment import detail, gaussian
+from patchbank.images.alignment import blurred, detail, halved
 from patchbank.images.copy_candidates import Neighbours, neighbours
 from patchbank.images.digest import pixel_digest
 from patchbank.images.shared_detail import Comparison
@@ -69,7 +69,7 @@ class Fingerprint:
         """
         pixels = np.ascontiguousarray(image)
         height, width = pixels.shape[:2]
-        thumbnail = _blurred(_blurred(_thumbnail(pixels)).T).T
+        thumbnail = blurred(_thumbnail(pixels), BLUR_SIGMA)
         units = np.clip(np.rint(thumbnail * UNITS), 0, 255 * UNITS).astype(np.int16)
         return cls(pixel_digest(pixels), units, float(np.log(width / height)))
 
@@ -82,7 +82,7 @@ class Fingerprint:
     @property
     def has_detail(self) -> bool:
         """Whether anything is to be seen that copies could share."""
-        return bool(np.sqrt((detail(self.levels[None], 4.0) ** 2).mean()) > FLAT)
+        return bool(np.sqrt((detail(halved(self.levels[None]), 2.0) ** 2).mean()) > FLAT)
 
 
 def exact_copies(fingerprints: Sequence[Fingerprint]) -> list[list[int]]:
@@ -122,24 +122,8 @@ def _thumbnail(pixels: Image) -> NDArray[np.float32]:
     return np.asarray(luminance.resize((SIDE, SIDE), filter_), dtype=np.float32)
 
 
-BLUR_SIGMA, BLUR_RADIUS = 0.9, 4
+BLUR_SIGMA = 0.9
 """So little blur, in pixels of a thumbnail, that only what resampling gets wrong disappears."""
-
-
-def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur the columns of a picture.
-
-    Without a matrix product: the threads of BLAS would wait for each other beside those that
-    extract features.
-    """
-    weights = gaussian(2 * BLUR_RADIUS + 1, BLUR_SIGMA)[BLUR_RADIUS]
-    padded = np.pad(picture, ((BLUR_RADIUS, BLUR_RADIUS), (0, 0)))
-    inside = np.pad(np.ones((len(picture), 1), np.float32), ((BLUR_RADIUS, BLUR_RADIUS), (0, 0)))
-    total, norm = np.zeros_like(picture), np.zeros((len(picture), 1), np.float32)
-    for at, weight in enumerate(weights):
-        total += weight * padded[at : at + len(picture)]
-        norm += weight * inside[at : at + len(picture)]
-    return np.asarray(total / norm)
 
 
 def _links(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:

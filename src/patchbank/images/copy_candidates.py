@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.images.alignment import Pictures, align, detail, gaussian, halved, resampled, window
+from patchbank.images.alignment import Pictures, align, blurred, detail, halved, resampled, window
 from patchbank.types import Indices
 
 N_NEAREST = 6
@@ -86,8 +86,7 @@ class _Tangents:
 
     def __init__(self, pictures: Pictures) -> None:
         n, side = pictures.shape[0], pictures.shape[-1]
-        blur = gaussian(side, 1.0)
-        smooth = blur @ pictures @ blur.T
+        smooth = blurred(pictures, 1.0)
         weights = np.sqrt(window(side))
         across = np.linspace(-1, 1, side, dtype=np.float32)
         down_slope, right_slope = np.gradient(smooth, axis=(1, 2))

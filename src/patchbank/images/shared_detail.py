@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from patchbank.images.alignment import (
     Pictures,
     Placements,
+    blurred,
+    blurred_across,
     detail,
-    gaussian,
     halved,
     refined,
     resampled,
@@ -55,8 +56,7 @@ class Comparison:
         fine = halved(thumbnails)
         self.fine = fine
         coarse = halved(fine)
-        blur = gaussian(coarse.shape[-1], 1.0)
-        self._light = (blur @ coarse @ blur.T).astype(np.float32, copy=False)
+        self._light = blurred(coarse, 1.0)
         self._coarse_detail = detail(coarse, 4.0)
         self._fine_detail = detail(fine, 3.0)
         self._thumbnails = thumbnails
@@ -129,9 +129,8 @@ class Comparison:
 
 def _bands(thumbnails: Pictures) -> NDArray[np.float32]:
     """Detail, finest detail and grain.  -> (3, n, side, side)."""
-    blur = gaussian(thumbnails.shape[-1], FINEST_SIGMA)
-    across = np.eye(len(blur), dtype=np.float32) - blur
-    grain = across @ thumbnails @ across.T
+    upright = (thumbnails - blurred_across(thumbnails, FINEST_SIGMA)).swapaxes(1, 2)
+    grain = (upright - blurred_across(upright, FINEST_SIGMA)).swapaxes(1, 2)
     return np.stack([detail(thumbnails, 4.0), detail(thumbnails, FINEST_SIGMA), grain])
 
 
