@@ -118,10 +118,11 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "Backbone", "Augmentation", "Patches", "Bank", "Score", "Map",
         "PatchCore", "GraphCore", "PaDiM", "SPADE", "SimpleNet", "Machine and file",
     ]  # fmt: skip
-    assert len(listed["Options of every day"]) == 10  # with --out and --help a dozen
+    # With --out, --report, --exclude and --help.
+    assert len(listed["Options of every day"]) == 11
     names = [name for names in listed.values() for name in names]
     assert len(names) == len(set(names))
-    assert {*names, "good", "out", "help"} == set(PARAMETERS)
+    assert {*names, "good", "out", "report", "exclude", "help"} == set(PARAMETERS)
     text = FIT.get_help(CONTEXT)
     headings = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert headings == ["Arguments", *listed]

@@ -41,6 +41,7 @@ OPTIONS_OF_FIT = (
     "out",
     "precision",
     "preset",
+    "report",
     "save_backbone",
     "skip_unreadable",
 )
