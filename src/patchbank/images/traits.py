@@ -128,8 +128,7 @@ def _largest_channel(lines: Image) -> NDArray[np.uint8]:
 def _luma(lines: Image, is_grey: bool) -> NDArray[np.float32]:
     if is_grey:
         return lines[..., 0].astype(np.float32, order="C")
-    # No product of matrices here: the threads of BLAS would wait for each other beside those that
-    # extract features.
+    # No product of matrices: threads of BLAS would wait for those that extract features.
     luma = np.zeros(lines.shape[:2], dtype=np.float32)
     for channel, weight in enumerate((0.299, 0.587, 0.114)):
         luma += np.float32(weight) * lines[..., channel]
