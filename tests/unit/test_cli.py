@@ -77,7 +77,7 @@ def test_predict_writes_json_lines_and_overlays(capsys, fitted, plates, tmp_path
     assert [line["anomalous"] for line in lines][1] is True
     assert set(lines[0]) == {
         "image", "size", "score", "p_value", "threshold", "anomalous", "regions", "error",
-        "error_type", "schema_version", "version", "detector_sha256",
+        "error_type", "schema_version", "version", "detector_sha256", "unlike",
     }  # fmt: skip
     pictures = sorted(
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")

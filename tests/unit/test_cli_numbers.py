@@ -5,8 +5,9 @@ import sys
 import pytest
 import typer
 
-from patchbank.cli.app import main, program
+from patchbank.cli.app import PredictOptions, main, program
 from patchbank.cli.benchmark import BenchmarkOptions
+from patchbank.cli.drift import DriftOptions
 from patchbank.cli.records import rules_of
 from patchbank.cli.setting_options import setting_options
 from patchbank.errors import ParameterError
@@ -47,8 +48,9 @@ def rules(words, option):
     by_placeholder = {"R,G,B": r.mean_rule(), "HxW": r.Size(), "NUMBERS": r.Names()}
     if metavar in by_placeholder:
         return {"": by_placeholder[metavar]}
-    known = {**rules_of(BenchmarkOptions), "bank_rows": r.Integer(1)}
-    known["latency_budget"] = r.Number(0, 3_600_000, open_low=True)
+    known = {}
+    for record in (BenchmarkOptions, PredictOptions, DriftOptions):
+        known |= rules_of(record)
     return {"": known[option.name]} if option.name in known else {}
 
 
@@ -77,6 +79,9 @@ def arguments(words, option, method, value, folder):
         ("benchmark",): [nothing, "--out", str(folder / "b")],
         ("predict",): [nothing, nothing],
         ("evaluate",): [nothing, nothing],
+        ("tune",): [nothing, "--out", str(folder / "a")],
+        ("drift",): [nothing, nothing],
+        ("check",): [nothing],
         ("cut",): [nothing, "--out", str(folder / "a")],
         ("backbones", "show"): ["nothing"],
         ("backbones", "export"): ["nothing", "--out", str(folder / "a.onnx")],

@@ -248,7 +248,7 @@ def test_parts_that_are_all_the_same_are_refused():
     with pytest.raises(DataError, match="got 6 that are the same to the pixel"):
         RECIPE.fit([part(0)] * 6)
     with pytest.raises(DataError, match="threshold: expected more than 0, got 0"):
-        RECIPE.fit([part(0), part(0), part(1), part(1)])
+        RECIPE.fit([part(0), part(0), part(1), part(1)], groups="none")
 
 
 def test_more_neighbours_than_rows_are_refused_at_the_fit():

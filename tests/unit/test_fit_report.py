@@ -267,7 +267,7 @@ def test_a_place_where_no_page_can_be_is_refused_before_the_work(capsys, tmp_pat
     for folder, reason in (
         (tmp_path / "file", "--report: expected a folder that can be written to"),
         (out, "--report: expected a file of its own"),
-        (tmp_path / "good", "--report: expected a file of its own"),
+        (tmp_path / "good", "--report: expected a folder outside of"),
     ):
         given = ["fit", tmp_path / "good", *SMALL, "--out", out, "--report", folder]
         status, printed, err = run(capsys, *given)

@@ -76,8 +76,10 @@ def test_features_stream_into_the_method(tmp_path, monkeypatch):
 
 def test_photographs_are_decoded_once_a_member(tmp_path, monkeypatch):
     decoded = []
-    read = ImageSource.read
-    monkeypatch.setattr(ImageSource, "read", lambda s: (decoded.append(s.name), read(s))[1])
+    read = ImageSource.read_with_facts
+    monkeypatch.setattr(
+        ImageSource, "read_with_facts", lambda s: (decoded.append(s.name), read(s))[1]
+    )
     paths = [save(tmp_path / f"{number}.png", part(number)) for number in range(5)]
     PatchCore(backbone="efficientnet_lite0", image_size=64, rotations=3, false_alarm_rate=0.2).fit(
         paths
