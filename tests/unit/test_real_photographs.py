@@ -7,6 +7,7 @@ import pytest
 
 from patchbank import PatchCore, evaluate, load
 from patchbank.datasets import Dataset, find_dataset
+from patchbank.errors import PhotographWarning
 from patchbank.images.folders import find_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
@@ -15,8 +16,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 def test_magnetic_tiles_of_many_sizes_are_learned_and_separated(real_data, tmp_path):
     root = real_data("mtd")
     recipe = PatchCore.preset("fast", bank_limit=1500, false_alarm_rate=0.1)
-    recipe.fit(find_images(root / "train" / "good").images[:120]).save(tmp_path / "tiles.patchbank")
+    learned = find_images(root / "train" / "good").images[:120]
+    with pytest.warns(PhotographWarning, match="of 120 photographs are nearly the same"):
+        recipe.fit(learned).save(tmp_path / "tiles.patchbank")
     detector = load(tmp_path / "tiles.patchbank")
+    assert detector.calibration.n_groups < 120
 
     samples = find_dataset(root).samples
     some = [s for s in samples if s.label == "break"][:15]
