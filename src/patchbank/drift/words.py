@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from patchbank.drift.follow import Drift, Lot, Shift
 
@@ -94,10 +94,7 @@ def percent(share: float) -> str:
 def _changed(drift: Drift, shift: Shift) -> str:
     change = shift.change
     how = HOW[change.direction]
-    sizes = ""
-    if shift.before is not None and shift.since is not None:
-        earlier = "of the learned ones" if change.since == 1 else "before"
-        sizes = f" (median {shift.before:.4g} {earlier}, {shift.since:.4g} since)"
+    sizes = _sizes(shift, "median ", "{:.4g}".format)
     where = (
         "good parts differ from the learned ones from the first part on"
         if change.since == 1
@@ -108,16 +105,21 @@ def _changed(drift: Drift, shift: Shift) -> str:
 
 def _more_flagged(drift: Drift, shift: Shift) -> str:
     change = shift.change
-    sizes = ""
-    if shift.before is not None and shift.since is not None:
-        earlier = "of the learned ones" if change.since == 1 else "before"
-        sizes = f" ({percent(shift.before)} {earlier}, {percent(shift.since)} since)"
+    sizes = _sizes(shift, "", percent)
     where = (
         "from the first part on"
         if change.since == 1
         else f"since about part {change.since:,}{_image(shift)}"
     )
     return f"more parts are flagged {where}{sizes}; alarm at part {change.part:,}"
+
+
+def _sizes(shift: Shift, name: str, shown: Callable[[float], str]) -> str:
+    """Values before and since a change, as text, where both are known."""
+    if shift.before is None or shift.since is None:
+        return ""
+    earlier = "of the learned ones" if shift.change.since == 1 else "before"
+    return f" ({name}{shown(shift.before)} {earlier}, {shown(shift.since)} since)"
 
 
 def _image(shift: Shift) -> str:
