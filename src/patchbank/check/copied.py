@@ -19,7 +19,7 @@ def find_copies(photographs: Sequence[Photograph]) -> tuple[list[Finding], list[
         one.facts.fingerprint for one in photographs if one.facts is not None
     ]
     exact, near = exact_copies(fingerprints), near_copies(fingerprints)
-    groups = [[photographs[number] for number in group] for group in _with_all(exact, near)]
+    groups = [[photographs[number] for number in group] for group in near]
     exact_groups = [[photographs[number] for number in group] for group in exact]
     findings = [
         Finding.of_groups("exact_copies", _names(_only_good(exact_groups))),
@@ -29,13 +29,7 @@ def find_copies(photographs: Sequence[Photograph]) -> tuple[list[Finding], list[
         Finding.of_groups("shared_with_test", _names(g for g in groups if _is_shared(g))),
         Finding.of_groups("conflicting_labels", _names(g for g in groups if _is_conflict(g))),
     ]
-    return [finding for finding in findings if finding.details], _with_all(exact, near)
-
-
-def _with_all(exact: list[list[int]], near: list[list[int]]) -> list[list[int]]:
-    """Groups of near copies, and those of exact copies that have no detail to be compared."""
-    known = {number for group in near for number in group}
-    return sorted([*near, *(group for group in exact if not known & {*group})])
+    return [finding for finding in findings if finding.details], near
 
 
 def _only_good(groups: list[list[Photograph]]) -> list[list[Photograph]]:

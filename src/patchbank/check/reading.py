@@ -7,30 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from patchbank.datasets import GOOD, Dataset, Sample, find_dataset, training_images
 from patchbank.errors import DataError, ImageError, ShapeError
-from patchbank.images.copies import Fingerprint
 from patchbank.images.folders import find_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, n_pixels
-from patchbank.images.traits import Traits
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.fit import names_of
-from patchbank.training.photographs import Remarks, with_bit_depth
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of a photograph that was read."""
-
-    traits: Traits
-    fingerprint: Fingerprint
-    largest: int
-    """Largest value of a channel."""
-    is_constant: bool
-    """Whether all pixels are the same."""
+from patchbank.training.photographs import Content, Remarks, read_with_content, with_bit_depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +26,7 @@ class Photograph:
     is_test: bool
     label: str | None
     """``good``, the name of a defect, or None where the test photographs have no labels."""
-    facts: Facts | None
+    facts: Content | None
     """Facts of its pixels and its file; None where it cannot be read."""
     error: str = ""
 
@@ -109,17 +93,8 @@ def _label(sample: Sample) -> str | None:
     return None if sample.label == UNLABELLED else sample.label
 
 
-def _facts(source: ImageSource) -> Facts:
-    image, read_source = source.read_once()
-    first = image[0, 0]
-    return Facts(
-        traits=Traits.of(read_source, image),
-        fingerprint=Fingerprint.of(image),
-        largest=int(image.max()),
-        is_constant=bool(
-            (image[0] == first).all() and np.array_equal(image, np.broadcast_to(first, image.shape))
-        ),
-    )
+def _facts(source: ImageSource) -> Content:
+    return read_with_content(source)[1]
 
 
 def _own_test(

@@ -10,6 +10,7 @@ from patchbank.check.findings import Finding
 from patchbank.check.reading import Photograph
 from patchbank.core.scores.left_out import LeftOutScores
 from patchbank.detector.detector import Detector
+from patchbank.detector.likeness import WHOLE_SHARE
 from patchbank.errors import DataError
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import Device
@@ -24,9 +25,6 @@ RATE = 0.1
 """Expected number of photographs of a regular set that are accused."""
 WHOLE_FACTOR = 1.4
 """Distance of the most ordinary patches of another part, over the usual one, at least."""
-WHOLE_SHARE = 0.5
-"""Share of the rise of the largest distance that the rise of the ordinary one is, at least, in a
-photograph of another part; around a defect it is less."""
 
 
 def find_unlike(

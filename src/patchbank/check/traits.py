@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.check.findings import Finding, FindingKind
-from patchbank.check.reading import Facts, Photograph
+from patchbank.check.reading import Photograph
 from patchbank.core.scores.tail_model import TailModel
-from patchbank.training.photographs import NEARLY_BLACK
+from patchbank.training.photographs import NEARLY_BLACK, Content
 
 MAJORITY = 0.7
 """Share of the photographs that have the usual value of a trait, where there is a usual one."""
@@ -31,7 +31,7 @@ TRACES = 0.15
 SATURATED, SATURATED_MORE = 0.5, 0.3
 """Share of saturated pixels of an overexposed photograph; and in excess of the usual share."""
 
-Read: TypeAlias = Sequence[tuple[str, Facts]]
+Read: TypeAlias = Sequence[tuple[str, Content]]
 """Name and facts of photographs that were read."""
 
 
@@ -86,8 +86,8 @@ def _dark_and_flat(known: Read) -> dict[FindingKind, dict[str, str]]:
 def _odd_ones(
     known: Read,
     kind: FindingKind,
-    value_of: Callable[[Facts], Hashable],
-    text_of: Callable[[Facts], str],
+    value_of: Callable[[Content], Hashable],
+    text_of: Callable[[Content], str],
 ) -> tuple[dict[str, str], list[str]]:
     """Photographs without the value that most have; a line where there is no such value."""
     counts = Counter(value_of(facts) for _, facts in known)
@@ -188,11 +188,11 @@ def _relative_steps(quality: int) -> float:
     return max(50 / quality if quality < 50 else 2 - quality / 50, 0.02)
 
 
-def _size(facts: Facts) -> str:
+def _size(facts: Content) -> str:
     return f"{facts.traits.width} x {facts.traits.height}"
 
 
-def _bits(facts: Facts) -> str:
+def _bits(facts: Content) -> str:
     bits = facts.traits.bit_depth
     return f"{bits} bit{'s' if bits > 1 else ''} a channel"
 
@@ -202,7 +202,7 @@ _WORDS: dict[FindingKind, str] = {
     "bit_depth": "bit depths",
     "format": "file formats",
 }
-_CATEGORIES: dict[FindingKind, tuple[Callable[[Facts], Hashable], Callable[[Facts], str]]] = {
+_CATEGORIES: dict[FindingKind, tuple[Callable[[Content], Hashable], Callable[[Content], str]]] = {
     "size": (_size, _size),
     "mode": (
         lambda facts: (facts.traits.mode, facts.traits.is_grey),

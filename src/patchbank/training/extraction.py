@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,12 +12,11 @@ from patchbank.detector.preprocessing import ImageGeometry, extract
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.source import ImageSource, n_pixels
-from patchbank.images.traits import Traits
 from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings import Settings
-from patchbank.training.photographs import Content, Contents, unreadable
+from patchbank.training.photographs import Content, Contents, read_with_content, unreadable
 from patchbank.types import Image
 
 
@@ -84,7 +83,7 @@ def _copies(
     sources: Sequence[ImageSource], settings: Settings, contents: Contents | None
 ) -> Iterator[_Copy]:
     errors: list[Exception] = []
-    read = _read if contents is None else _read_with_content
+    read = _read if contents is None else read_with_content
     # A loop: a generator expression would keep its iterator, and so the threads, after an error.
     for number, (source, decoded) in enumerate(map_in_order(read, sources, n_pixels)):
         try:
@@ -104,11 +103,6 @@ def _copies(
 
 def _read(source: ImageSource) -> tuple[Image, Content | None]:
     return source.read(), None
-
-
-def _read_with_content(source: ImageSource) -> tuple[Image, Content | None]:
-    image, facts = source.read_with_facts()
-    return image, Content.of(image, Traits.of(replace(source, facts=facts), image))
 
 
 def _n_pixels(copy: _Copy) -> int:

@@ -68,6 +68,16 @@ class Content:
         return self.fingerprint.digest
 
 
+def read_with_content(source: ImageSource) -> tuple[Image, Content]:
+    """Read a photograph once for its image and its facts.
+
+    Raises:
+        ImageError, ShapeError: it cannot be read.
+    """
+    image, facts = source.read_with_facts()
+    return image, Content.of(image, Traits.of(replace(source, facts=facts), image))
+
+
 @dataclass(slots=True)
 class Contents:
     """The facts of all photographs, gathered while they are read."""
@@ -124,9 +134,9 @@ class Contents:
 
     def copies(self) -> Indices:
         """Number the photographs so that copies, exact and near ones, are equal.  (n,)."""
-        numbers = self.exact_copies()
+        numbers = np.arange(len(self.contents))
         for group in near_copies([each.fingerprint for each in self.contents]):
-            numbers[np.isin(numbers, numbers[group])] = numbers[group[0]]
+            numbers[group] = group[0]
         return np.asarray(np.unique(numbers, return_inverse=True)[1], dtype=np.intp)
 
     def near_copies_line(self, copies: Indices) -> list[str]:
