@@ -187,6 +187,17 @@ def test_a_threshold_set_by_hand_has_the_rate_that_the_rule_gives_it():
     assert by_hand.with_false_alarm_rate(0.05).threshold == calibration.threshold
 
 
+def test_scores_and_maps_have_an_origin_each():
+    """An ensemble standardises both, by other numbers."""
+    scores = np.array([3.0, 4.0, 5.0, 7.0])
+    moved = Calibration(
+        scores - 2, scores - 9, 0.1, rule="tail", score_origin=-2.0, map_origin=-9.0
+    )
+    expected = Calibration(scores, scores, 0.1, rule="tail").threshold
+    assert moved.threshold == pytest.approx(expected - 2, rel=1e-9)
+    assert moved.pixel_threshold == pytest.approx(expected - 9, rel=1e-9)
+
+
 @given(t=st.floats(-50, 50), dof=st.floats(0.5, 1e4))
 def test_the_tail_of_the_t_distribution_is_that_of_scipy(t, dof):
     assert upper_tail(t, dof) == pytest.approx(stats.t.sf(t, dof), rel=1e-9, abs=1e-300)
