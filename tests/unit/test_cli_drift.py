@@ -233,7 +233,9 @@ def test_the_page_says_what_the_console_says_and_shows_both_sides(folder, drift,
     assert "data:image/jpeg" in page or "More parts are flagged" in page
     quiet = drift(folder / "before.jsonl", "--report", tmp_path / "quiet")
     assert quiet[0] == 0
-    assert "No sign that good parts have changed" in (tmp_path / "quiet/index.html").read_text()
+    page = (tmp_path / "quiet/index.html").read_text()
+    assert "No sign that good parts have changed" in page
+    assert "Score of each part that passed." in page
 
 
 def test_photographs_of_one_part_are_noticed_and_one_of_each_is_counted(folder, drift, tmp_path):
