@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member
-from patchbank.detector.monitor import Monitor, open_monitor
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, PatchbankError
@@ -32,6 +31,9 @@ from patchbank.images.source import ImageInput, ImageSource, image_source, is_on
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
+
+if TYPE_CHECKING:
+    from patchbank.detector.monitor import Monitor
 
 Result = TypeVar("Result")
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -227,6 +229,8 @@ class Detector:
             ParameterError: `false_alarm_rate` is outside (0, 1).
             DataError: the file is damaged, or of another detector or rate.
         """
+        from patchbank.detector.monitor import open_monitor
+
         return open_monitor(self.calibration, self.sha256, false_alarm_rate, state)
 
     @property
