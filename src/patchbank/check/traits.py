@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from patchbank.check.findings import Finding, FindingKind
 from patchbank.check.reading import Photograph
 from patchbank.core.scores.tail_model import TailModel
+from patchbank.images.file_facts import relative_steps
 from patchbank.training.photographs import NEARLY_BLACK, Content
 
 MAJORITY = 0.7
@@ -132,7 +133,7 @@ def _odd_compression(known: Read) -> dict[str, str]:
         if (quality := facts.traits.jpeg_quality) is not None
     ]
     if len(with_quality) >= FEWEST:
-        steps = np.array([_relative_steps(quality) for _, quality in with_quality])
+        steps = np.array([relative_steps(quality) for _, quality in with_quality])
         ratios = steps / np.median(steps)
         ordinary = (ratios <= STEPS_FACTOR) & (ratios >= 1 / STEPS_FACTOR)
         usual = int(np.median([quality for _, quality in with_quality]))
@@ -181,11 +182,6 @@ def _unusually_high(values: NDArray[np.float64], factor: float) -> NDArray[np.bo
 
 def _numbers(chosen: NDArray[np.bool_]) -> list[int]:
     return [int(number) for number in np.flatnonzero(chosen)]
-
-
-def _relative_steps(quality: int) -> float:
-    """Quantisation steps of a quality, 1 at quality 50; see `images.file_facts`."""
-    return max(50 / quality if quality < 50 else 2 - quality / 50, 0.02)
 
 
 def _size(facts: Content) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from patchbank.core.scores.usual_range import UsualRange
 from patchbank.detector.difference import Difference, DifferenceKind, Differences
 from patchbank.detector.member import PatchDistances
+from patchbank.images.file_facts import relative_steps
 from patchbank.images.formats import FORMATS
 from patchbank.images.traits import Traits
 
@@ -222,8 +223,8 @@ class Likeness:
                 )
         elif traits.jpeg_quality is not None and self._qualities:
             low, high = min(self._qualities), max(self._qualities)
-            steps = _relative_steps(traits.jpeg_quality)
-            coarsest, finest = _relative_steps(low), _relative_steps(high)
+            steps = relative_steps(traits.jpeg_quality)
+            coarsest, finest = relative_steps(low), relative_steps(high)
             if not finest / STEPS_MARGIN <= steps <= coarsest * STEPS_MARGIN:
                 learned = f"{low}" if low == high else f"{low} to {high}"
                 return Difference("compression", f"{_format_of(traits)}, learned quality {learned}")
@@ -333,11 +334,6 @@ def _shape_and_scale(
     """Width by height, and the geometric mean of both, of sizes (n, 2).  -> (n,), (n,)."""
     height, width = sizes.astype(np.float64).T
     return width / height, np.sqrt(width * height)
-
-
-def _relative_steps(quality: int) -> float:
-    """Quantisation steps of a quality, 1 at quality 50; see `images.file_facts`."""
-    return max(50 / quality if quality < 50 else 2 - quality / 50, 0.02)
 
 
 def _is_in(usual: UsualRange, value: float) -> bool:

@@ -95,3 +95,12 @@ def _sorted_tables() -> NDArray[np.int64]:
     base = np.sort(np.array(_LUMINANCE))
     steps: NDArray[np.int64] = np.clip((base * percent[:, None] + 50) // 100, 1, 255)
     return steps
+
+
+def relative_steps(quality: int) -> float:
+    """Quantisation steps of a quality, 1 at quality 50, by the rule of `estimated_quality`.
+
+    >>> relative_steps(25), relative_steps(50), relative_steps(75)
+    (2.0, 1.0, 0.5)
+    """
+    return max(50 / quality if quality < 50 else 2 - quality / 50, 0.02)
