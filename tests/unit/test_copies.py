@@ -10,7 +10,7 @@ from PIL import Image
 
 from patchbank.images.alignment import align, detail, halved, resampled
 from patchbank.images.copies import Fingerprint, _stars, exact_copies, near_copies
-from patchbank.images.copy_candidates import _Tangents, neighbours
+from patchbank.images.copy_candidates import Details, _Tangents, neighbours
 from tests.photographs import parts
 
 SIZE = (230, 310)
@@ -197,7 +197,7 @@ def test_candidates_are_never_the_photograph_itself_or_of_another_shape(surfaces
     images = [surfaces[0], np.roll(surfaces[0], 2, 1), surfaces[0][:, :200], surfaces[1]]
     found = fingerprints(images)
     levels = np.stack([one.levels for one in found])
-    near = neighbours(halved(levels), np.array([one.aspect for one in found]))
+    near = neighbours(Details.of(halved(levels)), np.array([one.aspect for one in found]))
     assert [list(each.candidates) for each in near] == [[1], [0], [], []]
     assert not any(len(each.further) for each in near)
 

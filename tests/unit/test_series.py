@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from patchbank import PatchCore
+from patchbank.core.scores import series as blocks_of_series
 from patchbank.core.scores.series import LeftOutTable, find_blocks
 from patchbank.errors import PhotographWarning
 from patchbank.images.capture_time import capture_times
@@ -202,3 +203,10 @@ def test_the_same_photographs_under_names_that_say_nothing_are_no_series(shifts,
     for number, path in zip(order, sorted(shifts.iterdir()), strict=True):
         save(tmp_path / f"{number:02}.png", np.asarray(Image.open(path)))
     assert RECIPE.fit(tmp_path).calibration.groups is None
+
+
+def test_blocks_in_which_scores_do_not_rise_are_no_series(monkeypatch):
+    """Equal blocks may look like a series by chance, where the blocks that are chosen do not."""
+    apart = np.arange(60) % 6  # neighbours are in different blocks, so each keeps its like
+    monkeypatch.setattr(blocks_of_series, "_blocks", lambda costs, length: apart)
+    assert blocks_in(patches_of([5] * 12)) is None

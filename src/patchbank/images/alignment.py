@@ -180,8 +180,8 @@ def _stretched(
     centre = np.float32((side - 1) / 2)
     at = np.arange(side, dtype=np.float32)
     source = centre + (at - centre) * stretch[:, None] + shift[:, None]
-    source = np.clip(source, 0, side - 1)
-    before = np.minimum(np.floor(source), side - 2).astype(np.intp)
+    source = np.minimum(np.maximum(source, 0), side - 1)
+    before = np.minimum(source.astype(np.intp), side - 2)
     t = source - before
     taps = (
         ((2 - t) * t - 1) * t / 2,
@@ -189,9 +189,12 @@ def _stretched(
         ((4 - 3 * t) * t + 1) * t / 2,
         (t - 1) * t * t / 2,
     )
-    numbers = np.arange(len(shift))[:, None]
-    total = np.zeros_like(pictures)
+    flat = pictures.reshape(*pictures.shape[:-3], -1, side)
+    starts = np.arange(len(shift))[:, None] * side
+    total = np.zeros(pictures.shape, dtype=np.float32)
     for offset, weights in enumerate(taps):
-        rows = np.clip(before + (offset - 1), 0, side - 1)
-        total += weights[:, :, None].astype(np.float32) * pictures[..., numbers, rows, :]
+        rows = np.minimum(np.maximum(before + (offset - 1), 0), side - 1) + starts
+        tapped = flat.take(rows.reshape(-1), axis=-2).reshape(pictures.shape)
+        tapped *= weights[:, :, None].astype(np.float32)
+        total += tapped
     return total

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,6 @@ from patchbank.images.alignment import blurred, detail, halved
 from patchbank.images.copy_candidates import Neighbours, neighbours
 from patchbank.images.digest import pixel_digest
 from patchbank.images.shared_detail import Comparison
-from patchbank.runtime.threads import map_in_order
 from patchbank.types import Image
 
 SIDE = 128
@@ -133,20 +131,41 @@ def _links(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
         return []
     comparison = Comparison(np.stack([fingerprints[n].levels for n in compared]))
     aspects = np.array([fingerprints[n].aspect for n in compared])
+    found = _possible(comparison, neighbours(comparison.details, aspects))
     shared: dict[tuple[int, int], float] = {}
-    found = neighbours(comparison.fine, aspects)
-    work = partial(_copies_of, comparison, found)
-    for first, future in map_in_order(work, range(len(found)), lambda _: 0):
-        for second, share in future.result():
+    for first, near in enumerate(found):  # in threads, small arrays would wait for each other
+        for second, share in comparison.copies(first, near) if len(near.candidates) else ():
             a, b = sorted((int(compared[first]), int(compared[second])))
             shared[a, b] = min(share, shared.get((a, b), share))  # of both directions
     return [pair for pair, share in shared.items() if share >= 1]
 
 
-def _copies_of(
-    comparison: Comparison, found: Sequence[Neighbours], first: int
-) -> list[tuple[int, float]]:
-    return comparison.copies(first, found[first])
+def _possible(comparison: Comparison, found: Sequence[Neighbours]) -> list[Neighbours]:
+    """The neighbours without the candidates that are no copies at first sight."""
+    pairs = {
+        (min(first, second), max(first, second))
+        for first, near in enumerate(found)
+        for second in near.candidates.tolist()
+    }
+    after: list[list[int]] = [[] for _ in found]
+    for first, second in sorted(pairs):
+        after[first].append(second)
+    possible = {
+        (first, second)
+        for first, others in enumerate(after)
+        if others
+        for second in comparison.possible(first, np.array(others)).tolist()
+    }
+    return [
+        Neighbours(
+            np.array(
+                [n for n in near.candidates.tolist() if (min(n, i), max(n, i)) in possible],
+                dtype=np.intp,
+            ),
+            near.further,
+        )
+        for i, near in enumerate(found)
+    ]
 
 
 def _stars(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:

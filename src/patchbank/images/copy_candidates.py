@@ -37,16 +37,33 @@ class Neighbours:
     """Less near ones, which are no candidates."""
 
 
-def neighbours(pictures: Pictures, aspects: NDArray[np.float64]) -> list[Neighbours]:
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Luminances of photographs, and what of them is no light."""
+
+    fine: Pictures
+    """(n, 64, 64) luminances."""
+    fine_detail: Pictures
+    """Their detail."""
+    coarse_detail: Pictures
+    """(n, 32, 32) detail at half the side."""
+
+    @classmethod
+    def of(cls, fine: Pictures) -> Details:
+        """Compute the detail of (n, 64, 64) luminances."""
+        return cls(fine, detail(fine, 3.0), detail(halved(fine), 4.0))
+
+
+def neighbours(details: Details, aspects: NDArray[np.float64]) -> list[Neighbours]:
     """Find the neighbours of each photograph.
 
     Args:
-        pictures: (n, 64, 64) luminances.
+        details: luminances of the photographs, and their detail.
         aspects: (n,) logarithms of width / height.
     """
-    n = len(pictures)
-    tangents = _Tangents(halved(pictures))
-    views = _registered(pictures, tangents)
+    n = len(details.fine)
+    tangents = _Tangents(halved(details.fine))
+    views = _registered(details, tangents)
     found = []
     for start in range(0, n, ROWS):
         rows = np.arange(start, min(start + ROWS, n))
@@ -118,13 +135,13 @@ class _Tangents:
 class _View:
     """Photographs of one view, registered to one of them, without what they have in common."""
 
-    def __init__(self, pictures: Pictures, fixed: int, numbers: Indices) -> None:
+    def __init__(self, details: Details, fixed: int, numbers: Indices) -> None:
         self.places = {int(number): place for place, number in enumerate(numbers)}
         self._numbers = numbers
-        fine = detail(pictures, 3.0)
-        placements = align(detail(halved(pictures), 4.0), fine, fixed, numbers)
+        fine = details.fine_detail
+        placements = align(details.coarse_detail, fine, fixed, numbers)
         moved = resampled(fine[numbers], placements)
-        edge = pictures.shape[-1] // 8
+        edge = fine.shape[-1] // 8
         inner = moved[:, edge:-edge, edge:-edge]
         own = inner - inner.mean(axis=0)
         spread = np.sqrt((own**2).mean(axis=0)) + 0.1
@@ -140,9 +157,9 @@ class _View:
         return self._numbers[np.argpartition(-alike, count - 1)[:count]]
 
 
-def _registered(pictures: Pictures, tangents: _Tangents) -> list[_View]:
+def _registered(details: Details, tangents: _Tangents) -> list[_View]:
     views: list[_View] = []
-    left = np.arange(len(pictures))
+    left = np.arange(len(details.fine))
     while len(left) >= SMALLEST_VIEW and len(views) < N_VIEWS:
         sample = left[:: max(1, len(left) // 64)]
         same = tangents.distances(sample)[:, left] < SAME_VIEW
@@ -150,6 +167,6 @@ def _registered(pictures: Pictures, tangents: _Tangents) -> list[_View]:
         numbers = left[same[best]]
         if len(numbers) < SMALLEST_VIEW:
             break
-        views.append(_View(pictures, int(sample[best]), numbers))
+        views.append(_View(details, int(sample[best]), numbers))
         left = left[~same[best]]
     return views

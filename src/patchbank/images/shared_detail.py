@@ -16,7 +16,7 @@ from patchbank.images.alignment import (
     resampled,
     shifted,
 )
-from patchbank.images.copy_candidates import Neighbours
+from patchbank.images.copy_candidates import Details, Neighbours
 from patchbank.types import Indices
 
 FAINT, OWN = 0.7, 0.8
@@ -53,12 +53,8 @@ class Comparison:
     """Thumbnails of all photographs, to be compared pair by pair."""
 
     def __init__(self, thumbnails: Pictures) -> None:
-        fine = halved(thumbnails)
-        self.fine = fine
-        coarse = halved(fine)
-        self._light = blurred(coarse, 1.0)
-        self._coarse_detail = detail(coarse, 4.0)
-        self._fine_detail = detail(fine, 3.0)
+        self.details = Details.of(halved(thumbnails))
+        self._light = blurred(halved(self.details.fine), 1.0)
         self._thumbnails = thumbnails
         # Few photographs have a neighbour for which these are needed; in half precision, so that
         # thousands of photographs fit into memory.
@@ -73,20 +69,25 @@ class Comparison:
         found = np.stack([self._bands[number] for number in numbers.tolist()], axis=1)
         return found.astype(np.float32)
 
+    def possible(self, first: int, others: Indices) -> Indices:
+        """Those of some photographs in the light of the first one, as far as small pictures show.
+
+        It rules out most candidates, and saves the alignment of larger pictures.
+        """
+        placements = self._roughly_aligned(first, others)
+        return others[self._differs_like_an_edit(first, others, placements, ROUGH * LIGHT)]
+
     def copies(self, first: int, near: Neighbours) -> list[tuple[int, float]]:
         """Copies of one photograph among its candidates, with what they share, 1 being all."""
-        possible, placements = self._roughly_aligned(first, near.candidates)
-        # The light rules out most of them, which saves the alignment of larger pictures.
-        edited = self._differs_like_an_edit(first, possible, placements, ROUGH * LIGHT)
-        possible, placements = self._aligned(first, possible[edited], placements[edited])
+        placements = self._roughly_aligned(first, near.candidates)
+        possible, placements = self._aligned(first, near.candidates, placements)
         edited = self._differs_like_an_edit(first, possible, placements, LIGHT)
         possible, placements = possible[edited], placements[edited]
         count = len(possible)
         if not count:
             return []
-        further, placements_of_further = self._aligned(
-            first, *self._roughly_aligned(first, near.further)
-        )
+        roughly = self._roughly_aligned(first, near.further)
+        further, placements_of_further = self._aligned(first, near.further, roughly)
         others = np.concatenate([possible, further])
         placements = np.concatenate([placements, placements_of_further])
         own, finest, grain = resampled(self._bands_of(others), placements)
@@ -97,18 +98,18 @@ class Comparison:
             faint = np.minimum(faint, _shared_own(fixed[0], own)[:count] / OWN)
         return list(zip(others[:count].tolist(), faint.tolist(), strict=True))
 
-    def _roughly_aligned(self, first: int, others: Indices) -> tuple[Indices, Placements]:
-        """Pictures and their placements over the first one, by small pictures."""
-        placements = shifted(self._fine_detail, first, others)
-        return others, refined(self._coarse_detail, first, others, placements)
+    def _roughly_aligned(self, first: int, others: Indices) -> Placements:
+        """Placements over the first picture, by small pictures."""
+        placements = shifted(self.details.fine_detail, first, others)
+        return refined(self.details.coarse_detail, first, others, placements)
 
     def _aligned(
         self, first: int, others: Indices, placements: Placements
     ) -> tuple[Indices, Placements]:
         """The pictures that show what the first one shows, and their placements over it."""
-        placements = refined(self._fine_detail, first, others, placements)
-        shown = resampled(self._fine_detail[others], placements)
-        alike = _correlation(self._fine_detail[first], shown) > ALIGNED
+        placements = refined(self.details.fine_detail, first, others, placements)
+        shown = resampled(self.details.fine_detail[others], placements)
+        alike = _correlation(self.details.fine_detail[first], shown) > ALIGNED
         return others[alike], placements[alike]
 
     def _differs_like_an_edit(

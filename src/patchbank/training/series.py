@@ -109,12 +109,13 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
 def _spread_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of 3 x 3 cells at SIDE x SIDE positions.  (c, h, w) -> (c, s)."""
     c, h, w = planes.shape
-    middles = (np.arange(SIDE) + 0.5)[:, None] / SIDE
-    around = np.arange(-1, 2)
-    rows = ((middles * h).astype(np.intp) + around).clip(0, h - 1).reshape(-1)
-    columns = ((middles * w).astype(np.intp) + around).clip(0, w - 1).reshape(-1)
-    cells = planes[:, rows][:, :, columns].reshape(c, SIDE, 3, SIDE, 3)
-    return np.asarray(cells.mean(axis=(2, 4)).reshape(c, -1), dtype=np.float32)
+    middles = (np.arange(SIDE) + 0.5) / SIDE
+    around = np.arange(-1, 2)[:, None]
+    rows = ((middles * h).astype(np.intp) + around).clip(0, h - 1)  # (3, SIDE)
+    columns = ((middles * w).astype(np.intp) + around).clip(0, w - 1)
+    places = rows[:, None, :, None] * w + columns[None, :, None, :]  # (3, 3, SIDE, SIDE)
+    cells = planes.reshape(c, h * w).take(places.reshape(-1), axis=1).reshape(c, 9, SIDE**2)
+    return np.asarray(cells.mean(axis=1), dtype=np.float32)
 
 
 def _find(patches: NDArray[np.float32], copies: Indices) -> Blocks | None:

@@ -76,15 +76,18 @@ class LeftOutTable:
         n, s, d = patches.shape
         queries = np.linspace(0, s - 1, n_queries).astype(np.intp)
         kept = min(n - 1, 2 * max(LENGTHS))
-        flat, norms = patches.reshape(n * s, d), np.einsum("nsd,nsd->ns", patches, patches)
+        norms = np.einsum("nsd,nsd->ns", patches, patches)
+        columns = np.concatenate([patches, norms[..., None]], axis=2)  # product adds the norms
+        columns = np.ascontiguousarray(columns.transpose(2, 1, 0).reshape(d + 1, s * n))
         photographs = np.empty((n, n_queries, kept), dtype=np.int32)
         distances = np.empty((n, n_queries, kept), dtype=np.float32)
         step = max(1, QUERIES_AT_ONCE // n_queries)
         for begin in range(0, n, step):
             some = slice(begin, min(begin + step, n))
-            rows = patches[some][:, queries].reshape(-1, d)
-            squared = (norms.ravel() - 2 * rows @ flat.T).reshape(-1, n, s).min(axis=2)
-            squared += np.einsum("nd,nd->n", rows, rows)[:, None]
+            rows = np.ones(((some.stop - begin) * n_queries, d + 1), dtype=np.float32)
+            rows[:, :d] = -2 * patches[some][:, queries].reshape(-1, d)
+            squared = (rows @ columns).reshape(-1, s, n).min(axis=1)
+            squared += norms[some][:, queries].reshape(-1, 1)
             squared = squared.reshape(-1, n_queries, n)
             is_own = groups[some, None] == groups
             squared[np.broadcast_to(is_own[:, None], squared.shape)] = np.inf
@@ -154,6 +157,8 @@ def find_blocks(
     blocks = [_blocks(costs, length) for length in lengths]
     moved = [_effect(table, _numbered(one[members]), shuffles) for one in blocks]
     largest = max(found.shift for found in moved)
+    if largest <= 0:  # blocks whose ends were moved score no higher, so it was no series
+        return None
     best = next(i for i, one in enumerate(moved) if one.shift >= NO_LONGER_GROWS * largest)
     effect = moved[best].shift / moved[best].spread
     if effect < LEAST_EFFECT:
