@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from patchbank import Ensemble, PaDiM, PatchCore
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.fit_facts import FitFacts, OddPhotograph, listed
 from patchbank.runtime.percent import percent_at_most
+from tests.photographs import parts
 
 NAMES = tuple(f"{number:02}.png" for number in range(31))
+SMALL = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
 ORDINARY = np.linspace(40.0, 50.0, 31)
 
 
@@ -179,6 +182,24 @@ def test_a_threshold_set_by_hand_has_the_rate_that_it_is_expected_to_have():
     assert document["expected_false_alarm_rate"] == pytest.approx(0.5, abs=0.05)
     assert len(document["above_threshold"]) == 15
     assert document["thresholds"] == said.to_json()["thresholds"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_proved"),
+    [
+        (PatchCore(**SMALL), True),
+        (PatchCore(**SMALL, image_score="reweighted"), False),
+        (PaDiM(**SMALL), False),
+        (Ensemble((PatchCore(**SMALL), PatchCore(**SMALL, seed=1))), False),
+    ],
+)
+def test_the_bound_is_a_promise_where_it_is_proved(recipe, is_proved):
+    """The proof needs scores that one more learned photograph does not raise."""
+    said = FitFacts.of(recipe.fit(parts(6)))
+    assert said.is_bound_proved is is_proved
+    promise = "whatever good parts look like" if is_proved else "proved for memory banks only"
+    assert promise in said.lines[0]
+    assert "42.9 %" in said.lines[0]  # (1 + 2) / 7, rounded up
 
 
 def test_thresholds_of_a_file_of_the_older_rule_are_those_that_tune_sets():

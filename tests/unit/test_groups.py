@@ -100,6 +100,8 @@ def test_a_list_has_the_group_of_each_photograph():
         numbers(["x", "y"], "a.png", "b.png", "c.png")
     with pytest.raises(ParameterError, match="expected texts or numbers, got list"):
         numbers([[1], [2]], "a.png", "b.png")
+    with pytest.raises(ParameterError, match="a label for each photograph, got NoneType"):
+        numbers(None, "a.png", "b.png")
 
 
 def test_photographs_without_a_name_have_no_groups_by_name():

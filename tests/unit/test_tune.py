@@ -234,7 +234,7 @@ def test_tune_writes_another_file_and_leaves_the_first(detector, file, run, tmp_
     assert load(out, device="cpu") == detector.with_threshold(40, 41)
     expected = 100 * detector.with_threshold(40).calibration.expected_rate
     assert lines[1] == f"  false alarms 20 % -> {expected:.3g} % expected (set by hand)"
-    assert lines[2].endswith("-> no bound, as it was set by hand")
+    assert lines[2].endswith("-> no bound, as the threshold was set by hand")
 
 
 def test_tune_of_a_single_photograph_takes_thresholds_only(of_one, run, tmp_path):

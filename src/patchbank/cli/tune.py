@@ -83,10 +83,11 @@ def _show(before: Detector, after: Detector, out: Path) -> None:
     output.say(f"  false alarms {_change(_rate(old), _rate(new))}")
     if new.views_of_one:
         return
-    output.say(f"  {_change(_bound(old), _bound(new))}")
+    facts = FitFacts.of(after)
+    output.say(f"  {_change(FitFacts.of(before).bound, facts.bound)}")
     n_before, n_after = len(old.above_threshold), len(new.above_threshold)
     was = "" if n_before == n_after else f" (before: {n_before or 'none'})"
-    output.say(f"  {FitFacts.of(after).above_line}{was}")
+    output.say(f"  {facts.above_line}{was}")
     if old.rule != new.rule:
         output.note(
             "note: the file has its threshold by ranks alone; the new one follows from the rule of "
@@ -104,16 +105,6 @@ def _rate(calibration: Calibration) -> str:
         return "not known"
     by_hand = "" if calibration.set_threshold is None else " expected (set by hand)"
     return f"{percent(calibration.expected_rate)}{by_hand}"
-
-
-def _bound(calibration: Calibration) -> str:
-    """The distribution-free bound in words."""
-    from patchbank.runtime.percent import percent_at_most
-
-    if calibration.set_threshold is not None:
-        return "no bound, as it was set by hand"
-    bound = percent_at_most(calibration.guaranteed_rate)
-    return f"at most {bound} on average, whatever good parts look like"
 
 
 def _change(before: str, after: str) -> str:

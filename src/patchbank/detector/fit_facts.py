@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.methods import ResizableBank
 from patchbank.runtime.percent import percent, percent_at_most
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ FEW_PHOTOGRAPHS = 15
 """Number of photographs, or of their groups, up to which a low rate costs much detection."""
 LOW_RATE = 0.05
 """Rate below which it does."""
+WEIGHTED_SCORES = ("reweighted", "hcw")
+"""Image scores whose weights may grow with the bank."""
 CLEAR_SHARE = 0.01
 """Expected number of photographs of a regular fit that are warned of."""
 
@@ -45,11 +48,17 @@ class FitFacts:
     calibration: Calibration
     names: tuple[str, ...]
     """Names of the photographs that were learned."""
+    is_bound_proved: bool = True
+    """Whether no score grows with one more learned photograph, as the proof of the guaranteed rate
+    needs it."""
 
     @classmethod
     def of(cls, detector: Detector) -> FitFacts:
         """The facts of a detector."""
-        return cls(detector.calibration, detector.fitted_on)
+        first = detector.members[0]
+        is_bank = isinstance(first.model, ResizableBank) and len(detector.members) == 1
+        is_weighted = getattr(first.settings, "image_score", None) in WEIGHTED_SCORES
+        return cls(detector.calibration, detector.fitted_on, is_bank and not is_weighted)
 
     @property
     def above_threshold(self) -> list[OddPhotograph]:
@@ -162,13 +171,17 @@ class FitFacts:
     @property
     def _rates_line(self) -> str:
         expected = percent(self.calibration.expected_rate)
+        return f"false alarms: {expected} if good parts vary as these do; {self.bound}"
+
+    @property
+    def bound(self) -> str:
+        """The guaranteed rate in words."""
         if self.calibration.set_threshold is not None:
-            return f"false alarms: {expected} if good parts vary as these do; it was set by hand"
+            return "no bound, as the threshold was set by hand"
         bound = percent_at_most(self.calibration.guaranteed_rate)
-        return (
-            f"false alarms: {expected} if good parts vary as these do; at most {bound} on average, "
-            "whatever good parts look like"
-        )
+        if self.is_bound_proved:
+            return f"at most {bound} on average, whatever good parts look like"
+        return f"about {bound} on average at most (a bound that is proved for memory banks only)"
 
     @property
     def _unlike_line(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -249,6 +249,11 @@ def joined(*groupings: Indices) -> Indices:
 
 
 def _given(asked: Sequence[Hashable], n: int) -> Labels:
+    if not isinstance(asked, Iterable):
+        raise ParameterError(
+            f"groups: expected {AUTO}, {NONE}, {SUBFOLDERS}, a regular expression or a label for "
+            f"each photograph, got {type(asked).__name__}"
+        )
     labels = tuple(asked)
     if len(labels) != n:
         raise ParameterError(
