@@ -82,7 +82,9 @@ def test_names_that_an_expression_does_not_match_are_errors():
 
 
 def test_what_is_no_expression_is_refused():
-    with pytest.raises(ParameterError, match=r"groups: expected auto, none, subfolders or a reg"):
+    with pytest.raises(
+        ParameterError, match=r"groups: expected auto, none, subfolders, series or a reg"
+    ):
         numbers("part(", "g/part1.png")
 
 

@@ -1,5 +1,7 @@
 """Series: neighbours in an order that make each other's left-out scores lower."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from patchbank.errors import PhotographWarning
 from patchbank.images.capture_time import capture_times
 from patchbank.images.source import image_source
 from patchbank.training import series
-from patchbank.training.series import PhotographPatches, natural_key, orders_of
+from patchbank.training.series import PhotographPatches, drawn_from, natural_key, orders_of
 from tests.photographs import part, parts, save
 
 RECIPE = PatchCore(
@@ -203,6 +205,67 @@ def test_the_same_photographs_under_names_that_say_nothing_are_no_series(shifts,
     for number, path in zip(order, sorted(shifts.iterdir()), strict=True):
         save(tmp_path / f"{number:02}.png", np.asarray(Image.open(path)))
     assert RECIPE.fit(tmp_path).calibration.groups is None
+
+
+def test_photographs_that_were_drawn_from_a_series_at_random_are_left_out_alone(shifts, tmp_path):
+    """As learned and test photographs are divided: the missing ones lie between the learned ones.
+
+    The 40 photographs, which are a series, get the numbers of a random draw from 200.
+    """
+    places = np.sort(np.random.default_rng(0).choice(200, 40, replace=False))
+    for number in range(40):
+        image = np.asarray(Image.open(shifts / f"img{number}.png"))
+        save(tmp_path / f"img{places[number]}.png", image)
+    length = places.max() - places.min() + 1
+    told = rf"drawn from a longer sequence at random \(40 of {length} numbers\)"
+    with pytest.warns(PhotographWarning, match=told):
+        assert RECIPE.fit(tmp_path).calibration.groups is None
+    with pytest.warns(PhotographWarning, match="photographs are a series in the order"):
+        assert RECIPE.fit(tmp_path, groups="series").calibration.n_groups < 12
+
+
+def test_series_that_were_asked_for_and_are_not_there_are_told():
+    with pytest.warns(PhotographWarning, match="no series was found among 6 .*; 20 would be eno"):
+        assert RECIPE.fit(parts(6), groups="series").calibration.groups is None
+
+
+def numbered(numbers, name="cell{:04}.png"):
+    return [image_source(Path("good") / name.format(number)) for number in numbers]
+
+
+def test_most_random_draws_from_a_sequence_are_recognised():
+    rng = np.random.default_rng(0)
+    draws = [np.sort(rng.choice(600, 60, replace=False)) for _ in range(100)]
+    assert sum(drawn_from(numbered(draw)) is not None for draw in draws) >= 95
+
+
+STARTS = 40 * np.sort(np.random.default_rng(2).choice(100, 25, replace=False))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        range(100),
+        range(0, 1000, 10),  # every tenth frame
+        [n for n in range(100) if n % 7],  # a few were deleted
+        [start + k for start in STARTS for k in range(2)],  # bursts at any time
+        [start + k for start in STARTS for k in (0, 1, 3, 4, 5)],
+        np.arange(0, 1000, 10) + np.random.default_rng(3).integers(0, 4, 100),
+        [5],
+    ],
+)
+def test_films_and_bursts_are_no_random_draws(numbers):
+    assert drawn_from(numbered(numbers)) is None
+
+
+def test_names_without_one_running_number_say_nothing():
+    drawn = np.sort(np.random.default_rng(0).choice(600, 60, replace=False))
+    assert drawn_from(numbered(drawn)) is not None
+    assert drawn_from(numbered(drawn, "cell{:04}_left.png")) is not None
+    assert drawn_from(numbered(drawn, "2025{:06}.png")) is None  # as long as a time
+    assert drawn_from([*numbered(drawn[:30]), *numbered(drawn[30:], "part{}.png")]) is None
+    assert drawn_from([*numbered(drawn), *numbered(drawn[:1])]) is None
+    assert drawn_from([*numbered(drawn), *numbered([], ""), image_source(parts(1)[0])]) is None
 
 
 def test_blocks_in_which_scores_do_not_rise_are_no_series(monkeypatch):

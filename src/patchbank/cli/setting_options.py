@@ -62,9 +62,12 @@ class FitOptions(Group):
         "auto",
         "Photographs that belong together, and are left out together when the threshold is found. "
         "auto: subfolders if there are six or more, a column group of a table, copies, and series "
-        "in the order of names or times; none: each alone; an expression: photographs in whose "
-        "names it finds the same, its first group if it has one.",
-        rule=r.Text("auto, none, subfolders or an expression", "auto|none|subfolders|REGEX"),
+        "in the order of names or times, unless the numbers in the names are those of a random "
+        "draw; series: also then; none: each alone; an expression: photographs in whose names it "
+        "finds the same, its first group if it has one.",
+        rule=r.Text(
+            "auto, none, subfolders, series or an expression", "auto|none|subfolders|series|REGEX"
+        ),
         group=PHOTOGRAPH,
         everyday=True,
     )

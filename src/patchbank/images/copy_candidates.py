@@ -44,7 +44,7 @@ class Details:
     fine: Pictures
     """(n, 64, 64) luminances."""
     fine_detail: Pictures
-    """Their detail."""
+    """Detail of these luminances."""
     coarse_detail: Pictures
     """(n, 32, 32) detail at half the side."""
 

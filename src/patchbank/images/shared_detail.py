@@ -70,7 +70,7 @@ class Comparison:
         return found.astype(np.float32)
 
     def possible(self, first: int, others: Indices) -> Indices:
-        """Those of some photographs in the light of the first one, as far as small pictures show.
+        """Photographs in the light of the first one, as far as small pictures show.
 
         It rules out most candidates, and saves the alignment of larger pictures.
         """

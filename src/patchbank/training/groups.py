@@ -24,12 +24,13 @@ from patchbank.methods import numbered_groups
 from patchbank.methods.base import FeatureMaps
 from patchbank.training.left_out import PhotographGroup
 from patchbank.training.photographs import Contents
-from patchbank.training.series import PhotographPatches, Series
+from patchbank.training.series import PhotographPatches, Series, drawn_from
 from patchbank.types import Indices
 
 Groups: TypeAlias = str | Sequence[Hashable]
-"""``auto``, ``none``, ``subfolders``, an expression on names, or the group of each photograph."""
-AUTO, NONE, SUBFOLDERS = "auto", "none", "subfolders"
+"""``auto``, ``none``, ``subfolders``, ``series``, an expression on names, or the group of each
+photograph."""
+AUTO, NONE, SUBFOLDERS, SERIES = "auto", "none", "subfolders", "series"
 MOST_SUBFOLDERS_OF_KINDS = 5
 """Subfolders that may be kinds or cameras, of which new photographs come too; more are days, lots
 or parts, of which there will be others."""
@@ -50,6 +51,8 @@ class Labels:
     """Whether the user asked for these groups, so that too few of them are an error."""
     finds_copies: bool = True
     finds_series: bool = False
+    are_series_asked: bool = False
+    """Whether the user asked for series, also where photographs were drawn from a sequence."""
     lines: tuple[str, ...] = ()
 
     def only(self, is_kept: Sequence[bool]) -> Labels:
@@ -141,17 +144,11 @@ class GroupSearch:
             kinds.append((labels.reason, labels.numbers))
         copies = self.contents.copies() if labels.finds_copies else alone
         kinds.append(("copies of each other", copies))
-        series = None
-        if self._may_find_series:
-            series = self._patches.find_series(self.sources, copies)
+        series, series_lines = self._series(copies)
         if series is not None:
             kinds.append((f"neighbours in the order {series.order}", series.groups))
         numbers = joined(*(groups for _, groups in kinds))
-        lines = [
-            *labels.lines,
-            *self.contents.near_copies_line(copies),
-            *_series_line(series),
-        ]
+        lines = [*labels.lines, *self.contents.near_copies_line(copies), *series_lines]
         if numbers.max() == 0:
             return self._one_group(kinds, lines)
         if numbers.max() == n - 1:
@@ -163,6 +160,28 @@ class GroupSearch:
                 f"is provisional; give photographs of more groups, or {ONE_AT_A_TIME}"
             )
         return Grouping(numbers, tuple(lines), tuple(_shown(numbers, kinds)))
+
+    def _series(self, copies: Indices) -> tuple[Series | None, list[str]]:
+        """The series that are left out in blocks, if any, and lines about them."""
+        n, is_asked = len(self.sources), self.labels.are_series_asked
+        series = None
+        if self._may_find_series:
+            series = self._patches.find_series(self.sources, copies)
+        if series is None:
+            if not is_asked:
+                return None, []
+            enough = f"; {FEWEST_PHOTOGRAPHS} would be enough to look for one"
+            line = f"no series was found among {n} photographs, so each is left out alone"
+            return None, [line + enough * (n < FEWEST_PHOTOGRAPHS)]
+        length = None if is_asked else drawn_from(self.sources)
+        if length is None:
+            return series, [_series_line(series)]
+        return None, [
+            f"photographs resemble their neighbours in the order {series.order}, but were drawn "
+            f"from a longer sequence at random ({n} of {length:,} numbers), so each is left out "
+            f'alone; where new photographs will be of other series, give groups="{SERIES}" '
+            f"(--groups {SERIES})"
+        ]
 
     def _one_group(self, kinds: Sequence[tuple[str, Indices]], lines: Sequence[str]) -> Grouping:
         """Nothing can be left out of all kinds of groups joined.
@@ -218,6 +237,8 @@ def labels_of(
     if asked == SUBFOLDERS:
         folders = tuple(_folders(asked, sources))
         return Labels(folders, "in one subfolder", is_asked=True).check()
+    if asked == SERIES:
+        return replace(nothing, finds_series=True, are_series_asked=True)
     if asked != AUTO:
         return Labels(_by_name(asked, sources), "alike in name", is_asked=True).check()
     if column is not None and any(column):
@@ -251,8 +272,8 @@ def joined(*groupings: Indices) -> Indices:
 def _given(asked: Sequence[Hashable], n: int) -> Labels:
     if not isinstance(asked, Iterable):
         raise ParameterError(
-            f"groups: expected {AUTO}, {NONE}, {SUBFOLDERS}, a regular expression or a label for "
-            f"each photograph, got {type(asked).__name__}"
+            f"groups: expected {AUTO}, {NONE}, {SUBFOLDERS}, {SERIES}, a regular expression or a "
+            f"label for each photograph, got {type(asked).__name__}"
         )
     labels = tuple(asked)
     if len(labels) != n:
@@ -304,7 +325,7 @@ def _by_name(expression: str, sources: Sequence[ImageSource]) -> tuple[str, ...]
         pattern = re.compile(expression)
     except re.error as error:
         raise ParameterError(
-            f"groups: expected {AUTO}, {NONE}, {SUBFOLDERS} or a regular expression, got "
+            f"groups: expected {AUTO}, {NONE}, {SUBFOLDERS}, {SERIES} or a regular expression, got "
             f"{expression!r}: {error}"
         ) from None
     paths = _paths(expression, sources)
@@ -339,15 +360,13 @@ def _paths(asked: str, sources: Sequence[ImageSource]) -> list[str]:
     return [Path(os.path.relpath(path, shared)).as_posix() for path in absolute]
 
 
-def _series_line(series: Series | None) -> list[str]:
-    if series is None:
-        return []
+def _series_line(series: Series) -> str:
     sizes = series.blocks.sizes
-    return [
+    return (
         f"photographs are a series in the order {series.order}: neighbours are alike, and are left "
         f"out in {len(sizes)} blocks of {sizes.min()} to {sizes.max()}, in which photographs score "
         f"{100 * series.blocks.rise:.0f} % higher than in blocks drawn at random; {ONE_AT_A_TIME}"
-    ]
+    )
 
 
 def _shown(numbers: Indices, kinds: Sequence[tuple[str, Indices]]) -> list[PhotographGroup]:

@@ -100,10 +100,12 @@ class Recipe(Settings):
                 left out together when the threshold is found, so that none is compared with its
                 like.  ``auto``: those of a subfolder where there are six or more, of the column
                 ``group`` of a table, copies, and series of images that are alike in the order of
-                their names, of the times in their files, or in which they were given.
-                ``none``: each alone.  ``subfolders``.  A regular expression: images in whose names
-                it finds the same (its first group, if it has one) belong together; it is searched
-                in their paths where it has a ``/``.  Or the group of each image, in a list.
+                their names, of the times in their files, or in which they were given, unless the
+                numbers in their names are those of a random draw from a longer sequence.
+                ``series``: also then.  ``none``: each alone.  ``subfolders``.  A regular
+                expression: images in whose names it finds the same (its first group, if it has
+                one) belong together; it is searched in their paths where it has a ``/``.  Or the
+                group of each image, in a list.
             colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
             channels: of arrays and tensors; see `Detector.predict`.
             report: a folder, into which a page is written as ``index.html``: the oddest of these

@@ -26,6 +26,10 @@ QUERIES = 32
 MOST_COMPARED = 1024
 """Photographs whose scores are compared; of more, whole stretches of `STRETCH` in their order."""
 STRETCH = 128
+NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,5})(\D*)")
+"""A name with a number; longer ones are times or serial numbers, most of which are missing anyway."""
+DIFFERENT = 2.0
+"""Factor by which two estimates of one probability differ at most by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,43 @@ def orders_of(sources: Sequence[ImageSource]) -> list[tuple[str, Indices]]:
     return orders
 
 
+def drawn_from(sources: Sequence[ImageSource]) -> int | None:
+    """Length of the sequence that photographs were drawn from at random; None if they were not.
+
+    Of photographs that were divided at random, to learn some and to test others, numbers are
+    missing, which lie between the learned ones as each learned one lies between the others.  Steps
+    from number to number have no memory then (they are geometrically distributed): however far
+    the last one is, the next number is there with the same probability.  Frames of a film have
+    consecutive numbers, or every tenth, or stretches of them.
+    """
+    if not all(isinstance(source.content, Path) for source in sources):
+        return None
+    paths = [Path(str(source.content)) for source in sources]
+    matches = [NUMBERED.fullmatch(path.stem) for path in paths]
+    numbers = sorted({int(match[2]) for match in matches if match})
+    kinds = {
+        (path.parent, match and (match[1], match[3]))
+        for path, match in zip(paths, matches, strict=True)
+    }
+    if len(kinds) > 1 or len(numbers) < len(paths) or len(numbers) < 2:
+        return None
+    return numbers[-1] - numbers[0] + 1 if _has_no_memory(np.diff(numbers)) else None
+
+
+def _has_no_memory(steps: Indices) -> bool:
+    """Whether steps between numbers are those of a random draw of at most half of the numbers."""
+    n, near = len(steps), max(1, int(np.median(steps)) // 2)
+    if np.bincount(steps).max() > n / 2:
+        return False
+    is_near = steps <= near
+    soon, later = is_near.mean(), (steps[~is_near] <= 2 * near).mean()
+    if not soon < DIFFERENT * later or not later < DIFFERENT * soon:
+        return False
+    next_one = 1 - (1 - soon) ** (1 / near)  # probability of consecutive numbers that follows
+    expected, variance = n * next_one, n * next_one * (1 - next_one)
+    return bool(abs((steps == 1).sum() - expected) <= 3 * np.sqrt(variance) + 1)
+
+
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     """Key that sorts names as people do, numbers by their value.
 
@@ -113,8 +154,8 @@ def _spread_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     around = np.arange(-1, 2)[:, None]
     rows = ((middles * h).astype(np.intp) + around).clip(0, h - 1)  # (3, SIDE)
     columns = ((middles * w).astype(np.intp) + around).clip(0, w - 1)
-    places = rows[:, None, :, None] * w + columns[None, :, None, :]  # (3, 3, SIDE, SIDE)
-    cells = planes.reshape(c, h * w).take(places.reshape(-1), axis=1).reshape(c, 9, SIDE**2)
+    cell_numbers = rows[:, None, :, None] * w + columns[None, :, None, :]  # (3, 3, SIDE, SIDE)
+    cells = planes.reshape(c, h * w).take(cell_numbers.reshape(-1), axis=1).reshape(c, 9, SIDE**2)
     return np.asarray(cells.mean(axis=1), dtype=np.float32)
 
 
