@@ -26,7 +26,7 @@ from PIL import Image as pillow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
-from patchbank import SPADE, GraphCore, PaDiM, PatchCore
+from patchbank import SPADE, GraphCore, PaDiM, PatchCore, SimpleNet
 from patchbank.datasets import find_dataset, good_images
 from patchbank.datasets.elpv import solar_cells
 from patchbank.images.source import image_source
@@ -41,6 +41,7 @@ METHODS: dict[str, Callable[..., Recipe]] = {
     "padim": PaDiM,
     "spade": SPADE,
     "graphcore": GraphCore,
+    "simplenet": SimpleNet,  # needs the extra torch
 }
 
 
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--keep", action="store_true", help="the results of other methods stay")
     chosen = parser.parse_args()
     pools: dict[str, list[Path]] = {}
     for root in chosen.sets:
@@ -175,6 +177,9 @@ def main() -> None:
         learned, dataset = solar_cells()
         pools["solar cells"] = [*learned, *(s.path for s in dataset.samples if not s.is_defect)]
     rows: list[dict[str, Any]] = []
+    if chosen.keep:
+        before = json.loads((HERE / "series.json").read_text())["rows"]
+        rows = [row for row in before if row["method"] not in chosen.methods]
     for draw in range(chosen.draws):  # the outer loop: an interrupted run has all cells
         for kind in chosen.kinds:
             for method in (m for m in KINDS[kind][2] if m in chosen.methods):
