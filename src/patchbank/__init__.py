@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchbank.check import PhotographCheck as PhotographCheck
     from patchbank.check import check_photographs as check_photographs
+    from patchbank.core.spatial.box import Box as Box
     from patchbank.core.spatial.regions import Region as Region
     from patchbank.datasets.base import Dataset as Dataset
     from patchbank.datasets.base import Sample as Sample
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from patchbank.detector.monitor import Change as Change
     from patchbank.detector.monitor import Monitor as Monitor
     from patchbank.detector.monitor import MonitorState as MonitorState
-    from patchbank.detector.preprocessing import Box as Box
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnomalyMap": "patchbank.types",
     "BackboneError": "patchbank.errors",
-    "Box": "patchbank.detector.preprocessing",
+    "Box": "patchbank.core.spatial.box",
     "CalibrationWarning": "patchbank.errors",
     "check_photographs": "patchbank.check",
     "Change": "patchbank.detector.monitor",

@@ -8,7 +8,8 @@ import pytest
 
 from patchbank.core.gaussians import scatters
 from patchbank.core.spatial import anomaly_map, patch_embedding
-from patchbank.detector.preprocessing import Box, ImageGeometry
+from patchbank.core.spatial.box import Box
+from patchbank.detector.preprocessing import ImageGeometry
 from patchbank.methods import METHODS, PadimSettings
 from patchbank.methods.base import TrainingImage
 from patchbank.methods.padim import PRESETS

@@ -8,7 +8,8 @@ import pytest
 from patchbank.core import neighbours
 from patchbank.core.scores import image_score
 from patchbank.core.spatial import anomaly_map
-from patchbank.detector.preprocessing import Box, ImageGeometry
+from patchbank.core.spatial.box import Box
+from patchbank.detector.preprocessing import ImageGeometry
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.methods.patchcore import PRESETS
 from patchbank.runtime.devices import HOST

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image as pillow
 
 from patchbank import ParameterError, PatchCore
+from patchbank.core.spatial.box import Box
 from patchbank.datasets import find_dataset
-from patchbank.detector.preprocessing import Box, extract
+from patchbank.detector.preprocessing import extract
 from patchbank.evaluation.evaluate import evaluate
 from tests.photographs import part, parts, save, write_dataset
 from tests.unit.test_backbones import HALF, write_onnx

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.member import (
@@ -17,7 +18,7 @@ from patchbank.detector.member import (
     highest_value,
     normal_value,
 )
-from patchbank.detector.preprocessing import Box, ImageGeometry
+from patchbank.detector.preprocessing import ImageGeometry
 from patchbank.errors import ImageError
 from patchbank.methods.base import PatchScores
 from patchbank.settings import MapSettings

@@ -7,7 +7,8 @@ import pytest
 
 from patchbank.backbones.extractor import BackboneInfo, Layer
 from patchbank.core.spatial.anomaly_map import anomaly_map
-from patchbank.detector.preprocessing import Box, ImageGeometry, extract, prepare
+from patchbank.core.spatial.box import Box
+from patchbank.detector.preprocessing import ImageGeometry, extract, prepare
 from patchbank.errors import ParameterError
 from patchbank.images.resize import resized
 from patchbank.methods.base import PatchScores

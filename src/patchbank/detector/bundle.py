@@ -26,7 +26,9 @@ from patchbank.runtime.atomic_file import replace_file
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
 FORMAT_VERSION = 3
-READABLE_VERSIONS = (2, 3)
+SINCE_VERSION = {"roi": 4}
+"""Keys of the record that an older program must not ignore, and the version that has them."""
+READABLE_VERSIONS = (2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,16 @@ def to_bytes(bundle: Bundle) -> bytes:
     """The bytes of the file with this content."""
     tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
     header = {
-        "format_version": FORMAT_VERSION,
+        "format_version": max([FORMAT_VERSION, *_demanded(bundle.record)]),
         "sha256": content_digest(bundle),
         "record": bundle.record,
     }
     return to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
+
+
+def _demanded(record: Mapping[str, Any]) -> list[int]:
+    """Versions that a reader of this record must know."""
+    return [version for key, version in SINCE_VERSION.items() if key in record]
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -173,7 +180,7 @@ def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise _damaged_header(name, "no number of its format")
     if version not in READABLE_VERSIONS:
         cure = "fit anew" if version < FORMAT_VERSION else "install a newer patchbank"
-        known = " or ".join(map(str, READABLE_VERSIONS))
+        known = f"{READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         raise DetectorFileError(f"{name}: expected format {known}, got {version}; {cure}")
     if not (isinstance(header.get("sha256"), str) and isinstance(header.get("record"), dict)):
         raise _damaged_header(name, "no record or no digest")

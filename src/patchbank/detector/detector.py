@@ -26,6 +26,7 @@ from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
 from patchbank.runtime.logs import LOGGER
@@ -61,6 +62,8 @@ class Detector:
     likeness: Likeness | None = None
     """Traits of the learned photographs; None in files that have none, such as those of format 2.
     """
+    roi: RegionOfInterest | None = None
+    """Region of interest: all that is learned and scored; None for whole photographs."""
     photograph_digests: NDArray[np.uint8] | None = None
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     content_sha256: str | None = None
@@ -364,7 +367,7 @@ class Detector:
 
     def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
         return inspect_photograph(
-            self.members, self.calibration, self.likeness, source, keep_image=keep_image
+            self.members, self.calibration, self.likeness, self.roi, source, keep_image=keep_image
         )
 
 

@@ -15,15 +15,18 @@ from patchbank.detector.member import (
     highest_value,
     patch_distances,
 )
+from patchbank.errors import ImageError, ShapeError
+from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
-from patchbank.types import AnomalyMap
+from patchbank.types import AnomalyMap, Image
 
 
 def inspect_photograph(
     members: Sequence[Member],
     calibration: Calibration,
     likeness: Likeness | None,
+    roi: RegionOfInterest | None,
     source: ImageSource,
     *,
     keep_image: bool,
@@ -34,6 +37,7 @@ def inspect_photograph(
         members: of the detector.
         calibration: of the detector.
         likeness: traits of the learned photographs; None where they are not known.
+        roi: region of interest of the detector; None where whole photographs are inspected.
         source: of the photograph.
         keep_image: whether the inspection keeps pixels and map.
 
@@ -42,7 +46,8 @@ def inspect_photograph(
     """
     settings = members[0].settings
     image, read = source.read_once(settings.bit_depth)
-    predictions = tuple(member.predict(image) for member in members)
+    part = None if roi is None else _part(roi, source.name, image)
+    predictions = tuple(member.predict(image, part) for member in members)
     score = combined_score(predictions)
     pixel_threshold = calibration.pixel_threshold
     drawn: AnomalyMap | None = None  # computed once, and only where it is needed
@@ -59,8 +64,18 @@ def inspect_photograph(
         normalised_score=calibration.normalised(score) if settings.normalise_score else None,
         unlike=()
         if likeness is None
-        else likeness.differences(Traits.of(read, image), patch_distances(predictions)),
+        else likeness.differences(
+            Traits.of(read, image, None if part is None else part.box),
+            patch_distances(predictions),
+        ),
         predictions=predictions,
         source=read,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
     )
+
+
+def _part(roi: RegionOfInterest, name: str, image: Image) -> InspectedPart:
+    try:
+        return roi.on((image.shape[0], image.shape[1]))
+    except ShapeError as error:
+        raise ImageError(f"{name}: {error}") from None

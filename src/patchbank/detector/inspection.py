@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image as pillow
 
+from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.difference import Differences
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
 from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
-from patchbank.detector.preprocessing import Box
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.source import ImageSource
 from patchbank.types import AnomalyMap, Image

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
 from patchbank.errors import ShapeError
+from patchbank.images.roi import InspectedPart
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
@@ -70,17 +71,24 @@ class Member:
     map_scale: ScoreStandardization = ScoreStandardization()
     """Standardisation of its anomaly maps."""
 
-    def predict(self, image: Image) -> MemberPrediction:
-        """Score one image, (H, W, 3) uint8 RGB.
+    def predict(self, image: Image, part: InspectedPart | None = None) -> MemberPrediction:
+        """Score one image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            part: the region of interest in images of this size; None where all of it is inspected.
 
         Raises:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        prepared = prepare(self.extractor, self.settings, image)
+        prepared = prepare(self.extractor, self.settings, image, part)
         with computing.short(), self.device.full_precision():
             maps, geometry = prepared.features(self.extractor)
-            scores = self.model.score(maps)
+            if geometry.cells is None:  # a method of another package may know no other form
+                scores = self.model.score(maps)
+            else:
+                scores = self.model.score(maps, geometry.cells)
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)
@@ -108,7 +116,7 @@ class MemberPrediction:
     @property
     def patch_distances(self) -> PatchDistances:
         """Lower quartile and largest of the patch scores, by the spread of the map."""
-        scores = self.scores.patch_scores.ravel()
+        scores = self.geometry.counted(self.scores)
         rank = int(ORDINARY_SHARE * (len(scores) - 1))
         spread = self.map_scale.spread
         return PatchDistances(

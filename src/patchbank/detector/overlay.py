@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
-from patchbank.detector.preprocessing import Box
 from patchbank.errors import DataError
 from patchbank.types import AnomalyMap, Image
 

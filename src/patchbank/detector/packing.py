@@ -40,7 +40,9 @@ from patchbank.detector.likeness import Likeness
 from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
+from patchbank.detector.roi_file import pack_roi, unpack_roi
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
+from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.methods.tensor_spec import check_tensors
 from patchbank.runtime.devices import Device
@@ -68,6 +70,7 @@ class DetectorParts:
     calibration: Calibration
     bank_size_calibration: BankSizeCalibration | None
     likeness: Likeness | None
+    roi: RegionOfInterest | None
     photograph_digests: NDArray[np.uint8] | None
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
@@ -106,9 +109,9 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
         tensors["ladder.map_peaks"] = parts.bank_size_calibration.map_peaks
-    kinds, of_photographs = pack_likeness(parts.likeness)
-    record |= kinds
-    tensors |= of_photographs
+    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi)):
+        record |= keys
+        tensors |= own
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
     return Bundle(tensors, record)
@@ -174,6 +177,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
         likeness=unpack_likeness(record, tensors),
+        roi=unpack_roi(record, tensors),
         photograph_digests=tensors.get("photographs.digests"),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],

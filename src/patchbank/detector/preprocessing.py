@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
+from patchbank.core.spatial.box import Box
 from patchbank.errors import ParameterError
 from patchbank.images.resize import input_size, resized, to_multiple
+from patchbank.images.roi import InspectedPart
 from patchbank.methods import PatchScores
 from patchbank.methods.base import FeatureMaps
 from patchbank.settings import InputSettings, MapSettings, Settings, part_of
-from patchbank.types import AnomalyMap, Image
-
-Pixel = TypeVar("Pixel", bound=np.generic)
+from patchbank.types import AnomalyMap, Image, PatchGrid
 
 LARGEST_OF_SHORT_SIDE = 2**24
 """Pixels that a photograph may have when its short side is resized to a side up to 2048: its long
 side has no limit, and neither would time and memory."""
-
-
-class Box(NamedTuple):
-    """A rectangle of pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def of(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
-        """The part of an (H, W, ...) array inside the rectangle: a view."""
-        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+SMALLEST_WEIGHT = 1e-6
+"""Share of a pixel of the map that patches of the region of interest have at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +39,10 @@ class ImageGeometry:
     """Cells of the first layer's feature map, which covers the inspected part."""
     settings: MapSettings
     """Settings of the anomaly map."""
+    part: InspectedPart | None = None
+    """The region of interest in photographs of this size; None without."""
+    cells: NDArray[np.bool_] | None = None
+    """(h, w) of the feature grid: True for the cells of the region; None where all count."""
 
     @property
     def crop_shares(self) -> tuple[float, float, float, float]:
@@ -61,22 +53,47 @@ class ImageGeometry:
 
     def anomaly_map(self, scores: PatchScores) -> AnomalyMap:
         """The anomaly map in the photograph's own pixels; 0 outside the inspected part."""
-        box = self.crop_box
-        inside = anomaly_map.anomaly_map(
-            scores.patch_scores,
+        inside = self._enlarged(scores.patch_scores, scores.stride)
+        if self.part is not None:
+            inside = self._within(self.part, inside, scores.stride)
+        if inside.shape == self.photograph:
+            return inside
+        whole = np.zeros(self.photograph, dtype=np.float32)
+        self.crop_box.of(whole)[...] = inside
+        return whole
+
+    def counted(self, scores: PatchScores) -> NDArray[np.float32]:
+        """The scores of the patches that count, (n,)."""
+        if self.cells is None:
+            return scores.patch_scores.ravel()
+        counted: NDArray[np.float32] = scores.patch_scores[
+            self.cells[:: scores.stride, :: scores.stride]
+        ]
+        return counted
+
+    def _enlarged(self, grid: PatchGrid, stride: int) -> AnomalyMap:
+        """A number for each patch, enlarged to the pixels of the inspected part."""
+        return anomaly_map.anomaly_map(
+            grid,
             self.input_size,
-            (box.height, box.width),
+            (self.crop_box.height, self.crop_box.width),
             sigma=anomaly_map.scaled_sigma(self.settings.smoothing, self.input_size),
-            stride=scores.stride,
+            stride=stride,
             cells=self.feature_grid,
             interpolation=self.settings.map_interpolation,
             border=self.settings.map_border,
         )
-        if inside.shape == self.photograph:
-            return inside
-        whole = np.zeros(self.photograph, dtype=np.float32)
-        box.of(whole)[...] = inside
-        return whole
+
+    def _within(self, part: InspectedPart, enlarged: AnomalyMap, stride: int) -> AnomalyMap:
+        """The map of the region of interest alone: 0 outside of it.
+
+        At its border a pixel has the mean of the patches that count, not of those that do not.
+        """
+        if self.cells is not None:
+            weights = self._enlarged(self.cells[::stride, ::stride].astype(np.float32), stride)
+            reached = weights > SMALLEST_WEIGHT
+            enlarged = np.divide(enlarged, weights, out=np.zeros_like(enlarged), where=reached)
+        return enlarged if part.is_box else np.where(part.mask, enlarged, np.float32(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +105,81 @@ class PreparedImage:
     photograph: tuple[int, int]
     crop_box: Box
     settings: MapSettings
+    part: InspectedPart | None = None
+    """The region of interest in the photograph; None without."""
+    patch_stride: int = 1
+    """Cells of the feature grid from one patch to the next."""
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Extract one (c, h, w) map for each layer and scale."""
         maps = [m for image in self.inputs for m in extractor(image)]
-        input_size, grid = self.inputs[0].shape[:2], maps[0].shape[1:]
+        input_size, grid = self.inputs[0].shape[:2], (maps[0].shape[1], maps[0].shape[2])
         return maps, ImageGeometry(
             self.photograph,
             self.crop_box,
             (input_size[0], input_size[1]),
-            (grid[0], grid[1]),
+            grid,
             self.settings,
+            self.part,
+            None if self.part is None else self.part.cells(grid, self.patch_stride),
         )
 
 
 def extract(
-    extractor: FeatureExtractor, settings: Settings, image: Image
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    part: InspectedPart | None = None,
 ) -> tuple[FeatureMaps, ImageGeometry]:
     """Extract the features of an image; see `prepare` and `PreparedImage.features`."""
-    return prepare(extractor, settings, image).features(extractor)
+    return prepare(extractor, settings, image, part).features(extractor)
 
 
-def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> PreparedImage:
-    """Resize and crop an image to the sizes that the network sees.
+def prepare(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    part: InspectedPart | None = None,
+) -> PreparedImage:
+    """Cut, resize and crop an image to the sizes that the network sees.
+
+    Args:
+        extractor: the network.
+        settings: of the input.
+        image: (H, W, 3).
+        part: the region of interest in images of this size; None where all of it is inspected.
 
     Raises:
         ParameterError: the backbone accepts another size only, or the image is too small.
     """
     photograph = image.shape[0], image.shape[1]
-    whole, crop = _resized_and_cropped(extractor, settings, photograph)
-    box = _in_photograph(crop, whole, photograph)
+    if part is not None:
+        image = part.cut(image, colour_of_nothing(extractor))
+    seen = image.shape[0], image.shape[1]
+    whole, crop = _resized_and_cropped(extractor, settings, seen)
+    box = _in_photograph(crop, whole, seen)
     sizes = _input_sizes(extractor, settings.scales, (crop.height, crop.width))
     inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
-    return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
+    return PreparedImage(
+        inputs,
+        photograph,
+        box if part is None else part.box,
+        part_of(settings, MapSettings),
+        part,
+        patch_stride(settings),
+    )
+
+
+def colour_of_nothing(extractor: FeatureExtractor) -> tuple[int, int, int]:
+    """The colour that the network sees as 0, as it does what is beyond the border of an image."""
+    red, green, blue = (round(255 * mean) for mean in extractor.info.mean)
+    return red, green, blue
+
+
+def patch_stride(settings: Settings) -> int:
+    """Cells of the feature grid from one patch to the next, which not every method can set."""
+    stride: int = getattr(settings, "patch_stride", 1)
+    return stride
 
 
 def input_sizes(

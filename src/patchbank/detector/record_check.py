@@ -14,6 +14,8 @@ from typing import Any
 from patchbank.core.scores.calibration import RULES as RULES_OF_CALIBRATION
 from patchbank.detector.likeness_file import KEY as KINDS
 from patchbank.detector.likeness_file import are_kinds
+from patchbank.detector.roi_file import KEY as ROI
+from patchbank.detector.roi_file import is_roi
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -116,6 +118,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "set_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     "set_pixel_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
+    ROI: Rule("an object with size, roi and ignore", is_roi, optional=True),
     KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))

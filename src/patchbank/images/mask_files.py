@@ -50,7 +50,7 @@ def mask_folder(
     pictures = some(folder, SAMPLED)
     if not pictures:
         return MaskFolder.OTHER
-    if all(_is_like_a_mask(picture, unreadable=True) for picture in pictures):
+    if all(is_like_a_mask(picture, unreadable=True) for picture in pictures):
         return MaskFolder.MASKS
     return MaskFolder.DOUBTFUL if named else MaskFolder.OTHER
 
@@ -71,7 +71,7 @@ def mask_files(pictures: Sequence[Path]) -> set[Path]:
             continue
         bare, sure = split
         has_photograph = bare.casefold() in by_stem
-        if (has_photograph and sure) or _is_like_a_mask(picture):
+        if (has_photograph and sure) or is_like_a_mask(picture):
             found.add(picture)
     pairs = [[p for p in same if p not in found] for same in by_stem.values()]
     return found | _masks_of_pairs([pair for pair in pairs if len(pair) > 1])
@@ -86,13 +86,13 @@ def _masks_of_pairs(groups: Sequence[Sequence[Path]]) -> set[Path]:
     for number, group in enumerate(groups):
         if number == SAMPLED and not found:
             break
-        masks = [picture for picture in group if _is_like_a_mask(picture)]
+        masks = [picture for picture in group if is_like_a_mask(picture)]
         if len(masks) < len(group):
             found.update(masks)
     return found
 
 
-def _is_like_a_mask(path: Path, *, unreadable: bool = False) -> bool:
+def is_like_a_mask(path: Path, *, unreadable: bool = False) -> bool:
     """Whether a picture has few grey levels, or almost only black and white ones.
 
     Args:

@@ -93,6 +93,21 @@ def fits(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
     return abs(height * wide / tall - width) < 1 or abs(width * tall / wide - height) < 1
 
 
+def scaled_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask at another size, (H, W): each pixel takes the value of the mask at its centre.
+
+    >>> scaled_mask(np.array([[True, False, False]]), (2, 6)).astype(int).tolist()
+    [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
+    """
+    if mask.shape == size:
+        return mask
+    rows, columns = (
+        (2 * np.arange(n) + 1) * own // (2 * n) for n, own in zip(size, mask.shape, strict=True)
+    )
+    scaled: Mask = mask[rows[:, None], columns]
+    return scaled
+
+
 def _is_mask(path: Path) -> bool:
     is_named_so = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     return is_named_so and path.is_file()
@@ -100,18 +115,12 @@ def _is_mask(path: Path) -> bool:
 
 def _one_mask(path: Path, size: tuple[int, int]) -> Mask:
     mask = _defects(path)
-    if mask.shape == size:
-        return mask
-    if not fits((mask.shape[0], mask.shape[1]), size):
+    if mask.shape != size and not fits((mask.shape[0], mask.shape[1]), size):
         raise ImageError(
             f"{path}: expected a mask of {size[0]} x {size[1]} pixels (height x width, as its "
             f"photograph) or of this aspect ratio, got {mask.shape[0]} x {mask.shape[1]}"
         )
-    rows, columns = (
-        (2 * np.arange(n) + 1) * own // (2 * n) for n, own in zip(size, mask.shape, strict=True)
-    )
-    scaled: Mask = mask[rows[:, None], columns]
-    return scaled
+    return scaled_mask(mask, size)
 
 
 def _defects(path: Path) -> Mask:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.spatial.box import Box
 from patchbank.images.source import ImageSource
 from patchbank.types import Image
 
@@ -71,15 +72,17 @@ class Traits:
     """Share of pixels with a channel of at least 254."""
 
     @classmethod
-    def of(cls, source: ImageSource, image: Image) -> Traits:
+    def of(cls, source: ImageSource, image: Image, box: Box | None = None) -> Traits:
         """Measure a photograph.
 
         Args:
             source: that `ImageSource.read_once` or `read_with_facts` returned; any other is read
                 once more for the facts of its file.
             image: (H, W, 3), what was read.
+            box: the part of it whose pixels are measured; None for all.
         """
         facts = source.facts or source.read_with_facts()[1]
+        whole, image = image, image if box is None else box.of(image)
         height, width = image.shape[:2]
         rows = image[_evenly(height, _n_lines(width))]
         columns = np.take(image, _evenly(width, _n_lines(height)), axis=1).swapaxes(0, 1)
@@ -87,8 +90,8 @@ class Traits:
         across, down = _luma(rows, is_grey), _luma(columns, is_grey)
         lines = across, down
         return cls(
-            height=height,
-            width=width,
+            height=whole.shape[0],
+            width=whole.shape[1],
             mode=facts.mode,
             is_grey=is_grey,
             bit_depth=facts.bit_depth,
@@ -154,8 +157,8 @@ def _blockiness(lines: NDArray[np.float32]) -> float:
     steps = np.abs(lines[:, 1:] - lines[:, :-1]).sum(axis=0)
     excess = steps[1:-1] - (steps[:-2] + steps[2:]) / 2
     n_blocks = len(excess) // CODED_BLOCK_PX
-    usual_step = float(np.median(steps))
-    if n_blocks == 0 or usual_step == 0:
+    usual_step = float(np.median(steps)) if n_blocks else 0.0
+    if usual_step == 0:
         return 0.0
     # The median over the blocks: an edge of the part lies in one of them, the grid in all.
     blocks = excess[: n_blocks * CODED_BLOCK_PX].reshape(-1, CODED_BLOCK_PX)

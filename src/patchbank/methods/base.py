@@ -39,6 +39,9 @@ class TrainingImage:
     inside: NDArray[np.bool_] | None = None
     """(h, w) of the first layer's grid: False where a copy shows nothing of its photograph.  None
     for the photograph itself."""
+    of_interest: NDArray[np.bool_] | None = None
+    """(h, w) of the first layer's grid: True for the cells of the region of interest, which alone
+    are learned and scored.  None where all are; never given to a method that does not take it."""
 
     @property
     def is_copy(self) -> bool:
@@ -46,10 +49,20 @@ class TrainingImage:
         return self.inside is not None
 
     def cells_inside(self, grid: tuple[int, int], stride: int = 1) -> NDArray[np.intp]:
-        """Cells of the patch `grid`, by number, that show something of the photograph.  (n,)."""
-        if self.inside is None:
+        """Cells of the patch `grid`, by number, that are `learned`.  (n,)."""
+        if self.learned is None:
             return np.arange(grid[0] * grid[1])
-        return np.flatnonzero(self.inside[::stride, ::stride])
+        return np.flatnonzero(self.learned[::stride, ::stride])
+
+    @property
+    def learned(self) -> NDArray[np.bool_] | None:
+        """Cells of the first layer's grid, (h, w), that are learned; None if all are.
+
+        They are of the region of interest, and show something of the photograph.
+        """
+        if self.inside is None or self.of_interest is None:
+            return self.of_interest if self.inside is None else self.inside
+        return self.inside & self.of_interest
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,18 @@ class PatchEmbedding:
     def grid(self) -> tuple[int, int]:
         """(h, w)."""
         return self.features.shape[0], self.features.shape[1]
+
+    def within(self, of_interest: NDArray[np.bool_] | None, stride: int) -> PatchEmbedding:
+        """The embedding in which only patches of the region of interest count.
+
+        Args:
+            of_interest: cells of the first layer's grid; None where all are of interest.
+            stride: cells from one patch to the next.
+        """
+        if of_interest is None:
+            return self
+        patches = of_interest[::stride, ::stride]
+        return PatchEmbedding(self.features, patches if self.mask is None else patches & self.mask)
 
     @property
     def rows(self) -> Array:
@@ -111,8 +136,15 @@ class FittedMethod(Protocol):
     Search indexes and the like may be built at the first use; scores do not depend on it.
     """
 
-    def score(self, maps: FeatureMaps) -> PatchScores:
-        """Score the feature maps of one image."""
+    def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
+        """Score the feature maps of one image.
+
+        Args:
+            maps: of all layers.
+            of_interest: (h, w) of the first layer's grid: True for the cells of the region of
+                interest; patches of others get 0, and are not part of the image score.  None
+                where all are of interest.
+        """
         ...
 
     def tensors(self) -> Tensors:
@@ -240,6 +272,8 @@ class Method:
     lengths: Callable[[Any, Sequence[int]], Mapping[str, int]] = _no_lengths
     """(parameters, channels of each feature map) -> lengths of the axes that follow from them;
     that of the axis ``n`` is the number of good images."""
+    takes_interest: bool = False
+    """Whether its learner and its models leave out the cells that are not `of_interest`."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

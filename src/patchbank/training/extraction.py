@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.detector.preprocessing import ImageGeometry, extract
+from patchbank.detector.preprocessing import ImageGeometry, colour_of_nothing, extract, patch_stride
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.methods import TrainingImage
 from patchbank.runtime.progress import Progress
@@ -43,6 +45,7 @@ def extract_images(
     sources: Sequence[ImageSource],
     progress: Progress,
     contents: Contents | None = None,
+    roi: RegionOfInterest | None = None,
 ) -> Iterator[ExtractedImage]:
     """Yield every photograph in order, each followed by its copies.
 
@@ -56,6 +59,7 @@ def extract_images(
         sources: the photographs.
         progress: shows the images.
         contents: receives the facts of each photograph.
+        roi: region of interest; None where whole photographs are learned.
 
     Raises:
         ImageError, ShapeError: photographs cannot be read.
@@ -63,27 +67,39 @@ def extract_images(
     """
 
     def extracted(copy: _Copy) -> ExtractedImage:
-        image = copy.augmentation.of(copy.image)
-        maps, geometry = extract(extractor, settings, image)
-        inside = None
-        if not copy.augmentation.is_original:
-            inside = copy.augmentation.inside(
-                copy.image.shape[:2], geometry.feature_grid, geometry.crop_shares
-            )
-        return ExtractedImage(TrainingImage(maps, copy.photograph, inside), geometry)
+        image, augmentation = copy.image, copy.augmentation
+        part = None if roi is None else roi.on((image.shape[0], image.shape[1]))
+        if augmentation.is_original:
+            maps, geometry = extract(extractor, settings, image, part)
+            original = TrainingImage(maps, copy.photograph, None, geometry.cells)
+            return ExtractedImage(original, geometry)
+        if part is not None:  # a copy of what is inspected: it is as large as that
+            image = part.cut(image, colour_of_nothing(extractor))
+        maps, geometry = extract(extractor, settings, augmentation.of(image))
+        grid = geometry.feature_grid
+        inside = augmentation.inside(image.shape[:2], grid, geometry.crop_shares)
+        cells = None
+        if part is not None:
+            cells = part.cells_of_copy(augmentation, grid, patch_stride(settings))
+        return ExtractedImage(TrainingImage(maps, copy.photograph, inside, cells), geometry)
 
     n_images = len(sources) * len(settings.copies)
     with progress.task("reading good images", n_images) as advance:
-        for _, image in map_in_order(extracted, _copies(sources, settings, contents), _n_pixels):
+        for _, image in map_in_order(
+            extracted, _copies(sources, settings, contents, roi), _n_pixels
+        ):
             yield image.result()
             advance(1)
 
 
 def _copies(
-    sources: Sequence[ImageSource], settings: Settings, contents: Contents | None
+    sources: Sequence[ImageSource],
+    settings: Settings,
+    contents: Contents | None,
+    roi: RegionOfInterest | None,
 ) -> Iterator[_Copy]:
     errors: list[Exception] = []
-    read = _read if contents is None else read_with_content
+    read = _read if contents is None else partial(read_with_content, roi=roi)
     # A loop: a generator expression would keep its iterator, and so the threads, after an error.
     for number, (source, decoded) in enumerate(map_in_order(read, sources, n_pixels)):
         try:

@@ -14,9 +14,11 @@ from patchbank.detector.changes import check_reachable
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
+from patchbank.detector.preprocessing import colour_of_nothing
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
@@ -29,6 +31,7 @@ from patchbank.training.calibrate import FittedMember, calibrate, standardised
 from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
+from patchbank.training.interest import EVERYTHING, Interest
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
@@ -36,7 +39,7 @@ Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
 @dataclass(frozen=True, slots=True)
 class PhotographChoice:
-    """Which of the photographs are learned, and which are left out together."""
+    """Which of the photographs are learned, which part of them, and which are left out together."""
 
     skip_unreadable: bool = False
     """Whether photographs that cannot be read are left out, with a line each."""
@@ -44,6 +47,8 @@ class PhotographChoice:
     """Names of photographs that are not learned; see `training.exclusion.excluded`."""
     groups: Groups = AUTO
     """Photographs that are left out together; see `training.groups.labels_of`."""
+    interest: Interest = EVERYTHING
+    """Part of each photograph that is learned and scored."""
 
 
 ALL_PHOTOGRAPHS = PhotographChoice()
@@ -77,12 +82,15 @@ def fit(
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
     said = Remarks() if remarks is None else remarks
+    choice.interest.check(parts)
     sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
     if bit_depth is not None:
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
     search = _searched(sources, labels, choice, said, progress)
     sources = list(search.sources)
+    roi, lines = choice.interest.region(sources)
+    said.lines += lines
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -93,6 +101,7 @@ def fit(
             progress,
             device,
             search=search,
+            roi=roi,
             calibrate_sizes=len(parts) == 1,
         )
         for method, settings in parts
@@ -122,6 +131,7 @@ def fit(
             calibrations.patch_distances,
             group_shares(calibrations.whole.groups, len(sources)),
         ),
+        roi=roi,
         photograph_digests=contents.digests,
         versions=versions(),
     )
@@ -200,6 +210,7 @@ def _fit_member(
     device: Device,
     *,
     search: GroupSearch,
+    roi: RegionOfInterest | None,
     calibrate_sizes: bool,
 ) -> FittedMember:
     """Fit one member, and predict images that it has not learned.
@@ -211,7 +222,7 @@ def _fit_member(
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
-        for image in extract_images(extractor, settings, sources, progress, contents):
+        for image in extract_images(extractor, settings, sources, progress, contents, roi):
             learner.add(image.features)
             if not image.features.is_copy:
                 geometries.append(image.geometry)
@@ -229,7 +240,7 @@ def _fit_member(
         device=device,
     )
     if len(sources) == 1:
-        return FittedMember(member, _predict_other_views(member, sources[0]), {})
+        return FittedMember(member, _predict_other_views(member, sources[0], roi), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
         return [MemberPrediction(*pair) for pair in zip(left_out, geometries, strict=True)]
@@ -241,10 +252,17 @@ def _fit_member(
     )
 
 
-def _predict_other_views(member: Member, source: ImageSource) -> list[MemberPrediction]:
+def _predict_other_views(
+    member: Member, source: ImageSource, roi: RegionOfInterest | None
+) -> list[MemberPrediction]:
     """Predict views of a photograph that are unlike those that were learned."""
-    image = source.read()
-    return [member.predict(view.of(image)) for view in views_of_one(member.settings.copies)]
+    image, views = source.read(), views_of_one(member.settings.copies)
+    if roi is None:
+        return [member.predict(view.of(image)) for view in views]
+    part = roi.on((image.shape[0], image.shape[1]))
+    cut = part.cut(image, colour_of_nothing(member.extractor))
+    parts = [(view, part.copied(view)) for view in views]
+    return [member.predict(view.of(cut), own) for view, own in parts if own.mask.any()]
 
 
 def names_of(sources: Sequence[ImageSource]) -> list[str]:

@@ -16,6 +16,7 @@ from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.copies import Fingerprint, near_copies
 from patchbank.images.digest import DIGEST_BYTES
 from patchbank.images.folders import few
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.images.traits import Traits
 from patchbank.runtime.progress import Progress
@@ -68,14 +69,21 @@ class Content:
         return self.fingerprint.digest
 
 
-def read_with_content(source: ImageSource) -> tuple[Image, Content]:
+def read_with_content(
+    source: ImageSource, roi: RegionOfInterest | None = None
+) -> tuple[Image, Content]:
     """Read a photograph once for its image and its facts.
+
+    Args:
+        source: of the photograph.
+        roi: region of interest, in the box around which light and focus are measured.
 
     Raises:
         ImageError, ShapeError: it cannot be read.
     """
     image, facts = source.read_with_facts()
-    return image, Content.of(image, Traits.of(replace(source, facts=facts), image))
+    box = None if roi is None else roi.on((image.shape[0], image.shape[1])).box
+    return image, Content.of(image, Traits.of(replace(source, facts=facts), image, box))
 
 
 @dataclass(slots=True)

@@ -41,6 +41,15 @@ def all_inside(inside: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.b
     return np.asarray(outside[bottom][:, right] - outside[bottom][:, left] == above)
 
 
+def any_inside(inside: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """True for the cells of another grid with some part inside a mask.  (h, w) -> grid.
+
+    >>> any_inside(np.array([[False, True, True, True]]), (2, 2)).tolist()
+    [[True, True], [True, True]]
+    """
+    return ~all_inside(~inside, grid)
+
+
 def _overlapped(n: int, m: int) -> tuple[Indices, Indices]:
     """First and last plus one of n equal parts of a line that each of m parts overlaps."""
     parts = np.arange(m)

@@ -60,7 +60,8 @@ class BankLearner:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        self._store.append(self._embed(image.maps), image)
+        embedding = PatchEmbedding.of(self._embed(image.maps))
+        self._store.append(embedding.within(image.of_interest, self._settings.patch_stride), image)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""
@@ -207,5 +208,13 @@ def method_with_bank(
         return {"d": dimensions(chosen, channels)}
 
     return Method(
-        name, settings, parameters, presets, learner, restore, contents=CONTENTS, lengths=lengths
+        name,
+        settings,
+        parameters,
+        presets,
+        learner,
+        restore,
+        contents=CONTENTS,
+        lengths=lengths,
+        takes_interest=True,
     )

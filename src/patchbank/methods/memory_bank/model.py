@@ -78,9 +78,10 @@ class BankModel:
         index = self.index
         return index if isinstance(index, neighbours.ExactIndex) else self._exact_index()
 
-    def score(self, maps: FeatureMaps) -> PatchScores:
-        """Score the feature maps of one image."""
+    def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
+        """Score the patches of one image that are of interest."""
         embedding = PatchEmbedding.of(self.embed(maps))
+        embedding = embedding.within(of_interest, self.settings.patch_stride)
         rows = embedding.rows
         if len(rows) == 0:
             return self._nothing_scored(embedding)

@@ -73,8 +73,13 @@ class PadimLearner:
         model = PadimModel(settings, gaussians, samples.grid, self._n_channels)
         if numbers.max() == 0:
             return Fit(model, ())
-        grids = samples.grids_of(left_out)
-        return Fit(model, tuple(scored(settings, grid) for grid in grids))
+        scores = [
+            scored(settings, grid, of_interest)
+            for grid, of_interest in zip(
+                samples.grids_of(left_out), samples.of_interest, strict=True
+            )
+        ]
+        return Fit(model, tuple(scores))
 
 
 def restore(settings: PadimParameters, tensors: Tensors, device: Device) -> PadimModel:
@@ -147,4 +152,5 @@ METHOD = Method(
     restore,
     contents=CONTENTS,
     lengths=lengths,
+    takes_interest=True,
 )

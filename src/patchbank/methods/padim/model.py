@@ -38,8 +38,8 @@ class PadimModel:
         self.n_channels = n_channels
         """Channels of all layers together, before a subset is drawn."""
 
-    def score(self, maps: FeatureMaps) -> PatchScores:
-        """Score the feature maps of one image.
+    def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
+        """Score the patches of one image that are of interest.
 
         An image with another grid keeps its own: each patch is scored by the Gaussian at the same
         fraction of the height and width.
@@ -56,7 +56,8 @@ class PadimModel:
         h, w = embedding.shape[:2]
         points = embedding[..., channels_kept(self.settings, self.n_channels)].reshape(h * w, -1)
         positions = None if (h, w) == self.grid else nearest_cells((h, w), self.grid)
-        return scored(self.settings, self.gaussians.distances(points, positions).reshape(h, w))
+        distances = self.gaussians.distances(points, positions).reshape(h, w)
+        return scored(self.settings, distances, of_interest)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -93,10 +94,22 @@ def channels_kept(settings: PadimParameters, n_channels: int) -> Indices:
     return np.array(random.Random(settings.seed).sample(range(n_channels), settings.dims))
 
 
-def scored(settings: PadimParameters, grid: PatchGrid) -> PatchScores:
-    """Scores of an image from the Mahalanobis distances (h, w) of its patches."""
-    score = image_score.grid_score(grid, settings.image_score, settings.top_fraction)
-    return PatchScores(grid, score, settings.patch_stride)
+def scored(
+    settings: PadimParameters, grid: PatchGrid, of_interest: NDArray[np.bool_] | None = None
+) -> PatchScores:
+    """Scores of an image from the Mahalanobis distances (h, w) of its patches.
+
+    Args:
+        settings: of the method.
+        grid: distance of each patch.
+        of_interest: cells of the first layer's grid that count; None where all do.
+    """
+    stride, mask = settings.patch_stride, None
+    if of_interest is not None:
+        mask = of_interest[::stride, ::stride]
+        grid = np.where(mask, grid, np.float32(0))
+    score = image_score.grid_score(grid, settings.image_score, settings.top_fraction, mask)
+    return PatchScores(grid, score, stride)
 
 
 def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:

@@ -106,12 +106,16 @@ class Samples:
         self._grids: list[tuple[int, int]] = []
         self._insides: list[NDArray[np.bool_]] = []  # (h * w,)
         self._photographs: list[list[int]] = []  # their images, itself first
+        self.of_interest: list[NDArray[np.bool_] | None] = []
+        """Cells of each photograph that are scored; all positions are learned, but those of other
+        cells are never compared."""
 
     def append(self, embedding: NDArray[np.float32], example: TrainingImage) -> None:
         """Add the patches of the next training image, (h, w, d)."""
         h, w, d = embedding.shape
         if example.photograph == len(self._photographs):
             self._photographs.append([])
+            self.of_interest.append(example.of_interest)
         self._photographs[example.photograph].append(len(self._grids))
         self._patches.append(self._rows.append(embedding.reshape(h * w, d)))
         self._grids.append((h, w))

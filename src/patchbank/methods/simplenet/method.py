@@ -16,6 +16,7 @@ from patchbank.methods.base import (
     FeatureMaps,
     Fit,
     Method,
+    PatchEmbedding,
     PatchScores,
     Tensors,
     TrainingImage,
@@ -28,7 +29,7 @@ from patchbank.methods.simplenet.settings import PRESETS, SimpleNetParameters, S
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.types import Array, Indices
+from patchbank.types import Indices
 
 
 class SimpleNetModel:
@@ -42,17 +43,19 @@ class SimpleNetModel:
         self.steps = steps
         """Optimiser steps of the training."""
 
-    def score(self, maps: FeatureMaps) -> PatchScores:
-        """Score the feature maps of one image."""
-        return self.score_embedding(embed_patches(self.settings, maps))
+    def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
+        """Score the patches of one image that are of interest."""
+        embedding = PatchEmbedding(embed_patches(self.settings, maps))
+        return self.score_embedding(embedding.within(of_interest, self.settings.patch_stride))
 
-    def score_embedding(self, embedding: Array) -> PatchScores:
-        """Score the patches of one image, (h, w, d)."""
-        h, w, d = embedding.shape
-        output = to_numpy(self.discriminator(embedding.reshape(h * w, d)))
-        grid = anomaly_score(output, self.settings.margin).reshape(h, w)
-        score = image_score.grid_score(grid, self.settings.image_score, self.settings.top_fraction)
-        return PatchScores(grid, score, self.settings.patch_stride)
+    def score_embedding(self, embedding: PatchEmbedding) -> PatchScores:
+        """Score the patches of one image."""
+        settings = self.settings
+        output = to_numpy(self.discriminator(embedding.rows))
+        grid = embedding.on_grid(anomaly_score(output, settings.margin))
+        kind, fraction = settings.image_score, settings.top_fraction
+        score = image_score.grid_score(grid, kind, fraction, embedding.mask)
+        return PatchScores(grid, score, settings.patch_stride)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
@@ -105,7 +108,8 @@ class SimpleNetLearner:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        self._store.append(embed_patches(self._settings, image.maps), image)
+        embedding = PatchEmbedding(embed_patches(self._settings, image.maps))
+        self._store.append(embedding.within(image.of_interest, self._settings.patch_stride), image)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Train on all photographs, and once without each fold of them, to score that fold.
@@ -133,7 +137,7 @@ class SimpleNetLearner:
             return Fit(model, ())
         others = [SimpleNetModel(settings, one, trained.steps) for one in trained.without]
         left_out = [
-            others[fold].score_embedding(store.embedding(photograph).features)
+            others[fold].score_embedding(store.embedding(photograph))
             for photograph, fold in enumerate(folds.tolist())
         ]
         return Fit(model, tuple(left_out))
@@ -165,4 +169,5 @@ METHOD = Method(
     restore,
     contents=CONTENTS,
     lengths=lengths,
+    takes_interest=True,
 )

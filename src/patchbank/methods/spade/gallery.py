@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from patchbank.core.array_api import to_numpy
 from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
-from patchbank.core.spatial.grid_cells import all_inside
+from patchbank.core.spatial.grid_cells import all_inside, any_inside
 from patchbank.errors import ParameterError
 from patchbank.methods.base import FeatureMaps, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
@@ -28,12 +28,25 @@ class ImageFeatures:
     """One (h, w, d) array per layer; with `fusion` "concatenate" a single one of all layers."""
     grid: tuple[int, int]
     """(h, w) grid of the first layer."""
+    of_interest: NDArray[np.bool_] | None = None
+    """Cells of that grid that are scored; None where all are."""
 
     @classmethod
     def of(
-        cls, settings: SpadeParameters, maps: FeatureMaps, inside: NDArray[np.bool_] | None = None
+        cls,
+        settings: SpadeParameters,
+        maps: FeatureMaps,
+        inside: NDArray[np.bool_] | None = None,
+        of_interest: NDArray[np.bool_] | None = None,
     ) -> ImageFeatures:
-        """Compute them from feature maps; only the part `inside` of an augmented copy is pooled.
+        """Compute them from feature maps.
+
+        Args:
+            settings: of the method.
+            maps: of all layers and scales.
+            inside: cells of the first layer's grid that show something; those of an augmented copy
+                that do not are not pooled.
+            of_interest: cells of that grid that count; others are not pooled either.
 
         Raises:
             ShapeError: a feature is not finite.
@@ -47,7 +60,8 @@ class ImageFeatures:
             if not arrays:
                 raise ParameterError("pool_deepest_only: expected at least two layers, got one")
         h, w = arrays[0].shape[1:]
-        return cls(_pooled(deepest, inside), _planes(settings, arrays), (h, w))
+        kept = kept_cells((deepest.shape[1], deepest.shape[2]), inside, of_interest)
+        return cls(_pooled(deepest, kept), _planes(settings, arrays), (h, w), of_interest)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -118,7 +132,7 @@ class GalleryBuilder:
         self._photographs: list[int] = []
         self._planes: list[GrowingArray] = []
         self._counts: list[list[int]] = []
-        self._originals: list[tuple[tuple[int, int], list[slice], list[tuple[int, int]]]] = []
+        self._originals: list[_Original] = []
 
     @property
     def n_photographs(self) -> int:
@@ -127,19 +141,20 @@ class GalleryBuilder:
 
     def append(self, example: TrainingImage) -> None:
         """Add the next training image; a copy is skipped if a layer has no whole cell inside it."""
-        if example.inside is not None and not _shows_a_cell(example.maps, example.inside):
+        inside, of_interest = example.inside, example.of_interest
+        if inside is not None and not _shows_a_cell(example.maps, inside, of_interest):
             return
-        features = ImageFeatures.of(self._settings, example.maps, example.inside)
+        features = ImageFeatures.of(self._settings, example.maps, inside, of_interest)
         if not self._planes:
             self._planes = [GrowingArray(self._n_examples) for _ in features.planes]
-        kept = [_rows(plane, example.inside) for plane in features.planes]
+        kept = [_rows(plane, inside, of_interest) for plane in features.planes]
         slices = [rows.append(some) for rows, some in zip(self._planes, kept, strict=True)]
         self._pooled.append(features.pooled)
         self._photographs.append(example.photograph)
         self._counts.append([len(some) for some in kept])
         if not example.is_copy:
             grids = [(plane.shape[0], plane.shape[1]) for plane in features.planes]
-            self._originals.append((features.grid, slices, grids))
+            self._originals.append(_Original(features.grid, slices, grids, of_interest))
 
     def gallery(self) -> Gallery:
         """The gallery of all images added; its pixel features are views."""
@@ -152,18 +167,52 @@ class GalleryBuilder:
 
     def photograph(self, number: int) -> ImageFeatures:
         """The features of one of the photographs."""
-        grid, slices, grids = self._originals[number]
+        own = self._originals[number]
         planes = tuple(
-            rows.array[some].reshape(*sides, -1)
-            for rows, some, sides in zip(self._planes, slices, grids, strict=True)
+            _plane(rows.array[some], sides, own.of_interest)
+            for rows, some, sides in zip(self._planes, own.slices, own.grids, strict=True)
         )
-        return ImageFeatures(self._pooled[self._photographs.index(number)], planes, grid)
+        pooled = self._pooled[self._photographs.index(number)]
+        return ImageFeatures(pooled, planes, own.grid, own.of_interest)
 
 
-def _pooled(planes: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    """Mean over the cells inside.  (c, h, w) -> (c,)."""
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """A photograph in the gallery, not a copy of one."""
+
+    grid: tuple[int, int]
+    """(h, w) grid of the first layer."""
+    slices: list[slice]
+    """Rows of its pixels, for each plane."""
+    grids: list[tuple[int, int]]
+    """Grid of each plane."""
+    of_interest: NDArray[np.bool_] | None
+
+
+def kept_cells(
+    grid: tuple[int, int],
+    inside: NDArray[np.bool_] | None,
+    of_interest: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_] | None:
+    """Cells of a plane's grid that are in the gallery; None if all are.
+
+    Args:
+        grid: (h, w) of the plane.
+        inside: as of `TrainingImage`: a cell that is not entirely inside shows something else.
+        of_interest: as of `TrainingImage`: a cell counts with any part of it.
+    """
+    masks = []
+    if inside is not None:
+        masks.append(all_inside(inside, grid))
+    if of_interest is not None:
+        masks.append(any_inside(of_interest, grid))
+    return np.logical_and.reduce(masks) if masks else None
+
+
+def _pooled(planes: NDArray[np.float32], cells: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """Mean over some of the cells.  (c, h, w) -> (c,)."""
     c, h, w = planes.shape
-    kept = planes.reshape(c, h * w) if inside is None else planes[:, all_inside(inside, (h, w))]
+    kept = planes.reshape(c, h * w) if cells is None else planes[:, cells]
     return np.asarray(kept.mean(axis=1, dtype=np.float64), dtype=np.float32)
 
 
@@ -175,11 +224,31 @@ def _planes(
     return tuple(np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in maps)
 
 
-def _rows(plane: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> Features:
-    """The pixels inside.  (h, w, d) -> (m, d)."""
+def _rows(
+    plane: NDArray[np.float32],
+    inside: NDArray[np.bool_] | None,
+    of_interest: NDArray[np.bool_] | None,
+) -> Features:
+    """The pixels that are in the gallery.  (h, w, d) -> (m, d)."""
     h, w, d = plane.shape
-    return plane.reshape(h * w, d) if inside is None else plane[all_inside(inside, (h, w))]
+    kept = kept_cells((h, w), inside, of_interest)
+    return plane.reshape(h * w, d) if kept is None else plane[kept]
 
 
-def _shows_a_cell(maps: FeatureMaps, inside: NDArray[np.bool_]) -> bool:
-    return all(all_inside(inside, (m.shape[1], m.shape[2])).any() for m in maps)
+def _plane(
+    rows: Features, grid: tuple[int, int], of_interest: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """The plane of which a photograph has these rows in the gallery; 0 elsewhere.  -> (h, w, d)."""
+    kept = kept_cells(grid, None, of_interest)
+    if kept is None:
+        return rows.reshape(*grid, -1)
+    plane = np.zeros((*grid, rows.shape[1]), dtype=rows.dtype)
+    plane[kept] = rows
+    return plane
+
+
+def _shows_a_cell(
+    maps: FeatureMaps, inside: NDArray[np.bool_], of_interest: NDArray[np.bool_] | None
+) -> bool:
+    kept = (kept_cells((m.shape[1], m.shape[2]), inside, of_interest) for m in maps)
+    return all(cells is None or cells.any() for cells in kept)

@@ -105,4 +105,5 @@ METHOD = Method(
     restore,
     contents=CONTENTS,
     lengths=lengths,
+    takes_interest=True,
 )
