@@ -13,9 +13,11 @@ from patchbank.check.scores import find_unlike
 from patchbank.check.traits import unusual_traits
 from patchbank.errors import DataError
 from patchbank.images.distinct_names import distinct_names
+from patchbank.images.roi import ShapeInput
 from patchbank.images.source import ImageInput
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
+from patchbank.training.interest import Interest
 
 
 def check_photographs(
@@ -23,6 +25,8 @@ def check_photographs(
     *,
     test: str | os.PathLike[str] | None = None,
     scores: bool = True,
+    roi: ShapeInput | None = None,
+    ignore: ShapeInput | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> PhotographCheck:
@@ -36,15 +40,17 @@ def check_photographs(
         test: data set or folder of test photographs, of which copies among the good ones are named;
             None takes the test part of `good`, if that is a data set.
         scores: whether probable defects are looked for, which needs a quick fit.
+        roi: part of each photograph in which they are looked for; as `Recipe.fit` takes it.
+        ignore: part in which they are not.
         device: where that computes.
         progress: shows the steps.
 
     Raises:
         DataError: no photograph, or it is not clear which ones are good; or all are unreadable.
-        ParameterError: no such device.
+        ParameterError: no such device, or a region that does not fit the photographs.
     """
     progress = progress or NullProgress()
-    found_device = open_device(device)
+    found_device, interest = open_device(device), Interest.of(roi, ignore)
     listing = listed(good, None if test is None else Path(test))
     photographs, bit_depth, notes = read(listing, progress)
     readable = [one for one in photographs if one.facts is not None]
@@ -62,7 +68,7 @@ def check_photographs(
     notes = [*listing.notes, *notes, *mixed]
     if scores:
         single = _one_of_each(readable, groups, findings)
-        unlike, said = find_unlike(single, bit_depth, progress, found_device)
+        unlike, said = find_unlike(single, bit_depth, interest, progress, found_device)
         findings += unlike
         notes += said
     if len(learned) == 1:

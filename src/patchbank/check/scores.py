@@ -17,6 +17,7 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.groups import NONE
+from patchbank.training.interest import Interest
 from patchbank.training.photographs import Remarks
 
 FEWEST = 8
@@ -28,13 +29,18 @@ WHOLE_FACTOR = 1.4
 
 
 def find_unlike(
-    photographs: Sequence[Photograph], bit_depth: int | None, progress: Progress, device: Device
+    photographs: Sequence[Photograph],
+    bit_depth: int | None,
+    interest: Interest,
+    progress: Progress,
+    device: Device,
 ) -> tuple[list[Finding], list[str]]:
     """Findings by the scores of a quick fit, and lines about what could not be said.
 
     Args:
         photographs: that show something, one of each group of copies.
         bit_depth: of those of 16 bits a channel; None without any.
+        interest: part of each photograph that is compared.
         progress: shows the fit.
         device: where it computes.
     """
@@ -51,7 +57,7 @@ def find_unlike(
             [one.source for one in photographs],
             progress,
             device,
-            choice=PhotographChoice(groups=NONE),
+            choice=PhotographChoice(groups=NONE, interest=interest),
             remarks=Remarks(),
         )
     except DataError as error:

@@ -17,6 +17,22 @@ from patchbank.cli.targets import check_distinct, check_json, check_outside, che
 if TYPE_CHECKING:
     from patchbank.check import Finding, PhotographCheck
 
+Roi = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--roi",
+        metavar="MASK|X,Y,W,H|POINTS",
+        help="Look for defects in this part of each photograph only, as of `fit`.",
+    ),
+]
+Ignore = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--ignore",
+        metavar="MASK|X,Y,W,H|POINTS",
+        help="Do not look for defects in this part, as of `fit`.",
+    ),
+]
 NAMED = 4
 """Photographs or groups that one line names; the JSON and the page have all."""
 
@@ -43,6 +59,8 @@ class CheckOptions:
         bool,
         typer.Option("--skip-scores", help="Do not look for defects, which needs a quick fit."),
     ] = False
+    roi: Roi = None
+    ignore: Ignore = None
     to_json: JsonPath = None
     report: Annotated[
         Optional[Path], typer.Option("--report", metavar="DIR", help="Write a page with pictures.")
@@ -70,6 +88,8 @@ def check(options: CheckOptions) -> None:
         options.good[0] if len(options.good) == 1 else options.good,
         test=options.test,
         scores=not options.skip_scores,
+        roi=options.roi,
+        ignore=options.ignore,
         device=options.device,
         progress=ConsoleProgress(),
     )

@@ -43,6 +43,24 @@ Exclude: TypeAlias = Annotated[
     ),
 ]
 
+Roi: TypeAlias = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--roi",
+        metavar="MASK|X,Y,W,H|POINTS",
+        help="Inspect only this part of each photograph: the file of a mask (what is not black), a "
+        "rectangle in pixels, or corners 'x,y x,y x,y'.  Several times for several.",
+    ),
+]
+Ignore: TypeAlias = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--ignore",
+        metavar="MASK|X,Y,W,H|POINTS",
+        help="Do not inspect this part of each photograph, in the same forms.",
+    ),
+]
+
 
 class FitCommand(TyperCommand):
     """A command whose options are made when they are needed, not for the list of all commands."""
@@ -78,7 +96,15 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        sections[EVERY_DAY] = ["out", "report", "exclude", *sections[EVERY_DAY], "help"]
+        sections[EVERY_DAY] = [
+            "out",
+            "report",
+            "exclude",
+            "roi",
+            "ignore",
+            *sections[EVERY_DAY],
+            "help",
+        ]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):
@@ -98,6 +124,8 @@ def fit(
     ],
     report: Report = None,
     exclude: Exclude = None,
+    roi: Roi = None,
+    ignore: Ignore = None,
 ) -> None:
     """Learn a detector from good photographs."""
     _check_targets(out, report, good)
@@ -109,6 +137,7 @@ def fit(
     from patchbank.runtime.torch_device import open_device
     from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
+    from patchbank.training.interest import Interest
     from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
@@ -124,7 +153,9 @@ def fit(
         found,
         ConsoleProgress(),
         device,
-        choice=PhotographChoice(options.skip_unreadable, exclude or (), options.groups),
+        choice=PhotographChoice(
+            options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
+        ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)

@@ -211,6 +211,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
 
     return {
         **FitFacts.of(detector).to_json(),
+        "region_of_interest": detector.roi.to_json() if detector.roi else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),

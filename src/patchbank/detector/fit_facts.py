@@ -15,6 +15,7 @@ from patchbank.runtime.percent import percent, percent_at_most
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
+    from patchbank.images.roi import RegionOfInterest
 
 RATES = (0.01, 0.05, 0.1)
 """False-alarm rates at which thresholds are listed."""
@@ -51,6 +52,8 @@ class FitFacts:
     is_bound_proved: bool = True
     """Whether no score grows with one more learned photograph, as the proof of the guaranteed rate
     needs it."""
+    roi: RegionOfInterest | None = None
+    """Region of interest; None where whole photographs are inspected."""
 
     @classmethod
     def of(cls, detector: Detector) -> FitFacts:
@@ -58,7 +61,8 @@ class FitFacts:
         first = detector.members[0]
         is_bank = isinstance(first.model, ResizableBank) and len(detector.members) == 1
         is_weighted = getattr(first.settings, "image_score", None) in WEIGHTED_SCORES
-        return cls(detector.calibration, detector.fitted_on, is_bank and not is_weighted)
+        is_proved = is_bank and not is_weighted
+        return cls(detector.calibration, detector.fitted_on, is_proved, detector.roi)
 
     @property
     def above_threshold(self) -> list[OddPhotograph]:
@@ -106,10 +110,12 @@ class FitFacts:
 
     @property
     def lines(self) -> list[str]:
-        """Sentences about the threshold; none with a single photograph."""
+        """Sentences about the region of interest and, unless of one photograph, the threshold."""
+        region = [] if self.roi is None else [self.roi.line]
         if self.calibration.views_of_one:
-            return []
-        return [self._rates_line, self.above_line, *self._unlike_line, self._thresholds_line]
+            return region
+        threshold = [self._rates_line, self.above_line, *self._unlike_line, self._thresholds_line]
+        return [*region, *threshold]
 
     @property
     def remarks(self) -> list[str]:

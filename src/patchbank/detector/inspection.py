@@ -18,7 +18,7 @@ from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.source import ImageSource
-from patchbank.types import AnomalyMap, Image
+from patchbank.types import AnomalyMap, Image, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class Inspection:
     def anomaly_map(self) -> AnomalyMap:
         """(H, W) float32 in the photograph's own pixels; unless kept, computed at each access.
 
-        Outside the inspected part (see `box`) it has its lowest value, `normal_map_value`.
+        Outside the inspected part (see `box` and `inspected`) it has its lowest value,
+        `normal_map_value`.
         """
         return combined_map(self.predictions) if self.kept is None else self.kept.anomaly_map
 
@@ -85,12 +86,18 @@ class Inspection:
 
     @property
     def box(self) -> Box:
-        """The inspected part of the photograph: all of it, unless `crop` is set."""
+        """The box of what is inspected: the photograph, unless `crop` or a region is set."""
         boxes = [prediction.geometry.crop_box for prediction in self.predictions]
         top, left = max(b.top for b in boxes), max(b.left for b in boxes)
         bottom = min(b.top + b.height for b in boxes)
         right = min(b.left + b.width for b in boxes)
         return Box(top, left, bottom - top, right - left)
+
+    @property
+    def inspected(self) -> Mask | None:
+        """(h, w) of `box`: True for the pixels of the region of interest; None if all are."""
+        part = self.predictions[0].geometry.part
+        return None if part is None or part.is_box else part.mask
 
     @property
     def pixels(self) -> Image:

@@ -14,7 +14,7 @@ from PIL import Image as pillow
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.errors import DataError
-from patchbank.types import AnomalyMap, Image
+from patchbank.types import AnomalyMap, Image, Mask
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -51,7 +51,12 @@ class Drawable(Protocol):
 
     @property
     def box(self) -> Box:
-        """The inspected part of the photograph."""
+        """The box of the inspected part of the photograph."""
+        ...
+
+    @property
+    def inspected(self) -> Mask | None:
+        """(h, w) of the box: True for pixels that are inspected; None if all are."""
         ...
 
     @property
@@ -132,7 +137,7 @@ def _paint(
     """Paint the image with its heat colours below the caption, in bands."""
     normal = inspection.normal_map_value
     unit = max(inspection.pixel_threshold - normal, SMALLEST_THRESHOLD)
-    anomaly_map, box = inspection.anomaly_map, inspection.box
+    anomaly_map, box, inspected = inspection.anomaly_map, inspection.box, inspection.inspected
     height, width = image.shape[:2]
     # An enlarged picture is small, and is enlarged as a whole: pixels mix across bands.
     n_rows = max(1, BAND_PIXELS // width) if scale == 1 else height
@@ -140,19 +145,24 @@ def _paint(
         rows = slice(begin, begin + n_rows)
         heat = (anomaly_map[rows] - normal) / unit
         strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
-        band = pillow.fromarray(_blended(_lit(image[rows], box, begin), strength))
+        band = pillow.fromarray(_blended(_lit(image[rows], box, inspected, begin), strength))
         enlarged = band.resize((band.width * scale, band.height * scale))
         picture.paste(enlarged, (0, caption + scale * begin))
 
 
-def _lit(band: Image, box: Box, begin: int) -> Image:
+def _lit(band: Image, box: Box, inspected: Mask | None, begin: int) -> Image:
     """Rows of an image from `begin` on, darkened outside the inspected part."""
     rows = slice(max(box.top - begin, 0), max(box.top + box.height - begin, 0))
-    inspected = rows, slice(box.left, box.left + box.width)
-    if band[inspected].shape == band.shape:
+    inside = rows, slice(box.left, box.left + box.width)
+    if band[inside].shape == band.shape and inspected is None:
         return band
     lit = (band * DARK).astype(np.uint8)
-    lit[inspected] = band[inspected]
+    if inspected is None:
+        lit[inside] = band[inside]
+    else:
+        first = max(begin - box.top, 0)
+        own = inspected[first : first + band[inside].shape[0]]
+        lit[inside][own] = band[inside][own]
     return lit
 
 

@@ -23,6 +23,7 @@ from patchbank.evaluation.findings import (
 )
 from patchbank.evaluation.mask_sizes import check_masks
 from patchbank.evaluation.metrics import (
+    MapWithMask,
     PixelCounter,
     PixelMetrics,
     RankingCounts,
@@ -33,9 +34,10 @@ from patchbank.evaluation.metrics import (
 )
 from patchbank.images.digest import pixel_digest
 from patchbank.images.masks import read_mask
+from patchbank.runtime.percent import percent
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.threads import map_in_order
-from patchbank.types import AnomalyMap, Mask
+from patchbank.types import Mask
 
 SCHEMA_VERSION = 1
 """Version of `docs/schemas/evaluate.schema.json`."""
@@ -128,7 +130,9 @@ def evaluate(
 ) -> Evaluation:
     """Inspect all images of a data set and compare with their labels.
 
-    Pixels are compared in the inspected part of each photograph: the centre, if `crop` is set.
+    Pixels are compared in the inspected part of each photograph: the centre, if `crop` is set; the
+    region of interest of the detector, if it has one.  Defects outside of it count in no metric of
+    pixels, but as defects in those of whole images; `findings` has a line about them.
 
     Args:
         detector: to measure.
@@ -166,6 +170,7 @@ def evaluate(
         pixels, remark = _pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
+    outside = _outside_line(detector, inspected) if pixels is not None else []
     digests = detector.photograph_digests if find_learned else None
     is_learned = _is_learned(inspected, digests, progress)
     by_defect = (
@@ -190,7 +195,7 @@ def evaluate(
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
         by_rate=results_by_rate(detector.calibration, scores, is_defect),
-        findings=_findings(detector, inspected, is_learned),
+        findings=(*outside, *_findings(detector, inspected, is_learned)),
         learned=tuple(inspected[number][0].path for number in np.flatnonzero(is_learned)),
     )
 
@@ -254,6 +259,26 @@ def _findings(
     return (*found, *count.lines(UNLIKE_SHARE))
 
 
+def _outside_line(detector: Detector, inspected: Inspected) -> list[str]:
+    """A line about defects that the detector does not inspect."""
+    if detector.roi is None:
+        return []
+    with_mask = [(sample, found) for sample, found in inspected if sample.mask is not None]
+    shown = [found.result() for _, found in map_in_order(_is_seen, with_mask, _n_pixels)]
+    hidden = len(shown) - sum(shown)
+    line = f"pixels are compared in the region of interest only ({percent(detector.roi.share)})"
+    if hidden:
+        line += (
+            f"; {hidden} of {len(shown)} defect images show no defect there: in the metrics of "
+            "whole images they count as defects"
+        )
+    return [line]
+
+
+def _is_seen(pair: tuple[Sample, Inspection]) -> bool:
+    return _shows_inside(*pair)
+
+
 def _ranking(inspected: Inspected) -> RankingCounts:
     scores = np.array([inspection.score for _, inspection in inspected])
     return count_images(scores, np.array([sample.is_defect for sample, _ in inspected]))
@@ -286,26 +311,31 @@ def _pixel_metrics(
     passes = 2  # more if the distinct scores do not fit into memory, which is not known yet
     with progress.task("comparing pixels", passes * len(inspected)) as advance:
 
-        def maps_and_masks() -> Iterator[tuple[AnomalyMap, Mask]]:
+        def maps_and_masks() -> Iterator[MapWithMask]:
             for _, drawn in map_in_order(_map_and_mask, inspected, _n_pixels):
                 yield drawn.result()
                 advance(1)
 
         try:
-            if not any(_mask_inside(sample, inspection).any() for sample, inspection in inspected):
+            if not any(_shows_inside(sample, inspection) for sample, inspection in inspected):
                 return None, "no pixel metrics: no mask shows a defect in the inspected part"
             return PixelCounter(maps_and_masks).metrics(), None
         except ImageError as error:  # the figures of whole images are not lost
             return None, f"no pixel metrics: {error}"
 
 
-def _map_and_mask(pair: tuple[Sample, Inspection]) -> tuple[AnomalyMap, Mask]:
+def _map_and_mask(pair: tuple[Sample, Inspection]) -> MapWithMask:
+    """Map and mask in the box of the inspected part, and its pixels that are inspected."""
     sample, inspection = pair
-    return inspection.box.of(inspection.anomaly_map), _mask_inside(sample, inspection)
+    box, inspected = inspection.box, inspection.inspected
+    inside = box.of(inspection.anomaly_map), box.of(_mask(sample, inspection))
+    return inside if inspected is None else (*inside, inspected)
 
 
-def _mask_inside(sample: Sample, inspection: Inspection) -> Mask:
-    return inspection.box.of(_mask(sample, inspection))
+def _shows_inside(sample: Sample, inspection: Inspection) -> bool:
+    """Whether the mask of an image shows a defect in the inspected part."""
+    mask, inspected = inspection.box.of(_mask(sample, inspection)), inspection.inspected
+    return bool((mask if inspected is None else mask & inspected).any())
 
 
 def _n_pixels(pair: tuple[Sample, Inspection]) -> int:

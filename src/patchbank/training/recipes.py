@@ -18,6 +18,7 @@ from patchbank.detector.detector import Detector
 from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import CalibrationWarning, DataError, ParameterError, PhotographWarning
 from patchbank.images.arrays import ArrayLayout
+from patchbank.images.roi import ShapeInput
 from patchbank.images.several import taken_over
 from patchbank.images.source import ImageInput
 from patchbank.methods import (
@@ -35,6 +36,7 @@ from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.groups import AUTO, Groups
+from patchbank.training.interest import Interest
 from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
 from patchbank.training.report import write_fit_report
@@ -76,6 +78,8 @@ class Recipe(Settings):
         skip_unreadable: bool = False,
         exclude: Sequence[str] = (),
         groups: Groups = AUTO,
+        roi: ShapeInput | None = None,
+        ignore: ShapeInput | None = None,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
         report: str | os.PathLike[str] | None = None,
@@ -106,6 +110,11 @@ class Recipe(Settings):
                 expression: images in whose names it finds the same (its first group, if it has
                 one) belong together; it is searched in their paths where it has a ``/``.  Or the
                 group of each image, in a list.
+            roi: what is inspected of each image, in its pixels: (x, y, width, height), corners
+                [(x, y), ...], a mask as the path of a file or an array (H, W), or a text as
+                ``--roi`` takes it; or a list of these, all of which are inspected.  Nothing else is
+                learned or scored.  A mask of another size with the same aspect ratio is scaled.
+            ignore: what is not inspected, in the same forms.
             colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
             channels: of arrays and tensors; see `Detector.predict`.
             report: a folder, into which a page is written as ``index.html``: the oddest of these
@@ -135,7 +144,7 @@ class Recipe(Settings):
             device,
             Engine(engine, precision),
             progress,
-            PhotographChoice(skip_unreadable, exclude, groups),
+            PhotographChoice(skip_unreadable, exclude, groups, Interest.of(roi, ignore)),
             report,
         )
 
@@ -250,6 +259,8 @@ class Ensemble:
         skip_unreadable: bool = False,
         exclude: Sequence[str] = (),
         groups: Groups = AUTO,
+        roi: ShapeInput | None = None,
+        ignore: ShapeInput | None = None,
         colour_order: ColourOrder = "rgb",
         channels: ChannelAxis | None = None,
         report: str | os.PathLike[str] | None = None,
@@ -262,7 +273,7 @@ class Ensemble:
             device,
             Engine(engine, precision),
             progress,
-            PhotographChoice(skip_unreadable, exclude, groups),
+            PhotographChoice(skip_unreadable, exclude, groups, Interest.of(roi, ignore)),
             report,
         )
 

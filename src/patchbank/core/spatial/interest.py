@@ -80,7 +80,8 @@ def _overlaps(edges: Indices, length: int, n_pixels: int) -> NDArray[np.float64]
     begins = length * np.arange(n_pixels)
     low = np.maximum(edges[:-1, None] * n_pixels, begins)
     high = np.minimum(edges[1:, None] * n_pixels, begins + length)
-    return np.maximum(high - low, 0).astype(np.float64)
+    overlaps: NDArray[np.float64] = np.maximum(high - low, 0).astype(np.float64)
+    return overlaps
 
 
 def _sum_of_rows(mask: Mask, weights: NDArray[np.float64]) -> NDArray[np.float64]:

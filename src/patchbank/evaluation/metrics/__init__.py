@@ -8,9 +8,10 @@ from patchbank.evaluation.metrics.curves import (
     f1_max,
     roc,
 )
-from patchbank.evaluation.metrics.pixels import PixelCounter, PixelMetrics
+from patchbank.evaluation.metrics.pixels import MapWithMask, PixelCounter, PixelMetrics
 
 __all__ = [
+    "MapWithMask",
     "PixelCounter",
     "PixelMetrics",
     "RankingCounts",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ PART = 2**20  # scores whose curves are summed together
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float32]
+MapWithMask: TypeAlias = tuple[AnomalyMap, Mask] | tuple[AnomalyMap, Mask, Mask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ class PixelCounter:
     """Computes pixel metrics of maps that are computed on demand.
 
     Args:
-        images: called for each pass; yields a map and its mask, the same in every pass.  A good
-            image has a mask of all False.
+        images: called for each pass; yields a map and its mask, the same in every pass, and, where
+            not all pixels count, (H, W) True for those that do.  A good image has a mask of all
+            False.
         scores_at_once: distinct scores of defect pixels that are counted in one pass; the result
             does not depend on it.
         pixels_at_once: pixels that are sorted together; the result does not depend on it.
@@ -58,7 +60,7 @@ class PixelCounter:
 
     def __init__(
         self,
-        images: Callable[[], Iterable[tuple[AnomalyMap, Mask]]],
+        images: Callable[[], Iterable[MapWithMask]],
         *,
         scores_at_once: int = SCORES_AT_ONCE,
         pixels_at_once: int = PIXELS_AT_ONCE,
@@ -86,6 +88,16 @@ class PixelCounter:
             values, more = self._highest_defect_scores(values[0]) if more else (values[:0], False)
         return sums.metrics()
 
+    def _compared(self) -> Iterator[tuple[AnomalyMap, Mask, Mask]]:
+        """Each map with its defect and its good pixels, of those that count."""
+        for image in self._images():
+            anomaly_map, mask = image[:2]
+            _check(anomaly_map, mask)
+            if len(image) == 2:
+                yield anomaly_map, mask, ~mask
+            else:
+                yield anomaly_map, mask & image[2], ~mask & image[2]
+
     def _highest_defect_scores(self, below: float) -> tuple[Scores, bool]:
         """Find the highest distinct scores of defect pixels below a score.
 
@@ -102,9 +114,8 @@ class PixelCounter:
                 lowest = kept[0]
 
         batch = _Batch(most, merge)
-        for anomaly_map, mask in self._images():
-            _check(anomaly_map, mask)
-            scores = anomaly_map[mask]
+        for anomaly_map, defect, _ in self._compared():
+            scores = anomaly_map[defect]
             batch.add(scores[(scores < below) & (scores > lowest)])
         batch.hand_on()
         return kept, more
@@ -115,8 +126,8 @@ class PixelCounter:
         good = _Batch(self._pixels_at_once, tally.count_good)
         defect = _Batch(self._pixels_at_once, tally.count_defect)
         low, high = values[0], values[-1]
-        for anomaly_map, mask in self._images():
-            scores = anomaly_map[~mask]
+        for anomaly_map, mask, good_pixels in self._compared():
+            scores = anomaly_map[good_pixels]
             tally.n_good += len(scores)
             tally.n_good_below += int(np.count_nonzero(scores < low))
             good.add(scores[(scores >= low) & (scores <= high)])
