@@ -96,15 +96,8 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        sections[EVERY_DAY] = [
-            "out",
-            "report",
-            "exclude",
-            "roi",
-            "ignore",
-            *sections[EVERY_DAY],
-            "help",
-        ]
+        own = ("out", "report", "exclude", "roi", "ignore")
+        sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):

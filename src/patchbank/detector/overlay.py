@@ -145,13 +145,20 @@ def _paint(
         rows = slice(begin, begin + n_rows)
         heat = (anomaly_map[rows] - normal) / unit
         strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
-        band = pillow.fromarray(_blended(_lit(image[rows], box, inspected, begin), strength))
+        band = pillow.fromarray(_blended(lit(image[rows], box, inspected, begin), strength))
         enlarged = band.resize((band.width * scale, band.height * scale))
         picture.paste(enlarged, (0, caption + scale * begin))
 
 
-def _lit(band: Image, box: Box, inspected: Mask | None, begin: int) -> Image:
-    """Rows of an image from `begin` on, darkened outside the inspected part."""
+def lit(band: Image, box: Box, inspected: Mask | None, begin: int = 0) -> Image:
+    """Darken some rows of an image outside the inspected part.
+
+    Args:
+        band: (h, W, 3) rows of the image.
+        box: of the inspected part, in the image.
+        inspected: True for the pixels of the box that are inspected; None if all are.
+        begin: number of the first row.
+    """
     rows = slice(max(box.top - begin, 0), max(box.top + box.height - begin, 0))
     inside = rows, slice(box.left, box.left + box.width)
     if band[inside].shape == band.shape and inspected is None:

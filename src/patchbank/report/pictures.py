@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from PIL import Image as pillow
 
 from patchbank.detector.inspection import Inspection
-from patchbank.detector.overlay import draw_overlay
+from patchbank.detector.overlay import draw_overlay, lit
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageSource
 
 PICTURE_PX = 360
@@ -48,9 +49,19 @@ def draw_inspection(caption: str, inspection: Inspection) -> Picture:
     return _drawn(caption, urls)
 
 
-def draw_photograph(caption: str, source: ImageSource) -> Picture:
-    """A photograph, or the reason why it cannot be drawn."""
-    return _drawn(caption, lambda: (data_url(pillow.fromarray(source.read())), ""))
+def draw_photograph(
+    caption: str, source: ImageSource, roi: RegionOfInterest | None = None
+) -> Picture:
+    """A photograph, dark outside a region of interest; or the reason why it cannot be drawn."""
+
+    def urls() -> tuple[str, str]:
+        image = source.read()
+        if roi is not None:
+            part = roi.on((image.shape[0], image.shape[1]))
+            image = lit(image, part.box, part.mask)
+        return data_url(pillow.fromarray(image)), ""
+
+    return _drawn(caption, urls)
 
 
 def data_url(picture: pillow.Image) -> str:

@@ -15,6 +15,7 @@ from patchbank.errors import ParameterError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.masks import fits, scaled_mask
 from patchbank.images.roi.shapes import Shape
+from patchbank.runtime.percent import percent
 from patchbank.types import Image, Mask
 
 KEPT = 4
@@ -124,8 +125,9 @@ class RegionOfInterest:
         """Sentence about its size and place."""
         box, (height, width) = bounding_box(self.mask), self.size
         return (
-            f"region of interest: {self.share:.1%} of photographs of {height} x {width} pixels "
-            f"(height x width), in a box of {box.height} x {box.width} at {box.left},{box.top}"
+            f"region of interest: {percent(self.share)} of each photograph, within "
+            f"{box.left},{box.top},{box.width},{box.height} (x, y, width, height) of {width} x "
+            f"{height} pixels"
         )
 
     def to_json(self) -> dict[str, Any]:

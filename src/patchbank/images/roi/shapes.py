@@ -74,7 +74,9 @@ class MaskFile:
                 nothing.
         """
         if not self.path.is_file():
-            raise ParameterError(f"{name}: expected {FORMS}, got {str(self.path)!r}, and no file")
+            raise ParameterError(
+                f"{name}: expected {FORMS}, got {str(self.path)!r}, which is no file"
+            )
         try:
             mask = read_mask(self.path, size)
             if not is_like_a_mask(self.path):

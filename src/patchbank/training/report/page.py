@@ -45,6 +45,7 @@ def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path
         remarks=[*facts.remarks, *remarks.lines],
         unread=remarks.unread,
         histogram=_histogram(facts),
+        region=_region(shown, facts),
         oddest=_oddest(shown, facts),
         groups=[_group(group, shown, facts) for group in shown.groups[:MOST_GROUPS]],
         more_groups=max(len(shown.groups) - MOST_GROUPS, 0),
@@ -81,6 +82,14 @@ def _histogram(facts: FitFacts) -> Histogram:
     return histogram({"good": calibration.image_scores}, sorted(marks, reverse=True))
 
 
+def _region(shown: LeftOutPhotographs, facts: FitFacts) -> Gallery | None:
+    """The region of interest on the first photograph."""
+    if facts.roi is None or not shown.sources:
+        return None
+    drawn = draw_photograph(facts.names[0], shown.sources[0], facts.roi)
+    return Gallery("Region of interest", "What is dark is neither learned nor scored.", (drawn,))
+
+
 def _oddest(shown: LeftOutPhotographs, facts: FitFacts) -> Gallery | None:
     if not shown.oddest:
         return None
@@ -111,7 +120,7 @@ def _group(group: PhotographGroup, shown: LeftOutPhotographs, facts: FitFacts) -
         f"{len(group.numbers)} photographs: {group.reason}",
         _more(group.numbers[MOST_PICTURES:], facts.names),
         tuple(
-            draw_photograph(caption, shown.sources[number])
+            draw_photograph(caption, shown.sources[number], facts.roi)
             for caption, number in zip(captions, drawn, strict=True)
         ),
     )
