@@ -154,7 +154,7 @@ def prepare(
     """
     photograph = image.shape[0], image.shape[1]
     if part is not None:
-        image = part.cut(image, colour_of_nothing(extractor))
+        image = part.box.of(image)
     seen = image.shape[0], image.shape[1]
     whole, crop = _resized_and_cropped(extractor, settings, seen)
     box = _in_photograph(crop, whole, seen)
@@ -168,12 +168,6 @@ def prepare(
         part,
         patch_stride(settings),
     )
-
-
-def colour_of_nothing(extractor: FeatureExtractor) -> tuple[int, int, int]:
-    """The colour that the network sees as 0, as it does what is beyond the border of an image."""
-    red, green, blue = (round(255 * mean) for mean in extractor.info.mean)
-    return red, green, blue
 
 
 def patch_stride(settings: Settings) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.detector.preprocessing import ImageGeometry, colour_of_nothing, extract, patch_stride
+from patchbank.detector.preprocessing import ImageGeometry, extract, patch_stride
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.roi import RegionOfInterest
@@ -74,7 +74,7 @@ def extract_images(
             original = TrainingImage(maps, copy.photograph, None, geometry.cells)
             return ExtractedImage(original, geometry)
         if part is not None:  # a copy of what is inspected: it is as large as that
-            image = part.cut(image, colour_of_nothing(extractor))
+            image = part.box.of(image)
         maps, geometry = extract(extractor, settings, augmentation.of(image))
         grid = geometry.feature_grid
         inside = augmentation.inside(image.shape[:2], grid, geometry.crop_shares)

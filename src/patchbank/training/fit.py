@@ -14,7 +14,6 @@ from patchbank.detector.changes import check_reachable
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
-from patchbank.detector.preprocessing import colour_of_nothing
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
@@ -260,7 +259,7 @@ def _predict_other_views(
     if roi is None:
         return [member.predict(view.of(image)) for view in views]
     part = roi.on((image.shape[0], image.shape[1]))
-    cut = part.cut(image, colour_of_nothing(member.extractor))
+    cut = part.box.of(image)
     parts = [(view, part.copied(view)) for view in views]
     return [member.predict(view.of(cut), own) for view, own in parts if own.mask.any()]
 

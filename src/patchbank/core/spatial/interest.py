@@ -11,9 +11,9 @@ from patchbank.types import Indices, Mask
 def cells_of_interest(mask: Mask, grid: tuple[int, int], stride: int = 1) -> NDArray[np.bool_]:
     """True for the cells of the patches that lie at least by half inside a mask.
 
-    With a stride, a patch stands for the cells that are nearest to its own.  So that a thin or
-    small part of the region keeps patches too, those that it touches are added where none of their
-    eight neighbours lies inside.
+    With a stride, a patch stands for the cells that are nearest to its own.  Where the region has a
+    thin or small hole, in which no patch lies by half, those that the hole touches are left out;
+    where a thin or small part of it would have none, those that it touches are added.
 
     Args:
         mask: (H, W) pixels that the grid covers.
@@ -31,7 +31,8 @@ def cells_of_interest(mask: Mask, grid: tuple[int, int], stride: int = 1) -> NDA
         return np.ones(grid, dtype=np.bool_)
     shares = inside_shares(mask, grid, stride)
     inside = shares >= 0.5
-    inside |= (shares > 0) & ~_neighbourhood(inside)
+    inside &= (shares == 1) | _neighbourhood(~inside, beyond=True)
+    inside |= (shares > 0) & ~_neighbourhood(inside, beyond=False)
     down, across = (_patch_of_cells(n, stride) for n in grid)
     return inside[down[:, None], across]
 
@@ -92,9 +93,14 @@ def _sum_of_rows(mask: Mask, weights: NDArray[np.float64]) -> NDArray[np.float64
     return total
 
 
-def _neighbourhood(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """True for cells of which one of the eight neighbours, or the cell itself, is true."""
+def _neighbourhood(cells: NDArray[np.bool_], *, beyond: bool) -> NDArray[np.bool_]:
+    """True for cells of which one of the eight neighbours, or the cell itself, is true.
+
+    Args:
+        cells: (h, w).
+        beyond: value of the neighbours beyond the border.
+    """
     h, w = cells.shape
-    fenced = np.pad(cells, 1)
+    fenced = np.pad(cells, 1, constant_values=beyond)
     shifted = [fenced[i : i + h, j : j + w] for i in range(3) for j in range(3)]
     return np.asarray(np.logical_or.reduce(shifted))

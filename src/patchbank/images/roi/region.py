@@ -16,17 +16,17 @@ from patchbank.images.augment import Augmentation
 from patchbank.images.masks import fits, scaled_mask
 from patchbank.images.roi.shapes import Shape
 from patchbank.runtime.percent import percent
-from patchbank.types import Image, Mask
+from patchbank.types import Mask
 
 KEPT = 4
 """Sizes of photographs, and of grids, whose masks are kept."""
 
 
 class InspectedPart:
-    """The pixels of a photograph of one size that are learned and scored.
+    """The pixels of a photograph of one size that are learned and scored, and their box.
 
-    The photograph is cut to their bounding box; what is in the box, but not of interest, is filled
-    with one colour, so that nothing outside of the region changes a score.
+    The network sees the box.  What is in it, but not of interest, is left as it is: filled with one
+    colour it would have an edge where it begins, and parts that cross that edge would look unlike.
     """
 
     def __init__(self, photograph: tuple[int, int], box: Box, mask: Mask) -> None:
@@ -40,15 +40,6 @@ class InspectedPart:
         """Whether all pixels of the box are inspected."""
         self._cells = lru_cache(KEPT)(lambda *key: cells_of_interest(self.mask, *key))
         self._cells_of_copy = lru_cache(None)(lambda copy, *key: self.copied(copy).cells(*key))
-
-    def cut(self, image: Image, colour: Sequence[int]) -> Image:
-        """The box of an image, in which all that is not inspected has one colour."""
-        inside = self.box.of(image)
-        if self.is_box:
-            return inside
-        filled = np.ascontiguousarray(inside).copy()
-        filled[~self.mask] = colour
-        return filled
 
     def cells(self, grid: tuple[int, int], stride: int) -> NDArray[np.bool_] | None:
         """The cells of a feature grid over the box that count; None if all do.

@@ -14,7 +14,6 @@ from patchbank.core import neighbours
 from patchbank.core.coreset import Coreset
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.base import (
-    FeatureMaps,
     Fit,
     Method,
     PatchEmbedding,
@@ -23,7 +22,7 @@ from patchbank.methods.base import (
     TrainingImage,
     numbered_groups,
 )
-from patchbank.methods.memory_bank.model import CONTENTS, UNKNOWN, BankModel, Embed
+from patchbank.methods.memory_bank.model import CONTENTS, UNKNOWN, BankModel, Embed, embedded
 from patchbank.methods.memory_bank.selection import select
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
@@ -60,8 +59,7 @@ class BankLearner:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        embedding = PatchEmbedding.of(self._embed(image.maps))
-        self._store.append(embedding.within(image.of_interest, self._settings.patch_stride), image)
+        self._store.append(embedded(self._embed, image.maps, image.of_interest), image)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""
@@ -169,7 +167,7 @@ def method_with_bank(
     settings: type[Settings],
     parameters: type[BankParameters],
     presets: Mapping[str, Mapping[str, Any]],
-    embed: Callable[[Any, FeatureMaps], Array | PatchEmbedding],
+    embed: Callable[..., Array | PatchEmbedding],
     dimensions: Callable[[Any, Sequence[int]], int],
 ) -> Method:
     """Make a method with a bank.
@@ -179,7 +177,8 @@ def method_with_bank(
         settings: all settings of it.
         parameters: the part of them that it receives.
         presets: name -> the settings that differ.
-        embed: (parameters, feature maps) -> patches.
+        embed: (parameters, feature maps) -> patches; (parameters, feature maps, cells of interest)
+            where there is a region of interest.
         dimensions: (parameters, channels of each map) -> dimensions of a patch.
     """
 

@@ -25,8 +25,17 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.once import BuiltOnce
 from patchbank.types import Array, Features, Indices
 
-Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
-"""[(c, h, w), ...] of one image -> its grid of patches, (h, w, d), or with a mask."""
+Embed: TypeAlias = Callable[..., Array | PatchEmbedding]
+"""[(c, h, w), ...] of one image, and the cells of interest, unless all are -> its grid of patches,
+(h, w, d), or with a mask."""
+
+
+def embedded(
+    embed: Embed, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None
+) -> PatchEmbedding:
+    """The patches of one image; an embedding that knows no region of interest needs none here."""
+    return PatchEmbedding.of(embed(maps) if of_interest is None else embed(maps, of_interest))
+
 
 UNKNOWN = np.empty(0, dtype=np.float32)
 CONTENTS: Mapping[str, TensorSpec] = {
@@ -80,8 +89,7 @@ class BankModel:
 
     def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
         """Score the patches of one image that are of interest."""
-        embedding = PatchEmbedding.of(self.embed(maps))
-        embedding = embedding.within(of_interest, self.settings.patch_stride)
+        embedding = embedded(self.embed, maps, of_interest)
         rows = embedding.rows
         if len(rows) == 0:
             return self._nothing_scored(embedding)

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
-from patchbank.methods.base import FeatureMaps
+from patchbank.methods.base import FeatureMaps, PatchEmbedding
 from patchbank.methods.memory_bank import method_with_bank
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreParameters, PatchCoreSettings
-from patchbank.types import Array
 
 
-def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
-    """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
+def embed(
+    settings: PatchCoreParameters,
+    maps: FeatureMaps,
+    of_interest: NDArray[np.bool_] | None = None,
+) -> Array | PatchEmbedding:
+    """Embed the patches of one image as the settings say.
+
+    Args:
+        settings: of the method.
+        maps: (c, h, w) of each layer.
+        of_interest: cells of the first layer's grid that count; None where all do.
 
     Raises:
         ShapeError: a feature is not finite.
@@ -31,7 +42,10 @@ def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
             target_dims=settings.target_dims,
             alignment=settings.alignment,
         )
-    return require_finite("features", embedding)
+    require_finite("features", embedding)
+    if of_interest is None:
+        return embedding
+    return PatchEmbedding(embedding).within(of_interest, settings.patch_stride)
 
 
 def dimensions(settings: PatchCoreParameters, channels: Sequence[int]) -> int:
