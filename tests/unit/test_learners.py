@@ -58,7 +58,7 @@ def test_features_stream_into_the_method(tmp_path, monkeypatch):
     class Maps(list):
         __hash__ = object.__hash__
 
-    def watched(extractor, settings, image):
+    def watched(extractor, settings, image, part):
         found, geometry = extract(extractor, settings, image)
         kept = Maps(found)
         alive.add(kept)

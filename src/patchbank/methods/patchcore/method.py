@@ -12,6 +12,7 @@ from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps, PatchEmbedding
 from patchbank.methods.memory_bank import method_with_bank
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreParameters, PatchCoreSettings
+from patchbank.types import Array
 
 
 def embed(
