@@ -14,7 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION = 60  # lines, without docstring
 LONGEST_FILE = 400
 MOST_PARAMETERS = 8
-MOST_OPTIONS = 12  # keyword-only, each with a default
+MOST_OPTIONS = 14  # keyword-only, each with a default
 WITH_OPTIONS = {"patchbank/training/recipes.py fit"}  # verbs that Python users call
 TESTS_PER_LINE = 0.875
 

@@ -174,6 +174,7 @@ def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:
 def _of_text(name: str, text: str) -> Shape:
     if not _NUMERIC.fullmatch(text) or Path(text).is_file():
         return MaskFile(Path(text))
+    text = re.sub(r"\s*,\s*", ",", text.strip())
     try:
         pairs = [[float(number) for number in part.split(",")] for part in text.split()]
         if len(pairs) > 1 and all(len(pair) == 2 for pair in pairs):
@@ -181,7 +182,7 @@ def _of_text(name: str, text: str) -> Shape:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
         raise _another(name, text) from None
-    return _rectangle(name, numbers, text.replace(" ", ""))
+    return _rectangle(name, numbers, text)
 
 
 def _of_array(name: str, array: NDArray[Any]) -> Shape:

@@ -120,8 +120,8 @@ class Samples:
         self._patches.append(self._rows.append(embedding.reshape(h * w, d)))
         self._grids.append((h, w))
         inside = np.ones((h, w), dtype=np.bool_)
-        if example.inside is not None:
-            inside = example.inside[:: self._stride, :: self._stride]
+        if example.is_copy and example.learned is not None:  # positions of the photograph have it
+            inside = example.learned[:: self._stride, :: self._stride]
         self._insides.append(inside.ravel())
 
     def close(self, groups: Indices) -> None:
