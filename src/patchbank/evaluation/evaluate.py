@@ -170,7 +170,6 @@ def evaluate(
         pixels, remark = _pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
-    outside = _outside_line(detector, inspected) if pixels is not None else []
     digests = detector.photograph_digests if find_learned else None
     is_learned = _is_learned(inspected, digests, progress)
     by_defect = (
@@ -195,7 +194,7 @@ def evaluate(
         not_read=dataset.not_read,
         remarks=(*dataset.notes, *filter(None, (check.note, remark))),
         by_rate=results_by_rate(detector.calibration, scores, is_defect),
-        findings=(*outside, *_findings(detector, inspected, is_learned)),
+        findings=_findings(detector, inspected, is_learned, has_pixels=pixels is not None),
         learned=tuple(inspected[number][0].path for number in np.flatnonzero(is_learned)),
     )
 
@@ -249,14 +248,15 @@ def _digest(pair: tuple[Sample, Inspection]) -> bytes | None:
 
 
 def _findings(
-    detector: Detector, inspected: Inspected, is_learned: NDArray[np.bool_]
+    detector: Detector, inspected: Inspected, is_learned: NDArray[np.bool_], *, has_pixels: bool
 ) -> tuple[str, ...]:
     """Lines about the figures, and about differences from the learned photographs."""
+    outside = _outside_line(detector, inspected) if has_pixels else []
     count = DifferenceCount()
     for _, inspection in inspected:
         count.add(inspection.image, inspection.unlike)
     found = findings_of(detector.calibration, inspected, is_learned)
-    return (*found, *count.lines(UNLIKE_SHARE))
+    return (*outside, *found, *count.lines(UNLIKE_SHARE))
 
 
 def _outside_line(detector: Detector, inspected: Inspected) -> list[str]:

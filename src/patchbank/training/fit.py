@@ -91,20 +91,11 @@ def fit(
     roi, lines = choice.interest.region(sources)
     said.lines += lines
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
-    fitted = [
-        _fit_member(
-            method,
-            settings,
-            wrap(_open_backbone(settings, device, engine)),
-            sources,
-            progress,
-            device,
-            search=search,
-            roi=roi,
-            calibrate_sizes=len(parts) == 1,
-        )
-        for method, settings in parts
-    ]
+
+    def backbone(settings: Settings) -> FeatureExtractor:
+        return wrap(_open_backbone(settings, device, engine))
+
+    fitted = _fit_members(parts, backbone, search, roi, progress, device)
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
@@ -200,11 +191,34 @@ def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> F
     )
 
 
+def _fit_members(
+    parts: Sequence[tuple[Method, Settings]],
+    backbone: Callable[[Settings], FeatureExtractor],
+    search: GroupSearch,
+    roi: RegionOfInterest | None,
+    progress: Progress,
+    device: Device,
+) -> list[FittedMember]:
+    """Fit the members one after the other, each with a backbone that is opened for it."""
+    return [
+        _fit_member(
+            method,
+            settings,
+            backbone(settings),
+            progress,
+            device,
+            search=search,
+            roi=roi,
+            calibrate_sizes=len(parts) == 1,
+        )
+        for method, settings in parts
+    ]
+
+
 def _fit_member(
     method: Method,
     settings: Settings,
     extractor: FeatureExtractor,
-    sources: Sequence[ImageSource],
     progress: Progress,
     device: Device,
     *,
@@ -216,7 +230,7 @@ def _fit_member(
 
     The features go to the method image by image; those of all images are never held here.
     """
-    geometries = []
+    sources, geometries = search.sources, []
     contents = search.contents if search.is_open else None
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
