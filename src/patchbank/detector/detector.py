@@ -24,6 +24,7 @@ from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
+from patchbank.detector.settings_choice import SettingsChoice
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import several_images
@@ -63,6 +64,8 @@ class Detector:
     """
     photograph_digests: NDArray[np.uint8] | None = None
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
+    settings_choice: SettingsChoice | None = None
+    """How the settings were chosen; None where nothing was asked to be chosen."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 

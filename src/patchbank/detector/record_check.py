@@ -14,6 +14,8 @@ from typing import Any
 from patchbank.core.scores.calibration import RULES as RULES_OF_CALIBRATION
 from patchbank.detector.likeness_file import KEY as KINDS
 from patchbank.detector.likeness_file import are_kinds
+from patchbank.detector.settings_choice import KEY as CHOICE
+from patchbank.detector.settings_choice import is_settings_choice
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -117,6 +119,7 @@ RULES: Mapping[str, Rule] = {
     "set_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     "set_pixel_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
+    CHOICE: Rule("a choice of settings with its trials", is_settings_choice, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))
     ),

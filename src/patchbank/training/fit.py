@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
+from patchbank.training.choose import AutomaticSettings, choose_settings
 from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
@@ -51,7 +52,7 @@ ALL_PHOTOGRAPHS = PhotographChoice()
 
 @computing.long()
 def fit(
-    parts: Sequence[tuple[Method, Settings]],
+    parts: Sequence[tuple[Method, Settings]] | AutomaticSettings,
     images: ImageInput | Iterable[ImageInput] | TrainingImages,
     progress: Progress,
     device: Device,
@@ -67,7 +68,7 @@ def fit(
     photographs, and the calibration says so.
 
     Args:
-        parts: method and settings of each member.
+        parts: method and settings of each member, or a request to choose those of one.
         images: as `Recipe.fit` takes them, or what `training_images` found.
         progress: shows the steps.
         device: where it computes.
@@ -77,12 +78,21 @@ def fit(
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
     said = Remarks() if remarks is None else remarks
+    asked = None
+    if isinstance(parts, AutomaticSettings):
+        asked, parts = parts, parts.parts
     sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
     if bit_depth is not None:
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
     search = _searched(sources, labels, choice, said, progress)
-    sources = list(search.sources)
+    sources, chosen = list(search.sources), None
+    if asked is not None:
+        asked = replace(asked, base=parts[0][1])
+        extractor = wrap(_open_backbone(asked.base, device, engine))
+        chosen = choose_settings(asked, search, extractor, progress, device)
+        parts = [(asked.method, chosen.settings)]
+        search = GroupSearch(search.sources, search.labels, search.contents)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -124,6 +134,7 @@ def fit(
         ),
         photograph_digests=contents.digests,
         versions=versions(),
+        settings_choice=None if chosen is None else chosen.record,
     )
 
 
@@ -207,7 +218,7 @@ def _fit_member(
     The features go to the method image by image; those of all images are never held here.
     """
     geometries = []
-    contents = search.contents if search.is_open else None
+    contents = search.contents if search.is_open and not search.contents.contents else None
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
