@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from patchbank.training.choose.defects import KINDS, VISIBLE, draw_defect, plain_spot
 from patchbank.training.choose.noise import gradient_noise
-from patchbank.training.choose.placing import Places
+from patchbank.training.choose.placing import Positions
 from tests.photographs import part
 
 SIZE = (240, 330)
@@ -17,7 +17,7 @@ SIDE = (240 * 330) ** 0.5
 def drawn(kind, seed, size=SIZE, donor_size=SIZE):
     image, donor = part(1, size=size), part(2, size=donor_size)
     rng = np.random.default_rng(seed)
-    return image, draw_defect(kind, image, donor, Places.of(image), rng)
+    return image, draw_defect(kind, image, donor, Positions.of(image), rng)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,14 +84,14 @@ def test_a_paste_has_the_area_and_the_pixels_of_another_photograph():
     donor = np.full((50, 60, 3), 7, np.uint8)
     image = part(1, size=SIZE)
     rng = np.random.default_rng(0)
-    assert (draw_defect("paste", image, donor, Places.of(image), rng).pixels == 7).all()
+    assert (draw_defect("paste", image, donor, Positions.of(image), rng).pixels == 7).all()
 
 
 def test_a_soft_defect_has_no_edge():
     for seed in range(20):
         image = np.full((*SIZE, 3), 120, np.uint8)
         rng = np.random.default_rng(seed)
-        defect = draw_defect("soft", image, image, Places.of(image), rng)
+        defect = draw_defect("soft", image, image, Positions.of(image), rng)
         changed = defect.on(image)[:, :, 0].astype(int)
         steps = [np.abs(np.diff(changed, axis=axis)).max() for axis in (0, 1)]
         assert 0 < max(steps) <= 8
@@ -102,8 +102,8 @@ def test_defects_lie_where_there_is_structure_and_now_and_then_elsewhere():
     image = np.full((200, 300, 3), 90, np.uint8)
     noise = np.random.default_rng(0).integers(0, 200, (200, 60, 1), dtype=np.uint8)
     image[:, :60] = noise
-    rng, places = np.random.default_rng(1), Places.of(image)
-    at = np.array([places.draw(rng) for _ in range(4000)])
+    rng, positions = np.random.default_rng(1), Positions.of(image)
+    at = np.array([positions.draw(rng) for _ in range(4000)])
     on_structure = float((at[:, 1] < 66).mean())
     # 0.2 of the area has weight 1.03, the rest 0.03: 0.206 / (0.206 + 0.024).
     assert on_structure == pytest.approx(0.896, abs=0.05)
@@ -115,7 +115,7 @@ def test_defects_lie_where_there_is_structure_and_now_and_then_elsewhere():
 def test_a_photograph_of_one_colour_gets_defects_anywhere_and_only_where_it_is_inspected():
     image = np.full((100, 50, 3), 30, np.uint8)
     rng = np.random.default_rng(0)
-    anywhere, inside = Places.of(image), Places.of(image, (0.5, 0.0, 1.0, 0.5))
+    anywhere, inside = Positions.of(image), Positions.of(image, (0.5, 0.0, 1.0, 0.5))
     at = np.array([anywhere.draw(rng) for _ in range(2000)])
     assert np.allclose(at.mean(axis=0), (50, 25), atol=2.5)
     at = np.array([inside.draw(rng) for _ in range(500)])

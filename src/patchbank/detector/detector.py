@@ -65,7 +65,7 @@ class Detector:
     photograph_digests: NDArray[np.uint8] | None = None
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
-    """How the settings were chosen; None where nothing was asked to be chosen."""
+    """Record of how the settings were chosen; None where all were given."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 

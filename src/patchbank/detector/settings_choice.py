@@ -1,4 +1,4 @@
-"""The record of how settings were chosen: what was tried, on what, and why one was taken."""
+"""The record of how settings were chosen: what was tried, on what, and why one was chosen."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +27,7 @@ from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
-from patchbank.training.choose import AutomaticSettings, choose_settings
+from patchbank.training.choose import AutomaticSettings, ChosenSettings, choose_settings
 from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
@@ -78,40 +79,27 @@ def fit(
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
     said = Remarks() if remarks is None else remarks
-    asked = None
-    if isinstance(parts, AutomaticSettings):
-        asked, parts = parts, parts.parts
+    asked = parts if isinstance(parts, AutomaticSettings) else ChosenSettings(list(parts))
     sources, labels = _chosen(images, choice, said)
-    sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
-    if bit_depth is not None:
-        parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
+    sources, bit_depth = with_bit_depth(sources, _bit_depth(asked.parts), said, progress)
     search = _searched(sources, labels, choice, said, progress)
-    sources, chosen = list(search.sources), None
-    if asked is not None:
-        asked = replace(asked, base=parts[0][1])
-        extractor = wrap(_open_backbone(asked.base, device, engine))
-        chosen = choose_settings(asked, search, extractor, progress, device)
-        parts = [(asked.method, chosen.settings)]
-        search = GroupSearch(search.sources, search.labels, search.contents)
+    sources = list(search.sources)
+    opened = partial(_open_backbone, device=device, engine=engine)
+    chosen = asked.with_bit_depth(bit_depth)
+    if isinstance(chosen, AutomaticSettings):
+        chosen = choose_settings(chosen, search, wrap(opened(chosen.base)), progress, device)
+    parts = chosen.parts
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
+    member_of = partial(_fit_member, sources=sources, progress=progress, device=device)
+    is_alone = len(parts) == 1
     fitted = [
-        _fit_member(
-            method,
-            settings,
-            wrap(_open_backbone(settings, device, engine)),
-            sources,
-            progress,
-            device,
-            search=search,
-            calibrate_sizes=len(parts) == 1,
-        )
-        for method, settings in parts
+        member_of(*part, wrap(opened(part[1])), search=search, calibrate_sizes=is_alone)
+        for part in parts
     ]
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
-        for line in [*said.unread, *said.lines]:
-            progress.note(line)
+        said.show(progress)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
@@ -134,7 +122,7 @@ def fit(
         ),
         photograph_digests=contents.digests,
         versions=versions(),
-        settings_choice=None if chosen is None else chosen.record,
+        settings_choice=chosen.record,
     )
 
 

@@ -182,8 +182,8 @@ class PatchCore(PatchCoreSettings, Recipe):
         Below 20 photographs nothing is chosen.
 
         Args:
-            time_limit_s: seconds after which no further trial begins; the best of those that were
-                finished is taken.
+            time_limit_s: seconds after which no further trial begins; the best of the finished ones
+                is chosen.
             changes: settings that are given, and stay.
 
         >>> PatchCore.auto(false_alarm_rate=0.05).recipe.false_alarm_rate

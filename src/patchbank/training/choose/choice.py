@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,13 +57,29 @@ class AutomaticSettings:
         """Method and settings, as a fit without a choice has them."""
         return [(self.method, self.base)]
 
+    def with_bit_depth(self, bit_depth: int | None) -> AutomaticSettings:
+        """The same with a bit depth, if there is one."""
+        if bit_depth is None:
+            return self
+        return replace(self, base=self.base.with_changes(bit_depth=bit_depth))
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenSettings:
-    """The outcome: settings for the fit, and the record of their choice."""
+    """Settings for the fit, and how they were chosen."""
 
-    settings: Settings
-    record: SettingsChoice
+    parts: list[tuple[Method, Settings]]
+    """Method and settings of each member."""
+    record: SettingsChoice | None = None
+    """Record of the choice; None where all were given."""
+
+    def with_bit_depth(self, bit_depth: int | None) -> ChosenSettings:
+        """The same with a bit depth, if there is one."""
+        if bit_depth is None:
+            return self
+        return replace(
+            self, parts=[(m, s.with_changes(bit_depth=bit_depth)) for m, s in self.parts]
+        )
 
 
 def choose_settings(
@@ -94,6 +110,7 @@ def choose_settings(
         return _kept(asked, f"{why} ({FEWEST_PHOTOGRAPHS} or more)")
     _read_all(asked, search, extractor, progress)
     numbers = search.grouping().numbers
+    search.reopen()  # the fit finds groups by the features that are chosen
     numbers = np.arange(n) if numbers is None else numbers
     seed = asked.base.seed
     chosen = split(numbers, seed)
@@ -113,7 +130,7 @@ def choose_settings(
 def _kept(asked: AutomaticSettings, why: str, *, is_given: bool = False) -> ChosenSettings:
     """The base as it is."""
     what = "as given" if is_given else "the default is kept"
-    return ChosenSettings(asked.base, SettingsChoice({}, f"{what}; {why}"))
+    return ChosenSettings(asked.parts, SettingsChoice({}, f"{what}; {why}"))
 
 
 def _read_all(
@@ -187,9 +204,8 @@ class _Trials:
                 best = self._best()
         if best is None:
             return self._nothing()
-        return ChosenSettings(
-            self.asked.base.with_changes(**best.candidate.changes), self._record(best, missed)
-        )
+        settings = self.asked.base.with_changes(**best.candidate.changes)
+        return ChosenSettings([(self.asked.method, settings)], self._record(best, missed))
 
     def _best(self) -> Outcome | None:
         """The outcome of the highest AUROC, of equal ones the first; None if there is none."""

@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from patchbank.detector.preprocessing import Box
 from patchbank.training.choose.noise import gradient_noise
-from patchbank.training.choose.placing import Places
+from patchbank.training.choose.placing import Positions
 from patchbank.types import Image
 
 BLOB_DIAMETER, BLOB_CONTRAST = (0.012, 0.06), (0.15, 0.5)
@@ -37,7 +37,7 @@ SOFT_RADIUS, SOFT_BLUR, SOFT_LIGHT = (0.03, 0.1), (0.006, 0.015), (0.15, 0.4)
 VISIBLE = 8
 """Grey levels by which some pixel has to differ: what nobody can see is no defect."""
 DRAWS = 12
-"""Draws of a defect until one is visible; the last one is taken as it is."""
+"""Draws of a defect until one is visible; the last one counts as it is."""
 
 Opacity: TypeAlias = NDArray[np.float32]
 Paint: TypeAlias = NDArray[np.float32]
@@ -92,7 +92,7 @@ class Canvas:
 
 
 def draw_defect(
-    kind: str, image: Image, donor: Image, places: Places, rng: np.random.Generator
+    kind: str, image: Image, donor: Image, positions: Positions, rng: np.random.Generator
 ) -> Defect:
     """Draw a defect of a kind, and make it on a photograph.
 
@@ -100,11 +100,11 @@ def draw_defect(
         kind: a key of `KINDS`.
         image: the photograph, (H, W, 3).
         donor: another good photograph, from which a paste is cut; of any size.
-        places: of the photograph.
-        rng: draws the place and the looks.
+        positions: that it may have on the photograph.
+        rng: draws the position and the looks.
     """
     for _ in range(DRAWS):
-        canvas = Canvas(image, donor, places.draw(rng))
+        canvas = Canvas(image, donor, positions.draw(rng))
         box, opacity, paint = KINDS[kind](canvas, rng)
         defect = _painted(kind, image, box, opacity, paint)
         change = np.abs(defect.pixels.astype(np.int16) - box.of(image))
@@ -170,7 +170,7 @@ def _paste(canvas: Canvas, rng: np.random.Generator) -> tuple[Box, Opacity, Pain
     aspect = np.exp(rng.uniform(*PASTE_LOG_ASPECT))
     turns, (down, across) = int(rng.integers(4)), rng.random(2)
     limits = [min(a, b) for a, b in zip(canvas.image.shape, canvas.donor.shape, strict=True)]
-    most = min(limits[:2]) if turns % 2 else None  # turned, height and width change places
+    most = min(limits[:2]) if turns % 2 else None  # turned, height and width are swapped
     height, width = (
         min(max(1, round(float(one))), most or limit)
         for one, limit in zip(

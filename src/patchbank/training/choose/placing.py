@@ -1,4 +1,4 @@
-"""Places of synthetic defects: mostly where a photograph has structure, sometimes anywhere."""
+"""Positions of synthetic defects: mostly where a photograph has structure, sometimes anywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUANTILE = 0.95
 """Quantile of the local deviation to which larger ones are limited, so that a few sharp edges do
 not attract all defects."""
 ANYWHERE = 0.03
-"""Share of the largest limited deviation that every place has beside its own."""
+"""Share of the largest limited deviation that every position has in addition to its own."""
 
 Shares = tuple[float, float, float, float]
 """(top, left, bottom, right) of the part of a photograph that is inspected."""
@@ -27,8 +27,8 @@ WHOLE: Shares = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The probabilities of the places of one photograph."""
+class Positions:
+    """The probabilities of the positions of one photograph."""
 
     size: tuple[int, int]
     """(H, W) of the photograph."""
@@ -37,7 +37,7 @@ class Places:
     grid: tuple[int, int]
 
     @classmethod
-    def of(cls, image: Image, inspected: Shares = WHOLE) -> Places:
+    def of(cls, image: Image, inspected: Shares = WHOLE) -> Positions:
         """Measure the structure of a photograph, (H, W, 3).
 
         Args:

@@ -11,7 +11,7 @@ from patchbank.images.resize import resized
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.choose.defects import KINDS, Defect, draw_defect
-from patchbank.training.choose.placing import WHOLE, Places, Shares
+from patchbank.training.choose.placing import WHOLE, Positions, Shares
 from patchbank.types import Image, Indices
 
 FEWEST_PHOTOGRAPHS = 20
@@ -42,8 +42,8 @@ class Sample:
     held_out: tuple[Image, ...]
     defects: tuple[tuple[int, Defect], ...]
     """(number of the photograph among those held out, the defect on it)."""
-    places: tuple[Places, ...]
-    """Of each photograph that is held out."""
+    positions: tuple[Positions, ...]
+    """Positions of defects on each photograph that is held out."""
     scale: float
     """Pixels of the photographs, per pixel of the reduced ones; the median."""
 
@@ -59,7 +59,7 @@ def split(groups: Indices, seed: int) -> Split | None:
     """Draw the photographs of the trials; those of one group are on one side.
 
     Groups are drawn one after the other until more than half of the photographs can be learned; the
-    others can be held out.  Of each side a number is taken, from all its groups in turn.
+    others can be held out.  Of each side a number is drawn, from all its groups in turn.
 
     Args:
         groups: (n,) number of the group of each photograph.
@@ -117,7 +117,7 @@ def draw_sample(
         images.append(image)
         scales.append(scale)
     learned, held_out = images[: len(chosen.learned)], images[len(chosen.learned) :]
-    places = [Places.of(image, inspected(image)) for image in held_out]
+    positions = [Positions.of(image, inspected(image)) for image in held_out]
     rng = np.random.default_rng([seed, 1])
     defects = []
     kinds = tuple(KINDS)
@@ -125,9 +125,9 @@ def draw_sample(
         for number, image in enumerate(held_out):
             donor = held_out[(number + int(rng.integers(1, len(held_out)))) % len(held_out)]
             kind = kinds[(number + turn * len(held_out)) % len(kinds)]
-            defects.append((number, draw_defect(kind, image, donor, places[number], rng)))
+            defects.append((number, draw_defect(kind, image, donor, positions[number], rng)))
     return Sample(
-        tuple(learned), tuple(held_out), tuple(defects), tuple(places), float(np.median(scales))
+        tuple(learned), tuple(held_out), tuple(defects), tuple(positions), float(np.median(scales))
     )
 
 

@@ -38,8 +38,8 @@ def missed_below(
     Args:
         machine: what computes.
         outcome: of the candidate that is chosen.
-        sample: the photographs; a spot is at the same place of each in all sizes.
-        seed: of the places.
+        sample: the photographs; a spot has the same position on each in all sizes.
+        seed: of the draws.
         advance: called with the images done.
 
     Returns:
@@ -49,20 +49,20 @@ def missed_below(
         OutOfTimeError: the time limit has passed.
     """
     rng = np.random.default_rng([seed, 2])
-    places = [one.draw(rng) for one in sample.places]
+    positions = [one.draw(rng) for one in sample.positions]
     trial, highest = fitted_trial(machine, outcome), float(outcome.good.max())
 
     def spotted(share: float, number: int) -> Image:
         image = sample.held_out[number]
         diameter = share * (image.shape[0] * image.shape[1]) ** 0.5
-        return plain_spot(image, places[number], diameter, CONTRAST).on(image)
+        return plain_spot(image, positions[number], diameter, CONTRAST).on(image)
 
     shares = diameters(sample.size)
     low, high = 0, len(shares)  # the first size that is found, by bisection
     while low < high:
         middle = (low + high) // 2
         image_of = partial(spotted, shares[middle])
-        scores = trial.scores(range(len(places)), image_of, advance)[:, 0]
+        scores = trial.scores(range(len(positions)), image_of, advance)[:, 0]
         if np.mean(scores > highest) >= FOUND:
             high = middle
         else:

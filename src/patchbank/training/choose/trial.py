@@ -53,7 +53,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What computes the trials."""
+    """Method, network and device of the trials, and their clock."""
 
     method: Method
     extractor: FeatureExtractor
@@ -63,7 +63,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one candidate made of the sample."""
+    """The model and the scores of one candidate."""
 
     candidate: Candidate
     model: FittedMethod | None
