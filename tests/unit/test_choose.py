@@ -1,6 +1,7 @@
 """Settings that a fit chooses: split, candidates, trials, choice, and what is said of it."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,15 +18,15 @@ from patchbank.errors import DataError, DetectorFileError, ParameterError
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import NullProgress
 from patchbank.training.choose.candidates import Candidate, by_input, candidates
 from patchbank.training.choose.sample import draw_sample, split
-from patchbank.training.choose.smallest import diameters, missed_below
+from patchbank.training.choose.smallest import SpotTest, diameters, with_missed
 from patchbank.training.choose.trial import (
     Clock,
     Machine,
     SharedTrial,
     auroc,
-    fitted_trial,
     with_small_bank,
 )
 from tests.photographs import part, parts
@@ -196,30 +197,54 @@ def test_a_bank_of_a_trial_is_small_and_a_share_of_the_patches_stays():
     assert with_small_bank(PatchCoreSettings(coreset=0.1)).coreset == 0.1
 
 
-def test_fewer_than_half_of_the_spots_of_the_size_that_is_missed_are_found(extractor):
-    rng, run = np.random.default_rng(7), machine(extractor)
-    noisy = [
+@pytest.fixture(scope="module")
+def noisy():
+    """Photographs with much noise, in groups of two, their detector, and its test of spots."""
+    rng = np.random.default_rng(7)
+    images = [
         one + rng.integers(0, 90, one.shape, dtype=np.uint8) % (255 - one) for one in parts(20)
     ]
-    sample = draw_sample([image_source(one) for one in noisy], split(np.arange(20), 0), 0)
-    (outcome,) = SharedTrial(run, candidates_of()[:1]).run(sample, lambda steps: None)
-    missed = missed_below(run, outcome, sample, seed=3)
-    shares = diameters(sample.size)
-    assert missed in shares
-    from patchbank.training.choose.defects import plain_spot
+    groups = [number // 2 for number in range(20)]
+    detector = PatchCore(**TINY, bank_limit=300).fit(images, groups=groups)
+    member = detector.members[0]
+    sources = [image_source(image) for image in images]
+    return detector, SpotTest(member, member.model, sources, detector.calibration, 0)
 
-    rng = np.random.default_rng([3, 2])
-    positions = [one.draw(rng) for one in sample.positions]
-    side = (72 * 104) ** 0.5
-    found = []
-    for share in (missed, shares[shares.index(missed) + 1]):
-        images = [
-            plain_spot(image, place, share * side, 0.5).on(image)
-            for image, place in zip(sample.held_out, positions, strict=True)
-        ]
-        scores = fitted_trial(run, outcome).scores(images, lambda image: image, lambda steps: None)
-        found.append(float((scores[:, 0] > outcome.good.max()).mean()))
-    assert found[0] < 0.5 <= found[1]
+
+def test_a_spot_that_changes_no_pixel_scores_as_the_photograph_did_when_it_was_left_out(noisy):
+    detector, spots = noisy
+    scores = detector.calibration.image_scores
+    for number in spots.numbers:
+        assert spots._score(int(number), 1e-5) == pytest.approx(scores[number], rel=1e-5)
+
+
+def test_fewer_than_half_of_the_spots_of_the_size_that_is_missed_are_found(noisy):
+    detector, spots = noisy
+    steps = Steps()
+    arguments = detector.members[0], spots.sources, detector.calibration, steps
+    record = with_missed(SettingsChoice({}, "why"), *arguments)
+    shares = diameters((72 * 104) ** 0.5)
+    missed = record.missed_below_share
+    assert spots.found(missed) < 0.5 <= spots.found(shares[shares.index(missed) + 1])
+    assert record.missed_below_px == pytest.approx(missed * (72 * 104) ** 0.5)
+    assert record.reason == "why"
+    assert 1 <= steps.done <= 3
+    assert with_missed(None, *arguments) is None
+    few = with_missed(SettingsChoice({}, "why"), arguments[0], spots.sources[:7], *arguments[2:])
+    assert few == SettingsChoice({}, "why")
+
+
+class Steps(NullProgress):
+    """Counts steps."""
+
+    done = 0
+
+    @contextmanager
+    def task(self, title, total):
+        yield self.add
+
+    def add(self, steps):
+        self.done += steps
 
 
 def test_a_chosen_detector_is_that_of_the_same_settings_given(chosen):

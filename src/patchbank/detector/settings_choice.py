@@ -54,7 +54,7 @@ class SettingsChoice:
     """Copies of them with a synthetic defect."""
     missed_below_px: float | None = None
     """Diameter of plain spots, in pixels of a photograph of median size, below which they are
-    missed; None where this is not known."""
+    missed with the threshold of the fit; None where this is not known."""
     missed_below_share: float | None = None
     """The same, as a share of the root of the area of the photograph."""
 
@@ -63,10 +63,12 @@ class SettingsChoice:
         """Sentences: what was chosen and why, and what is missed by it."""
         found = [f"settings: {self.reason}"]
         if self.missed_below_px is not None and self.missed_below_share is not None:
+            pixels = float(f"{self.missed_below_px:.2g}")
             found.append(
-                f"defects smaller than about {float(f'{self.missed_below_px:.2g}'):g} pixels "
+                f"defects smaller than about {pixels:g} pixels "
                 f"({percent_to_a_tenth(self.missed_below_share)} of the side of a photograph) are "
-                "missed even when they are plain; fainter ones are missed when they are larger"
+                "missed with the threshold of the fit even when they are plain; larger ones are "
+                "missed where they are fainter"
             )
         return found
 

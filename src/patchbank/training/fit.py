@@ -27,7 +27,12 @@ from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
-from patchbank.training.choose import AutomaticSettings, ChosenSettings, choose_settings
+from patchbank.training.choose import (
+    AutomaticSettings,
+    ChosenSettings,
+    choose_settings,
+    with_missed,
+)
 from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
@@ -122,7 +127,9 @@ def fit(
         ),
         photograph_digests=contents.digests,
         versions=versions(),
-        settings_choice=chosen.record,
+        settings_choice=with_missed(
+            chosen.record, fitted[0].member, sources, calibrations.whole, progress
+        ),
     )
 
 

@@ -7,5 +7,12 @@ above the photographs without: by the area under the ROC curve over all kinds to
 
 from patchbank.training.choose.choice import AutomaticSettings, ChosenSettings, choose_settings
 from patchbank.training.choose.sample import FEWEST_PHOTOGRAPHS
+from patchbank.training.choose.smallest import with_missed
 
-__all__ = ["FEWEST_PHOTOGRAPHS", "AutomaticSettings", "ChosenSettings", "choose_settings"]
+__all__ = [
+    "FEWEST_PHOTOGRAPHS",
+    "AutomaticSettings",
+    "ChosenSettings",
+    "choose_settings",
+    "with_missed",
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from patchbank.backbones import FeatureExtractor
-from patchbank.detector.preprocessing import input_sizes, prepare
+from patchbank.detector.preprocessing import input_sizes
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
 from patchbank.errors import PatchbankError
 from patchbank.images.resize import SMALLEST_INPUT_PX
@@ -18,7 +19,7 @@ from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings
 from patchbank.settings.rules import SECONDS, Optional
 from patchbank.training.choose.candidates import TRIED, Candidate, by_input, candidates
-from patchbank.training.choose.placing import WHOLE, Shares
+from patchbank.training.choose.placing import inspected_shares
 from patchbank.training.choose.sample import (
     FEWEST_PHOTOGRAPHS,
     WORKING_SIDE,
@@ -26,11 +27,9 @@ from patchbank.training.choose.sample import (
     draw_sample,
     split,
 )
-from patchbank.training.choose.smallest import missed_below
 from patchbank.training.choose.trial import Clock, Machine, Outcome, OutOfTimeError, SharedTrial
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import GroupSearch
-from patchbank.types import Image
 
 WORKING_RATIO = 1.6
 """Ratio of the reduced photographs to the largest input, at least: so their own reduction hides
@@ -118,7 +117,11 @@ def choose_settings(
         groups = f"{int(numbers.max()) + 1} groups of photographs that stay together"
         return _kept(asked, f"of {groups}, too few photographs could be held out")
     sample = draw_sample(
-        search.sources, chosen, seed, _inspected(asked, extractor), _working_side(asked)
+        search.sources,
+        chosen,
+        seed,
+        partial(inspected_shares, extractor, asked.base),
+        _working_side(asked),
     )
     found = candidates(asked.base, asked.fixed, extractor, sample.size)
     if len(found) < 2:
@@ -153,20 +156,6 @@ def _read_all(
     contents.check()
 
 
-def _inspected(asked: AutomaticSettings, extractor: FeatureExtractor) -> Callable[[Image], Shares]:
-    """Photograph -> the part of it that is inspected."""
-
-    def shares(image: Image) -> Shares:
-        if asked.base.crop is None:
-            return WHOLE
-        prepared = prepare(extractor, asked.base, image)
-        (height, width), box = prepared.photograph, prepared.crop_box
-        bottom, right = box.top + box.height, box.left + box.width
-        return box.top / height, box.left / width, bottom / height, right / width
-
-    return shares
-
-
 def _working_side(asked: AutomaticSettings) -> float:
     """Root of the area to which large photographs are reduced."""
     sizes = [asked.base.image_size, *TRIED.get("image_size", ())]
@@ -188,7 +177,6 @@ class _Trials:
         """Try and choose."""
         trials = [SharedTrial(self.machine, members) for members in by_input(self.found)]
         total = sum(trial.n_images(self.sample) for trial in trials)
-        missed = None
         with (
             progress.task("choosing settings", total) as advance,
             self.machine.device.full_precision(),
@@ -196,16 +184,13 @@ class _Trials:
             try:
                 for trial in trials:
                     self.outcomes += trial.run(self.sample, advance)
-                best = self._best()
-                if best is not None:
-                    seed = self.asked.base.seed
-                    missed = missed_below(self.machine, best, self.sample, seed)
             except OutOfTimeError:
-                best = self._best()
+                pass
+        best = self._best()
         if best is None:
             return self._nothing()
         settings = self.asked.base.with_changes(**best.candidate.changes)
-        return ChosenSettings([(self.asked.method, settings)], self._record(best, missed))
+        return ChosenSettings([(self.asked.method, settings)], self._record(best))
 
     def _best(self) -> Outcome | None:
         """The outcome of the highest AUROC, of equal ones the first; None if there is none."""
@@ -220,8 +205,8 @@ class _Trials:
             )
         return _kept(self.asked, f"no candidate could be tried: {self.outcomes[0].error}")
 
-    def _record(self, best: Outcome, missed: float | None) -> SettingsChoice:
-        sample, size = self.sample, self.sample.size
+    def _record(self, best: Outcome) -> SettingsChoice:
+        sample = self.sample
         return SettingsChoice(
             chosen=dict(best.candidate.changes),
             reason=self._reason(best),
@@ -229,8 +214,6 @@ class _Trials:
             n_learned=len(sample.learned),
             n_held_out=len(sample.held_out),
             n_defects=len(sample.defects),
-            missed_below_px=None if missed is None else missed * (size[0] * size[1]) ** 0.5,
-            missed_below_share=missed,
         )
 
     def _reason(self, best: Outcome) -> str:

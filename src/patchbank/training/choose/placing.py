@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from patchbank.backbones import FeatureExtractor
+from patchbank.detector.preprocessing import prepare
 from patchbank.images.resize import resized
+from patchbank.settings import Settings
 from patchbank.types import Image
 
 MAP_SIDE = 256
@@ -66,6 +69,16 @@ class Positions:
         y = (row + down) / self.grid[0] * self.size[0]
         x = (column + across) / self.grid[1] * self.size[1]
         return float(y), float(x)
+
+
+def inspected_shares(extractor: FeatureExtractor, settings: Settings, image: Image) -> Shares:
+    """The part of a photograph that is inspected with some settings."""
+    if settings.crop is None:
+        return WHOLE
+    prepared = prepare(extractor, settings, image)
+    (height, width), box = prepared.photograph, prepared.crop_box
+    bottom, right = box.top + box.height, box.left + box.width
+    return box.top / height, box.left / width, bottom / height, right / width
 
 
 def _inside(grid: tuple[int, int], shares: Shares) -> NDArray[np.bool_]:

@@ -42,8 +42,6 @@ class Sample:
     held_out: tuple[Image, ...]
     defects: tuple[tuple[int, Defect], ...]
     """(number of the photograph among those held out, the defect on it)."""
-    positions: tuple[Positions, ...]
-    """Positions of defects on each photograph that is held out."""
     scale: float
     """Pixels of the photographs, per pixel of the reduced ones; the median."""
 
@@ -126,9 +124,7 @@ def draw_sample(
             donor = held_out[(number + int(rng.integers(1, len(held_out)))) % len(held_out)]
             kind = kinds[(number + turn * len(held_out)) % len(kinds)]
             defects.append((number, draw_defect(kind, image, donor, positions[number], rng)))
-    return Sample(
-        tuple(learned), tuple(held_out), tuple(defects), tuple(positions), float(np.median(scales))
-    )
+    return Sample(tuple(learned), tuple(held_out), tuple(defects), float(np.median(scales)))
 
 
 def _reduced(image: Image, side: float) -> tuple[Image, float]:

@@ -218,14 +218,6 @@ class SharedTrial:
         return method.learner(parameters, n_images, NullProgress(), device)
 
 
-def fitted_trial(machine: Machine, outcome: Outcome) -> SharedTrial:
-    """A trial of one candidate that has learned already, to score more images."""
-    trial = SharedTrial(machine, [outcome.candidate])
-    if outcome.model is not None:
-        trial._models[0] = outcome.model
-    return trial
-
-
 def with_small_bank(settings: Settings) -> Settings:
     """The settings with a bank of at most `MOST_ROWS` rows, if its size is a number of rows."""
     rows = {
