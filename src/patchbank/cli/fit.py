@@ -13,11 +13,17 @@ from typer.core import TyperCommand
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file, check_outside, check_report
-from patchbank.errors import BackboneError, DetectorFileError
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from patchbank.choices import SavedBackbone
+    from patchbank.cli.setting_options import FitOptions
     from patchbank.detector.detector import Detector
+    from patchbank.methods import Method
+    from patchbank.settings import Settings
+    from patchbank.training.choose import AutomaticSettings
     from patchbank.training.photographs import Remarks
 
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
@@ -124,7 +130,7 @@ def fit(
     _check_targets(out, report, good)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
-    from patchbank.cli.setting_options import fit_options, members_of
+    from patchbank.cli.setting_options import fit_options
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
@@ -137,21 +143,20 @@ def fit(
 
     given = context.meta[GIVEN]
     options = fit_options(given)
-    members = [(METHODS[options.method], one) for one in members_of(options, given)]
+    members = _members(options, given)
     device = open_device(options.device)
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(
         fit_detector,
-        members,
-        found,
-        ConsoleProgress(),
-        device,
+        images=found,
+        progress=ConsoleProgress(),
+        device=device,
         choice=PhotographChoice(
             options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
         ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
-    detector = fit_in(engine=Engine(options.engine, options.precision), remarks=remarks)
+    detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)
@@ -160,10 +165,46 @@ def fit(
     if report is not None:
         _report(detector, remarks, report)
     if options.precision != "float32":
-        precise = fit_in(engine=Engine(options.engine), remarks=Remarks())
+        same = [(METHODS[member.method], member.settings) for member in detector.members]
+        precise = fit_in(same, engine=Engine(options.engine), remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _members(
+    options: FitOptions, given: Mapping[str, Any]
+) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
+    """Method and settings of each member, or the request to choose them.
+
+    Raises:
+        ParameterError: settings that cannot be, or that cannot be chosen.
+    """
+    from patchbank.cli.setting_options import changed_settings, members_of
+    from patchbank.methods import METHODS
+    from patchbank.training.choose import AutomaticSettings
+    from patchbank.training.recipes import AUTO_PRESET, PatchCore
+
+    method = METHODS[options.method]
+    if options.preset != AUTO_PRESET:
+        if options.time_limit_s is not None:
+            raise ParameterError(
+                f"time_limit_s: expected together with --preset {AUTO_PRESET}, which chooses "
+                "settings, got it without; leave it out"
+            )
+        return [(method, one) for one in members_of(options, given)]
+    if method.name != PatchCore.METHOD:
+        raise ParameterError(
+            f"preset: expected a preset of {method.name}, got {AUTO_PRESET!r}, which is of "
+            f"{PatchCore.METHOD}; give --method {PatchCore.METHOD}, or another preset"
+        )
+    members = members_of(options.with_changes(preset=None), given)
+    if len(members) > 1:
+        raise ParameterError(
+            f"preset: expected one backbone with {AUTO_PRESET!r}, got {len(members)}; give one, or "
+            "no preset"
+        )
+    return AutomaticSettings(method, members[0], changed_settings(given), options.time_limit_s)
 
 
 def _check_targets(out: Path, report: Path | None, good: list[Path]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
     from patchbank.detector.inspection import FailedInspection, Inspection
     from patchbank.detector.member import Member
+    from patchbank.detector.settings_choice import SettingsChoice
     from patchbank.evaluation.evaluate import Evaluation
     from patchbank.training.photographs import Remarks
 
@@ -135,8 +136,19 @@ def fitted(detector: Detector, path: Path) -> None:
             f"{name} {_short(v)}" for name, v in member.model.summary().items() if v is not None
         ]
         say(f"  {member.method} on {member.extractor.info.name}: {', '.join(shown)}")
+    if detector.settings_choice is not None:
+        _settings_choice(detector.settings_choice)
     for remark in facts.remarks:
         note(f"note: {remark}")
+
+
+def _settings_choice(choice: SettingsChoice) -> None:
+    """Print how settings were chosen, and what was tried, the best first."""
+    for line in choice.lines:
+        say(f"  {line}")
+    width = max((len(text) for text, _, _ in choice.table), default=0)
+    for text, auroc, remark in choice.table:
+        say(f"    {text:<{width}}  AUROC {auroc}  {remark}".rstrip())
 
 
 def fit_remarks(remarks: Remarks) -> None:
@@ -212,6 +224,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
     return {
         **FitFacts.of(detector).to_json(),
         "region_of_interest": detector.roi.to_json() if detector.roi else None,
+        "settings_choice": detector.settings_choice.to_json() if detector.settings_choice else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
@@ -241,6 +254,7 @@ def _member_summary(member: Member) -> dict[str, Any]:
 
 def show_facts(facts: Mapping[str, Any]) -> None:
     """Print the facts of a detector; lists of photographs and of thresholds are a line each."""
+    from patchbank.detector.settings_choice import SettingsChoice
     from patchbank.images.folders import few
 
     photographs = {
@@ -250,7 +264,13 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     thresholds = [
         f"{one['threshold']:.4g} at {one['false_alarm_rate']:g}" for one in facts["thresholds"]
     ]
-    show_summary({**facts, **photographs, "thresholds": few(thresholds, "threshold")})
+    choice = facts["settings_choice"]
+    if choice is not None:
+        made = SettingsChoice.from_json(choice)
+        tried = {text: f"AUROC {auroc} {remark}".rstrip() for text, auroc, remark in made.table}
+        choice = {**choice, "trials": tried}
+    lines = {"thresholds": few(thresholds, "threshold"), "settings_choice": choice}
+    show_summary({**facts, **photographs, **lines})
 
 
 def show_summary(facts: Mapping[str, Any], indent: str = "") -> None:

@@ -53,10 +53,17 @@ class FitOptions(Group):
     preset: str | None = setting(
         None,
         "Settings to start from, which the other options change; if not given, the defaults. "
-        f"{_presets()}.",
+        f"{_presets()}. auto (patchcore): settings are chosen from the photographs, by trials with "
+        "synthetic defects on some that are held out.",
         rule=r.Optional(r.Text()),
         group=METHOD,
         everyday=True,
+    )
+    time_limit_s: float | None = setting(
+        None,
+        "Seconds after which preset auto begins no further trial; it takes the best so far.",
+        rule=r.Optional(r.SECONDS),
+        group=METHOD,
     )
     groups: str = setting(
         "auto",
@@ -300,7 +307,13 @@ def refuse_former_names(arguments: Iterable[str]) -> None:
 def fit_options(given: Mapping[str, Any]) -> FitOptions:
     """The options of the command itself among all that are given."""
     known = settings_of(FitOptions)
-    return FitOptions(**{n: v for n, v in given.items() if n in known and v is not None})
+    return FitOptions(
+        **{
+            n: known[n].rule.parse(n, v) if isinstance(v, str) else v
+            for n, v in given.items()
+            if n in known and v is not None
+        }
+    )
 
 
 def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
@@ -326,6 +339,13 @@ def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
         )
         for one in of_members(changes)
     ]
+
+
+def changed_settings(given: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the settings of the method that are given, by themselves or in --augment."""
+    own = settings_of(FitOptions)
+    named = {n for n, v in given.items() if n not in own and v is not None and v != []}
+    return frozenset(named | set(augmentation(given.get("augment") or "")))
 
 
 def _of_another_method(option: SettingOption, method: str) -> ParameterError:

@@ -24,6 +24,7 @@ from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
+from patchbank.detector.settings_choice import SettingsChoice
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.roi import RegionOfInterest
@@ -66,6 +67,8 @@ class Detector:
     """Region of interest: all that is learned and scored; None for whole photographs."""
     photograph_digests: NDArray[np.uint8] | None = None
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
+    settings_choice: SettingsChoice | None = None
+    """Record of how the settings were chosen; None where all were given."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 

@@ -41,6 +41,7 @@ from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
 from patchbank.detector.roi_file import pack_roi, unpack_roi
+from patchbank.detector.settings_choice import SettingsChoice, pack_choice, unpack_choice
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, FittedMethod, Method
@@ -74,6 +75,7 @@ class DetectorParts:
     photograph_digests: NDArray[np.uint8] | None
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
+    settings_choice: SettingsChoice | None = None
 
 
 def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
@@ -96,6 +98,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         "set_threshold": parts.calibration.set_threshold,
         "set_pixel_threshold": parts.calibration.set_pixel_threshold,
         "versions": dict(parts.versions),
+        **pack_choice(parts.settings_choice),
     }
     tensors: dict[str, NDArray[Any]] = {
         "calibration.image_scores": parts.calibration.image_scores,
@@ -181,6 +184,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         photograph_digests=tensors.get("photographs.digests"),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
+        settings_choice=unpack_choice(record),
     )
 
 

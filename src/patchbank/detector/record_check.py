@@ -16,6 +16,8 @@ from patchbank.detector.likeness_file import KEY as KINDS
 from patchbank.detector.likeness_file import are_kinds
 from patchbank.detector.roi_file import KEY as ROI
 from patchbank.detector.roi_file import is_roi
+from patchbank.detector.settings_choice import KEY as CHOICE
+from patchbank.detector.settings_choice import is_settings_choice
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -120,6 +122,7 @@ RULES: Mapping[str, Rule] = {
     "set_pixel_threshold": Rule("null, or a finite number", _or_null(_is_number), optional=True),
     ROI: Rule("an object with size, roi and ignore", is_roi, optional=True),
     KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
+    CHOICE: Rule("a choice of settings with its trials", is_settings_choice, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))
     ),

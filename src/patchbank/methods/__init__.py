@@ -44,6 +44,7 @@ OPTIONS_OF_FIT = (
     "report",
     "save_backbone",
     "skip_unreadable",
+    "time_limit_s",
 )
 """Names of arguments and options of `patchbank fit`, which no setting of a method can have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,6 +28,12 @@ from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import InputSettings, Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
+from patchbank.training.choose import (
+    AutomaticSettings,
+    ChosenSettings,
+    choose_settings,
+    with_missed,
+)
 from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
@@ -55,7 +62,7 @@ ALL_PHOTOGRAPHS = PhotographChoice()
 
 @computing.long()
 def fit(
-    parts: Sequence[tuple[Method, Settings]],
+    parts: Sequence[tuple[Method, Settings]] | AutomaticSettings,
     images: ImageInput | Iterable[ImageInput] | TrainingImages,
     progress: Progress,
     device: Device,
@@ -71,7 +78,7 @@ def fit(
     photographs, and the calibration says so.
 
     Args:
-        parts: method and settings of each member.
+        parts: method and settings of each member, or a request to choose those of one.
         images: as `Recipe.fit` takes them, or what `training_images` found.
         progress: shows the steps.
         device: where it computes.
@@ -81,26 +88,27 @@ def fit(
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
     said = Remarks() if remarks is None else remarks
-    choice.interest.check(parts)
+    asked = parts if isinstance(parts, AutomaticSettings) else ChosenSettings(list(parts))
+    _check_interest(choice.interest, asked)
     sources, labels = _chosen(images, choice, said)
-    sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
-    if bit_depth is not None:
-        parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
+    sources, bit_depth = with_bit_depth(sources, _bit_depth(asked.parts), said, progress)
     search = _searched(sources, labels, choice, said, progress)
     sources = list(search.sources)
     roi, lines = choice.interest.region(sources)
     said.lines += lines
+    opened = partial(_open_backbone, device=device, engine=engine)
+    chosen = asked.with_bit_depth(bit_depth)
+    if isinstance(chosen, AutomaticSettings):
+        chosen = choose_settings(chosen, search, wrap(opened(chosen.base)), progress, device)
+    parts = chosen.parts
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
-
-    def backbone(settings: Settings) -> FeatureExtractor:
-        return wrap(_open_backbone(settings, device, engine))
-
-    fitted = _fit_members(parts, backbone, search, roi, progress, device)
+    fitted = _fit_members(
+        parts, lambda settings: wrap(opened(settings)), search, roi, progress, device
+    )
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
-        for line in [*said.unread, *said.lines]:
-            progress.note(line)
+        said.show(progress)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
@@ -124,6 +132,9 @@ def fit(
         roi=roi,
         photograph_digests=contents.digests,
         versions=versions(),
+        settings_choice=with_missed(
+            chosen.record, fitted[0].member, sources, calibrations.whole, progress
+        ),
     )
 
 
@@ -164,6 +175,16 @@ def _searched(
     kept = readable(sources, remarks, progress)
     numbers = {id(source) for source in kept}  # membership in a list would take n^2 steps
     return GroupSearch(kept, labels.only([id(source) in numbers for source in sources]).check())
+
+
+def _check_interest(interest: Interest, asked: AutomaticSettings | ChosenSettings) -> None:
+    interest.check(asked.parts)
+    if interest and isinstance(asked, AutomaticSettings):
+        raise ParameterError(
+            "roi, ignore: expected whole photographs where settings are to be chosen, got a region "
+            "of interest; choose settings without it, and give them (--image-size, --patch-size, "
+            "--scales) with it"
+        )
 
 
 def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:
@@ -231,7 +252,7 @@ def _fit_member(
     The features go to the method image by image; those of all images are never held here.
     """
     sources, geometries = search.sources, []
-    contents = search.contents if search.is_open else None
+    contents = search.contents if search.is_open and not search.contents.contents else None
     with device.full_precision():
         parameters = part_of(settings, method.parameters)
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)

@@ -115,6 +115,10 @@ class GroupSearch:
         """Whether photographs are still to be read for it."""
         return self._grouping is None
 
+    def reopen(self) -> None:
+        """Begin anew with other features of the same photographs; their contents stay known."""
+        self._patches, self._grouping = PhotographPatches(), None
+
     def add(self, maps: FeatureMaps) -> None:
         """Keep what series follow from, of the next photograph."""
         if self.is_open and self._may_find_series:

@@ -24,6 +24,7 @@ from patchbank.images.source import ImageInput
 from patchbank.methods import (
     METHODS,
     GraphCoreSettings,
+    Method,
     PadimSettings,
     PatchCoreSettings,
     Settings,
@@ -34,12 +35,16 @@ from patchbank.report import check_page
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
+from patchbank.training.choose import AutomaticSettings
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.groups import AUTO, Groups
 from patchbank.training.interest import Interest
 from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
 from patchbank.training.report import write_fit_report
+
+AUTO_PRESET = "auto"
+"""Preset of the command line that stands for `PatchCore.auto`."""
 
 RecipeType = TypeVar("RecipeType", bound="Recipe")
 
@@ -160,6 +165,11 @@ class Recipe(Settings):
         'efficientnet_lite0'
         """
         method = METHODS[cls.METHOD]
+        if name == AUTO_PRESET:
+            raise ParameterError(
+                f"preset: expected one with settings of its own, got {name!r}, which chooses them; "
+                "use PatchCore.auto"
+            )
         Choice(tuple(method.presets)).check("preset", name)
         return cls.from_mapping(method.changed_preset(name, changes))
 
@@ -174,6 +184,23 @@ class PatchCore(PatchCoreSettings, Recipe):
     """
 
     METHOD: ClassVar[str] = "patchcore"
+
+    @classmethod
+    def auto(cls, *, time_limit_s: float | None = None, **changes: Any) -> AutoRecipe:
+        """The recipe whose settings are chosen from the good photographs, by trials.
+
+        Size of the input, size of a patch and scales are chosen, unless they are among the changes.
+        Below 20 photographs nothing is chosen.
+
+        Args:
+            time_limit_s: seconds after which no further trial begins; the best of the finished ones
+                is chosen.
+            changes: settings that are given, and stay.
+
+        >>> PatchCore.auto(false_alarm_rate=0.05).recipe.false_alarm_rate
+        0.05
+        """
+        return AutoRecipe(cls(**changes), frozenset(changes), time_limit_s)
 
 
 @names_checked
@@ -222,6 +249,55 @@ class SimpleNet(SimpleNetSettings, Recipe):
     """
 
     METHOD: ClassVar[str] = "simplenet"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRecipe:
+    """The recipe of a detector whose settings are chosen by trials; made by `PatchCore.auto`.
+
+    Synthetic defects are pasted on photographs that are held out, and the settings are chosen that
+    separate them best.  `Detector.settings_choice` has what was tried, and why one was chosen.
+    """
+
+    recipe: Recipe
+    """Settings that are given, and the defaults of all others."""
+    given: frozenset[str] = frozenset()
+    """Names of the settings that are given, and stay."""
+    time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        _ = self._asked  # checks the time limit
+
+    @property
+    def _asked(self) -> AutomaticSettings:
+        method = METHODS[self.recipe.METHOD]
+        return AutomaticSettings(method, self.recipe, self.given, self.time_limit_s)
+
+    def fit(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        device: str = "auto",
+        engine: EngineName = "onnxruntime",
+        precision: Precision = "float32",
+        progress: Progress | None = None,
+        skip_unreadable: bool = False,
+        exclude: Sequence[str] = (),
+        groups: Groups = AUTO,
+        colour_order: ColourOrder = "rgb",
+        channels: ChannelAxis | None = None,
+        report: str | os.PathLike[str] | None = None,
+    ) -> Detector:
+        """Choose settings, and learn with them from good photographs; see `Recipe.fit`."""
+        return _fit_recipes(
+            self._asked,
+            taken_over(images, ArrayLayout(colour_order, channels)),
+            device,
+            Engine(engine, precision),
+            progress,
+            PhotographChoice(skip_unreadable, exclude, groups),
+            report,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +355,7 @@ class Ensemble:
 
 
 def _fit_recipes(
-    recipes: Sequence[Recipe],
+    recipes: Sequence[Recipe] | AutomaticSettings,
     images: ImageInput | Iterable[ImageInput],
     device: str,
     engine: Engine,
@@ -287,8 +363,12 @@ def _fit_recipes(
     choice: PhotographChoice,
     report: str | os.PathLike[str] | None,
 ) -> Detector:
-    """Fit for `Recipe.fit` and `Ensemble.fit`; warnings point at their caller (stacklevel=3)."""
-    parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
+    """Fit for the `fit` of all recipes; warnings point at their caller (stacklevel=3)."""
+    parts: Sequence[tuple[Method, Settings]] | AutomaticSettings
+    if isinstance(recipes, AutomaticSettings):
+        parts = recipes
+    else:
+        parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
     if report is not None:
         check_page(Path(report))
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())

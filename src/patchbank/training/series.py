@@ -27,7 +27,7 @@ MOST_COMPARED = 1024
 """Photographs whose scores are compared; of more, whole stretches of `STRETCH` in their order."""
 STRETCH = 128
 NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,5})(\D*)")
-"""A name with a number; longer ones are times or serial numbers, most of which are missing anyway."""
+"""A name with a number.  Longer ones are times or serial numbers, most of which are missing."""
 DIFFERENT = 2.0
 """Factor by which two estimates of one probability differ at most by chance."""
 

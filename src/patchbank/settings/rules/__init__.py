@@ -7,6 +7,7 @@ which the contract test is made.
 
 from patchbank.settings.rules.rule import NONE, Optional, Rule
 from patchbank.settings.rules.scalars import (
+    SECONDS,
     SHARE,
     Choice,
     Flag,
@@ -27,6 +28,7 @@ from patchbank.settings.rules.sequences import (
 
 __all__ = [
     "NONE",
+    "SECONDS",
     "SHARE",
     "Choice",
     "Factors",

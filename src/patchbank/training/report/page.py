@@ -44,6 +44,7 @@ def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path
         figures=_figures(facts),
         remarks=[*facts.remarks, *remarks.lines],
         unread=remarks.unread,
+        choice=detector.settings_choice,
         histogram=_histogram(facts),
         region=_region(shown, facts),
         oddest=_oddest(shown, facts),

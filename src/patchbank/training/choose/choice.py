@@ -1,0 +1,240 @@
+"""Run the trials, and choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from patchbank.backbones import FeatureExtractor
+from patchbank.detector.preprocessing import input_sizes
+from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
+from patchbank.errors import PatchbankError
+from patchbank.images.resize import SMALLEST_INPUT_PX
+from patchbank.methods import Method
+from patchbank.runtime.devices import Device
+from patchbank.runtime.progress import Progress
+from patchbank.settings import Settings
+from patchbank.settings.rules import SECONDS, Optional
+from patchbank.training.choose.candidates import TRIED, Candidate, by_input, candidates
+from patchbank.training.choose.placing import inspected_shares
+from patchbank.training.choose.sample import (
+    FEWEST_PHOTOGRAPHS,
+    WORKING_SIDE,
+    Sample,
+    draw_sample,
+    split,
+)
+from patchbank.training.choose.trial import Clock, Machine, Outcome, OutOfTimeError, SharedTrial
+from patchbank.training.extraction import extract_images
+from patchbank.training.groups import GroupSearch
+
+WORKING_RATIO = 1.6
+"""Ratio of the reduced photographs to the largest input, at least: so their own reduction hides
+nothing from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticSettings:
+    """Settings that a fit chooses itself."""
+
+    method: Method
+    base: Settings
+    """The settings that the candidates change."""
+    fixed: frozenset[str] = frozenset()
+    """Names of settings that stay as they are in `base`."""
+    time_limit_s: float | None = None
+    """Seconds after which no further trial begins."""
+
+    def __post_init__(self) -> None:
+        Optional(SECONDS).check("time_limit_s", self.time_limit_s)
+
+    @property
+    def parts(self) -> list[tuple[Method, Settings]]:
+        """Method and settings, as a fit without a choice has them."""
+        return [(self.method, self.base)]
+
+    def with_bit_depth(self, bit_depth: int | None) -> AutomaticSettings:
+        """The same with a bit depth, if there is one."""
+        if bit_depth is None:
+            return self
+        return replace(self, base=self.base.with_changes(bit_depth=bit_depth))
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenSettings:
+    """Settings for the fit, and how they were chosen."""
+
+    parts: list[tuple[Method, Settings]]
+    """Method and settings of each member."""
+    record: SettingsChoice | None = None
+    """Record of the choice; None where all were given."""
+
+    def with_bit_depth(self, bit_depth: int | None) -> ChosenSettings:
+        """The same with a bit depth, if there is one."""
+        if bit_depth is None:
+            return self
+        return replace(
+            self, parts=[(m, s.with_changes(bit_depth=bit_depth)) for m, s in self.parts]
+        )
+
+
+def choose_settings(
+    asked: AutomaticSettings,
+    search: GroupSearch,
+    extractor: FeatureExtractor,
+    progress: Progress,
+    device: Device,
+) -> ChosenSettings:
+    """Choose settings from good photographs.
+
+    Photographs of one group are on one side of the trials, so each photograph is read once for the
+    groups, and those of the trials once more.
+
+    Args:
+        asked: what is to be chosen.
+        search: the photographs; it finds their groups, and keeps the facts of their content.
+        extractor: of the features.
+        progress: shows the photographs.
+        device: where it computes.
+
+    Raises:
+        ImageError, ShapeError, DataError: as the fit raises them.
+    """
+    clock, n = Clock(asked.time_limit_s), len(search.sources)
+    if n < FEWEST_PHOTOGRAPHS:
+        why = f"{n} photograph{'s are' if n > 1 else ' is'} too few to choose by"
+        return _kept(asked, f"{why} ({FEWEST_PHOTOGRAPHS} or more)")
+    _read_all(asked, search, extractor, progress)
+    numbers = search.grouping().numbers
+    search.reopen()  # the fit finds groups by the features that are chosen
+    numbers = np.arange(n) if numbers is None else numbers
+    seed = asked.base.seed
+    chosen = split(numbers, seed)
+    if chosen is None:
+        groups = f"{int(numbers.max()) + 1} groups of photographs that stay together"
+        return _kept(asked, f"of {groups}, too few photographs could be held out")
+    sample = draw_sample(
+        search.sources,
+        chosen,
+        seed,
+        partial(inspected_shares, extractor, asked.base),
+        _working_side(asked),
+    )
+    found = candidates(asked.base, asked.fixed, extractor, sample.size)
+    if len(found) < 2:
+        return _kept(asked, "what is given leaves nothing to choose", is_given=True)
+    machine = Machine(asked.method, extractor, device, clock)
+    return _Trials(asked, machine, sample, found).run(progress)
+
+
+def _kept(asked: AutomaticSettings, why: str, *, is_given: bool = False) -> ChosenSettings:
+    """The base as it is."""
+    what = "as given" if is_given else "the default is kept"
+    return ChosenSettings(asked.parts, SettingsChoice({}, f"{what}; {why}"))
+
+
+def _read_all(
+    asked: AutomaticSettings, search: GroupSearch, extractor: FeatureExtractor, progress: Progress
+) -> None:
+    """Read all photographs for their groups, with a small input where the network takes one."""
+    contents, base = (
+        search.contents,
+        asked.base.with_changes(rotations=1, flips="none", translations=0, zooms=()),
+    )
+    small = base
+    if base.crop is None:
+        try:
+            small = base.with_changes(image_size=SMALLEST_INPUT_PX, scales=(1.0,))
+            input_sizes(extractor, small, (SMALLEST_INPUT_PX, SMALLEST_INPUT_PX))
+        except PatchbankError:  # a network with one size of its input
+            small = base
+    for image in extract_images(extractor, small, search.sources, progress, contents):
+        search.add(image.features.maps)
+    contents.check()
+
+
+def _working_side(asked: AutomaticSettings) -> float:
+    """Root of the area to which large photographs are reduced."""
+    sizes = [asked.base.image_size, *TRIED.get("image_size", ())]
+    sides = [one if isinstance(one, int) else (one[0] * one[1]) ** 0.5 for one in sizes]
+    return max(WORKING_SIDE, WORKING_RATIO * max(sides))
+
+
+@dataclass(slots=True)
+class _Trials:
+    """The trials of all candidates, until the time is over."""
+
+    asked: AutomaticSettings
+    machine: Machine
+    sample: Sample
+    found: Sequence[Candidate]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self, progress: Progress) -> ChosenSettings:
+        """Try and choose."""
+        trials = [SharedTrial(self.machine, members) for members in by_input(self.found)]
+        total = sum(trial.n_images(self.sample) for trial in trials)
+        with (
+            progress.task("choosing settings", total) as advance,
+            self.machine.device.full_precision(),
+        ):
+            try:
+                for trial in trials:
+                    self.outcomes += trial.run(self.sample, advance)
+            except OutOfTimeError:
+                pass
+        best = self._best()
+        if best is None:
+            return self._nothing()
+        settings = self.asked.base.with_changes(**best.candidate.changes)
+        return ChosenSettings([(self.asked.method, settings)], self._record(best))
+
+    def _best(self) -> Outcome | None:
+        """The outcome of the highest AUROC, of equal ones the first; None if there is none."""
+        usable = [outcome for outcome in self.outcomes if not outcome.error]
+        return max(usable, key=lambda outcome: outcome.auroc, default=None)
+
+    def _nothing(self) -> ChosenSettings:
+        if not self.outcomes:
+            limit = f"{self.asked.time_limit_s:g} s"
+            return _kept(
+                self.asked, f"the time limit of {limit} was over before anything was tried"
+            )
+        return _kept(self.asked, f"no candidate could be tried: {self.outcomes[0].error}")
+
+    def _record(self, best: Outcome) -> SettingsChoice:
+        sample = self.sample
+        return SettingsChoice(
+            chosen=dict(best.candidate.changes),
+            reason=self._reason(best),
+            trials=tuple(map(_trial, self.outcomes)),
+            n_learned=len(sample.learned),
+            n_held_out=len(sample.held_out),
+            n_defects=len(sample.defects),
+        )
+
+    def _reason(self, best: Outcome) -> str:
+        sample, chosen = self.sample, _trial(best)
+        default = [o for o in self.outcomes if o.candidate.is_default and not o.error]
+        against = (
+            f" (default: {default[0].auroc:.3f})" if default and default[0] is not best else ""
+        )
+        is_default = " (the default)" if best.candidate.is_default else ""
+        n = len(self.outcomes)
+        tried = f"{n} candidates"
+        if n < len(self.found):
+            limit = f"the time limit of {self.asked.time_limit_s:g} s"
+            tried = f"{n} of {len(self.found)} candidates, those that were tried within {limit}"
+        return (
+            f"{chosen.text}{is_default} separates {len(sample.defects)} synthetic defects from the "
+            f"{len(sample.held_out)} good photographs that they are pasted on best of {tried}, "
+            f"AUROC {best.auroc:.3f}{against}; {len(sample.learned)} others were learned for it"
+        )
+
+
+def _trial(outcome: Outcome) -> SettingsTrial:
+    auroc = None if outcome.error else outcome.auroc
+    return SettingsTrial(dict(outcome.candidate.changes), auroc, outcome.error)
