@@ -6,18 +6,21 @@ from collections.abc import Sequence
 
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
+from patchbank.detector.difference import Differences
 from patchbank.detector.inspection import Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import (
     Member,
+    MemberPredictions,
     combined_map,
     combined_score,
     highest_value,
     patch_distances,
 )
+from patchbank.detector.position import position_difference
 from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
-from patchbank.types import AnomalyMap
+from patchbank.types import AnomalyMap, Image
 
 
 def inspect_photograph(
@@ -57,10 +60,20 @@ def inspect_photograph(
         pixel_threshold=pixel_threshold,
         regions=() if drawn is None else find_regions(drawn, pixel_threshold),
         normalised_score=calibration.normalised(score) if settings.normalise_score else None,
-        unlike=()
-        if likeness is None
-        else likeness.differences(Traits.of(read, image), patch_distances(predictions)),
+        unlike=_differences(likeness, read, image, predictions),
         predictions=predictions,
         source=read,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
     )
+
+
+def _differences(
+    likeness: Likeness | None, source: ImageSource, image: Image, predictions: MemberPredictions
+) -> Differences:
+    """Ways in which a photograph differs from the learned ones."""
+    of_position = (position_difference(each.geometry.placement) for each in predictions)
+    found = dict.fromkeys(difference for difference in of_position if difference is not None)
+    if likeness is None:
+        return tuple(found)
+    traits = Traits.of(source, image)
+    return (*likeness.differences(traits, patch_distances(predictions)), *found)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
 from patchbank.errors import ShapeError
+from patchbank.images.augment import ORIGINAL, Augmentation
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
@@ -70,14 +71,18 @@ class Member:
     map_scale: ScoreStandardization = ScoreStandardization()
     """Standardisation of its anomaly maps."""
 
-    def predict(self, image: Image) -> MemberPrediction:
-        """Score one image, (H, W, 3) uint8 RGB.
+    def predict(self, image: Image, augmentation: Augmentation = ORIGINAL) -> MemberPrediction:
+        """Score one image, (H, W, 3) uint8 RGB, or a copy of it.
+
+        Args:
+            image: the photograph.
+            augmentation: makes the copy; see `detector.preprocessing.prepare`.
 
         Raises:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        prepared = prepare(self.extractor, self.settings, image)
+        prepared = prepare(self.extractor, self.settings, image, augmentation)
         with computing.short(), self.device.full_precision():
             maps, geometry = prepared.features(self.extractor)
             scores = self.model.score(maps)

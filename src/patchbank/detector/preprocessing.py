@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.errors import ParameterError
+from patchbank.images.augment import ORIGINAL, Augmentation
+from patchbank.images.placement import Placement
 from patchbank.images.resize import input_size, resized, to_multiple
 from patchbank.methods import PatchScores
 from patchbank.methods.base import FeatureMaps
@@ -44,13 +46,22 @@ class ImageGeometry:
     photograph: tuple[int, int]
     """Pixels of the photograph."""
     crop_box: Box
-    """The inspected part of the photograph, in its pixels."""
+    """The inspected part of the photograph, in its pixels; of the canonical image, if there is a
+    placement."""
     input_size: tuple[int, int]
     """Pixels of the network's input at the first scale."""
     feature_grid: tuple[int, int]
     """Cells of the first layer's feature map, which covers the inspected part."""
     settings: MapSettings
     """Settings of the anomaly map."""
+    placement: Placement | None = None
+    """Where the canonical image lies in the photograph; None for photographs that are not turned.
+    """
+
+    @property
+    def inspected_box(self) -> Box:
+        """The rectangle of the photograph outside of which nothing is inspected."""
+        return self.crop_box if self.placement is None else Box(0, 0, *self.photograph)
 
     @property
     def crop_shares(self) -> tuple[float, float, float, float]:
@@ -72,11 +83,14 @@ class ImageGeometry:
             interpolation=self.settings.map_interpolation,
             border=self.settings.map_border,
         )
-        if inside.shape == self.photograph:
-            return inside
-        whole = np.zeros(self.photograph, dtype=np.float32)
-        box.of(whole)[...] = inside
-        return whole
+        placement = self.placement
+        size = self.photograph if placement is None else placement.size
+        if inside.shape == size:
+            whole = inside
+        else:
+            whole = np.zeros(size, dtype=np.float32)
+            box.of(whole)[...] = inside
+        return whole if placement is None else placement.turned_back(whole, self.photograph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,7 @@ class PreparedImage:
     photograph: tuple[int, int]
     crop_box: Box
     settings: MapSettings
+    placement: Placement | None = None
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Extract one (c, h, w) map for each layer and scale."""
@@ -99,28 +114,76 @@ class PreparedImage:
             (input_size[0], input_size[1]),
             (grid[0], grid[1]),
             self.settings,
+            self.placement,
         )
 
 
 def extract(
-    extractor: FeatureExtractor, settings: Settings, image: Image
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    augmentation: Augmentation = ORIGINAL,
 ) -> tuple[FeatureMaps, ImageGeometry]:
     """Extract the features of an image; see `prepare` and `PreparedImage.features`."""
-    return prepare(extractor, settings, image).features(extractor)
+    return prepare(extractor, settings, image, augmentation).features(extractor)
 
 
-def prepare(extractor: FeatureExtractor, settings: Settings, image: Image) -> PreparedImage:
-    """Resize and crop an image to the sizes that the network sees.
+def prepare(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    augmentation: Augmentation = ORIGINAL,
+) -> PreparedImage:
+    """Turn, resize and crop an image to the sizes that the network sees.
+
+    Args:
+        extractor: whose sizes are asked for.
+        settings: of the input.
+        image: (H, W, 3), a photograph.
+        augmentation: makes a copy: of the photograph, or of the part in canonical position.
 
     Raises:
         ParameterError: the backbone accepts another size only, or the image is too small.
     """
+    if settings.position == "as_photographed":
+        return _prepared(extractor, settings, augmentation.of(image))
+    placement = Placement.of(image, _part_size(settings))
+    if augmentation != ORIGINAL:
+        placement = placement.copied(augmentation)
+    return _prepared(extractor, settings, image, placement)
+
+
+def _prepared(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    placement: Placement | None = None,
+) -> PreparedImage:
     photograph = image.shape[0], image.shape[1]
-    whole, crop = _resized_and_cropped(extractor, settings, photograph)
-    box = _in_photograph(crop, whole, photograph)
+    shown = photograph if placement is None else placement.size
+    whole, crop = _resized_and_cropped(extractor, settings, shown)
+    box = _in_photograph(crop, whole, shown)
     sizes = _input_sizes(extractor, settings.scales, (crop.height, crop.width))
-    inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
-    return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings))
+    if placement is None:
+        inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
+    else:
+        inputs = [placement.canonical(image, box, size, settings.resampling) for size in sizes]
+    return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings), placement)
+
+
+def _part_size(settings: Settings) -> tuple[int, int]:
+    """(height, width) of the canonical image.
+
+    Raises:
+        ParameterError: it is not known: a fit finds it.
+    """
+    size = settings.part_size
+    if settings.position == "auto" or size is None:
+        raise ParameterError(
+            "position: expected 'as_photographed', or 'canonical' with part_size, got "
+            f"{settings.position!r} and {size}; a fit decides it"
+        )
+    return (size, size) if isinstance(size, int) else size
 
 
 def input_sizes(

@@ -63,10 +63,11 @@ def extract_images(
     """
 
     def extracted(copy: _Copy) -> ExtractedImage:
-        image = copy.augmentation.of(copy.image)
-        maps, geometry = extract(extractor, settings, image)
+        maps, geometry = extract(extractor, settings, copy.image, copy.augmentation)
         inside = None
-        if not copy.augmentation.is_original:
+        if geometry.placement is not None and not copy.augmentation.is_original:
+            inside = np.ones(geometry.feature_grid, dtype=np.bool_)  # nothing is mirrored
+        elif not copy.augmentation.is_original:
             inside = copy.augmentation.inside(
                 copy.image.shape[:2], geometry.feature_grid, geometry.crop_shares
             )

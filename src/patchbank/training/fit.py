@@ -30,6 +30,7 @@ from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
+from patchbank.training.position import with_position
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
@@ -83,6 +84,7 @@ def fit(
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
     search = _searched(sources, labels, choice, said, progress)
     sources = list(search.sources)
+    parts = with_position(parts, sources, progress)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -243,8 +245,9 @@ def _fit_member(
 
 def _predict_other_views(member: Member, source: ImageSource) -> list[MemberPrediction]:
     """Predict views of a photograph that are unlike those that were learned."""
-    image = source.read()
-    return [member.predict(view.of(image)) for view in views_of_one(member.settings.copies)]
+    image, settings = source.read(), member.settings
+    is_turned = settings.position == "canonical"
+    return [member.predict(image, view) for view in views_of_one(settings.copies, is_turned)]
 
 
 def names_of(sources: Sequence[ImageSource]) -> list[str]:
