@@ -32,6 +32,8 @@ NOISE = 4.0
 """Difference from the ground that no ground has, in standard deviations of the border."""
 EDGE = 0.35
 """Difference of the edge of the part, as a share of the difference of its most distinct pixels."""
+DISTINCT = 0.95
+"""Quantile, of what differs from the ground, at which pixels are called the most distinct ones."""
 OTHER_EDGES = (0.25, 0.5)
 """Shares at which the area is measured again: that of a part against a ground stays."""
 LARGEST_CHANGE = 0.5
@@ -97,15 +99,17 @@ def find_pose(image: Image) -> Pose | None:
     side = max(height, width)
     away, noise = _difference_from_ground(reduced, max(1, round(STRIP * side)))
     away = ndimage.gaussian_filter(away, SMOOTHING * side)
-    distinct = float(np.quantile(away, 0.995))
-    edge = max(NOISE * noise, EDGE * distinct, 1.0)  # 1 of 255: a photograph of one colour
-    part, second = _largest_region(away > edge)
-    if part is None:
+    least = max(NOISE * noise, 1.0)  # 1 of 255: a photograph of one colour
+    beyond = away[away > least]
+    if not len(beyond):
         return None
+    distinct = float(np.quantile(beyond, DISTINCT))
+    edge = max(least, EDGE * distinct)
+    part, second = _largest_region(away > edge)
     area = int(part.sum())
-    others = [away > max(NOISE * noise, share * distinct, 1.0) for share in OTHER_EDGES]
+    others = [away > max(least, share * distinct) for share in OTHER_EDGES]
     change = max(abs(_area_with(part, other) / area - 1) for other in others)
-    contrast = EDGE * distinct / max(NOISE * noise, 1.0)
+    contrast = EDGE * distinct / least
     return _pose_of(part, scale, second=second, change=change, contrast=contrast)
 
 
@@ -151,11 +155,9 @@ def _usual(distances: NDArray[np.float64]) -> Mask:
     return usual
 
 
-def _largest_region(is_away: Mask) -> tuple[Mask | None, float]:
+def _largest_region(is_away: Mask) -> tuple[Mask, float]:
     """The largest region without its holes, and the area of the next one as a share of it."""
     labels, count = ndimage.label(is_away)
-    if count == 0:
-        return None, 0.0
     areas = np.bincount(labels.ravel())[1:]
     largest = int(areas.argmax())
     second = float(np.sort(areas)[-2] / areas[largest]) if count > 1 else 0.0
