@@ -184,6 +184,8 @@ KEYS = [
     "index",
     "largest_enlargement",
     "bit_depth",
+    "part_size",
+    "position",
     "layer_dims",
     "layers",
     "map_border",

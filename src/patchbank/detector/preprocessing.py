@@ -147,7 +147,7 @@ def prepare(
     """
     if settings.position == "as_photographed":
         return _prepared(extractor, settings, augmentation.of(image))
-    placement = Placement.of(image, _part_size(settings))
+    placement = Placement.of(image, _part_size(settings, image.shape[:2]))
     if augmentation != ORIGINAL:
         placement = placement.copied(augmentation)
     return _prepared(extractor, settings, image, placement)
@@ -171,11 +171,11 @@ def _prepared(
     return PreparedImage(inputs, photograph, box, part_of(settings, MapSettings), placement)
 
 
-def _part_size(settings: Settings) -> tuple[int, int]:
+def _part_size(settings: Settings, photograph: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of the canonical image.
 
     Raises:
-        ParameterError: it is not known: a fit finds it.
+        ParameterError: it is not known, as a fit finds it, or the photograph is too small for it.
     """
     size = settings.part_size
     if settings.position == "auto" or size is None:
@@ -183,7 +183,14 @@ def _part_size(settings: Settings) -> tuple[int, int]:
             "position: expected 'as_photographed', or 'canonical' with part_size, got "
             f"{settings.position!r} and {size}; a fit decides it"
         )
-    return (size, size) if isinstance(size, int) else size
+    height, width = (size, size) if isinstance(size, int) else size
+    if max(height, width) > 2 * sum(photograph):  # pixels beyond the border take memory, too
+        raise ParameterError(
+            f"part_size: expected parts that fit a photograph of {photograph[1]} x "
+            f"{photograph[0]} pixels, got {width} x {height}; give photographs of the size that "
+            "was learned"
+        )
+    return height, width
 
 
 def input_sizes(

@@ -16,6 +16,7 @@ from PIL import Image as pillow
 from patchbank.choices import Flips
 from patchbank.types import Image
 
+TILT_DEGREES = 7.5  # of views of a part in canonical position
 SHIFT = 0.04  # shift of `translations`, as a fraction of height and width
 _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
     "none": ((1, 1),),
@@ -156,18 +157,20 @@ def views_of_one(
 
     Args:
         learned: the copies that were learned.
-        are_turned: whether parts are in canonical position, from which none is flipped end to end,
-            and none turned half-way to another orientation.
+        are_turned: whether parts are in canonical position: none is flipped end to end then, and
+            all are tilted a little, which they are not when they are inspected.
     """
     zoom = 1.1
     edge = (zoom - 1) / 2
     moved = [(edge * down, edge * right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     angles = sorted({copy.angle_degrees for copy in learned})
-    between = 180.0 / len(angles) if len(angles) > 1 and not are_turned else 0.0
-    signs = ((1, 1), (-1, 1)) if are_turned else ((1, -1),)
+    if are_turned:
+        tilts, signs = (TILT_DEGREES, -TILT_DEGREES), ((1, 1), (-1, 1))
+    else:
+        tilts, signs = (180.0 / len(angles) if len(angles) > 1 else 0.0,), ((1, -1),)
     views = [
         Augmentation(
-            angles[number * len(angles) // len(moved)] + between,
+            angles[number * len(angles) // len(moved)] + tilts[number % len(tilts)],
             signs[number % len(signs)],
             zoom,
             shift,

@@ -28,7 +28,7 @@ Linear: TypeAlias = tuple[Vector, Vector]
 """Rows of a 2 x 2 matrix for (down, right)."""
 Window: TypeAlias = tuple[float, float, float, float]
 """(top, left, height, width)."""
-EVEN = 1 / 8
+EVEN = 1 / 4
 """Share of a side over which the ground at the border is evened out before it is continued."""
 
 

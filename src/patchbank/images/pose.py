@@ -41,8 +41,9 @@ LARGEST_SHARE = 0.6
 """Share of the photograph that a part covers at most: more leaves no ground to tell it from."""
 LARGEST_SECOND = 0.1
 """Area of the second largest region by that of the part, from which there are several parts."""
-LARGEST_CONTACT = 0.1
-"""Share of the outline of the part that the border of the photograph cuts at most."""
+LARGEST_CONTACT = 0.75
+"""Pixels at the border of the photograph by the width of the part, from which it cuts an end off.
+"""
 LEAST_AXIS_RATIO = 1.5
 """Length by width of the ellipse of the same moments, below which the long axis is not sure."""
 
@@ -68,7 +69,7 @@ class Pose:
     second: float
     """Area of the second largest region, as a share of that of the part."""
     contact: float
-    """Share of its outline, that of a rectangle of its extents, that lies at the border."""
+    """Length of its outline that lies at the border, by its width."""
     covered: float
     """Share of the photograph."""
     contrast: float
@@ -222,7 +223,7 @@ def _pose_of(
         axis_ratio=float(np.sqrt(variances[1] / max(variances[0], pixel**2 / 12))),
         skewness=abs(third),
         second=second,
-        contact=float(edges / (2 * (length + width))),
+        contact=float(edges / width),
         covered=float(part.mean()),
         contrast=contrast,
         change=change,
