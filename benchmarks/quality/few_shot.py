@@ -16,8 +16,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +32,8 @@ from patchbank.evaluation.evaluate import evaluate
 from patchbank.images.pose import find_pose
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS
+from patchbank.runtime.progress import NullProgress
+from patchbank.training.photographs import Remarks
 from patchbank.training.position import with_position
 
 HERE = Path(__file__).parent
@@ -40,22 +41,6 @@ SHOTS = (1, 2, 4, 8)
 RATE = 0.05
 SINGLE = 200
 """Photographs of a data set, at least, that are judged one by one."""
-
-
-class Notes:
-    """Keeps the notes of a fit."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    @contextmanager
-    def task(self, title: str, total: int | None) -> Iterator[Any]:
-        """Ignore the steps."""
-        yield lambda steps: None
-
-    def note(self, text: str) -> None:
-        """Keep a line."""
-        self.lines.append(text)
 
 
 class Photographs(NamedTuple):
@@ -71,16 +56,19 @@ def run(data: Photographs, shots: int, draw: int) -> dict[str, Any]:
     order = np.random.default_rng(draw).permutation(len(data.good))
     chosen = [data.good[number] for number in sorted(order[:shots])]
     recipe = PatchCore.preset("few-shot", seed=draw, false_alarm_rate=RATE)
-    notes = Notes()
+    remarks = Remarks()
     [(_, settings)] = with_position(
-        [(METHODS["patchcore"], recipe)], [image_source(path) for path in chosen], notes
+        [(METHODS["patchcore"], recipe)],
+        [image_source(path) for path in chosen],
+        remarks,
+        NullProgress(),
     )
     result: dict[str, Any] = {
         "dataset": data.name,
         "shots": shots,
         "draw": draw,
         "position": settings.position,
-        "decision": notes.lines[0].rpartition(": ")[2],
+        "decision": remarks.decisions[0].rpartition(": ")[2],
     }
     if settings.position != "canonical":
         return result

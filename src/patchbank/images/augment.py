@@ -164,14 +164,13 @@ def views_of_one(
     edge = (zoom - 1) / 2
     moved = [(edge * down, edge * right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     angles = sorted({copy.angle_degrees for copy in learned})
-    if are_turned:
-        tilts, signs = (TILT_DEGREES, -TILT_DEGREES), ((1, 1), (-1, 1))
-    else:
-        tilts, signs = (180.0 / len(angles) if len(angles) > 1 else 0.0,), ((1, -1),)
+    between = 180.0 / len(angles) if len(angles) > 1 else 0.0
+    tilts = (TILT_DEGREES, -TILT_DEGREES) if are_turned else (between, between)
+    signs = ((1, 1), (-1, 1)) if are_turned else ((1, -1), (1, -1))
     views = [
         Augmentation(
-            angles[number * len(angles) // len(moved)] + tilts[number % len(tilts)],
-            signs[number % len(signs)],
+            angles[number * len(angles) // len(moved)] + tilts[number % 2],
+            signs[number % 2],
             zoom,
             shift,
         )

@@ -84,7 +84,7 @@ def fit(
         parts = [(method, settings.with_changes(bit_depth=bit_depth)) for method, settings in parts]
     search = _searched(sources, labels, choice, said, progress)
     sources = list(search.sources)
-    parts = with_position(parts, sources, progress)
+    parts = with_position(parts, sources, said, progress)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = [
         _fit_member(
@@ -102,7 +102,7 @@ def fit(
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
-        for line in [*said.unread, *said.lines]:
+        for line in [*said.decisions, *said.unread, *said.lines]:
             progress.note(line)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]

@@ -41,6 +41,8 @@ class Remarks:
     lines: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     """Errors of photographs that were left out."""
+    decisions: list[str] = field(default_factory=list)
+    """Lines about settings that the photographs decided: no warnings."""
     shown: LeftOutPhotographs | None = None
     """Receives the photographs that the report of the fit shows, if one is wanted."""
 

@@ -16,6 +16,7 @@ from patchbank.methods import Method, Settings
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.training.photographs import Remarks
 
 Parts = Sequence[tuple[Method, Settings]]
 
@@ -81,7 +82,7 @@ class Evidence:
 
 
 def with_position(
-    parts: Parts, sources: Sequence[ImageSource], progress: Progress
+    parts: Parts, sources: Sequence[ImageSource], remarks: Remarks, progress: Progress
 ) -> list[tuple[Method, Settings]]:
     """Settings whose position is decided by the photographs, which are read once more for it.
 
@@ -91,7 +92,8 @@ def with_position(
     Args:
         parts: method and settings of each member.
         sources: the good photographs.
-        progress: shows the photographs that are read, and a line about the decision.
+        remarks: receives a line about the decision, and one about doubts.
+        progress: shows the photographs that are read.
 
     Raises:
         DataError: a canonical position is asked for, and no photograph shows a part.
@@ -99,30 +101,33 @@ def with_position(
     if all(settings.position == "as_photographed" for _, settings in parts):
         return list(parts)
     evidence = _evidence(sources, progress)
-    return [(method, _decided(settings, evidence, progress)) for method, settings in parts]
+    return [(method, _decided(settings, evidence, remarks)) for method, settings in parts]
 
 
-def _decided(settings: Settings, evidence: Evidence, progress: Progress) -> Settings:
+def _decided(settings: Settings, evidence: Evidence, remarks: Remarks) -> Settings:
     if settings.position == "as_photographed":
         return settings
+    if not evidence.poses:  # none can be read, as the fit will tell
+        return settings.with_changes(position="as_photographed", part_size=None)
     objection = evidence.objection
     if objection is not None and settings.position == "auto":
-        _say(f"position auto: parts are inspected as photographed; {objection}", progress)
+        _note(f"position auto: parts are inspected as photographed; {objection}", remarks)
         return settings.with_changes(position="as_photographed", part_size=None)
     if all(pose is None for pose in evidence.poses):
         raise DataError(
             "position: expected photographs of a part on an even ground, got none in which "
             "anything differs from its border; use position as_photographed"
         )
-    doubt = "" if objection is None else f"; it may not suit these photographs: {objection}"
+    if objection is not None:
+        remarks.lines.append(f"position canonical may not suit these photographs; {objection}")
     rotations = 2 if evidence.ends_are_alike else 1
     size = evidence.part_size if settings.part_size is None else settings.part_size
     height, width = (size, size) if isinstance(size, int) else size
-    _say(
+    _note(
         f"position canonical: parts are turned, and {width} x {height} pixels around each are "
         f"inspected; learned {'in both directions' if rotations == 2 else 'in one direction'}, "
-        f"with the mirror image{doubt}",
-        progress,
+        "with the mirror image",
+        remarks,
     )
     return settings.with_changes(
         position="canonical",
@@ -132,9 +137,10 @@ def _decided(settings: Settings, evidence: Evidence, progress: Progress) -> Sett
     )
 
 
-def _say(line: str, progress: Progress) -> None:
+def _note(line: str, remarks: Remarks) -> None:
     LOGGER.info(line)
-    progress.note(line)
+    if line not in remarks.decisions:  # each member decides alike
+        remarks.decisions.append(line)
 
 
 def _evidence(sources: Sequence[ImageSource], progress: Progress) -> Evidence:
