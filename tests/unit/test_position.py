@@ -52,7 +52,7 @@ def test_pins_that_lie_anywhere_are_turned_and_learned_with_their_mirror_image(n
     assert (settings.rotations, settings.flips) == (1, "vertical")
     assert len(settings.copies) == 2
     height, width = settings.part_size
-    margin = 2 * (0.03 + 0.05 / n)
+    margin = 2 * (0.03 + 0.03 / n)
     assert width == pytest.approx(140 * (1 + margin), abs=4)
     assert height == pytest.approx(19 + 140 * margin, abs=4)
     assert remarks.decisions == [

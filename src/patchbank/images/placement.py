@@ -29,7 +29,9 @@ Linear: TypeAlias = tuple[Vector, Vector]
 Window: TypeAlias = tuple[float, float, float, float]
 """(top, left, height, width)."""
 EVEN = 1 / 4
-"""Share of a side over which the ground at the border is evened out before it is continued."""
+"""Share of a side over which the ground at the border is evened out."""
+FADE = 1 / 32
+"""Distance beyond the border, by the longer side, at which a third of its details is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,39 +171,45 @@ def _continued(image: Image, before: NDArray[np.int_], after: NDArray[np.int_]) 
         after: rows below and columns to the right.
     """
     height, width = image.shape[:2]
-    strip = max(1, round(STRIP * max(height, width)))
+    side = max(height, width)
+    strip = max(1, round(STRIP * side))
     (top, left), (bottom, right) = before.tolist(), after.tolist()
     continued = np.pad(image, ((top, bottom), (left, right), (0, 0)), mode="edge")
-    inner_rows, inner_columns = slice(top, top + height), slice(left, left + width)
-    ends = {
-        "top": _evened(image[:strip].swapaxes(0, 1)),
-        "bottom": _evened(image[-strip:].swapaxes(0, 1)),
-        "left": _evened(image[:, :strip]),
-        "right": _evened(image[:, -strip:]),
-    }
-    continued[:top, inner_columns] = ends["top"]
-    continued[top + height :, inner_columns] = ends["bottom"]
-    continued[inner_rows, :left] = ends["left"][:, None]
-    continued[inner_rows, left + width :] = ends["right"][:, None]
-    for rows, row, along in (
-        (slice(0, top), 0, "top"),
-        (slice(top + height, None), -1, "bottom"),
-    ):
-        for columns, column, across in (
-            (slice(0, left), 0, "left"),
-            (slice(left + width, None), -1, "right"),
-        ):
-            corner = ends[along][column].astype(np.float32) + ends[across][row]
-            continued[rows, columns] = np.rint(corner / 2).astype(np.uint8)
+    # Rows first; columns then go on beyond the rows that were added, too.
+    inner = slice(left, left + width)
+    lines = continued[top : top + height, inner]
+    fade = FADE * side
+    continued[:top, inner] = _beyond(lines[:strip], top, fade)[::-1]
+    continued[top + height :, inner] = _beyond(lines[::-1][:strip], bottom, fade)
+    turned = continued.swapaxes(0, 1)
+    lines = turned[left : left + width]
+    turned[:left] = _beyond(lines[:strip], left, fade)[::-1]
+    turned[left + width :] = _beyond(lines[::-1][:strip], right, fade)
     return continued
 
 
-def _evened(strip: Image) -> Image:
-    """Grey of the ground along a strip of the border, without specks.  (n, depth, 3) -> (n, 3)."""
-    ground = np.median(strip, axis=1).astype(np.float32)
-    reach = max(1, round(EVEN * len(ground)))
+def _beyond(strip: Image, count: int, fade: float) -> Image:
+    """Lines of the ground beyond a border, from the nearest on.
+
+    They begin with what the border shows, so that there is no edge, and fade to an evened ground.
+    What the border shows of the part is left out.
+
+    Args:
+        strip: (depth, n, 3) along the border, the outermost line first.
+        count: of lines.
+        fade: distance in pixels at which a third of the details is left.
+
+    Returns:
+        (count, n, 3).
+    """
+    seen = np.median(strip, axis=0).astype(np.float32)
+    reach = max(1, round(EVEN * len(seen)))
+    evened = np.empty_like(seen)
     for channel in range(3):
-        line = ndimage.median_filter(ground[:, channel], reach, mode="nearest")
-        ground[:, channel] = ndimage.uniform_filter1d(line, reach, mode="nearest")
-    evened: Image = np.rint(ground).astype(np.uint8)
-    return evened
+        line = ndimage.median_filter(seen[:, channel], reach, mode="nearest")
+        ndimage.uniform_filter1d(line, reach, mode="nearest", output=evened[:, channel])
+    details = seen - evened
+    size = np.abs(details).mean(axis=1)
+    details[size > 3 * np.quantile(size, 0.75)] = 0
+    left = np.exp(-np.arange(count, dtype=np.float32) / fade)[:, None, None]
+    return np.rint(np.clip(evened + left * details, 0, 255)).astype(np.uint8)

@@ -24,7 +24,7 @@ AREA_RANGE = 0.3
 """Relative difference from the median area of the parts, beyond which one is another part."""
 OUTLIERS = 20
 """One photograph in so many may be another one: a hair across the part, say."""
-MARGIN, MARGIN_OF_ONE = 0.03, 0.05
+MARGIN, MARGIN_OF_ONE = 0.03, 0.03
 """Shares of the length that are inspected beyond each end of the largest part: ground that shows
 its edge, and what the next part may be larger than the largest of n, which shrinks as 1 / n."""
 LEAST_SKEWNESS = 0.05
