@@ -19,6 +19,7 @@ Interpolation: TypeAlias = Literal["bilinear", "nearest"]
 Metric: TypeAlias = Literal["euclidean", "squared"]
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Mean and standard deviation of red, green and blue."""
+Position: TypeAlias = Literal["as_photographed", "canonical", "auto"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]

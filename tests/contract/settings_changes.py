@@ -31,6 +31,8 @@ SHARED: dict[str, Change] = {
     "crop": ({"image_size": 128}, 96),
     "scales": ({}, (1.0,)),
     "max_upscale": ({"image_size": 320}, 4.0),
+    "position": ({}, "canonical"),
+    "part_size": ({"position": "canonical"}, (40, 64)),
     "rotations": ({}, 3),
     "flips": ({}, "vertical"),
     "translations": ({}, 2),
@@ -143,6 +145,7 @@ COMPANIONS = {
     "mean": {"std": HALF},
     "std": {"mean": HALF},
     "layer_dims": {"target_dims": 8},
+    "part_size": {"position": "canonical"},
     "projection_dims": {"projection": "gaussian"},
 }
 """Settings without which another is refused."""

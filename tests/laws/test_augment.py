@@ -63,7 +63,7 @@ def test_cells_inside_show_the_photograph_alone(angle, signs, zoom):
     copy = Augmentation(angle, signs, zoom, (0.03, -0.02))
     height, width = 60, 100
     inside = copy.inside((height, width), (6, 10))
-    linear, offset = copy._to_photograph((height, width))
+    linear, offset = copy.to_photograph((height, width))
     for row, column in np.ndindex(6, 10):
         steps = np.linspace(0, 10, 21)
         y, x = np.meshgrid(10 * row + steps, 10 * column + steps, indexing="ij")

@@ -162,3 +162,13 @@ def test_views_lie_half_way_between_the_orientations_that_were_learned():
 def test_a_view_that_was_learned_is_none():
     learned = (*copies(), Augmentation(0.0, (1, -1), 1.1, (0.0, 0.0)))
     assert len(views_of_one(learned)) == 8
+
+
+def test_views_of_a_part_in_canonical_position_are_tilted_and_mirrored_about_its_axis():
+    views = views_of_one(copies(flips="vertical"), are_turned=True)
+    assert len(views) == 9
+    assert [view.signs for view in views[:3]] == [(1, 1), (-1, 1), (1, 1)]
+    assert [view.angle_degrees for view in views[:3]] == [7.5, -7.5, 7.5]
+    assert {view.zoom for view in views} == {1.1}
+    in_both = views_of_one(copies(rotations=2, flips="vertical"), are_turned=True)
+    assert {round(view.angle_degrees / 180) for view in in_both} == {0, 1}

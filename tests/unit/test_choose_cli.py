@@ -239,6 +239,6 @@ def test_settings_are_not_chosen_for_a_region_of_interest(tmp_path, capsys):
     out = tmp_path / "a.patchbank"
     status, _, error = run([*arguments, "--ignore", "0,0,9,9", "--out", str(out)], capsys)
     assert status == 2
-    assert error.startswith("patchbank: roi, ignore: expected whole photographs where settings are")
+    assert error.startswith("error: roi, ignore: expected whole photographs where settings are")
     assert error.count("\n") == 1
     assert not out.exists()

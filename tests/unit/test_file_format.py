@@ -187,6 +187,8 @@ KEYS = [
     "index",
     "largest_enlargement",
     "bit_depth",
+    "part_size",
+    "position",
     "layer_dims",
     "layers",
     "map_border",

@@ -155,7 +155,7 @@ def fit_remarks(remarks: Remarks) -> None:
     """Print what `fit` found out about the photographs, and those that were left out."""
     for unread in remarks.unread:
         error(f"left out: {unread}")
-    notes(remarks.lines)
+    notes([*remarks.decisions, *remarks.lines])
 
 
 def _short(value: object) -> str:

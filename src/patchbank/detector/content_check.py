@@ -121,6 +121,12 @@ def check_settings(settings: Settings, extractor: FeatureExtractor) -> None:
     """
     sides = settings.image_size
     height, width = (sides, sides) if isinstance(sides, int) else sides
+    is_canonical = settings.position == "canonical"
+    if settings.position == "auto" or is_canonical == (settings.part_size is None):
+        raise DetectorFileError(
+            "position: expected 'as_photographed', or 'canonical' with part_size, got "
+            f"{settings.position!r} and {settings.part_size}"
+        )
     if len(settings.scales) > MAX_SCALES:
         raise DetectorFileError(
             f"scales: expected at most {MAX_SCALES}, got {len(settings.scales):,}"

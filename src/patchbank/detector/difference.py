@@ -9,9 +9,18 @@ from typing import Literal, TypeAlias, get_args
 from patchbank.images.folders import few
 
 DifferenceKind: TypeAlias = Literal[
-    "size", "mode", "colour", "bit_depth", "compression", "brightness", "sharpness", "part"
+    "size",
+    "mode",
+    "colour",
+    "bit_depth",
+    "compression",
+    "brightness",
+    "sharpness",
+    "part",
+    "position",
 ]
-"""Traits that differ; ``part``: the whole photograph is far from the learned ones."""
+"""Traits that differ; ``part``: the whole photograph is far from the learned ones; ``position``:
+no part was found to be turned to its canonical position, or its position is not sure."""
 KINDS: tuple[DifferenceKind, ...] = get_args(DifferenceKind)
 NAMED = 3
 """Photographs that one line names at most."""
@@ -21,7 +30,7 @@ NAMED = 3
 class Difference:
     """One way in which a photograph differs from the learned ones as a whole.
 
-    It is a note: score and verdict do not depend on it.
+    It is a note: the score does not depend on it, and the verdict only where no part was found.
     """
 
     kind: DifferenceKind

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
+from patchbank.detector.difference import Differences
 from patchbank.detector.inspection import Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import (
     Member,
+    MemberPredictions,
     combined_map,
     combined_score,
     highest_value,
     patch_distances,
 )
+from patchbank.detector.position import position_difference
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource
@@ -62,12 +65,7 @@ def inspect_photograph(
         pixel_threshold=pixel_threshold,
         regions=() if drawn is None else find_regions(drawn, pixel_threshold),
         normalised_score=calibration.normalised(score) if settings.normalise_score else None,
-        unlike=()
-        if likeness is None
-        else likeness.differences(
-            Traits.of(read, image, None if part is None else part.box),
-            patch_distances(predictions),
-        ),
+        unlike=_differences(likeness, read, image, part, predictions),
         predictions=predictions,
         source=read,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
@@ -79,3 +77,19 @@ def _part(roi: RegionOfInterest, name: str, image: Image) -> InspectedPart:
         return roi.on((image.shape[0], image.shape[1]))
     except ShapeError as error:
         raise ImageError(f"{name}: {error}") from None
+
+
+def _differences(
+    likeness: Likeness | None,
+    source: ImageSource,
+    image: Image,
+    part: InspectedPart | None,
+    predictions: MemberPredictions,
+) -> Differences:
+    """Ways in which a photograph differs from the learned ones."""
+    of_position = (position_difference(each.geometry.placement) for each in predictions)
+    found = dict.fromkeys(difference for difference in of_position if difference is not None)
+    if likeness is None:
+        return tuple(found)
+    traits = Traits.of(source, image, None if part is None else part.box)
+    return (*likeness.differences(traits, patch_distances(predictions)), *found)

@@ -16,6 +16,7 @@ from patchbank.detector.difference import Differences
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
 from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
+from patchbank.detector.position import shows_part
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.source import ImageSource
 from patchbank.types import AnomalyMap, Image, Mask
@@ -67,8 +68,13 @@ class Inspection:
 
     @property
     def is_anomalous(self) -> bool:
-        """Whether the score is above the threshold; a score that is no number is."""
-        return not self.score <= self.threshold
+        """Whether the score is above the threshold; a score that is no number is.
+
+        So is a photograph in which no part was found to be turned to its canonical position, since
+        its score says nothing of the part.
+        """
+        placements = (prediction.geometry.placement for prediction in self.predictions)
+        return not self.score <= self.threshold or not all(map(shows_part, placements))
 
     @property
     def anomaly_map(self) -> AnomalyMap:
@@ -87,7 +93,7 @@ class Inspection:
     @property
     def box(self) -> Box:
         """The box of what is inspected: the photograph, unless `crop` or a region is set."""
-        boxes = [prediction.geometry.crop_box for prediction in self.predictions]
+        boxes = [prediction.geometry.inspected_box for prediction in self.predictions]
         top, left = max(b.top for b in boxes), max(b.left for b in boxes)
         bottom = min(b.top + b.height for b in boxes)
         right = min(b.left + b.width for b in boxes)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
 from patchbank.errors import ShapeError
+from patchbank.images.augment import ORIGINAL, Augmentation
 from patchbank.images.roi import InspectedPart
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
@@ -71,18 +72,24 @@ class Member:
     map_scale: ScoreStandardization = ScoreStandardization()
     """Standardisation of its anomaly maps."""
 
-    def predict(self, image: Image, part: InspectedPart | None = None) -> MemberPrediction:
-        """Score one image.
+    def predict(
+        self,
+        image: Image,
+        part: InspectedPart | None = None,
+        augmentation: Augmentation = ORIGINAL,
+    ) -> MemberPrediction:
+        """Score one image, or a copy of it.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB, the photograph.
             part: the region of interest in images of this size; None where all of it is inspected.
+            augmentation: makes the copy; see `detector.preprocessing.prepare`.
 
         Raises:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        prepared = prepare(self.extractor, self.settings, image, part)
+        prepared = prepare(self.extractor, self.settings, image, part, augmentation)
         with computing.short(), self.device.full_precision():
             maps, geometry = prepared.features(self.extractor)
             if geometry.cells is None:  # a method of another package may know no other form

@@ -11,6 +11,8 @@ from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial import anomaly_map
 from patchbank.core.spatial.box import Box
 from patchbank.errors import ParameterError
+from patchbank.images.augment import ORIGINAL, Augmentation
+from patchbank.images.placement import Placement
 from patchbank.images.resize import input_size, resized, to_multiple
 from patchbank.images.roi import InspectedPart
 from patchbank.methods import PatchScores
@@ -32,7 +34,8 @@ class ImageGeometry:
     photograph: tuple[int, int]
     """Pixels of the photograph."""
     crop_box: Box
-    """The inspected part of the photograph, in its pixels."""
+    """The inspected part of the photograph, in its pixels; of the canonical image, if there is a
+    placement."""
     input_size: tuple[int, int]
     """Pixels of the network's input at the first scale."""
     feature_grid: tuple[int, int]
@@ -43,6 +46,14 @@ class ImageGeometry:
     """The region of interest in photographs of this size; None without."""
     cells: NDArray[np.bool_] | None = None
     """(h, w) of the feature grid: True for the cells of the region; None where all count."""
+    placement: Placement | None = None
+    """Where the canonical image lies in the photograph; None for photographs that are not turned.
+    """
+
+    @property
+    def inspected_box(self) -> Box:
+        """The rectangle of the photograph outside of which nothing is inspected."""
+        return self.crop_box if self.placement is None else Box(0, 0, *self.photograph)
 
     @property
     def crop_shares(self) -> tuple[float, float, float, float]:
@@ -56,11 +67,13 @@ class ImageGeometry:
         inside = self._enlarged(scores.patch_scores, scores.stride)
         if self.part is not None:
             inside = self._within(self.part, inside, scores.stride)
-        if inside.shape == self.photograph:
-            return inside
-        whole = np.zeros(self.photograph, dtype=np.float32)
-        self.crop_box.of(whole)[...] = inside
-        return whole
+        placement = self.placement
+        size = self.photograph if placement is None else placement.size
+        whole = inside
+        if inside.shape != size:
+            whole = np.zeros(size, dtype=np.float32)
+            self.crop_box.of(whole)[...] = inside
+        return whole if placement is None else placement.turned_back(whole, self.photograph)
 
     def counted(self, scores: PatchScores) -> NDArray[np.float32]:
         """The scores of the patches that count, (n,)."""
@@ -109,6 +122,8 @@ class PreparedImage:
     """The region of interest in the photograph; None without."""
     patch_stride: int = 1
     """Cells of the feature grid from one patch to the next."""
+    placement: Placement | None = None
+    """Where the canonical image lies in the photograph; None for one that is not turned."""
 
     def features(self, extractor: FeatureExtractor) -> tuple[FeatureMaps, ImageGeometry]:
         """Extract one (c, h, w) map for each layer and scale."""
@@ -122,6 +137,7 @@ class PreparedImage:
             self.settings,
             self.part,
             None if self.part is None else self.part.cells(grid, self.patch_stride),
+            self.placement,
         )
 
 
@@ -130,9 +146,10 @@ def extract(
     settings: Settings,
     image: Image,
     part: InspectedPart | None = None,
+    augmentation: Augmentation = ORIGINAL,
 ) -> tuple[FeatureMaps, ImageGeometry]:
     """Extract the features of an image; see `prepare` and `PreparedImage.features`."""
-    return prepare(extractor, settings, image, part).features(extractor)
+    return prepare(extractor, settings, image, part, augmentation).features(extractor)
 
 
 def prepare(
@@ -140,26 +157,46 @@ def prepare(
     settings: Settings,
     image: Image,
     part: InspectedPart | None = None,
+    augmentation: Augmentation = ORIGINAL,
 ) -> PreparedImage:
-    """Cut, resize and crop an image to the sizes that the network sees.
+    """Turn or cut, resize and crop an image to the sizes that the network sees.
 
     Args:
         extractor: the network.
         settings: of the input.
-        image: (H, W, 3).
+        image: (H, W, 3), a photograph.
         part: the region of interest in images of this size; None where all of it is inspected.
+        augmentation: makes a copy: of the photograph, or of the part in canonical position.
 
     Raises:
         ParameterError: the backbone accepts another size only, or the image is too small.
     """
+    if settings.position == "as_photographed":
+        return _prepared(extractor, settings, augmentation.of(image), part)
+    placement = Placement.of(image, _part_size(settings, image.shape[:2]))
+    if augmentation != ORIGINAL:
+        placement = placement.copied(augmentation)
+    return _prepared(extractor, settings, image, placement=placement)
+
+
+def _prepared(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    part: InspectedPart | None = None,
+    placement: Placement | None = None,
+) -> PreparedImage:
     photograph = image.shape[0], image.shape[1]
     if part is not None:
         image = part.box.of(image)
-    seen = image.shape[0], image.shape[1]
+    seen = (image.shape[0], image.shape[1]) if placement is None else placement.size
     whole, crop = _resized_and_cropped(extractor, settings, seen)
     box = _in_photograph(crop, whole, seen)
     sizes = _input_sizes(extractor, settings.scales, (crop.height, crop.width))
-    inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
+    if placement is None:
+        inputs = [_input(settings, image, whole, crop, box, size) for size in sizes]
+    else:
+        inputs = [placement.canonical(image, box, size, settings.resampling) for size in sizes]
     return PreparedImage(
         inputs,
         photograph,
@@ -167,6 +204,7 @@ def prepare(
         part_of(settings, MapSettings),
         part,
         patch_stride(settings),
+        placement,
     )
 
 
@@ -174,6 +212,28 @@ def patch_stride(settings: Settings) -> int:
     """Cells of the feature grid from one patch to the next, which not every method can set."""
     stride: int = getattr(settings, "patch_stride", 1)
     return stride
+
+
+def _part_size(settings: Settings, photograph: tuple[int, ...]) -> tuple[int, int]:
+    """(height, width) of the canonical image.
+
+    Raises:
+        ParameterError: it is not known, as a fit finds it, or the photograph is too small for it.
+    """
+    size = settings.part_size
+    if settings.position == "auto" or size is None:
+        raise ParameterError(
+            "position: expected 'as_photographed', or 'canonical' with part_size, got "
+            f"{settings.position!r} and {size}; a fit decides it"
+        )
+    height, width = (size, size) if isinstance(size, int) else size
+    if max(height, width) > 2 * sum(photograph):  # pixels beyond the border take memory, too
+        raise ParameterError(
+            f"part_size: expected parts that fit a photograph of {photograph[1]} x "
+            f"{photograph[0]} pixels, got {width} x {height}; give photographs of the size that "
+            "was learned"
+        )
+    return height, width
 
 
 def input_sizes(

@@ -16,6 +16,7 @@ from PIL import Image as pillow
 from patchbank.choices import Flips
 from patchbank.types import Image
 
+TILT_DEGREES = 7.5  # of views of a part in canonical position
 SHIFT = 0.04  # shift of `translations`, as a fraction of height and width
 _MIRRORED: dict[str, tuple[tuple[int, int], ...]] = {  # signs of (y, x)
     "none": ((1, 1),),
@@ -41,10 +42,12 @@ class Augmentation:
     @property
     def is_original(self) -> bool:
         """Whether it is the photograph itself."""
-        return self == Augmentation()
+        return self == ORIGINAL
 
     def of(self, image: Image) -> Image:
         """Make the copy.  (H, W, 3) -> (H, W, 3), or (W, H, 3) after a rotation by 90 degrees."""
+        if self.is_original:
+            return image
         if self._is_exact:
             mirrored = image[:: self.signs[0], :: self.signs[1]]
             return np.ascontiguousarray(np.rot90(mirrored, round(self.angle_degrees / 90)))
@@ -69,7 +72,7 @@ class Augmentation:
         down = np.linspace(top, bottom, grid[0] + 1) * size[0]
         across = np.linspace(left, right, grid[1] + 1) * size[1]
         corners = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1)  # (h + 1, w + 1, 2)
-        linear, offset = self._to_photograph(size)
+        linear, offset = self.to_photograph(size)
         there = corners @ linear.T + offset
         slack = 1e-6 * max(size)  # tolerance for rounding at the border
         reached = (there >= -slack) & (there <= np.array(size) + slack)
@@ -83,10 +86,14 @@ class Augmentation:
         """Whether pixels are only permuted, without interpolation."""
         return self.angle_degrees % 90 == 0 and self.zoom == 1 and self.shift == (0, 0)
 
-    def _to_photograph(
+    def to_photograph(
         self, size: tuple[int, int]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(2, 2) and (2,): (y, x) in the photograph = linear (y, x) in the copy + offset."""
+        """(2, 2) and (2,): (y, x) in the photograph = linear (y, x) in the copy + offset.
+
+        Args:
+            size: (H, W) of both.
+        """
         angle = np.deg2rad(self.angle_degrees)
         cosine, sine = np.cos(angle), np.sin(angle)
         turned_back = np.array([[cosine, sine], [-sine, cosine]])
@@ -96,7 +103,7 @@ class Augmentation:
 
     def _warped(self, image: Image) -> Image:
         height, width = image.shape[:2]
-        linear, offset = self._to_photograph((height, width))
+        linear, offset = self.to_photograph((height, width))
         corners = np.array(list(product((0, height), (0, width)))) @ linear.T + offset
         low = np.ceil(np.maximum(-corners.min(axis=0), 0)).astype(int) + 1
         high = np.ceil(np.maximum(corners.max(axis=0) - (height, width), 0)).astype(int) + 1
@@ -108,6 +115,10 @@ class Augmentation:
             (width, height), pillow.Transform.AFFINE, coefficients, pillow.Resampling.BILINEAR
         )
         return np.asarray(warped)
+
+
+ORIGINAL = Augmentation()
+"""Leaves the photograph as it is."""
 
 
 def copies(
@@ -135,20 +146,34 @@ def copies(
     )
 
 
-def views_of_one(learned: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
+def views_of_one(
+    learned: tuple[Augmentation, ...], are_turned: bool = False
+) -> tuple[Augmentation, ...]:
     """Nine augmented views unlike the training augmentations, to calibrate a single-image fit.
 
     They stand in for other good parts, which differ more than two views of one part.  So they are
     flipped, magnified by a tenth, moved to each side, and rotated to half-way between the
     orientations that were learned.
+
+    Args:
+        learned: the copies that were learned.
+        are_turned: whether parts are in canonical position: none is flipped end to end then, and
+            all are tilted a little, which they are not when they are inspected.
     """
     zoom = 1.1
     edge = (zoom - 1) / 2
     moved = [(edge * down, edge * right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     angles = sorted({copy.angle_degrees for copy in learned})
     between = 180.0 / len(angles) if len(angles) > 1 else 0.0
+    tilts = (TILT_DEGREES, -TILT_DEGREES) if are_turned else (between, between)
+    signs = ((1, 1), (-1, 1)) if are_turned else ((1, -1), (1, -1))
     views = [
-        Augmentation(angles[number * len(angles) // len(moved)] + between, (1, -1), zoom, shift)
+        Augmentation(
+            angles[number * len(angles) // len(moved)] + tilts[number % 2],
+            signs[number % 2],
+            zoom,
+            shift,
+        )
         for number, shift in enumerate(moved)
     ]
     return tuple(view for view in views if view not in learned)

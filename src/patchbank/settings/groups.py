@@ -12,6 +12,7 @@ from patchbank.choices import (
     ImageScore,
     Interpolation,
     Normalisation,
+    Position,
     Resampling,
     Resize,
 )
@@ -137,6 +138,22 @@ class InputSettings(Group):
         formerly="largest_enlargement",
     )
 
+    position: Position = setting(
+        "as_photographed",
+        "Position in which parts are inspected: as photographed; canonical: found against the "
+        "ground, turned level with the heavy end to one side, and centred; auto: canonical if the "
+        "photographs that are learned show one long part each, of one size, on an even ground.",
+        rule=Choice.of(Position),
+        group=PHOTOGRAPH,
+        everyday=True,
+    )
+    part_size: int | tuple[int, int] | None = setting(
+        None,
+        "Size in pixels of the photograph of what is inspected of a part in canonical position; if "
+        "not given, that of the largest part that is learned, with a margin.",
+        rule=Optional(Size(8, 65_536)),
+        group=PHOTOGRAPH,
+    )
     bit_depth: int | None = setting(
         None,
         "Bits that are in use in photographs of 16 bits a channel, such as 12 for many cameras; if "
@@ -152,13 +169,18 @@ class InputSettings(Group):
         return None if self.mean is None or self.std is None else (self.mean, self.std)
 
     def check_combination(self) -> None:
-        """Mean goes with std; height and width leave nothing to `resize`."""
+        """Mean goes with std; height and width leave nothing to `resize`; parts have sizes."""
         if (self.mean is None) != (self.std is None):
             raise ParameterError("mean, std: expected both or none of them, got one")
         if isinstance(self.image_size, tuple) and self.resize != "area":
             raise ParameterError(
                 "resize: expected 'area' where image_size gives height and width (nothing is left "
                 f"to decide), got {self.resize!r}"
+            )
+        if self.part_size is not None and self.position == "as_photographed":
+            raise ParameterError(
+                "part_size: expected position 'canonical' or 'auto' together with it, got "
+                f"{self.position!r}"
             )
 
 

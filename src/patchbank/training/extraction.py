@@ -75,10 +75,12 @@ def extract_images(
             return ExtractedImage(original, geometry)
         if part is not None:  # a copy of what is inspected: it is as large as that
             image = part.box.of(image)
-        maps, geometry = extract(extractor, settings, augmentation.of(image))
-        grid = geometry.feature_grid
-        inside = augmentation.inside(image.shape[:2], grid, geometry.crop_shares)
-        cells = None
+        maps, geometry = extract(extractor, settings, image, augmentation=augmentation)
+        grid, cells = geometry.feature_grid, None
+        if geometry.placement is not None:
+            inside = np.ones(grid, dtype=np.bool_)  # nothing is mirrored
+        else:
+            inside = augmentation.inside(image.shape[:2], grid, geometry.crop_shares)
         if part is not None:
             cells = part.cells_of_copy(augmentation, grid, patch_stride(settings))
         return ExtractedImage(TrainingImage(maps, copy.photograph, inside, cells), geometry)

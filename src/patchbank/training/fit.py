@@ -39,6 +39,7 @@ from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.interest import EVERYTHING, Interest
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
+from patchbank.training.position import with_position
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 
@@ -100,7 +101,7 @@ def fit(
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
         chosen = choose_settings(chosen, search, wrap(opened(chosen.base)), progress, device)
-    parts = chosen.parts
+    parts = with_position(choice.interest.settled(chosen.parts), sources, said, progress)
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = _fit_members(
         parts, lambda settings: wrap(opened(settings)), search, roi, progress, device
@@ -290,9 +291,10 @@ def _predict_other_views(
     member: Member, source: ImageSource, roi: RegionOfInterest | None
 ) -> list[MemberPrediction]:
     """Predict views of a photograph that are unlike those that were learned."""
-    image, views = source.read(), views_of_one(member.settings.copies)
+    image, settings = source.read(), member.settings
+    views = views_of_one(settings.copies, settings.position == "canonical")
     if roi is None:
-        return [member.predict(view.of(image)) for view in views]
+        return [member.predict(image, augmentation=view) for view in views]
     part = roi.on((image.shape[0], image.shape[1]))
     cut = part.box.of(image)
     parts = [(view, part.copied(view)) for view in views]

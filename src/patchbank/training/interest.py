@@ -47,11 +47,26 @@ class Interest:
                 raise ParameterError(
                     f"{name}: expected a method that can leave patches out, got {method.name}"
                 )
+            if settings.position == "canonical":
+                raise ParameterError(
+                    f"position: expected 'as_photographed' with {name}, which lies at one place of "
+                    f"all photographs, got {settings.position!r}"
+                )
             if settings.crop is not None:
                 raise ParameterError(
                     f"crop: expected none with {name}, which says what is inspected, got "
                     f"{settings.crop}; give crop none"
                 )
+
+    def settled(self, parts: Sequence[tuple[Method, Settings]]) -> list[tuple[Method, Settings]]:
+        """Parts of a detector whose position is not looked for where a region is given."""
+        if not self:
+            return list(parts)
+        known = ((m, s, s.position == "auto") for m, s in parts)
+        return [
+            (m, s.with_changes(position="as_photographed", part_size=None) if is_open else s)
+            for m, s, is_open in known
+        ]
 
     def region(self, sources: Sequence[ImageSource]) -> tuple[RegionOfInterest | None, list[str]]:
         """The region in these photographs, and lines about it; None where there are no shapes.

@@ -42,12 +42,14 @@ class Remarks:
     lines: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     """Errors of photographs that were left out."""
+    decisions: list[str] = field(default_factory=list)
+    """Lines about settings that the photographs decided: no warnings."""
     shown: LeftOutPhotographs | None = None
     """Receives the photographs that the report of the fit shows, if one is wanted."""
 
     def show(self, progress: Progress) -> None:
         """Show all lines as notes."""
-        for line in [*self.unread, *self.lines]:
+        for line in [*self.decisions, *self.unread, *self.lines]:
             progress.note(line)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import input_sizes
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
-from patchbank.errors import PatchbankError
+from patchbank.errors import ParameterError, PatchbankError
 from patchbank.images.resize import SMALLEST_INPUT_PX
 from patchbank.methods import Method
 from patchbank.runtime.devices import Device
@@ -50,6 +50,11 @@ class AutomaticSettings:
 
     def __post_init__(self) -> None:
         Optional(SECONDS).check("time_limit_s", self.time_limit_s)
+        if self.base.position != "as_photographed":
+            raise ParameterError(
+                "position: expected 'as_photographed' where settings are to be chosen, got "
+                f"{self.base.position!r}"
+            )
 
     @property
     def parts(self) -> list[tuple[Method, Settings]]:
