@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
+from patchbank.detector.tiling import score_tiles
 from patchbank.errors import ShapeError
 from patchbank.methods import FittedMethod, PatchScores, Settings
 from patchbank.runtime.devices import Device
@@ -77,10 +78,14 @@ class Member:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        prepared = prepare(self.extractor, self.settings, image)
-        with computing.short(), self.device.full_precision():
-            maps, geometry = prepared.features(self.extractor)
-            scores = self.model.score(maps)
+        if self.settings.tiles:
+            with computing.short(), self.device.full_precision():
+                scores, geometry = score_tiles(self.extractor, self.settings, self.model, image)
+        else:
+            prepared = prepare(self.extractor, self.settings, image)
+            with computing.short(), self.device.full_precision():
+                maps, geometry = prepared.features(self.extractor)
+                scores = self.model.score(maps)
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)

@@ -10,6 +10,7 @@ from patchbank.methods.base import (
     PatchEmbedding,
     PatchScores,
     ResizableBank,
+    TileScorer,
     TrainingImage,
     numbered_groups,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "Settings",
     "SimpleNetSettings",
     "SpadeSettings",
+    "TileScorer",
     "TrainingImage",
     "numbered_groups",
 ]

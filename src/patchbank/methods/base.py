@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
@@ -39,6 +40,9 @@ class TrainingImage:
     inside: NDArray[np.bool_] | None = None
     """(h, w) of the first layer's grid: False where a copy shows nothing of its photograph.  None
     for the photograph itself."""
+    tile: Tile | None = None
+    """Where the maps lie in the photograph, if they are one tile of it; tiles come row by row.
+    `inside` is that of the whole photograph nevertheless."""
 
     @property
     def is_copy(self) -> bool:
@@ -95,6 +99,33 @@ class PatchEmbedding:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchRows:
+    """The patches of one image that count, wherever they lie: a view of what a fit stores."""
+
+    rows: Array
+    """(n, d)."""
+    grid: tuple[int, int]
+    """(h, w)."""
+    cells: Indices
+    """(n,) number of the cell of each in the grid."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(h, w): False for a patch that does not count; None where all do."""
+        if len(self.cells) == self.grid[0] * self.grid[1]:
+            return None
+        mask = np.zeros(self.grid, dtype=np.bool_)
+        mask.ravel()[self.cells] = True
+        return mask
+
+    def on_grid(self, values: NDArray[np.float32]) -> PatchGrid:
+        """Values of the patches, (n,), on the grid, (h, w); those that do not count get 0."""
+        grid = np.zeros(self.grid, dtype=values.dtype)
+        grid.ravel()[self.cells] = values
+        return grid
+
+
+@dataclass(frozen=True, slots=True)
 class PatchScores:
     """The scores that a method gives one image."""
 
@@ -144,6 +175,15 @@ class ResizableBank(Protocol):
         Raises:
             ParameterError: it cannot be truncated to so many rows.
         """
+        ...
+
+
+@runtime_checkable
+class TileScorer(Protocol):
+    """A fitted model that scores patches one by one, so that a photograph can come in tiles."""
+
+    def score_tile(self, maps: FeatureMaps, tile: Tile) -> PatchGrid:
+        """Scores of a tile's own patches, (h, w), from the feature maps that cover it."""
         ...
 
 
@@ -240,6 +280,8 @@ class Method:
     lengths: Callable[[Any, Sequence[int]], Mapping[str, int]] = _no_lengths
     """(parameters, channels of each feature map) -> lengths of the axes that follow from them;
     that of the axis ``n`` is the number of good images."""
+    scores_tiles: bool = False
+    """Whether its learner takes photographs in tiles, and its model is a `TileScorer`."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

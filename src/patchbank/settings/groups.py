@@ -25,6 +25,7 @@ from patchbank.settings.declaration import (
     PHOTOGRAPH,
     SCORE,
     setting,
+    settings_of,
 )
 from patchbank.settings.record import Group
 from patchbank.settings.rules import (
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
 
 GridScore: TypeAlias = Literal["max", "smooth_max", "top_fraction"]
 """Image scores that need the grid of patch scores only."""
+SIZES = ("image_size", "resize", "max_upscale")
+"""Settings that say to which size photographs are resized."""
+
+
+def _sizes_are_ruled_out(tiles: Any) -> Collection[str]:
+    """Photographs that come in tiles keep their size."""
+    return SIZES if tiles is True else ()
 
 
 def _resize_is_ruled_out(image_size: Any) -> Collection[str]:
@@ -122,6 +130,16 @@ class InputSettings(Group):
         rule=Optional(Size()),
         group=PHOTOGRAPH,
     )
+    tiles: bool = setting(
+        False,
+        "Inspect photographs at their own size, in overlapping tiles, for defects that are too "
+        "small to be seen at image_size; scales are then relative to the photograph, smoothing "
+        "and top_fraction to 448 x 448 pixels of it. PatchCore only.",
+        rule=Flag(),
+        group=PHOTOGRAPH,
+        everyday=True,
+        rules_out=_sizes_are_ruled_out,
+    )
     scales: tuple[float, ...] = setting(
         (1.0, 0.5),
         "Sizes, relative to image_size, at which features are computed; the first sets the grid of "
@@ -160,6 +178,19 @@ class InputSettings(Group):
                 "resize: expected 'area' where image_size gives height and width (nothing is left "
                 f"to decide), got {self.resize!r}"
             )
+        if self.tiles:
+            self._check_tiles()
+
+    def _check_tiles(self) -> None:
+        """What says to which size photographs are resized has no meaning with tiles."""
+        known = settings_of(type(self))
+        for name in SIZES:
+            value, default = getattr(self, name), known[name].default
+            if value != default:
+                raise ParameterError(
+                    f"{name}: expected none with tiles, in which photographs keep their size, got "
+                    f"{known[name].rule.text(value)}; for half of it, give scales 0.5"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

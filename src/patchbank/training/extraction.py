@@ -6,35 +6,86 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, extract
+from patchbank.detector.tiling import Tiling
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.methods import TrainingImage
+from patchbank.methods.base import FeatureMaps
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings import Settings
 from patchbank.training.photographs import Content, Contents, read_with_content, unreadable
 from patchbank.types import Image
 
+OVERVIEW_PX = 1024
+"""Side of the photograph, thinned out, of which an overview is extracted; as long at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractedImage:
-    """One image of the fit: its features for the method, its geometry for the calibration."""
+    """One image of the fit, or one tile of it: its features, and more of a photograph itself."""
 
     features: TrainingImage
-    geometry: ImageGeometry
+    geometry: ImageGeometry | None = None
+    """Of the photograph, for the calibration.  None for a copy, and for all tiles but the first."""
+    overview: FeatureMaps | None = None
+    """Feature maps of the photograph seen whole; None where there is no geometry."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """A decoded photograph, and the copy of it to make."""
+    """A copy of a decoded photograph, to be made and seen whole."""
 
     photograph: int
     image: Image
     augmentation: Augmentation
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels, to limit memory."""
+        return int(np.prod(self.image.shape[:2]))
+
+    def extracted(self, extractor: FeatureExtractor, settings: Settings) -> ExtractedImage:
+        """The features of the copy."""
+        image = self.augmentation.of(self.image)
+        maps, geometry = extract(extractor, settings, image)
+        if self.augmentation.is_original:
+            return ExtractedImage(TrainingImage(maps, self.photograph), geometry, maps)
+        inside = _inside(self.augmentation, self.image, geometry)
+        return ExtractedImage(TrainingImage(maps, self.photograph, inside))
+
+
+@dataclass(frozen=True, slots=True)
+class _TileOfCopy:
+    """A tile of a copy of a decoded photograph."""
+
+    photograph: int
+    image: Image
+    """The copy."""
+    tiling: Tiling
+    number: int
+    inside: NDArray[np.bool_] | None
+    """Of the copy, as `TrainingImage` has it."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels, to limit memory; those of the photograph are in memory anyway."""
+        return int(np.prod(self.tiling.tile_size))
+
+    def extracted(self, extractor: FeatureExtractor, settings: Settings) -> ExtractedImage:
+        """The features of the tile."""
+        maps = self.tiling.features(self.image, self.number)
+        tile = self.tiling.tile(self.number)
+        features = TrainingImage(maps, self.photograph, self.inside, tile)
+        if features.is_copy or not tile.is_first:
+            return ExtractedImage(features)
+        overview = _overview(extractor, settings, self.image)
+        return ExtractedImage(features, self.tiling.geometry, overview)
 
 
 def extract_images(
@@ -44,7 +95,7 @@ def extract_images(
     progress: Progress,
     contents: Contents | None = None,
 ) -> Iterator[ExtractedImage]:
-    """Yield every photograph in order, each followed by its copies.
+    """Yield every photograph in order, each followed by its copies; with tiles, tile by tile.
 
     Photographs are decoded, and features extracted, on all cores a few images ahead of the one that
     is yielded; so memory does not grow with the number of photographs.  After one that cannot be
@@ -54,7 +105,7 @@ def extract_images(
         extractor: of the features.
         settings: of the input, and the augmented copies.
         sources: the photographs.
-        progress: shows the images.
+        progress: shows the images, or their tiles.
         contents: receives the facts of each photograph.
 
     Raises:
@@ -62,26 +113,37 @@ def extract_images(
         ParameterError, BackboneError: the network cannot run on it.
     """
 
-    def extracted(copy: _Copy) -> ExtractedImage:
-        image = copy.augmentation.of(copy.image)
-        maps, geometry = extract(extractor, settings, image)
-        inside = None
-        if not copy.augmentation.is_original:
-            inside = copy.augmentation.inside(
-                copy.image.shape[:2], geometry.feature_grid, geometry.crop_shares
-            )
-        return ExtractedImage(TrainingImage(maps, copy.photograph, inside), geometry)
+    def extracted(part: _Copy | _TileOfCopy) -> ExtractedImage:
+        return part.extracted(extractor, settings)
 
-    n_images = len(sources) * len(settings.copies)
-    with progress.task("reading good images", n_images) as advance:
-        for _, image in map_in_order(extracted, _copies(sources, settings, contents), _n_pixels):
+    title = "reading tiles of good images" if settings.tiles else "reading good images"
+    total = _n_parts(extractor, settings, sources)
+    with progress.task(title, total) as advance:
+        parts = _parts(extractor, settings, sources, contents)
+        for _, image in map_in_order(extracted, parts, lambda part: part.n_pixels):
             yield image.result()
             advance(1)
 
 
-def _copies(
-    sources: Sequence[ImageSource], settings: Settings, contents: Contents | None
-) -> Iterator[_Copy]:
+def _parts(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    sources: Sequence[ImageSource],
+    contents: Contents | None,
+) -> Iterator[_Copy | _TileOfCopy]:
+    """What is seen at once of the copies of each photograph."""
+    for number, image in _photographs(sources, contents):
+        for augmentation in settings.copies:
+            if settings.tiles:
+                yield from _tiles(extractor, settings, number, image, augmentation)
+            else:
+                yield _Copy(number, image, augmentation)
+        del image  # a large one is given back before the next one is decoded
+
+
+def _photographs(
+    sources: Sequence[ImageSource], contents: Contents | None
+) -> Iterator[tuple[int, Image]]:
     errors: list[Exception] = []
     read = _read if contents is None else read_with_content
     # A loop: a generator expression would keep its iterator, and so the threads, after an error.
@@ -93,17 +155,53 @@ def _copies(
             continue
         if contents is not None and content is not None:
             contents.add(source, content)
-        if errors:
-            continue
-        for augmentation in settings.copies:
-            yield _Copy(number, image, augmentation)
+        if not errors:
+            yield number, image
+        del image, decoded
     if errors:
         raise unreadable(errors, len(sources))
 
 
+def _tiles(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    photograph: int,
+    image: Image,
+    augmentation: Augmentation,
+) -> Iterator[_TileOfCopy]:
+    copy = augmentation.of(image)
+    tiling = Tiling.of(extractor, settings, (copy.shape[0], copy.shape[1]))
+    inside = None
+    if not augmentation.is_original:
+        inside = _inside(augmentation, image, tiling.geometry)
+    for number in range(len(tiling.tiles)):
+        yield _TileOfCopy(photograph, copy, tiling, number, inside)
+
+
+def _inside(augmentation: Augmentation, image: Image, geometry: ImageGeometry) -> NDArray[np.bool_]:
+    """Where a copy of an image shows something of it, as `TrainingImage` has it."""
+    size = image.shape[0], image.shape[1]
+    return augmentation.inside(size, geometry.feature_grid, geometry.crop_shares)
+
+
+def _n_parts(
+    extractor: FeatureExtractor, settings: Settings, sources: Sequence[ImageSource]
+) -> int | None:
+    """Number of copies or tiles of them; None where the size of a photograph is not known."""
+    if not settings.tiles:
+        return len(sources) * len(settings.copies)
+    sizes = [(header.height, header.width) for header in (source.header for source in sources)]
+    if any(0 in size for size in sizes):
+        return None
+    tilings = [Tiling.of(extractor, settings, size) for size in sizes]
+    return sum(len(tiling.tiles) for tiling in tilings) * len(settings.copies)
+
+
+def _overview(extractor: FeatureExtractor, settings: Settings, image: Image) -> FeatureMaps:
+    step = max(1, min(image.shape[:2]) // OVERVIEW_PX)
+    whole = settings.with_changes(tiles=False, crop=None)
+    return extract(extractor, whole, np.ascontiguousarray(image[::step, ::step]))[0]
+
+
 def _read(source: ImageSource) -> tuple[Image, Content | None]:
     return source.read(), None
-
-
-def _n_pixels(copy: _Copy) -> int:
-    return int(np.prod(copy.image.shape[:2]))

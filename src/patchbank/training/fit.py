@@ -14,6 +14,7 @@ from patchbank.detector.changes import check_reachable
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
+from patchbank.detector.tiling import check_tiles, photograph_scores
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
@@ -76,6 +77,8 @@ def fit(
         choice: which of the photographs are learned, and which are left out together.
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
+    for method, settings in parts:
+        check_tiles(method, settings)
     said = Remarks() if remarks is None else remarks
     sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
@@ -213,9 +216,9 @@ def _fit_member(
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
         for image in extract_images(extractor, settings, sources, progress, contents):
             learner.add(image.features)
-            if not image.features.is_copy:
+            if image.geometry is not None and image.overview is not None:
                 geometries.append(image.geometry)
-                search.add(image.features.maps)
+                search.add(image.overview)
         if contents is not None:
             contents.check()
         learned = learner.fit(search.grouping().numbers)
@@ -232,7 +235,10 @@ def _fit_member(
         return FittedMember(member, _predict_other_views(member, sources[0]), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
-        return [MemberPrediction(*pair) for pair in zip(left_out, geometries, strict=True)]
+        scores = left_out
+        if settings.tiles:
+            scores = [photograph_scores(extractor, settings, each) for each in left_out]
+        return [MemberPrediction(*pair) for pair in zip(scores, geometries, strict=True)]
 
     return FittedMember(
         member,
