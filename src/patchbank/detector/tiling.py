@@ -4,8 +4,8 @@ The network sees one tile at a time, so that memory does not grow with the photo
 all tiles make one grid, which is scored, drawn and calibrated as that of one large photograph.
 
 Tiles begin at whole cells of every grid of the network.  At each scale the network sees a tile with
-`MARGIN_PX` around it: what the receptive field of its outermost patches holds, but for a remainder
-(docs/guides/large-photographs.md has it, measured).
+`MARGIN_PX` around it: all that is in the receptive field of its outermost patches, for the embedded
+backbones (`benchmarks/quality/tiles.md` measures what other margins leave).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from patchbank.types import Array, Image
 
 TILE_PX = 768
 """Side of the part of the network's input that a tile has for itself, at most."""
-MARGIN_PX = 128
+MARGIN_PX = 192
 """Pixels of the network's input that it sees around that part, at each scale."""
+WHOLE = Fraction(1)
 LARGEST_UNIT_PX = 256
 """Pixels after which the cells of all scales begin together, at most."""
 INTERPOLATED_CELLS = 2
@@ -102,7 +103,7 @@ class Tiling:
     def tile(self, number: int) -> Tile:
         """Where the feature maps of a tile lie in the feature grid of the photograph."""
         cells, grid = 1 / _cell_px(self.extractor, self.settings), self.geometry.feature_grid
-        rows, columns = (span.scaled(cells) for span in self._embedded(number))
+        rows, columns = (span.scaled(cells) for span in self.covered(number))
         own = [span.scaled(cells) for span in self.tiles[number]]
         own_rows, own_columns = (
             Span(span.begin, min(span.end, side)) for span, side in zip(own, grid, strict=True)
@@ -119,11 +120,7 @@ class Tiling:
         """
         part, maps = self.geometry.crop_box.of(image), list[Array]()
         for scale in _scales(self.settings):
-            margin = _up(self.margin_px / scale, self.unit)
-            down, across = (
-                _hull(*pair)
-                for pair in zip(self._around(number, margin), self._embedded(number), strict=True)
-            )
+            down, across = self.seen(number, scale)
             size = down.scaled(scale).length, across.scaled(scale).length
             window = resized(_window(part, down, across), size, self.settings.resampling)
             for planes, stride in zip(
@@ -135,12 +132,19 @@ class Tiling:
                     raise _other_cells(self.extractor, size, planes)
                 rows, columns = (
                     span.scaled(cells).within(whole)
-                    for span, whole in zip(self._embedded(number), seen, strict=True)
+                    for span, whole in zip(self.covered(number), seen, strict=True)
                 )
-                maps.append(planes[:, rows, columns])
+                own = planes[:, rows, columns]
+                maps.append(np.ascontiguousarray(own) if isinstance(own, np.ndarray) else own)
         return maps
 
-    def _embedded(self, number: int) -> tuple[Span, Span]:
+    def seen(self, number: int, scale: Fraction = WHOLE) -> tuple[Span, Span]:
+        """Rows and columns of the pixels that the network sees of a tile at a scale."""
+        around = self._around(number, _up(self.margin_px / scale, self.unit))
+        rows, columns = map(_hull, around, self.covered(number))
+        return rows, columns
+
+    def covered(self, number: int) -> tuple[Span, Span]:
         """Rows and columns of the pixels that the feature maps of a tile cover."""
         neighbourhood = part_of(self.settings, PatchSettings).patch_size // 2
         coarsest = max(_strides(self.extractor)) / min(_scales(self.settings))

@@ -19,7 +19,7 @@ from patchbank.errors import ParameterError, ShapeError
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.settings import Group, Settings, with_preset
+from patchbank.settings import Group, Settings, given_with_tiles, with_preset
 from patchbank.settings.rules import Choice
 from patchbank.types import Array, Indices, PatchGrid
 
@@ -289,7 +289,8 @@ class Method:
         >>> from patchbank.methods import METHODS
         >>> METHODS["patchcore"].changed_preset("anomalib", {"bank_rows": 500}).get("coreset")
         """
-        return with_preset(self.settings, self.presets[name], changes)
+        preset = with_preset(self.settings, self.presets[name], changes)
+        return given_with_tiles(self.settings, preset)
 
     def settings_from(self, preset: str | None, changes: Mapping[str, Any]) -> Settings:
         """All settings of a preset (None: the defaults) with changes.
@@ -298,7 +299,7 @@ class Method:
             ParameterError: no such preset or setting, or a value that is out of range.
         """
         if preset is None:
-            return self.settings.from_mapping(changes)
+            return self.settings.from_mapping(given_with_tiles(self.settings, changes))
         if not self.presets:
             raise ParameterError(
                 f"preset: expected none, {self.name} has no presets, got {preset!r}"

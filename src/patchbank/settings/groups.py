@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -50,6 +50,14 @@ if TYPE_CHECKING:
 
 GridScore: TypeAlias = Literal["max", "smooth_max", "top_fraction"]
 """Image scores that need the grid of patch scores only."""
+WITH_TILES: Mapping[str, Any] = {
+    "scales": (1.0,),
+    "patch_size": 1,
+    "patch_stride": 1,
+    "image_score": "max",
+}
+"""Settings that are the default with tiles: patches are as small as the network makes them, and one
+of them is enough."""
 SIZES = ("image_size", "resize", "max_upscale")
 """Settings that say to which size photographs are resized."""
 
@@ -62,6 +70,19 @@ def _sizes_are_ruled_out(tiles: Any) -> Collection[str]:
 def _resize_is_ruled_out(image_size: Any) -> Collection[str]:
     """Height and width leave nothing for `resize` to decide."""
     return ("resize",) if isinstance(image_size, (list, tuple)) else ()
+
+
+def given_with_tiles(record: type[Group], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are given, and where they ask for tiles the other defaults that go with them.
+
+    >>> from patchbank.methods import PatchCoreSettings
+    >>> given_with_tiles(PatchCoreSettings, {"tiles": True, "scales": (0.5,)})["patch_size"]
+    1
+    """
+    if given.get("tiles") is not True:
+        return dict(given)
+    known = settings_of(record)
+    return {name: value for name, value in WITH_TILES.items() if name in known} | dict(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +153,10 @@ class InputSettings(Group):
     )
     tiles: bool = setting(
         False,
-        "Inspect photographs at their own size, in overlapping tiles, for defects that are too "
-        "small to be seen at image_size; scales are then relative to the photograph, smoothing "
-        "and top_fraction to 448 x 448 pixels of it. PatchCore only.",
+        "Inspect photographs at their own size, in overlapping tiles, for defects too small to be "
+        "seen at image_size. Unless given, scales is then 1, patch_size 1, patch_stride 1 and "
+        "image_score max. Scales are relative to the photograph, smoothing and top_fraction to "
+        "448 x 448 pixels. PatchCore only.",
         rule=Flag(),
         group=PHOTOGRAPH,
         everyday=True,
