@@ -47,7 +47,7 @@ from patchbank.datasets.elpv import functional_cells
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.preprocessing import extract
-from patchbank.detector.tiling import MARGIN_PX, Tiling, photograph_scores
+from patchbank.detector.tiling import MARGIN_CELLS, Tiling, photograph_scores
 from patchbank.images.source import read_image
 from patchbank.methods import TileScorer
 from patchbank.types import Image
@@ -55,8 +55,12 @@ from patchbank.types import Image
 HERE = Path(__file__).parent
 NOISE, SPECK_PX, CONTRAST, BLUR_PX, EDGE_PX = 3.0, 6, 0.25, 0.7, 32
 RATE = 0.05
-MARGINS = (64, 96, 128, 160, 192)
-BACKBONES = ("efficientnet_lite0", "efficientnet_lite2")
+MARGINS = (16, 32, 48, 64, 96, 128, 160, 192)
+LAYERS = [
+    (backbone, layer)
+    for backbone in ("efficientnet_lite0", "efficientnet_lite2")
+    for layer in ("blocks.2", "blocks.4")
+]
 VARIANTS: Mapping[str, Mapping[str, Any]] = {"tiles": {"tiles": True}, "default": {}}
 
 
@@ -206,7 +210,7 @@ def child(step: str, folder: Path, variant: str) -> None:
     print(json.dumps(result))
 
 
-def remainder(backbone: str, image: Image) -> dict[str, list[float]]:
+def remainder(backbone: str, layer: str, image: Image) -> dict[str, list[float]]:
     """Differences of features of tiles from those of the whole photograph, by margin.
 
     For each margin the largest and the mean distance of the patches next to a border between tiles,
@@ -214,7 +218,7 @@ def remainder(backbone: str, image: Image) -> dict[str, list[float]]:
     """
     height, width = (side // 64 * 64 for side in image.shape)
     whole = np.ascontiguousarray(np.repeat(image[:height, :width, None], 3, axis=2))
-    extractor = open_backbone(backbone, None)
+    extractor = open_backbone(backbone, (layer,))
     settings = PatchCore(backbone=backbone, tiles=True)
     seen = PatchCore(backbone=backbone, image_size=(height, width), scales=settings.scales)
     planes = [np.concatenate(maps) for maps in _by_grid(extract(extractor, seen, whole)[0])]
@@ -296,7 +300,8 @@ def table(result: Mapping[str, Any]) -> str:
         "## What the margin leaves",
         "",
         "Distance of features next to a border between tiles from those of the whole photograph, "
-        f"as a share of the spread of features; {MARGIN_PX} pixels are in use.",
+        f"as a share of the spread of features; {MARGIN_CELLS} cells of the layer are in use, 96 "
+        "pixels for blocks.2 (the default with tiles), 192 for blocks.4.",
         "",
         "| margin, pixels of the network's input | "
         + " | ".join(f"{name}: largest | mean" for name in result["results"]["remainder"])
@@ -340,7 +345,9 @@ def main() -> None:
                 step: in_child(step, folder, variant) for step in ("fit", "inspect")
             }
         first = np.asarray(pillow.open(folder / "fit" / "00.png"))[:1280, :1600]
-        found["remainder"] = {backbone: remainder(backbone, first) for backbone in BACKBONES}
+        found["remainder"] = {
+            f"{backbone} {layer}": remainder(backbone, layer, first) for backbone, layer in LAYERS
+        }
     if not given.no_large:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
             folder = Path(name)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from patchbank.backbones import open_backbone
 from patchbank.core.spatial.tiles import Span, Tile, parts_of
 from patchbank.detector.preprocessing import extract
-from patchbank.detector.tiling import MARGIN_PX, Tiling
+from patchbank.detector.tiling import MARGIN_CELLS, Tiling
 from patchbank.images.resize import resized
 from patchbank.methods import METHODS, PatchCoreSettings, TrainingImage
 from patchbank.methods.patchcore import embed
@@ -104,7 +104,7 @@ def test_a_margin_as_wide_as_the_receptive_field_leaves_no_seam_and_the_one_in_u
         return np.linalg.norm(grid - whole, axis=2) / spread
 
     assert left(192).max() < 1e-4
-    in_use = left(MARGIN_PX)
+    in_use = left(MARGIN_CELLS)
     assert in_use.max() < 0.05
     assert in_use[15:17].mean() < 0.01  # next to the border between rows of tiles
     assert left(32).max() > 0.1

@@ -4,8 +4,8 @@ The network sees one tile at a time, so that memory does not grow with the photo
 all tiles make one grid, which is scored, drawn and calibrated as that of one large photograph.
 
 Tiles begin at whole cells of every grid of the network.  At each scale the network sees a tile with
-`MARGIN_PX` around it: all that is in the receptive field of its outermost patches, for the embedded
-backbones (`benchmarks/quality/tiles.md` measures what other margins leave).
+`MARGIN_CELLS` around it: all that is in the receptive field of its outermost patches, for the
+embedded backbones (`benchmarks/quality/tiles.md` measures what other margins leave).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from patchbank.types import Array, Image
 
 TILE_PX = 768
 """Side of the part of the network's input that a tile has for itself, at most."""
-MARGIN_PX = 192
-"""Pixels of the network's input that it sees around that part, at each scale."""
+MARGIN_CELLS = 12
+"""Cells of the deepest layer that it sees around that part, at each scale."""
 WHOLE = Fraction(1)
 LARGEST_UNIT_PX = 256
 """Pixels after which the cells of all scales begin together, at most."""
@@ -61,7 +61,7 @@ class Tiling:
         photograph: tuple[int, int],
         *,
         tile_px: int = TILE_PX,
-        margin_px: int = MARGIN_PX,
+        margin_px: int | None = None,
     ) -> Tiling:
         """Lay out the tiles of a photograph of (H, W) pixels.
 
@@ -70,7 +70,7 @@ class Tiling:
             settings: of the input.
             photograph: (H, W) in pixels.
             tile_px: see `TILE_PX`.
-            margin_px: see `MARGIN_PX`.
+            margin_px: pixels of the network's input around it; None for `MARGIN_CELLS`.
 
         Raises:
             ParameterError: the crop is larger than the photograph; or as `grid_unit`.
@@ -91,7 +91,8 @@ class Tiling:
             covered=(round(grid[0] * cell), round(grid[1] * cell)),
         )
         tiles = tuple((down, across) for down in rows for across in columns)
-        return cls(extractor, settings, geometry, size, unit, tiles, margin_px)
+        margin = MARGIN_CELLS * max(_strides(extractor)) if margin_px is None else margin_px
+        return cls(extractor, settings, geometry, size, unit, tiles, margin)
 
     @property
     def tile_size(self) -> tuple[int, int]:

@@ -154,9 +154,9 @@ class InputSettings(Group):
     tiles: bool = setting(
         False,
         "Inspect photographs at their own size, in overlapping tiles, for defects too small to be "
-        "seen at image_size. Unless given, scales is then 1, patch_size 1, patch_stride 1 and "
-        "image_score max. Scales are relative to the photograph, smoothing and top_fraction to "
-        "448 x 448 pixels. PatchCore only.",
+        "seen at image_size. Unless given, layers is then the first of the backbone's, scales 1, "
+        "patch_size 1, patch_stride 1, and image_score max. Scales are relative to the "
+        "photograph, smoothing and top_fraction to 448 x 448 pixels. PatchCore only.",
         rule=Flag(),
         group=PHOTOGRAPH,
         everyday=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -184,14 +185,18 @@ def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:
 
 
 def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
-    return open_backbone(
+    open_with = partial(
+        open_backbone,
         settings.backbone,
-        settings.layers,
         normalisation=settings.normalisation,
         weights=settings.weights,
         device=device,
         engine=engine,
     )
+    extractor = open_with(settings.layers)
+    if settings.tiles and settings.layers is None:
+        return open_with(extractor.layers[:1])  # the smallest patches
+    return extractor
 
 
 def _fit_member(
