@@ -215,6 +215,7 @@ KEYS = [
     "steps",
     "support",
     "target_dims",
+    "tiles",
     "top_share",
     "translations",
     "weights",

@@ -232,7 +232,7 @@ def grid_unit(extractor: FeatureExtractor, settings: Settings) -> int:
         scales = ",".join(f"{scale:g}" for scale in settings.scales)
         raise ParameterError(
             f"tiles: expected scales and a patch_stride whose cells begin together every "
-            f"{LARGEST_UNIT_PX} pixels at most, got {unit} ({scales} and {patch_px:g} pixels); use "
+            f"{LARGEST_UNIT_PX} pixels at most, got {unit} ({scales} and {float(patch_px):g} pixels); use "
             "scales such as 1, 0.75, 0.5, 0.25 and a patch_stride of 1, 2 or 4"
         )
     return unit

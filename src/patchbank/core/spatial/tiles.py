@@ -60,7 +60,7 @@ class Tile:
     """Rows that the feature maps cover; they may end below the grid."""
     columns: Span
     own_rows: Span
-    """Rows of the patches that are taken from them."""
+    """Rows of its own patches, which lie within the others."""
     own_columns: Span
 
     @property
