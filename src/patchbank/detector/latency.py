@@ -109,9 +109,10 @@ def _noise(detector: Detector) -> Image:
 
 def _usual_size(detector: Detector) -> tuple[int, int]:
     """(H, W) of an image: as the network sees it, or with tiles the middle one of those learned."""
-    settings, likeness = detector.members[0].settings, detector.likeness
-    if settings.tiles and likeness is not None:
-        by_pixels = likeness.sizes[np.argsort(likeness.sizes.prod(axis=1, dtype=np.int64))]
+    settings = detector.members[0].settings
+    if settings.tiles and detector.likeness is not None:
+        sizes = detector.likeness.sizes
+        by_pixels = sizes[np.argsort(sizes.prod(axis=1, dtype=np.int64))]
         height, width = by_pixels[len(by_pixels) // 2].tolist()
         return height, width
     size = settings.image_size

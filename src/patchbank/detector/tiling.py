@@ -10,6 +10,7 @@ embedded backbones (`benchmarks/quality/tiles.md` measures what other margins le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -45,7 +46,7 @@ class Tiling:
     extractor: FeatureExtractor
     settings: Settings
     geometry: ImageGeometry
-    """Of the whole photograph."""
+    """Geometry of the whole photograph."""
     size: tuple[int, int]
     """(H, W) of the inspected part in pixels, continued to multiples of the unit."""
     unit: int
@@ -200,17 +201,18 @@ def photograph_scores(
     return replace(scores, image_score=score)
 
 
-def check_tiles(method: Method, settings: InputSettings) -> None:
-    """Check that a method works with photographs in tiles, where these are asked for.
+def check_tiles(members: Sequence[tuple[Method, InputSettings]]) -> None:
+    """Check that methods work with photographs in tiles, if their settings ask for these.
 
     Raises:
-        ParameterError: it compares patches of a whole photograph with each other, or places.
+        ParameterError: one compares patches with others of their photograph, or with a position.
     """
-    if settings.tiles and not method.scores_tiles:
-        raise ParameterError(
-            f"tiles: expected a method that scores each patch by itself, such as patchcore, got "
-            f"{method.name}; leave tiles out, or use patchcore"
-        )
+    for method, settings in members:
+        if settings.tiles and not method.scores_tiles:
+            raise ParameterError(
+                "tiles: expected a method that scores each patch by itself, such as patchcore, got "
+                f"{method.name}; leave tiles out, or use patchcore"
+            )
 
 
 def grid_unit(extractor: FeatureExtractor, settings: Settings) -> int:
@@ -232,8 +234,8 @@ def grid_unit(extractor: FeatureExtractor, settings: Settings) -> int:
         scales = ",".join(f"{scale:g}" for scale in settings.scales)
         raise ParameterError(
             f"tiles: expected scales and a patch_stride whose cells begin together every "
-            f"{LARGEST_UNIT_PX} pixels at most, got {unit} ({scales} and {float(patch_px):g} pixels); use "
-            "scales such as 1, 0.75, 0.5, 0.25 and a patch_stride of 1, 2 or 4"
+            f"{LARGEST_UNIT_PX} pixels at most, got {unit} ({scales} and {float(patch_px):g} "
+            "pixels); use scales such as 1, 0.75, 0.5, 0.25 and a patch_stride of 1, 2 or 4"
         )
     return unit
 

@@ -204,7 +204,7 @@ class InputSettings(Group):
             self._check_tiles()
 
     def _check_tiles(self) -> None:
-        """What says to which size photographs are resized has no meaning with tiles."""
+        """Settings that say to which size photographs are resized have no meaning with tiles."""
         known = settings_of(type(self))
         for name in SIZES:
             value, default = getattr(self, name), known[name].default

@@ -31,10 +31,10 @@ class ExtractedImage:
     """One image of the fit, or one tile of it: its features, and more of a photograph itself."""
 
     features: TrainingImage
-    geometry: ImageGeometry | None = None
-    """Of the photograph, for the calibration.  None for a copy, and for all tiles but the first."""
+    geometry: ImageGeometry
+    """Geometry of the whole image, of which this may be a tile."""
     overview: FeatureMaps | None = None
-    """Feature maps of the photograph seen whole; None where there is no geometry."""
+    """Feature maps of a photograph seen whole; None for a copy, and for all tiles but the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Copy:
         if self.augmentation.is_original:
             return ExtractedImage(TrainingImage(maps, self.photograph), geometry, maps)
         inside = _inside(self.augmentation, self.image, geometry)
-        return ExtractedImage(TrainingImage(maps, self.photograph, inside))
+        return ExtractedImage(TrainingImage(maps, self.photograph, inside), geometry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _TileOfCopy:
     tiling: Tiling
     number: int
     inside: NDArray[np.bool_] | None
-    """Of the copy, as `TrainingImage` has it."""
+    """Cells of the copy that show something, as `TrainingImage` has them."""
 
     @property
     def n_pixels(self) -> int:
@@ -83,7 +83,7 @@ class _TileOfCopy:
         tile = self.tiling.tile(self.number)
         features = TrainingImage(maps, self.photograph, self.inside, tile)
         if features.is_copy or not tile.is_first:
-            return ExtractedImage(features)
+            return ExtractedImage(features, self.tiling.geometry)
         overview = _overview(extractor, settings, self.image)
         return ExtractedImage(features, self.tiling.geometry, overview)
 
@@ -131,7 +131,7 @@ def _parts(
     sources: Sequence[ImageSource],
     contents: Contents | None,
 ) -> Iterator[_Copy | _TileOfCopy]:
-    """What is seen at once of the copies of each photograph."""
+    """Copies of each photograph, or their tiles: whatever the network sees at once."""
     for number, image in _photographs(sources, contents):
         for augmentation in settings.copies:
             if settings.tiles:

@@ -78,8 +78,7 @@ def fit(
         choice: which of the photographs are learned, and which are left out together.
         remarks: receives lines about the photographs; if not given, `progress` shows them.
     """
-    for method, settings in parts:
-        check_tiles(method, settings)
+    check_tiles(parts)
     said = Remarks() if remarks is None else remarks
     sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(parts), said, progress)
@@ -104,8 +103,7 @@ def fit(
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
-        for line in [*said.unread, *said.lines]:
-            progress.note(line)
+        _note(said, progress)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
@@ -129,6 +127,11 @@ def fit(
         photograph_digests=contents.digests,
         versions=versions(),
     )
+
+
+def _note(said: Remarks, progress: Progress) -> None:
+    for line in [*said.unread, *said.lines]:
+        progress.note(line)
 
 
 def _chosen(
@@ -221,7 +224,7 @@ def _fit_member(
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
         for image in extract_images(extractor, settings, sources, progress, contents):
             learner.add(image.features)
-            if image.geometry is not None and image.overview is not None:
+            if image.overview is not None:
                 geometries.append(image.geometry)
                 search.add(image.overview)
         if contents is not None:

@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Its length."""
+        """Length of the stretch."""
         return self.end - self.begin
 
     def widened(self, margin: int, length: int) -> Span:
