@@ -74,6 +74,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         **SHARED,
         **PATCHES,
         **BANK,
+        "tiles": ({"image_size": 448}, True),
         "target_dims": ({}, 60),
         "layer_dims": ({"target_dims": 60}, 40),
     },
@@ -127,9 +128,11 @@ CHANGES: dict[str, dict[str, Change]] = {
 }
 ELSEWHERE = {method: {"weights", "bit_depth"} for method in CHANGES}
 ELSEWHERE["spade"].add("seed")
+for method in set(CHANGES) - {"patchcore"}:
+    ELSEWHERE[method].add("tiles")
 """Settings without a row: weights need torch (tests/unit/test_timm_backbones.py), the bit depth
-photographs of 16 bits (tests/unit/test_bit_depth.py), and SPADE's seed changes nothing
-(tests/contract/test_settings_spade.py)."""
+photographs of 16 bits (tests/unit/test_bit_depth.py), SPADE's seed changes nothing
+(tests/contract/test_settings_spade.py), and tiles are PatchCore's (tests/unit/test_tiles.py)."""
 
 QUICK = {"backbone": "efficientnet_lite0", "image_size": 96, "top_fraction": 0.1}
 BASE: dict[str, Mapping[str, Any]] = {

@@ -220,6 +220,7 @@ KEYS = [
     "steps",
     "support",
     "target_dims",
+    "tiles",
     "top_share",
     "translations",
     "weights",

@@ -32,14 +32,8 @@ def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     Raises:
         DataError: the package is not installed.
     """
-    folder = _package_folder()
-    lines = (folder / "labels.csv").read_text(encoding="utf-8").splitlines()
-    cells = [(name, float(probability), kind) for name, probability, kind in map(str.split, lines)]
     rng = np.random.default_rng(SEED)
-    good, defect = (
-        [folder / name for name, probability, kind in cells if kind == "mono" and probability == p]
-        for p in (FUNCTIONAL, DEFECTIVE)
-    )
+    good, defect = _cells(FUNCTIONAL), _cells(DEFECTIVE)
     good_order = rng.permutation(len(good))
     defect_order = rng.permutation(len(defect)) if draw_defects else np.arange(len(defect))
     fit = [good[i] for i in good_order[:N_FIT]]
@@ -47,6 +41,23 @@ def solar_cells(*, draw_defects: bool = False) -> tuple[list[Path], Dataset]:
     test += [Sample(defect[i], "defective") for i in defect_order[:N_TEST]]
     name = "solar cells, defects drawn" if draw_defects else "solar cells, first defects"
     return fit, Dataset(name, tuple(test))
+
+
+def functional_cells() -> list[Path]:
+    """List the photographs of all functional mono-crystalline cells, 588.
+
+    Raises:
+        DataError: the package is not installed.
+    """
+    return _cells(FUNCTIONAL)
+
+
+def _cells(probability: float) -> list[Path]:
+    """Mono-crystalline cells of one probability of a defect."""
+    folder = _package_folder()
+    lines = (folder / "labels.csv").read_text(encoding="utf-8").splitlines()
+    cells = [line.split() for line in lines]
+    return [folder / name for name, p, kind in cells if kind == "mono" and float(p) == probability]
 
 
 def _package_folder() -> Path:

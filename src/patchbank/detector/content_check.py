@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor, OnnxExtractor, unpack_info
 from patchbank.detector.preprocessing import input_sizes
+from patchbank.detector.tiling import grid_unit
 from patchbank.errors import DetectorFileError
 from patchbank.images.digest import DIGEST_BYTES
 from patchbank.methods import FittedMethod, ResizableBank
@@ -133,6 +134,8 @@ def check_settings(settings: Settings, extractor: FeatureExtractor) -> None:
         )
     if not isinstance(settings.crop, tuple) or isinstance(settings.image_size, tuple):
         input_sizes(extractor, settings, extractor.info.input_size or (height, width))
+    if settings.tiles:
+        grid_unit(extractor, settings)
     patch_size = getattr(settings, "patch_size", 1)
     if getattr(settings, "target_dims", None) is not None and patch_size > MAX_POOLED_PATCH:
         raise DetectorFileError(

@@ -102,7 +102,18 @@ def latency_ms(detector: Detector) -> float:
 
 
 def _noise(detector: Detector) -> Image:
-    size = detector.members[0].settings.image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = _usual_size(detector)
     noise: Image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return noise
+
+
+def _usual_size(detector: Detector) -> tuple[int, int]:
+    """(H, W) of an image: as the network sees it, or with tiles the middle one of those learned."""
+    settings = detector.members[0].settings
+    if settings.tiles and detector.likeness is not None:
+        sizes = detector.likeness.sizes
+        by_pixels = sizes[np.argsort(sizes.prod(axis=1, dtype=np.int64))]
+        height, width = by_pixels[len(by_pixels) // 2].tolist()
+        return height, width
+    size = settings.image_size
+    return size if isinstance(size, tuple) else (size, size)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import ImageGeometry, prepare
+from patchbank.detector.tiling import score_tiles
 from patchbank.errors import ShapeError
 from patchbank.images.augment import ORIGINAL, Augmentation
 from patchbank.images.roi import InspectedPart
@@ -89,13 +90,19 @@ class Member:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        prepared = prepare(self.extractor, self.settings, image, part, augmentation)
-        with computing.short(), self.device.full_precision():
-            maps, geometry = prepared.features(self.extractor)
-            if geometry.cells is None:  # a method of another package may know no other form
-                scores = self.model.score(maps)
-            else:
-                scores = self.model.score(maps, geometry.cells)
+        if self.settings.tiles:
+            with computing.short(), self.device.full_precision():
+                scores, geometry = score_tiles(
+                    self.extractor, self.settings, self.model, augmentation.of(image)
+                )
+        else:
+            prepared = prepare(self.extractor, self.settings, image, part, augmentation)
+            with computing.short(), self.device.full_precision():
+                maps, geometry = prepared.features(self.extractor)
+                if geometry.cells is None:  # a method of another package may know no other form
+                    scores = self.model.score(maps)
+                else:
+                    scores = self.model.score(maps, geometry.cells)
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)

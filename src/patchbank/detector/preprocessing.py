@@ -25,6 +25,9 @@ LARGEST_OF_SHORT_SIDE = 2**24
 side has no limit, and neither would time and memory."""
 SMALLEST_WEIGHT = 1e-6
 """Share of a pixel of the map that patches of the region of interest have at least."""
+SEEN_WHOLE_PX = (448, 448)
+"""Network's input of a usual photograph that is seen whole, for which settings relative to it are
+meant where a larger one is seen tile by tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class ImageGeometry:
     placement: Placement | None = None
     """Where the canonical image lies in the photograph; None for photographs that are not turned.
     """
+    covered: tuple[int, int] | None = None
+    """Pixels of the photograph that the feature grid covers where it was made tile by tile: the
+    inspected part, and what is missing to whole cells below and to the right of it.  None for a
+    photograph that was seen whole."""
 
     @property
     def inspected_box(self) -> Box:
@@ -57,9 +64,10 @@ class ImageGeometry:
 
     @property
     def crop_shares(self) -> tuple[float, float, float, float]:
-        """(top, left, bottom, right) of the inspected part, as shares of the photograph."""
+        """(top, left, bottom, right) of the feature grid, as shares of the photograph."""
         (height, width), box = self.photograph, self.crop_box
-        bottom, right = box.top + box.height, box.left + box.width
+        down, across = self.covered or (box.height, box.width)
+        bottom, right = box.top + down, box.left + across
         return box.top / height, box.left / width, bottom / height, right / width
 
     def anomaly_map(self, scores: PatchScores) -> AnomalyMap:
@@ -86,16 +94,18 @@ class ImageGeometry:
 
     def _enlarged(self, grid: PatchGrid, stride: int) -> AnomalyMap:
         """A number for each patch, enlarged to the pixels of the inspected part."""
+        box = self.crop_box
+        seen = self.input_size if self.covered is None else SEEN_WHOLE_PX
         return anomaly_map.anomaly_map(
             grid,
             self.input_size,
-            (self.crop_box.height, self.crop_box.width),
-            sigma=anomaly_map.scaled_sigma(self.settings.smoothing, self.input_size),
+            self.covered or (box.height, box.width),
+            sigma=anomaly_map.scaled_sigma(self.settings.smoothing, seen),
             stride=stride,
             cells=self.feature_grid,
             interpolation=self.settings.map_interpolation,
             border=self.settings.map_border,
-        )
+        )[: box.height, : box.width]
 
     def _within(self, part: InspectedPart, enlarged: AnomalyMap, stride: int) -> AnomalyMap:
         """The map of the region of interest alone: 0 outside of it.
@@ -272,7 +282,7 @@ def _resized_and_cropped(
     """
     demanded = extractor.info.size_multiple
     is_area = settings.resize == "area" and not isinstance(settings.image_size, tuple)
-    multiple = _grid_step(extractor) if is_area else demanded
+    multiple = grid_step(extractor) if is_area else demanded
     whole = input_size(
         photograph,
         settings.image_size,
@@ -310,7 +320,7 @@ def _require_bounded(whole: tuple[int, int], side: int, photograph: tuple[int, i
         )
 
 
-def _grid_step(extractor: FeatureExtractor) -> int:
+def grid_step(extractor: FeatureExtractor) -> int:
     """Sizes that we choose are multiples of this, so that the grids of all layers align."""
     deepest = max(extractor.info.available_layers[layer].stride for layer in extractor.layers)
     return max(extractor.info.size_multiple, deepest)
@@ -320,7 +330,7 @@ def _input_sizes(
     extractor: FeatureExtractor, scales: tuple[float, ...], first: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """(H, W) of the network's input at each scale; `first` is that at scale 1."""
-    info, step = extractor.info, _grid_step(extractor)
+    info, step = extractor.info, grid_step(extractor)
     sizes = [
         first
         if scale == 1

@@ -26,6 +26,9 @@ Converted = TypeVar("Converted")
 Pixels: TypeAlias = pillow.Image | DeepPixels
 """Decoded pixels, upright: with 8 bits a channel, or with 16."""
 
+BAND_PX = 2**24
+"""Pixels that are converted at a time."""
+
 
 def decoded(
     name: str,
@@ -173,7 +176,21 @@ def rgb(name: str, pixels: Pixels, bit_depth: int = FULL) -> Image:
         image = image.convert("RGBA")
         black = pillow.new("RGBA", image.size, (0, 0, 0, 255))
         image = pillow.alpha_composite(black, image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return _in_bands(image)
+
+
+def _in_bands(image: pillow.Image) -> Image:
+    """Pixels (H, W, 3) of an image: a large one in bands, as Pillow makes two more copies of it."""
+    rows = max(BAND_PX // image.width, 1)
+    if image.height <= rows:
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    pixels.setflags(write=False)  # as those of a small one
+    return pixels
 
 
 def reason_of(error: OSError) -> str:

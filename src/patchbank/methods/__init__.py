@@ -10,6 +10,7 @@ from patchbank.methods.base import (
     PatchEmbedding,
     PatchScores,
     ResizableBank,
+    TileScorer,
     TrainingImage,
     numbered_groups,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "Settings",
     "SimpleNetSettings",
     "SpadeSettings",
+    "TileScorer",
     "TrainingImage",
     "numbered_groups",
 ]

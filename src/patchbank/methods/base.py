@@ -14,11 +14,12 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
-from patchbank.settings import Group, Settings, with_preset
+from patchbank.settings import Group, Settings, given_with_tiles, with_preset
 from patchbank.settings.rules import Choice
 from patchbank.types import Array, Indices, PatchGrid
 
@@ -42,6 +43,9 @@ class TrainingImage:
     of_interest: NDArray[np.bool_] | None = None
     """(h, w) of the first layer's grid: True for the cells of the region of interest, which alone
     are learned and scored.  None where all are; never given to a method that does not take it."""
+    tile: Tile | None = None
+    """Where the maps lie in the photograph, if they are one tile of it; tiles come row by row.
+    `inside` is that of the whole photograph nevertheless."""
 
     @property
     def is_copy(self) -> bool:
@@ -120,6 +124,33 @@ class PatchEmbedding:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchRows:
+    """The patches of one image that count, wherever they lie: a view of what a fit stores."""
+
+    rows: Array
+    """(n, d)."""
+    grid: tuple[int, int]
+    """(h, w)."""
+    cells: Indices
+    """(n,) number of the cell of each in the grid."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(h, w): False for a patch that does not count; None where all do."""
+        if len(self.cells) == self.grid[0] * self.grid[1]:
+            return None
+        mask = np.zeros(self.grid, dtype=np.bool_)
+        mask.ravel()[self.cells] = True
+        return mask
+
+    def on_grid(self, values: NDArray[np.float32]) -> PatchGrid:
+        """Values of the patches, (n,), on the grid, (h, w); those that do not count get 0."""
+        grid = np.zeros(self.grid, dtype=values.dtype)
+        grid.ravel()[self.cells] = values
+        return grid
+
+
+@dataclass(frozen=True, slots=True)
 class PatchScores:
     """The scores that a method gives one image."""
 
@@ -176,6 +207,15 @@ class ResizableBank(Protocol):
         Raises:
             ParameterError: it cannot be truncated to so many rows.
         """
+        ...
+
+
+@runtime_checkable
+class TileScorer(Protocol):
+    """A fitted model that scores patches one by one, so that a photograph can come in tiles."""
+
+    def score_tile(self, maps: FeatureMaps, tile: Tile) -> PatchGrid:
+        """Scores of a tile's own patches, (h, w), from the feature maps that cover it."""
         ...
 
 
@@ -274,6 +314,8 @@ class Method:
     that of the axis ``n`` is the number of good images."""
     takes_interest: bool = False
     """Whether its learner and its models leave out the cells that are not `of_interest`."""
+    scores_tiles: bool = False
+    """Whether its learner takes photographs in tiles, and its model is a `TileScorer`."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.
@@ -281,7 +323,8 @@ class Method:
         >>> from patchbank.methods import METHODS
         >>> METHODS["patchcore"].changed_preset("anomalib", {"bank_rows": 500}).get("coreset")
         """
-        return with_preset(self.settings, self.presets[name], changes)
+        preset = with_preset(self.settings, self.presets[name], changes)
+        return given_with_tiles(self.settings, preset)
 
     def settings_from(self, preset: str | None, changes: Mapping[str, Any]) -> Settings:
         """All settings of a preset (None: the defaults) with changes.
@@ -290,7 +333,7 @@ class Method:
             ParameterError: no such preset or setting, or a value that is out of range.
         """
         if preset is None:
-            return self.settings.from_mapping(changes)
+            return self.settings.from_mapping(given_with_tiles(self.settings, changes))
         if not self.presets:
             raise ParameterError(
                 f"preset: expected none, {self.name} has no presets, got {preset!r}"

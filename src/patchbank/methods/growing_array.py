@@ -10,6 +10,7 @@ from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Features
 
 HEADROOM = 1.2  # later images may have more rows than the first
+ROWS_PER_COPY = 8192  # between two releases of pages of files
 
 
 def _in_memory(shape: tuple[int, int]) -> Features:
@@ -33,25 +34,37 @@ class GrowingArray:
         self._n_images = n_images
         self._allocate = allocate
         self._buffer = np.empty((0, 0), dtype=np.float32)
-        self._ends = [0]
+        self._end = 0
+        self._n_begun = 0.0
 
     @property
     def array(self) -> Features:
         """(n, d) float32: a view of all rows so far."""
-        return self._buffer[: self._ends[-1]]
+        return self._buffer[: self._end]
 
-    def append(self, rows: Features) -> slice:
-        """Add the rows of the next image, (m, d), and return their slice of `array`."""
-        begin, end = self._ends[-1], self._ends[-1] + len(rows)
+    def append(self, rows: Features, share: float = 1.0) -> slice:
+        """Add the rows of the next image, (m, d), and return their slice of `array`.
+
+        Args:
+            rows: of the image, or of a part of it.
+            share: of the image that the part is.
+        """
+        begin, end = self._end, self._end + len(rows)
         if end > len(self._buffer) or not self._buffer.shape[1]:
             # Memory that is not written to costs nothing, so all images are allocated at once.
-            remaining = max(self._n_images - len(self._ends) + 1, 1)
-            room = (begin + int(len(rows) * remaining * HEADROOM) + 1, rows.shape[1])
-            larger = self._allocate(room)
-            if begin:
-                larger[:begin] = self._buffer[:begin]
-            self._buffer = larger
+            remaining = max(self._n_images - self._n_begun, share)
+            room = (begin + int(len(rows) / share * remaining * HEADROOM) + 1, rows.shape[1])
+            self._move_to(self._allocate(room))
         self._buffer[begin:end] = rows
         drop_pages(self._buffer[begin:end])
-        self._ends.append(end)
+        self._end = end
+        self._n_begun += share
         return slice(begin, end)
+
+    def _move_to(self, larger: Features) -> None:
+        for begin in range(0, self._end, ROWS_PER_COPY):
+            part = slice(begin, min(begin + ROWS_PER_COPY, self._end))
+            larger[part] = self._buffer[part]
+            drop_pages(larger[part])
+            drop_pages(self._buffer[part])
+        self._buffer = larger

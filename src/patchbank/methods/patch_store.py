@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import to_numpy
-from patchbank.methods.base import PatchEmbedding, TrainingImage
+from patchbank.core.spatial.tiles import Tile
+from patchbank.methods.base import PatchEmbedding, PatchRows, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
 from patchbank.runtime.memory import room_for_features
 from patchbank.types import Array, Features, Indices
+
+MOST_TILED_BYTES = 256_000_000
+"""Features of photographs in tiles that are kept in memory: such photographs are large."""
 
 
 class PatchStore:
     """All patches of the fit in one array, and the origin of each.
 
     Patches that a mask excludes, and those of a copy that show nothing of its photograph, are not
-    stored.  Where memory is too small the array goes to a file, and `note` gets a line about it.
+    stored.  Where memory is too small, or photographs come in tiles and have more than
+    `MOST_TILED_BYTES` of features, the array goes to a file, and `note` gets a line about it.
     """
 
     def __init__(self, n_images: int, stride: int, note: Callable[[str], None]) -> None:
-        self._rows = GrowingArray(n_images, partial(room_for_features, note=note))
+        self._rows = GrowingArray(n_images, self._room)
         self._stride = stride
+        self._note = note
+        self._most_bytes: int | None = None
         self._images: list[_StoredImage] = []
         self._photographs: list[_StoredImage] = []
 
@@ -39,8 +45,14 @@ class PatchStore:
         """Number of photographs, without their copies."""
         return len(self._photographs)
 
+    def _room(self, shape: tuple[int, int]) -> Features:
+        return room_for_features(shape, self._note, self._most_bytes)
+
     def append(self, embedded: Array | PatchEmbedding, image: TrainingImage) -> None:
-        """Add the patches of the next image, (h, w, d) or a `PatchEmbedding`."""
+        """Add the patches of the next image, or tile of one: (h, w, d) or a `PatchEmbedding`."""
+        if image.tile is not None:
+            self._append_tile(PatchEmbedding.of(embedded), image, image.tile)
+            return
         embedding = PatchEmbedding.of(embedded)
         cells = image.cells_inside(embedding.grid, self._stride)
         if embedding.mask is not None:
@@ -52,23 +64,60 @@ class PatchStore:
         stored = _StoredImage(
             image.photograph, copy, embedding.grid, cells, self._rows.append(kept), embedding.mask
         )
+        self._add(stored, is_copy=image.is_copy)
+
+    def _add(self, stored: _StoredImage, *, is_copy: bool) -> None:
         self._images.append(stored)
-        if not image.is_copy:
+        if not is_copy:
             self._photographs.append(stored)
+
+    def _append_tile(self, embedding: PatchEmbedding, image: TrainingImage, tile: Tile) -> None:
+        """Add the tile's own patches to those of its photograph, or of the copy of it."""
+        self._most_bytes = MOST_TILED_BYTES
+        grid, cells = tile.patch_grid(self._stride), tile.cells(self._stride)
+        own = tile.in_maps(self._stride)
+        features = to_numpy(embedding.features[own]).reshape(len(cells), -1)
+        is_kept = np.ones(len(cells), dtype=np.bool_)
+        if embedding.mask is not None:
+            is_kept &= embedding.mask[own].ravel()
+        if image.inside is not None:
+            is_kept &= image.inside[:: self._stride, :: self._stride].ravel()[cells]
+        kept = features if is_kept.all() else features[is_kept]
+        rows = self._rows.append(kept, share=max(len(kept), 1) / (grid[0] * grid[1]))
+        if tile.is_first:
+            copy = self._images[-1].copy + 1 if image.is_copy else 0
+            stored = _StoredImage(image.photograph, copy, grid, cells[is_kept], rows, None)
+            self._add(stored, is_copy=image.is_copy)
+            return
+        last = self._images.pop()
+        joined = replace(
+            last,
+            cells=np.concatenate([last.cells, cells[is_kept]]),
+            rows=slice(last.rows.start, rows.stop),
+        )
+        if not image.is_copy:
+            self._photographs.pop()
+        self._add(joined, is_copy=image.is_copy)
 
     def patches_of(self, photograph: int) -> slice:
         """The rows of `features` that show a photograph itself, not a copy of it."""
         return self._photographs[photograph].rows
 
+    def patches(self, photograph: int) -> PatchRows:
+        """The patches of one photograph itself that count: a view."""
+        stored = self._photographs[photograph]
+        return PatchRows(self.features[stored.rows], stored.grid, stored.cells)
+
     def embedding(self, photograph: int) -> PatchEmbedding:
-        """The embedding of one photograph itself: a view, or a copy if it has a mask."""
+        """The embedding of one photograph itself: a copy if it has a mask or came in tiles."""
         stored, rows = self._photographs[photograph], self.features[self.patches_of(photograph)]
         h, w = stored.grid
-        if stored.mask is None:
+        if stored.mask is None and np.array_equal(stored.cells, np.arange(h * w)):
             return PatchEmbedding(rows.reshape(h, w, -1))
         features = np.zeros((h * w, rows.shape[1]), dtype=rows.dtype)
         features[stored.cells] = rows
-        return PatchEmbedding(features.reshape(h, w, -1), stored.mask)
+        mask = self.patches(photograph).mask if stored.mask is None else stored.mask
+        return PatchEmbedding(features.reshape(h, w, -1), mask)
 
     def photograph_of_patches(self) -> Indices:
         """(n,) number of the photograph that each patch, or its copy, comes from."""

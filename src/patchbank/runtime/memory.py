@@ -33,24 +33,32 @@ def free_bytes() -> int:
     return max(min(limits), 0)
 
 
-def room_for_features(shape: tuple[int, int], note: Callable[[str], None]) -> Features:
+def room_for_features(
+    shape: tuple[int, int], note: Callable[[str], None], most_bytes: int | None = None
+) -> Features:
     """Allocate features (n, d): in memory if they and their selection fit, else in a file.
 
     Args:
         shape: of the features.
         note: called with one line if a file is used.
+        most_bytes: that features in memory may take; None for all that is free.
 
     Raises:
         DataError: the disk has too little space as well.
     """
     n_bytes, free = shape[0] * shape[1] * 4, free_bytes()
-    if n_bytes * QUANTIZED_FACTOR + shape[0] * BYTES_PER_PATCH + RESERVE_BYTES <= free:
+    is_few = most_bytes is None or n_bytes <= most_bytes
+    fits = n_bytes * QUANTIZED_FACTOR + shape[0] * BYTES_PER_PATCH + RESERVE_BYTES <= free
+    if is_few and fits:
         return np.empty(shape, dtype=np.float32)
     folder = scratch_folder()
     features: Features = allocate_in_file(shape, np.float32, folder)
+    reason = f"as only {_gigabytes(free)} of memory are free"
+    if fits and most_bytes is not None:
+        reason = f"as more than {_gigabytes(most_bytes)} of them are not kept in memory"
     note(
-        f"features of up to {_gigabytes(n_bytes)} go to a file in {folder}, as only "
-        f"{_gigabytes(free)} of memory are free: the bank is the same, but takes more time"
+        f"features of up to {_gigabytes(n_bytes)} go to a file in {folder}, {reason}: "
+        "the bank is the same, but takes more time"
     )
     return features
 

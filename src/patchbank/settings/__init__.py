@@ -24,6 +24,7 @@ from patchbank.settings.groups import (
     PatchSettings,
     SeedSettings,
     Settings,
+    given_with_tiles,
 )
 from patchbank.settings.record import Group, part_of, with_preset
 
@@ -37,6 +38,7 @@ __all__ = [
     "SeedSettings",
     "Setting",
     "Settings",
+    "given_with_tiles",
     "part_of",
     "redeclared",
     "setting",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -26,6 +26,7 @@ from patchbank.settings.declaration import (
     PHOTOGRAPH,
     SCORE,
     setting,
+    settings_of,
 )
 from patchbank.settings.record import Group
 from patchbank.settings.rules import (
@@ -50,11 +51,39 @@ if TYPE_CHECKING:
 
 GridScore: TypeAlias = Literal["max", "smooth_max", "top_fraction"]
 """Image scores that need the grid of patch scores only."""
+WITH_TILES: Mapping[str, Any] = {
+    "scales": (1.0,),
+    "patch_size": 1,
+    "patch_stride": 1,
+    "image_score": "max",
+}
+"""Settings that are the default with tiles: patches are as small as the network makes them, and one
+of them is enough."""
+SIZES = ("image_size", "resize", "max_upscale")
+"""Settings that say to which size photographs are resized."""
+
+
+def _sizes_are_ruled_out(tiles: Any) -> Collection[str]:
+    """Photographs that come in tiles keep their size."""
+    return SIZES if tiles is True else ()
 
 
 def _resize_is_ruled_out(image_size: Any) -> Collection[str]:
     """Height and width leave nothing for `resize` to decide."""
     return ("resize",) if isinstance(image_size, (list, tuple)) else ()
+
+
+def given_with_tiles(record: type[Group], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are given, and where they ask for tiles the other defaults that go with them.
+
+    >>> from patchbank.methods import PatchCoreSettings
+    >>> given_with_tiles(PatchCoreSettings, {"tiles": True, "scales": (0.5,)})["patch_size"]
+    1
+    """
+    if given.get("tiles") is not True:
+        return dict(given)
+    known = settings_of(record)
+    return {name: value for name, value in WITH_TILES.items() if name in known} | dict(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +152,17 @@ class InputSettings(Group):
         rule=Optional(Size()),
         group=PHOTOGRAPH,
     )
+    tiles: bool = setting(
+        False,
+        "Inspect photographs at their own size, in overlapping tiles, for defects too small to be "
+        "seen at image_size. Unless given, layers is then the first of the backbone's, scales 1, "
+        "patch_size 1, patch_stride 1, and image_score max. Scales are relative to the "
+        "photograph, smoothing and top_fraction to 448 x 448 pixels. PatchCore only.",
+        rule=Flag(),
+        group=PHOTOGRAPH,
+        everyday=True,
+        rules_out=_sizes_are_ruled_out,
+    )
     scales: tuple[float, ...] = setting(
         (1.0, 0.5),
         "Sizes, relative to image_size, at which features are computed; the first sets the grid of "
@@ -182,6 +222,24 @@ class InputSettings(Group):
                 "part_size: expected position 'canonical' or 'auto' together with it, got "
                 f"{self.position!r}"
             )
+        if self.tiles and self.position != "as_photographed":
+            raise ParameterError(
+                "position: expected 'as_photographed' with tiles, in which photographs keep their "
+                f"position, got {self.position!r}"
+            )
+        if self.tiles:
+            self._check_tiles()
+
+    def _check_tiles(self) -> None:
+        """Settings that say to which size photographs are resized have no meaning with tiles."""
+        known = settings_of(type(self))
+        for name in SIZES:
+            value, default = getattr(self, name), known[name].default
+            if value != default:
+                raise ParameterError(
+                    f"{name}: expected none with tiles, in which photographs keep their size, got "
+                    f"{known[name].rule.text(value)}; for half of it, give scales 0.5"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

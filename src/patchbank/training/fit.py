@@ -15,6 +15,7 @@ from patchbank.detector.changes import check_reachable
 from patchbank.detector.detector import Detector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import Member, MemberPrediction
+from patchbank.detector.tiling import check_tiles, photograph_scores
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
@@ -90,7 +91,7 @@ def fit(
     """
     said = Remarks() if remarks is None else remarks
     asked = parts if isinstance(parts, AutomaticSettings) else ChosenSettings(list(parts))
-    _check_interest(choice.interest, asked)
+    _check(choice.interest, asked)
     sources, labels = _chosen(images, choice, said)
     sources, bit_depth = with_bit_depth(sources, _bit_depth(asked.parts), said, progress)
     search = _searched(sources, labels, choice, said, progress)
@@ -178,7 +179,9 @@ def _searched(
     return GroupSearch(kept, labels.only([id(source) in numbers for source in sources]).check())
 
 
-def _check_interest(interest: Interest, asked: AutomaticSettings | ChosenSettings) -> None:
+def _check(interest: Interest, asked: AutomaticSettings | ChosenSettings) -> None:
+    """Check what can be checked before a photograph is read."""
+    check_tiles(asked.parts)
     interest.check(asked.parts)
     if interest and isinstance(asked, AutomaticSettings):
         raise ParameterError(
@@ -203,14 +206,18 @@ def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:
 
 
 def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
-    return open_backbone(
+    open_with = partial(
+        open_backbone,
         settings.backbone,
-        settings.layers,
         normalisation=settings.normalisation,
         weights=settings.weights,
         device=device,
         engine=engine,
     )
+    extractor = open_with(settings.layers)
+    if settings.tiles and settings.layers is None:
+        return open_with(extractor.layers[:1])  # the smallest patches
+    return extractor
 
 
 def _fit_members(
@@ -259,9 +266,9 @@ def _fit_member(
         learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
         for image in extract_images(extractor, settings, sources, progress, contents, roi):
             learner.add(image.features)
-            if not image.features.is_copy:
+            if image.overview is not None:
                 geometries.append(image.geometry)
-                search.add(image.features.maps)
+                search.add(image.overview)
         if contents is not None:
             contents.check()
         learned = learner.fit(search.grouping().numbers)
@@ -278,7 +285,10 @@ def _fit_member(
         return FittedMember(member, _predict_other_views(member, sources[0], roi), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
-        return [MemberPrediction(*pair) for pair in zip(left_out, geometries, strict=True)]
+        scores = left_out
+        if settings.tiles:
+            scores = [photograph_scores(extractor, settings, each) for each in left_out]
+        return [MemberPrediction(*pair) for pair in zip(scores, geometries, strict=True)]
 
     return FittedMember(
         member,

@@ -34,6 +34,7 @@ from patchbank.methods import (
 from patchbank.report import check_page
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
+from patchbank.settings import given_with_tiles
 from patchbank.settings.rules import Choice
 from patchbank.training.choose import AutomaticSettings
 from patchbank.training.fit import PhotographChoice, fit
@@ -59,7 +60,7 @@ def names_checked(recipe: type[RecipeType]) -> type[RecipeType]:
     @wraps(make)
     def checked(self: RecipeType, *arguments: Any, **given: Any) -> None:
         recipe.check_names(given)
-        make(self, *arguments, **given)
+        make(self, *arguments, **given_with_tiles(recipe, given))
 
     recipe.__init__ = checked  # type: ignore[method-assign, assignment]
     return recipe

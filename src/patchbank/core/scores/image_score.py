@@ -63,8 +63,17 @@ def top_fraction_mean(grid: NDArray[np.float32], fraction: float) -> float:
     >>> top_fraction_mean(np.arange(10, dtype=np.float32).reshape(2, 5), fraction=0.2)
     8.5
     """
+    return mean_of_largest(grid, max(1, round(fraction * grid.size)))
+
+
+def mean_of_largest(grid: NDArray[np.float32], count: int) -> float:
+    """Mean of the `count` largest values, of all if there are fewer.
+
+    >>> mean_of_largest(np.arange(10, dtype=np.float32).reshape(2, 5), 2)
+    8.5
+    """
     values = grid.ravel()
-    count = max(1, round(fraction * len(values)))
+    count = min(count, len(values))
     return float(np.partition(values, len(values) - count)[-count:].mean())
 
 

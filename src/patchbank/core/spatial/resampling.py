@@ -98,6 +98,12 @@ def apply(rows: Operator, columns: Operator, planes: Array) -> Array:
 
 
 def _applied_down(operator: Operator, planes: Array) -> Array:
+    if isinstance(planes, np.ndarray) and len(operator.blocks) > 1:
+        shape = (*planes.shape[:-2], operator.shape[0], planes.shape[-1])
+        applied = np.empty(shape, dtype=np.result_type(planes, np.float32))
+        for b in operator.blocks:
+            np.matmul(b.matrix, planes[..., b.columns, :], out=applied[..., b.rows, :])
+        return applied  # without the parts of it, which for a map take as much memory again
     parts = [
         on_device_of(b.matrix, planes)
         @ (planes if operator.is_whole else planes[..., b.columns, :])

@@ -28,6 +28,7 @@ from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
+from patchbank.runtime.scratch import drop_pages, take_rows
 from patchbank.settings import Settings
 from patchbank.types import Array, Features, Indices
 
@@ -70,7 +71,7 @@ class BankLearner:
             raise DataError("expected at least one patch that counts, got images masked all over")
         numbers = numbered_groups(groups, store.n_photographs)
         coreset = select(settings, store, numbers, self._progress, self._device)
-        bank = store.features[coreset.centres]
+        bank = take_rows(store.features, coreset.centres)
         index, recall = None, 1.0
         if settings.index != "exact":
             index = neighbours.build_index(bank, settings.index, self._device)
@@ -101,7 +102,7 @@ class BankLearner:
         candidates = others if len(others) else bank_rows
         drawn = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
         exact = neighbours.ExactIndex(bank, self._device)
-        return neighbours.recall(index, exact, features[drawn])
+        return neighbours.recall(index, exact, take_rows(features, drawn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class GroupedPhotographs:
         with self.progress.task("calibrating", store.n_photographs) as advance:
             for number, group in enumerate(self.groups.tolist()):
                 nearest = None if to_others is None else to_others[store.patches_of(number)]
-                scored = model.score_left_out(store.embedding(number), members[group], nearest)
+                scored = model.score_left_out(store.patches(number), members[group], nearest)
+                drop_pages(store.features[store.patches_of(number)])
                 scores.append(scored)
                 advance(1)
         return tuple(scores)
@@ -169,6 +171,8 @@ def method_with_bank(
     presets: Mapping[str, Mapping[str, Any]],
     embed: Callable[..., Array | PatchEmbedding],
     dimensions: Callable[[Any, Sequence[int]], int],
+    *,
+    scores_tiles: bool = False,
 ) -> Method:
     """Make a method with a bank.
 
@@ -180,6 +184,7 @@ def method_with_bank(
         embed: (parameters, feature maps) -> patches; (parameters, feature maps, cells of interest)
             where there is a region of interest.
         dimensions: (parameters, channels of each map) -> dimensions of a patch.
+        scores_tiles: whether a patch depends on the features around it alone.
     """
 
     def learner(
@@ -216,4 +221,5 @@ def method_with_bank(
         contents=CONTENTS,
         lengths=lengths,
         takes_interest=True,
+        scores_tiles=scores_tiles,
     )

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from patchbank.core import neighbours
 from patchbank.core.array_api import to_numpy
 from patchbank.core.scores import image_score
+from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods.base import (
     FeatureMaps,
     PatchEmbedding,
+    PatchRows,
     PatchScores,
     Tensors,
 )
@@ -23,7 +25,7 @@ from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.once import BuiltOnce
-from patchbank.types import Array, Features, Indices
+from patchbank.types import Array, Features, Indices, PatchGrid
 
 Embed: TypeAlias = Callable[..., Array | PatchEmbedding]
 """[(c, h, w), ...] of one image, and the cells of interest, unless all are -> its grid of patches,
@@ -96,9 +98,21 @@ class BankModel:
         distances, _ = self.index.nearest(rows, self.settings.n_neighbours)
         return self._scored(embedding, rows, distances)
 
+    def score_tile(self, maps: FeatureMaps, tile: Tile) -> PatchGrid:
+        """Scores of a tile's own patches, (h, w), from the feature maps that cover it."""
+        whole = PatchEmbedding.of(self.embed(maps))
+        own = tile.in_maps(self.settings.patch_stride)
+        mask = None if whole.mask is None else whole.mask[own]
+        embedding = PatchEmbedding(whole.features[own], mask)
+        rows = embedding.rows
+        if len(rows) == 0:
+            return np.zeros(embedding.grid, dtype=np.float32)
+        distances, _ = self.index.nearest(rows, self.settings.n_neighbours)
+        return embedding.on_grid(image_score.patch_scores(distances, self.settings.metric))
+
     def score_left_out(
         self,
-        embedding: PatchEmbedding,
+        embedding: PatchEmbedding | PatchRows,
         photographs: Indices,
         nearest: NDArray[np.float32] | None = None,
     ) -> PatchScores:
@@ -214,7 +228,7 @@ class BankModel:
 
     def _scored(
         self,
-        embedding: PatchEmbedding,
+        embedding: PatchEmbedding | PatchRows,
         patches: Array,
         distances: NDArray[np.float32],
         without: NDArray[np.bool_] | None = None,
@@ -247,7 +261,7 @@ class BankModel:
         _, around = exact.nearest(self.bank[row[0]], n_neighbours, exclude=without)
         return image_score.reweighted(float(nearest[0, 0]), self._distances(query, around[0]))
 
-    def _nothing_scored(self, embedding: PatchEmbedding) -> PatchScores:
+    def _nothing_scored(self, embedding: PatchEmbedding | PatchRows) -> PatchScores:
         """Scores of an image whose patches are all masked: those of a normal one."""
         return PatchScores(
             np.zeros(embedding.grid, dtype=np.float32), 0.0, self.settings.patch_stride

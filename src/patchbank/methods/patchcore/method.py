@@ -55,5 +55,11 @@ def dimensions(settings: PatchCoreParameters, channels: Sequence[int]) -> int:
 
 
 METHOD = method_with_bank(
-    "patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed, dimensions
+    "patchcore",
+    PatchCoreSettings,
+    PatchCoreParameters,
+    PRESETS,
+    embed,
+    dimensions,
+    scores_tiles=True,
 )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from patchbank.errors import ParameterError
 from patchbank.methods.memory_bank import BankParameters
 from patchbank.settings import Settings, setting
+from patchbank.settings.groups import GridScore
 from patchbank.settings.rules import Integer, Optional
 
 TITLE = "PatchCore"
+GRID_SCORES = get_args(GridScore)
+"""Image scores that follow from patch scores alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,14 @@ class PatchCoreParameters(BankParameters):
 @dataclass(frozen=True, kw_only=True)
 class PatchCoreSettings(PatchCoreParameters, Settings):
     """All settings of PatchCore; the defaults are the preset ``balanced``."""
+
+    def check_combination(self) -> None:
+        """The score of a photograph in tiles follows from its patch scores."""
+        if self.tiles and self.image_score not in GRID_SCORES:
+            raise ParameterError(
+                f"image_score: expected one of {', '.join(GRID_SCORES)} with tiles, got "
+                f"{self.image_score!r}"
+            )
 
 
 _WIDE_RESNET: Mapping[str, Any] = {

@@ -50,6 +50,11 @@ class AutomaticSettings:
 
     def __post_init__(self) -> None:
         Optional(SECONDS).check("time_limit_s", self.time_limit_s)
+        if self.base.tiles:
+            raise ParameterError(
+                "tiles: expected none where settings are to be chosen, as photographs in tiles "
+                "keep their size; leave tiles or the preset out"
+            )
         if self.base.position != "as_photographed":
             raise ParameterError(
                 "position: expected 'as_photographed' where settings are to be chosen, got "

@@ -1,0 +1,378 @@
+"""Small defects in large photographs: what tiles find, and their time and memory.
+
+    python benchmarks/quality/tiles.py
+
+*Photographs* of 4000 x 3000 pixels, each of 12 solar cells (package elpv-dataset, functional
+mono-crystalline ones) enlarged to 1000 x 1000, with the noise of a sensor (sd 3 of 255) added.  No
+cell is in two photographs, so that new ones differ from the learned ones as those do from each
+other.  *Specks*: a disc of 6 pixels in each tested photograph, 0.25 of the range of grey lighter or
+darker, smoothed by 0.7 pixels, anywhere.  Each tested photograph is inspected without its speck and
+with it; tiles that the speck does not reach have the scores that they had without it, and are not
+computed again but for the first photograph, where this is checked.  *Default*: the same fit without
+tiles.
+
+*Large*: photographs of 100 megapixels of the same cells, 2 learned and 1 inspected.  *Remainder*:
+how far features at the borders of tiles are from those of the whole photograph.
+
+Each fit and each inspection is a process of its own, whose peak memory is measured.  Writes
+tiles.json and tiles.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as pillow
+from PIL import ImageFilter
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from environment import environment
+from patchbank import PatchCore, load
+from patchbank.backbones import open_backbone
+from patchbank.core.spatial.regions import find_regions
+from patchbank.datasets import good_images
+from patchbank.datasets.elpv import functional_cells
+from patchbank.detector.inspection import Inspection
+from patchbank.detector.member import Member, MemberPrediction
+from patchbank.detector.preprocessing import extract
+from patchbank.detector.tiling import MARGIN_CELLS, Tiling, photograph_scores
+from patchbank.images.source import read_image
+from patchbank.methods import TileScorer
+from patchbank.types import Image
+
+HERE = Path(__file__).parent
+NOISE, SPECK_PX, CONTRAST, BLUR_PX, EDGE_PX = 3.0, 6, 0.25, 0.7, 32
+RATE = 0.05
+MARGINS = (16, 32, 48, 64, 96, 128, 160, 192)
+LAYERS = [
+    (backbone, layer)
+    for backbone in ("efficientnet_lite0", "efficientnet_lite2")
+    for layer in ("blocks.2", "blocks.4")
+]
+VARIANTS: Mapping[str, Mapping[str, Any]] = {"tiles": {"tiles": True}, "default": {}}
+
+
+def photograph(cells: Sequence[Path], grid: tuple[int, int], side: int, seed: int) -> Image:
+    """A photograph of rows x columns cells, grey, (H, W)."""
+    rng = np.random.default_rng(seed)
+    rows, columns = grid
+    whole = np.empty((rows * side, columns * side), dtype=np.uint8)
+    for number, cell in enumerate(cells[: rows * columns]):
+        top, left = (place * side for place in divmod(number, columns))
+        image = pillow.open(cell).convert("L").resize((side, side), pillow.Resampling.BICUBIC)
+        noise = rng.normal(0, NOISE, (side, side)).astype(np.float32)
+        values = np.asarray(image) + noise
+        whole[top : top + side, left : left + side] = np.clip(values.round(), 0, 255)
+    return whole
+
+
+def with_speck(image: Image, seed: int) -> tuple[Image, tuple[int, int]]:
+    """A copy of a photograph with a speck, and its (row, column)."""
+    rng = np.random.default_rng(seed)
+    at = [int(rng.integers(EDGE_PX, side - EDGE_PX)) for side in image.shape]
+    box = 2 * SPECK_PX
+    rows, columns = (slice(place - box, place + box) for place in at)
+    part = image[rows, columns].astype(np.float32)
+    y, x = np.mgrid[: 2 * box, : 2 * box] + 0.5 - box
+    disc = pillow.fromarray((255 * (np.hypot(y, x) <= SPECK_PX / 2)).astype(np.uint8))
+    shape = np.asarray(disc.filter(ImageFilter.GaussianBlur(BLUR_PX)), np.float32) / 255
+    sign = 1 if rng.random() < 0.5 else -1
+    middle = float(part.mean())
+    if not 0 <= middle + sign * CONTRAST * 255 <= 255:
+        sign = -sign
+    changed = image.copy()
+    changed[rows, columns] = np.clip((part + sign * CONTRAST * 255 * shape).round(), 0, 255)
+    return changed, (at[0], at[1])
+
+
+def make(folder: Path, n_fit: int, n_test: int, grid: tuple[int, int], side: int) -> None:
+    """Write the photographs, and where their specks are."""
+    cells = np.random.default_rng(0).permutation(np.array(functional_cells(), dtype=object))
+    each = grid[0] * grid[1]
+    specks = {}
+    for number in range(n_fit + n_test):
+        kind = "fit" if number < n_fit else "good"
+        own = [cells[i % len(cells)] for i in range(number * each, (number + 1) * each)]
+        image, name = photograph(own, grid, side, number), f"{number:02}.png"
+        _save(image, folder / kind / name)
+        if kind == "good":
+            changed, specks[name] = with_speck(image, number)
+            _save(changed, folder / "speck" / name)
+    (folder / "specks.json").write_text(json.dumps(specks))
+
+
+def _save(image: Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pillow.fromarray(image).save(path, compress_level=1)
+
+
+def fit(folder: Path, variant: str) -> dict[str, Any]:
+    """Fit and save, in this process."""
+    warnings.simplefilter("ignore")
+    detector = PatchCore(**VARIANTS[variant], false_alarm_rate=RATE).fit(
+        good_images(folder / "fit")
+    )
+    detector.save(folder / f"{variant}.patchbank")
+    return {"threshold": detector.calibration.threshold}
+
+
+def inspect(folder: Path, variant: str) -> dict[str, Any]:
+    """Inspect the tested photographs, in this process."""
+    detector = load(folder / f"{variant}.patchbank")
+    threshold = detector.calibration.threshold
+    good: list[float] = []
+    speck: list[float] = []
+    placed: list[bool] = []
+    took_s = 0.0
+    for name, at in json.loads((folder / "specks.json").read_text()).items():
+        began = time.perf_counter()
+        inspection = detector.predict(folder / "good" / name)
+        took_s += time.perf_counter() - began
+        prediction = _with_speck(detector.members[0], inspection, folder / "speck" / name)
+        if not good and detector.predict(folder / "speck" / name).score != prediction.image_score:
+            raise RuntimeError(f"{name}: the tiles that a speck reaches are not all that change")
+        good.append(inspection.score)
+        speck.append(prediction.image_score)
+        placed.append(
+            prediction.image_score > threshold
+            and _is_placed(prediction, detector.calibration.pixel_threshold, at)
+        )
+    return {
+        "good": good,
+        "speck": speck,
+        "false_alarms": float(np.mean(np.array(good) > threshold)),
+        "found": float(np.mean(np.array(speck) > threshold)),
+        "found_in_place": float(np.mean(placed)),
+        "seconds_a_photograph": took_s / len(good),
+    }
+
+
+def _is_placed(prediction: MemberPrediction, threshold: float, at: Sequence[int]) -> bool:
+    """Whether a region covers a place (row, column)."""
+    regions = find_regions(prediction.anomaly_map(), threshold)
+    row, column = at
+    return any(
+        r.top <= row < r.top + r.height and r.left <= column < r.left + r.width for r in regions
+    )
+
+
+def _with_speck(member: Member, inspection: Inspection, path: Path) -> MemberPrediction:
+    """The prediction for a photograph that differs from an inspected one by its speck."""
+    image, known, model = read_image(path), inspection.predictions[0], member.model
+    if not isinstance(model, TileScorer) or not member.settings.tiles:
+        return member.predict(image)
+    rows, columns = np.nonzero((image != inspection.pixels).any(axis=2))
+    grid, stride = known.scores.patch_scores.copy(), known.scores.stride
+    tiling = Tiling.of(member.extractor, member.settings, known.geometry.photograph)
+    for number in range(len(tiling.tiles)):
+        down, across = tiling.seen(number)
+        is_reached = (rows >= down.begin) & (rows < down.end)
+        is_reached &= (columns >= across.begin) & (columns < across.end)
+        if is_reached.any():
+            tile = tiling.tile(number)
+            own = model.score_tile(tiling.features(image, number), tile)
+            grid[tile.own_patches(stride)] = own
+    scores = replace(known.scores, patch_scores=grid)
+    return replace(known, scores=photograph_scores(member.extractor, member.settings, scores))
+
+
+def in_child(step: str, folder: Path, variant: str) -> dict[str, Any]:
+    """Run a step in a process of its own, with its time and peak memory."""
+    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+    done = subprocess.run([*command, "--variant", variant], stdout=subprocess.PIPE, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    print(step, variant, result, file=sys.stderr, flush=True)
+    return result
+
+
+def child(step: str, folder: Path, variant: str) -> None:
+    """Run a step, and print its result with what it took."""
+    began = time.perf_counter()
+    result = (fit if step == "fit" else inspect)(folder, variant)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    result |= {
+        "seconds": time.perf_counter() - began,
+        "core_seconds": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    print(json.dumps(result))
+
+
+def remainder(backbone: str, layer: str, image: Image) -> dict[str, list[float]]:
+    """Differences of features of tiles from those of the whole photograph, by margin.
+
+    For each margin the largest and the mean distance of the patches next to a border between tiles,
+    as a share of the mean distance of patches to their mean.
+    """
+    height, width = (side // 64 * 64 for side in image.shape)
+    whole = np.ascontiguousarray(np.repeat(image[:height, :width, None], 3, axis=2))
+    extractor = open_backbone(backbone, (layer,))
+    settings = PatchCore(backbone=backbone, tiles=True)
+    seen = PatchCore(backbone=backbone, image_size=(height, width), scales=settings.scales)
+    planes = [np.concatenate(maps) for maps in _by_grid(extract(extractor, seen, whole)[0])]
+    found = {}
+    for margin in MARGINS:
+        tiling = Tiling.of(extractor, settings, (height, width), tile_px=448, margin_px=margin)
+        differences = list(_at_borders(tiling, whole, planes))
+        found[str(margin)] = [float(np.max(differences)), float(np.mean(differences))]
+    return found
+
+
+def _by_grid(maps: Sequence[Image]) -> list[list[Image]]:
+    grids: dict[tuple[int, ...], list[Image]] = {}
+    for each in maps:
+        grids.setdefault(each.shape[1:], []).append(np.asarray(each))
+    return list(grids.values())
+
+
+def _at_borders(tiling: Tiling, whole: Image, planes: Sequence[Image]) -> Iterator[float]:
+    """Differences of the cells that are outermost in their tile, but not in the photograph."""
+    for number, (rows, columns) in enumerate(tiling.tiles):
+        maps = [np.concatenate(m) for m in _by_grid(tiling.features(whole, number))]
+        covered = tiling.covered(number)
+        for mine, all_cells in zip(maps, planes, strict=True):
+            cell = whole.shape[0] // all_cells.shape[1]
+            top, left = covered[0].begin // cell, covered[1].begin // cell
+            theirs = all_cells[:, top : top + mine.shape[1], left : left + mine.shape[2]]
+            spread = np.linalg.norm(all_cells - all_cells.mean(axis=(1, 2), keepdims=True), axis=0)
+            distances = np.linalg.norm(mine - theirs, axis=0) / spread.mean()
+            own = distances[
+                rows.begin // cell - top : rows.end // cell - top,
+                columns.begin // cell - left : columns.end // cell - left,
+            ]
+            if rows.begin > 0:
+                yield from own[0]
+            if columns.begin > 0:
+                yield from own[:, 0]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The results as a page."""
+    settings, place = result["settings"], result["environment"]
+    n_fit, n_test = settings["n_fit"], settings["n_test"]
+    lines = [
+        "# Tiles: small defects in large photographs",
+        "",
+        f"Made by `{result['command']}` on {place['processor']}, {place['cores']} cores, commit "
+        f"{place['commit']}, load average {place['load_average']:.1f} (others computed at the same "
+        "time: core seconds are those of this work alone).",
+        "",
+        f"{n_fit} photographs of {settings['size']} learned, {n_test} inspected without and with a "
+        f"speck of {SPECK_PX} pixels and contrast {CONTRAST}, {RATE:.0%} false alarms asked. How "
+        "they are made stands in the script.",
+        "",
+        "| | found | found where it is | false alarms | fit, s a photograph | core s | "
+        "inspection, s a photograph | peak MB, fit | peak MB, inspection |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, one in result["results"]["specks"].items():
+        fitted, seen = one["fit"], one["inspect"]
+        lines.append(
+            f"| {name} | {seen['found']:.2f} | {seen['found_in_place']:.2f} | "
+            f"{seen['false_alarms']:.2f} | {fitted['seconds'] / n_fit:.2f} | "
+            f"{fitted['core_seconds'] / n_fit:.2f} | {seen['seconds_a_photograph']:.2f} | "
+            f"{fitted['peak_mb']:.0f} | {seen['peak_mb']:.0f} |"
+        )
+    large = result["results"].get("large")
+    if large:
+        fitted, seen = large["fit"], large["inspect"]
+        lines += [
+            "",
+            f"Photographs of {large['size']}, 2 learned and 1 inspected three times: peak "
+            f"{fitted['peak_mb']:.0f} MB in the fit, {seen['peak_mb']:.0f} MB in the inspection; "
+            f"{fitted['core_seconds'] / 2:.0f} core seconds a photograph in the fit, "
+            f"{seen['seconds_a_photograph']:.0f} seconds an inspection.",
+        ]
+    lines += [
+        "",
+        "## What the margin leaves",
+        "",
+        "Distance of features next to a border between tiles from those of the whole photograph, "
+        f"as a share of the spread of features; {MARGIN_CELLS} cells of the layer are in use, 96 "
+        "pixels for blocks.2 (the default with tiles), 192 for blocks.4.",
+        "",
+        "| margin, pixels of the network's input | "
+        + " | ".join(f"{name}: largest | mean" for name in result["results"]["remainder"])
+        + " |",
+        "|--:|" + "--:|--:|" * len(result["results"]["remainder"]),
+    ]
+    for margin in map(str, MARGINS):
+        cells = [
+            f"{value:.4f}"
+            for found in result["results"]["remainder"].values()
+            for value in found[margin]
+        ]
+        lines.append(f"| {margin} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run everything, or one step of it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--n-fit", type=int, default=24)
+    parser.add_argument("--n-test", type=int, default=24)
+    parser.add_argument("--cell-px", type=int, default=1000, help="side of a cell")
+    parser.add_argument("--no-large", action="store_true", help="leave the 100 megapixels out")
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--step", choices=("fit", "inspect"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step:
+        child(given.step, given.folder, given.variant)
+        return
+    side, grid = given.cell_px, (3, 4)
+    found: dict[str, Any] = {"specks": {}}
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        make(folder, given.n_fit, given.n_test, grid, side)
+        for variant in VARIANTS:
+            found["specks"][variant] = {
+                step: in_child(step, folder, variant) for step in ("fit", "inspect")
+            }
+        first = np.asarray(pillow.open(folder / "fit" / "00.png"))[:1280, :1600]
+        found["remainder"] = {
+            f"{backbone} {layer}": remainder(backbone, layer, first) for backbone, layer in LAYERS
+        }
+    if not given.no_large:
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+            folder = Path(name)
+            make(folder, 2, 1, (10, 10), 1000)
+            found["large"] = {
+                step: in_child(step, folder, "tiles") for step in ("fit", "inspect")
+            } | {"size": "10000 x 10000"}
+    result = {
+        "question": "what do tiles find of small defects in large photographs, at what cost?",
+        "command": "python " + " ".join(["benchmarks/quality/tiles.py", *sys.argv[1:]]),
+        "environment": environment(),
+        "settings": {
+            "n_fit": given.n_fit,
+            "n_test": given.n_test,
+            "size": f"{grid[1] * side} x {grid[0] * side}",
+            "speck_px": SPECK_PX,
+            "contrast": CONTRAST,
+            "noise_sd": NOISE,
+            "false_alarm_rate": RATE,
+        },
+        "results": found,
+    }
+    (given.out / "tiles.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    (given.out / "tiles.md").write_text(table(result))
+
+
+if __name__ == "__main__":
+    main()
