@@ -43,7 +43,7 @@ class Placement:
     linear: Linear
     offset: Vector
     pose: Pose | None
-    """Of the part; None where none was found, so that the photograph is not turned."""
+    """Pose of the part; None where none was found, so that the photograph is not turned."""
 
     @classmethod
     def of(cls, image: Image, size: tuple[int, int]) -> Placement:
@@ -135,7 +135,7 @@ def _with_ground(
     offset: NDArray[np.float64],
     size: tuple[int, int],
 ) -> tuple[Image, NDArray[np.float64]]:
-    """What a transformed rectangle shows of a photograph, and of the ground beyond its border.
+    """Pixels of a photograph, and of the ground beyond its border, in a transformed rectangle.
 
     Args:
         image: (H, W, 3).
@@ -144,7 +144,7 @@ def _with_ground(
         size: (height, width) of the rectangle.
 
     Returns:
-        The pixels, and where their corner lies in the photograph.
+        The upright piece that holds all of them, and where its corner lies in the photograph.
     """
     corners = np.array([(0, 0), (0, size[1]), (size[0], 0), size]) @ linear.T + offset
     low = np.floor(corners.min(axis=0)).astype(int) - 2
@@ -212,4 +212,5 @@ def _beyond(strip: Image, count: int, fade: float) -> Image:
     size = np.abs(details).mean(axis=1)
     details[size > 3 * np.quantile(size, 0.75)] = 0
     left = np.exp(-np.arange(count, dtype=np.float32) / fade)[:, None, None]
-    return np.rint(np.clip(evened + left * details, 0, 255)).astype(np.uint8)
+    beyond: Image = np.rint(np.clip(evened + left * details, 0, 255)).astype(np.uint8)
+    return beyond

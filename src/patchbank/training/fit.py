@@ -102,8 +102,7 @@ def fit(
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
-        for line in [*said.decisions, *said.unread, *said.lines]:
-            progress.note(line)
+        said.show(progress)
     if len(fitted) > 1:
         fitted = [standardised(member, progress) for member in fitted]
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1

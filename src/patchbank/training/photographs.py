@@ -46,6 +46,11 @@ class Remarks:
     shown: LeftOutPhotographs | None = None
     """Receives the photographs that the report of the fit shows, if one is wanted."""
 
+    def show(self, progress: Progress) -> None:
+        """Show all lines as notes."""
+        for line in [*self.decisions, *self.unread, *self.lines]:
+            progress.note(line)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
