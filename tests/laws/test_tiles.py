@@ -124,7 +124,7 @@ def in_tiles(example, rows, columns):
             [planes[:, slice(*tile.rows), slice(*tile.columns)]],
             example.photograph,
             example.inside,
-            tile,
+            tile=tile,
         )
         for tile in tiles_of(planes.shape[1:], rows, columns)
     ]

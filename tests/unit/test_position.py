@@ -236,3 +236,16 @@ def test_a_region_of_interest_lies_in_the_photograph_so_nothing_is_turned():
         PatchCore(**QUICK, position="canonical").fit(images, roi="0,0,90,80")
     with pytest.raises(ParameterError, match="position: expected 'as_photographed' where settings"):
         PatchCore.auto(**QUICK, position="auto").fit(images)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: PatchCore(tiles=True, position="auto"), "position: .* with tiles"),
+        (lambda: PatchCore.auto(tiles=True), "tiles: .* where settings are to be chosen"),
+        (lambda: PatchCore(tiles=True).fit(parts(2), roi="0,0,9,9"), "tiles: .* with roi"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(make, told):
+    with pytest.raises(ParameterError, match=told):
+        make()

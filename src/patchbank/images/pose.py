@@ -3,7 +3,7 @@
 The part is the largest region that differs from the ground, and the ground is what the border of
 the photograph shows: a plane through its greys, so that light may fall off to one side.  A pose
 says nothing where photographs show no ground (textures, tiles), several parts, or a round part;
-`Pose.is_clear` tells.
+`Pose.unclear` is the reason then.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the good photographs show of a part that lies anywhere."""
+    """Poses of the part in the good photographs, from which the decision follows."""
 
     names: Sequence[str]
     poses: Sequence[Pose | None]
@@ -48,7 +48,7 @@ class Evidence:
     def objection(self) -> str | None:
         """Why a canonical position does not suit them; None where it does.
 
-        One photograph has no spread of areas to look at: whether it shows one long part that
+        One photograph has no spread of areas: whether it shows one long part that
         stands out clearly from an even ground is all there is to decide by.
         """
         allowed = len(self.poses) // OUTLIERS
@@ -144,7 +144,7 @@ def _note(line: str, remarks: Remarks) -> None:
 
 
 def _evidence(sources: Sequence[ImageSource], progress: Progress) -> Evidence:
-    """Poses of all photographs but those that cannot be read, of which the fit tells later."""
+    """Poses of all photographs but those that cannot be read, which the fit reports later."""
     names, poses = [], []
     with progress.task("looking for parts", len(sources)) as advance:
         for source, found in map_in_order(_pose, sources, n_pixels):
