@@ -33,7 +33,7 @@ def photograph(seed: int, *, scratch: bool = False) -> np.ndarray:
     day = f"{rng.integers(1, 29):02}.{rng.integers(1, 13):02}.26"
     draw.text((left + 10, top + 8), day, fill=(20, 20, 20), font_size=26)
     if scratch:
-        draw.line([(150, 190), (205, 214)], fill=(157, 160, 165), width=4)
+        draw.line([(150, 190), (205, 214)], fill=(160, 163, 168), width=4)
     noise = rng.normal(0, 4, (HEIGHT, WIDTH, 1))
     smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(1)))
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
