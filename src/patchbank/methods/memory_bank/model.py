@@ -29,10 +29,16 @@ Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
 """[(c, h, w), ...] of one image -> its grid of patches, (h, w, d), or with a mask."""
 
 UNKNOWN = np.empty(0, dtype=np.float32)
+SMALLEST_TYPICAL = 1e-9
+"""Smallest distance that counts as that of typical patches: scores are relative to it."""
 CONTENTS: Mapping[str, TensorSpec] = {
-    "bank": TensorSpec("float32", ("m", "d")),
-    "bank_origins": TensorSpec("int32", ("m", "4"), low=0),
-    "bank_radii": TensorSpec("float32", ("m?",), low=0),
+    "bank": TensorSpec("float32", ("m", "d"), repeated="joint"),
+    "bank_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="joint"),
+    "bank_radii": TensorSpec("float32", ("m?",), low=0, repeated="joint"),
+    "bankI": TensorSpec("float32", ("m", "dI"), repeated="banks"),
+    "bankI_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="banks"),
+    "bankI_radii": TensorSpec("float32", ("m?",), low=0, repeated="banks"),
+    "bankI_typical": TensorSpec("float64", ("1",), low=SMALLEST_TYPICAL, repeated="banks"),
     "index_recall": TensorSpec("float64", ("1",), low=0, high=1),
 }
 
@@ -101,6 +107,22 @@ class BankModel:
                 copies.
             nearest: (n,) distances of its patches to the nearest row of the others, if known.
         """
+        own = self.rows_of(photographs)
+        rows = embedding.rows
+        if len(rows) == 0:
+            return self._nothing_scored(embedding)
+        if nearest is not None:
+            return self._scored(embedding, rows, nearest[:, None], own)
+        distances, _ = self.exact_index.nearest(rows, self.settings.n_neighbours, exclude=own)
+        return self._scored(embedding, rows, distances, own)
+
+    def rows_of(self, photographs: Indices) -> NDArray[np.bool_]:
+        """(m,) the rows of a group of photographs, which are left out together.
+
+        Raises:
+            DataError: no others remain.
+            ParameterError: fewer others remain than there are neighbours.
+        """
         own = np.isin(self.origins[:, 0], photographs)
         k, others = self.settings.n_neighbours, int((~own).sum())
         if others == 0:
@@ -117,13 +139,7 @@ class BankModel:
                 f"n_neighbours: expected at most {others} (the rows of the bank that come from "
                 f"other {kind} than {own_name}number {photographs[0]}), got {k}; use a larger bank"
             )
-        rows = embedding.rows
-        if len(rows) == 0:
-            return self._nothing_scored(embedding)
-        if nearest is not None:
-            return self._scored(embedding, rows, nearest[:, None], own)
-        distances, _ = self.exact_index.nearest(rows, k, exclude=own)
-        return self._scored(embedding, rows, distances, own)
+        return own
 
     @property
     def n_rows(self) -> int:
@@ -159,6 +175,18 @@ class BankModel:
             ParameterError: there are fewer rows, or the bank is not in greedy order, or its index
                 is approximate (its recall would not be known).
         """
+        self.check_size(n_rows)
+        return BankModel(
+            self.settings,
+            self.embed,
+            self.bank[:n_rows],
+            self.origins[:n_rows],
+            self.radii[:n_rows],
+            device=self.device,
+        )
+
+    def check_size(self, n_rows: int) -> None:
+        """Raise a ParameterError where the bank cannot be truncated to `n_rows`."""
         if self.settings.selection != "greedy":
             raise ParameterError(
                 "bank_rows: expected a bank that was selected greedily, whose first rows are a "
@@ -175,14 +203,6 @@ class BankModel:
                 f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
                 f"got {n_rows}"
             )
-        return BankModel(
-            self.settings,
-            self.embed,
-            self.bank[:n_rows],
-            self.origins[:n_rows],
-            self.radii[:n_rows],
-            device=self.device,
-        )
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""

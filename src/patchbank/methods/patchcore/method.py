@@ -1,4 +1,4 @@
-"""Embedding of PatchCore: neighbourhood means of feature maps."""
+"""Embedding of PatchCore: neighbourhood means of feature maps, and which of them have a bank."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from patchbank.core.finite import require_finite
 from patchbank.core.spatial import patch_embedding
 from patchbank.methods.base import FeatureMaps
-from patchbank.methods.memory_bank import method_with_bank
+from patchbank.methods.memory_bank import MapPart, method_with_bank, with_bank_per_map
 from patchbank.methods.patchcore.settings import PRESETS, PatchCoreParameters, PatchCoreSettings
 from patchbank.types import Array
 
@@ -15,16 +15,21 @@ from patchbank.types import Array
 def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
     """Embed the patches of one image as the settings say.  [(c, h, w), ...] -> (h, w, d).
 
+    Where maps have banks of their own, the features of those lie side by side.
+
     Raises:
         ShapeError: a feature is not finite.
     """
+    used = maps
+    if settings.banks == "per_map":
+        used = [maps[part.number] for part in parts_of(settings, len(maps))]
     if settings.target_dims is None:
         embedding = patch_embedding.concatenated(
-            maps, settings.patch_size, settings.patch_stride, alignment=settings.alignment
+            used, settings.patch_size, settings.patch_stride, alignment=settings.alignment
         )
     else:
         embedding = patch_embedding.adaptively_pooled(
-            maps,
+            used,
             settings.patch_size,
             settings.patch_stride,
             layer_dims=settings.layer_dims or settings.target_dims,
@@ -34,11 +39,35 @@ def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
     return require_finite("features", embedding)
 
 
+def parts_of(settings: PatchCoreParameters, n_maps: int) -> list[MapPart]:
+    """The feature maps of an image that have a bank, if each has its own.
+
+    They are all layers at the first scale, and the deepest one at each of the others, where it sees
+    more of the surroundings than any at the first; shallow layers there see little else than deeper
+    ones at the first.  Maps of a smaller scale are coarser: they weigh as much as that scale
+    relative to the first, and have no part in the anomaly map.
+
+    >>> [(part.number, part.weight) for part in parts_of(PatchCoreParameters(), 4)]
+    [(0, 1.0), (1, 1.0), (3, 0.5)]
+    """
+    first, *others = settings.scales
+    n_layers = n_maps // len(settings.scales)
+    parts = [MapPart(layer, 1.0, True) for layer in range(n_layers)]
+    for number, scale in enumerate(others, start=2):
+        parts.append(MapPart(number * n_layers - 1, min(1.0, scale / first), False))
+    return parts
+
+
 def dimensions(settings: PatchCoreParameters, channels: Sequence[int]) -> int:
     """Dimensions of a patch, from the channels of each feature map."""
     return settings.target_dims or sum(channels)
 
 
-METHOD = method_with_bank(
-    "patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed, dimensions
+METHOD = with_bank_per_map(
+    method_with_bank(
+        "patchcore", PatchCoreSettings, PatchCoreParameters, PRESETS, embed, dimensions
+    ),
+    embed,
+    parts_of,
+    lambda settings: settings.banks == "joint",
 )
