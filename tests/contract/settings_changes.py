@@ -72,6 +72,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         **SHARED,
         **PATCHES,
         **BANK,
+        "banks": ({}, "joint"),
         "target_dims": ({}, 60),
         "layer_dims": ({"target_dims": 60}, 40),
     },

@@ -29,8 +29,8 @@ Embed: TypeAlias = Callable[[FeatureMaps], Array | PatchEmbedding]
 """[(c, h, w), ...] of one image -> its grid of patches, (h, w, d), or with a mask."""
 
 UNKNOWN = np.empty(0, dtype=np.float32)
-SMALLEST_TYPICAL = 1e-9
-"""Smallest distance that counts as that of typical patches: scores are relative to it."""
+SMALLEST_SPREAD = 1e-9
+"""Smallest spread of good patches in a feature map that distances are divided by."""
 CONTENTS: Mapping[str, TensorSpec] = {
     "bank": TensorSpec("float32", ("m", "d"), repeated="joint"),
     "bank_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="joint"),
@@ -38,7 +38,7 @@ CONTENTS: Mapping[str, TensorSpec] = {
     "bankI": TensorSpec("float32", ("m", "dI"), repeated="banks"),
     "bankI_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="banks"),
     "bankI_radii": TensorSpec("float32", ("m?",), low=0, repeated="banks"),
-    "bankI_typical": TensorSpec("float64", ("1",), low=SMALLEST_TYPICAL, repeated="banks"),
+    "bankI_spread": TensorSpec("float64", ("1",), low=SMALLEST_SPREAD, repeated="banks"),
     "index_recall": TensorSpec("float64", ("1",), low=0, high=1),
 }
 

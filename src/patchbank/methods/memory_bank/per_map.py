@@ -1,10 +1,10 @@
 """Memory banks, one for each feature map: their distances are made comparable, and averaged.
 
-Maps differ in the size of their distances, so that in one bank of all maps together the map with the
-largest ones decides.  And a patch of one bank has to be like *one* good patch in all maps at once,
-for which no bank has rows enough; here each map has its own nearest row.  The distance to each bank
-is divided by the one that patches of good photographs typically have to it, if their photograph is
-left out: 1 is as far as usual.
+Maps differ in the size of their distances, so that in one bank of all maps together the map with
+the largest ones decides.  And a patch of one bank has to be like one good patch in all maps at
+once, for which no bank has rows enough; here each map has a nearest row of its own.  The distance
+to each bank is divided by the spread of all good patches in that map, which depends neither on the
+size of the bank nor on what is left out.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores import image_score
 from patchbank.methods.base import PatchEmbedding, PatchScores, Tensors
-from patchbank.methods.memory_bank.model import SMALLEST_TYPICAL, UNKNOWN, BankModel, Embed
+from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
-from patchbank.types import Array, Features, Indices
+from patchbank.types import Array, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +43,25 @@ class MapBank:
     part: MapPart
     model: BankModel
     """Rows, origins and indexes; it scores nothing itself."""
-    typical: float
-    """Mean distance of patches of good photographs to it that are left out."""
+    spread: float
+    """Unit of its distances: root mean square distance of all patches of the fit from their mean,
+    or 1 where they are all equal."""
 
     def relative(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Distances (n, k) to the nearest rows -> (n,): their mean in typical distances."""
+        """Distances (n, k) to the nearest rows -> (n,): their mean in units of the spread."""
         scores = image_score.patch_scores(distances, "euclidean")
-        return scores.astype(np.float64) / self.typical
+        return scores.astype(np.float64) / self.spread
 
     def truncated(self, n_rows: int) -> MapBank:
         """The bank of the first `n_rows` rows, in the same units."""
-        return MapBank(self.part, self.model.truncated(n_rows), self.typical)
+        return MapBank(self.part, self.model.truncated(n_rows), self.spread)
 
 
 class MapBanks(BankModel):
     """The banks of the feature maps of one backbone, which together score patches.
 
-    Rows that stand beside each other in `bank` have nothing in common but their place in the order
-    of selection.
+    A row of `bank` has the rows of all banks at one position in the order of selection, which come
+    from different patches: `origins` is (m, b, 4).
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class MapBanks(BankModel):
             UNKNOWN,
             min(each.model.recall for each in banks),
             device=device,
-            index=_TypicalDistances(banks),
+            index=_RelativeDistances(banks),
         )
         self.banks = tuple(banks)
         weights = np.array([each.part.weight for each in banks])
@@ -140,7 +141,7 @@ class MapBanks(BankModel):
                 f"bank{number}": each.model.bank,
                 f"bank{number}_origins": each.model.origins,
                 f"bank{number}_radii": each.model.radii,
-                f"bank{number}_typical": np.array([each.typical]),
+                f"bank{number}_spread": np.array([each.spread]),
             }
         return tensors
 
@@ -165,7 +166,7 @@ class MapBanks(BankModel):
         score = image_score.grid_score(
             whole, settings.image_score, settings.top_fraction, embedding.mask
         )
-        shown = distances[:, self._mapped].sum(axis=1) * self._factor
+        shown: NDArray[np.float32] = distances[:, self._mapped].sum(axis=1) * self._factor
         return PatchScores(embedding.on_grid(shown), score, settings.patch_stride)
 
 
@@ -177,9 +178,8 @@ def weighted(
     That is the mean over the banks by the weights of their parts.
     """
     weights = np.array([each.part.weight for each in banks])
-    return (np.stack(relative, axis=1) * (weights * len(weights) / weights.sum())).astype(
-        np.float32
-    )
+    columns = np.stack(relative, axis=1) * (weights * len(weights) / weights.sum())
+    return np.asarray(columns, dtype=np.float32)
 
 
 def columns_of(rows: Array, banks: Sequence[MapBank]) -> list[Array]:
@@ -196,21 +196,7 @@ def contiguous(rows: Array) -> Array:
     return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows.contiguous()
 
 
-def typical_distance(left_out: NDArray[np.float32] | None, bank: Features) -> float:
-    """Mean left-out distance (n,) of patches of good photographs to a bank (m, d).
-
-    Where there is none, as with a single photograph, the distance of its rows from their mean (the
-    root of the mean square) stands in for it.  1 where that is zero, and every unit is alike.
-    """
-    known = np.empty(0) if left_out is None else left_out[np.isfinite(left_out)]
-    if len(known):
-        typical = float(known.mean(dtype=np.float64))
-    else:
-        typical = float(np.sqrt(bank.astype(np.float64).var(axis=0).sum()))
-    return typical if typical >= SMALLEST_TYPICAL else 1.0
-
-
-class _TypicalDistances:
+class _RelativeDistances:
     """The index of several banks: distances to each, `weighted`."""
 
     def __init__(self, banks: Sequence[MapBank]) -> None:

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.coreset import Coreset
-from patchbank.core.scores import image_score
 from patchbank.methods.base import Fit, TrainingImage
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs, LeftOutBySize
-from patchbank.methods.memory_bank.model import BankModel, Embed
+from patchbank.methods.memory_bank.model import SMALLEST_SPREAD, Embed
 from patchbank.methods.memory_bank.per_map import (
     MapBank,
     MapBanks,
     MapPart,
-    typical_distance,
     weighted,
 )
 from patchbank.methods.memory_bank.settings import BankParameters
@@ -69,79 +67,62 @@ class MapBankLearner(BankLearner):
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the banks, and score each photograph without its group."""
         numbers = self._numbered(groups)
-        is_one_group = numbers.max() == 0
-        banks, selected, left_out = [], [], []
-        end = 0
+        banks, selected, end = [], [], 0
         for part, d in zip(self._parts, self._channels, strict=True):
-            features, end = self._columns(end, end + d), end + d
+            begin, end = end, end + d
+            features, spread = self._columns(begin, end)
             model, coreset = self._bank_of(features, numbers)
-            distances = None
-            if not is_one_group:
-                distances = self._left_out(model, features, coreset, numbers)
-            banks.append(MapBank(part, model, typical_distance(distances, model.bank)))
+            banks.append(MapBank(part, model, spread))
             selected.append(coreset)
-            left_out.append(distances)
         whole = MapBanks(self._settings, self._embed, banks, device=self._device)
-        if is_one_group:
+        if numbers.max() == 0:
             return Fit(whole, ())
         photographs = GroupedPhotographs(self._store, numbers, self._progress)
-        found = [each for each in left_out if each is not None]
-        return Fit(
-            whole,
-            photographs.scores(whole, _weighted(banks, found)),
-            LeftOutBySize(whole, photographs, _together(banks, selected)),
-        )
+        known = _together(banks, selected)
+        left_out = photographs.scores(whole, known.min_distance_to_other_groups)
+        return Fit(whole, left_out, LeftOutBySize(whole, photographs, known))
 
-    def _columns(self, begin: int, end: int) -> Features:
-        """The features of one map, (n, end - begin), in memory if there is room, else in a file."""
+    def _columns(self, begin: int, end: int) -> tuple[Features, float]:
+        """The features of one map, (n, end - begin), and their `MapBank.spread`.
+
+        They are in memory if there is room, else in a file.
+        """
         stored = self._store.features
-        part = room_for_features((len(stored), end - begin), self._progress.note)
-        for first in range(0, len(stored), ROWS_PER_COPY):
-            rows = slice(first, min(first + ROWS_PER_COPY, len(stored)))
+        n, first = len(stored), stored[0, begin:end].astype(np.float64)
+        part = room_for_features((n, end - begin), self._progress.note)
+        total, squares = np.zeros(end - begin), 0.0
+        for row in range(0, n, ROWS_PER_COPY):
+            rows = slice(row, min(row + ROWS_PER_COPY, n))
             part[rows] = stored[rows, begin:end]
+            centred = part[rows] - first  # sums of squares of large, nearly equal numbers round
+            total += centred.sum(axis=0)
+            squares += float(np.square(centred).sum())
             drop_pages(part[rows])
             drop_pages(stored[rows])
-        return part
-
-    def _left_out(
-        self, model: BankModel, features: Features, coreset: Coreset, groups: Indices
-    ) -> NDArray[np.float32]:
-        """(n,) distances of the patches to the rows of other groups; infinite for those of copies.
-
-        Raises:
-            DataError, ParameterError: too few rows remain without a group.
-        """
-        store, known = self._store, coreset.min_distance_to_other_groups
-        distances = np.full(len(features), np.inf, dtype=np.float32)
-        own = {}
-        for number, group in enumerate(groups.tolist()):
-            patches = store.patches_of(number)
-            if group not in own:
-                own[group] = model.rows_of(np.flatnonzero(groups == group))
-            if known is not None:
-                distances[patches] = known[patches]
-            elif patches.stop > patches.start:
-                k = self._settings.n_neighbours
-                found, _ = model.exact_index.nearest(features[patches], k, exclude=own[group])
-                distances[patches] = image_score.patch_scores(found, "euclidean")
-        return distances
+        spread = max(squares / n - float(np.square(total / n).sum()), 0.0) ** 0.5
+        return part, spread if spread >= SMALLEST_SPREAD else 1.0
 
 
 def _together(banks: Sequence[MapBank], selected: Sequence[Coreset]) -> Coreset:
-    """The selections of all banks as one: `weighted` distances at the sizes that all know."""
-    at_sizes = [coreset.min_distance_to_other_groups_at for coreset in selected]
+    """The selections of all banks as one, with `weighted` distances where all know theirs."""
+
+    def together(distances: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+        known = [each for each in distances if each is not None]
+        if len(known) < len(banks):
+            return None
+        relative = [each.relative(d[:, None]) for each, d in zip(banks, known, strict=True)]
+        return weighted(banks, relative)
+
+    at_sizes = {
+        size: together([each.min_distance_to_other_groups_at.get(size) for each in selected])
+        for size in selected[0].min_distance_to_other_groups_at
+    }
     return Coreset(
         selected[0].centres,
+        min_distance_to_other_groups=together(
+            [each.min_distance_to_other_groups for each in selected]
+        ),
         min_distance_to_other_groups_at={
-            size: _weighted(banks, [at[size] for at in at_sizes])
-            for size in at_sizes[0]
-            if all(size in at for at in at_sizes)
+            size: distances for size, distances in at_sizes.items() if distances is not None
         },
     )
-
-
-def _weighted(
-    banks: Sequence[MapBank], distances: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    relative = [each.relative(d[:, None]) for each, d in zip(banks, distances, strict=True)]
-    return weighted(banks, relative)

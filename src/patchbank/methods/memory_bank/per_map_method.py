@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 from patchbank.errors import ParameterError
-from patchbank.methods.base import FeatureMaps, Learner, Method, Tensors
+from patchbank.methods.base import FeatureMaps, FittedMethod, Learner, Method, Tensors
 from patchbank.methods.memory_bank.model import BankModel
 from patchbank.methods.memory_bank.per_map import MapBank, MapBanks, MapPart
 from patchbank.methods.memory_bank.per_map_learner import MapBankLearner
@@ -42,11 +42,10 @@ def with_bank_per_map(
         parts = partial(parts_of, chosen)
         return MapBankLearner(chosen, partial(embed, chosen), parts, n_images, progress, device)
 
-    def restore(chosen: Any, tensors: Tensors, device: Device) -> BankModel:
+    def restore(chosen: Any, tensors: Tensors, device: Device) -> FittedMethod:
         if is_joint(chosen):
-            model: Any = joint.restore(chosen, tensors, device)
-            return model
-        n_banks = sum(name.endswith("_typical") for name in tensors)
+            return joint.restore(chosen, tensors, device)
+        n_banks = sum(name.endswith("_spread") for name in tensors)
         parts = next(found for n in count(1) if len(found := parts_of(chosen, n)) >= n_banks)
         embedding, recall = partial(embed, chosen), float(tensors["index_recall"][0])
         banks = []
@@ -66,7 +65,7 @@ def with_bank_per_map(
                 recall,
                 device=device,
             )
-            banks.append(MapBank(part, model, float(tensors[f"bank{number}_typical"][0])))
+            banks.append(MapBank(part, model, float(tensors[f"bank{number}_spread"][0])))
         return MapBanks(chosen, embedding, banks, device=device)
 
     def lengths(chosen: Any, channels: Sequence[int]) -> Mapping[str, int]:

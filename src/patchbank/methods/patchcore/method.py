@@ -42,19 +42,19 @@ def embed(settings: PatchCoreParameters, maps: FeatureMaps) -> Array:
 def parts_of(settings: PatchCoreParameters, n_maps: int) -> list[MapPart]:
     """The feature maps of an image that have a bank, if each has its own.
 
-    They are all layers at the first scale, and the deepest one at each of the others, where it sees
-    more of the surroundings than any at the first; shallow layers there see little else than deeper
-    ones at the first.  Maps of a smaller scale are coarser: they weigh as much as that scale
-    relative to the first, and have no part in the anomaly map.
+    They are all layers at the first scale, and the deepest one at each other scale, where it sees
+    more of the surroundings than any at the first; shallow layers see little more there than deep
+    ones do at the first.  A map of a smaller scale has the root of that scale relative to the first
+    as its weight, and has no part in the anomaly map: its cells are too coarse.
 
-    >>> [(part.number, part.weight) for part in parts_of(PatchCoreParameters(), 4)]
-    [(0, 1.0), (1, 1.0), (3, 0.5)]
+    >>> [(part.number, round(part.weight, 2)) for part in parts_of(PatchCoreParameters(), 4)]
+    [(0, 1.0), (1, 1.0), (3, 0.71)]
     """
     first, *others = settings.scales
     n_layers = n_maps // len(settings.scales)
     parts = [MapPart(layer, 1.0, True) for layer in range(n_layers)]
     for number, scale in enumerate(others, start=2):
-        parts.append(MapPart(number * n_layers - 1, min(1.0, scale / first), False))
+        parts.append(MapPart(number * n_layers - 1, min(1.0, scale / first) ** 0.5, False))
     return parts
 
 

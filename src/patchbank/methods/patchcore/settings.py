@@ -23,9 +23,9 @@ class PatchCoreParameters(BankParameters):
     scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0, 0.5))
     banks: Banks = setting(
         "per_map",
-        "Banks of the feature maps: one of each layer at the first scale and of the deepest at each "
-        "smaller one (per_map), or one of all of them together (joint, as published; also where "
-        "target_dims, covering_radius, metric squared or a re-weighted image_score is chosen).",
+        "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
+        "layer at each other scale (per_map), or one of all of them together (joint, as published; "
+        "also with target_dims, covering_radius, metric squared or a re-weighted image_score).",
         rule=Choice.of(Banks),
         group=BANK,
     )
