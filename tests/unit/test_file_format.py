@@ -51,7 +51,8 @@ def detectors(tmp_path_factory):
     """Name -> path of a file; together they hold every key."""
     folder = tmp_path_factory.mktemp("files")
     recipes = {
-        "patchcore": PatchCore(bank_rows=60, **SMALL),
+        "patchcore": PatchCore(bank_rows=60, banks="joint", **SMALL),
+        "banks": PatchCore(bank_rows=60, **SMALL),
         "graphcore": GraphCore(bank_rows=60, **SMALL),
         "padim": PaDiM(dims=8, rank=4, **SMALL),
         "spade": SPADE(n_images=3, **SMALL),
@@ -108,7 +109,7 @@ def listed_name(key, of_torch):
     key = re.sub(r"^\d+\.", "N.", key)
     if of_torch and key.startswith("N.backbone."):
         return "N.backbone.*"
-    return re.sub(r"plane\d+$", "planeI", key)
+    return re.sub(r"(plane|bank)\d+(?=_|$)", r"\1I", key)
 
 
 def listed():
@@ -184,6 +185,7 @@ KEYS = [
     "index",
     "largest_enlargement",
     "bit_depth",
+    "banks",
     "layer_dims",
     "layers",
     "map_border",

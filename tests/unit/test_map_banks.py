@@ -1,7 +1,5 @@
 """A bank for each feature map: naive banks as oracle, the map, files, and what has one bank."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +7,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from patchbank import DetectorFileError, ParameterError, PatchCore, load
+from patchbank.detector.bundle import Bundle, bundle_of, to_bytes
+from patchbank.detector.detector import detector_from_bytes
 from patchbank.detector.packing import pack_settings, unpack_settings
-from patchbank.methods import METHODS, PatchCoreSettings, TrainingImage
+from patchbank.methods import METHODS, PatchCoreSettings, PatchEmbedding, TrainingImage
 from patchbank.methods.memory_bank import BankModel, MapBanks
 from tests.fitting import fit_on_features
 from tests.photographs import part, parts
@@ -98,15 +98,9 @@ def test_a_photograph_is_left_out_of_every_bank_with_its_group(seed, groups):
 def test_distances_to_the_rows_of_others_are_searched_where_the_selection_has_none(changes):
     images = [maps(number) for number in range(4)]
     fit = fitted(images, bank_rows=40, **changes)
-    scored = fit.model.score_left_out(embedding_of(fit, images[2]), np.array([2]))
+    scored = fit.model.score_left_out(PatchEmbedding.of(fit.model.embed(images[2])), np.array([2]))
     np.testing.assert_allclose(fit.left_out[2].patch_scores, scored.patch_scores, rtol=1e-6)
     assert (scored.patch_scores > fit.model.score(images[2]).patch_scores - 1e-6).all()
-
-
-def embedding_of(fit, features):
-    from patchbank.methods import PatchEmbedding
-
-    return PatchEmbedding.of(fit.model.embed(features))
 
 
 def test_the_map_does_not_show_the_smaller_scale():
@@ -154,19 +148,13 @@ def test_a_file_has_the_same_scores(detector, tmp_path):
         ({"bank1_origins": np.zeros((59, 4), dtype=np.int32)}, "bank1_origins: expected the shape"),
     ],
 )
-def test_contradictory_banks_of_a_file_are_refused(detector, changes, match):
-    from patchbank.detector.packing import unpack
-    from patchbank.runtime.devices import HOST
-
-    bundle = detector.pack() if hasattr(detector, "pack") else None
-    if bundle is None:
-        from patchbank.detector.packing import pack
-
-        bundle = pack(detector._parts(), as_onnx=True)
+def test_contradictory_banks_of_a_file_are_refused(detector, tmp_path, changes, match):
+    detector.save(tmp_path / "a.patchbank")
+    bundle = bundle_of((tmp_path / "a.patchbank").read_bytes(), "a")
     tensors = {**bundle.tensors, **{f"0.model.{name}": value for name, value in changes.items()}}
-    tensors = {name: value for name, value in tensors.items() if value is not None}
+    kept = {name: value for name, value in tensors.items() if value is not None}
     with pytest.raises(DetectorFileError, match=match):
-        unpack(replace(bundle, tensors=tensors), "a.patchbank", HOST, None)
+        detector_from_bytes(to_bytes(Bundle(kept, bundle.record)), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -180,10 +168,8 @@ def test_contradictory_banks_of_a_file_are_refused(detector, changes, match):
     ],
 )
 def test_what_needs_one_bank_has_one(changes):
-    settings = {**SMALL, "bank_rows": None, "bank_limit": 60} if len(changes) else SMALL
-    if "covering_radius" in changes:
-        settings.pop("bank_limit")
-    fit = PatchCore(**{**settings, **changes}).fit(parts(4))
+    size = {} if "covering_radius" in changes else {"bank_rows": 60}
+    fit = PatchCore(image_size=96, false_alarm_rate=0.3, **size, **changes).fit(parts(4))
     assert fit.members[0].settings.banks == "joint"
     assert type(fit.members[0].model) is BankModel
 

@@ -29,9 +29,9 @@ class MapPart:
     """A feature map that has a bank of its own."""
 
     number: int
-    """Of the map among those of an image: the layers of the first scale, then of the next."""
+    """Number of the map among those of an image: layers of the first scale, then of the next."""
     weight: float
-    """Of its distances in the mean over the banks."""
+    """Weight of its distances in the mean over the banks."""
     is_mapped: bool
     """Whether the anomaly map shows its distances."""
 
