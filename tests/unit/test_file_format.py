@@ -52,7 +52,8 @@ def detectors(tmp_path_factory):
     """Name -> path of a file; together they hold every key."""
     folder = tmp_path_factory.mktemp("files")
     recipes = {
-        "patchcore": PatchCore(bank_rows=60, **SMALL),
+        "patchcore": PatchCore(bank_rows=60, banks="joint", **SMALL),
+        "banks": PatchCore(bank_rows=60, **SMALL),
         "graphcore": GraphCore(bank_rows=60, **SMALL),
         "padim": PaDiM(dims=8, rank=4, **SMALL),
         "spade": SPADE(n_images=3, **SMALL),
@@ -111,7 +112,7 @@ def listed_name(key, of_torch):
     key = re.sub(r"^\d+\.", "N.", key)
     if of_torch and key.startswith("N.backbone."):
         return "N.backbone.*"
-    return re.sub(r"plane\d+$", "planeI", key)
+    return re.sub(r"(plane|bank)\d+(?=_|$)", r"\1I", key)
 
 
 def listed():
@@ -189,6 +190,7 @@ KEYS = [
     "bit_depth",
     "part_size",
     "position",
+    "banks",
     "layer_dims",
     "layers",
     "map_border",

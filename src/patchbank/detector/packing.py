@@ -63,6 +63,10 @@ RENAMED_IMAGE_SCORES = {"top_fraction": "top_share"}
 """Value of `image_score` -> the word for it in the file, where the two differ."""
 
 
+ADDED_SETTINGS: Mapping[str, Any] = {"banks": "joint"}
+"""Settings that older files do not have -> what held before."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorParts:
     """The parts of a detector that a file holds."""
@@ -232,7 +236,9 @@ def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str
     """
     names = {key: name for name, key in _renamed_keys(kind).items()}
     scores = {key: score for score, key in _renamed_scores(kind).items()}
-    settings = {names.get(key, key): value for key, value in record.items()}
+    known = settings_of(kind)
+    settings = {name: value for name, value in ADDED_SETTINGS.items() if name in known}
+    settings |= {names.get(key, key): value for key, value in record.items()}
     score = settings.get("image_score")
     if isinstance(score, str) and score in scores:
         settings["image_score"] = scores[score]

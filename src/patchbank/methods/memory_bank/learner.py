@@ -64,18 +64,33 @@ class BankLearner:
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""
-        store, settings = self._store, self._settings
+        numbers = self._numbered(groups)
+        model, coreset = self._bank_of(self._store.features, numbers)
+        if numbers.max() == 0:
+            return Fit(model, ())
+        photographs = GroupedPhotographs(self._store, numbers, self._progress)
+        left_out = photographs.scores(model, coreset.min_distance_to_other_groups)
+        return Fit(model, left_out, LeftOutBySize(model, photographs, coreset))
+
+    def _numbered(self, groups: Indices | None) -> Indices:
+        """Numbers of the groups of the photographs, of which there is a patch at least."""
+        store = self._store
         if not store.n_photographs:
             raise DataError("expected the features of at least one photograph, got none")
         if not len(store.features):
             raise DataError("expected at least one patch that counts, got images masked all over")
-        numbers = numbered_groups(groups, store.n_photographs)
-        coreset = select(settings, store, numbers, self._progress, self._device)
-        bank = take_rows(store.features, coreset.centres)
+        return numbered_groups(groups, store.n_photographs)
+
+    def _bank_of(self, features: Features, groups: Indices) -> tuple[BankModel, Coreset]:
+        """The bank of some features, (n, d), of all patches, and the selection of its rows."""
+        store, settings = self._store, self._settings
+        of_patches = groups[store.photograph_of_patches()]
+        coreset = select(settings, features, of_patches, self._progress, self._device)
+        bank = take_rows(features, coreset.centres)
         index, recall = None, 1.0
         if settings.index != "exact":
             index = neighbours.build_index(bank, settings.index, self._device)
-            recall = self._measured_recall(index, bank, coreset.centres)
+            recall = self._measured_recall(index, features, coreset.centres)
         model = BankModel(
             settings,
             self._embed,
@@ -86,17 +101,13 @@ class BankLearner:
             device=self._device,
             index=index,
         )
-        if numbers.max() == 0:
-            return Fit(model, ())
-        photographs = GroupedPhotographs(store, numbers, self._progress)
-        left_out = photographs.scores(model, coreset.min_distance_to_other_groups)
-        return Fit(model, left_out, LeftOutBySize(model, photographs, coreset))
+        return model, coreset
 
     def _measured_recall(
-        self, index: neighbours.NeighbourIndex, bank: Features, bank_rows: Indices
+        self, index: neighbours.NeighbourIndex, features: Features, bank_rows: Indices
     ) -> float:
         """Recall of an index on patches outside the bank; on those of the bank if it has all."""
-        features = self._store.features
+        bank = take_rows(features, bank_rows)
         rng = np.random.default_rng(self._settings.seed)
         others = np.setdiff1d(np.arange(len(features)), bank_rows)
         candidates = others if len(others) else bank_rows
@@ -174,7 +185,7 @@ def method_with_bank(
     *,
     scores_tiles: bool = False,
 ) -> Method:
-    """Make a method with a bank.
+    """Make a method with one bank of all feature maps together.
 
     Args:
         name: of the method.
@@ -209,7 +220,7 @@ def method_with_bank(
         )
 
     def lengths(chosen: BankParameters, channels: Sequence[int]) -> Mapping[str, int]:
-        return {"d": dimensions(chosen, channels)}
+        return {"d": dimensions(chosen, channels), "joint": 1, "banks": 0}
 
     return Method(
         name,

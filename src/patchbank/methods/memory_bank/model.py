@@ -40,10 +40,16 @@ def embedded(
 
 
 UNKNOWN = np.empty(0, dtype=np.float32)
+SMALLEST_SPREAD = 1e-9
+"""Smallest spread of good patches in a feature map that distances are divided by."""
 CONTENTS: Mapping[str, TensorSpec] = {
-    "bank": TensorSpec("float32", ("m", "d")),
-    "bank_origins": TensorSpec("int32", ("m", "4"), low=0),
-    "bank_radii": TensorSpec("float32", ("m?",), low=0),
+    "bank": TensorSpec("float32", ("m", "d"), repeated="joint"),
+    "bank_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="joint"),
+    "bank_radii": TensorSpec("float32", ("m?",), low=0, repeated="joint"),
+    "bankI": TensorSpec("float32", ("m", "dI"), repeated="banks"),
+    "bankI_origins": TensorSpec("int32", ("m", "4"), low=0, repeated="banks"),
+    "bankI_radii": TensorSpec("float32", ("m?",), low=0, repeated="banks"),
+    "bankI_spread": TensorSpec("float64", ("1",), low=SMALLEST_SPREAD, repeated="banks"),
     "index_recall": TensorSpec("float64", ("1",), low=0, high=1),
 }
 
@@ -124,6 +130,22 @@ class BankModel:
                 copies.
             nearest: (n,) distances of its patches to the nearest row of the others, if known.
         """
+        own = self.rows_of(photographs)
+        rows = embedding.rows
+        if len(rows) == 0:
+            return self._nothing_scored(embedding)
+        if nearest is not None:
+            return self._scored(embedding, rows, nearest[:, None], own)
+        distances, _ = self.exact_index.nearest(rows, self.settings.n_neighbours, exclude=own)
+        return self._scored(embedding, rows, distances, own)
+
+    def rows_of(self, photographs: Indices) -> NDArray[np.bool_]:
+        """(m,) the rows of a group of photographs, which are left out together.
+
+        Raises:
+            DataError: no others remain.
+            ParameterError: fewer others remain than there are neighbours.
+        """
         own = np.isin(self.origins[:, 0], photographs)
         k, others = self.settings.n_neighbours, int((~own).sum())
         if others == 0:
@@ -140,13 +162,7 @@ class BankModel:
                 f"n_neighbours: expected at most {others} (the rows of the bank that come from "
                 f"other {kind} than {own_name}number {photographs[0]}), got {k}; use a larger bank"
             )
-        rows = embedding.rows
-        if len(rows) == 0:
-            return self._nothing_scored(embedding)
-        if nearest is not None:
-            return self._scored(embedding, rows, nearest[:, None], own)
-        distances, _ = self.exact_index.nearest(rows, k, exclude=own)
-        return self._scored(embedding, rows, distances, own)
+        return own
 
     @property
     def n_rows(self) -> int:
@@ -182,6 +198,18 @@ class BankModel:
             ParameterError: there are fewer rows, or the bank is not in greedy order, or its index
                 is approximate (its recall would not be known).
         """
+        self.check_size(n_rows)
+        return BankModel(
+            self.settings,
+            self.embed,
+            self.bank[:n_rows],
+            self.origins[:n_rows],
+            self.radii[:n_rows],
+            device=self.device,
+        )
+
+    def check_size(self, n_rows: int) -> None:
+        """Raise a ParameterError where the bank cannot be truncated to `n_rows`."""
         if self.settings.selection != "greedy":
             raise ParameterError(
                 "bank_rows: expected a bank that was selected greedily, whose first rows are a "
@@ -198,14 +226,6 @@ class BankModel:
                 f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
                 f"got {n_rows}"
             )
-        return BankModel(
-            self.settings,
-            self.embed,
-            self.bank[:n_rows],
-            self.origins[:n_rows],
-            self.radii[:n_rows],
-            device=self.device,
-        )
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""

@@ -8,7 +8,6 @@ from patchbank.core import coreset
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.core.coreset import Coreset, random_projection
 from patchbank.methods.memory_bank.settings import BankParameters
-from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Array, Features, Indices
@@ -16,7 +15,7 @@ from patchbank.types import Array, Features, Indices
 
 def select(
     settings: BankParameters,
-    store: PatchStore,
+    features: Features,
     groups: Indices,
     progress: Progress,
     device: Device,
@@ -25,13 +24,13 @@ def select(
 
     Args:
         settings: of the selection.
-        store: the patches.
-        groups: (n,) group of each photograph: the distance of each patch to the nearest row of
-            another group is part of the result where the selection knows it.
+        features: (n, d) of the patches.
+        groups: (n,) group of the photograph of each patch: the distance of each patch to the
+            nearest row of another group is part of the result where the selection knows it.
         progress: shows the rows.
         device: where it computes.
     """
-    n = len(store.features)
+    n = len(features)
     n_keep = settings.rows_to_keep(n)
     rng = np.random.default_rng(settings.seed)
     if settings.selection == "all":
@@ -39,10 +38,9 @@ def select(
     if settings.selection == "random":
         return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
-    space = _projected(settings, store.features, rng, device)
+    space = _projected(settings, features, rng, device)
     # The selection knows the nearest row of another group, but not the second nearest.
     is_known = not projected and settings.n_neighbours == 1
-    group_of_patches = groups[store.photograph_of_patches()] if is_known else None
     total = None if settings.covering_radius is not None else n_keep
     start = _start(settings, space, rng, device)
     # With a radius, the number of rows is not known before the end.
@@ -54,7 +52,7 @@ def select(
             n_keep,
             start=start,
             radius=settings.covering_radius,
-            groups=group_of_patches,
+            groups=groups if is_known else None,
             sizes=sizes,
             device=device,
             on_progress=advance,

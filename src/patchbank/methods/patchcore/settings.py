@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from patchbank.errors import ParameterError
 from patchbank.methods.memory_bank import BankParameters
-from patchbank.settings import Settings, setting
+from patchbank.settings import InputSettings, Settings, redeclared, setting
+from patchbank.settings.declaration import BANK
 from patchbank.settings.groups import GridScore
-from patchbank.settings.rules import Integer, Optional
+from patchbank.settings.rules import Choice, Integer, Optional
 
 TITLE = "PatchCore"
+Banks: TypeAlias = Literal["per_map", "joint"]
 GRID_SCORES = get_args(GridScore)
 """Image scores that follow from patch scores alone."""
 
@@ -21,6 +23,15 @@ GRID_SCORES = get_args(GridScore)
 class PatchCoreParameters(BankParameters):
     """The settings that PatchCore's `fit` and `restore` receive."""
 
+    scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0, 0.5))
+    banks: Banks = setting(
+        "per_map",
+        "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
+        "layer at each other scale (per_map), or one of all of them together (joint, as published; "
+        "also with target_dims, covering_radius, metric squared or a re-weighted image_score).",
+        rule=Choice.of(Banks),
+        group=BANK,
+    )
     target_dims: int | None = setting(
         None,
         "Pool each patch to this many numbers, as the official code does; if not given, the layers "
@@ -35,6 +46,20 @@ class PatchCoreParameters(BankParameters):
         group=TITLE,
     )
 
+    def implied(self) -> Mapping[str, Any]:
+        """One bank of all maps, where a setting has no meaning for several.
+
+        >>> PatchCoreParameters(target_dims=100).banks, PatchCoreParameters().banks
+        ('joint', 'per_map')
+        """
+        is_joint = (
+            self.target_dims is not None
+            or self.covering_radius is not None
+            or self.metric == "squared"
+            or self.image_score in ("reweighted", "hcw")
+        )
+        return {"banks": "joint"} if is_joint else {}
+
     def check_combination(self) -> None:
         """`layer_dims` goes with `target_dims`."""
         if self.layer_dims is not None and self.target_dims is None:
@@ -45,6 +70,8 @@ class PatchCoreParameters(BankParameters):
 class PatchCoreSettings(PatchCoreParameters, Settings):
     """All settings of PatchCore; the defaults are the preset ``balanced``."""
 
+    image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 512)
+
     def check_combination(self) -> None:
         """The score of a photograph in tiles follows from its patch scores."""
         if self.tiles and self.image_score not in GRID_SCORES:
@@ -52,6 +79,8 @@ class PatchCoreSettings(PatchCoreParameters, Settings):
                 f"image_score: expected one of {', '.join(GRID_SCORES)} with tiles, got "
                 f"{self.image_score!r}"
             )
+        if self.tiles and self.banks != "joint":
+            raise ParameterError(f"banks: expected joint with tiles, got {self.banks}")
 
 
 _WIDE_RESNET: Mapping[str, Any] = {
@@ -59,11 +88,12 @@ _WIDE_RESNET: Mapping[str, Any] = {
     "scales": (1.0,),
     "max_upscale": 100,
     "patch_stride": 1,
+    "banks": "joint",
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
-    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_fraction": 0.02},
+    "accurate": {"image_size": 640, "bank_limit": 20_000, "top_fraction": 0.02},
     "few-shot": {"position": "auto", "rotations": 24, "image_score": "max"},
     "official": {
         **_WIDE_RESNET,
