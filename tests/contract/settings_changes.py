@@ -74,7 +74,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         **SHARED,
         **PATCHES,
         **BANK,
-        "tiles": ({"image_size": 448, "banks": "joint"}, True),
+        "tiles": ({"image_size": 512}, True),
         "banks": ({}, "joint"),
         "target_dims": ({}, 60),
         "layer_dims": ({"target_dims": 60}, 40),

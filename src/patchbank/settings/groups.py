@@ -56,7 +56,6 @@ WITH_TILES: Mapping[str, Any] = {
     "patch_size": 1,
     "patch_stride": 1,
     "image_score": "max",
-    "banks": "joint",
 }
 """Settings that are the default with tiles: patches are as small as the network makes them, and one
 of them is enough."""

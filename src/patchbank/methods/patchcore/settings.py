@@ -28,7 +28,7 @@ class PatchCoreParameters(BankParameters):
         "per_map",
         "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
         "layer at each other scale (per_map), or one of all of them together (joint, as published; "
-        "also with target_dims, covering_radius, metric squared or a re-weighted image_score).",
+        "also with tiles, target_dims, covering_radius, metric squared or a re-weighted image_score).",
         rule=Choice.of(Banks),
         group=BANK,
     )
@@ -72,6 +72,10 @@ class PatchCoreSettings(PatchCoreParameters, Settings):
 
     image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 512)
 
+    def implied(self) -> Mapping[str, Any]:
+        """One bank also for photographs in tiles, whose image score follows from their map."""
+        return {"banks": "joint"} if self.tiles else super().implied()
+
     def check_combination(self) -> None:
         """The score of a photograph in tiles follows from its patch scores."""
         if self.tiles and self.image_score not in GRID_SCORES:
@@ -79,8 +83,6 @@ class PatchCoreSettings(PatchCoreParameters, Settings):
                 f"image_score: expected one of {', '.join(GRID_SCORES)} with tiles, got "
                 f"{self.image_score!r}"
             )
-        if self.tiles and self.banks != "joint":
-            raise ParameterError(f"banks: expected joint with tiles, got {self.banks}")
 
 
 _WIDE_RESNET: Mapping[str, Any] = {
