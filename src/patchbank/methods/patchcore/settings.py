@@ -28,7 +28,8 @@ class PatchCoreParameters(BankParameters):
         "per_map",
         "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
         "layer at each other scale (per_map), or one of all of them together (joint, as published; "
-        "also with tiles, target_dims, covering_radius, metric squared or a re-weighted image_score).",
+        "also with tiles, target_dims, covering_radius, metric squared or a re-weighted "
+        "image_score).",
         rule=Choice.of(Banks),
         group=BANK,
     )
