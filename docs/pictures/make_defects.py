@@ -1,4 +1,4 @@
-"""Make synthetic_defects.jpg: defects that a fit pastes on good solar cells, a row for each kind."""
+"""Make synthetic_defects.jpg: defects that a fit pastes on good solar cells, a row a kind."""
 
 from pathlib import Path
 

@@ -25,3 +25,6 @@ Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 Resize: TypeAlias = Literal["area", "short_side", "squash"]
 SavedBackbone: TypeAlias = Literal["onnx", "torch"]
+
+AUTO_PRESET = "auto"
+"""Preset of the command line that stands for `PatchCore.auto`: it has no settings of its own."""

@@ -118,11 +118,11 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "Backbone", "Augmentation", "Patches", "Bank", "Score", "Map",
         "PatchCore", "GraphCore", "PaDiM", "SPADE", "SimpleNet", "Machine and file",
     ]  # fmt: skip
-    # With --out, --report, --exclude and --help.
-    assert len(listed["Options of every day"]) == 11
+    # With --out, --report, --exclude, --roi, --ignore and --help.
+    assert len(listed["Options of every day"]) == 13
     names = [name for names in listed.values() for name in names]
     assert len(names) == len(set(names))
-    assert {*names, "good", "out", "report", "exclude", "help"} == set(PARAMETERS)
+    assert {*names, "good", "out", "report", "exclude", "roi", "ignore", "help"} == set(PARAMETERS)
     text = FIT.get_help(CONTEXT)
     headings = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert headings == ["Arguments", *listed]

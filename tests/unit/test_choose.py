@@ -375,3 +375,32 @@ def test_a_crop_is_where_defects_are_placed():
 def test_auto_is_no_preset_of_settings():
     with pytest.raises(ParameterError, match="use PatchCore.auto"):
         PatchCore.preset("auto")
+
+
+def test_the_seed_decides_which_photographs_and_defects_are_in_the_trials():
+    sources = [image_source(image) for image in parts(20)]
+    one, other = (draw_sample(sources, split(np.arange(20), seed), seed) for seed in (0, 1))
+    assert split(np.arange(20), 0) != split(np.arange(20), 1)
+    assert [d.box for _, d in one.defects] != [d.box for _, d in other.defects]
+    again = draw_sample(sources, split(np.arange(20), 0), 0)
+    assert [d.box for _, d in one.defects] == [d.box for _, d in again.defects]
+
+
+def test_candidates_with_other_copies_do_not_share_features():
+    base = PatchCoreSettings(**TINY)
+    changes = [{"rotations": 1}, {"rotations": 4}, {"patch_size": 1}, {"image_size": 96}]
+    found = [Candidate(one, base.with_changes(**one)) for one in changes]
+    groups = [[dict(one.changes) for one in group] for group in by_input(found)]
+    assert groups == [
+        [{"rotations": 1}, {"patch_size": 1}],
+        [{"rotations": 4}],
+        [{"image_size": 96}],
+    ]
+
+
+def test_diameters_grow_from_about_a_pixel_to_a_twelfth_of_the_side():
+    for side in (1, 10, 300, 5000):
+        found = diameters(side)
+        assert found == sorted(found)
+        assert found[-1] == pytest.approx(0.08)
+        assert side < 13 or 1 <= found[0] * side < 2**0.5

@@ -13,6 +13,7 @@ from patchbank.cli.app import main
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial, value_text
 from patchbank.runtime.progress import NullProgress
 from tests.photographs import part, save
+from tests.unit.test_json_schemas import check
 
 SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "64", "--bank-limit", "200"]
 SMALL += ["--false-alarm-rate", "0.2"]
@@ -75,6 +76,7 @@ def test_info_shows_the_choice_in_lines_and_as_json(fitted, capsys):
     assert text.count("AUROC 0.") + text.count("AUROC 1.") >= 4
     _, text, _ = run(["info", path, "--json", "-"], capsys)
     assert json.loads(text)["settings_choice"] == choice.to_json()
+    check("info", json.loads(text))
 
 
 def test_info_of_a_detector_whose_settings_were_given_has_no_choice(tmp_path, capsys):

@@ -21,6 +21,7 @@ from patchbank.detector.packing import (
     unpack_settings,
 )
 from patchbank.detector.packing import unpack as unpack_bundle
+from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.devices import HOST
@@ -32,7 +33,7 @@ BUILT_IN = ("patchcore", "graphcore", "padim", "spade", "simplenet")
 PAGE = Path(__file__).parents[2] / "docs" / "file-format.md"
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
 NUMPY_TYPES = {"float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint8": "|u1"}
-UNITS = ("facts", "versions", "taps", "roi")  # objects that the page describes as one
+UNITS = ("facts", "versions", "taps", "roi", "chosen")  # objects that the page describes as one
 
 
 class TorchBackbone:
@@ -85,6 +86,9 @@ def bundles(detectors):
         for name, other in (("simplenet", simplenet), ("torch", torch))
     }
     grouped = replace(parts_of.calibration, groups=np.array([0, 0, 1, 1, 2, 2], np.int32))
+    trials = (SettingsTrial({"scales": (1.0,)}, 0.9), SettingsTrial({"scales": (0.5,)}, None, "no"))
+    choice = SettingsChoice({"scales": (1.0,)}, "best", trials, 12, 10, 30, 4.5, 0.02)
+    found["choice"] = as_written(pack(replace(parts_of, settings_choice=choice), as_onnx=False))
     found["groups"] = as_written(pack(replace(parts_of, calibration=grouped), as_onnx=False))
     region = RegionOfInterest(np.eye(5, 13, dtype=bool), ["0,0,9,9"], ["mask.png"])
     found["roi"] = as_written(pack(replace(parts_of, roi=region), as_onnx=False))

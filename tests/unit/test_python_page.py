@@ -53,6 +53,7 @@ def entries():
     yield signature("Ensemble.fit", Ensemble.fit)
     for name in public(Recipe):
         yield signature(f"PatchCore.{name}", getattr(PatchCore, name))
+    yield signature("PatchCore.auto", PatchCore.auto)
     for owner in (Detector, Inspection, Evaluation):
         for name in public(owner):
             value = inspect.getattr_static(owner, name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from patchbank.choices import AUTO_PRESET
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file, check_outside, check_report
@@ -183,7 +184,7 @@ def _members(
     from patchbank.cli.setting_options import changed_settings, members_of
     from patchbank.methods import METHODS
     from patchbank.training.choose import AutomaticSettings
-    from patchbank.training.recipes import AUTO_PRESET, PatchCore
+    from patchbank.training.recipes import PatchCore
 
     method = METHODS[options.method]
     if options.preset != AUTO_PRESET:
@@ -198,7 +199,7 @@ def _members(
             f"preset: expected a preset of {method.name}, got {AUTO_PRESET!r}, which is of "
             f"{PatchCore.METHOD}; give --method {PatchCore.METHOD}, or another preset"
         )
-    members = members_of(options.with_changes(preset=None), given)
+    members = members_of(options, given)
     if len(members) > 1:
         raise ParameterError(
             f"preset: expected one backbone with {AUTO_PRESET!r}, got {len(members)}; give one, or "

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from patchbank.choices import EngineName, Precision, SavedBackbone
+from patchbank.choices import AUTO_PRESET, EngineName, Precision, SavedBackbone
 from patchbank.cli.options import NONE, OF_MEMBERS
 from patchbank.errors import ParameterError
 from patchbank.methods import METHODS
@@ -63,7 +63,7 @@ class FitOptions(Group):
         None,
         "Seconds after which preset auto begins no further trial; it takes the best so far.",
         rule=r.Optional(r.SECONDS),
-        group=METHOD,
+        group=MACHINE,
     )
     groups: str = setting(
         "auto",
@@ -334,7 +334,7 @@ def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
         changes[name] = value
     return [
         method.settings_from(
-            options.preset,
+            None if options.preset == AUTO_PRESET else options.preset,
             {n: known[n].rule.parse(n, v) if isinstance(v, str) else v for n, v in one.items()},
         )
         for one in of_members(changes)

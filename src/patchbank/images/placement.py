@@ -43,7 +43,7 @@ class Placement:
     linear: Linear
     offset: Vector
     pose: Pose | None
-    """Of the part; None where none was found, so that the photograph is not turned."""
+    """Pose of the part; None where none was found, so that the photograph is not turned."""
 
     @classmethod
     def of(cls, image: Image, size: tuple[int, int]) -> Placement:
@@ -135,7 +135,7 @@ def _with_ground(
     offset: NDArray[np.float64],
     size: tuple[int, int],
 ) -> tuple[Image, NDArray[np.float64]]:
-    """What a transformed rectangle shows of a photograph, and of the ground beyond its border.
+    """Pixels that a transformed rectangle shows of a photograph and of the ground around it.
 
     Args:
         image: (H, W, 3).

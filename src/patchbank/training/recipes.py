@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from typing_extensions import Self
 
 from patchbank.backbones import Engine
-from patchbank.choices import ChannelAxis, ColourOrder, EngineName, Precision
+from patchbank.choices import AUTO_PRESET, ChannelAxis, ColourOrder, EngineName, Precision
 from patchbank.detector.detector import Detector
 from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import CalibrationWarning, DataError, ParameterError, PhotographWarning
@@ -43,9 +43,6 @@ from patchbank.training.interest import Interest
 from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
 from patchbank.training.report import write_fit_report
-
-AUTO_PRESET = "auto"
-"""Preset of the command line that stands for `PatchCore.auto`."""
 
 RecipeType = TypeVar("RecipeType", bound="Recipe")
 

@@ -146,7 +146,7 @@ def diameters(side_px: float) -> list[float]:
     """Diameters of the spots, as shares of the side, ascending from about a pixel.
 
     >>> [round(100 * share) for share in diameters(100)]
-    [1, 1, 2, 3, 4, 6, 8]
+    [1, 2, 3, 4, 6, 8]
     """
     steps = int(np.log(max(1.0, LARGEST * side_px)) / np.log(STEP))
     return [float(LARGEST / STEP**step) for step in range(steps, -1, -1)]
