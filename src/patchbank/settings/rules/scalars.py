@@ -137,8 +137,8 @@ class Number(Rule):
 
 SHARE = Number(0, 1, open_low=True, open_high=True, unit="(0.05 for 5 %)")
 """Rule of a share, such as a false-alarm rate, which some would write in percent."""
-SECONDS = Number(0, 1e6, unit="seconds")
-"""Rule of a time limit."""
+SECONDS = Number(0, 86_400, unit="seconds")
+"""Rule of a time limit: a day at most."""
 
 
 def fraction() -> Number:
