@@ -145,11 +145,11 @@ def test_copies_are_on_one_side_of_the_trials(tmp_path):
         (["--time-limit-s", "5"], "time_limit_s: expected together with --preset auto"),
         (
             ["--preset", "auto", "--time-limit-s", "-1"],
-            "time_limit_s: expected a number from 0 to 86400 seconds",
+            "time_limit_s: expected a number from 0 to",
         ),
         (
             ["--preset", "auto", "--time-limit-s", "x"],
-            "time_limit_s: expected a number from 0 to 86400 seconds",
+            "time_limit_s: expected a number from 0 to",
         ),
         (["--preset", "auto", "--method", "padim"], "preset: expected a preset of padim, got 'aut"),
         (
