@@ -3,7 +3,8 @@
     python benchmarks/quality/tiles.py
 
 *Photographs* of 4000 x 3000 pixels, each of 12 solar cells (package elpv-dataset, functional
-mono-crystalline ones) enlarged to 1000 x 1000, with the noise of a sensor (sd 3 of 255) added.  No
+mono-crystalline ones) enlarged to 984 x 984, with the dark gaps of 16 pixels that lie between cells
+of a module, smoothed by 1.5 pixels as by a lens, and the noise of a sensor (sd 3 of 255) added.  No
 cell is in two photographs, so that new ones differ from the learned ones as those do from each
 other.  *Specks*: a disc of 6 pixels in each tested photograph, 0.25 of the range of grey lighter or
 darker, smoothed by 0.7 pixels, anywhere.  Each tested photograph is inspected without its speck and
@@ -53,6 +54,7 @@ from patchbank.methods import TileScorer
 from patchbank.types import Image
 
 HERE = Path(__file__).parent
+GAP_PX, DARK, LENS_PX = 16, 10, 1.5
 NOISE, SPECK_PX, CONTRAST, BLUR_PX, EDGE_PX = 3.0, 6, 0.25, 0.7, 32
 RATE = 0.05
 MARGINS = (16, 32, 48, 64, 96, 128, 160, 192)
@@ -70,10 +72,14 @@ def photograph(cells: Sequence[Path], grid: tuple[int, int], side: int, seed: in
     rows, columns = grid
     whole = np.empty((rows * side, columns * side), dtype=np.uint8)
     for number, cell in enumerate(cells[: rows * columns]):
-        top, left = (place * side for place in divmod(number, columns))
-        image = pillow.open(cell).convert("L").resize((side, side), pillow.Resampling.BICUBIC)
-        noise = rng.normal(0, NOISE, (side, side)).astype(np.float32)
-        values = np.asarray(image) + noise
+        top, left = (position * side for position in divmod(number, columns))
+        image = pillow.open(cell).convert("L")
+        inner = side - GAP_PX
+        module = pillow.new("L", (side, side), DARK)
+        resized = image.resize((inner, inner), pillow.Resampling.BICUBIC)
+        module.paste(resized, (GAP_PX // 2, GAP_PX // 2))
+        seen = module.filter(ImageFilter.GaussianBlur(LENS_PX))
+        values = np.asarray(seen) + rng.normal(0, NOISE, (side, side)).astype(np.float32)
         whole[top : top + side, left : left + side] = np.clip(values.round(), 0, 255)
     return whole
 

@@ -56,7 +56,8 @@ def seen_whole(extractor, chosen, image, size):
     maps = []
     for scale in chosen.scales:
         shape = int(size[0] * scale), int(size[1] * scale)
-        maps += extractor(np.ascontiguousarray(resized(padded, shape)))
+        narrow = resized(padded, (size[0], shape[1]))  # one side first: Pillow rounds in between
+        maps += extractor(np.ascontiguousarray(resized(narrow, shape)))
     return embed(part_of(chosen, METHOD.parameters), maps)
 
 

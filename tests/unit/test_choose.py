@@ -356,7 +356,7 @@ def test_no_time_keeps_the_default_and_too_little_takes_the_best_so_far():
     assert detector.settings_choice.reason == (
         "the default is kept; the time limit of 0 s was over before anything was tried"
     )
-    with pytest.raises(ParameterError, match="time_limit_s: expected a number, 0 or more seconds"):
+    with pytest.raises(ParameterError, match="time_limit_s: expected a number from 0 to"):
         PatchCore.auto(time_limit_s=-1)
 
 

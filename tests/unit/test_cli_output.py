@@ -186,6 +186,8 @@ def test_facts_of_a_detector_stand_under_their_names():
     assert (facts["good_images"], facts["threshold"], facts["pixel_threshold"]) == (3, 100, 90)
     assert summary == {
         **facts,
+        "region_of_interest": None,
+        "settings_choice": None,
         "photographs": None,
         "members": [
             {
@@ -229,6 +231,7 @@ def test_photographs_and_thresholds_are_shown_on_a_line_each(capsys):
         ],
         "above_threshold": many,
         "unlike_others": [],
+        "settings_choice": None,
         "groups": 3,
     }
     output.show_facts(facts)
@@ -237,6 +240,7 @@ def test_photographs_and_thresholds_are_shown_on_a_line_each(capsys):
         "above_threshold              0\\n.png 90.12, 1\\n.png 89.12, 2\\n.png 88.12, "
         "3\\n.png 87.12, 4\\n.png 86.12 and 2 more",
         "unlike_others                no photograph",
+        "settings_choice              None",
         "groups                       3",
     ]
 

@@ -16,6 +16,8 @@ from patchbank.detector.detector import detector_from_bytes
 from patchbank.detector.likeness_file import BY_SIZE
 from patchbank.detector.likeness_file import TENSORS as OF_PHOTOGRAPHS
 from patchbank.detector.record_check import RULES
+from patchbank.detector.roi_file import MASK
+from patchbank.detector.settings_choice import KEY as CHOICE
 from patchbank.errors import DetectorFileError
 from patchbank.methods import METHODS
 
@@ -267,6 +269,9 @@ def test_files_with_changed_bytes_are_refused_or_give_the_same_score(files):
 def test_the_page_lists_the_keys_that_are_checked():
     text = PAGE.split("## Record")[1].split("### Settings")[0]
     listed = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    checked_whole = {key for key in listed if key.startswith(f"{CHOICE}.")}
+    assert checked_whole
+    listed = listed - checked_whole | {CHOICE}
     objects = {key for key in RULES if any(other.startswith(f"{key}.") for other in RULES)}
     assert set(RULES) - objects - {"members[].settings"} == listed
 
@@ -285,6 +290,7 @@ def test_the_page_lists_the_types_and_axes_that_are_checked():
         assert dtype == spec.dtype, name
         count = len(re.findall(r"[\w]+", shape.split(" or ")[0]))
         assert count == len(spec.axes), name
+    assert listed.pop(MASK) == ("uint8", "(h, ⌈w / 8⌉)")
     assert set(listed) == {"N.backbone.onnx", "N.backbone.*"}
 
 

@@ -287,7 +287,7 @@ def test_a_tile_that_is_learned_twice_counts_once_for_each_copy():
             for number in (0, 1):
                 features = tiling.features(image, number)
                 tile = tiling.tile(number)
-                learner.add(TrainingImage(features, photograph, copy, tile))
+                learner.add(TrainingImage(features, photograph, copy, tile=tile))
     model = learner.fit().model
     assert len(model.bank) == 2 * (8 * 16 + 8 * 4)
     copies = model.origins[model.origins[:, 3] == 1]

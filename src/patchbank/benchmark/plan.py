@@ -22,8 +22,14 @@ from patchbank.errors import ParameterError
 from patchbank.methods import Settings
 
 FULL = "full"
-ADDED_LATER = ("bit_depth",)
-"""Settings that older keys do not have: None leaves the key of a stored result as it is."""
+ADDED_LATER: Mapping[str, Any] = {
+    "bit_depth": None,
+    "tiles": False,
+    "position": "as_photographed",
+    "part_size": None,
+}
+"""Settings that older keys do not have, each with the value that leaves the key of a stored result
+as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +242,11 @@ def run_key(determined_by: Mapping[str, Any], settings: Settings) -> str:
     """
     files = _file_hashes(name for name in (settings.backbone, settings.weights) if name)
     packed = pack_settings(settings)
-    later = {name for name in ADDED_LATER if packed.get(name) is None}
-    own = {name: value for name, value in packed.items() if name not in later}
+    own = {
+        name: value
+        for name, value in packed.items()
+        if name not in ADDED_LATER or value != ADDED_LATER[name]
+    }
     return _sha256({**determined_by, "settings": own, "files": files})
 
 

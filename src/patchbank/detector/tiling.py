@@ -5,7 +5,7 @@ all tiles make one grid, which is scored, drawn and calibrated as that of one la
 
 Tiles begin at whole cells of every grid of the network.  At each scale the network sees a tile with
 `MARGIN_CELLS` around it: all that is in the receptive field of its outermost patches, for the
-embedded backbones (`benchmarks/quality/tiles.md` measures what other margins leave).
+embedded backbones (`benchmarks/quality/tiles.py` measures what other margins leave).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fractions import Fraction
 import numpy as np
 
 from patchbank.backbones import FeatureExtractor
+from patchbank.choices import Resampling
 from patchbank.core.scores.image_score import grid_score, mean_of_largest
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.tiles import Span, Tile, common_unit, parts_of
@@ -125,7 +126,7 @@ class Tiling:
         for scale in _scales(self.settings):
             down, across = self.seen(number, scale)
             size = down.scaled(scale).length, across.scaled(scale).length
-            window = resized(_window(part, down, across), size, self.settings.resampling)
+            window = _resized(_window(part, down, across), size, self.settings.resampling)
             for planes, stride in zip(
                 self.extractor(window), _strides(self.extractor), strict=True
             ):
@@ -284,6 +285,15 @@ def _window(part: Image, down: Span, across: Span) -> Image:
     if not any(beyond):
         return np.ascontiguousarray(window)
     return np.pad(window, ((0, beyond[0]), (0, beyond[1]), (0, 0)), mode="symmetric")
+
+
+def _resized(window: Image, size: tuple[int, int], resampling: Resampling) -> Image:
+    """Resize to (H, W), the width first.
+
+    Pillow chooses the order by the shape and rounds in between, so that windows of other shapes
+    would differ by a grey level where they overlap.
+    """
+    return resized(resized(window, (window.shape[0], size[1]), resampling), size, resampling)
 
 
 def _other_cells(

@@ -63,9 +63,9 @@ SIZES = ("image_size", "resize", "max_upscale")
 """Settings that say to which size photographs are resized."""
 
 
-def _sizes_are_ruled_out(tiles: Any) -> Collection[str]:
-    """Photographs that come in tiles keep their size."""
-    return SIZES if tiles is True else ()
+def _kept_by_tiles(tiles: Any) -> Collection[str]:
+    """Photographs that come in tiles keep their size and their position."""
+    return (*SIZES, "position", "part_size") if tiles is True else ()
 
 
 def _resize_is_ruled_out(image_size: Any) -> Collection[str]:
@@ -161,7 +161,7 @@ class InputSettings(Group):
         rule=Flag(),
         group=PHOTOGRAPH,
         everyday=True,
-        rules_out=_sizes_are_ruled_out,
+        rules_out=_kept_by_tiles,
     )
     scales: tuple[float, ...] = setting(
         (1.0, 0.5),

@@ -136,8 +136,9 @@ class Number(Rule):
 
 
 SHARE = Number(0, 1, open_low=True, open_high=True, unit="(0.05 for 5 %)")
-SECONDS = Number(0, unit="seconds")
 """Rule of a share, such as a false-alarm rate, which some would write in percent."""
+SECONDS = Number(0, 86_400, unit="seconds")
+"""Rule of a time limit: a day at most."""
 
 
 def fraction() -> Number:
