@@ -17,7 +17,8 @@ from tests.photographs import part, parts
 
 SHAPES = ((2, 4, 6), (3, 2, 3), (2, 2, 3), (3, 1, 2))  # two layers at scale 1, the same at a half
 PLAIN = {"patch_stride": 1, "patch_size": 1, "alignment": "nearest", "image_score": "max"}
-SMALL = {"image_size": 96, "bank_rows": 60, "false_alarm_rate": 0.2}
+PLAIN["banks"] = "per_map"
+SMALL = {"banks": "per_map", "image_size": 96, "bank_rows": 60, "false_alarm_rate": 0.2}
 # Few images resolve no rate this low; the remark is tested elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
 
@@ -164,18 +165,19 @@ def test_contradictory_banks_of_a_file_are_refused(detector, tmp_path, changes, 
         {"covering_radius": 20.0},
         {"metric": "squared"},
         {"image_score": "reweighted"},
-        {"banks": "joint"},
+        {"tiles": True},
     ],
 )
 def test_what_needs_one_bank_has_one(changes):
     size = {} if "covering_radius" in changes else {"bank_rows": 60}
-    fit = PatchCore(image_size=96, false_alarm_rate=0.3, **size, **changes).fit(parts(4))
+    size |= {} if "tiles" in changes else {"image_size": 96}
+    fit = PatchCore(banks="per_map", false_alarm_rate=0.3, **size, **changes).fit(parts(4))
     assert fit.members[0].settings.banks == "joint"
     assert type(fit.members[0].model) is BankModel
 
 
-def test_an_implied_bank_ends_with_what_implied_it():
-    assert PatchCoreSettings(metric="squared").with_changes(metric="euclidean").banks == "per_map"
+def test_one_bank_is_implied_and_other_words_are_refused():
+    assert PatchCoreSettings(metric="squared", banks="per_map").banks == "joint"
     assert METHODS["patchcore"].settings_from("official", {}).banks == "joint"
     with pytest.raises(ParameterError, match="banks: expected"):
         PatchCoreSettings(banks="two")

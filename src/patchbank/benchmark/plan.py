@@ -27,6 +27,7 @@ ADDED_LATER: Mapping[str, Any] = {
     "tiles": False,
     "position": "as_photographed",
     "part_size": None,
+    "banks": "joint",
 }
 """Settings that older keys do not have, each with the value that leaves the key of a stored result
 as it is."""

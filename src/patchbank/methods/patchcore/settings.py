@@ -25,10 +25,10 @@ class PatchCoreParameters(BankParameters):
 
     scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0, 0.5))
     banks: Banks = setting(
-        "per_map",
-        "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
-        "layer at each other scale (per_map), or one of all of them together (joint, as published; "
-        "also with tiles, target_dims, covering_radius, metric squared or a re-weighted "
+        "joint",
+        "Banks of the feature maps: one of all of them together (joint, as published), or one of "
+        "each layer at the first scale and one of the deepest layer at each other scale (per_map; "
+        "not with tiles, target_dims, covering_radius, metric squared or a re-weighted "
         "image_score).",
         rule=Choice.of(Banks),
         group=BANK,
@@ -71,8 +71,6 @@ class PatchCoreParameters(BankParameters):
 class PatchCoreSettings(PatchCoreParameters, Settings):
     """All settings of PatchCore; the defaults are the preset ``balanced``."""
 
-    image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 512)
-
     def implied(self) -> Mapping[str, Any]:
         """One bank also for photographs in tiles, whose image score follows from their map."""
         return {"banks": "joint"} if self.tiles else super().implied()
@@ -91,12 +89,11 @@ _WIDE_RESNET: Mapping[str, Any] = {
     "scales": (1.0,),
     "max_upscale": 100,
     "patch_stride": 1,
-    "banks": "joint",
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
-    "accurate": {"image_size": 640, "bank_limit": 20_000, "top_fraction": 0.02},
+    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_fraction": 0.02},
     "few-shot": {"position": "auto", "rotations": 24, "image_score": "max"},
     "official": {
         **_WIDE_RESNET,
