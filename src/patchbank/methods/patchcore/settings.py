@@ -50,8 +50,8 @@ class PatchCoreParameters(BankParameters):
     def implied(self) -> Mapping[str, Any]:
         """One bank of all maps, where a setting has no meaning for several.
 
-        >>> PatchCoreParameters(target_dims=100).banks, PatchCoreParameters().banks
-        ('joint', 'per_map')
+        >>> PatchCoreParameters(target_dims=100, banks="per_map").banks
+        'joint'
         """
         is_joint = (
             self.target_dims is not None
