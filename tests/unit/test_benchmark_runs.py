@@ -18,8 +18,8 @@ from patchbank.benchmark.process import PARENT_GONE
 from patchbank.benchmark.results import locked
 from patchbank.benchmark.runner import Resources, _job
 from patchbank.benchmark.worker_pool import COMMAND
-from patchbank.cli.app import main
 from patchbank.datasets import find_categories
+from tests import command_line
 from tests.photographs import write_dataset
 
 TINY = "tiny=patchcore:fast(image_size=96,bank_limit=150,start=random)"
@@ -27,17 +27,8 @@ OPTIONS = ("--methods", TINY, "--shots", "full,2", "--seeds", "1", "--device", "
 
 
 def run(capsys, *arguments):
-    """Run the command line in this process.  -> exit status, standard output, standard error."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["patchbank", "benchmark", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        else:
-            status = 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    """Run `patchbank benchmark`.  -> exit status, standard output, standard error."""
+    return command_line.run(capsys, "benchmark", *arguments)
 
 
 def started(*arguments):

@@ -2,32 +2,20 @@
 
 import json
 import re
-import sys
 from html import unescape
 
 import numpy as np
 import pytest
 
 from patchbank import PatchCore, load
-from patchbank.cli.app import main
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial, value_text
 from patchbank.runtime.progress import NullProgress
+from tests.command_line import run, status_of
 from tests.photographs import part, save
 from tests.unit.test_json_schemas import check
 
 SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "64", "--bank-limit", "200"]
 SMALL += ["--false-alarm-rate", "0.2"]
-
-
-def command(arguments):
-    """Run the command line in this process.  -> exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["patchbank", *arguments])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
 
 
 def good_folder(root, n=22):
@@ -42,20 +30,14 @@ def fitted(tmp_path_factory):
     root = tmp_path_factory.mktemp("auto")
     good = good_folder(root / "good")
     arguments = ["fit", good, "--preset", "auto", "--out", str(root / "a.patchbank"), *SMALL]
-    assert command([*arguments, "--report", str(root / "page")]) == 0
+    assert status_of(*arguments, "--report", str(root / "page")) == 0
     return root
-
-
-def run(arguments, capsys):
-    status = command(arguments)
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
 
 
 def test_fit_prints_the_choice_and_a_table_of_what_was_tried_best_first(tmp_path, capsys):
     good = good_folder(tmp_path / "good")
     out = tmp_path / "a.patchbank"
-    status, text, _ = run(["fit", good, "--preset", "auto", "--out", str(out), *SMALL], capsys)
+    status, text, _ = run(capsys, "fit", good, "--preset", "auto", "--out", str(out), *SMALL)
     assert status == 0
     choice = load(out).settings_choice
     assert f"  settings: {choice.reason}\n" in text
@@ -70,11 +52,11 @@ def test_fit_prints_the_choice_and_a_table_of_what_was_tried_best_first(tmp_path
 def test_info_shows_the_choice_in_lines_and_as_json(fitted, capsys):
     path = str(fitted / "a.patchbank")
     choice = load(path).settings_choice
-    _, text, _ = run(["info", path], capsys)
+    _, text, _ = run(capsys, "info", path)
     assert "settings_choice\n" in text
     assert choice.reason in text
     assert text.count("AUROC 0.") + text.count("AUROC 1.") >= 4
-    _, text, _ = run(["info", path, "--json", "-"], capsys)
+    _, text, _ = run(capsys, "info", path, "--json", "-")
     assert json.loads(text)["settings_choice"] == choice.to_json()
     check("info", json.loads(text))
 
@@ -83,9 +65,9 @@ def test_info_of_a_detector_whose_settings_were_given_has_no_choice(tmp_path, ca
     path = str(tmp_path / "a.patchbank")
     given = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.3}
     PatchCore(**given, bank_rows=50).fit([part(seed) for seed in range(4)]).save(path)
-    _, text, _ = run(["info", path, "--json", "-"], capsys)
+    _, text, _ = run(capsys, "info", path, "--json", "-")
     assert json.loads(text)["settings_choice"] is None
-    _, text, _ = run(["info", path], capsys)
+    _, text, _ = run(capsys, "info", path)
     assert "AUROC" not in text
 
 
@@ -100,13 +82,13 @@ def test_the_page_has_the_choice_and_every_candidate(fitted):
 
 def test_a_page_of_a_fit_without_a_choice_has_no_such_section(tmp_path):
     arguments = ["fit", good_folder(tmp_path / "good", 5), "--out", str(tmp_path / "a.patchbank")]
-    assert command([*arguments, *SMALL, "--report", str(tmp_path / "page")]) == 0
+    assert status_of(*arguments, *SMALL, "--report", str(tmp_path / "page")) == 0
     assert "<h2>Settings</h2>" not in (tmp_path / "page" / "index.html").read_text()
 
 
 def test_few_photographs_keep_the_default_and_fit_says_so(tmp_path, capsys):
     good, out = good_folder(tmp_path / "good", 6), str(tmp_path / "a.patchbank")
-    status, text, _ = run(["fit", good, "--preset", "auto", "--out", out, *SMALL], capsys)
+    status, text, _ = run(capsys, "fit", good, "--preset", "auto", "--out", out, *SMALL)
     assert status == 0
     assert "settings: the default is kept; 6 photographs are too few to choose by (20 or" in text
 
@@ -115,12 +97,12 @@ def test_a_photograph_that_cannot_be_read_is_left_out_before_the_trials(tmp_path
     good, out = good_folder(tmp_path / "good", 21), str(tmp_path / "a.patchbank")
     (tmp_path / "good" / "bad.png").write_bytes(b"no photograph")
     arguments = ["fit", good, "--preset", "auto", "--out", out, *SMALL]
-    status, text, error = run(arguments, capsys)
+    status, text, error = run(capsys, *arguments)
     assert status == 2
     assert error.startswith("error: ")
     assert "bad.png" in error
     assert not (tmp_path / "a.patchbank").exists()
-    status, text, error = run([*arguments, "--skip-unreadable"], capsys)
+    status, text, error = run(capsys, *arguments, "--skip-unreadable")
     assert status == 1
     assert "left out: " in error
     assert "AUROC" in text
@@ -133,7 +115,7 @@ def test_copies_are_on_one_side_of_the_trials(tmp_path):
         for copy in range(2):
             save(folder / f"{seed:02}-{copy}.png", part(seed))
     out = str(tmp_path / "a.patchbank")
-    assert command(["fit", str(folder), "--preset", "auto", "--out", out, *SMALL]) == 0
+    assert status_of("fit", str(folder), "--preset", "auto", "--out", out, *SMALL) == 0
     choice = load(out).settings_choice
     assert (choice.n_learned, choice.n_held_out) == (12, 10)
     assert load(out).calibration.n_groups == 11
@@ -161,7 +143,7 @@ def test_copies_are_on_one_side_of_the_trials(tmp_path):
 def test_options_that_contradict_auto_are_one_clear_line(tmp_path, capsys, options, message):
     good, out = good_folder(tmp_path / "good", 3), str(tmp_path / "a.patchbank")
     small = SMALL if "--method" not in options else SMALL[:4]
-    status, _, error = run(["fit", good, "--out", out, *small, *options], capsys)
+    status, _, error = run(capsys, "fit", good, "--out", out, *small, *options)
     assert status == 2
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
@@ -170,7 +152,7 @@ def test_options_that_contradict_auto_are_one_clear_line(tmp_path, capsys, optio
 def test_settings_in_augment_stay_as_given(tmp_path):
     good, out = good_folder(tmp_path / "good"), str(tmp_path / "a.patchbank")
     options = ["--preset", "auto", "--augment", "flips=horizontal", "--scales", "1"]
-    assert command(["fit", good, "--out", out, *SMALL, *options]) == 0
+    assert status_of("fit", good, "--out", out, *SMALL, *options) == 0
     settings = load(out).members[0].settings
     assert (settings.flips, settings.scales) == ("horizontal", (1.0,))
     assert [list(t.changes) for t in load(out).settings_choice.trials] == 2 * [["patch_size"]]
@@ -245,7 +227,7 @@ def test_settings_are_not_chosen_for_a_region_of_interest(tmp_path, capsys):
     """Trials would see what is not inspected."""
     arguments = ["fit", good_folder(tmp_path / "good"), "--preset", "auto", *SMALL]
     out = tmp_path / "a.patchbank"
-    status, _, error = run([*arguments, "--ignore", "0,0,9,9", "--out", str(out)], capsys)
+    status, _, error = run(capsys, *arguments, "--ignore", "0,0,9,9", "--out", str(out))
     assert status == 2
     assert error.startswith("error: roi, ignore: expected whole photographs where settings are")
     assert error.count("\n") == 1

@@ -13,25 +13,11 @@ import pytest
 from PIL import Image
 
 from patchbank import __version__
-from patchbank.cli.app import main
 from patchbank.core import int8
+from tests.command_line import run
 from tests.photographs import part, save, write_dataset
 
 SMALL = ["--backbone", "efficientnet_lite0", "--image-size", "128", "--bank-limit", "300"]
-
-
-def run(capsys, *arguments):
-    """Run the command line in this process.  -> exit status, standard output, standard error."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["patchbank", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        else:
-            status = 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

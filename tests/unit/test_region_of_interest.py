@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import warnings
 from dataclasses import replace
 
@@ -23,7 +22,6 @@ from patchbank import (
     evaluate,
     load,
 )
-from patchbank.cli.app import main
 from patchbank.detector.bundle import Bundle, read_bundle, to_bytes
 from patchbank.detector.overlay import DARK, draw_overlay
 from patchbank.errors import DetectorFileError
@@ -33,6 +31,7 @@ from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.interest import Interest
+from tests.command_line import run
 from tests.photographs import SIZE, part, parts, save, write_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -355,19 +354,6 @@ def test_some_defects_outside_are_said(tmp_path):
         "no defect there: in the metrics of whole images they count as defects",
         evaluate(left, plates).findings[0],
     )
-
-
-def run(capsys, *arguments):
-    """Exit status, standard output and error of the command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["patchbank", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        else:
-            status = 0
-    return status, *capsys.readouterr()
 
 
 OPTIONS = ["--backbone", "efficientnet_lite0", "--image-size", "64", "--false-alarm-rate", "0.2"]
