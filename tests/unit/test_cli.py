@@ -400,6 +400,17 @@ def test_help_does_not_import_what_computes(command, allowed, listed):
     assert listed in done.stdout
 
 
+def test_a_detector_is_used_without_what_few_photographs_need():
+    """Regions and turned parts take `scipy.ndimage`, which imports in 0.1 s."""
+    code = (
+        "import sys\n"
+        "from patchbank import load\n"
+        "sys.exit('imported it' if 'scipy.ndimage' in sys.modules else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_settings_are_declared_without_numpy():
     code = (
         "import sys\n"

@@ -189,6 +189,7 @@ def test_a_threshold_set_by_hand_has_the_rate_that_it_is_expected_to_have():
     [
         (PatchCore(**SMALL), True),
         (PatchCore(**SMALL, image_score="reweighted"), False),
+        (PatchCore(**SMALL, banks="per_map"), False),  # the unit is the spread of all photographs
         (PaDiM(**SMALL), False),
         (Ensemble((PatchCore(**SMALL), PatchCore(**SMALL, seed=1))), False),
     ],
@@ -197,7 +198,7 @@ def test_the_bound_is_a_promise_where_it_is_proved(recipe, is_proved):
     """The proof needs scores that one more learned photograph does not raise."""
     said = FitFacts.of(recipe.fit(parts(6)))
     assert said.is_bound_proved is is_proved
-    promise = "whatever good parts look like" if is_proved else "proved for memory banks only"
+    promise = "whatever good parts look like" if is_proved else "proved for one memory bank only"
     assert promise in said.lines[0]
     assert "42.9 %" in said.lines[0]  # (1 + 2) / 7, rounded up
 

@@ -105,8 +105,9 @@ class Timed:
         monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: self.now))
         one = SimpleNamespace(settings=settings(image_size=image_size), predict=self.predict)
         self.members = (one,) * n_members
+        self.roi = None
 
-    def predict(self, image):
+    def predict(self, image, part):
         self.seen.append(image)
         self.now += self.left.pop(0) / 1e3
 

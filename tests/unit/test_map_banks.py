@@ -168,16 +168,18 @@ def test_contradictory_banks_of_a_file_are_refused(detector, tmp_path, changes, 
         {"tiles": True},
     ],
 )
-def test_what_needs_one_bank_has_one(changes):
+def test_what_needs_one_bank_refuses_several(changes):
     size = {} if "covering_radius" in changes else {"bank_rows": 60}
     size |= {} if "tiles" in changes else {"image_size": 96}
-    fit = PatchCore(banks="per_map", false_alarm_rate=0.3, **size, **changes).fit(parts(4))
-    assert fit.members[0].settings.banks == "joint"
-    assert type(fit.members[0].model) is BankModel
+    with pytest.raises(ParameterError, match="banks: expected 'joint' with .*; leave banks out"):
+        PatchCore(banks="per_map", **size, **changes)
+    assert (
+        type(PatchCore(false_alarm_rate=0.3, **size, **changes).fit(parts(4)).members[0].model)
+        is BankModel
+    )
 
 
-def test_one_bank_is_implied_and_other_words_are_refused():
-    assert PatchCoreSettings(metric="squared", banks="per_map").banks == "joint"
+def test_presets_of_other_programs_have_one_bank_and_other_words_are_refused():
     assert METHODS["patchcore"].settings_from("official", {}).banks == "joint"
     with pytest.raises(ParameterError, match="banks: expected"):
         PatchCoreSettings(banks="two")

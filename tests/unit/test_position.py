@@ -1,12 +1,14 @@
 """A fit decides whether parts are turned, keeps it in the file, and defects stay where they are."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from patchbank import Ensemble, PaDiM, PatchCore, PhotographWarning, load
 from patchbank.detector.bundle import read_bundle, write_bundle
+from patchbank.detector.latency import latency_ms
 from patchbank.errors import DataError, DetectorFileError, ParameterError
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS
@@ -249,3 +251,24 @@ def test_a_region_of_interest_lies_in_the_photograph_so_nothing_is_turned():
 def test_what_excludes_each_other_is_refused(make, told):
     with pytest.raises(ParameterError, match=told):
         make()
+
+
+def test_a_part_that_is_larger_than_the_input_has_a_time(detector):
+    """The image that is timed has the size of a photograph, in which the part has room."""
+    (member,) = detector.members
+    settings = member.settings.with_changes(image_size=32)
+    large = replace(detector, members=(replace(member, settings=settings),))
+    assert max(settings.part_size) > 2 * (32 + 32)
+    assert latency_ms(large) > 0
+
+
+def test_a_region_leaves_parts_as_photographed_and_says_so():
+    images = [photograph(PIN, 77.0 * k, (100, 140), seed=k) for k in range(3)]
+    sources, remarks = [image_source(image) for image in images], Remarks()
+    parts_of = [(METHODS["patchcore"], PatchCore(position="auto"))]
+    [(_, settings)] = with_position(parts_of, sources, remarks, NullProgress(), has_region=True)
+    assert settings.position == "as_photographed"
+    assert remarks.decisions == [
+        "position auto: parts are inspected as photographed; a region of interest lies at one "
+        "place of all photographs"
+    ]

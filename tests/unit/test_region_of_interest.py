@@ -1,6 +1,7 @@
 """A region of interest from the fit to the verdict: only it is learned, scored, drawn, counted."""
 
 import json
+import pickle
 import re
 import warnings
 from dataclasses import replace
@@ -22,8 +23,11 @@ from patchbank import (
     evaluate,
     load,
 )
-from patchbank.detector.bundle import Bundle, read_bundle, to_bytes
+from patchbank.detector.bundle import Bundle, bundle_of, read_bundle, to_bytes
+from patchbank.detector.detector import detector_from_bytes
+from patchbank.detector.latency import latency_ms
 from patchbank.detector.overlay import DARK, draw_overlay
+from patchbank.detector.packing import pack
 from patchbank.errors import DetectorFileError
 from patchbank.images.traits import Traits
 from patchbank.methods import METHODS
@@ -428,3 +432,44 @@ def test_check_finds_defects_in_the_region_only(tmp_path, capsys):
     status, out, _ = run(capsys, "check", tmp_path, "--ignore", "0,0,30,72")
     assert status == 0
     assert "nothing found" in out
+
+
+def test_an_inspection_of_a_region_goes_to_another_process():
+    detector = PatchCore(**SMALL).fit(parts(5), roi="8,8,40,40", ignore="20,20,5,5")
+    seen = detector.predict(part(9, defect=9))
+    again = pickle.loads(pickle.dumps(seen))
+    np.testing.assert_array_equal(again.anomaly_map, seen.anomaly_map)
+
+
+@pytest.mark.parametrize("changes", [{"crop": 32}, {"position": "canonical", "part_size": 40}])
+def test_a_file_with_a_region_and_what_excludes_it_is_refused(changes):
+    detector = PatchCore(**SMALL).fit(parts(5), roi="8,8,40,40")
+    bundle = bundle_of(to_bytes(pack(detector._parts(), as_onnx=False)), "a")
+    (member,) = bundle.record["members"]
+    record = {**bundle.record, "members": [{**member, "settings": member["settings"] | changes}]}
+    with pytest.raises(DetectorFileError, match="roi: expected members without tiles, crop and"):
+        detector_from_bytes(to_bytes(Bundle(bundle.tensors, record)), device="cpu")
+
+
+class Watched:
+    """An extractor that notes the sizes of its inputs."""
+
+    def __init__(self, extractor):
+        self.extractor = extractor
+        self.seen = []
+
+    def __getattr__(self, name):
+        return getattr(self.extractor, name)
+
+    def __call__(self, image):
+        self.seen.append(image.shape[:2])
+        return self.extractor(image)
+
+
+def test_the_time_of_an_image_is_that_of_the_region():
+    detector = PatchCore(**SMALL, scales=(1.0,)).fit(parts(5), roi="8,8,40,20")
+    (member,) = detector.members
+    watched = Watched(member.extractor)
+    latency_ms(replace(detector, members=(replace(member, extractor=watched),)))
+    of_photograph = member.predict(part(9), detector.roi.on(part(9).shape[:2]))
+    assert set(watched.seen) == {of_photograph.geometry.input_size}

@@ -47,6 +47,20 @@ def test_one_region_can_be_given_in_many_forms(given):
     np.testing.assert_array_equal(mask_of(given), SAME)
 
 
+@pytest.mark.parametrize("kind", [int, float])
+def test_an_array_with_four_columns_has_rectangles(kind):
+    """No mask has four columns: scaled to the photographs it would be something else."""
+    several = np.array([[10, 5, 20, 10], [10, 15, 20, 20], [12, 18, 3, 2]], dtype=kind)
+    np.testing.assert_array_equal(mask_of(several), SAME)
+
+
+@pytest.mark.parametrize("given", [[], (), [[]], "", " "])
+def test_no_shape_is_no_region(given):
+    """A program whose list came out empty would inspect everything."""
+    with pytest.raises(ParameterError, match="roi: expected .* got"):
+        mask_of(given)
+
+
 def test_what_is_ignored_is_cut_out_of_what_is_inspected():
     found = mask_of("10,5,20,30", ignore=[(12, 7, 3, 4), "0,0,11,6"])
     np.testing.assert_array_equal(found, SAME & ~box(12, 7, 3, 4) & ~box(0, 0, 11, 6))

@@ -217,7 +217,7 @@ def test_photographs_that_were_drawn_from_a_series_at_random_are_left_out_alone(
         image = np.asarray(Image.open(shifts / f"img{number}.png"))
         save(tmp_path / f"img{places[number]}.png", image)
     length = places.max() - places.min() + 1
-    told = rf"drawn from a longer sequence at random \(40 of {length} numbers\)"
+    told = rf"by their numbers they were drawn at random from a longer sequence \(40 of {length}\)"
     with pytest.warns(PhotographWarning, match=told):
         assert RECIPE.fit(tmp_path).calibration.groups is None
     with pytest.warns(PhotographWarning, match="photographs are a series in the order"):
@@ -251,6 +251,8 @@ STARTS = 40 * np.sort(np.random.default_rng(2).choice(100, 25, replace=False))
         [start + k for start in STARTS for k in range(2)],  # bursts at any time
         [start + k for start in STARTS for k in (0, 1, 3, 4, 5)],
         np.arange(0, 1000, 10) + np.random.default_rng(3).integers(0, 4, 100),
+        np.cumsum(np.random.default_rng(4).integers(1, 4, 100)),  # a camera that drops frames
+        np.cumsum(np.random.default_rng(5).integers(1, 8, 100)),
         [5],
     ],
 )
@@ -258,10 +260,18 @@ def test_films_and_bursts_are_no_random_draws(numbers):
     assert drawn_from(numbered(numbers)) is None
 
 
+def test_times_of_the_day_are_no_random_draws():
+    minutes = np.sort(np.random.default_rng(0).choice(24 * 60, 80, replace=False))
+    clock = [100 * (minute // 60) + minute % 60 for minute in minutes]
+    assert drawn_from(numbered(clock, "cam_{:04}.png")) is None
+    assert drawn_from(numbered([100 * time for time in clock], "cam_{:06}.png")) is None
+
+
 def test_names_without_one_running_number_say_nothing():
     drawn = np.sort(np.random.default_rng(0).choice(600, 60, replace=False))
     assert drawn_from(numbered(drawn)) is not None
     assert drawn_from(numbered(drawn, "cell{:04}_left.png")) is not None
+    assert drawn_from(numbered(drawn, "{:08}.png")) is not None  # as ffmpeg names frames
     assert drawn_from(numbered(drawn, "2025{:06}.png")) is None  # as long as a time
     assert drawn_from([*numbered(drawn[:30]), *numbered(drawn[30:], "part{}.png")]) is None
     assert drawn_from([*numbered(drawn), *numbered(drawn[:1])]) is None

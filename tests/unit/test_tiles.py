@@ -232,13 +232,13 @@ def test_the_latency_is_that_of_a_learned_size(detector):
 
         settings = PatchCoreSettings(tiles=True)
 
-        def predict(self, image):
+        def predict(self, image, part):
             shown.append(image.shape)
 
     class Fitted:
         """A detector with this member."""
 
-        members, likeness = (Seen(),), detector.likeness
+        members, likeness, roi = (Seen(),), detector.likeness, None
 
     latency_ms(Fitted())
     assert set(shown) == {(72, 110, 3)}
@@ -293,3 +293,18 @@ def test_a_tile_that_is_learned_twice_counts_once_for_each_copy():
     copies = model.origins[model.origins[:, 3] == 1]
     assert set(copies[:, 2].tolist()) == {12, 13, 14, 15}
     assert len(copies) == 64
+
+
+@pytest.mark.parametrize("crop", [50, (40, 70), 600])
+def test_a_file_with_a_crop_of_the_photograph_opens(tmp_path, crop):
+    """With tiles a crop is of the photograph, whatever its size: not of a resized one."""
+    size = (620, 640) if crop == 600 else (80, 96)
+    recipe = PatchCore(
+        tiles=True, crop=crop, patch_stride=8, backbone="efficientnet_lite0", false_alarm_rate=0.3
+    )
+    detector = recipe.fit([part(seed, size=size) for seed in range(3)])
+    detector.save(tmp_path / "a.patchbank")
+    opened = load(tmp_path / "a.patchbank")
+    assert opened.predict(part(9, size=size)).score == detector.predict(part(9, size=size)).score
+    (failed,) = opened.inspect([np.zeros((30, 30, 3), np.uint8)])
+    assert failed.error.startswith("array: crop: expected at most 30 x 30")

@@ -22,7 +22,7 @@ Roi = Annotated[
     typer.Option(
         "--roi",
         metavar="MASK|X,Y,W,H|POINTS",
-        help="Look for defects in this part of each photograph only, as of `fit`.",
+        help="Look for defects in this part of each photograph only, in the forms of `fit --roi`.",
     ),
 ]
 Ignore = Annotated[
@@ -30,7 +30,7 @@ Ignore = Annotated[
     typer.Option(
         "--ignore",
         metavar="MASK|X,Y,W,H|POINTS",
-        help="Do not look for defects in this part, as of `fit`.",
+        help="Do not look for defects in this part, in the forms of `fit --roi`.",
     ),
 ]
 NAMED = 4

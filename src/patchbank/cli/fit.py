@@ -153,7 +153,10 @@ def fit(
         progress=ConsoleProgress(),
         device=device,
         choice=PhotographChoice(
-            options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
+            options.skip_unreadable,
+            exclude or (),
+            options.groups,
+            Interest.of(roi, ignore),
         ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
@@ -205,7 +208,8 @@ def _members(
             f"preset: expected one backbone with {AUTO_PRESET!r}, got {len(members)}; give one, or "
             "no preset"
         )
-    return AutomaticSettings(method, members[0], changed_settings(given), options.time_limit_s)
+    fixed = frozenset(changed_settings(given, options.augment))
+    return AutomaticSettings(method, members[0], fixed, options.time_limit_s)
 
 
 def _check_targets(out: Path, report: Path | None, good: list[Path]) -> None:

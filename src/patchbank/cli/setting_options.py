@@ -61,7 +61,8 @@ class FitOptions(Group):
     )
     time_limit_s: float | None = setting(
         None,
-        "Seconds after which preset auto begins no further trial; it takes the best so far.",
+        "Seconds for the choice of preset auto. Trials that are not finished do not count; each is "
+        "of one image size, with all patch sizes and scales.",
         rule=r.Optional(r.SECONDS),
         group=MACHINE,
     )
@@ -224,9 +225,8 @@ def _range(rule: r.Rule) -> str:
 @cache
 def setting_options() -> Mapping[str, SettingOption]:
     """All options, by name of the setting: those of the command, then those of the methods."""
-    found: dict[str, dict[str, Setting]] = {}
-    for name, declared in settings_of(FitOptions).items():
-        found[name] = {"": declared}
+    own = settings_of(FitOptions)
+    found = {name: {"": declared} for name, declared in own.items()}
     for method in METHODS.values():
         for name, declared in settings_of(method.settings).items():
             found.setdefault(name, {})[method.name] = declared
@@ -323,15 +323,11 @@ def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
         ParameterError: a setting of another method, or a value that is out of range.
     """
     method = METHODS[options.method]
-    known, own = settings_of(method.settings), settings_of(FitOptions)
-    changes = {n: v for n, v in given.items() if n not in own and v is not None and v != []}
+    known = settings_of(method.settings)
+    changes = changed_settings(given, options.augment)
     for name in changes:
         if name not in known:
             raise _of_another_method(setting_options()[name], method.name)
-    for name, value in augmentation(options.augment or "").items():
-        if name in changes:
-            raise ParameterError(f"{name}: expected once, got it as an option and in --augment")
-        changes[name] = value
     return [
         method.settings_from(
             None if options.preset == AUTO_PRESET else options.preset,
@@ -341,11 +337,15 @@ def members_of(options: FitOptions, given: Mapping[str, Any]) -> list[Settings]:
     ]
 
 
-def changed_settings(given: Mapping[str, Any]) -> frozenset[str]:
-    """Names of the settings of the method that are given, by themselves or in --augment."""
+def changed_settings(given: Mapping[str, Any], augment: str | None) -> dict[str, Any]:
+    """Settings of the method that are given, by themselves or in --augment."""
     own = settings_of(FitOptions)
-    named = {n for n, v in given.items() if n not in own and v is not None and v != []}
-    return frozenset(named | set(augmentation(given.get("augment") or "")))
+    changes = {n: v for n, v in given.items() if n not in own and v not in (None, [])}
+    for name, value in augmentation(augment or "").items():
+        if name in changes:
+            raise ParameterError(f"{name}: expected once, got it as an option and in --augment")
+        changes[name] = value
+    return changes
 
 
 def _of_another_method(option: SettingOption, method: str) -> ParameterError:

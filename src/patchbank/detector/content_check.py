@@ -132,10 +132,10 @@ def check_settings(settings: Settings, extractor: FeatureExtractor) -> None:
         raise DetectorFileError(
             f"scales: expected at most {MAX_SCALES}, got {len(settings.scales):,}"
         )
-    if not isinstance(settings.crop, tuple) or isinstance(settings.image_size, tuple):
-        input_sizes(extractor, settings, extractor.info.input_size or (height, width))
-    if settings.tiles:
+    if settings.tiles:  # photographs keep their size, which a crop is compared with
         grid_unit(extractor, settings)
+    elif not isinstance(settings.crop, tuple) or isinstance(settings.image_size, tuple):
+        input_sizes(extractor, settings, extractor.info.input_size or (height, width))
     patch_size = getattr(settings, "patch_size", 1)
     if getattr(settings, "target_dims", None) is not None and patch_size > MAX_POOLED_PATCH:
         raise DetectorFileError(

@@ -361,7 +361,7 @@ class Detector:
         try:
             return self._inspect(source, keep_image=keep_image)
         except PatchbankError as error:
-            failed = FailedInspection(source.name, str(error), type(error))
+            failed = FailedInspection.of(source.name, error)
         except MemoryError:
             message = f"{source.name}: expected enough memory to inspect it, got too little"
             failed = FailedInspection(source.name, message, MemoryError)

@@ -60,6 +60,7 @@ class FitFacts:
         """The facts of a detector."""
         first = detector.members[0]
         is_bank = isinstance(first.model, ResizableBank) and len(detector.members) == 1
+        is_bank = is_bank and getattr(first.settings, "banks", "joint") == "joint"
         is_weighted = getattr(first.settings, "image_score", None) in WEIGHTED_SCORES
         is_proved = is_bank and not is_weighted
         return cls(detector.calibration, detector.fitted_on, is_proved, detector.roi)
@@ -187,7 +188,7 @@ class FitFacts:
         bound = percent_at_most(self.calibration.guaranteed_rate)
         if self.is_bound_proved:
             return f"at most {bound} on average, whatever good parts look like"
-        return f"about {bound} on average at most (a bound that is proved for memory banks only)"
+        return f"about {bound} on average at most (a bound that is proved for one memory bank only)"
 
     @property
     def _unlike_line(self) -> list[str]:

@@ -203,6 +203,12 @@ class FailedInspection:
     """Class of the exception: `ImageError` for an image that cannot be read, `ParameterError` for
     one that the backbone does not accept, `MemoryError` for one that is too large, ..."""
 
+    @classmethod
+    def of(cls, image: str, error: Exception) -> FailedInspection:
+        """The outcome of an error, whose message names the image if it does not yet."""
+        text = str(error)
+        return cls(image, text if image in text else f"{image}: {text}", type(error))
+
     @property
     def error_type(self) -> str:
         """Name of `error_class`."""

@@ -184,7 +184,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
         likeness=unpack_likeness(record, tensors),
-        roi=unpack_roi(record, tensors),
+        roi=unpack_roi(record, tensors, [member.settings for member in members]),
         photograph_digests=tensors.get("photographs.digests"),
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],

@@ -241,7 +241,7 @@ def _part_size(settings: Settings, photograph: tuple[int, ...]) -> tuple[int, in
         raise ParameterError(
             f"part_size: expected parts that fit a photograph of {photograph[1]} x "
             f"{photograph[0]} pixels, got {width} x {height}; give photographs of the size that "
-            "was learned"
+            "was learned, or a smaller part_size"
         )
     return height, width
 
@@ -304,7 +304,7 @@ def _resized_and_cropped(
     if height > whole[0] or width > whole[1]:
         raise ParameterError(
             f"crop: expected at most {whole[0]} x {whole[1]} (height x width of the resized "
-            f"photograph), got {height} x {width}; use a larger image_size"
+            f"photograph, or of the part), got {height} x {width}; use a larger image_size"
         )
     top, left = round((whole[0] - height) / 2), round((whole[1] - width) / 2)
     return whole, Box(top, left, height, width)

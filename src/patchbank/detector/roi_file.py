@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.detector.likeness_file import LARGEST_SIDE
 from patchbank.errors import DetectorFileError
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods.tensor_spec import TensorSpec, check_tensors
+from patchbank.settings import Settings
 
 KEY = "roi"
 """Key of the record; a program that does not know it would inspect whole photographs."""
 MASK = "roi.mask"
-LARGEST_SIDE = 2**31 - 1
 
 
 def pack_roi(roi: RegionOfInterest | None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -27,13 +28,16 @@ def pack_roi(roi: RegionOfInterest | None) -> tuple[dict[str, Any], dict[str, ND
 
 
 def unpack_roi(
-    record: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+    record: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    settings: Sequence[Settings],
 ) -> RegionOfInterest | None:
     """The region of interest in a file; None where whole photographs are inspected.
 
     Args:
         record: of the file, whose keys are checked.
         tensors: all of the file.
+        settings: of each member.
 
     Raises:
         DetectorFileError, ShapeError: parts contradict each other.
@@ -47,6 +51,10 @@ def unpack_roi(
     mask = np.unpackbits(tensors[MASK], axis=1, count=width).astype(np.bool_)
     if not mask.any():
         raise DetectorFileError(f"{MASK}: expected a pixel that is inspected, got none")
+    if any(one.tiles or one.crop or one.position != "as_photographed" for one in settings):
+        raise DetectorFileError(
+            f"{KEY}: expected members without tiles, crop and canonical position, got one with it"
+        )
     return RegionOfInterest(mask, stored["roi"], stored["ignore"])
 
 

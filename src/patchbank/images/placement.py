@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from scipy import ndimage
 
 from patchbank.choices import Resampling
 from patchbank.images.pose import STRIP, Pose, Vector, find_pose
@@ -112,13 +111,6 @@ class Placement:
         )
         return np.asarray(turned)
 
-    def corners(self) -> NDArray[np.float64]:
-        """(4, 2) corners of the canonical image, (down, right) in the photograph, in a circle."""
-        height, width = self.size
-        corners = np.array([(0, 0), (0, width), (height, width), (height, 0)])
-        found: NDArray[np.float64] = corners @ np.array(self.linear).T + np.array(self.offset)
-        return found
-
 
 def _coefficients(
     linear: NDArray[np.float64], offset: NDArray[np.float64]
@@ -202,6 +194,8 @@ def _beyond(strip: Image, count: int, fade: float) -> Image:
     Returns:
         (count, n, 3).
     """
+    from scipy import ndimage
+
     seen = np.median(strip, axis=0).astype(np.float32)
     reach = max(1, round(EVEN * len(seen)))
     evened = np.empty_like(seen)

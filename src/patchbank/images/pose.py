@@ -14,13 +14,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
-from scipy import ndimage
 
-from patchbank.types import Image
+from patchbank.types import Image, Mask
 
 Vector: TypeAlias = tuple[float, float]
 """(down, right)."""
-Mask: TypeAlias = NDArray[np.bool_]
 Plane: TypeAlias = NDArray[np.float32]
 
 SIDE_PX = 512
@@ -94,6 +92,8 @@ class Pose:
 
 def find_pose(image: Image) -> Pose | None:
     """Find the part in a photograph, (H, W, 3); None where nothing differs from the ground."""
+    from scipy import ndimage  # imports in 0.1 s, which photographs that are not turned are spared
+
     reduced = _reduced(image)
     height, width = reduced.shape[:2]
     scale = np.array([image.shape[0] / height, image.shape[1] / width])
@@ -158,6 +158,8 @@ def _usual(distances: NDArray[np.float64]) -> Mask:
 
 def _largest_region(is_away: Mask) -> tuple[Mask, float]:
     """The largest region without its holes, and the area of the next one as a share of it."""
+    from scipy import ndimage
+
     labels, count = ndimage.label(is_away)
     areas = np.bincount(labels.ravel())[1:]
     largest = int(areas.argmax())
@@ -167,6 +169,8 @@ def _largest_region(is_away: Mask) -> tuple[Mask, float]:
 
 def _area_with(part: Mask, is_away: Mask) -> int:
     """Area of the regions, without holes, that share pixels with the part."""
+    from scipy import ndimage
+
     labels, count = ndimage.label(is_away)
     shared = np.zeros(count + 1, dtype=np.bool_)
     shared[np.unique(labels[part])] = True
@@ -176,6 +180,8 @@ def _area_with(part: Mask, is_away: Mask) -> int:
 
 def _filled(part: Mask) -> Mask:
     """A region without its holes: all but what the border can be reached from."""
+    from scipy import ndimage
+
     labels, count = ndimage.label(~part)
     is_hole = np.ones(count + 1, dtype=np.bool_)
     for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):

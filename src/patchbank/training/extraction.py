@@ -40,13 +40,13 @@ class ExtractedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class Copy:
     """A copy of a decoded photograph, to be made and seen whole."""
 
     photograph: int
     image: Image
     augmentation: Augmentation
-    roi: RegionOfInterest | None
+    roi: RegionOfInterest | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -129,7 +129,7 @@ def extract_images(
         ParameterError, BackboneError: the network cannot run on it.
     """
 
-    def extracted(part: _Copy | _TileOfCopy) -> ExtractedImage:
+    def extracted(part: Copy | _TileOfCopy) -> ExtractedImage:
         return part.extracted(extractor, settings)
 
     title = "reading tiles of good images" if settings.tiles else "reading good images"
@@ -147,14 +147,14 @@ def _parts(
     sources: Sequence[ImageSource],
     contents: Contents | None,
     roi: RegionOfInterest | None,
-) -> Iterator[_Copy | _TileOfCopy]:
+) -> Iterator[Copy | _TileOfCopy]:
     """Copies of each photograph, or their tiles: whatever the network sees at once."""
     for number, image in _photographs(sources, contents, roi):
         for augmentation in settings.copies:
             if settings.tiles:
                 yield from _tiles(extractor, settings, number, image, augmentation)
             else:
-                yield _Copy(number, image, augmentation, roi)
+                yield Copy(number, image, augmentation, roi)
         del image  # a large one is given back before the next one is decoded
 
 

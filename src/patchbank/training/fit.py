@@ -98,15 +98,13 @@ def fit(
     sources = list(search.sources)
     roi, lines = choice.interest.region(sources)
     said.lines += lines
-    opened = partial(_open_backbone, device=device, engine=engine)
+    backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
-        chosen = choose_settings(chosen, search, wrap(opened(chosen.base)), progress, device)
-    parts = with_position(choice.interest.settled(chosen.parts), sources, said, progress)
+        chosen = choose_settings(chosen, search, backbone, progress, device)
+    parts = with_position(chosen.parts, sources, said, progress, has_region=bool(choice.interest))
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
-    fitted = _fit_members(
-        parts, lambda settings: wrap(opened(settings)), search, roi, progress, device
-    )
+    fitted = _fit_members(parts, backbone, search, roi, progress, device)
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
@@ -205,7 +203,9 @@ def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:
     return depths.pop()
 
 
-def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> FeatureExtractor:
+def _open_backbone(
+    settings: InputSettings, device: Device, engine: Engine, wrap: Wrap
+) -> FeatureExtractor:
     open_with = partial(
         open_backbone,
         settings.backbone,
@@ -216,8 +216,8 @@ def _open_backbone(settings: InputSettings, device: Device, engine: Engine) -> F
     )
     extractor = open_with(settings.layers)
     if settings.tiles and settings.layers is None:
-        return open_with(extractor.layers[:1])  # the smallest patches
-    return extractor
+        extractor = open_with(extractor.layers[:1])  # the smallest patches
+    return wrap(extractor)
 
 
 def _fit_members(

@@ -181,10 +181,10 @@ class GroupSearch:
         if length is None:
             return series, [_series_line(series)]
         return None, [
-            f"photographs resemble their neighbours in the order {series.order}, but were drawn "
-            f"from a longer sequence at random ({n} of {length:,} numbers), so each is left out "
-            f'alone; where new photographs will be of other series, give groups="{SERIES}" '
-            f"(--groups {SERIES})"
+            f"photographs resemble their neighbours in the order {series.order}, but by their "
+            f"numbers they were drawn at random from a longer sequence ({n} of {length:,}), so "
+            "each is left out alone; where new photographs will be of other series, give "
+            f'groups="{SERIES}" (--groups {SERIES})'
         ]
 
     def _one_group(self, kinds: Sequence[tuple[str, Indices]], lines: Sequence[str]) -> Grouping:

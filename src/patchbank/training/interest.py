@@ -63,16 +63,6 @@ class Interest:
                     f"{settings.crop}; give crop none"
                 )
 
-    def settled(self, parts: Sequence[tuple[Method, Settings]]) -> list[tuple[Method, Settings]]:
-        """Parts of a detector whose position is not looked for where a region is given."""
-        if not self:
-            return list(parts)
-        known = ((m, s, s.position == "auto") for m, s in parts)
-        return [
-            (m, s.with_changes(position="as_photographed", part_size=None) if is_open else s)
-            for m, s, is_open in known
-        ]
-
     def region(self, sources: Sequence[ImageSource]) -> tuple[RegionOfInterest | None, list[str]]:
         """The region in these photographs, and lines about it; None where there are no shapes.
 

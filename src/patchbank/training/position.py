@@ -82,7 +82,12 @@ class Evidence:
 
 
 def with_position(
-    parts: Parts, sources: Sequence[ImageSource], remarks: Remarks, progress: Progress
+    parts: Parts,
+    sources: Sequence[ImageSource],
+    remarks: Remarks,
+    progress: Progress,
+    *,
+    has_region: bool = False,
 ) -> list[tuple[Method, Settings]]:
     """Settings whose position is decided by the photographs, which are read once more for it.
 
@@ -94,12 +99,16 @@ def with_position(
         sources: the good photographs.
         remarks: receives a line about the decision, and one about doubts.
         progress: shows the photographs that are read.
+        has_region: whether a region of interest lies at one place of all photographs.
 
     Raises:
         DataError: a canonical position is asked for, and no photograph shows a part.
     """
     if all(settings.position == "as_photographed" for _, settings in parts):
         return list(parts)
+    if has_region:
+        why = "a region of interest lies at one place of all photographs"
+        return [(method, _as_photographed(one, why, remarks)) for method, one in parts]
     evidence = _evidence(sources, progress)
     return [(method, _decided(settings, evidence, remarks)) for method, settings in parts]
 
@@ -107,12 +116,9 @@ def with_position(
 def _decided(settings: Settings, evidence: Evidence, remarks: Remarks) -> Settings:
     if settings.position == "as_photographed":
         return settings
-    if not evidence.poses:  # none can be read, as the fit will tell
-        return settings.with_changes(position="as_photographed", part_size=None)
-    objection = evidence.objection
-    if objection is not None and settings.position == "auto":
-        _note(f"position auto: parts are inspected as photographed; {objection}", remarks)
-        return settings.with_changes(position="as_photographed", part_size=None)
+    objection = evidence.objection if evidence.poses else "none could be read"
+    if objection is not None and (settings.position == "auto" or not evidence.poses):
+        return _as_photographed(settings, objection, remarks)
     if all(pose is None for pose in evidence.poses):
         raise DataError(
             "position: expected photographs of a part on an even ground, got none in which "
@@ -135,6 +141,13 @@ def _decided(settings: Settings, evidence: Evidence, remarks: Remarks) -> Settin
         rotations=rotations,
         flips="vertical" if settings.flips == "none" else settings.flips,
     )
+
+
+def _as_photographed(settings: Settings, why: str, remarks: Remarks) -> Settings:
+    if settings.position == "as_photographed":
+        return settings
+    _note(f"position auto: parts are inspected as photographed; {why}", remarks)
+    return settings.with_changes(position="as_photographed", part_size=None)
 
 
 def _note(line: str, remarks: Remarks) -> None:

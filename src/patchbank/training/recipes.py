@@ -63,12 +63,15 @@ def names_checked(recipe: type[RecipeType]) -> type[RecipeType]:
     return recipe
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe(Settings):
-    """Shared by the recipes of all methods; each adds the settings of its method."""
+class Learnable:
+    """Base of all recipes: of a method, of an ensemble, and of one that chooses its settings."""
 
-    METHOD: ClassVar[str]
-    """Name of the method in METHODS."""
+    __slots__ = ()
+
+    @property
+    def _asked(self) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
+        """Method and settings of each member, or the request to choose those of one."""
+        raise NotImplementedError
 
     def fit(
         self,
@@ -140,16 +143,27 @@ class Recipe(Settings):
                 bits are not all in use, that come in series, or are clearly unlike the others.
             UserWarning: the report could not be written any more after the fit.
         """
-        images = taken_over(images, ArrayLayout(colour_order, channels))
-        return _fit_recipes(
-            (self,),
-            images,
+        return _fit(
+            self._asked,
+            taken_over(images, ArrayLayout(colour_order, channels)),
             device,
             Engine(engine, precision),
             progress,
             PhotographChoice(skip_unreadable, exclude, groups, Interest.of(roi, ignore)),
             report,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Learnable, Settings):
+    """Shared by the recipes of all methods; each adds the settings of its method."""
+
+    METHOD: ClassVar[str]
+    """Name of the method in METHODS."""
+
+    @property
+    def _asked(self) -> Sequence[tuple[Method, Settings]]:
+        return [(METHODS[self.METHOD], self)]
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -191,8 +205,8 @@ class PatchCore(PatchCoreSettings, Recipe):
         Below 20 photographs nothing is chosen.
 
         Args:
-            time_limit_s: seconds after which no further trial begins; the best of the finished ones
-                is chosen.
+            time_limit_s: seconds for the choice; trials that are not finished by then do not
+                count, and all patch sizes and scales of one image size are one trial.
             changes: settings that are given, and stay.
 
         >>> PatchCore.auto(false_alarm_rate=0.05).recipe.false_alarm_rate
@@ -250,7 +264,7 @@ class SimpleNet(SimpleNetSettings, Recipe):
 
 
 @dataclass(frozen=True, slots=True)
-class AutoRecipe:
+class AutoRecipe(Learnable):
     """The recipe of a detector whose settings are chosen by trials; made by `PatchCore.auto`.
 
     Synthetic defects are pasted on photographs that are held out, and the settings are chosen that
@@ -271,35 +285,9 @@ class AutoRecipe:
         method = METHODS[self.recipe.METHOD]
         return AutomaticSettings(method, self.recipe, self.given, self.time_limit_s)
 
-    def fit(
-        self,
-        images: ImageInput | Iterable[ImageInput],
-        *,
-        device: str = "auto",
-        engine: EngineName = "onnxruntime",
-        precision: Precision = "float32",
-        progress: Progress | None = None,
-        skip_unreadable: bool = False,
-        exclude: Sequence[str] = (),
-        groups: Groups = AUTO,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-        report: str | os.PathLike[str] | None = None,
-    ) -> Detector:
-        """Choose settings, and learn with them from good photographs; see `Recipe.fit`."""
-        return _fit_recipes(
-            self._asked,
-            taken_over(images, ArrayLayout(colour_order, channels)),
-            device,
-            Engine(engine, precision),
-            progress,
-            PhotographChoice(skip_unreadable, exclude, groups),
-            report,
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class Ensemble(Learnable):
     """The recipe of a detector of several members, each with its own method and backbone.
 
     Each member's scores and maps are standardised by its leave-one-out scores of the good
@@ -322,38 +310,13 @@ class Ensemble:
                     f"{name}: expected the same for all members, got {sorted(values, key=str)}"
                 )
 
-    def fit(
-        self,
-        images: ImageInput | Iterable[ImageInput],
-        *,
-        device: str = "auto",
-        engine: EngineName = "onnxruntime",
-        precision: Precision = "float32",
-        progress: Progress | None = None,
-        skip_unreadable: bool = False,
-        exclude: Sequence[str] = (),
-        groups: Groups = AUTO,
-        roi: ShapeInput | None = None,
-        ignore: ShapeInput | None = None,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-        report: str | os.PathLike[str] | None = None,
-    ) -> Detector:
-        """Learn from good photographs; see `Recipe.fit`."""
-        images = taken_over(images, ArrayLayout(colour_order, channels))
-        return _fit_recipes(
-            self.recipes,
-            images,
-            device,
-            Engine(engine, precision),
-            progress,
-            PhotographChoice(skip_unreadable, exclude, groups, Interest.of(roi, ignore)),
-            report,
-        )
+    @property
+    def _asked(self) -> Sequence[tuple[Method, Settings]]:
+        return [(METHODS[recipe.METHOD], recipe) for recipe in self.recipes]
 
 
-def _fit_recipes(
-    recipes: Sequence[Recipe] | AutomaticSettings,
+def _fit(
+    asked: Sequence[tuple[Method, Settings]] | AutomaticSettings,
     images: ImageInput | Iterable[ImageInput],
     device: str,
     engine: Engine,
@@ -362,16 +325,11 @@ def _fit_recipes(
     report: str | os.PathLike[str] | None,
 ) -> Detector:
     """Fit for the `fit` of all recipes; warnings point at their caller (stacklevel=3)."""
-    parts: Sequence[tuple[Method, Settings]] | AutomaticSettings
-    if isinstance(recipes, AutomaticSettings):
-        parts = recipes
-    else:
-        parts = [(METHODS[recipe.METHOD], recipe) for recipe in recipes]
     if report is not None:
         check_page(Path(report))
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit(
-        parts,
+        asked,
         images,
         progress or NullProgress(),
         open_device(device),

@@ -26,10 +26,12 @@ QUERIES = 32
 MOST_COMPARED = 1024
 """Photographs whose scores are compared; of more, whole stretches of `STRETCH` in their order."""
 STRETCH = 128
-NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,5})(\D*)")
+NUMBERED = re.compile(r"(.*?)(?<!\d)0*(\d{1,5})(\D*)")
 """A name with a number.  Longer ones are times or serial numbers, most of which are missing."""
 DIFFERENT = 2.0
 """Factor by which two estimates of one probability differ at most by chance."""
+NO_LONG_STEP = 0.001
+"""Probability of a random draw without a longer step, below which a camera dropped frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def drawn_from(sources: Sequence[ImageSource]) -> int | None:
     }
     if len(kinds) > 1 or len(numbers) < len(paths) or len(numbers) < 2:
         return None
+    if numbers[-1] >= 60 and all(number % 100 < 60 for number in numbers):  # hours and minutes
+        return None
     return numbers[-1] - numbers[0] + 1 if _has_no_memory(np.diff(numbers)) else None
 
 
@@ -133,6 +137,8 @@ def _has_no_memory(steps: Indices) -> bool:
     if not soon < DIFFERENT * later or not later < DIFFERENT * soon:
         return False
     next_one = 1 - (1 - soon) ** (1 / near)  # probability of consecutive numbers that follows
+    if (1 - (1 - next_one) ** int(steps.max())) ** n < NO_LONG_STEP:
+        return False
     expected, variance = n * next_one, n * next_one * (1 - next_one)
     return bool(abs((steps == 1).sum() - expected) <= 3 * np.sqrt(variance) + 1)
 

@@ -41,6 +41,10 @@ class InspectedPart:
         self._cells = lru_cache(KEPT)(lambda *key: cells_of_interest(self.mask, *key))
         self._cells_of_copy = lru_cache(None)(lambda copy, *key: self.copied(copy).cells(*key))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes the caches anew."""
+        return InspectedPart, (self.photograph, self.box, self.mask)
+
     def cells(self, grid: tuple[int, int], stride: int) -> NDArray[np.bool_] | None:
         """The cells of a feature grid over the box that count; None if all do.
 

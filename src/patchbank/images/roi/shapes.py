@@ -142,7 +142,8 @@ def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:
         name: of the option, for errors.
         given: None; or one shape: a text ``X,Y,WIDTH,HEIGHT`` or ``x,y x,y x,y``, the path of a
             mask, four numbers (x, y, width, height), three or more points (x, y), an array (n, 2)
-            of them, or an array (H, W) of booleans or integers that is a mask; or several of these.
+            of them, an array (n, 4) of rectangles, or an array (H, W) of booleans or integers that
+            is a mask; or several of these.
 
     Raises:
         ParameterError: it is none of these.
@@ -157,6 +158,8 @@ def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:
     if isinstance(given, (str, os.PathLike)):
         return (_of_text(name, os.fspath(given)),)
     if isinstance(given, np.ndarray):
+        if given.ndim == 2 and given.shape[1] == 4 and given.dtype.kind in "iuf":
+            return tuple(_of_array(name, row) for row in given)
         return (_of_array(name, given),)
     if not isinstance(given, Iterable):
         raise _another(name, given)
@@ -165,6 +168,8 @@ def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:
         return (_rectangle(name, parts, ",".join(f"{float(part):g}" for part in parts)),)
     if parts and all(_is_point(part) for part in parts):
         return (_polygon(name, [list(point) for point in parts]),)
+    if not parts:
+        raise _another(name, given)
     found: list[Shape] = []
     for part in parts:
         found += shapes_of(name, part)
@@ -172,6 +177,8 @@ def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:
 
 
 def _of_text(name: str, text: str) -> Shape:
+    if not text.strip():
+        raise _another(name, text)
     if not _NUMERIC.fullmatch(text) or Path(text).is_file():
         return MaskFile(Path(text))
     text = re.sub(r"\s*,\s*", ",", text.strip())

@@ -90,7 +90,7 @@ class BankLearner:
         index, recall = None, 1.0
         if settings.index != "exact":
             index = neighbours.build_index(bank, settings.index, self._device)
-            recall = self._measured_recall(index, features, coreset.centres)
+            recall = self._measured_recall(index, bank, features, coreset.centres)
         model = BankModel(
             settings,
             self._embed,
@@ -104,10 +104,13 @@ class BankLearner:
         return model, coreset
 
     def _measured_recall(
-        self, index: neighbours.NeighbourIndex, features: Features, bank_rows: Indices
+        self,
+        index: neighbours.NeighbourIndex,
+        bank: Features,
+        features: Features,
+        bank_rows: Indices,
     ) -> float:
         """Recall of an index on patches outside the bank; on those of the bank if it has all."""
-        bank = take_rows(features, bank_rows)
         rng = np.random.default_rng(self._settings.seed)
         others = np.setdiff1d(np.arange(len(features)), bank_rows)
         candidates = others if len(others) else bank_rows

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.coreset import Coreset
 from patchbank.methods.base import Fit, TrainingImage
+from patchbank.methods.growing_array import ROWS_PER_COPY
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs, LeftOutBySize
 from patchbank.methods.memory_bank.model import SMALLEST_SPREAD, Embed
 from patchbank.methods.memory_bank.per_map import (
@@ -23,8 +24,6 @@ from patchbank.runtime.memory import room_for_features
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Features, Indices
-
-ROWS_PER_COPY = 8192
 
 
 class MapBankLearner(BankLearner):

@@ -47,33 +47,23 @@ class PatchCoreParameters(BankParameters):
         group=TITLE,
     )
 
-    def implied(self) -> Mapping[str, Any]:
-        """One bank of all maps, where a setting has no meaning for several.
-
-        >>> PatchCoreParameters(target_dims=100, banks="per_map").banks
-        'joint'
-        """
-        is_joint = (
-            self.target_dims is not None
-            or self.covering_radius is not None
-            or self.metric == "squared"
-            or self.image_score in ("reweighted", "hcw")
-        )
-        return {"banks": "joint"} if is_joint else {}
-
     def check_combination(self) -> None:
-        """`layer_dims` goes with `target_dims`."""
+        """`layer_dims` goes with `target_dims`, and a bank for each map without what needs one."""
         if self.layer_dims is not None and self.target_dims is None:
             raise ParameterError("layer_dims: expected target_dims together with it, got none")
+        for name, needs_one in (
+            ("target_dims", self.target_dims is not None),
+            ("covering_radius", self.covering_radius is not None),
+            ("metric squared", self.metric == "squared"),
+            ("a re-weighted image_score", self.image_score in ("reweighted", "hcw")),
+        ):
+            if needs_one:
+                _check_joint(self.banks, name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchCoreSettings(PatchCoreParameters, Settings):
     """All settings of PatchCore; the defaults are the preset ``balanced``."""
-
-    def implied(self) -> Mapping[str, Any]:
-        """One bank also for photographs in tiles, whose image score follows from their map."""
-        return {"banks": "joint"} if self.tiles else super().implied()
 
     def check_combination(self) -> None:
         """The score of a photograph in tiles follows from its patch scores."""
@@ -82,6 +72,13 @@ class PatchCoreSettings(PatchCoreParameters, Settings):
                 f"image_score: expected one of {', '.join(GRID_SCORES)} with tiles, got "
                 f"{self.image_score!r}"
             )
+        if self.tiles:
+            _check_joint(self.banks, "tiles")
+
+
+def _check_joint(banks: Banks, name: str) -> None:
+    if banks != "joint":
+        raise ParameterError(f"banks: expected 'joint' with {name}, got {banks!r}; leave banks out")
 
 
 _WIDE_RESNET: Mapping[str, Any] = {

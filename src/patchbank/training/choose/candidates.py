@@ -55,7 +55,7 @@ def candidates(
         extractor: of the features.
         photograph: (H, W) of a usual photograph.
     """
-    return list(_distinct(_allowed(base, _free(base, fixed), extractor, photograph)))
+    return list(_distinct(_allowed(base, free_settings(base, fixed), extractor, photograph)))
 
 
 def by_input(found: Sequence[Candidate]) -> list[list[Candidate]]:
@@ -69,8 +69,8 @@ def by_input(found: Sequence[Candidate]) -> list[list[Candidate]]:
     return list(groups.values())
 
 
-def _free(base: Settings, fixed: Collection[str]) -> dict[str, Sequence[Any]]:
-    """The part of the table that the user has left open."""
+def free_settings(base: Settings, fixed: Collection[str]) -> dict[str, Sequence[Any]]:
+    """The part of the table that a user has left open; see `candidates`."""
     known = settings_of(type(base))
     closed = {
         *fixed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,7 +18,13 @@ from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings
 from patchbank.settings.rules import SECONDS, Optional
-from patchbank.training.choose.candidates import TRIED, Candidate, by_input, candidates
+from patchbank.training.choose.candidates import (
+    TRIED,
+    Candidate,
+    by_input,
+    candidates,
+    free_settings,
+)
 from patchbank.training.choose.placing import inspected_shares
 from patchbank.training.choose.sample import (
     FEWEST_PHOTOGRAPHS,
@@ -46,7 +52,7 @@ class AutomaticSettings:
     fixed: frozenset[str] = frozenset()
     """Names of settings that stay as they are in `base`."""
     time_limit_s: float | None = None
-    """Seconds after which no further trial begins."""
+    """Seconds for the choice; trials that are not finished by then do not count."""
 
     def __post_init__(self) -> None:
         Optional(SECONDS).check("time_limit_s", self.time_limit_s)
@@ -58,7 +64,7 @@ class AutomaticSettings:
         if self.base.position != "as_photographed":
             raise ParameterError(
                 "position: expected 'as_photographed' where settings are to be chosen, got "
-                f"{self.base.position!r}"
+                f"{self.base.position!r}; leave position or the preset out"
             )
 
     @property
@@ -94,7 +100,7 @@ class ChosenSettings:
 def choose_settings(
     asked: AutomaticSettings,
     search: GroupSearch,
-    extractor: FeatureExtractor,
+    backbone: Callable[[Settings], FeatureExtractor],
     progress: Progress,
     device: Device,
 ) -> ChosenSettings:
@@ -106,7 +112,7 @@ def choose_settings(
     Args:
         asked: what is to be chosen.
         search: the photographs; it finds their groups, and keeps the facts of their content.
-        extractor: of the features.
+        backbone: opens the network of the settings, where anything is to be tried.
         progress: shows the photographs.
         device: where it computes.
 
@@ -117,7 +123,11 @@ def choose_settings(
     if n < FEWEST_PHOTOGRAPHS:
         why = f"{n} photograph{'s are' if n > 1 else ' is'} too few to choose by"
         return _kept(asked, f"{why} ({FEWEST_PHOTOGRAPHS} or more)")
-    _read_all(asked, search, extractor, progress)
+    if not free_settings(asked.base, asked.fixed):
+        return _as_given(asked)
+    extractor = backbone(asked.base)
+    if search.labels.finds_copies:  # otherwise the groups are known without the photographs
+        _read_all(asked, search, extractor, progress)
     numbers = search.grouping().numbers
     search.reopen()  # the fit finds groups by the features that are chosen
     numbers = np.arange(n) if numbers is None else numbers
@@ -126,6 +136,8 @@ def choose_settings(
     if chosen is None:
         groups = f"{int(numbers.max()) + 1} groups of photographs that stay together"
         return _kept(asked, f"of {groups}, too few photographs could be held out")
+    if clock.is_over:
+        return _over(asked)
     sample = draw_sample(
         search.sources,
         chosen,
@@ -135,15 +147,23 @@ def choose_settings(
     )
     found = candidates(asked.base, asked.fixed, extractor, sample.size)
     if len(found) < 2:
-        return _kept(asked, "what is given leaves nothing to choose", is_given=True)
+        return _as_given(asked)
     machine = Machine(asked.method, extractor, device, clock)
     return _Trials(asked, machine, sample, found).run(progress)
 
 
-def _kept(asked: AutomaticSettings, why: str, *, is_given: bool = False) -> ChosenSettings:
-    """The base as it is."""
-    what = "as given" if is_given else "the default is kept"
-    return ChosenSettings(asked.parts, SettingsChoice({}, f"{what}; {why}"))
+def _kept(asked: AutomaticSettings, why: str) -> ChosenSettings:
+    return ChosenSettings(asked.parts, SettingsChoice({}, f"the default is kept; {why}"))
+
+
+def _as_given(asked: AutomaticSettings) -> ChosenSettings:
+    reason = "as given; what is given leaves nothing to choose"
+    return ChosenSettings(asked.parts, SettingsChoice({}, reason))
+
+
+def _over(asked: AutomaticSettings) -> ChosenSettings:
+    limit = f"{asked.time_limit_s:g} s"
+    return _kept(asked, f"the time limit of {limit} was over before anything was tried")
 
 
 def _read_all(
@@ -209,10 +229,7 @@ class _Trials:
 
     def _nothing(self) -> ChosenSettings:
         if not self.outcomes:
-            limit = f"{self.asked.time_limit_s:g} s"
-            return _kept(
-                self.asked, f"the time limit of {limit} was over before anything was tried"
-            )
+            return _over(self.asked)
         return _kept(self.asked, f"no candidate could be tried: {self.outcomes[0].error}")
 
     def _record(self, best: Outcome) -> SettingsChoice:

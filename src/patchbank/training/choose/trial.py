@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import extract
 from patchbank.errors import PatchbankError
-from patchbank.images.augment import Augmentation
 from patchbank.methods import FittedMethod, Learner, Method, TrainingImage
 from patchbank.methods.base import FeatureMaps
 from patchbank.runtime.devices import Device
@@ -24,6 +23,7 @@ from patchbank.settings import Settings, part_of
 from patchbank.training.choose.candidates import Candidate
 from patchbank.training.choose.defects import Defect
 from patchbank.training.choose.sample import Sample
+from patchbank.training.extraction import Copy
 from patchbank.types import Image
 
 MOST_ROWS = 1000
@@ -45,9 +45,14 @@ class Clock:
     limit_s: float | None = None
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over."""
+        return self.limit_s is not None and time.monotonic() - self.began > self.limit_s
+
     def check(self) -> None:
         """Raise OutOfTimeError if the time is over."""
-        if self.limit_s is not None and time.monotonic() - self.began > self.limit_s:
+        if self.is_over:
             raise OutOfTimeError
 
 
@@ -145,16 +150,10 @@ class SharedTrial:
             if made is not None:
                 learners[number] = made
 
-        def extracted(one: tuple[int, Augmentation]) -> TrainingImage:
-            photograph, copy = one
-            image, inside = images[photograph], None
-            maps, geometry = extract(self._machine.extractor, self._input, copy.of(image))
-            if not copy.is_original:
-                grid, shares = geometry.feature_grid, geometry.crop_shares
-                inside = copy.inside(image.shape[:2], grid, shares)
-            return TrainingImage(maps, photograph, inside)
+        def extracted(copy: Copy) -> TrainingImage:
+            return copy.extracted(self._machine.extractor, self._input).features
 
-        each = [(number, copy) for number in range(len(images)) for copy in copies]
+        each = [Copy(n, image, copy) for n, image in enumerate(images) for copy in copies]
         for image in self._in_time(extracted, each):
             for number, learner in learners.items():
                 own = replace(image, maps=self._maps_of(number, image.maps))
