@@ -153,10 +153,7 @@ def fit(
         progress=ConsoleProgress(),
         device=device,
         choice=PhotographChoice(
-            options.skip_unreadable,
-            exclude or (),
-            options.groups,
-            Interest.of(roi, ignore),
+            options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
         ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
