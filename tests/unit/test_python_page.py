@@ -16,7 +16,7 @@ from patchbank import (
     PatchCore,
     Region,
 )
-from patchbank.training.recipes import Recipe
+from patchbank.training.recipes import Learnable, Recipe
 from tests.pages import ROOT, python_of
 
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def entries():
     yield signature("Difference", Difference)
     yield signature("Ensemble", Ensemble)
     yield signature("Ensemble.fit", Ensemble.fit)
-    for name in public(Recipe):
+    for name in (*public(Learnable), *public(Recipe)):
         yield signature(f"PatchCore.{name}", getattr(PatchCore, name))
     yield signature("PatchCore.auto", PatchCore.auto)
     for owner in (Detector, Inspection, Evaluation):

@@ -150,7 +150,7 @@ def test_the_latency_is_that_of_one_image_at_the_image_size(detector, monkeypatc
     shapes = []
 
     class Slow(type(detector.members[0])):
-        def predict(self, image):
+        def predict(self, image, part):
             shapes.append(image.shape)
 
     slow = replace(

@@ -304,7 +304,7 @@ def _resized_and_cropped(
     if height > whole[0] or width > whole[1]:
         raise ParameterError(
             f"crop: expected at most {whole[0]} x {whole[1]} (height x width of the resized "
-            f"photograph, or of the part), got {height} x {width}; use a larger image_size"
+            f"photograph), got {height} x {width}; use a larger image_size"
         )
     top, left = round((whole[0] - height) / 2), round((whole[1] - width) / 2)
     return whole, Box(top, left, height, width)
