@@ -28,6 +28,7 @@ def method(request):
 def settings_of(method, stride=1, **changes):
     wanted = {"patch_stride": stride, "bank_limit": 400, "steps": 100, "hidden_dims": 64}
     wanted |= {"batch_patches": 64, **changes}
+    wanted["scales"] = (1.0,)  # the map of PatchCore has no other, its image score has
     known = method.settings.from_mapping({}).to_mapping()
     return method.settings.from_mapping({n: v for n, v in wanted.items() if n in known})
 

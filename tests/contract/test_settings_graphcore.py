@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWar
 
 def test_without_a_graph_it_is_patchcore():
     """A network that is a graph itself needs none on top."""
-    plain = outcome("patchcore", image_score="max")
+    plain = outcome("patchcore", image_score="max", banks="joint")
     assert outcome("graphcore", graph_neighbours=0) == plain
     assert outcome("graphcore", graph_weight=0.0) == plain
 

@@ -66,7 +66,9 @@ def test_an_option_says_what_the_declaration_says(method, setting):
 
 def test_help_states_where_methods_differ():
     help_of = {name: option.help for name, option in setting_options().items()}
-    assert help_of["image_size"].endswith("default: 448, 320 for padim, 256 for spade]")
+    assert help_of["image_size"].endswith(
+        "default: 512, 448 for graphcore, simplenet, 320 for padim, 256 for spade]"
+    )
     assert help_of["resize"].endswith("[default: area, squash for padim]")
     assert (
         "; padim, simplenet: max|smooth_max|top_fraction; spade: pooled|" in help_of["image_score"]

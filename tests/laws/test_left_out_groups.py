@@ -41,7 +41,9 @@ def with_copies(rng, n):
 
 
 def fitted(name, examples, groups, **chosen):
+    """A fit; the unit of several banks is that of all photographs, so PatchCore has one here."""
     method = METHODS[name]
+    chosen = {"banks": "joint", **chosen} if name == "patchcore" else chosen
     given_groups = None if groups is None else np.array(groups)
     parameters = method.settings.from_mapping(chosen)
     return fit_on_features(method, parameters, examples, len(examples), groups=given_groups)

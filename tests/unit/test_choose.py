@@ -98,16 +98,16 @@ def test_all_sizes_are_tried_on_large_photographs_and_the_default_is_the_first(e
     found = candidates(PatchCoreSettings(), (), extractor, (1000, 1400))
     assert found[0].settings == PatchCoreSettings()
     assert [one.is_default for one in found] == [True] + 15 * [False]
-    assert sizes_of(found) == [448, 640, 320, 224]
+    assert sizes_of(found) == [512, 640, 320, 224]
     assert [len(group) for group in by_input(found)] == [4, 4, 4, 4]
 
 
 def test_a_size_that_is_the_same_to_the_network_as_another_one_is_tried_once(extractor):
-    # 1.25 x 300 = 375: the inputs of 448 and 640 are both that large.
+    # 1.25 x 300 = 375: the inputs of 512 and 640 are both that large.
     found = candidates(PatchCoreSettings(), (), extractor, (300, 300))
-    assert sizes_of(found) == [448, 320, 224]
+    assert sizes_of(found) == [512, 320, 224]
     # Below 224 pixels all sizes are 224.
-    assert sizes_of(candidates(PatchCoreSettings(), (), extractor, (100, 150))) == [448]
+    assert sizes_of(candidates(PatchCoreSettings(), (), extractor, (100, 150))) == [512]
 
 
 def test_what_is_given_stays_and_so_does_the_size_of_a_crop(extractor):
@@ -116,7 +116,7 @@ def test_what_is_given_stays_and_so_does_the_size_of_a_crop(extractor):
     assert [dict(one.changes) for one in found] == [{"scales": (1.0, 0.5)}, {"scales": (1.0,)}]
     assert {one.settings.patch_size for one in found} == {5}
     cropped = candidates(PatchCoreSettings(crop=224), (), extractor, (900, 900))
-    assert {one.settings.image_size for one in cropped} == {448}
+    assert {one.settings.image_size for one in cropped} == {512}
     assert len(cropped) == 4
 
 

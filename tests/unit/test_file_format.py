@@ -53,8 +53,8 @@ def detectors(tmp_path_factory):
     """Name -> path of a file; together they hold every key."""
     folder = tmp_path_factory.mktemp("files")
     recipes = {
-        "patchcore": PatchCore(bank_rows=60, **SMALL),
-        "banks": PatchCore(bank_rows=60, banks="per_map", **SMALL),
+        "patchcore": PatchCore(bank_rows=60, banks="joint", **SMALL),
+        "banks": PatchCore(bank_rows=60, **SMALL),
         "graphcore": GraphCore(bank_rows=60, **SMALL),
         "padim": PaDiM(dims=8, rank=4, **SMALL),
         "spade": SPADE(n_images=3, **SMALL),

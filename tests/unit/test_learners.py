@@ -89,7 +89,7 @@ def test_photographs_are_decoded_once_a_member(tmp_path, monkeypatch):
 
 def fitted_bank(**settings):
     images = [TrainingImage(maps(number), number) for number in range(5)]
-    chosen = PatchCoreSettings(patch_stride=1, **settings)
+    chosen = PatchCoreSettings(patch_stride=1, banks="joint", **settings)
     return fit_on_features(METHODS["patchcore"], chosen, images, 5)
 
 

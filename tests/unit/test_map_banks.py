@@ -17,8 +17,7 @@ from tests.photographs import part, parts
 
 SHAPES = ((2, 4, 6), (3, 2, 3), (2, 2, 3), (3, 1, 2))  # two layers at scale 1, the same at a half
 PLAIN = {"patch_stride": 1, "patch_size": 1, "alignment": "nearest", "image_score": "max"}
-PLAIN["banks"] = "per_map"
-SMALL = {"banks": "per_map", "image_size": 96, "bank_rows": 60, "false_alarm_rate": 0.2}
+SMALL = {"image_size": 96, "bank_rows": 60, "false_alarm_rate": 0.2}
 # Few images resolve no rate this low; the remark is tested elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
 
@@ -168,15 +167,21 @@ def test_contradictory_banks_of_a_file_are_refused(detector, tmp_path, changes, 
         {"tiles": True},
     ],
 )
-def test_what_needs_one_bank_refuses_several(changes):
+def test_what_needs_one_bank_has_one_and_refuses_several(changes):
     size = {} if "covering_radius" in changes else {"bank_rows": 60}
     size |= {} if "tiles" in changes else {"image_size": 96}
+    fit = PatchCore(false_alarm_rate=0.3, **size, **changes).fit(parts(4))
+    assert fit.members[0].settings.banks == "joint"
+    assert type(fit.members[0].model) is BankModel
     with pytest.raises(ParameterError, match="banks: expected 'joint' with .*; leave banks out"):
         PatchCore(banks="per_map", **size, **changes)
-    assert (
-        type(PatchCore(false_alarm_rate=0.3, **size, **changes).fit(parts(4)).members[0].model)
-        is BankModel
-    )
+
+
+def test_an_implied_bank_ends_with_what_implied_it():
+    squared = PatchCoreSettings(metric="squared")
+    assert squared.with_changes(metric="euclidean").banks == "per_map"
+    with pytest.raises(ParameterError, match="banks: expected 'joint' with metric squared"):
+        squared.with_changes(banks="per_map")
 
 
 def test_presets_of_other_programs_have_one_bank_and_other_words_are_refused():

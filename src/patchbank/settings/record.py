@@ -51,15 +51,25 @@ class Group:
             ParameterError: two settings contradict each other.
         """
 
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Check values that were given by name against those that `implied` put in their place.
+
+        Raises:
+            ParameterError: one was given that cannot be had together with others.
+        """
+
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
         """Build from parsed JSON or TOML.
 
         Raises:
-            ParameterError: a key that is not a setting, or a value that is out of range.
+            ParameterError: a key that is not a setting, a value that is out of range, or one that
+                cannot be had together with others.
         """
         cls.check_names(given)
-        return cls(**given)
+        made = cls(**given)
+        made.check_given(given)
+        return made
 
     @classmethod
     def check_names(cls, names: Iterable[str]) -> None:
@@ -96,6 +106,7 @@ class Group:
         """
         self.check_names(changes)
         changed = replace(self, **changes)
+        changed.check_given(changes)
         known = settings_of(type(self))
         no_longer = set(self.implied()) - set(changed.implied()) - set(changes)
         if not no_longer:

@@ -25,10 +25,10 @@ class PatchCoreParameters(BankParameters):
 
     scales: tuple[float, ...] = redeclared(InputSettings, "scales", (1.0, 0.5))
     banks: Banks = setting(
-        "joint",
-        "Banks of the feature maps: one of all of them together (joint, as published), or one of "
-        "each layer at the first scale and one of the deepest layer at each other scale (per_map; "
-        "not with tiles, target_dims, covering_radius, metric squared or a re-weighted "
+        "per_map",
+        "Banks of the feature maps: one of each layer at the first scale and one of the deepest "
+        "layer at each other scale (per_map), or one of all of them together (joint, as published; "
+        "also with tiles, target_dims, covering_radius, metric squared or a re-weighted "
         "image_score).",
         rule=Choice.of(Banks),
         group=BANK,
@@ -48,22 +48,41 @@ class PatchCoreParameters(BankParameters):
     )
 
     def check_combination(self) -> None:
-        """`layer_dims` goes with `target_dims`, and a bank for each map without what needs one."""
+        """`layer_dims` goes with `target_dims`."""
         if self.layer_dims is not None and self.target_dims is None:
             raise ParameterError("layer_dims: expected target_dims together with it, got none")
-        for name, needs_one in (
-            ("target_dims", self.target_dims is not None),
-            ("covering_radius", self.covering_radius is not None),
-            ("metric squared", self.metric == "squared"),
-            ("a re-weighted image_score", self.image_score in ("reweighted", "hcw")),
-        ):
-            if needs_one:
-                _check_joint(self.banks, name)
+
+    def implied(self) -> Mapping[str, Any]:
+        """One bank of all feature maps where another setting needs one.
+
+        >>> PatchCoreSettings(metric="squared").banks
+        'joint'
+        """
+        return {"banks": "joint"} if self._needs_one_bank() else {}
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """A bank for each feature map is refused, not dropped, where another setting needs one."""
+        if given.get("banks") == "per_map" and (name := self._needs_one_bank()):
+            raise ParameterError(
+                f"banks: expected 'joint' with {name}, got 'per_map'; leave banks out"
+            )
+
+    def _needs_one_bank(self) -> str:
+        """Name of a setting that goes with one bank of all feature maps alone; '' if none is."""
+        needs_one = {
+            "target_dims": self.target_dims is not None,
+            "covering_radius": self.covering_radius is not None,
+            "metric squared": self.metric == "squared",
+            "a re-weighted image_score": self.image_score in ("reweighted", "hcw"),
+        }
+        return next((name for name, needs in needs_one.items() if needs), "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchCoreSettings(PatchCoreParameters, Settings):
     """All settings of PatchCore; the defaults are the preset ``balanced``."""
+
+    image_size: int | tuple[int, int] = redeclared(InputSettings, "image_size", 512)
 
     def check_combination(self) -> None:
         """The score of a photograph in tiles follows from its patch scores."""
@@ -72,13 +91,10 @@ class PatchCoreSettings(PatchCoreParameters, Settings):
                 f"image_score: expected one of {', '.join(GRID_SCORES)} with tiles, got "
                 f"{self.image_score!r}"
             )
-        if self.tiles:
-            _check_joint(self.banks, "tiles")
 
-
-def _check_joint(banks: Banks, name: str) -> None:
-    if banks != "joint":
-        raise ParameterError(f"banks: expected 'joint' with {name}, got {banks!r}; leave banks out")
+    def _needs_one_bank(self) -> str:
+        """The same, and tiles: the image score of a photograph in tiles follows from its map."""
+        return "tiles" if self.tiles else super()._needs_one_bank()
 
 
 _WIDE_RESNET: Mapping[str, Any] = {
@@ -86,11 +102,12 @@ _WIDE_RESNET: Mapping[str, Any] = {
     "scales": (1.0,),
     "max_upscale": 100,
     "patch_stride": 1,
+    "banks": "joint",
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
-    "accurate": {"image_size": 576, "bank_limit": 20_000, "top_fraction": 0.02},
+    "accurate": {"image_size": 640, "bank_limit": 20_000, "top_fraction": 0.02},
     "few-shot": {"position": "auto", "rotations": 24, "image_score": "max"},
     "official": {
         **_WIDE_RESNET,

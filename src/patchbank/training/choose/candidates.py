@@ -13,7 +13,7 @@ from patchbank.errors import PatchbankError
 from patchbank.settings import InputSettings, Settings, settings_of
 
 TRIED: Mapping[str, Sequence[Any]] = {
-    "image_size": (448, 640, 320, 224),
+    "image_size": (512, 640, 320, 224),
     "patch_size": (3, 1),
     "scales": ((1.0, 0.5), (1.0,)),
 }
