@@ -11,9 +11,9 @@ from tests.photographs import part, parts
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
 
 OWN = {  # score of a good part, of a spoilt one, threshold
-    "fast": (15.8582, 63.7862, 41.7672),
-    "balanced": (19.8899, 71.6013, 51.8219),
-    "accurate": (19.5345, 66.0154, 49.3926),
+    "fast": (0.3912, 1.5343, 0.7437),
+    "balanced": (0.4065, 1.4082, 0.8301),
+    "accurate": (0.4041, 1.2713, 0.7565),
 }
 
 

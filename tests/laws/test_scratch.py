@@ -97,15 +97,17 @@ def test_rows_are_taken_in_any_order(tmp_path, rng, monkeypatch):
     assert not isinstance(empty_like_storage(numbers, (3, 2), np.int8), np.memmap)
 
 
-def test_a_fit_without_memory_finds_the_same_bank(tmp_path, monkeypatch):
+@pytest.mark.parametrize("banks", ["per_map", "joint"])
+def test_a_fit_without_memory_finds_the_same_banks_and_says_so_once(banks, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     images = parts(6, size=(96, 128))
-    recipe = PatchCore(image_size=96, bank_rows=60, false_alarm_rate=0.2)
+    recipe = PatchCore(image_size=96, bank_rows=60, banks=banks, false_alarm_rate=0.2)
     here = recipe.fit(images)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
     notes = Notes()
     there = recipe.fit(images, progress=notes)
-    assert (here.members[0].model.bank == there.members[0].model.bank).all()
+    learned, again = (detector.members[0].model.tensors() for detector in (here, there))
+    assert [learned[name].tolist() for name in learned] == [again[n].tolist() for n in learned]
     assert here.calibration.image_scores.tolist() == there.calibration.image_scores.tolist()
     assert len(notes.lines) == 1
     assert f"go to a file in {tmp_path}, as only 0.0 GB of memory are free" in notes.lines[0]

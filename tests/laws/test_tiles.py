@@ -152,7 +152,7 @@ def test_a_bank_of_tiles_is_that_of_whole_photographs_and_leaves_out_all_tiles_o
             inside = rng.random(grid) < 0.7
             planes = rng.standard_normal((4, *grid), np.float32)
             examples.append(TrainingImage([planes], number, inside))
-    parameters = METHOD.parameters(patch_size=1, patch_stride=1, **chosen)
+    parameters = METHOD.parameters(patch_size=1, patch_stride=1, banks="joint", **chosen)
     groups = np.arange(len(grids)) // 2 if grouped else None
     parts = [part for example in examples for part in in_tiles(example, rows, columns)]
     whole, tiled = (

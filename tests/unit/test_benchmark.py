@@ -159,7 +159,7 @@ def test_the_key_depends_on_what_determines_the_numbers_and_nothing_else(categor
         keys(text="patchcore:fast(coreset=0.5)"),
         keys(shots=(2,), seeds=1),
         keys(device="cuda:0"),
-        keys(text="patchcore:fast(banks=per_map)"),  # settings that came later count, too
+        keys(text="patchcore:fast(banks=joint)"),  # settings that came later count, too
         keys(text="patchcore:fast(bit_depth=12)"),
         keys(text="patchcore:fast(position=auto)"),
         keys(text="patchcore(tiles=true)"),

@@ -360,6 +360,7 @@ def test_no_time_keeps_the_default_and_too_little_takes_the_best_so_far():
         PatchCore.auto(time_limit_s=-1)
 
 
+@pytest.mark.filterwarnings("ignore::patchbank.errors.PhotographWarning")  # of so small a bank
 def test_nothing_is_left_to_choose_where_all_is_given():
     detector = PatchCore.auto(**TINY, bank_limit=100, patch_size=3, scales=(1.0,)).fit(parts(20))
     assert detector.settings_choice.reason == "as given; what is given leaves nothing to choose"

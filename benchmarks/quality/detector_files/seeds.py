@@ -90,7 +90,8 @@ def seeds(path: str) -> dict[str, Bundle]:
         file.write(content)
     common = {"backbone": path, "image_size": SIDE, "false_alarm_rate": 0.2}
     recipes = {
-        "patchcore": PatchCore(bank_rows=24, **common),
+        "patchcore": PatchCore(bank_rows=24, banks="joint", **common),
+        "patchcore-banks": PatchCore(bank_rows=24, **common),
         "patchcore-pooled": PatchCore(
             bank_rows=24, target_dims=8, layer_dims=6, image_score="reweighted", **common
         ),

@@ -56,7 +56,8 @@ class BankLearner:
         self._embed = embed
         self._progress = progress
         self._device = device
-        self._store = PatchStore(n_images, settings.patch_stride, progress.note)
+        self._note = _said_once(progress.note)
+        self._store = PatchStore(n_images, settings.patch_stride, self._note)
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
@@ -117,6 +118,18 @@ class BankLearner:
         drawn = np.sort(rng.choice(candidates, min(RECALL_QUERIES, len(candidates)), replace=False))
         exact = neighbours.ExactIndex(bank, self._device)
         return neighbours.recall(index, exact, take_rows(features, drawn))
+
+
+def _said_once(note: Callable[[str], None]) -> Callable[[str], None]:
+    """Pass the first line on; later arrays go to a file for the same reason as the first."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        if not said:
+            said.append(line)
+            note(line)
+
+    return say
 
 
 @dataclass(frozen=True, slots=True)

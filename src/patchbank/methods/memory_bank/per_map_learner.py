@@ -88,7 +88,7 @@ class MapBankLearner(BankLearner):
         """
         stored = self._store.features
         n, first = len(stored), stored[0, begin:end].astype(np.float64)
-        part = room_for_features((n, end - begin), self._progress.note)
+        part = room_for_features((n, end - begin), self._note)
         total, squares = np.zeros(end - begin), 0.0
         for row in range(0, n, ROWS_PER_COPY):
             rows = slice(row, min(row + ROWS_PER_COPY, n))
