@@ -131,7 +131,7 @@ def test_images_that_suffice_warn_of_nothing():
 
 
 def test_a_photograph_that_is_clearly_unlike_the_others_is_warned_of():
-    recipe = PatchCore(bank_rows=60, false_alarm_rate=0.1, **TINY)
+    recipe = PatchCore(bank_rows=300, false_alarm_rate=0.1, **{**TINY, "image_size": 96})
     images = parts(12)
     images[7] = part(7, defect=14)
     with pytest.warns(PhotographWarning, match=r"^array 7 is unlike the others \(score ") as warned:

@@ -15,8 +15,8 @@ SMALL = {
     "false_alarm_rate": 0.2,
 }
 RECIPES = {
-    "plain": PatchCore(**SMALL),
-    "rotated": PatchCore(**SMALL, rotations=4),
+    "plain": PatchCore(**SMALL, banks="joint"),
+    "rotated": PatchCore(**SMALL, banks="joint", rotations=4),
     "graph": GraphCore(**SMALL),
 }
 

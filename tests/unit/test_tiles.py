@@ -97,7 +97,7 @@ def test_with_tiles_other_defaults_hold_unless_they_are_given():
     assert PatchCore(tiles=True, scales=(1.0, 0.5), patch_size=3).scales == (1.0, 0.5)
     assert PatchCore(tiles=False) == PatchCore()
     fast = METHODS["patchcore"].settings_from("fast", {"tiles": True, "patch_stride": 2})
-    assert (fast.backbone, fast.image_size, fast.bank_limit) == ("efficientnet_lite0", 448, 4000)
+    assert (fast.backbone, fast.image_size, fast.bank_limit) == ("efficientnet_lite0", 512, 4000)
     assert (fast.scales, fast.patch_stride) == ((1.0,), 2)
     assert METHODS["patchcore"].settings_from("few-shot", {"tiles": True}).rotations == 24
 
@@ -273,7 +273,9 @@ def test_more_features_than_are_kept_in_memory_go_to_a_file_and_a_line_says_so()
 
 def test_a_tile_that_is_learned_twice_counts_once_for_each_copy():
     """The store joins tiles of one image, and tells copies apart."""
-    parameters = METHODS["patchcore"].parameters(patch_size=1, patch_stride=1, n_neighbours=1)
+    parameters = METHODS["patchcore"].parameters(
+        patch_size=1, patch_stride=1, n_neighbours=1, banks="joint"
+    )
     learner = METHODS["patchcore"].learner(parameters, 3, NullProgress(), HOST)
     extractor = open_backbone("efficientnet_lite0", ("blocks.2",))
     chosen = PatchCore(tiles=True, backbone="efficientnet_lite0")

@@ -34,7 +34,7 @@ from patchbank.methods import (
 from patchbank.report import check_page
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.torch_device import open_device
-from patchbank.settings import given_with_tiles
+from patchbank.settings import given_with_tiles, settings_of
 from patchbank.settings.rules import Choice
 from patchbank.training.choose import AutomaticSettings
 from patchbank.training.fit import PhotographChoice, fit
@@ -58,6 +58,8 @@ def names_checked(recipe: type[RecipeType]) -> type[RecipeType]:
     def checked(self: RecipeType, *arguments: Any, **given: Any) -> None:
         recipe.check_names(given)
         make(self, *arguments, **given_with_tiles(recipe, given))
+        if len(given) < len(settings_of(recipe)):  # a copy with changes names all settings
+            self.check_given(given)
 
     recipe.__init__ = checked  # type: ignore[method-assign, assignment]
     return recipe
