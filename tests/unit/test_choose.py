@@ -225,7 +225,13 @@ def test_fewer_than_half_of_the_spots_of_the_size_that_is_missed_are_found(noisy
     record = with_missed(SettingsChoice({}, "why"), *arguments)
     shares = diameters((72 * 104) ** 0.5)
     missed = record.missed_below_share
-    assert spots.found(missed) < 0.5 <= spots.found(shares[shares.index(missed) + 1])
+    threshold = detector.calibration.threshold
+
+    def share_found(share):
+        return np.mean([spots._score(int(n), share) > threshold for n in spots.numbers])
+
+    assert share_found(missed) < 0.5 <= share_found(shares[shares.index(missed) + 1])
+    assert [spots.finds(share) for share in shares] == [share_found(s) >= 0.5 for s in shares]
     assert record.missed_below_px == pytest.approx(missed * (72 * 104) ** 0.5)
     assert record.reason == "why"
     assert 1 <= steps.done <= 3
