@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 PREFIXES, SUFFIXES = ("scipy_openblas", "openblas"), ("64_", "")
-"""How the names of its functions begin and end, which wheels change."""
+"""Beginnings and ends of the names of its functions, which wheels change."""
 FOLDERS = ("numpy.libs", "numpy/.dylibs")
-"""Where wheels of numpy keep it."""
+"""Folders in which wheels of numpy keep it."""
 
 
 class _Threads(NamedTuple):
@@ -67,7 +67,7 @@ def one_thread_of_blas() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _threads() -> _Threads | None:
-    """Those of the OpenBLAS that numpy uses; None where it uses another library."""
+    """The functions of the OpenBLAS that numpy uses; None where it uses another library."""
     packages = Path(np.__file__).parents[1]
     for folder in FOLDERS:
         for path in sorted((packages / folder).glob("*openblas*")):

@@ -21,6 +21,8 @@ from patchbank.methods.memory_bank.model import embedded
 from patchbank.runtime.blas import one_thread_of_blas
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
+from patchbank.settings import Settings
+from patchbank.training.choose.candidates import TRIED
 from patchbank.training.choose.defects import plain_spot
 from patchbank.training.choose.placing import Positions, inspected_mask
 from patchbank.types import Indices
@@ -33,6 +35,9 @@ CONTRAST = 0.5
 """Contrast of a plain spot, as a share of white."""
 FOUND = 0.5
 """Share of the spots that have to be found for their size to count as found."""
+LARGE_PHOTOGRAPHS = 4
+"""Ratio of the pixels of a photograph to those of the largest input, from which tiles are advised.
+"""
 N_PHOTOGRAPHS, FEWEST_PHOTOGRAPHS = 16, 8
 """Photographs that get spots, and photographs below which nothing is measured."""
 
@@ -165,7 +170,22 @@ def with_missed(
     if low == 0:
         return choice
     share = seen * shares[low - 1]
-    return replace(choice, missed_below_share=share, missed_below_px=share * side)
+    advice = "" if roi is not None else _advice(member.settings, side)
+    return replace(choice, missed_below_share=share, missed_below_px=share * side, advice=advice)
+
+
+def _advice(settings: Settings, side_px: float) -> str:
+    """A sentence about tiles, where photographs are much larger than every input that is tried."""
+    sizes = [settings.image_size, *TRIED["image_size"]]
+    largest = max(one**2 if isinstance(one, int) else one[0] * one[1] for one in sizes)
+    if settings.crop is not None or side_px**2 < LARGE_PHOTOGRAPHS * largest:
+        return ""
+    times = side_px**2 / largest
+    return (
+        f"photographs have {times:.0f} times as many pixels as the largest input that is tried: "
+        "for smaller defects give tiles (--tiles), which keep every pixel, instead of the preset; "
+        "a fit and an inspection then take longer"
+    )
 
 
 def diameters(side_px: float) -> list[float]:

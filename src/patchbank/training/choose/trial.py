@@ -132,7 +132,7 @@ class SharedTrial:
             advance: receives the images that are done, or need not be done anymore.
             best: the best outcome of other candidates, which come first.  As soon as no candidate
                 here can be better than that, nothing more is scored: those defects come first
-                that are told from good photographs worst.
+                that it separates worst from good photographs.
 
         Raises:
             OutOfTimeError: the time limit has passed.
@@ -289,7 +289,7 @@ class SharedTrial:
 def _in_chunks(n_good: int, n_all: int, best: Outcome | None) -> list[list[int]]:
     """Numbers of the images that are scored at a time: good ones first, then their copies.
 
-    With a best outcome those copies come first that it tells from good photographs worst.
+    With a best outcome those copies come first that it separates worst from good photographs.
     """
     if best is None:
         return [list(range(n_all))]
