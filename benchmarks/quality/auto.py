@@ -7,10 +7,14 @@ Three parts, each of which goes on where it was interrupted (`--parts`, one or s
 * `regret`: every candidate learns 24 good photographs of a set, and scores synthetic defects on 20
   others, as `fit --preset auto` does; then the same banks score real defects and good photographs
   of the test set.  Regret is the real AUROC of the best candidate less that of the one that
-  the synthetic defects choose.  Cuts of a set are halves of its kinds of defects, and all of it at
-  half the size of the photographs.
+  the synthetic defects choose.  There are three whole sets and six cuts of them, which are halves
+  of their kinds of defects: of solar cells the defective ones of the package's first half, and of
+  its second, which are mostly thin finger interruptions.  The same with photographs of half the
+  size is an extra, with a mean of its own.
 * `fit`: `PatchCore.auto` on all photographs, evaluated on the whole test set.
 * `time`: seconds of a fit with and without the choice, on 300 photographs of 512 x 512.
+
+Rows that were measured with other candidates or another default are measured again.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +40,9 @@ from patchbank.datasets.elpv import solar_cells
 from patchbank.images.resize import resized
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS, PatchCoreSettings
+from patchbank.runtime.blas import one_thread_of_blas
 from patchbank.runtime.devices import HOST
-from patchbank.training.choose.candidates import by_input, candidates
+from patchbank.training.choose.candidates import TRIED, by_input, candidates
 from patchbank.training.choose.sample import draw_sample, split
 from patchbank.training.choose.trial import Clock, Machine, SharedTrial, auroc
 from patchbank.types import Image
@@ -51,8 +57,26 @@ def sets(roots: Sequence[Path], *, solar: bool) -> Iterator[tuple[str, list[Path
     for root in roots:
         yield root.name, [Path(str(path)) for path in good_images(root)], find_dataset(root)
     if solar:
-        for name, draw in (("solar cells", False), ("solar cells, drawn", True)):
-            yield name, *solar_cells(draw_defects=draw)
+        yield "solar cells, first defects", *solar_cells()
+        good, dataset = solar_cells(draw_defects=True)
+        yield "solar cells", good, by_half(dataset)
+
+
+def by_half(dataset: Dataset) -> Dataset:
+    """The data set with the half of the defective photographs, by name, as kind of defect."""
+    names = sorted(sample.path.name for sample in dataset.samples if sample.is_defect)
+    samples = [
+        replace(
+            sample,
+            label="second half"
+            if names.index(sample.path.name) >= len(names) // 2
+            else "first half",
+        )
+        if sample.is_defect
+        else sample
+        for sample in dataset.samples
+    ]
+    return replace(dataset, samples=tuple(samples))
 
 
 def photographs(paths: Sequence[Path], shrink: float) -> list[Image]:
@@ -80,6 +104,7 @@ def drawn_tests(dataset: Dataset, rng: np.random.Generator) -> tuple[list[Path],
     return [good[i] for i in rng.permutation(len(good))[:N_GOOD].tolist()], defects
 
 
+@one_thread_of_blas()
 def regret_row(good: Sequence[Path], dataset: Dataset, shrink: float, seed: int) -> dict[str, Any]:
     """Synthetic and real AUROC of every candidate on one draw of a set."""
     rng = np.random.default_rng(seed)
@@ -98,7 +123,7 @@ def regret_row(good: Sequence[Path], dataset: Dataset, shrink: float, seed: int)
     for members in by_input(candidates(base, (), extractor, sample.size)):
         trial = SharedTrial(machine, members)
         outcomes = trial.run(sample, lambda steps: None)
-        scores = trial.scores(images, lambda image: image, lambda steps: None)
+        scores = trial.scores(images, lambda image: (image, None), lambda steps: None)
         for number, outcome in enumerate(outcomes):
             real_good, real = scores[: len(test_good), number], scores[len(test_good) :, number]
             kinds = [defect.kind for _, defect in sample.defects]
@@ -201,10 +226,10 @@ def regret_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             f"| {' | '.join(key)} | {len(found)} | {best:.3f} | {auto:.3f} ± {spread:.3f} | "
             f"{default:.3f} | {rank:.2f} |"
         )
-    if cells:
-        means = [np.mean(found, axis=0) for found in cells.values()]
+    for size in dict.fromkeys(size for _, size, _ in cells):
+        means = [np.mean(found, axis=0) for key, found in cells.items() if key[1] == size]
         _, auto, default, rank = np.mean(means, axis=0)
-        lines.append(f"| mean | | | | | {auto:.3f} | {default:.3f} | {rank:.2f} |")
+        lines.append(f"| mean | {size} | | | | {auto:.3f} | {default:.3f} | {rank:.2f} |")
     return lines
 
 
@@ -263,6 +288,17 @@ def work(
 ) -> Iterator[tuple[str, dict[str, Any], Any]]:
     """(part, what identifies the row, a function that measures it), the cheap ones first."""
     known = list(sets(given.sets, solar=given.solar_cells))
+    sizes = list(given.sizes.items())
+    for size, shrink in sizes if "regret" in given.parts else ():
+        for seed in given.seeds:
+            for name, good, dataset in known:
+                if "first" in name:  # a part of all defects
+                    continue
+                yield (
+                    "regret",
+                    {"set": name, "size": size, "seed": seed},
+                    lambda g=good, d=dataset, k=shrink, s=seed: regret_row(g, d, k, s),
+                )
     for part in given.parts:
         for seed in given.seeds:
             if part == "time":
@@ -271,13 +307,6 @@ def work(
                     yield part, names, lambda s=seed, p=preset: time_row(s, p)
                 continue
             for name, good, dataset in known:
-                for size, shrink in given.sizes.items() if part == "regret" else ():
-                    names = {"set": name, "size": size, "seed": seed}
-                    yield (
-                        part,
-                        names,
-                        lambda g=good, d=dataset, k=shrink, s=seed: regret_row(g, d, k, s),
-                    )
                 for preset in given.presets if part == "fit" else ():
                     names = {"set": name, "seed": seed, "preset": preset}
                     yield (
@@ -285,6 +314,12 @@ def work(
                         names,
                         lambda g=good, d=dataset, s=seed, p=preset: fit_row(g, d, s, p),
                     )
+
+
+def settings_now() -> str:
+    """The candidates and the default that rows are measured with."""
+    base = PatchCoreSettings()
+    return f"{json.dumps(TRIED)}, default {base.image_size}, banks {base.banks}"
 
 
 def main() -> None:
@@ -305,10 +340,13 @@ def main() -> None:
     path = given.out.with_suffix(".json")
     content = json.loads(path.read_text()) if path.exists() else {part: [] for part in PARTS}
     content |= {"command": " ".join(["python", *sys.argv]), "environment": environment()}
+    measured_with = settings_now()
+    for rows in (content[part] for part in PARTS):
+        rows[:] = [row for row in rows if row.get("settings") == measured_with]
     for part, names, measure in work(given):
         if any(all(row[n] == v for n, v in names.items()) for row in content[part]):
             continue
-        content[part].append({**names, **measure()})
+        content[part].append({**names, "settings": measured_with, **measure()})
         print(part, names, flush=True)
         write(content, given.out)
     write(content, given.out)

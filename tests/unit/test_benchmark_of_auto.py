@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -87,8 +88,10 @@ def test_tests_are_drawn_from_every_kind_alike():
 
 def test_a_benchmark_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path = tmp_path / "auto.json"
-    known = [{"seed": 0, "preset": "auto", "wall_s": 1.0, "cpu_s": 2.0, "chosen": None}]
-    path.write_text(json.dumps({"regret": [ROW], "fit": [], "time": known}))
+    now = {"settings": BENCHMARK.settings_now()}
+    known = [{"seed": 0, "preset": "auto", "wall_s": 1.0, "cpu_s": 2.0, "chosen": None} | now]
+    stale = {**known[0], "seed": 1, "settings": "another default"}
+    path.write_text(json.dumps({"regret": [ROW | now, ROW], "fit": [], "time": [*known, stale]}))
     measured = []
 
     def time_row(seed, preset):
@@ -101,7 +104,7 @@ def test_a_benchmark_goes_on_where_it_stopped(tmp_path, monkeypatch):
     BENCHMARK.main()
     assert measured == [(0, "balanced"), (1, "auto"), (1, "balanced")]
     content = json.loads(path.read_text())
-    assert content["regret"] == [ROW]
+    assert content["regret"] == [ROW | now]
     assert [row["wall_s"] for row in content["time"]] == [1.0, 3.0, 3.0, 3.0]
     page = path.with_suffix(".md").read_text()
     assert "## Regret" in page
@@ -116,3 +119,19 @@ def test_photographs_become_smaller_by_the_factor(tmp_path):
     path = save(tmp_path / "a.png", part(0, size=(72, 104)))
     assert BENCHMARK.photographs([path], 1)[0].shape == (72, 104, 3)
     assert BENCHMARK.photographs([path], 0.5)[0].shape == (36, 52, 3)
+
+
+def test_solar_cells_are_cut_by_their_place_in_the_package():
+    samples = [Sample(Path(f"cell{i:04}.png"), "good") for i in range(3)]
+    samples += [Sample(Path(f"cell{i:04}.png"), "defective") for i in (9, 5, 7, 6)]
+    labels = [one.label for one in BENCHMARK.by_half(Dataset("cells", tuple(samples))).samples]
+    assert labels == 3 * ["good"] + ["second half", "first half", "second half", "first half"]
+
+
+def test_photographs_of_half_the_size_have_a_mean_of_their_own():
+    half = {**ROW, "size": "half the size", "candidates": [dict(one) for one in ROW["candidates"]]}
+    half["candidates"][2]["synthetic"] = 0.95
+    lines = [line for line in BENCHMARK.regret_lines([ROW, half]) if line.startswith("| mean")]
+    assert [line.split(" | ")[1] for line in lines] == [ROW["size"], "half the size"]
+    # Two thirds of 0.1, 0.1 and 0.
+    assert [re.findall(r"\d\.\d{3}", line)[0] for line in lines] == ["0.000", "0.056"]

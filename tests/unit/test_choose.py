@@ -1,6 +1,7 @@
 """Settings that a fit chooses: split, candidates, trials, choice, and what is said of it."""
 
 import json
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from patchbank import PatchCore, load
 from patchbank.backbones import ONNX_RUNTIME, open_backbone
 from patchbank.detector.bundle import Bundle, read_bundle
 from patchbank.detector.detector import detector_from_bytes
-from patchbank.detector.settings_choice import SettingsChoice
+from patchbank.detector.settings_choice import SettingsChoice, is_settings_choice
 from patchbank.errors import DataError, DetectorFileError, ParameterError
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS, PatchCoreSettings
@@ -21,7 +22,7 @@ from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from patchbank.training.choose.candidates import Candidate, by_input, candidates
 from patchbank.training.choose.sample import draw_sample, split
-from patchbank.training.choose.smallest import SpotTest, diameters, with_missed
+from patchbank.training.choose.smallest import SpotTest, _advice, diameters, with_missed
 from patchbank.training.choose.trial import (
     Clock,
     Machine,
@@ -225,7 +226,13 @@ def test_fewer_than_half_of_the_spots_of_the_size_that_is_missed_are_found(noisy
     record = with_missed(SettingsChoice({}, "why"), *arguments)
     shares = diameters((72 * 104) ** 0.5)
     missed = record.missed_below_share
-    assert spots.found(missed) < 0.5 <= spots.found(shares[shares.index(missed) + 1])
+    threshold = detector.calibration.threshold
+
+    def share_found(share):
+        return np.mean([spots._score(int(n), share) > threshold for n in spots.numbers])
+
+    assert share_found(missed) < 0.5 <= share_found(shares[shares.index(missed) + 1])
+    assert [spots.finds(share) for share in shares] == [share_found(s) >= 0.5 for s in shares]
     assert record.missed_below_px == pytest.approx(missed * (72 * 104) ** 0.5)
     assert record.reason == "why"
     assert 1 <= steps.done <= 3
@@ -362,7 +369,10 @@ def test_no_time_keeps_the_default_and_too_little_takes_the_best_so_far():
 
 @pytest.mark.filterwarnings("ignore::patchbank.errors.PhotographWarning")  # of so small a bank
 def test_nothing_is_left_to_choose_where_all_is_given():
-    detector = PatchCore.auto(**TINY, bank_limit=100, patch_size=3, scales=(1.0,)).fit(parts(20))
+    recipe = PatchCore.auto(**TINY, bank_limit=100, patch_size=3, scales=(1.0,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one of the parts is unlike the others
+        detector = recipe.fit(parts(20))
     assert detector.settings_choice.reason == "as given; what is given leaves nothing to choose"
     assert detector.members[0].settings.scales == (1.0,)
 
@@ -405,3 +415,21 @@ def test_diameters_grow_from_about_a_pixel_to_a_twelfth_of_the_side():
         assert found == sorted(found)
         assert found[-1] == pytest.approx(0.08)
         assert side < 13 or 1 <= found[0] * side < 2**0.5
+
+
+def test_tiles_are_advised_where_photographs_are_much_larger_than_every_input_that_is_tried():
+    # The largest input that is tried is one of 640 x 640 pixels.
+    assert _advice(PatchCoreSettings(), 1279) == ""
+    line = _advice(PatchCoreSettings(), 3200)
+    assert line.startswith("photographs have 25 times as many pixels as the largest input")
+    assert "--tiles" in line
+    assert _advice(PatchCoreSettings(image_size=(1000, 2000)), 2500) == ""
+    assert "4 times" in _advice(PatchCoreSettings(image_size=(1000, 2000)), 2830)
+    assert _advice(PatchCoreSettings(crop=256), 3200) == ""
+    record = SettingsChoice({}, "why", missed_below_px=9.0, missed_below_share=0.01, advice=line)
+    assert record.lines[-1] == line
+    assert SettingsChoice.from_json(record.to_json()) == record
+    first = {name: value for name, value in record.to_json().items() if name != "advice"}
+    assert SettingsChoice.from_json(first).advice == ""
+    assert is_settings_choice(first)
+    assert not is_settings_choice({**first, "advice": 3})

@@ -221,14 +221,3 @@ def test_values_are_written_as_on_the_command_line():
     assert value_text((1.0, 0.25)) == "1,0.25"
     assert value_text(None) == "None"
     assert value_text(np.float64(0.5)) == "0.5"
-
-
-def test_settings_are_not_chosen_for_a_region_of_interest(tmp_path, capsys):
-    """Trials would see what is not inspected."""
-    arguments = ["fit", good_folder(tmp_path / "good"), "--preset", "auto", *SMALL]
-    out = tmp_path / "a.patchbank"
-    status, _, error = run(capsys, *arguments, "--ignore", "0,0,9,9", "--out", str(out))
-    assert status == 2
-    assert error.startswith("error: roi, ignore: expected whole photographs where settings are")
-    assert error.count("\n") == 1
-    assert not out.exists()

@@ -57,6 +57,8 @@ class SettingsChoice:
     missed with the threshold of the fit; None where this is not known."""
     missed_below_share: float | None = None
     """The same, as a share of the root of the area of the photograph."""
+    advice: str = ""
+    """Sentence about what else would find smaller defects; empty where nothing is known."""
 
     @property
     def lines(self) -> list[str]:
@@ -70,7 +72,7 @@ class SettingsChoice:
                 "missed with the threshold of the fit even when they are plain; larger ones are "
                 "missed where they are fainter"
             )
-        return found
+        return found + [self.advice] * bool(self.advice)
 
     @property
     def table(self) -> list[tuple[str, str, str]]:
@@ -99,6 +101,7 @@ class SettingsChoice:
             "n_defects": self.n_defects,
             "missed_below_px": self.missed_below_px,
             "missed_below_share": self.missed_below_share,
+            "advice": self.advice,
         }
 
     @classmethod
@@ -108,7 +111,8 @@ class SettingsChoice:
             SettingsTrial(**{name: trial[name] for name in TRIAL_KEYS})
             for trial in record["trials"]
         )
-        return cls(**{**{name: record[name] for name in KEYS}, "trials": trials})
+        given = {name: record[name] for name in KEYS} | {"advice": record.get("advice", "")}
+        return cls(**{**given, "trials": trials})
 
 
 def pack_choice(choice: SettingsChoice | None) -> dict[str, Any]:
@@ -144,6 +148,7 @@ def is_settings_choice(value: Any) -> bool:
         and all(type(value[name]) is int and 0 <= value[name] < 2**31 for name in COUNTS)
         and _is_positive_or_null(value["missed_below_px"])
         and _is_positive_or_null(value["missed_below_share"])
+        and isinstance(value.get("advice", ""), str)  # not in the first files with a choice
     )
 
 

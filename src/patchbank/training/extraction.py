@@ -14,7 +14,7 @@ from patchbank.detector.preprocessing import ImageGeometry, extract, patch_strid
 from patchbank.detector.tiling import Tiling
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.augment import Augmentation
-from patchbank.images.roi import RegionOfInterest
+from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.methods import TrainingImage
 from patchbank.methods.base import FeatureMaps
@@ -46,7 +46,8 @@ class Copy:
     photograph: int
     image: Image
     augmentation: Augmentation
-    roi: RegionOfInterest | None = None
+    part: InspectedPart | None = None
+    """The region of interest in the photograph; None where all of it is seen."""
 
     @property
     def n_pixels(self) -> int:
@@ -55,8 +56,12 @@ class Copy:
 
     def extracted(self, extractor: FeatureExtractor, settings: Settings) -> ExtractedImage:
         """The features of the copy."""
-        image, augmentation, number = self.image, self.augmentation, self.photograph
-        part = None if self.roi is None else self.roi.on((image.shape[0], image.shape[1]))
+        image, augmentation, number, part = (
+            self.image,
+            self.augmentation,
+            self.photograph,
+            self.part,
+        )
         if augmentation.is_original:
             maps, geometry = extract(extractor, settings, image, part)
             original = TrainingImage(maps, number, of_interest=geometry.cells)
@@ -150,11 +155,12 @@ def _parts(
 ) -> Iterator[Copy | _TileOfCopy]:
     """Copies of each photograph, or their tiles: whatever the network sees at once."""
     for number, image in _photographs(sources, contents, roi):
+        part = None if roi is None else roi.on((image.shape[0], image.shape[1]))
         for augmentation in settings.copies:
             if settings.tiles:
                 yield from _tiles(extractor, settings, number, image, augmentation)
             else:
-                yield Copy(number, image, augmentation, roi)
+                yield Copy(number, image, augmentation, part)
         del image  # a large one is given back before the next one is decoded
 
 

@@ -101,7 +101,7 @@ def fit(
     backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
-        chosen = choose_settings(chosen, search, backbone, progress, device)
+        chosen = choose_settings(chosen, search, backbone, progress, device, roi)
     parts = with_position(chosen.parts, sources, said, progress, has_region=bool(choice.interest))
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     fitted = _fit_members(parts, backbone, search, roi, progress, device)
@@ -133,7 +133,7 @@ def fit(
         photograph_digests=contents.digests,
         versions=versions(),
         settings_choice=with_missed(
-            chosen.record, fitted[0].member, sources, calibrations.whole, progress
+            chosen.record, fitted[0].member, sources, calibrations.whole, progress, roi
         ),
     )
 
@@ -181,12 +181,6 @@ def _check(interest: Interest, asked: AutomaticSettings | ChosenSettings) -> Non
     """Check what can be checked before a photograph is read."""
     check_tiles(asked.parts)
     interest.check(asked.parts)
-    if interest and isinstance(asked, AutomaticSettings):
-        raise ParameterError(
-            "roi, ignore: expected whole photographs where settings are to be chosen, got a region "
-            "of interest; choose settings without it, and give them (--image-size, --patch-size, "
-            "--scales) with it"
-        )
 
 
 def _shown(parts: Sequence[tuple[Method, Settings]]) -> str:

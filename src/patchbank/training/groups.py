@@ -109,6 +109,7 @@ class GroupSearch:
     contents: Contents = field(default_factory=Contents)
     _patches: PhotographPatches = field(default_factory=PhotographPatches)
     _grouping: Grouping | None = None
+    _copies: Indices | None = None
 
     @property
     def is_open(self) -> bool:
@@ -116,7 +117,7 @@ class GroupSearch:
         return self._grouping is None
 
     def reopen(self) -> None:
-        """Begin anew with other features of the same photographs; their contents stay known."""
+        """Begin anew with other features of the same photographs; their copies stay known."""
         self._patches, self._grouping = PhotographPatches(), None
 
     def add(self, maps: FeatureMaps) -> None:
@@ -146,7 +147,9 @@ class GroupSearch:
         kinds: list[tuple[str, Indices]] = []
         if labels.reason:
             kinds.append((labels.reason, labels.numbers))
-        copies = self.contents.copies() if labels.finds_copies else alone
+        if self._copies is None:
+            self._copies = self.contents.copies() if labels.finds_copies else alone
+        copies = self._copies
         kinds.append(("copies of each other", copies))
         series, series_lines = self._series(copies)
         if series is not None:

@@ -13,7 +13,9 @@ from patchbank.detector.preprocessing import input_sizes
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
 from patchbank.errors import ParameterError, PatchbankError
 from patchbank.images.resize import SMALLEST_INPUT_PX
+from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import Method
+from patchbank.runtime.blas import one_thread_of_blas
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings
@@ -25,7 +27,7 @@ from patchbank.training.choose.candidates import (
     candidates,
     free_settings,
 )
-from patchbank.training.choose.placing import inspected_shares
+from patchbank.training.choose.placing import inspected_mask
 from patchbank.training.choose.sample import (
     FEWEST_PHOTOGRAPHS,
     WORKING_SIDE,
@@ -103,6 +105,7 @@ def choose_settings(
     backbone: Callable[[Settings], FeatureExtractor],
     progress: Progress,
     device: Device,
+    roi: RegionOfInterest | None = None,
 ) -> ChosenSettings:
     """Choose settings from good photographs.
 
@@ -115,6 +118,8 @@ def choose_settings(
         backbone: opens the network of the settings, where anything is to be tried.
         progress: shows the photographs.
         device: where it computes.
+        roi: region of interest, which alone is learned and scored, and gets defects; None where
+            whole photographs are.
 
     Raises:
         ImageError, ShapeError, DataError: as the fit raises them.
@@ -126,11 +131,12 @@ def choose_settings(
     if not free_settings(asked.base, asked.fixed):
         return _as_given(asked)
     extractor = backbone(asked.base)
+    numbers = search.labels.numbers
     if search.labels.finds_copies:  # otherwise the groups are known without the photographs
-        _read_all(asked, search, extractor, progress)
-    numbers = search.grouping().numbers
-    search.reopen()  # the fit finds groups by the features that are chosen
-    numbers = np.arange(n) if numbers is None else numbers
+        _read_all(asked, search, extractor, progress, roi)
+        found_groups = search.grouping().numbers
+        numbers = np.arange(n) if found_groups is None else found_groups
+        search.reopen()  # the fit finds groups by the features that are chosen
     seed = asked.base.seed
     chosen = split(numbers, seed)
     if chosen is None:
@@ -142,8 +148,9 @@ def choose_settings(
         search.sources,
         chosen,
         seed,
-        partial(inspected_shares, extractor, asked.base),
+        partial(inspected_mask, extractor, asked.base),
         _working_side(asked),
+        roi,
     )
     found = candidates(asked.base, asked.fixed, extractor, sample.size)
     if len(found) < 2:
@@ -167,7 +174,11 @@ def _over(asked: AutomaticSettings) -> ChosenSettings:
 
 
 def _read_all(
-    asked: AutomaticSettings, search: GroupSearch, extractor: FeatureExtractor, progress: Progress
+    asked: AutomaticSettings,
+    search: GroupSearch,
+    extractor: FeatureExtractor,
+    progress: Progress,
+    roi: RegionOfInterest | None,
 ) -> None:
     """Read all photographs for their groups, with a small input where the network takes one."""
     contents, base = (
@@ -181,7 +192,7 @@ def _read_all(
             input_sizes(extractor, small, (SMALLEST_INPUT_PX, SMALLEST_INPUT_PX))
         except PatchbankError:  # a network with one size of its input
             small = base
-    for image in extract_images(extractor, small, search.sources, progress, contents):
+    for image in extract_images(extractor, small, search.sources, progress, contents, roi):
         search.add(image.features.maps)
     contents.check()
 
@@ -210,10 +221,11 @@ class _Trials:
         with (
             progress.task("choosing settings", total) as advance,
             self.machine.device.full_precision(),
+            one_thread_of_blas(),
         ):
             try:
                 for trial in trials:
-                    self.outcomes += trial.run(self.sample, advance)
+                    self.outcomes += trial.run(self.sample, advance, self._best())
             except OutOfTimeError:
                 pass
         best = self._best()
@@ -224,7 +236,7 @@ class _Trials:
 
     def _best(self) -> Outcome | None:
         """The outcome of the highest AUROC, of equal ones the first; None if there is none."""
-        usable = [outcome for outcome in self.outcomes if not outcome.error]
+        usable = [outcome for outcome in self.outcomes if outcome.is_complete]
         return max(usable, key=lambda outcome: outcome.auroc, default=None)
 
     def _nothing(self) -> ChosenSettings:
@@ -263,5 +275,11 @@ class _Trials:
 
 
 def _trial(outcome: Outcome) -> SettingsTrial:
-    auroc = None if outcome.error else outcome.auroc
-    return SettingsTrial(dict(outcome.candidate.changes), auroc, outcome.error)
+    changes = dict(outcome.candidate.changes)
+    if outcome.is_complete:
+        return SettingsTrial(changes, outcome.auroc)
+    if outcome.error:
+        return SettingsTrial(changes, None, outcome.error)
+    if outcome.auroc == 1:
+        return SettingsTrial(changes, None, "not tried: it cannot be better")
+    return SettingsTrial(changes, None, f"at most {outcome.auroc:.3f}, so it was not finished")

@@ -10,9 +10,11 @@ from scipy import ndimage
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import prepare
+from patchbank.images.masks import scaled_mask
 from patchbank.images.resize import resized
+from patchbank.images.roi import InspectedPart
 from patchbank.settings import Settings
-from patchbank.types import Image
+from patchbank.types import Image, Mask
 
 MAP_SIDE = 256
 """Root of the area at which the structure of a photograph is measured, in pixels, at most."""
@@ -23,10 +25,6 @@ QUANTILE = 0.95
 not attract all defects."""
 ANYWHERE = 0.03
 """Share of the largest limited deviation that every position has in addition to its own."""
-
-Shares = tuple[float, float, float, float]
-"""(top, left, bottom, right) of the part of a photograph that is inspected."""
-WHOLE: Shares = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,12 @@ class Positions:
     grid: tuple[int, int]
 
     @classmethod
-    def of(cls, image: Image, inspected: Shares = WHOLE) -> Positions:
+    def of(cls, image: Image, inspected: Mask | None = None) -> Positions:
         """Measure the structure of a photograph, (H, W, 3).
 
         Args:
             image: the photograph.
-            inspected: its part in which defects are placed.
+            inspected: (H, W), True where defects are placed; None for anywhere.
         """
         height, width = image.shape[:2]
         shrink = min(1.0, MAP_SIDE / (height * width) ** 0.5)
@@ -57,7 +55,8 @@ class Positions:
         deviation = np.sqrt(np.maximum(variance, 0, dtype=np.float64))
         weights = np.minimum(deviation, np.quantile(deviation, QUANTILE))
         weights += ANYWHERE * weights.max() + 1e-9
-        weights *= _inside(grid, inspected)
+        if inspected is not None and (inside := scaled_mask(inspected, grid)).any():
+            weights *= inside
         cumulative = np.cumsum(weights.ravel())
         return cls((height, width), cumulative / cumulative[-1], grid)
 
@@ -71,19 +70,25 @@ class Positions:
         return float(y), float(x)
 
 
-def inspected_shares(extractor: FeatureExtractor, settings: Settings, image: Image) -> Shares:
-    """The part of a photograph that is inspected with some settings."""
-    if settings.crop is None:
-        return WHOLE
-    prepared = prepare(extractor, settings, image)
-    (height, width), box = prepared.photograph, prepared.crop_box
-    bottom, right = box.top + box.height, box.left + box.width
-    return box.top / height, box.left / width, bottom / height, right / width
+def inspected_mask(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    image: Image,
+    part: InspectedPart | None = None,
+) -> Mask | None:
+    """Pixels of a photograph that are inspected with some settings.  -> (H, W); None for all.
 
-
-def _inside(grid: tuple[int, int], shares: Shares) -> NDArray[np.bool_]:
-    """Cells of the grid whose middle is inside.  -> (h, w); all if there is none."""
-    top, left, bottom, right = shares
-    rows, columns = ((np.arange(n) + 0.5) / n for n in grid)
-    inside = ((rows >= top) & (rows <= bottom))[:, None] & ((columns >= left) & (columns <= right))
-    return inside if inside.any() else np.ones(grid, dtype=np.bool_)
+    Args:
+        extractor: of the features.
+        settings: of the input.
+        image: (H, W, 3), the photograph.
+        part: the region of interest in it; None without.
+    """
+    inspected = np.zeros(image.shape[:2], dtype=np.bool_)
+    if part is not None:
+        part.box.of(inspected)[...] = part.mask
+    elif settings.crop is not None:
+        prepare(extractor, settings, image).crop_box.of(inspected)[...] = True
+    else:
+        return None
+    return inspected

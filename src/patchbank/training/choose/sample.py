@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 
+from patchbank.core.spatial.box import Box
+from patchbank.images.masks import scaled_mask
 from patchbank.images.resize import resized
+from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.choose.defects import KINDS, Defect, draw_defect
-from patchbank.training.choose.placing import WHOLE, Positions, Shares
-from patchbank.types import Image, Indices
+from patchbank.training.choose.placing import Positions
+from patchbank.types import Image, Indices, Mask
 
 FEWEST_PHOTOGRAPHS = 20
 """Photographs below which nothing is chosen."""
@@ -36,7 +40,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The photographs of the trials, reduced where they are large, and the defects."""
+    """The photographs of the trials, reduced where they are large, and the defects.
+
+    Where there is a region of interest they are its box alone, as the network sees nothing else.
+    """
 
     learned: tuple[Image, ...]
     held_out: tuple[Image, ...]
@@ -44,6 +51,19 @@ class Sample:
     """(number of the photograph among those held out, the defect on it)."""
     scale: float
     """Pixels of the photographs, per pixel of the reduced ones; the median."""
+    parts: tuple[InspectedPart | None, ...]
+    """The region of interest in each of those that are learned, then in those that are held out;
+    None where all counts."""
+
+    @property
+    def learned_parts(self) -> tuple[InspectedPart | None, ...]:
+        """The region of interest in each photograph that is learned."""
+        return self.parts[: len(self.learned)]
+
+    @property
+    def held_out_parts(self) -> tuple[InspectedPart | None, ...]:
+        """The region of interest in each photograph that is held out."""
+        return self.parts[len(self.learned) :]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,8 +112,9 @@ def draw_sample(
     sources: Sequence[ImageSource],
     chosen: Split,
     seed: int,
-    inspected: Callable[[Image], Shares] = lambda image: WHOLE,
+    inspected: Callable[[Image], Mask | None] = lambda image: None,
     working_side: float = WORKING_SIDE,
+    roi: RegionOfInterest | None = None,
 ) -> Sample:
     """Read the photographs of the trials, and draw the defects.
 
@@ -101,21 +122,31 @@ def draw_sample(
         sources: all photographs.
         chosen: which of them are learned, and which held out.
         seed: of the draws.
-        inspected: photograph -> its part in which defects are placed.
+        inspected: photograph -> pixels of it where defects are placed; None for all.  Without
+            meaning where there is a region of interest, in which they are placed.
         working_side: root of the area to which larger photographs are reduced.
+        roi: region of interest; None where whole photographs are inspected.
 
     Raises:
         ImageError, ShapeError: a photograph cannot be read.
     """
     numbers = [*chosen.learned, *chosen.held_out]
-    images, scales = [], []
+    images, parts, scales = [], [], []
+    part_of = lru_cache(None)(partial(_reduced_part, roi))
     reading = map_in_order(ImageSource.read, [sources[number] for number in numbers], n_pixels)
     for _, read in reading:
-        image, scale = _reduced(read.result(), working_side)
+        whole = read.result()
+        size = whole.shape[0], whole.shape[1]
+        seen = whole if roi is None else roi.on(size).box.of(whole)
+        image, scale = _reduced(seen, working_side)
         images.append(image)
+        parts.append(part_of(size, (image.shape[0], image.shape[1])))
         scales.append(scale)
     learned, held_out = images[: len(chosen.learned)], images[len(chosen.learned) :]
-    positions = [Positions.of(image, inspected(image)) for image in held_out]
+    positions = [
+        Positions.of(image, inspected(image) if part is None else part.mask)
+        for image, part in zip(held_out, parts[len(learned) :], strict=True)
+    ]
     rng = np.random.default_rng([seed, 1])
     defects = []
     kinds = tuple(KINDS)
@@ -124,7 +155,18 @@ def draw_sample(
             donor = held_out[(number + int(rng.integers(1, len(held_out)))) % len(held_out)]
             kind = kinds[(number + turn * len(held_out)) % len(kinds)]
             defects.append((number, draw_defect(kind, image, donor, positions[number], rng)))
-    return Sample(tuple(learned), tuple(held_out), tuple(defects), float(np.median(scales)))
+    return Sample(
+        tuple(learned), tuple(held_out), tuple(defects), float(np.median(scales)), tuple(parts)
+    )
+
+
+def _reduced_part(
+    roi: RegionOfInterest | None, photograph: tuple[int, int], size: tuple[int, int]
+) -> InspectedPart | None:
+    """The region of interest in its box, at the (H, W) to which that is reduced."""
+    if roi is None:
+        return None
+    return InspectedPart(size, Box(0, 0, *size), scaled_mask(roi.on(photograph).mask, size))
 
 
 def _reduced(image: Image, side: float) -> tuple[Image, float]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import extract
 from patchbank.errors import PatchbankError
+from patchbank.images.roi import InspectedPart
 from patchbank.methods import FittedMethod, Learner, Method, TrainingImage
 from patchbank.methods.base import FeatureMaps
 from patchbank.runtime.devices import Device
@@ -21,13 +22,15 @@ from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.threads import map_in_order
 from patchbank.settings import Settings, part_of
 from patchbank.training.choose.candidates import Candidate
-from patchbank.training.choose.defects import Defect
 from patchbank.training.choose.sample import Sample
 from patchbank.training.extraction import Copy
 from patchbank.types import Image
 
 MOST_ROWS = 1000
 """Rows of the bank in a trial: enough for a few photographs."""
+
+CHUNK = 10
+"""Copies that are scored before it is decided whether more of them can change the choice."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,14 +78,22 @@ class Outcome:
     good: NDArray[np.float64]
     """Scores of the photographs that were held out."""
     defects: NDArray[np.float64]
-    """Scores of their copies with defects."""
+    """Scores of their copies with defects; NaN for those that were not scored anymore."""
     error: str = ""
     """Reason why there are no scores."""
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all copies were scored."""
+        return not self.error and not np.isnan(self.defects).any()
+
+    @property
     def auroc(self) -> float:
-        """Share of pairs of a copy and a photograph in which the copy scores higher."""
-        return auroc(self.good, self.defects)
+        """Share of pairs of a copy and a photograph in which the copy scores higher.
+
+        It is the largest that is possible where some copies were not scored.
+        """
+        return auroc(self.good, np.where(np.isnan(self.defects), np.inf, self.defects))
 
 
 def auroc(good: NDArray[np.float64], defects: NDArray[np.float64]) -> float:
@@ -113,23 +124,37 @@ class SharedTrial:
         copies = len(sample.learned) * len(self._input.copies)
         return copies + len(sample.held_out) + len(sample.defects)
 
-    def run(self, sample: Sample, advance: Advance) -> list[Outcome]:
+    def run(self, sample: Sample, advance: Advance, best: Outcome | None = None) -> list[Outcome]:
         """Learn and score the sample with every candidate.
+
+        Args:
+            sample: the photographs and the defects.
+            advance: receives the images that are done, or need not be done anymore.
+            best: the best outcome of other candidates, which come first.  As soon as no candidate
+                here can be better than that, nothing more is scored: those defects come first
+                that it separates worst from good photographs.
 
         Raises:
             OutOfTimeError: the time limit has passed.
         """
-        self._learn(sample.learned, advance)
-        items: list[int | tuple[int, Defect]] = [*range(len(sample.held_out)), *sample.defects]
+        n_good, n_all = len(sample.held_out), len(sample.held_out) + len(sample.defects)
+        scores = np.full((n_all, len(self._members)), np.nan)
+        left = self.n_images(sample)
 
-        def image_of(item: int | tuple[int, Defect]) -> Image:
-            if isinstance(item, int):
-                return sample.held_out[item]
-            number, defect = item
-            return defect.on(sample.held_out[number])
+        def done(steps: int) -> None:
+            nonlocal left
+            left -= steps
+            advance(steps)
 
-        scores = self.scores(items, image_of, advance)
-        n_good = len(sample.held_out)
+        if best is not None and best.auroc == 1:  # nothing is better than that
+            scores[:n_good] = 0
+        else:
+            self._learn(sample, done)
+            for chunk in _in_chunks(n_good, n_all, best):
+                scores[chunk] = self._scores_of(sample, chunk, done)
+                if best is not None and not self._may_beat(best, scores[:n_good], scores[n_good:]):
+                    break
+        advance(left)
         return [
             Outcome(
                 candidate,
@@ -141,11 +166,21 @@ class SharedTrial:
             for number, candidate in enumerate(self._members)
         ]
 
-    def _learn(self, images: Sequence[Image], advance: Advance) -> None:
+    def _may_beat(
+        self, best: Outcome, good: NDArray[np.float64], defects: NDArray[np.float64]
+    ) -> bool:
+        """Whether some candidate may have a higher AUROC than the best, whatever comes."""
+        return any(
+            Outcome(one, None, good[:, number], defects[:, number]).auroc > best.auroc
+            for number, one in enumerate(self._members)
+            if number not in self._errors
+        )
+
+    def _learn(self, sample: Sample, advance: Advance) -> None:
         copies = self._input.copies
         learners: dict[int, Learner] = {}
         for number, candidate in enumerate(self._members):
-            make = partial(self._learner, candidate.settings, len(images) * len(copies))
+            make = partial(self._learner, candidate.settings, len(sample.learned) * len(copies))
             made = self._attempt(number, make)
             if made is not None:
                 learners[number] = made
@@ -153,28 +188,62 @@ class SharedTrial:
         def extracted(copy: Copy) -> TrainingImage:
             return copy.extracted(self._machine.extractor, self._input).features
 
-        each = [Copy(n, image, copy) for n, image in enumerate(images) for copy in copies]
+        each = [
+            Copy(n, image, copy, part)
+            for n, (image, part) in enumerate(
+                zip(sample.learned, sample.learned_parts, strict=True)
+            )
+            for copy in copies
+        ]
         for image in self._in_time(extracted, each):
             for number, learner in learners.items():
                 own = replace(image, maps=self._maps_of(number, image.maps))
                 self._attempt(number, partial(learner.add, own))
             advance(1)
-        for number, learner in learners.items():
-            self._machine.clock.check()
-            fit = self._attempt(number, learner.fit)
-            if fit is not None:
-                self._models[number] = fit.model
+
+        def fitted(number: int) -> FittedMethod | None:
+            fit = self._attempt(number, learners[number].fit)
+            return None if fit is None else fit.model
+
+        for number, model in zip(learners, self._in_time(fitted, list(learners)), strict=True):
+            if model is not None:
+                self._models[number] = model
+
+    def _scores_of(
+        self, sample: Sample, numbers: Sequence[int], advance: Advance
+    ) -> NDArray[np.float64]:
+        """Scores of some of the held-out photographs, which come first, and of the copies."""
+
+        def seen(number: int) -> tuple[Image, InspectedPart | None]:
+            of_copy = number - len(sample.held_out)
+            if of_copy < 0:
+                return sample.held_out[number], sample.held_out_parts[number]
+            photograph, defect = sample.defects[of_copy]
+            return defect.on(sample.held_out[photograph]), sample.held_out_parts[photograph]
+
+        return self.scores(numbers, seen, advance)
 
     def scores(
-        self, items: Sequence[Item], image_of: Callable[[Item], Image], advance: Advance
+        self,
+        items: Sequence[Item],
+        seen: Callable[[Item], tuple[Image, InspectedPart | None]],
+        advance: Advance,
     ) -> NDArray[np.float64]:
-        """Score of each image by each candidate, NaN where there is none.  -> (n, members)."""
+        """Score of each image by each candidate, NaN where there is none.  -> (n, members).
+
+        Args:
+            items: whatever stands for the images.
+            seen: item -> its image, and the region of interest in it.
+            advance: receives the images that are done.
+        """
 
         def scores_of(item: Item) -> list[float]:
-            maps, _ = extract(self._machine.extractor, self._input, image_of(item))
+            image, part = seen(item)
+            maps, geometry = extract(self._machine.extractor, self._input, image, part)
             found = [float("nan")] * len(self._members)
             for number, model in self._models.items():
-                scored = self._attempt(number, partial(model.score, self._maps_of(number, maps)))
+                score = partial(model.score, self._maps_of(number, maps), geometry.cells)
+                scored = self._attempt(number, score)
                 if scored is not None:
                     found[number] = scored.image_score
             return found
@@ -215,6 +284,20 @@ class SharedTrial:
         method, device = self._machine.method, self._machine.device
         parameters = part_of(with_small_bank(settings), method.parameters)
         return method.learner(parameters, n_images, NullProgress(), device)
+
+
+def _in_chunks(n_good: int, n_all: int, best: Outcome | None) -> list[list[int]]:
+    """Numbers of the images that are scored at a time: good ones first, then their copies.
+
+    With a best outcome those copies come first that it separates worst from good photographs.
+    """
+    if best is None:
+        return [list(range(n_all))]
+    copies = [n_good + number for number in np.argsort(best.defects, kind="stable").tolist()]
+    return [
+        list(range(n_good)),
+        *(copies[begin : begin + CHUNK] for begin in range(0, len(copies), CHUNK)),
+    ]
 
 
 def with_small_bank(settings: Settings) -> Settings:
