@@ -149,8 +149,9 @@ def _with_speck(member: Member, inspection: Inspection, path: Path) -> MemberPre
             tile = tiling.tile(number)
             own = model.score_tile(tiling.features(image, number), tile)
             grid[tile.own_patches(stride)] = own
-    scores = replace(known.scores, patch_scores=grid)
-    return replace(known, scores=photograph_scores(member.extractor, member.settings, scores))
+    changed, geometry = replace(known.scores, patch_scores=grid), known.geometry
+    scores = photograph_scores(member.extractor, member.settings, changed, geometry)
+    return replace(known, scores=scores)
 
 
 def in_child(step: str, folder: Path, variant: str) -> dict[str, Any]:
