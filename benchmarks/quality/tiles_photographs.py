@@ -93,6 +93,7 @@ def make(
     n_fit: int,
     n_test: int,
     grid: tuple[int, int],
+    n_draws: int = DRAWS,
 ) -> None:
     """Write the photographs, and where their specks are; what is there already stays."""
     if (folder / "specks.json").exists():
@@ -105,7 +106,7 @@ def make(
         image = photograph(files[number * each : (number + 1) * each], grid, number)
         _save(image, folder / kind / f"{number:02}.png")
         if kind == "good":
-            for draw in range(DRAWS):
+            for draw in range(n_draws):
                 name = f"{number:02}-{draw}.png"
                 changed, specks[name] = with_speck(image, (number, draw))
                 _save(changed, folder / "speck" / name)
