@@ -321,10 +321,12 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
             variant: {step: in_child(step, part, variant) for step in STEPS}
             for variant in ("tiles", "default")
         }
-    first = np.asarray(pillow.open(folder / "solar-cells" / "fit" / "00.png"))[:1280, :1600]
-    found["remainder"] = {
-        f"{backbone} {layer}": remainder(backbone, layer, first) for backbone, layer in LAYERS
-    }
+    kept = folder / "remainder.json"
+    if not kept.exists():
+        first = np.asarray(pillow.open(folder / "solar-cells" / "fit" / "00.png"))[:1280, :1600]
+        remainders = {f"{name} {layer}": remainder(name, layer, first) for name, layer in LAYERS}
+        kept.write_text(json.dumps(remainders))
+    found["remainder"] = json.loads(kept.read_text())
     if not given.no_large:
         make(folder / "large", solar_cells, 2, 1, LARGE_GRID, n_draws=0)
         found["large"] = {step: in_child(step, folder / "large", "large") for step in STEPS}
