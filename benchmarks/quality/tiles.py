@@ -1,22 +1,25 @@
 """Small defects in large photographs: what tiles find, and their time and memory.
 
-    python benchmarks/quality/tiles.py
+    python benchmarks/quality/tiles.py ../shared/data/mtd
 
 *Photographs* of 4000 x 3000 pixels, each of 12 solar cells (package elpv-dataset, functional
-mono-crystalline ones) enlarged to 984 x 984, with the dark gaps of 16 pixels that lie between cells
-of a module, smoothed by 1.5 pixels as by a lens, and the noise of a sensor (sd 3 of 255) added.  No
-cell is in two photographs, so that new ones differ from the learned ones as those do from each
-other.  *Specks*: a disc of 6 pixels in each tested photograph, 0.25 of the range of grey lighter or
-darker, smoothed by 0.7 pixels, anywhere.  Each tested photograph is inspected without its speck and
-with it; tiles that the speck does not reach have the scores that they had without it, and are not
-computed again but for the first photograph, where this is checked.  *Default*: the same fit without
-tiles.
+mono-crystalline ones) or of 12 magnetic tiles (if their folder is given; the middle square of good
+ones), enlarged to 984 x 984, with dark gaps of 16 pixels between them, smoothed by 1.5 pixels as by
+a lens, and the noise of a sensor (sd 3 of 255) added.  No cell or tile is in two photographs, so
+that new ones differ from the learned ones as those do from each other.  *Specks*: a disc of 6
+pixels, 0.25 of the range of grey lighter or darker, smoothed by 0.7 pixels, anywhere; three draws
+in each tested photograph, one at a time.  Each tested photograph is inspected without a speck and
+with each of them; tiles that a speck does not reach have the scores that they had without it, and
+are not computed again but for the first one, where this is checked.  *Default*: the same fit
+without tiles.
 
-*Large*: photographs of 100 megapixels of the same cells, 2 learned and 1 inspected.  *Remainder*:
-how far features at the borders of tiles are from those of the whole photograph.
+*Large*: photographs of 100 megapixels of solar cells, 2 learned and 1 inspected, with few rows in
+the bank, which has no part in memory but saves time.  *Remainder*: how
+far features at the borders of tiles are from those of the whole photograph.
 
 Each fit and each inspection is a process of its own, whose peak memory is measured.  Writes
-tiles.json and tiles.md.
+tiles.json and tiles.md.  It takes about an hour on two cores; with `--keep FOLDER`, what an earlier
+run has done there is not done again.
 """
 
 from __future__ import annotations
@@ -36,15 +39,24 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as pillow
-from PIL import ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from tiles_photographs import (
+    CONTRAST,
+    DRAWS,
+    NOISE,
+    SIDE_PX,
+    SPECK_PX,
+    magnetic_tiles,
+    make,
+    solar_cells,
+)
+
 from environment import environment
 from patchbank import PatchCore, load
 from patchbank.backbones import open_backbone
 from patchbank.core.spatial.regions import find_regions
 from patchbank.datasets import good_images
-from patchbank.datasets.elpv import functional_cells
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.preprocessing import extract
@@ -54,74 +66,20 @@ from patchbank.methods import TileScorer
 from patchbank.types import Image
 
 HERE = Path(__file__).parent
-GAP_PX, DARK, LENS_PX = 16, 10, 1.5
-NOISE, SPECK_PX, CONTRAST, BLUR_PX, EDGE_PX = 3.0, 6, 0.25, 0.7, 32
 RATE = 0.05
+GRID, LARGE_GRID = (3, 4), (10, 10)
+STEPS = ("fit", "inspect")
 MARGINS = (16, 32, 48, 64, 96, 128, 160, 192)
 LAYERS = [
     (backbone, layer)
     for backbone in ("efficientnet_lite0", "efficientnet_lite2")
     for layer in ("blocks.2", "blocks.4")
 ]
-VARIANTS: Mapping[str, Mapping[str, Any]] = {"tiles": {"tiles": True}, "default": {}}
-
-
-def photograph(cells: Sequence[Path], grid: tuple[int, int], side: int, seed: int) -> Image:
-    """A photograph of rows x columns cells, grey, (H, W)."""
-    rng = np.random.default_rng(seed)
-    rows, columns = grid
-    whole = np.empty((rows * side, columns * side), dtype=np.uint8)
-    for number, cell in enumerate(cells[: rows * columns]):
-        top, left = (position * side for position in divmod(number, columns))
-        image = pillow.open(cell).convert("L")
-        inner = side - GAP_PX
-        module = pillow.new("L", (side, side), DARK)
-        resized = image.resize((inner, inner), pillow.Resampling.BICUBIC)
-        module.paste(resized, (GAP_PX // 2, GAP_PX // 2))
-        seen = module.filter(ImageFilter.GaussianBlur(LENS_PX))
-        values = np.asarray(seen) + rng.normal(0, NOISE, (side, side)).astype(np.float32)
-        whole[top : top + side, left : left + side] = np.clip(values.round(), 0, 255)
-    return whole
-
-
-def with_speck(image: Image, seed: int) -> tuple[Image, tuple[int, int]]:
-    """A copy of a photograph with a speck, and its (row, column)."""
-    rng = np.random.default_rng(seed)
-    at = [int(rng.integers(EDGE_PX, side - EDGE_PX)) for side in image.shape]
-    box = 2 * SPECK_PX
-    rows, columns = (slice(place - box, place + box) for place in at)
-    part = image[rows, columns].astype(np.float32)
-    y, x = np.mgrid[: 2 * box, : 2 * box] + 0.5 - box
-    disc = pillow.fromarray((255 * (np.hypot(y, x) <= SPECK_PX / 2)).astype(np.uint8))
-    shape = np.asarray(disc.filter(ImageFilter.GaussianBlur(BLUR_PX)), np.float32) / 255
-    sign = 1 if rng.random() < 0.5 else -1
-    middle = float(part.mean())
-    if not 0 <= middle + sign * CONTRAST * 255 <= 255:
-        sign = -sign
-    changed = image.copy()
-    changed[rows, columns] = np.clip((part + sign * CONTRAST * 255 * shape).round(), 0, 255)
-    return changed, (at[0], at[1])
-
-
-def make(folder: Path, n_fit: int, n_test: int, grid: tuple[int, int], side: int) -> None:
-    """Write the photographs, and where their specks are."""
-    cells = np.random.default_rng(0).permutation(np.array(functional_cells(), dtype=object))
-    each = grid[0] * grid[1]
-    specks = {}
-    for number in range(n_fit + n_test):
-        kind = "fit" if number < n_fit else "good"
-        own = [cells[i % len(cells)] for i in range(number * each, (number + 1) * each)]
-        image, name = photograph(own, grid, side, number), f"{number:02}.png"
-        _save(image, folder / kind / name)
-        if kind == "good":
-            changed, specks[name] = with_speck(image, number)
-            _save(changed, folder / "speck" / name)
-    (folder / "specks.json").write_text(json.dumps(specks))
-
-
-def _save(image: Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pillow.fromarray(image).save(path, compress_level=1)
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "tiles": {"tiles": True},
+    "default": {},
+    "large": {"tiles": True, "bank_rows": 500},
+}
 
 
 def fit(folder: Path, variant: str) -> dict[str, Any]:
@@ -142,26 +100,34 @@ def inspect(folder: Path, variant: str) -> dict[str, Any]:
     speck: list[float] = []
     placed: list[bool] = []
     took_s = 0.0
-    for name, at in json.loads((folder / "specks.json").read_text()).items():
+    n_draws = DRAWS if (folder / "speck").exists() else 0
+    places = json.loads((folder / "specks.json").read_text())
+    for path in sorted((folder / "good").iterdir()):
         began = time.perf_counter()
-        inspection = detector.predict(folder / "good" / name)
+        inspection = detector.predict(path)
         took_s += time.perf_counter() - began
-        prediction = _with_speck(detector.members[0], inspection, folder / "speck" / name)
-        if not good and detector.predict(folder / "speck" / name).score != prediction.image_score:
-            raise RuntimeError(f"{name}: the tiles that a speck reaches are not all that change")
         good.append(inspection.score)
-        speck.append(prediction.image_score)
-        placed.append(
-            prediction.image_score > threshold
-            and _is_placed(prediction, detector.calibration.pixel_threshold, at)
-        )
-    return {
-        "good": good,
+        for draw in range(n_draws):
+            name = f"{path.stem}-{draw}.png"
+            image = folder / "speck" / name
+            prediction = _with_speck(detector.members[0], inspection, image)
+            if not speck and detector.predict(image).score != prediction.image_score:
+                raise RuntimeError(f"{name}: the tiles that a speck reaches are not all it changes")
+            speck.append(prediction.image_score)
+            placed.append(
+                prediction.image_score > threshold
+                and _is_placed(prediction, detector.calibration.pixel_threshold, places[name])
+            )
+    result = {"good": good, "seconds_a_photograph": took_s / len(good)}
+    if not speck:
+        return result
+    found = np.array(speck) > threshold
+    return result | {
         "speck": speck,
         "false_alarms": float(np.mean(np.array(good) > threshold)),
-        "found": float(np.mean(np.array(speck) > threshold)),
+        "found": float(np.mean(found)),
+        "found_by_draw": found.reshape(len(good), DRAWS).mean(axis=0).tolist(),
         "found_in_place": float(np.mean(placed)),
-        "seconds_a_photograph": took_s / len(good),
     }
 
 
@@ -190,16 +156,20 @@ def _with_speck(member: Member, inspection: Inspection, path: Path) -> MemberPre
             tile = tiling.tile(number)
             own = model.score_tile(tiling.features(image, number), tile)
             grid[tile.own_patches(stride)] = own
-    scores = replace(known.scores, patch_scores=grid)
-    return replace(known, scores=photograph_scores(member.extractor, member.settings, scores))
+    changed, geometry = replace(known.scores, patch_scores=grid), known.geometry
+    scores = photograph_scores(member.extractor, member.settings, changed, geometry)
+    return replace(known, scores=scores)
 
 
 def in_child(step: str, folder: Path, variant: str) -> dict[str, Any]:
-    """Run a step in a process of its own, with its time and peak memory."""
-    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
-    done = subprocess.run([*command, "--variant", variant], stdout=subprocess.PIPE, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    print(step, variant, result, file=sys.stderr, flush=True)
+    """Run a step in a process of its own, with its time and peak memory, unless it was run."""
+    kept = folder / f"{variant}.{step}.json"
+    if not kept.exists():
+        command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+        done = subprocess.run([*command, "--variant", variant], stdout=subprocess.PIPE, check=True)
+        kept.write_bytes(done.stdout)
+    result: dict[str, Any] = json.loads(kept.read_bytes())
+    print(step, folder.name, variant, result, file=sys.stderr, flush=True)
     return result
 
 
@@ -276,32 +246,50 @@ def table(result: Mapping[str, Any]) -> str:
         "time: core seconds are those of this work alone).",
         "",
         f"{n_fit} photographs of {settings['size']} learned, {n_test} inspected without and with a "
-        f"speck of {SPECK_PX} pixels and contrast {CONTRAST}, {RATE:.0%} false alarms asked. How "
-        "they are made stands in the script.",
+        f"speck of {SPECK_PX} pixels and contrast {CONTRAST}, of which each has {DRAWS} draws; "
+        f"{RATE:.0%} false alarms asked. How they are made stands in the script. In brackets: the "
+        "draws by themselves. *Margin*: the speck that scores lowest, and the tested good "
+        "photograph that scores highest, relative to the threshold.",
         "",
-        "| | found | found where it is | false alarms | fit, s a photograph | core s | "
+        "| | found | found where it is | false alarms | margin | fit, s a photograph | core s | "
         "inspection, s a photograph | peak MB, fit | peak MB, inspection |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for name, one in result["results"]["specks"].items():
-        fitted, seen = one["fit"], one["inspect"]
-        lines.append(
-            f"| {name} | {seen['found']:.2f} | {seen['found_in_place']:.2f} | "
-            f"{seen['false_alarms']:.2f} | {fitted['seconds'] / n_fit:.2f} | "
-            f"{fitted['core_seconds'] / n_fit:.2f} | {seen['seconds_a_photograph']:.2f} | "
-            f"{fitted['peak_mb']:.0f} | {seen['peak_mb']:.0f} |"
-        )
-    large = result["results"].get("large")
-    if large:
-        fitted, seen = large["fit"], large["inspect"]
-        lines += [
-            "",
-            f"Photographs of {large['size']}, 2 learned and 1 inspected three times: peak "
-            f"{fitted['peak_mb']:.0f} MB in the fit, {seen['peak_mb']:.0f} MB in the inspection; "
-            f"{fitted['core_seconds'] / 2:.0f} core seconds a photograph in the fit, "
-            f"{seen['seconds_a_photograph']:.0f} seconds an inspection.",
-        ]
-    lines += [
+    for goods, variants in result["results"]["specks"].items():
+        for name, one in variants.items():
+            fitted, seen = one["fit"], one["inspect"]
+            draws = ", ".join(f"{share:.2f}" for share in seen["found_by_draw"])
+            least, most = (
+                value / fitted["threshold"] for value in (min(seen["speck"]), max(seen["good"]))
+            )
+            lines.append(
+                f"| {goods}, {name} | {seen['found']:.2f} ({draws}) | "
+                f"{seen['found_in_place']:.2f} | {seen['false_alarms']:.2f} | {least:.2f}, "
+                f"{most:.2f} | {fitted['seconds'] / n_fit:.2f} | "
+                f"{fitted['core_seconds'] / n_fit:.2f} | {seen['seconds_a_photograph']:.2f} | "
+                f"{fitted['peak_mb']:.0f} | {seen['peak_mb']:.0f} |"
+            )
+    lines += [*_large_lines(result["results"].get("large")), *_remainder_lines(result["results"])]
+    return "\n".join(lines) + "\n"
+
+
+def _large_lines(large: Mapping[str, Any] | None) -> list[str]:
+    if large is None:
+        return []
+    fitted, seen = large["fit"], large["inspect"]
+    return [
+        "",
+        f"Photographs of {large['size']}, 2 learned and 1 inspected, with "
+        f"{VARIANTS['large']['bank_rows']} rows in the bank to save time: peak "
+        f"{fitted['peak_mb']:.0f} MB in the fit, {seen['peak_mb']:.0f} MB in the inspection; "
+        f"{fitted['core_seconds'] / 2:.0f} core seconds a photograph in the fit, "
+        f"{seen['seconds_a_photograph']:.0f} seconds an inspection.",
+    ]
+
+
+def _remainder_lines(results: Mapping[str, Any]) -> list[str]:
+    remainders = results["remainder"]
+    lines = [
         "",
         "## What the margin leaves",
         "",
@@ -310,18 +298,44 @@ def table(result: Mapping[str, Any]) -> str:
         "pixels for blocks.2 (the default with tiles), 192 for blocks.4.",
         "",
         "| margin, pixels of the network's input | "
-        + " | ".join(f"{name}: largest | mean" for name in result["results"]["remainder"])
+        + " | ".join(f"{name}: largest | mean" for name in remainders)
         + " |",
-        "|--:|" + "--:|--:|" * len(result["results"]["remainder"]),
+        "|--:|" + "--:|--:|" * len(remainders),
     ]
     for margin in map(str, MARGINS):
-        cells = [
-            f"{value:.4f}"
-            for found in result["results"]["remainder"].values()
-            for value in found[margin]
-        ]
+        cells = [f"{value:.4f}" for found in remainders.values() for value in found[margin]]
         lines.append(f"| {margin} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """All fits and inspections, in a folder for what is between them."""
+    goods = {"solar cells": solar_cells}
+    if given.magnetic_tiles is not None:
+        goods["magnetic tiles"] = magnetic_tiles(given.magnetic_tiles)
+    found: dict[str, Any] = {"specks": {}}
+    for name, chosen in goods.items():
+        part = folder / name.replace(" ", "-")
+        make(part, chosen, given.n_fit, given.n_test, GRID)
+        found["specks"][name] = {
+            variant: {step: in_child(step, part, variant) for step in STEPS}
+            for variant in ("tiles", "default")
+        }
+    kept = folder / "remainder.json"
+    if not kept.exists():
+        first = np.asarray(pillow.open(folder / "solar-cells" / "fit" / "00.png"))[:1280, :1600]
+        remainders = {f"{name} {layer}": remainder(name, layer, first) for name, layer in LAYERS}
+        kept.write_text(json.dumps(remainders))
+    found["remainder"] = json.loads(kept.read_text())
+    if not given.no_large:
+        make(folder / "large", solar_cells, 2, 1, LARGE_GRID, n_draws=0)
+        found["large"] = {step: in_child(step, folder / "large", "large") for step in STEPS}
+        found["large"]["size"] = _pixels(LARGE_GRID)
+    return found
+
+
+def _pixels(grid: tuple[int, int]) -> str:
+    return f"{grid[1] * SIDE_PX} x {grid[0] * SIDE_PX}"
 
 
 def main() -> None:
@@ -329,38 +343,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("magnetic_tiles", type=Path, nargs="?", help="folder of the data set")
     parser.add_argument("--n-fit", type=int, default=24)
     parser.add_argument("--n-test", type=int, default=24)
-    parser.add_argument("--cell-px", type=int, default=1000, help="side of a cell")
     parser.add_argument("--no-large", action="store_true", help="leave the 100 megapixels out")
+    parser.add_argument("--keep", type=Path, help="folder for photographs, detectors and figures")
     parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--step", choices=("fit", "inspect"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
         child(given.step, given.folder, given.variant)
         return
-    side, grid = given.cell_px, (3, 4)
-    found: dict[str, Any] = {"specks": {}}
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        folder = Path(name)
-        make(folder, given.n_fit, given.n_test, grid, side)
-        for variant in VARIANTS:
-            found["specks"][variant] = {
-                step: in_child(step, folder, variant) for step in ("fit", "inspect")
-            }
-        first = np.asarray(pillow.open(folder / "fit" / "00.png"))[:1280, :1600]
-        found["remainder"] = {
-            f"{backbone} {layer}": remainder(backbone, layer, first) for backbone, layer in LAYERS
-        }
-    if not given.no_large:
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-            folder = Path(name)
-            make(folder, 2, 1, (10, 10), 1000)
-            found["large"] = {
-                step: in_child(step, folder, "tiles") for step in ("fit", "inspect")
-            } | {"size": "10000 x 10000"}
+        found = run(given.keep or Path(name), given)
     result = {
         "question": "what do tiles find of small defects in large photographs, at what cost?",
         "command": "python " + " ".join(["benchmarks/quality/tiles.py", *sys.argv[1:]]),
@@ -368,9 +365,10 @@ def main() -> None:
         "settings": {
             "n_fit": given.n_fit,
             "n_test": given.n_test,
-            "size": f"{grid[1] * side} x {grid[0] * side}",
+            "size": _pixels(GRID),
             "speck_px": SPECK_PX,
             "contrast": CONTRAST,
+            "draws": DRAWS,
             "noise_sd": NOISE,
             "false_alarm_rate": RATE,
         },

@@ -11,6 +11,7 @@ from patchbank.core.spatial.tiles import Span, Tile, parts_of
 from patchbank.detector.preprocessing import extract
 from patchbank.detector.tiling import Tiling
 from patchbank.images.resize import resized
+from patchbank.images.roi.region import RegionOfInterest
 from patchbank.methods import METHODS, PatchCoreSettings, TrainingImage
 from patchbank.methods.patchcore import embed
 from patchbank.settings import part_of
@@ -32,9 +33,12 @@ def noise(size, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def stitched(extractor, chosen, image, **layout):
-    """The patch grid of all tiles, (h, w, d), each patch of which must come from one tile."""
-    tiling = Tiling.of(extractor, chosen, image.shape[:2], **layout)
+def stitched(extractor, chosen, image, part=None, **layout):
+    """The patch grid of all tiles, (h, w, d), each patch of which must come from one tile.
+
+    Patches that no tile has are NaN: of a region of interest some tiles are left out.
+    """
+    tiling = Tiling.of(extractor, chosen, image.shape[:2], part, **layout)
     stride, grid = chosen.patch_stride, None
     for number in range(len(tiling.tiles)):
         tile = tiling.tile(number)
@@ -45,7 +49,7 @@ def stitched(extractor, chosen, image, **layout):
         assert np.isnan(grid[own]).all()
         grid[own] = features[tile.in_maps(stride)]
     assert grid is not None
-    assert not np.isnan(grid).any()
+    assert part is not None or not np.isnan(grid).any()
     return grid, tiling
 
 
@@ -88,6 +92,39 @@ def test_patches_of_tiles_are_those_of_the_photograph_seen_whole(
     assert grid.shape[:2] == tuple(-(-n // patch_stride) for n in cells)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(33, 300), st.integers(33, 300)),
+    corners=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=3),
+    sides=st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    scales=st.sampled_from([(1.0,), (1.0, 0.5), (0.5,)]),
+    patch_stride=st.sampled_from([1, 2, 3]),
+)
+def test_tiles_of_a_region_are_those_of_its_box_and_have_all_of_its_patches(
+    small, size, corners, sides, scales, patch_stride
+):
+    mask = np.zeros(size, dtype=bool)
+    for down, across in corners:
+        top, left = int(down * (size[0] - 2)), int(across * (size[1] - 2))
+        mask[top : top + sides[0], left : left + sides[1]] = True
+    part, image = RegionOfInterest(mask).on(size), noise(size)
+    chosen = PatchCoreSettings(
+        backbone="small", tiles=True, scales=scales, patch_stride=patch_stride
+    )
+    grid, tiling = stitched(small, chosen, image, part, tile_px=64)
+    cut, _ = stitched(small, chosen, np.ascontiguousarray(part.box.of(image)), tile_px=64)
+    assert grid.shape == cut.shape
+    is_seen = ~np.isnan(grid).any(axis=2)
+    np.testing.assert_array_equal(grid[is_seen], cut[is_seen])
+    cells = tiling.geometry.cells
+    if cells is None:
+        assert is_seen.all()
+    else:
+        assert is_seen[cells[::patch_stride, ::patch_stride]].all()
+        tiles = [tiling.tile(number) for number in range(len(tiling.tiles))]
+        assert all(tile.own(cells, 1).any() for tile in tiles)  # no other one is made
+
+
 def test_the_margin_in_use_leaves_no_seam_and_a_narrow_one_does():
     """Two layers of an embedded backbone, whose receptive field ends within 192 pixels."""
     extractor = open_backbone("efficientnet_lite0", None)
@@ -111,7 +148,7 @@ def test_the_margin_in_use_leaves_no_seam_and_a_narrow_one_does():
 def tiles_of(grid, rows, columns):
     """Tiles that see nothing but themselves."""
     return [
-        Tile(grid, down, across, down, across)
+        Tile(grid, down, across, down, across, down.begin == across.begin == 0)
         for down in parts_of(grid[0], rows, 1)
         for across in parts_of(grid[1], columns, 1)
     ]
@@ -185,7 +222,7 @@ def test_every_patch_belongs_to_one_tile(size, rows, columns, stride):
                 Span(span.begin, min(span.end, side))
                 for span, side in zip((down, across), size, strict=True)
             ]
-            numbers.append(Tile(size, down, across, *own).cells(stride))
+            numbers.append(Tile(size, down, across, *own, is_first=not numbers).cells(stride))
     found = np.concatenate(numbers)
     h, w = (-(-side // stride) for side in size)
     assert sorted(found.tolist()) == list(range(h * w))

@@ -46,6 +46,7 @@ RECIPES = {
     "graphcore": GraphCore(**SMALL),
     "padim": PaDiM(dims=20, **SMALL),
     "spade": SPADE(n_images=3, **SMALL),
+    "tiles": PatchCore(backbone="efficientnet_lite0", tiles=True, false_alarm_rate=0.2),
     "ensemble": Ensemble([PatchCore(**SMALL), PaDiM(dims=20, **SMALL)]),
 }
 BOX = (16, 20, 60, 40)  # x, y, width, height
@@ -448,7 +449,7 @@ def test_a_file_with_a_region_and_what_excludes_it_is_refused(changes):
     bundle = bundle_of(to_bytes(pack(detector._parts(), as_onnx=False)), "a")
     (member,) = bundle.record["members"]
     record = {**bundle.record, "members": [{**member, "settings": member["settings"] | changes}]}
-    with pytest.raises(DetectorFileError, match="roi: expected members without tiles, crop and"):
+    with pytest.raises(DetectorFileError, match="roi: expected members without crop and"):
         detector_from_bytes(to_bytes(Bundle(bundle.tensors, record)), device="cpu")
 
 

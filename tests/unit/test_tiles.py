@@ -126,7 +126,8 @@ def test_the_score_of_the_highest_patches_does_not_depend_on_the_size_of_the_pho
     for size in ((40, 50), (400, 500)):
         grid = np.zeros(size, dtype=np.float32)
         grid[2, 3:13] = np.arange(10, 0, -1)
-        scores = photograph_scores(extractor, chosen, PatchScores(grid, 0.0, 2))
+        geometry = Tiling.of(extractor, chosen, (16 * size[0], 16 * size[1])).geometry
+        scores = photograph_scores(extractor, chosen, PatchScores(grid, 0.0, 2), geometry)
         assert scores.image_score == pytest.approx(np.mean([10, 9, 8, 7, 6, 5, 4, 3]))
 
 

@@ -93,7 +93,7 @@ class Member:
         if self.settings.tiles:
             with computing.short(), self.device.full_precision():
                 scores, geometry = score_tiles(
-                    self.extractor, self.settings, self.model, augmentation.of(image)
+                    self.extractor, self.settings, self.model, augmentation.of(image), part
                 )
         else:
             prepared = prepare(self.extractor, self.settings, image, part, augmentation)

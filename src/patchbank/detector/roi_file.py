@@ -51,9 +51,9 @@ def unpack_roi(
     mask = np.unpackbits(tensors[MASK], axis=1, count=width).astype(np.bool_)
     if not mask.any():
         raise DetectorFileError(f"{MASK}: expected a pixel that is inspected, got none")
-    if any(one.tiles or one.crop or one.position != "as_photographed" for one in settings):
+    if any(one.crop or one.position != "as_photographed" for one in settings):
         raise DetectorFileError(
-            f"{KEY}: expected members without tiles, crop and canonical position, got one with it"
+            f"{KEY}: expected members without crop and canonical position, got one with it"
         )
     return RegionOfInterest(mask, stored["roi"], stored["ignore"])
 

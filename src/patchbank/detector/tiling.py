@@ -24,6 +24,7 @@ from patchbank.core.spatial.tiles import Span, Tile, common_unit, parts_of
 from patchbank.detector.preprocessing import SEEN_WHOLE_PX, ImageGeometry, grid_step
 from patchbank.errors import ParameterError
 from patchbank.images.resize import resized
+from patchbank.images.roi import InspectedPart
 from patchbank.methods import FittedMethod, Method, PatchScores, TileScorer
 from patchbank.methods.base import FeatureMaps
 from patchbank.runtime.threads import parallel_ranges
@@ -53,7 +54,8 @@ class Tiling:
     """(H, W) of the inspected part in pixels, continued to multiples of the unit."""
     unit: int
     tiles: tuple[tuple[Span, Span], ...]
-    """Rows and columns of each tile, in pixels of the inspected part; row by row."""
+    """Rows and columns of each tile, in pixels of the inspected part; row by row.  Those without a
+    cell of the region of interest are left out."""
     margin_px: int
 
     @classmethod
@@ -62,6 +64,7 @@ class Tiling:
         extractor: FeatureExtractor,
         settings: Settings,
         photograph: tuple[int, int],
+        part: InspectedPart | None = None,
         *,
         tile_px: int = TILE_PX,
         margin_px: int | None = None,
@@ -72,6 +75,7 @@ class Tiling:
             extractor: of the features.
             settings: of the input.
             photograph: (H, W) in pixels.
+            part: the region of interest in photographs of this size; None where all is inspected.
             tile_px: see `TILE_PX`.
             margin_px: pixels of the network's input around it; None for `MARGIN_CELLS`.
 
@@ -79,23 +83,36 @@ class Tiling:
             ParameterError: the crop is larger than the photograph; or as `grid_unit`.
         """
         unit, cell = grid_unit(extractor, settings), _cell_px(extractor, settings)
-        box, scale = _inspected(settings, photograph), _scales(settings)[0]
+        box = _inspected(settings, photograph) if part is None else part.box
+        scale = _scales(settings)[0]
         size = _up(box.height, unit), _up(box.width, unit)
         largest = max(int(tile_px / scale) // unit, 1) * unit
         rows, columns = (parts_of(side, largest, unit) for side in size)
         grid = -int(-box.height // cell), -int(-box.width // cell)
-        stride = _strides(extractor)[0]
+        stride, covered = _strides(extractor)[0], tuple(round(n * cell) for n in grid)
+        cells = None
+        if part is not None:
+            patch_stride = part_of(settings, PatchSettings).patch_stride
+            cells = part.cells(grid, patch_stride, (covered[0], covered[1]))
         geometry = ImageGeometry(
             photograph,
             box,
             (grid[0] * stride, grid[1] * stride),
             grid,
             part_of(settings, MapSettings),
-            covered=(round(grid[0] * cell), round(grid[1] * cell)),
+            part,
+            cells,
+            covered=(covered[0], covered[1]),
         )
-        tiles = tuple((down, across) for down in rows for across in columns)
+        tiles = [
+            (down, across)
+            for down in rows
+            for across in columns
+            if cells is None
+            or cells[down.scaled(1 / cell).as_slice, across.scaled(1 / cell).as_slice].any()
+        ]
         margin = MARGIN_CELLS * max(_strides(extractor)) if margin_px is None else margin_px
-        return cls(extractor, settings, geometry, size, unit, tiles, margin)
+        return cls(extractor, settings, geometry, size, unit, tuple(tiles), margin)
 
     @property
     def tile_size(self) -> tuple[int, int]:
@@ -112,7 +129,7 @@ class Tiling:
         own_rows, own_columns = (
             Span(span.begin, min(span.end, side)) for span, side in zip(own, grid, strict=True)
         )
-        return Tile(grid, rows, columns, own_rows, own_columns)
+        return Tile(grid, rows, columns, own_rows, own_columns, number == 0)
 
     def features(self, image: Image, number: int) -> FeatureMaps:
         """Feature maps of one tile of an image (H, W, 3), for each layer and scale.
@@ -160,9 +177,20 @@ class Tiling:
 
 
 def score_tiles(
-    extractor: FeatureExtractor, settings: Settings, model: FittedMethod, image: Image
+    extractor: FeatureExtractor,
+    settings: Settings,
+    model: FittedMethod,
+    image: Image,
+    part: InspectedPart | None = None,
 ) -> tuple[PatchScores, ImageGeometry]:
     """Score a photograph tile by tile, on all cores that are idle.
+
+    Args:
+        extractor: of the features.
+        settings: of the input.
+        model: that scores them.
+        image: (H, W, 3).
+        part: the region of interest in images of this size; None where all of it is inspected.
 
     Raises:
         ParameterError: as `Tiling.of`, or the model does not score tiles.
@@ -170,22 +198,23 @@ def score_tiles(
     """
     if not isinstance(model, TileScorer):
         raise ParameterError("tiles: expected a method that scores tiles, got another")
-    tiling = Tiling.of(extractor, settings, (image.shape[0], image.shape[1]))
-    stride = part_of(settings, PatchSettings).patch_stride
+    tiling = Tiling.of(extractor, settings, (image.shape[0], image.shape[1]), part)
+    stride, geometry = part_of(settings, PatchSettings).patch_stride, tiling.geometry
     grid = np.zeros(tiling.tile(0).patch_grid(stride), dtype=np.float32)
 
     def score(begin: int, end: int) -> None:
         for number in range(begin, end):
             tile = tiling.tile(number)
-            grid[tile.own_patches(stride)] = model.score_tile(tiling.features(image, number), tile)
+            maps = tiling.features(image, number)
+            grid[tile.own_patches(stride)] = model.score_tile(maps, tile, geometry.cells)
 
     parallel_ranges(score, len(tiling.tiles), 1)
     scores = PatchScores(grid, 0.0, stride)
-    return photograph_scores(extractor, settings, scores), tiling.geometry
+    return photograph_scores(extractor, settings, scores, geometry), geometry
 
 
 def photograph_scores(
-    extractor: FeatureExtractor, settings: Settings, scores: PatchScores
+    extractor: FeatureExtractor, settings: Settings, scores: PatchScores, geometry: ImageGeometry
 ) -> PatchScores:
     """Scores of a photograph with the image score that follows from the patches of all its tiles.
 
@@ -193,13 +222,16 @@ def photograph_scores(
     is seen whole, so that a small defect in a large photograph counts as much as in a small one.
     """
     patches = part_of(settings, PatchSettings)
-    grid, kind = scores.patch_scores, patches.image_score
+    kind = patches.image_score
     if kind == "top_fraction":
         pitch_px = _strides(extractor)[0] * patches.patch_stride
         n_seen = SEEN_WHOLE_PX[0] * SEEN_WHOLE_PX[1] / pitch_px**2
-        score = mean_of_largest(grid, max(1, round(patches.top_fraction * n_seen)))
+        count = max(1, round(patches.top_fraction * n_seen))
+        score = mean_of_largest(geometry.counted(scores), count)
     else:
-        score = grid_score(grid, kind, patches.top_fraction)
+        stride = scores.stride
+        cells = None if geometry.cells is None else geometry.cells[::stride, ::stride]
+        score = grid_score(scores.patch_scores, kind, patches.top_fraction, cells)
     return replace(scores, image_score=score)
 
 

@@ -45,7 +45,7 @@ class TrainingImage:
     are learned and scored.  None where all are; never given to a method that does not take it."""
     tile: Tile | None = None
     """Where the maps lie in the photograph, if they are one tile of it; tiles come row by row.
-    `inside` is that of the whole photograph nevertheless."""
+    `inside` and `of_interest` are those of the whole photograph nevertheless."""
 
     @property
     def is_copy(self) -> bool:
@@ -214,8 +214,16 @@ class ResizableBank(Protocol):
 class TileScorer(Protocol):
     """A fitted model that scores patches one by one, so that a photograph can come in tiles."""
 
-    def score_tile(self, maps: FeatureMaps, tile: Tile) -> PatchGrid:
-        """Scores of a tile's own patches, (h, w), from the feature maps that cover it."""
+    def score_tile(
+        self, maps: FeatureMaps, tile: Tile, of_interest: NDArray[np.bool_] | None = None
+    ) -> PatchGrid:
+        """Scores of a tile's own patches, (h, w), from the feature maps that cover it.
+
+        Args:
+            maps: of all layers.
+            tile: where they lie in the photograph.
+            of_interest: (h, w) of the photograph's feature grid, as `FittedMethod.score` has it.
+        """
         ...
 
 

@@ -80,8 +80,9 @@ class PatchStore:
         is_kept = np.ones(len(cells), dtype=np.bool_)
         if embedding.mask is not None:
             is_kept &= embedding.mask[own].ravel()
-        if image.inside is not None:
-            is_kept &= image.inside[:: self._stride, :: self._stride].ravel()[cells]
+        learned = tile.own(image.learned, self._stride)
+        if learned is not None:
+            is_kept &= learned.ravel()
         kept = features if is_kept.all() else features[is_kept]
         rows = self._rows.append(kept, share=max(len(kept), 1) / (grid[0] * grid[1]))
         if tile.is_first:

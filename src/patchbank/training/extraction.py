@@ -100,11 +100,12 @@ class _TileOfCopy:
         """The features of the tile."""
         maps = self.tiling.features(self.image, self.number)
         tile = self.tiling.tile(self.number)
-        features = TrainingImage(maps, self.photograph, self.inside, tile=tile)
+        geometry = self.tiling.geometry
+        features = TrainingImage(maps, self.photograph, self.inside, geometry.cells, tile)
         if features.is_copy or not tile.is_first:
-            return ExtractedImage(features, self.tiling.geometry)
-        overview = _overview(extractor, settings, self.image)
-        return ExtractedImage(features, self.tiling.geometry, overview)
+            return ExtractedImage(features, geometry)
+        inspected = self.image if geometry.part is None else geometry.part.box.of(self.image)
+        return ExtractedImage(features, geometry, _overview(extractor, settings, inspected))
 
 
 def extract_images(
@@ -138,7 +139,7 @@ def extract_images(
         return part.extracted(extractor, settings)
 
     title = "reading tiles of good images" if settings.tiles else "reading good images"
-    total = _n_parts(extractor, settings, sources)
+    total = _n_parts(extractor, settings, sources, roi)
     with progress.task(title, total) as advance:
         parts = _parts(extractor, settings, sources, contents, roi)
         for _, image in map_in_order(extracted, parts, lambda part: part.n_pixels):
@@ -158,7 +159,7 @@ def _parts(
         part = None if roi is None else roi.on((image.shape[0], image.shape[1]))
         for augmentation in settings.copies:
             if settings.tiles:
-                yield from _tiles(extractor, settings, number, image, augmentation)
+                yield from _tiles(extractor, settings, number, image, augmentation, roi)
             else:
                 yield Copy(number, image, augmentation, part)
         del image  # a large one is given back before the next one is decoded
@@ -191,11 +192,17 @@ def _tiles(
     photograph: int,
     image: Image,
     augmentation: Augmentation,
+    roi: RegionOfInterest | None,
 ) -> Iterator[_TileOfCopy]:
-    copy = augmentation.of(image)
-    tiling = Tiling.of(extractor, settings, (copy.shape[0], copy.shape[1]))
+    part = None if roi is None else roi.on((image.shape[0], image.shape[1]))
     inside = None
-    if not augmentation.is_original:
+    if augmentation.is_original:
+        copy, tiling = image, Tiling.of(extractor, settings, (image.shape[0], image.shape[1]), part)
+    else:
+        if part is not None:  # a copy of what is inspected: it is as large as that
+            image, part = part.box.of(image), part.copied(augmentation)
+        copy = augmentation.of(image)
+        tiling = Tiling.of(extractor, settings, (copy.shape[0], copy.shape[1]), part)
         inside = _inside(augmentation, image, tiling.geometry)
     for number in range(len(tiling.tiles)):
         yield _TileOfCopy(photograph, copy, tiling, number, inside)
@@ -208,15 +215,22 @@ def _inside(augmentation: Augmentation, image: Image, geometry: ImageGeometry) -
 
 
 def _n_parts(
-    extractor: FeatureExtractor, settings: Settings, sources: Sequence[ImageSource]
+    extractor: FeatureExtractor,
+    settings: Settings,
+    sources: Sequence[ImageSource],
+    roi: RegionOfInterest | None,
 ) -> int | None:
-    """Number of copies or tiles of them; None where the size of a photograph is not known."""
+    """Number of copies or tiles of them; None where it is not known before they are made."""
     if not settings.tiles:
         return len(sources) * len(settings.copies)
     sizes = [(header.height, header.width) for header in (source.header for source in sources)]
-    if any(0 in size for size in sizes):
+    if any(0 in size for size in sizes) or (roi is not None and len(settings.copies) > 1):
         return None
-    tilings = [Tiling.of(extractor, settings, size) for size in sizes]
+    try:
+        parts = [None if roi is None else roi.on(size) for size in sizes]
+    except ShapeError:  # reading it names the photograph
+        return None
+    tilings = [Tiling.of(extractor, settings, *pair) for pair in zip(sizes, parts, strict=True)]
     return sum(len(tiling.tiles) for tiling in tilings) * len(settings.copies)
 
 

@@ -279,10 +279,10 @@ def _fit_member(
         return FittedMember(member, _predict_other_views(member, sources[0], roi), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
-        scores = left_out
+        pairs = list(zip(left_out, geometries, strict=True))
         if settings.tiles:
-            scores = [photograph_scores(extractor, settings, each) for each in left_out]
-        return [MemberPrediction(*pair) for pair in zip(scores, geometries, strict=True)]
+            pairs = [(photograph_scores(extractor, settings, *pair), pair[1]) for pair in pairs]
+        return [MemberPrediction(*pair) for pair in pairs]
 
     return FittedMember(
         member,

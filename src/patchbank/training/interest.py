@@ -47,11 +47,6 @@ class Interest:
                 raise ParameterError(
                     f"{name}: expected a method that can leave patches out, got {method.name}"
                 )
-            if settings.tiles:
-                raise ParameterError(
-                    f"tiles: expected none with {name}, got tiles; cut the photographs to the part "
-                    "that is to be inspected, or leave tiles out"
-                )
             if settings.position == "canonical":
                 raise ParameterError(
                     f"position: expected 'as_photographed' with {name}, which lies at one place of "

@@ -15,6 +15,7 @@ from math import lcm
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.types import Indices
 
@@ -29,6 +30,11 @@ class Span(NamedTuple):
     def length(self) -> int:
         """Length of the stretch."""
         return self.end - self.begin
+
+    @property
+    def as_slice(self) -> slice:
+        """The stretch of an array along this axis."""
+        return slice(self.begin, self.end)
 
     def widened(self, margin: int, length: int) -> Span:
         """The span with a margin on both sides, within [0, length)."""
@@ -62,11 +68,8 @@ class Tile:
     own_rows: Span
     """Rows of its own patches, which lie within the others."""
     own_columns: Span
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it has the first cell of the photograph: tiles come row by row."""
-        return self.own_rows.begin == 0 and self.own_columns.begin == 0
+    is_first: bool
+    """Whether it is the first one of its photograph; the others follow row by row."""
 
     def patch_grid(self, stride: int) -> tuple[int, int]:
         """(h, w) of the photograph's patches, of which each `stride`-th row and column is kept."""
@@ -89,10 +92,14 @@ class Tile:
             slice(columns.start - left, columns.stop - left),
         )
 
+    def own(self, cells: NDArray[np.bool_] | None, stride: int) -> NDArray[np.bool_] | None:
+        """Which of its own patches are of cells of the whole feature grid, (h, w); None if all."""
+        return None if cells is None else cells[::stride, ::stride][self.own_patches(stride)]
+
     def cells(self, stride: int) -> Indices:
         """Numbers of its own patches in the photograph's patch grid, row by row.  (n,).
 
-        >>> Tile((4, 6), Span(0, 4), Span(2, 6), Span(0, 4), Span(4, 6)).cells(2).tolist()
+        >>> Tile((4, 6), Span(0, 4), Span(2, 6), Span(0, 4), Span(4, 6), False).cells(2).tolist()
         [2, 5]
         """
         rows, columns = self.own_patches(stride)

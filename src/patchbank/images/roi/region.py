@@ -38,22 +38,35 @@ class InspectedPart:
         """(h, w) of the box: True where its pixels are inspected."""
         self.is_box = bool(mask.all())
         """Whether all pixels of the box are inspected."""
-        self._cells = lru_cache(KEPT)(lambda *key: cells_of_interest(self.mask, *key))
+        self._cells = lru_cache(KEPT)(self._cells_of)
         self._cells_of_copy = lru_cache(None)(lambda copy, *key: self.copied(copy).cells(*key))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process makes the caches anew."""
         return InspectedPart, (self.photograph, self.box, self.mask)
 
-    def cells(self, grid: tuple[int, int], stride: int) -> NDArray[np.bool_] | None:
+    def cells(
+        self, grid: tuple[int, int], stride: int, covered: tuple[int, int] | None = None
+    ) -> NDArray[np.bool_] | None:
         """The cells of a feature grid over the box that count; None if all do.
 
         Args:
             grid: (h, w).
             stride: cells from one patch to the next.
+            covered: (H, W) in pixels of the box and its mirror image below and to the right of it,
+                which the grid covers; None where that is the box.
         """
-        cells = None if self.is_box else self._cells(grid, stride)
+        cells = None if self.is_box else self._cells(grid, stride, covered)
         return None if cells is None or cells.all() else cells
+
+    def _cells_of(
+        self, grid: tuple[int, int], stride: int, covered: tuple[int, int] | None
+    ) -> NDArray[np.bool_]:
+        mask = self.mask
+        if covered is not None:
+            beyond = [(0, n - side) for n, side in zip(covered, mask.shape, strict=True)]
+            mask = np.pad(mask, beyond, mode="symmetric")
+        return cells_of_interest(mask, grid, stride)
 
     def cells_of_copy(
         self, augmentation: Augmentation, grid: tuple[int, int], stride: int

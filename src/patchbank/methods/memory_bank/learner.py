@@ -61,7 +61,8 @@ class BankLearner:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        self._store.append(embedded(self._embed, image.maps, image.of_interest), image)
+        cells = image.of_interest if image.tile is None else None  # of the whole photograph
+        self._store.append(embedded(self._embed, image.maps, cells), image)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""

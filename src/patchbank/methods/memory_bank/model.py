@@ -104,12 +104,16 @@ class BankModel:
         distances, _ = self.index.nearest(rows, self.settings.n_neighbours)
         return self._scored(embedding, rows, distances)
 
-    def score_tile(self, maps: FeatureMaps, tile: Tile) -> PatchGrid:
+    def score_tile(
+        self, maps: FeatureMaps, tile: Tile, of_interest: NDArray[np.bool_] | None = None
+    ) -> PatchGrid:
         """Scores of a tile's own patches, (h, w), from the feature maps that cover it."""
-        whole = PatchEmbedding.of(self.embed(maps))
-        own = tile.in_maps(self.settings.patch_stride)
+        stride = self.settings.patch_stride
+        whole, own = PatchEmbedding.of(self.embed(maps)), tile.in_maps(stride)
         mask = None if whole.mask is None else whole.mask[own]
-        embedding = PatchEmbedding(whole.features[own], mask)
+        embedding = PatchEmbedding(whole.features[own], mask).within(
+            tile.own(of_interest, stride), 1
+        )
         rows = embedding.rows
         if len(rows) == 0:
             return np.zeros(embedding.grid, dtype=np.float32)
