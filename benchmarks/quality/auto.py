@@ -43,6 +43,7 @@ from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.blas import one_thread_of_blas
 from patchbank.runtime.devices import HOST
 from patchbank.training.choose.candidates import TRIED, by_input, candidates
+from patchbank.training.choose.ranking import best_of, smoothed
 from patchbank.training.choose.sample import draw_sample, split
 from patchbank.training.choose.trial import Clock, Machine, SharedTrial, auroc
 from patchbank.types import Image
@@ -183,8 +184,10 @@ def time_row(seed: int, preset: str) -> dict[str, Any]:
 
 
 def chosen_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The candidate of the highest synthetic AUROC, of equal ones the first."""
-    return max(row["candidates"], key=lambda one: one["synthetic"])
+    """The candidate that a fit chooses."""
+    found: list[dict[str, Any]] = row["candidates"]
+    ranks = smoothed([one["changes"] for one in found], [one["synthetic"] for one in found])
+    return found[best_of([one["is_default"] for one in found], ranks)]
 
 
 def cuts(row: dict[str, Any]) -> Iterator[tuple[str, list[float]]]:

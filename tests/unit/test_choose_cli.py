@@ -41,7 +41,11 @@ def test_fit_prints_the_choice_and_a_table_of_what_was_tried_best_first(tmp_path
     assert status == 0
     choice = load(out).settings_choice
     assert f"  settings: {choice.reason}\n" in text
-    rows = re.findall(r"^    (patch_size.*?) +AUROC (\d\.\d{3})(  chosen)?$", text, re.MULTILINE)
+    rows = re.findall(
+        r"^    (patch_size.*?) +AUROC \d\.\d{3}, smoothed (\d\.\d{3})(  chosen)?$",
+        text,
+        re.MULTILINE,
+    )
     assert len(rows) == 4
     assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
     assert [bool(row[2]) for row in rows].count(True) == 1

@@ -70,7 +70,9 @@ def test_a_fitted_bank_is_freed_without_the_garbage_collector():
     gc.collect()
     gc.disable()
     try:
-        model = fit_on_features(METHODS["patchcore"], PatchCoreSettings(scales=(1.0,)), images, 3).model
+        model = fit_on_features(
+            METHODS["patchcore"], PatchCoreSettings(scales=(1.0,)), images, 3
+        ).model
         model.score([maps[0]])
         reference = weakref.ref(model)
         del model

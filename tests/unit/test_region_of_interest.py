@@ -231,7 +231,9 @@ def test_copies_have_the_region_where_they_show_it(recipe):
     detector = many.fit(parts(5), roi=POLYGON, ignore=IGNORED)
     spoilt = [image.copy() for image in parts(5)]
     found = detector.predict(ANOMALOUS)
-    np.testing.assert_allclose(found.anomaly_map[~detector.roi.mask], found.normal_map_value, rtol=1e-6)
+    np.testing.assert_allclose(
+        found.anomaly_map[~detector.roi.mask], found.normal_map_value, rtol=1e-6
+    )
     for image in spoilt:  # beyond the box
         image[:10], image[:, 90:] = 255, 0
     again = many.fit(spoilt, roi=POLYGON, ignore=IGNORED)

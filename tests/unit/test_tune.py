@@ -50,7 +50,9 @@ def run(capsys, monkeypatch):
 
 
 def test_another_rate_gives_the_thresholds_of_a_fit_at_that_rate(detector):
-    fitted = PatchCore(bank_rows=100, banks="joint", **{**SMALL, "false_alarm_rate": 0.05}).fit(parts(9))
+    fitted = PatchCore(bank_rows=100, banks="joint", **{**SMALL, "false_alarm_rate": 0.05}).fit(
+        parts(9)
+    )
     changed = detector.with_false_alarm_rate(0.05)
     assert changed == fitted
     assert changed.calibration.threshold > detector.calibration.threshold

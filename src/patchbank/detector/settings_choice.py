@@ -26,6 +26,24 @@ class SettingsTrial:
     """AUROC of photographs with synthetic defects against those without; None if there is none."""
     remark: str = ""
     """Reason why there is none."""
+    smoothed: float | None = None
+    """AUROC by which it was compared: the sum of what each of its values adds in all trials."""
+
+    @property
+    def rank(self) -> float:
+        """Number by which trials are ordered; 0 where it could not be tried."""
+        known = (each for each in (self.smoothed, self.auroc) if each is not None)
+        return next(known, 0.0)
+
+    @property
+    def auroc_text(self) -> str:
+        """The AUROC, and the one by which it was compared.
+
+        >>> SettingsTrial({"patch_size": 1}, 0.9, smoothed=0.89).auroc_text
+        '0.900, smoothed 0.890'
+        """
+        own = "-" if self.auroc is None else f"{self.auroc:.3f}"
+        return own if self.smoothed is None else f"{own}, smoothed {self.smoothed:.3f}"
 
     @property
     def text(self) -> str:
@@ -77,11 +95,11 @@ class SettingsChoice:
     @property
     def table(self) -> list[tuple[str, str, str]]:
         """(values, AUROC, remark) of each trial, the best first."""
-        ordered = sorted(self.trials, key=lambda trial: -(trial.auroc or 0.0))
+        ordered = sorted(self.trials, key=lambda trial: -trial.rank)
         return [
             (
                 trial.text,
-                "-" if trial.auroc is None else f"{trial.auroc:.3f}",
+                trial.auroc_text,
                 "chosen" if dict(trial.changes) == dict(self.chosen) else trial.remark,
             )
             for trial in ordered
@@ -93,7 +111,12 @@ class SettingsChoice:
             "chosen": _plain(self.chosen),
             "reason": self.reason,
             "trials": [
-                {"changes": _plain(trial.changes), "auroc": trial.auroc, "remark": trial.remark}
+                {
+                    "changes": _plain(trial.changes),
+                    "auroc": trial.auroc,
+                    "remark": trial.remark,
+                    "smoothed": trial.smoothed,
+                }
                 for trial in self.trials
             ],
             "n_learned": self.n_learned,
@@ -108,7 +131,9 @@ class SettingsChoice:
     def from_json(cls, record: Mapping[str, Any]) -> SettingsChoice:
         """The inverse of `to_json`; the record is checked."""
         trials = tuple(
-            SettingsTrial(**{name: trial[name] for name in TRIAL_KEYS})
+            SettingsTrial(
+                **{name: trial[name] for name in TRIAL_KEYS}, smoothed=trial.get("smoothed")
+            )
             for trial in record["trials"]
         )
         given = {name: record[name] for name in KEYS} | {"advice": record.get("advice", "")}
@@ -157,7 +182,7 @@ def _is_trial(value: Any) -> bool:
         _has(value, TRIAL_KEYS)
         and _are_values(value["changes"])
         and isinstance(value["remark"], str)
-        and (value["auroc"] is None or (_is_number(value["auroc"]) and 0 <= value["auroc"] <= 1))
+        and all(_is_share_or_null(value.get(name)) for name in ("auroc", "smoothed"))
     )
 
 
@@ -180,6 +205,10 @@ def _is_value(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_share_or_null(value: Any) -> bool:
+    return value is None or (_is_number(value) and 0 <= value <= 1)
 
 
 def _is_positive_or_null(value: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.detector.preprocessing import input_sizes
@@ -28,6 +29,7 @@ from patchbank.training.choose.candidates import (
     free_settings,
 )
 from patchbank.training.choose.placing import inspected_mask
+from patchbank.training.choose.ranking import LEAST_GAIN, best_of, smoothed
 from patchbank.training.choose.sample import (
     FEWEST_PHOTOGRAPHS,
     WORKING_SIDE,
@@ -225,61 +227,82 @@ class _Trials:
         ):
             try:
                 for trial in trials:
-                    self.outcomes += trial.run(self.sample, advance, self._best())
+                    self.outcomes += trial.run(self.sample, advance)
+                    if self._is_default_enough:
+                        break
             except OutOfTimeError:
                 pass
-        best = self._best()
-        if best is None:
+        if not self._usable:
             return self._nothing()
-        settings = self.asked.base.with_changes(**best.candidate.changes)
-        return ChosenSettings([(self.asked.method, settings)], self._record(best))
+        chosen = self._chosen
+        settings = self.asked.base.with_changes(**self._usable[chosen].candidate.changes)
+        return ChosenSettings([(self.asked.method, settings)], self._record(chosen))
 
-    def _best(self) -> Outcome | None:
-        """The outcome of the highest AUROC, of equal ones the first; None if there is none."""
-        usable = [outcome for outcome in self.outcomes if outcome.is_complete]
-        return max(usable, key=lambda outcome: outcome.auroc, default=None)
+    @property
+    def _usable(self) -> list[Outcome]:
+        """The outcomes of the candidates that could be tried."""
+        return [outcome for outcome in self.outcomes if not outcome.error]
+
+    @property
+    def _default(self) -> Outcome | None:
+        """The outcome of the default; None where it could not be tried, or something is given."""
+        return next((o for o in self._usable if o.candidate.is_default), None)
+
+    @property
+    def _is_default_enough(self) -> bool:
+        """Whether no other candidate can be better than the default by what is needed."""
+        return self._default is not None and self._default.auroc > 1 - LEAST_GAIN
+
+    @property
+    def _ranks(self) -> NDArray[np.float64]:
+        usable = self._usable
+        return smoothed([o.candidate.changes for o in usable], [o.auroc for o in usable])
+
+    @property
+    def _chosen(self) -> int:
+        """Number of the chosen one among the usable outcomes."""
+        usable = self._usable
+        if self._is_default_enough:
+            return next(n for n, one in enumerate(usable) if one is self._default)
+        return best_of([outcome.candidate.is_default for outcome in usable], self._ranks)
 
     def _nothing(self) -> ChosenSettings:
         if not self.outcomes:
             return _over(self.asked)
         return _kept(self.asked, f"no candidate could be tried: {self.outcomes[0].error}")
 
-    def _record(self, best: Outcome) -> SettingsChoice:
+    def _record(self, chosen: int) -> SettingsChoice:
         sample = self.sample
+        ranks = {id(o): float(rank) for o, rank in zip(self._usable, self._ranks, strict=True)}
         return SettingsChoice(
-            chosen=dict(best.candidate.changes),
-            reason=self._reason(best),
-            trials=tuple(map(_trial, self.outcomes)),
+            chosen=dict(self._usable[chosen].candidate.changes),
+            reason=self._reason(self._usable[chosen]),
+            trials=tuple(_trial(outcome, ranks.get(id(outcome))) for outcome in self.outcomes),
             n_learned=len(sample.learned),
             n_held_out=len(sample.held_out),
             n_defects=len(sample.defects),
         )
 
     def _reason(self, best: Outcome) -> str:
-        sample, chosen = self.sample, _trial(best)
-        default = [o for o in self.outcomes if o.candidate.is_default and not o.error]
-        against = (
-            f" (default: {default[0].auroc:.3f})" if default and default[0] is not best else ""
-        )
-        is_default = " (the default)" if best.candidate.is_default else ""
-        n = len(self.outcomes)
+        sample, default = self.sample, self._default
+        n, n_all = len(self.outcomes), len(self.found)
         tried = f"{n} candidates"
-        if n < len(self.found):
+        if n < n_all and not self._is_default_enough:
             limit = f"the time limit of {self.asked.time_limit_s:g} s"
-            tried = f"{n} of {len(self.found)} candidates, those that were tried within {limit}"
+            tried = f"{n} of {n_all} candidates, those that were tried within {limit}"
+        said = f"{_trial(best).text} is chosen of {tried}"
+        if best is default:
+            tried = f"of {tried}, " if n > 1 else ""
+            said = f"{_trial(best).text} (the default) is kept, as {tried}no other is better by "
+            said += f"{LEAST_GAIN:g}"
+        against = "" if best is default or default is None else f" (default: {default.auroc:.3f})"
         return (
-            f"{chosen.text}{is_default} separates {len(sample.defects)} synthetic defects from the "
-            f"{len(sample.held_out)} good photographs that they are pasted on best of {tried}, "
-            f"AUROC {best.auroc:.3f}{against}; {len(sample.learned)} others were learned for it"
+            f"{said}: it separates {len(sample.defects)} synthetic defects from the "
+            f"{len(sample.held_out)} good photographs that they are pasted on with an AUROC of "
+            f"{best.auroc:.3f}{against}; {len(sample.learned)} others were learned for it"
         )
 
 
-def _trial(outcome: Outcome) -> SettingsTrial:
-    changes = dict(outcome.candidate.changes)
-    if outcome.is_complete:
-        return SettingsTrial(changes, outcome.auroc)
-    if outcome.error:
-        return SettingsTrial(changes, None, outcome.error)
-    if outcome.auroc == 1:
-        return SettingsTrial(changes, None, "not tried: it cannot be better")
-    return SettingsTrial(changes, None, f"at most {outcome.auroc:.3f}, so it was not finished")
+def _trial(outcome: Outcome, rank: float | None = None) -> SettingsTrial:
+    auroc = None if outcome.error else outcome.auroc
+    return SettingsTrial(dict(outcome.candidate.changes), auroc, outcome.error, rank)

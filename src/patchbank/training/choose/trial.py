@@ -29,9 +29,6 @@ from patchbank.types import Image
 MOST_ROWS = 1000
 """Rows of the bank in a trial: enough for a few photographs."""
 
-CHUNK = 10
-"""Copies that are scored before it is decided whether more of them can change the choice."""
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Advance: TypeAlias = Callable[[int], None]
@@ -78,22 +75,14 @@ class Outcome:
     good: NDArray[np.float64]
     """Scores of the photographs that were held out."""
     defects: NDArray[np.float64]
-    """Scores of their copies with defects; NaN for those that were not scored anymore."""
+    """Scores of their copies with defects."""
     error: str = ""
     """Reason why there are no scores."""
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all copies were scored."""
-        return not self.error and not np.isnan(self.defects).any()
-
-    @property
     def auroc(self) -> float:
-        """Share of pairs of a copy and a photograph in which the copy scores higher.
-
-        It is the largest that is possible where some copies were not scored.
-        """
-        return auroc(self.good, np.where(np.isnan(self.defects), np.inf, self.defects))
+        """Share of pairs of a copy and a photograph in which the copy scores higher."""
+        return auroc(self.good, self.defects)
 
 
 def auroc(good: NDArray[np.float64], defects: NDArray[np.float64]) -> float:
@@ -124,37 +113,15 @@ class SharedTrial:
         copies = len(sample.learned) * len(self._input.copies)
         return copies + len(sample.held_out) + len(sample.defects)
 
-    def run(self, sample: Sample, advance: Advance, best: Outcome | None = None) -> list[Outcome]:
+    def run(self, sample: Sample, advance: Advance) -> list[Outcome]:
         """Learn and score the sample with every candidate.
-
-        Args:
-            sample: the photographs and the defects.
-            advance: receives the images that are done, or need not be done anymore.
-            best: the best outcome of other candidates, which come first.  As soon as no candidate
-                here can be better than that, nothing more is scored: those defects come first
-                that it separates worst from good photographs.
 
         Raises:
             OutOfTimeError: the time limit has passed.
         """
-        n_good, n_all = len(sample.held_out), len(sample.held_out) + len(sample.defects)
-        scores = np.full((n_all, len(self._members)), np.nan)
-        left = self.n_images(sample)
-
-        def done(steps: int) -> None:
-            nonlocal left
-            left -= steps
-            advance(steps)
-
-        if best is not None and best.auroc == 1:  # nothing is better than that
-            scores[:n_good] = 0
-        else:
-            self._learn(sample, done)
-            for chunk in _in_chunks(n_good, n_all, best):
-                scores[chunk] = self._scores_of(sample, chunk, done)
-                if best is not None and not self._may_beat(best, scores[:n_good], scores[n_good:]):
-                    break
-        advance(left)
+        self._learn(sample, advance)
+        n_good = len(sample.held_out)
+        scores = self._scores_of(sample, range(n_good + len(sample.defects)), advance)
         return [
             Outcome(
                 candidate,
@@ -165,16 +132,6 @@ class SharedTrial:
             )
             for number, candidate in enumerate(self._members)
         ]
-
-    def _may_beat(
-        self, best: Outcome, good: NDArray[np.float64], defects: NDArray[np.float64]
-    ) -> bool:
-        """Whether some candidate may have a higher AUROC than the best, whatever comes."""
-        return any(
-            Outcome(one, None, good[:, number], defects[:, number]).auroc > best.auroc
-            for number, one in enumerate(self._members)
-            if number not in self._errors
-        )
 
     def _learn(self, sample: Sample, advance: Advance) -> None:
         copies = self._input.copies
@@ -284,20 +241,6 @@ class SharedTrial:
         method, device = self._machine.method, self._machine.device
         parameters = part_of(with_small_bank(settings), method.parameters)
         return method.learner(parameters, n_images, NullProgress(), device)
-
-
-def _in_chunks(n_good: int, n_all: int, best: Outcome | None) -> list[list[int]]:
-    """Numbers of the images that are scored at a time: good ones first, then their copies.
-
-    With a best outcome those copies come first that it separates worst from good photographs.
-    """
-    if best is None:
-        return [list(range(n_all))]
-    copies = [n_good + number for number in np.argsort(best.defects, kind="stable").tolist()]
-    return [
-        list(range(n_good)),
-        *(copies[begin : begin + CHUNK] for begin in range(0, len(copies), CHUNK)),
-    ]
 
 
 def with_small_bank(settings: Settings) -> Settings:
