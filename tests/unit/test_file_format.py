@@ -13,15 +13,10 @@ import pytest
 from patchbank import SPADE, Ensemble, GraphCore, PaDiM, PatchCore, load
 from patchbank.backbones import open_backbone
 from patchbank.detector.bundle import Bundle, read_bundle
-from patchbank.detector.packing import (
-    RENAMED_KEYS,
-    DetectorParts,
-    pack,
-    pack_settings,
-    unpack_settings,
-)
+from patchbank.detector.packing import DetectorParts, pack
 from patchbank.detector.packing import unpack as unpack_bundle
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
+from patchbank.detector.settings_file import RENAMED_KEYS, pack_settings, unpack_settings
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.devices import HOST
