@@ -15,9 +15,18 @@ from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector import changes
-from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
+from patchbank.detector.bundle import (
+    bundle_of,
+    content_digest,
+    replace_if_unchanged,
+    to_bytes,
+    write_bundle,
+)
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
+from patchbank.detector.lineage.chain import Lineage
+from patchbank.detector.lineage.entry import Edit
+from patchbank.detector.lineage.recording import recorded, undone
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
@@ -57,6 +66,8 @@ class Detector(Inspector):
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
     """Record of how the settings were chosen; None where all were given."""
+    lineage: Lineage | None = None
+    """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 
@@ -95,7 +106,7 @@ class Detector(Inspector):
         Raises:
             ParameterError: the bank cannot be truncated, or not to this size.
         """
-        return self._changed(changes.with_smaller_bank(self._parts(), n_rows))
+        return self._changed("cut", changes.with_smaller_bank(self._parts(), n_rows))
 
     def with_false_alarm_rate(self, rate: float) -> Detector:
         """The detector with the thresholds of another false-alarm rate, in (0, 1).
@@ -106,7 +117,8 @@ class Detector(Inspector):
         Raises:
             ParameterError: not such a number, or the detector has learned a single photograph.
         """
-        return self._changed(changes.with_thresholds(self._parts(), {"false_alarm_rate": rate}))
+        changed = changes.with_thresholds(self._parts(), {"false_alarm_rate": rate})
+        return self._changed("threshold", changed)
 
     def with_threshold(
         self, threshold: float | None = None, pixel_threshold: float | None = None
@@ -121,11 +133,47 @@ class Detector(Inspector):
             ParameterError: not a number, or one below which no score can be.
         """
         by_hand: changes.Thresholds = {"threshold": threshold, "pixel_threshold": pixel_threshold}
-        return self._changed(changes.with_thresholds(self._parts(), by_hand))
+        return self._changed("threshold", changes.with_thresholds(self._parts(), by_hand))
 
-    def _changed(self, parts: DetectorParts) -> Detector:
-        same = self.members == parts.members and self.calibration is parts.calibration
-        return self if same else detector_of(parts, None)
+    def _changed(self, kind: str, parts: DetectorParts) -> Detector:
+        """The detector of changed parts; one with a history gets an entry."""
+        if self.members == parts.members and self.calibration is parts.calibration:
+            return self
+        if self.lineage is not None:
+            parts = recorded(self._parts(), parts, Edit(kind))
+        return detector_of(parts, None)
+
+    def recorded(self, before: Detector, edit: Edit) -> Detector:
+        """This detector with the history of the one that it was made from, and one more entry.
+
+        A history begins with the first change that is recorded.  Where both detectors are equal,
+        nothing is added.
+
+        Args:
+            before: the detector that was changed, with its history if it has one.
+            edit: what is written down; a history that this detector had is replaced.
+
+        Raises:
+            ParameterError: the detectors have different backbones, which no change can give.
+        """
+        return detector_of(recorded(before._parts(), self._parts(), edit), self.content_sha256)
+
+    def undone(self, to: int | None = None, *, reason: str = "", by: str = "") -> Detector:
+        """The detector of an earlier state, to the last bit, with an entry about the undo.
+
+        What was undone cannot be had again.
+
+        Args:
+            to: number of the entry in the history whose state is restored; None for the state
+                before the last change.
+            reason: of the undo.
+            by: name of the person.
+
+        Raises:
+            ParameterError: there is no such state in the history any more, or a text is too long.
+            DetectorFileError: the history was altered.
+        """
+        return detector_of(undone(self._parts(), to, Edit("undo", reason, by)), None)
 
     @property
     def sha256(self) -> str:
@@ -176,7 +224,11 @@ class Detector(Inspector):
         return DetectorParts(**{f.name: getattr(self, f.name) for f in fields(DetectorParts)})
 
     def save(
-        self, path: str | os.PathLike[str], *, backbone: Literal["onnx", "torch"] = "onnx"
+        self,
+        path: str | os.PathLike[str],
+        *,
+        backbone: Literal["onnx", "torch"] = "onnx",
+        replaces: str | None = None,
     ) -> None:
         """Save as one self-contained file; a crash leaves the old file or the new one.
 
@@ -185,14 +237,21 @@ class Detector(Inspector):
             backbone: how timm backbones are stored: as ``onnx``, so that the file opens without
                 torch (scores stay the same to 1e-3), or as the weights for ``torch``, which can
                 use a GPU.  ONNX backbones are stored as they are.
+            replaces: SHA-256 of the bytes of the only file that may be replaced, as
+                ``sha256sum FILE`` prints it.  So of two programs that change one file at once, one
+                succeeds, and the other gets an error.
 
         Raises:
-            DetectorFileError: the file cannot be written.
+            DetectorFileError: the file cannot be written, or is not the one to replace.
             BackboneError: the backbone cannot be exported; it can still be stored for torch.
             ParameterError: `backbone` is neither of these two.
         """
         Choice(("onnx", "torch")).check("backbone", backbone)
-        write_bundle(Path(path), pack(self._parts(), as_onnx=backbone == "onnx"))
+        content = pack(self._parts(), as_onnx=backbone == "onnx")
+        if replaces is None:
+            write_bundle(Path(path), content)
+        else:
+            replace_if_unchanged(Path(path), replaces.lower(), content)
         LOGGER.info("saved %s", path)
 
 

@@ -9,7 +9,7 @@ backbone's record are in `backbones.packing`, the names of a model's tensors in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ from patchbank.detector.content_check import (
 )
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
+from patchbank.detector.lineage.chain import Lineage
+from patchbank.detector.lineage.file import pack_lineage, unpack_lineage
+from patchbank.detector.lineage.state import state_of
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
 from patchbank.detector.roi_file import pack_roi, unpack_roi
@@ -67,6 +70,7 @@ class DetectorParts:
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
     settings_choice: SettingsChoice | None = None
+    lineage: Lineage | None = None
 
 
 def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
@@ -108,7 +112,10 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
-    return Bundle(tensors, record)
+    content, lineage = Bundle(tensors, record), parts.lineage
+    if lineage is not None and lineage.opened is not None:
+        lineage = lineage.settled(state_of(content))
+    return replace(content, tensors={**tensors, **pack_lineage(lineage)})
 
 
 def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> DetectorParts:
@@ -166,7 +173,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
     bank_sizes = _unpack_bank_sizes(tensors)
     if bank_sizes is not None:
         check_bank_sizes(bank_sizes.bank_rows, [member.model for member in members])
-    return DetectorParts(
+    parts = DetectorParts(
         members=members,
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
@@ -177,6 +184,11 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         versions=record["versions"],
         settings_choice=unpack_choice(record),
     )
+    lineage = unpack_lineage(bundle)
+    if lineage is None:
+        return parts
+    written = state_of(pack(parts, as_onnx=False))
+    return replace(parts, lineage=lineage.read_as(state_of(bundle), written))
 
 
 def _unpack_calibration(
