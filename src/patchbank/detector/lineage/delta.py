@@ -154,11 +154,11 @@ def _decoded(
         raise ValueError("stored rows are not like those of the tensor")
     n_rows, most = len(other), MOST_REPEATED * (len(other) + len(new))
     if "runs" in how:
-        index = _index_of_runs(_array(arrays, how["runs"]), n_rows, most)
+        index = _index_of_runs(_numbers(arrays, how["runs"], 2), n_rows, most)
     else:
-        index = _array(arrays, how["index"]).astype(np.int64)
+        index = _numbers(arrays, how["index"], 1)
     is_stored = index == n_rows
-    if index.ndim != 1 or len(index) > most or is_stored.sum() != len(new) or (index < 0).any():
+    if len(index) > most or is_stored.sum() != len(new):
         raise ValueError("row numbers and stored rows do not agree")
     rows = np.empty((len(index), *other.shape[1:]), other.dtype)
     rows[is_stored] = new
@@ -168,12 +168,20 @@ def _decoded(
 
 def _index_of_runs(runs: NDArray[Any], n_rows: int, most: int) -> Indices:
     """One row number for each row, from runs."""
-    first, count = runs.astype(np.int64).T
+    first, count = runs.T
     if (count < 1).any() or count.sum() > most or (count > most).any():
         raise ValueError("runs are too long")
     starts = np.repeat(first, count)
     steps = np.arange(len(starts)) - np.repeat(np.cumsum(count) - count, count)
     return np.where(starts == n_rows, n_rows, starts + steps)
+
+
+def _numbers(arrays: tuple[NDArray[Any], ...], number: int, n_axes: int) -> Indices:
+    """Stored numbers, which are unsigned."""
+    found = _array(arrays, number)
+    if found.dtype.kind != "u" or found.ndim != n_axes:
+        raise ValueError("row numbers are of another type or shape")
+    return found.astype(np.int64)
 
 
 def _array(arrays: tuple[NDArray[Any], ...], number: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ All comparisons are of bytes, so NaN equals itself and -0.0 differs from 0.0.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,7 @@ def rows_in(wanted: NDArray[Any], there: NDArray[Any]) -> Indices:
 
 def _rows(tensor: NDArray[Any]) -> NDArray[np.uint8]:
     """The bytes of each row, (n, bytes)."""
-    flat = np.ascontiguousarray(tensor).reshape(len(tensor), -1)
-    return _bytes(flat)
+    return _bytes(tensor.reshape(len(tensor), math.prod(tensor.shape[1:])))
 
 
 def _bytes(tensor: NDArray[Any]) -> NDArray[np.uint8]:
