@@ -72,7 +72,7 @@ JSON = st.recursive(
     max_leaves=20,
 )
 RECORDS = st.dictionaries(st.sampled_from(["members", "fitted_on", "versions"]), JSON)
-BACKBONES = ({"layers": ["a"], "sha256": "1", "source_sha256": ""},)
+BACKBONES = ({"is_onnx": True, "layers": ["a"], "sha256": "1", "source_sha256": ""},)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,34 +31,30 @@ class State:
     record: Mapping[str, Any]
     """The record of the file, without the key ``backbone`` of its members."""
     backbones: tuple[Mapping[str, Any], ...]
-    """Identity of the backbone of each member: layers, digests, normalisation, precision."""
+    """Identity of the backbone of each member; see `_identity`."""
     tensors_digest: str
     """SHA-256 of the tensors: their names, types, shapes and bytes."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the state."""
-        return self._digest("sha256")
+        return self._digest(self.backbones)
 
     def is_of(self, digest: str) -> bool:
         """Whether a digest is that of this state, with the backbone or with what it was made from.
 
         A backbone that was exported to ONNX since is known by the weights that it was made from.
         """
-        return digest in (self.digest, self._digest("source_sha256"))
+        return digest in (self.digest, self._digest([_before_export(b) for b in self.backbones]))
 
     def is_same(self, other: State) -> bool:
         """Whether two states are equal to the last bit."""
         return self.digest == other.digest
 
-    def _digest(self, of_backbone: str) -> str:
-        backbones = [
-            {**each, "sha256": each[of_backbone] or each["sha256"], "source_sha256": None}
-            for each in self.backbones
-        ]
+    def _digest(self, backbones: Sequence[Mapping[str, Any]]) -> str:
         content = {
             "record": self.record,
-            "backbones": backbones,
+            "backbones": [{**each, "source_sha256": None} for each in backbones],
             "tensors": self.tensors_digest,
         }
         return hashlib.sha256(canonical(content).encode()).hexdigest()
@@ -107,9 +103,17 @@ def _identity(backbone: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a backbone's record that decides its features, wherever it is computed."""
     info = backbone["info"]
     return {
+        "is_onnx": backbone["kind"] == "onnx",
         "layers": backbone["layers"],
         "normalisation": backbone.get("normalisation"),
         "precision": backbone.get("precision", "float32"),
         "sha256": info["sha256"],
         "source_sha256": info.get("source_sha256", ""),
     }
+
+
+def _before_export(backbone: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The identity of the network that an ONNX backbone was exported from, if it was exported."""
+    if not backbone["is_onnx"] or not backbone["source_sha256"]:
+        return backbone
+    return {**backbone, "is_onnx": False, "sha256": backbone["source_sha256"]}
