@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -177,13 +177,14 @@ class Detector(Inspector):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the content in hexadecimal digits: that in the header of its file.
+        """SHA-256 of the content without its history in hexadecimal digits: as in its file.
 
         Where a timm backbone was exported as the file was saved, the file is another detector.
         """
         digest = self.content_sha256
         if digest is None:
-            digest = content_digest(pack(self._parts(), as_onnx=False))
+            parts = replace(self._parts(), lineage=None)
+            digest = content_digest(pack(parts, as_onnx=False))
             object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
         return digest
 

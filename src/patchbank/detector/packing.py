@@ -82,6 +82,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
 
     Raises:
         BackboneError: a backbone cannot be exported.
+        ParameterError: the parts were changed without an entry in their history.
     """
     packed = [_pack_member(member, as_onnx=as_onnx) for member in parts.members]
     record: dict[str, Any] = {
@@ -112,10 +113,11 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
-    content, lineage = Bundle(tensors, record), parts.lineage
-    if lineage is not None and lineage.opened is not None:
-        lineage = lineage.settled(state_of(content))
-    return replace(content, tensors={**tensors, **pack_lineage(lineage)})
+    content = Bundle(tensors, record)
+    if parts.lineage is None:
+        return content
+    lineage = parts.lineage.of_state(state_of(content))
+    return Bundle({**tensors, **pack_lineage(lineage)}, record)
 
 
 def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> DetectorParts:

@@ -64,6 +64,20 @@ class Lineage:
         delta = delta_of(self.opened, state, (self.position, entry.number))
         return Lineage((*self.entries, entry), (*self.deltas, delta))
 
+    def of_state(self, state: State) -> Lineage:
+        """The history as it is saved together with a state.
+
+        Raises:
+            ParameterError: the last entry made another state.
+        """
+        settled = self.settled(state)
+        if not state.is_of(settled.entries[-1].state):
+            raise ParameterError(
+                "lineage: expected the state that the last entry made, got a detector that was "
+                "changed without an entry; call `recorded`"
+            )
+        return settled
+
     def read_as(self, read: State, written: State) -> Lineage:
         """The history of a state that was read, with what this version of the program writes."""
         return replace(self, opened=None if read.is_same(written) else read)

@@ -25,10 +25,8 @@ ARRAY = re.compile(rf"{re.escape(LINEAGE)}(0|[1-9]\d*)\.(0|[1-9]\d*)")
 CURE = "the history was altered: open a copy of the file from before"
 
 
-def pack_lineage(lineage: Lineage | None) -> dict[str, NDArray[Any]]:
-    """Tensors of the file; none without a history."""
-    if lineage is None:
-        return {}
+def pack_lineage(lineage: Lineage) -> dict[str, NDArray[Any]]:
+    """Tensors of the file."""
     content = {
         "entries": [entry.to_json() for entry in lineage.entries],
         "head": lineage.head,
