@@ -206,6 +206,10 @@ class Lineage:
         kept = tuple(delta for delta in self.deltas if delta.later <= number)
         return Lineage((*self.entries, entry), kept)
 
+    def summary(self) -> dict[str, Any]:
+        """The history as `patchbank info` has it."""
+        return {"entries": len(self.entries), "position": self.position, "head": self.head}
+
     def to_json(self) -> dict[str, Any]:
         """The history as `patchbank history --json` prints it, without the ways back."""
         possible = set(self.restorable)

@@ -23,6 +23,8 @@ from patchbank.types import Indices
 
 MOST_REPEATED = 2
 """Times that all rows of a tensor may occur in another one, before it is stored whole."""
+HEADER_BYTES = 100
+"""Bytes that a tensor takes in the header of a file, about."""
 INDEX_TYPES = (np.uint8, np.uint16, np.uint32)
 
 
@@ -42,7 +44,8 @@ class Delta:
     @property
     def n_bytes(self) -> int:
         """Size in a file, in bytes."""
-        return sum(array.nbytes for array in self.arrays) + len(canonical(self.steps))
+        arrays = sum(array.nbytes + HEADER_BYTES for array in self.arrays)
+        return arrays + len(canonical(self.steps))
 
 
 def delta_of(earlier: State, later: State, numbers: tuple[int, int]) -> Delta:
