@@ -342,6 +342,21 @@ def test_tune_records_where_it_is_asked_to_or_a_history_is_there(detector, file,
     assert err[0].startswith("error: reason: expected at most 2,000 characters, got 3,000")
 
 
+def test_cut_keeps_the_entries_and_no_older_state(run, tmp_path):
+    whole, small = tmp_path / "whole.patchbank", tmp_path / "small.patchbank"
+    RECIPES["one bank"].fit(parts(6)).save(whole)
+    run("tune", whole, "--threshold", 40, "--by", "Eva")
+    size = load(whole).bank_sizes[0]
+    status, _, err = run("cut", whole, "--bank-rows", size, "--out", small)
+    assert status == 0
+    assert kinds(load(small)) == ["fit", "threshold", "cut"]
+    assert run("history", small)[1][-2] == "can be restored: no earlier state"
+    status, _, err = run("undo", small)
+    assert (status, len(err)) == (2, 1)
+    assert "the file has no older state any more; open a copy of the file from that time" in err[0]
+    assert run("undo", whole)[0] == 0
+
+
 def test_undo_prints_what_was_restored(detector, file, run, tmp_path):
     run("tune", file, "--threshold", 40, "--by", "Eva")
     content = file.read_bytes()
