@@ -5,8 +5,9 @@ value whole), ``keys`` (steps by the key of an object, with ``removed`` for keys
 one lacks), ``items`` (steps by the index of an array of equal length), or ``runs`` (the earlier
 array: ``[first, count]`` items of the later one, or ``{"values": [...]}``).
 
->>> encoded({"a": [1, 2], "b": 0}, {"a": [1, 2, 3], "b": 0, "c": 9})
-{'keys': {'a': {'runs': [[0, 2]]}}, 'removed': ['c']}
+>>> names = ["bolts/1.png", "bolts/2.png", "bolts/3.png"]
+>>> encoded({"fitted_on": names, "seed": 0}, {"fitted_on": [*names, "more/1.png"], "seed": 0})
+{'keys': {'fitted_on': {'runs': [[0, 3]]}}, 'removed': []}
 """
 
 from __future__ import annotations
