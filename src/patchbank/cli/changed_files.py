@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 
 Reason = Annotated[
     str,
-    typer.Option("--reason", metavar="TEXT", help="Why: kept in the history of the file."),
+    typer.Option(
+        "--reason",
+        metavar="TEXT",
+        show_default=False,
+        help="Why: kept in the history of the file.",
+    ),
 ]
 By = Annotated[
-    str, typer.Option("--by", metavar="NAME", help="Who: kept in the history of the file.")
+    str,
+    typer.Option(
+        "--by", metavar="NAME", show_default=False, help="Who: kept in the history of the file."
+    ),
 ]
 ChangedFile = Annotated[
     Optional[Path],
