@@ -168,7 +168,9 @@ def _parameter_rows(function: Callable[..., Any]) -> Iterator[Sequence[str]]:
         if isinstance(info, OptionInfo):
             words.insert(0, ", ".join(_names(info) or ["--" + name.replace("_", "-")]))
         default = parameter.default
-        is_listed = default not in (None, False, parameter.empty) and "[default" not in info.help
+        is_listed = (
+            default not in (None, False, "", parameter.empty) and "[default" not in info.help
+        )
         note = f" [default: {default}]" if is_listed else ""
         needed = isinstance(info, OptionInfo) and default is parameter.empty
         yield _code(" ".join(words)), info.help + note + (" [required]" if needed else "")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from patchbank.detector.fit_facts import FitFacts as FitFacts
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
+    from patchbank.detector.lineage.entry import Edit as Edit
     from patchbank.detector.loading import load as load
     from patchbank.detector.monitor import Change as Change
     from patchbank.detector.monitor import Monitor as Monitor
@@ -64,6 +65,7 @@ _HOMES = {
     "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
     "Difference": "patchbank.detector.difference",
+    "Edit": "patchbank.detector.lineage.entry",
     "Ensemble": "patchbank.training.recipes",
     "evaluate": "patchbank.evaluation.evaluate",
     "Evaluation": "patchbank.evaluation.evaluate",

@@ -224,11 +224,11 @@ def test_a_header_written_again_without_change_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(1, "got 1; fit anew"), (5, "got 5; install a newer patchbank")]
+    ("version", "advice"), [(1, "got 1; fit anew"), (6, "got 6; install a newer patchbank")]
 )
 def test_other_formats_are_refused_with_what_to_do(version, advice, tmp_path):
     path = tmp_path / "other.patchbank"
     content = (HERE / "spade.patchbank").read_bytes()
     path.write_bytes(with_header(content, lambda own: own.update(format_version=version)))
-    with pytest.raises(DetectorFileError, match=f"expected format 2 to 4, {advice}"):
+    with pytest.raises(DetectorFileError, match=f"expected format 2 to 5, {advice}"):
         load(path, device="cpu")

@@ -1,5 +1,8 @@
 """Files are replaced whole, through links, and what killed processes leave is removed."""
 
+import errno
+import fcntl
+import hashlib
 import os
 import stat
 import subprocess
@@ -9,6 +12,7 @@ import pytest
 
 from patchbank.runtime import atomic_file
 from patchbank.runtime.atomic_file import (
+    FileChanged,
     create_file,
     make_folders,
     remove_unfinished,
@@ -176,6 +180,84 @@ def test_two_that_write_the_same_file_leave_one_whole(tmp_path):
     assert [process.communicate()[1] for process in both] == [b"", b""]
     assert (tmp_path / "a").read_bytes() in (b"x" * 10_000, b"y" * 10_000)
     assert os.listdir(tmp_path) == ["a"]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_only_the_file_that_was_meant_is_replaced(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    old = digest(path)
+    replace_file(path, b"new", replaces=old)
+    assert path.read_bytes() == b"new"
+    for wrong in (old, ""):
+        with pytest.raises(FileChanged):
+            replace_file(path, b"other", replaces=wrong)
+        assert path.read_bytes() == b"new"
+    path.unlink()
+    with pytest.raises(FileChanged):
+        replace_file(path, b"other", replaces=old)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_behind_a_link_is_replaced_if_it_was_meant(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "a").chmod(0o640)
+    (tmp_path / "link").symlink_to("a")
+    replace_file(tmp_path / "link", b"new", replaces=digest(tmp_path / "a"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+COUNTER = """
+import hashlib, sys
+from pathlib import Path
+from patchbank.runtime.atomic_file import FileChanged, replace_file
+path, done = Path(sys.argv[1]), 0
+while done < 100:
+    content = path.read_bytes()
+    following = str(int(content) + 1).encode()
+    try:
+        replace_file(path, following, sync=False, replaces=hashlib.sha256(content).hexdigest())
+        done += 1
+    except FileChanged:
+        pass
+"""
+
+
+def test_no_change_is_lost_among_several_processes(tmp_path):
+    """Each adds one to a number a hundred times, and starts over where another was faster."""
+    path = tmp_path / "number"
+    path.write_bytes(b"0")
+    command = [sys.executable, "-c", COUNTER, str(path)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [process.communicate()[1] for process in processes] == [b""] * 3
+    assert path.read_bytes() == b"300"
+    assert os.listdir(tmp_path) == ["number"]
+
+
+def test_a_file_that_another_program_holds_for_long_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic_file, "LONGEST_WAIT_S", 0.05)
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another program holds it"):
+            replace_file(path, b"new", replaces=digest(path))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+    replace_file(path, b"new", replaces=digest(path))
+
+
+def test_a_file_system_without_locks_still_compares(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(atomic_file.fcntl, "flock", no_locks)
+    test_only_the_file_that_was_meant_is_replaced(tmp_path)
 
 
 def test_folders_are_made_however_deep(tmp_path):

@@ -24,7 +24,7 @@ from patchbank.benchmark.results import Results, locked
 from patchbank.benchmark.summary import Cell, summarise
 from patchbank.benchmark.tables import as_csv, as_markdown
 from patchbank.datasets import find_categories
-from patchbank.detector.packing import unpack_settings
+from patchbank.detector.settings_file import unpack_settings
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST

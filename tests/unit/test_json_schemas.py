@@ -8,15 +8,16 @@ import sys
 import jsonschema
 import pytest
 
-from patchbank import Ensemble, PaDiM, PatchCore
+from patchbank import Edit, Ensemble, PaDiM, PatchCore, load
 from patchbank.cli import output
 from patchbank.cli.app import main
+from patchbank.detector.lineage.entry import Added, Forced
 from tests.pages import ROOT
 from tests.photographs import part, parts, save, write_dataset
 
 SCHEMAS = ROOT / "docs" / "schemas"
 NAMES = (
-    *("predict", "evaluate", "info", "check", "drift", "monitor"),
+    *("predict", "evaluate", "info", "history", "check", "drift", "monitor"),
     *("backbones", "benchmark", "results"),
 )
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
@@ -247,6 +248,25 @@ def keys_of(part):
     for inner in ("items", "additionalProperties"):
         if isinstance(part.get(inner), dict):
             yield from keys_of(part[inner])
+
+
+def test_history_before_and_after_changes(capsys, fitted, tmp_path):
+    path = tmp_path / "a.patchbank"
+    shutil.copy(fitted, path)
+    check("history", parsed(run(capsys, "history", path, "--json", "-")))
+    assert parsed(run(capsys, "info", path, "--json", "-"))["history"] is None
+    opened = load(path, device="cpu")
+    forced = Forced("allowed", ("dent.png",), 1)
+    edit = Edit("update", "why", "Eva", (Added("a.png", "0123456789abcdef"),), forced)
+    opened.with_threshold(99).recorded(opened, edit).save(path)
+    run(capsys, "tune", path, "--threshold", 98)
+    run(capsys, "undo", path)
+    found = parsed(run(capsys, "history", path, "--json", "-"))
+    check("history", found)
+    assert [entry["kind"] for entry in found["entries"]] == ["fit", "update", "threshold", "undo"]
+    short = parsed(run(capsys, "info", path, "--json", "-"))["history"]
+    jsonschema.validate(short, closed(schema("info")["properties"]["history"]))
+    assert short == {"entries": 4, "position": 1, "head": found["head"]}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from patchbank import DetectorFileError, ParameterError, PatchCore, load
 from patchbank.detector.bundle import Bundle, bundle_of, to_bytes
 from patchbank.detector.detector import detector_from_bytes
-from patchbank.detector.packing import pack_settings, unpack_settings
+from patchbank.detector.settings_file import pack_settings, unpack_settings
 from patchbank.methods import METHODS, PatchCoreSettings, PatchEmbedding, TrainingImage
 from patchbank.methods.memory_bank import BankModel, MapBanks
 from tests.fitting import fit_on_features

@@ -16,6 +16,7 @@ from patchbank import (
     PatchCore,
     Region,
 )
+from patchbank.detector.inspector import Inspector
 from patchbank.training.recipes import Learnable, Recipe
 from tests.pages import ROOT, python_of
 
@@ -35,11 +36,12 @@ def signature(name, function):
 
 
 def public(owner):
-    """Names of the methods and properties that a class itself defines."""
-    for name, value in vars(owner).items():
-        kinds = (property, classmethod, staticmethod)
-        if not name.startswith("_") and (isinstance(value, kinds) or inspect.isfunction(value)):
-            yield name
+    """Names of the methods and properties that a class defines; of a detector its base's too."""
+    kinds = (property, classmethod, staticmethod)
+    for kind in (owner, *((Inspector,) if owner is Detector else ())):
+        for name, value in vars(kind).items():
+            if not name.startswith("_") and (isinstance(value, kinds) or inspect.isfunction(value)):
+                yield name
 
 
 def entries():

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from patchbank import SPADE, Detector, Ensemble, GraphCore, PaDiM, PatchCore
 from patchbank.backbones import OnnxExtractor
 from patchbank.detector.bundle import Bundle, bundle_of, to_bytes
-from patchbank.detector.packing import DetectorParts, pack, pack_settings
+from patchbank.detector.packing import DetectorParts, pack
+from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import CalibrationWarning
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST

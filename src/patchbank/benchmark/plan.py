@@ -17,7 +17,7 @@ import numpy as np
 from patchbank.benchmark.file_digests import FileDigests
 from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.datasets import Category
-from patchbank.detector.packing import pack_settings
+from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import ParameterError
 from patchbank.methods import Settings
 

@@ -19,6 +19,7 @@ from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.drift import drift
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams, refuse_empty
+from patchbank.cli.history import history
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
 from patchbank.cli.records import with_options
@@ -33,6 +34,7 @@ from patchbank.cli.targets import (
     make_folder,
 )
 from patchbank.cli.tune import tune
+from patchbank.cli.undo import undo
 
 app = typer.Typer(
     name="patchbank",
@@ -48,7 +50,9 @@ app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(benchmark)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)
+app.command(epilog=EPILOG)(history)
 app.command(epilog=EPILOG)(tune)
+app.command(epilog=EPILOG)(undo)
 app.add_typer(backbones.app, name="backbones")
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from patchbank.cli import output
+from patchbank.cli.changed_files import save_again
 from patchbank.cli.detector_options import DetectorOptions
 from patchbank.cli.records import with_options
 from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import ParameterError
-
-if TYPE_CHECKING:
-    from patchbank.detector.detector import Detector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +36,3 @@ def cut(options: CutOptions) -> None:
     detector = options.load()
     save_again(detector, options.out)
     output.fitted(detector, options.out)
-
-
-def save_again(detector: Detector, out: Path) -> None:
-    """Save a detector that was loaded; a backbone that was saved for torch stays in that form."""
-    from patchbank.backbones import runtime_of
-
-    programs = [runtime_of(member.extractor)[0] for member in detector.members]
-    detector.save(out, backbone="torch" if "torch" in programs else "onnx")

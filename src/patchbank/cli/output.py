@@ -225,6 +225,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         **FitFacts.of(detector).to_json(),
         "region_of_interest": detector.roi.to_json() if detector.roi else None,
         "settings_choice": detector.settings_choice.to_json() if detector.settings_choice else None,
+        "history": detector.lineage.summary() if detector.lineage else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
-
-import typer
+from typing import TYPE_CHECKING
 
 from patchbank.cli import output
-from patchbank.cli.cut import save_again
+from patchbank.cli.changed_files import (
+    By,
+    ChangedFile,
+    Reason,
+    check_changed_file,
+    open_to_change,
+    save_changed,
+)
 from patchbank.cli.detector_options import DetectorPath
 from patchbank.cli.options import OtherPixelThreshold, OtherRate, OtherThreshold, Sha256
 from patchbank.cli.records import with_options
-from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -29,31 +33,26 @@ class TuneOptions:
     false_alarm_rate: OtherRate = None
     threshold: OtherThreshold = None
     pixel_threshold: OtherPixelThreshold = None
-    out: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="File for the result; if not given, FILE is replaced.",
-        ),
-    ] = None
+    out: ChangedFile = None
+    reason: Reason = ""
+    by: By = ""
     sha256: Sha256 = None
 
 
 @with_options(TuneOptions)
 def tune(options: TuneOptions) -> None:
-    """Change the threshold of a detector file: by another false-alarm rate, or by hand."""
+    """Change the threshold of a detector file: by another false-alarm rate, or by hand.
+
+    The change is recorded where the file has a history, and with --reason or --by begins one.
+    """
     if (options.false_alarm_rate, options.threshold, options.pixel_threshold) == (None,) * 3:
         raise ParameterError(
             "false_alarm_rate: expected --false-alarm-rate, --threshold or --pixel-threshold, "
             "got none of them"
         )
-    if options.out is not None:
-        size = options.file.stat().st_size if options.file.is_file() else 0
-        check_file("--out", options.out, n_bytes=size)
-        check_distinct({"--out": options.out}, [options.file])
+    check_changed_file(options.file, options.out)
     from patchbank.detector.changes import Thresholds, check_thresholds
-    from patchbank.detector.loading import load
+    from patchbank.detector.lineage.entry import Edit
 
     thresholds = Thresholds(
         false_alarm_rate=options.false_alarm_rate,
@@ -61,14 +60,16 @@ def tune(options: TuneOptions) -> None:
         pixel_threshold=options.pixel_threshold,
     )
     check_thresholds(thresholds)
-    before = load(options.file, device="cpu", sha256=options.sha256)
+    edit = Edit("threshold", options.reason, options.by)
+    before, sha256 = open_to_change(options.file, options.sha256)
     after = before
     if options.false_alarm_rate is not None:
         after = after.with_false_alarm_rate(options.false_alarm_rate)
     after = after.with_threshold(options.threshold, options.pixel_threshold)
-    out = options.out or options.file
-    save_again(after, out)
-    _show(before, after, out)
+    if before.lineage is not None or options.reason or options.by:
+        after = after.recorded(before, edit)
+    save_changed(after, options.file, options.out, sha256)
+    _show(before, after, options.out or options.file)
 
 
 def _show(before: Detector, after: Detector, out: Path) -> None:

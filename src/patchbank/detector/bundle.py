@@ -22,13 +22,16 @@ from safetensors.numpy import save as to_safetensors
 from patchbank.detector.container import ContainerError, read_container
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DetectorFileError
-from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.atomic_file import FileChanged, replace_file
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
 FORMAT_VERSION = 3
 SINCE_VERSION = {"roi": 4}
 """Keys of the record that an older program must not ignore, and the version that has them."""
-READABLE_VERSIONS = (2, 3, 4)
+LINEAGE = "lineage."
+"""Beginning of the names of the tensors of a history, which has a digest of its own."""
+LINEAGE_SINCE_VERSION = 5
+READABLE_VERSIONS = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,18 @@ def to_bytes(bundle: Bundle) -> bytes:
     """The bytes of the file with this content."""
     tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
     header = {
-        "format_version": max([FORMAT_VERSION, *_demanded(bundle.record)]),
+        "format_version": max([FORMAT_VERSION, *_demanded(bundle)]),
         "sha256": content_digest(bundle),
         "record": bundle.record,
     }
     return to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
 
 
-def _demanded(record: Mapping[str, Any]) -> list[int]:
-    """Versions that a reader of this record must know."""
-    return [version for key, version in SINCE_VERSION.items() if key in record]
+def _demanded(bundle: Bundle) -> list[int]:
+    """Versions that a reader of this content must know."""
+    versions = [version for key, version in SINCE_VERSION.items() if key in bundle.record]
+    has_lineage = any(name.startswith(LINEAGE) for name in bundle.tensors)
+    return [*versions, LINEAGE_SINCE_VERSION] if has_lineage else versions
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -64,9 +69,35 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     Raises:
         DetectorFileError: the file cannot be written; an old one is untouched.
     """
+    _write(path, bundle, None)
+
+
+def replace_if_unchanged(path: Path, expected_digest: str, bundle: Bundle) -> None:
+    """Write a detector file over the one that was read, unless another one is there since.
+
+    Of two that change the same file at once, one succeeds, and the other gets the error.
+
+    Args:
+        path: of the file.
+        expected_digest: `file_digest` of the file when it was read.
+        bundle: the new content.
+
+    Raises:
+        DetectorFileError: another file is there, or none; or it cannot be written.  Nothing was
+            changed.
+    """
+    _write(path, bundle, expected_digest)
+
+
+def _write(path: Path, bundle: Bundle, replaces: str | None) -> None:
     content = to_bytes(bundle)
     try:
-        replace_file(path, content)
+        replace_file(path, content, replaces=replaces)
+    except FileChanged:
+        raise DetectorFileError(
+            f"{path}: expected the file that was opened, got another one or none: it was changed "
+            "at the same time; nothing was written, start over with the file as it is now"
+        ) from None
     except OSError as error:
         raise DetectorFileError(
             f"{path}: expected to write {len(content):,} bytes, got: {error.strerror}; "
@@ -139,9 +170,12 @@ def bundle_of(content: bytes, name: str) -> Bundle:
 
 
 def content_digest(bundle: Bundle) -> str:
-    """SHA-256 over the record and the tensors, as in the header of the file."""
+    """SHA-256 over the record and the tensors but those of the history, as in the file's header.
+
+    So it is the same for all files that inspect in the same way, whatever led to them.
+    """
     digest = hashlib.sha256(_canonical(bundle.record).encode())
-    for name in sorted(bundle.tensors):
+    for name in sorted(name for name in bundle.tensors if not name.startswith(LINEAGE)):
         tensor = np.ascontiguousarray(bundle.tensors[name])
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
         digest.update(tensor.data)

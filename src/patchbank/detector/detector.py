@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as pillow
 
-from patchbank.choices import ChannelAxis, ColourOrder, EngineName
+from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector import changes
-from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
-from patchbank.detector.inspecting import inspect_photograph
-from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.bundle import (
+    bundle_of,
+    content_digest,
+    replace_if_unchanged,
+    to_bytes,
+    write_bundle,
+)
+from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
+from patchbank.detector.lineage.chain import Lineage
+from patchbank.detector.lineage.entry import Edit
+from patchbank.detector.lineage.recording import recorded, undone
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.detector.settings_choice import SettingsChoice
-from patchbank.errors import ImageError, PatchbankError
-from patchbank.images.arrays import ArrayLayout
 from patchbank.images.roi import RegionOfInterest
-from patchbank.images.several import several_images
-from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
@@ -37,14 +39,9 @@ from patchbank.settings.rules import Choice
 if TYPE_CHECKING:
     from patchbank.detector.monitor import Monitor
 
-Result = TypeVar("Result")
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-ManyInputs: TypeAlias = str | os.PathLike[str] | Pixels | Iterable[ImageInput]
-"""A folder, a stack (N, H, W, C), or a list or an iterator of images."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Detector:
+class Detector(Inspector):
     """Fitted members (one, unless it is an ensemble) and their calibration.
 
     Detectors of the same content are equal.  Copies, and those that are handed to other processes,
@@ -69,158 +66,10 @@ class Detector:
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
     """Record of how the settings were chosen; None where all were given."""
+    lineage: Lineage | None = None
+    """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
-
-    @overload
-    def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
-        self,
-        images: str | os.PathLike[str] | Pixels | bytes | BinaryIO | pillow.Image | ImageSource,
-        *,
-        keep_image: bool = False,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Inspection: ...
-
-    @overload
-    def predict(
-        self,
-        images: Iterable[ImageInput],
-        *,
-        keep_image: bool = False,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Iterator[Inspection]: ...
-
-    def predict(
-        self,
-        images: ImageInput | Iterable[ImageInput],
-        *,
-        keep_image: bool = False,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Inspection | Iterator[Inspection]:
-        """Inspect one photograph; `predict_each` inspects several.
-
-        Args:
-            images: a path, which is always that of one photograph; the bytes of an image file; a
-                file object in binary mode; a Pillow image; or an array of uint8 or uint16: (H, W),
-                (H, W, 1), (H, W, 3), or (H, W, 4) with alpha.  A list or an iterator of these is
-                passed on to `predict_each`.
-            keep_image: whether the inspection keeps pixels and map; see `inspect`.
-            colour_order: of arrays: ``rgb``, or ``bgr`` as OpenCV reads them.
-            channels: the axis of arrays and tensors that they are: ``last``, (H, W, C), or
-                ``first``, (C, H, W).  None is ``last`` for arrays; tensors of torch must say it.
-
-        Returns:
-            An Inspection of one image; an iterator of them for a list or an iterator.
-
-        Raises:
-            ImageTypeError: it is no image, or an array of other numbers; also a TypeError.
-            ShapeError: an array has other axes; a stack is for `predict_each`.
-            ImageError: the image cannot be read; a folder is for `predict_each`.
-        """
-        layout = ArrayLayout(colour_order, channels)
-        if not is_one_image(images):
-            several = several_images(images, layout)
-            return several.results(partial(self._inspect, keep_image=keep_image))
-        if isinstance(images, (str, os.PathLike)) and path_of(images).is_dir():
-            raise ImageError(
-                f"{images}: expected one photograph, got a folder; "
-                "predict_each inspects the photographs in it"
-            )
-        source = image_source(cast(ImageInput, images), layout=layout)
-        return self._inspect(source, keep_image=keep_image)
-
-    def predict_each(
-        self,
-        images: ManyInputs,
-        *,
-        keep_image: bool = False,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Iterator[Inspection]:
-        """Inspect photographs, and yield their inspections in order.
-
-        A folder, a list or a stack is read ahead, and inspected on all cores.  An iterator is asked
-        for a photograph after the caller asked for its inspection, so a camera is never ahead.
-
-        Args:
-            images: a folder, which stands for the photographs below it; a list or an iterator of
-                images, as `predict` takes one; or a stack of arrays, (N, H, W, C).
-            keep_image: whether inspections keep pixels and map; see `inspect`.
-            colour_order: of arrays; see `predict`.
-            channels: of arrays and tensors; see `predict`.
-
-        Raises:
-            ImageTypeError: it is none of these; raised before the first inspection.
-            DataError: no such folder, or no image in it; likewise.
-            ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
-        """
-        several = several_images(images, ArrayLayout(colour_order, channels))
-        return several.results(partial(self._inspect, keep_image=keep_image))
-
-    def inspect(
-        self,
-        images: ManyInputs,
-        *,
-        keep_image: bool = False,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Iterator[Inspection | FailedInspection]:
-        """Inspect photographs in order; one that cannot be read gives a FailedInspection.
-
-        Args:
-            images: as `predict_each` takes them, and in the same way.
-            keep_image: whether each inspection keeps the pixels and the anomaly map, 7 bytes a
-                pixel.  Without, that of an array keeps a copy of its pixels, 3 bytes a pixel;
-                `Inspection.overlay` reads a file again, and refuses one that changed.
-                `inspect_with` draws overlays at no such cost.
-            colour_order: of arrays; see `predict`.
-            channels: of arrays and tensors; see `predict`.
-
-        Raises:
-            ImageTypeError: `images` is neither one image nor several.
-            DataError: no such folder, or no image in it.
-        """
-        several = several_images(images, ArrayLayout(colour_order, channels))
-        return several.results(partial(self._outcome, keep_image=keep_image))
-
-    def inspect_with(
-        self,
-        images: ManyInputs,
-        work: Callable[[Inspection], Result],
-        *,
-        colour_order: ColourOrder = "rgb",
-        channels: ChannelAxis | None = None,
-    ) -> Iterator[tuple[Inspection, Result] | FailedInspection]:
-        """Inspect photographs in order, and do more with each while its pixels are in memory.
-
-        So an overlay is drawn from the pixels that were inspected, on all cores, and memory does
-        not grow with the number of photographs.
-
-        Args:
-            images: as `predict_each` takes them, and in the same way.
-            work: called with an inspection that has pixels and map, in the thread that inspected
-                it; its errors are raised.
-            colour_order: of arrays; see `predict`.
-            channels: of arrays and tensors; see `predict`.
-
-        Yields:
-            The inspection without its pixels, and what `work` returned; or a FailedInspection.
-
-        Raises:
-            ImageTypeError: `images` is neither one image nor several.
-            DataError: no such folder, or no image in it.
-        """
-
-        def worked(source: ImageSource) -> tuple[Inspection, Result] | FailedInspection:
-            outcome = self._outcome(source, keep_image=True)
-            if isinstance(outcome, FailedInspection):
-                return outcome
-            return outcome.without_pixels(), work(outcome)
-
-        return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
 
     def monitor(
         self, false_alarm_rate: float = 0.01, *, state: str | os.PathLike[str] | None = None
@@ -257,7 +106,7 @@ class Detector:
         Raises:
             ParameterError: the bank cannot be truncated, or not to this size.
         """
-        return self._changed(changes.with_smaller_bank(self._parts(), n_rows))
+        return self._changed("cut", changes.with_smaller_bank(self._parts(), n_rows))
 
     def with_false_alarm_rate(self, rate: float) -> Detector:
         """The detector with the thresholds of another false-alarm rate, in (0, 1).
@@ -268,7 +117,8 @@ class Detector:
         Raises:
             ParameterError: not such a number, or the detector has learned a single photograph.
         """
-        return self._changed(changes.with_thresholds(self._parts(), {"false_alarm_rate": rate}))
+        changed = changes.with_thresholds(self._parts(), {"false_alarm_rate": rate})
+        return self._changed("threshold", changed)
 
     def with_threshold(
         self, threshold: float | None = None, pixel_threshold: float | None = None
@@ -283,21 +133,58 @@ class Detector:
             ParameterError: not a number, or one below which no score can be.
         """
         by_hand: changes.Thresholds = {"threshold": threshold, "pixel_threshold": pixel_threshold}
-        return self._changed(changes.with_thresholds(self._parts(), by_hand))
+        return self._changed("threshold", changes.with_thresholds(self._parts(), by_hand))
 
-    def _changed(self, parts: DetectorParts) -> Detector:
-        same = self.members == parts.members and self.calibration is parts.calibration
-        return self if same else detector_of(parts, None)
+    def _changed(self, kind: str, parts: DetectorParts) -> Detector:
+        """The detector of changed parts; one with a history gets an entry."""
+        if self.members == parts.members and self.calibration is parts.calibration:
+            return self
+        if self.lineage is not None:
+            parts = recorded(self._parts(), parts, Edit(kind))
+        return detector_of(parts, None)
+
+    def recorded(self, before: Detector, edit: Edit) -> Detector:
+        """This detector with the history of the one that it was made from, and one more entry.
+
+        A history begins with the first change that is recorded.  Where both detectors are equal,
+        nothing is added.
+
+        Args:
+            before: the detector that was changed, with its history if it has one.
+            edit: what is written down; a history that this detector had is replaced.
+
+        Raises:
+            ParameterError: the detectors have different backbones, which no change can give.
+        """
+        return detector_of(recorded(before._parts(), self._parts(), edit), self.content_sha256)
+
+    def undone(self, to: int | None = None, *, reason: str = "", by: str = "") -> Detector:
+        """The detector of an earlier state, to the last bit, with an entry about the undo.
+
+        What was undone cannot be had again.
+
+        Args:
+            to: number of the entry in the history whose state is restored; None for the state
+                before the last change.
+            reason: of the undo.
+            by: name of the person.
+
+        Raises:
+            ParameterError: there is no such state in the history any more, or a text is too long.
+            DetectorFileError: the history was altered.
+        """
+        return detector_of(undone(self._parts(), to, Edit("undo", reason, by)), None)
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the content in hexadecimal digits: that in the header of its file.
+        """SHA-256 of the content without its history in hexadecimal digits: as in its file.
 
         Where a timm backbone was exported as the file was saved, the file is another detector.
         """
         digest = self.content_sha256
         if digest is None:
-            digest = content_digest(pack(self._parts(), as_onnx=False))
+            parts = replace(self._parts(), lineage=None)
+            digest = content_digest(pack(parts, as_onnx=False))
             object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
         return digest
 
@@ -338,7 +225,11 @@ class Detector:
         return DetectorParts(**{f.name: getattr(self, f.name) for f in fields(DetectorParts)})
 
     def save(
-        self, path: str | os.PathLike[str], *, backbone: Literal["onnx", "torch"] = "onnx"
+        self,
+        path: str | os.PathLike[str],
+        *,
+        backbone: Literal["onnx", "torch"] = "onnx",
+        replaces: str | None = None,
     ) -> None:
         """Save as one self-contained file; a crash leaves the old file or the new one.
 
@@ -347,31 +238,22 @@ class Detector:
             backbone: how timm backbones are stored: as ``onnx``, so that the file opens without
                 torch (scores stay the same to 1e-3), or as the weights for ``torch``, which can
                 use a GPU.  ONNX backbones are stored as they are.
+            replaces: SHA-256 of the bytes of the only file that may be replaced, as
+                ``sha256sum FILE`` prints it.  So of two programs that change one file at once, one
+                succeeds, and the other gets an error.
 
         Raises:
-            DetectorFileError: the file cannot be written.
+            DetectorFileError: the file cannot be written, or is not the one to replace.
             BackboneError: the backbone cannot be exported; it can still be stored for torch.
             ParameterError: `backbone` is neither of these two.
         """
         Choice(("onnx", "torch")).check("backbone", backbone)
-        write_bundle(Path(path), pack(self._parts(), as_onnx=backbone == "onnx"))
+        content = pack(self._parts(), as_onnx=backbone == "onnx")
+        if replaces is None:
+            write_bundle(Path(path), content)
+        else:
+            replace_if_unchanged(Path(path), replaces.lower(), content)
         LOGGER.info("saved %s", path)
-
-    def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
-        try:
-            return self._inspect(source, keep_image=keep_image)
-        except PatchbankError as error:
-            failed = FailedInspection.of(source.name, error)
-        except MemoryError:
-            message = f"{source.name}: expected enough memory to inspect it, got too little"
-            failed = FailedInspection(source.name, message, MemoryError)
-        LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
-        return failed
-
-    def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
-        return inspect_photograph(
-            self.members, self.calibration, self.likeness, self.roi, source, keep_image=keep_image
-        )
 
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:

@@ -1,15 +1,15 @@
 """The content of a detector file.
 
-Its keys are literals here, except those of settings, which are the names of the settings: one that
-is renamed keeps its key by an entry in RENAMED_KEYS.  The keys of a backbone's record are in
-`backbones.packing`, the names of a model's tensors in its method (`tensors` and `restore`).
+Its keys are literals here, except those of settings, which are in `settings_file`.  The keys of a
+backbone's record are in `backbones.packing`, the names of a model's tensors in its method
+(`tensors` and `restore`).
 `docs/file-format.md` lists all of them with type, shape and meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,33 +38,23 @@ from patchbank.detector.content_check import (
 )
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
+from patchbank.detector.lineage.chain import Lineage
+from patchbank.detector.lineage.file import pack_lineage, unpack_lineage
+from patchbank.detector.lineage.state import state_of
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
 from patchbank.detector.roi_file import pack_roi, unpack_roi
 from patchbank.detector.settings_choice import SettingsChoice, pack_choice, unpack_choice
+from patchbank.detector.settings_file import pack_settings, unpack_settings
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.methods.tensor_spec import check_tensors
 from patchbank.runtime.devices import Device
 from patchbank.runtime.printable import one_line, printable
-from patchbank.settings import Settings, part_of, settings_of
-from patchbank.settings.rules import Choice
+from patchbank.settings import Settings, part_of
 
 LONGEST_MESSAGE = 600
-RENAMED_KEYS = {
-    "max_upscale": "largest_enlargement",
-    "n_reweight_neighbours": "support",
-    "pool_deepest_only": "deepest_apart",
-    "top_fraction": "top_share",
-}
-"""Name of a setting -> its key in the file, where the two differ: settings that were renamed."""
-RENAMED_IMAGE_SCORES = {"top_fraction": "top_share"}
-"""Value of `image_score` -> the word for it in the file, where the two differ."""
-
-
-ADDED_SETTINGS: Mapping[str, Any] = {"banks": "joint"}
-"""Settings that older files do not have -> what held before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +70,7 @@ class DetectorParts:
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
     settings_choice: SettingsChoice | None = None
+    lineage: Lineage | None = None
 
 
 def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
@@ -91,6 +82,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
 
     Raises:
         BackboneError: a backbone cannot be exported.
+        ParameterError: the parts were changed without an entry in their history.
     """
     packed = [_pack_member(member, as_onnx=as_onnx) for member in parts.members]
     record: dict[str, Any] = {
@@ -121,7 +113,11 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
-    return Bundle(tensors, record)
+    content = Bundle(tensors, record)
+    if parts.lineage is None:
+        return content
+    lineage = parts.lineage.of_state(state_of(content))
+    return Bundle({**tensors, **pack_lineage(lineage)}, record)
 
 
 def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> DetectorParts:
@@ -179,7 +175,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
     bank_sizes = _unpack_bank_sizes(tensors)
     if bank_sizes is not None:
         check_bank_sizes(bank_sizes.bank_rows, [member.model for member in members])
-    return DetectorParts(
+    parts = DetectorParts(
         members=members,
         calibration=_unpack_calibration(record, tensors, members),
         bank_size_calibration=bank_sizes,
@@ -190,6 +186,11 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         versions=record["versions"],
         settings_choice=unpack_choice(record),
     )
+    lineage = unpack_lineage(bundle)
+    if lineage is None:
+        return parts
+    written = state_of(pack(parts, as_onnx=False))
+    return replace(parts, lineage=lineage.read_as(state_of(bundle), written))
 
 
 def _unpack_calibration(
@@ -210,59 +211,6 @@ def _unpack_calibration(
         set_threshold=record.get("set_threshold"),
         set_pixel_threshold=record.get("set_pixel_threshold"),
     )
-
-
-def pack_settings(settings: Settings) -> dict[str, Any]:
-    """All settings of a record by their key in the file.
-
-    >>> from patchbank.methods import SpadeSettings
-    >>> record = pack_settings(SpadeSettings(top_fraction=0.02))
-    >>> record["image_score"], record["top_share"]
-    ('top_share', 0.02)
-    """
-    keys, scores = _renamed_keys(type(settings)), _renamed_scores(type(settings))
-    record = {keys.get(name, name): value for name, value in settings.to_mapping().items()}
-    if scores and record["image_score"] in scores:
-        record["image_score"] = scores[record["image_score"]]
-    return record
-
-
-def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
-    """Settings of a method by their name, from its record in the file; undoes `pack_settings`.
-
-    Args:
-        record: values by their key.
-        kind: the settings of the method.
-    """
-    names = {key: name for name, key in _renamed_keys(kind).items()}
-    scores = {key: score for score, key in _renamed_scores(kind).items()}
-    known = settings_of(kind)
-    settings = {name: value for name, value in ADDED_SETTINGS.items() if name in known}
-    settings |= {names.get(key, key): value for key, value in record.items()}
-    score = settings.get("image_score")
-    if isinstance(score, str) and score in scores:
-        settings["image_score"] = scores[score]
-    return settings
-
-
-def _renamed_keys(kind: type[Settings]) -> dict[str, str]:
-    """The entries of RENAMED_KEYS that hold for a method.
-
-    A method of another package may have a setting whose name is the former name of one of ours.
-    """
-    known = settings_of(kind)
-    return {new: old for new, old in RENAMED_KEYS.items() if new in known and old not in known}
-
-
-def _renamed_scores(kind: type[Settings]) -> dict[str, str]:
-    """The entries of RENAMED_IMAGE_SCORES that hold for a method, by the choices it declares."""
-    declared = settings_of(kind).get("image_score")
-    if declared is None or not isinstance(declared.rule, Choice):
-        return {}
-    words = declared.rule.choices
-    return {
-        new: old for new, old in RENAMED_IMAGE_SCORES.items() if new in words and old not in words
-    }
 
 
 def _pack_member(member: Member, *, as_onnx: bool) -> Packed:

@@ -8,9 +8,11 @@ left differs from what another one is writing, on network drives and between con
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -29,17 +31,28 @@ KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 """Kinds of what a path leads to, if it is no regular file."""
+LONGEST_WAIT_S = 20.0
+"""Time to wait for another process that is replacing the same file."""
 
 
-def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+class FileChanged(Exception):
+    """A file is not the one that was to be replaced."""
+
+
+def replace_file(
+    path: Path, content: bytes, *, sync: bool = True, replaces: str | None = None
+) -> None:
     """Replace a file, or the one that a symbolic link points to, by one with this content.
 
     Args:
         path: of the file, or of a link to it.
         content: of the file.
         sync: whether the content is on the disk before this returns, and survives a power failure.
+        replaces: SHA-256 of the bytes of the file that may be replaced.  Of several processes that
+            replace the same one, a single one succeeds.
 
     Raises:
+        FileChanged: another file is there, or none; nothing was changed.
         OSError: the file cannot be written, or a device, pipe, socket or folder is there.
     """
     target = real_target(path)
@@ -48,9 +61,15 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
         if sync:
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
-        _rename(temporary, file, target)
+        if replaces is None:
+            _put_in_place(temporary, file, target)
+        else:
+            with _held(target) as held:
+                if held is None or hashlib.sha256(held.read()).hexdigest() != replaces:
+                    raise FileChanged
+                if sys.platform == "win32":
+                    held.close()  # an open file cannot be replaced there
+                _put_in_place(temporary, file, target)
     if sync:
         _sync_folder(target.parent)
 
@@ -128,6 +147,51 @@ def _remove_unless_in_use(path: Path) -> None:
 
 
 @contextmanager
+def _held(target: Path) -> Iterator[BinaryIO | None]:
+    """The file that is there now, locked against others that hold it; None if there is none.
+
+    The lock is on the file itself, so that none is left behind.  Whoever has waited for it finds
+    that the name leads to another file since, and takes hold of that one.
+    """
+    end = time.monotonic() + LONGEST_WAIT_S
+    while True:
+        try:
+            file = target.open("rb")
+        except FileNotFoundError:
+            yield None
+            return
+        with file:
+            _wait_for_lock(file, target, end)
+            if _is_at(file, target):
+                yield file
+                return
+
+
+def _wait_for_lock(file: BinaryIO, target: Path, end: float) -> None:
+    if sys.platform == "win32":
+        return
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise OSError(errno.EAGAIN, "another program holds it", str(target)) from None
+            time.sleep(0.01)
+        except OSError:  # some network drives have no locks
+            return
+        else:
+            return
+
+
+def _is_at(file: BinaryIO, target: Path) -> bool:
+    """Whether a name still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), target.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A locked temporary file in a folder, which is removed unless it was renamed."""
     remove_unfinished(folder)
@@ -156,6 +220,13 @@ def _locked(path: Path, file: BinaryIO) -> bool:
     with suppress(OSError):  # some network drives have no locks, so nobody can remove it either
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return path.exists()
+
+
+def _put_in_place(temporary: Path, file: BinaryIO, target: Path) -> None:
+    """Rename a temporary file, which gets the permissions of the file that it replaces."""
+    if target.exists():
+        temporary.chmod(target.stat().st_mode & 0o777)
+    _rename(temporary, file, target)
 
 
 def _rename(temporary: Path, file: BinaryIO, target: Path) -> None:
