@@ -244,6 +244,7 @@ def demo(
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
+    from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
 
     check_json(to_json)
@@ -252,7 +253,8 @@ def demo(
     make_folder("--out", out)
     method = METHODS["patchcore"]
     members = [(method, method.settings_from(preset, {}))]
-    detector = fit_detector(members, good, ConsoleProgress(), open_device(device))
+    choice = PhotographChoice(keep_crops=True)
+    detector = fit_detector(members, good, ConsoleProgress(), open_device(device), choice=choice)
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())

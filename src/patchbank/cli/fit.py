@@ -67,6 +67,14 @@ Ignore: TypeAlias = Annotated[
         help="Do not inspect this part of each photograph, in the same forms.",
     ),
 ]
+KeepCrops: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-crops/--no-keep-crops",
+        help="Keep small pictures of the photographs in the file, which explanations show: at most "
+        "4 MB, and 40 % of all else in it.",
+    ),
+]
 
 
 class FitCommand(TyperCommand):
@@ -103,7 +111,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        own = ("out", "report", "exclude", "roi", "ignore")
+        own = ("out", "report", "exclude", "roi", "ignore", "keep_crops")
         sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
@@ -126,6 +134,7 @@ def fit(
     exclude: Exclude = None,
     roi: Roi = None,
     ignore: Ignore = None,
+    keep_crops: KeepCrops = True,
 ) -> None:
     """Learn a detector from good photographs."""
     _check_targets(out, report, good)
@@ -153,7 +162,11 @@ def fit(
         progress=ConsoleProgress(),
         device=device,
         choice=PhotographChoice(
-            options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
+            options.skip_unreadable,
+            exclude or (),
+            options.groups,
+            Interest.of(roi, ignore),
+            keep_crops,
         ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())

@@ -18,6 +18,7 @@ from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector import changes
 from patchbank.detector.bundle import bundle_of, content_digest, to_bytes, write_bundle
+from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.likeness import Likeness
@@ -69,6 +70,8 @@ class Detector:
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
     """Record of how the settings were chosen; None where all were given."""
+    photographs: LearnedPhotographs | None = None
+    """Pictures and poses of learned photographs, for explanations; None where none were kept."""
     content_sha256: str | None = None
     """See `sha256`; None before it was computed."""
 
@@ -215,7 +218,7 @@ class Detector:
         """
 
         def worked(source: ImageSource) -> tuple[Inspection, Result] | FailedInspection:
-            outcome = self._outcome(source, keep_image=True)
+            outcome = self._outcome(source, keep_image=True, keep_maps=True)
             if isinstance(outcome, FailedInspection):
                 return outcome
             return outcome.without_pixels(), work(outcome)
@@ -357,9 +360,9 @@ class Detector:
         write_bundle(Path(path), pack(self._parts(), as_onnx=backbone == "onnx"))
         LOGGER.info("saved %s", path)
 
-    def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
+    def _outcome(self, source: ImageSource, **keep: bool) -> Inspection | FailedInspection:
         try:
-            return self._inspect(source, keep_image=keep_image)
+            return self._inspect(source, **keep)
         except PatchbankError as error:
             failed = FailedInspection.of(source.name, error)
         except MemoryError:
@@ -368,10 +371,8 @@ class Detector:
         LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
         return failed
 
-    def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
-        return inspect_photograph(
-            self.members, self.calibration, self.likeness, self.roi, source, keep_image=keep_image
-        )
+    def _inspect(self, source: ImageSource, **keep: bool) -> Inspection:
+        return inspect_photograph(self._parts(), source, **keep)
 
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:

@@ -9,7 +9,7 @@ is renamed keeps its key by an entry in RENAMED_KEYS.  The keys of a backbone's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ from patchbank.detector.content_check import (
     check_extractor,
     check_settings,
 )
+from patchbank.detector.explanation.pictures import LearnedPhotographs
+from patchbank.detector.explanation.pictures_file import pack_photographs, unpack_photographs
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
 from patchbank.detector.member import Member, ScoreStandardization, origins
@@ -61,8 +63,6 @@ RENAMED_KEYS = {
 """Name of a setting -> its key in the file, where the two differ: settings that were renamed."""
 RENAMED_IMAGE_SCORES = {"top_fraction": "top_share"}
 """Value of `image_score` -> the word for it in the file, where the two differ."""
-
-
 ADDED_SETTINGS: Mapping[str, Any] = {"banks": "joint"}
 """Settings that older files do not have -> what held before."""
 
@@ -80,6 +80,7 @@ class DetectorParts:
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
     settings_choice: SettingsChoice | None = None
+    photographs: LearnedPhotographs | None = None
 
 
 def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
@@ -116,7 +117,8 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
         tensors["ladder.map_peaks"] = parts.bank_size_calibration.map_peaks
-    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi)):
+    kept = pack_photographs(parts.photographs)
+    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi), kept):
         record |= keys
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
@@ -189,6 +191,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
         settings_choice=unpack_choice(record),
+        photographs=unpack_photographs(tensors, n_good),
     )
 
 
@@ -276,8 +279,8 @@ def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
         "settings": pack_settings(member.settings),
         "backbone": backbone,
         "facts": dict(member.model.summary()),
-        "image_scale": _pack_standardization(member.image_scale),
-        "map_scale": _pack_standardization(member.map_scale),
+        "image_scale": asdict(member.image_scale),
+        "map_scale": asdict(member.map_scale),
     }
     tensors = {f"model.{name}": tensor for name, tensor in member.model.tensors().items()}
     tensors |= {f"backbone.{name}": tensor for name, tensor in weights.items()}
@@ -375,10 +378,6 @@ def _restore(
         if package is None:
             raise
         raise _foreign_error(package, f"method {method.name!r}", error) from error
-
-
-def _pack_standardization(scale: ScoreStandardization) -> dict[str, float]:
-    return {"centre": scale.centre, "spread": scale.spread}
 
 
 def _unpack_standardization(record: Mapping[str, float]) -> ScoreStandardization:

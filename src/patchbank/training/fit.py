@@ -40,6 +40,7 @@ from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.interest import EVERYTHING, Interest
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
+from patchbank.training.pictures import kept_photographs, picture_scale
 from patchbank.training.position import with_position
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
@@ -57,6 +58,8 @@ class PhotographChoice:
     """Photographs that are left out together; see `training.groups.labels_of`."""
     interest: Interest = EVERYTHING
     """Part of each photograph that is learned and scored."""
+    keep_crops: bool = False
+    """Whether small pictures of the photographs travel in the file, for explanations."""
 
 
 ALL_PHOTOGRAPHS = PhotographChoice()
@@ -98,6 +101,8 @@ def fit(
     sources = list(search.sources)
     roi, lines = choice.interest.region(sources)
     said.lines += lines
+    if choice.keep_crops:
+        search.contents.pictures = picture_scale(asked.parts[0][1], sources, roi)
     backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
@@ -135,6 +140,7 @@ def fit(
         settings_choice=with_missed(
             chosen.record, fitted[0].member, sources, calibrations.whole, progress
         ),
+        photographs=kept_photographs(contents.small_pictures, fitted, len(sources)),
     )
 
 
