@@ -118,6 +118,15 @@ class PredictOptions(DetectorOptions):
         Optional[Path],
         typer.Option("--sort-into", metavar="DIR", help="Copy photographs into DIR/OK and DIR/NG."),
     ] = None
+    explain: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--explain",
+            metavar="DIR",
+            help="Write a page, and a picture of each flagged photograph: its odd spots next to "
+            "the nearest learned patches.",
+        ),
+    ] = None
     only_anomalous: Annotated[
         bool,
         typer.Option(
@@ -139,6 +148,9 @@ class PredictOptions(DetectorOptions):
         if self.sort_into is not None:
             check_folder("--sort-into", self.sort_into)
             check_outside("--sort-into", self.sort_into, given)
+        if self.explain is not None:
+            check_report("--explain", self.explain)
+            check_outside("--explain", self.explain, given)
         files = {"--json": self.to_json, "--csv": self.csv}
         check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
 
@@ -159,6 +171,7 @@ def predict(options: PredictOptions) -> None:
         to_json=options.to_json,
         csv=options.csv,
         sort_into=options.sort_into,
+        explain=options.explain,
         only_anomalous=options.only_anomalous,
         stamp=output.stamp(detector) if options.to_json or options.csv else {},
     )

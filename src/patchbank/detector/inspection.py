@@ -147,7 +147,7 @@ class Inspection:
         return replace(self, kept=None, source=source, predictions=predictions)
 
     def explain(self, n_nearest: int = 3) -> Explanation:
-        """The good patches that odd spots of the photograph are compared with, and how far they are.
+        """Good patches that odd spots of the photograph are compared with, and how far they are.
 
         Each region is explained by its oddest patch; a photograph without a region by the patches
         that its score is made of.  The photograph is read again, and its features are computed

@@ -1,4 +1,4 @@
-"""Affine maps between cells of a grid and pixels of photographs, of their copies and of pictures."""
+"""Affine maps between cells of a grid and pixels of photographs, of copies and of pictures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PixelMap:
         linear, _ = augmentation.to_photograph(photograph)
         centre = np.array(copy_size(augmentation, photograph), np.float64) / 2
         moved = centre + np.array(augmentation.shift) * size
-        return cls(linear, size / 2 - linear @ moved)
+        return cls(linear, np.asarray(size / 2 - linear @ moved, np.float64))
 
     def at(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points there.  (..., 2) -> (..., 2)."""
@@ -66,7 +66,7 @@ class PixelMap:
 
     def inverse(self) -> PixelMap:
         """The map back."""
-        linear = np.linalg.inv(self.linear)
+        linear = np.asarray(np.linalg.inv(self.linear), np.float64)
         return PixelMap(linear, -linear @ self.offset)
 
     def box(self, top: float, left: float, bottom: float, right: float) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 from PIL import Image as pillow
+from PIL import features
 
 from patchbank.core.spatial.box import Box
 from patchbank.images.resize import resized
@@ -79,6 +80,4 @@ def encoded(image: Image) -> bytes:
 
 @cache
 def _has_webp() -> bool:
-    from PIL import features
-
     return bool(features.check("webp"))

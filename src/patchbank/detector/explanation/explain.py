@@ -131,7 +131,8 @@ class _Explaining:
         """Patches of all members for one region make one spot; others are spots of their own."""
         is_one = len(asked) == 1
         if not self._seen.regions:
-            pairs = [pair for both in zip(asked, patches, strict=True) for pair in zip(*both)]
+            members = zip(asked, patches, strict=True)
+            pairs = [pair for both in members for pair in zip(*both, strict=True)]
             usual = self._usual() if is_one else None
             return [self._spot(None, p.box, [one.distance], usual, (p,)) for one, p in pairs]
         spots = []
@@ -226,16 +227,18 @@ class _OfMember:
         if there is not None and centre is not None and cell.distance is None:
             scale = np.array(there.grid) / np.array(self.cells.grid)  # the same spot of each
             centre = float(centre[0] * scale[0]), float(centre[1] * scale[1])
-        is_known = there is not None and centre is not None
+        box, around = None, None
+        if there is not None and centre is not None:
+            box, around = there.box(centre, side), there.around(centre)
         return GoodPatch(
             photograph=self._parts.fitted_on[cell.photograph],
             number=cell.photograph,
-            box=there.box(centre, side) if is_known else None,
+            box=box,
             part=self._part(comparison),
             row=cell.row,
             distance=cell.distance,
             usual=comparison.usual,
-            around=there.around(centre) if is_known else None,
+            around=around,
         )
 
     def _part(self, comparison: Comparison) -> str:

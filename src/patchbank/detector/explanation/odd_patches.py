@@ -45,7 +45,7 @@ def patch_of_region(
     grid, counted = prediction.scores.patch_scores, _counted(prediction)
     centres = _centres(prediction, cells)
     low = np.array([region.top, region.left])
-    high = low + (region.height, region.width)
+    high = low + np.array([region.height, region.width])
     inside = ((centres >= low) & (centres < high)).all(axis=2) & counted
     if inside.any():
         at = int(np.where(inside, grid, -np.inf).argmax())

@@ -83,7 +83,7 @@ class PadimModel:
         cells = patches[:, 0] * w + patches[:, 1]
         positions = nearest_cells((h, w), self.grid)[cells]
         distances = self.gaussians.distances(points[cells], positions).tolist()
-        found = []
+        found: list[tuple[Comparison, ...]] = []
         for (row, column), position, distance in zip(
             patches.tolist(), positions.tolist(), distances, strict=True
         ):

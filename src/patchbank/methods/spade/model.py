@@ -62,7 +62,7 @@ class SpadeModel:
         """The most similar photographs of the gallery, by number, and their distances."""
         pooled = self._features(maps, of_interest).pooled
         images, distances = self.gallery.similar(pooled, n_nearest)
-        return self.gallery.photographs[images], distances
+        return self.gallery.photographs[images].astype(np.intp), distances
 
     def sources(self, n_photographs: int) -> Indices:
         """Images of the gallery that come from each photograph, (n_photographs,)."""
