@@ -33,6 +33,7 @@ from patchbank.cli.targets import (
     make_folder,
 )
 from patchbank.cli.tune import tune
+from patchbank.errors import ParameterError
 
 app = typer.Typer(
     name="patchbank",
@@ -127,6 +128,15 @@ class PredictOptions(DetectorOptions):
             "the nearest learned patches.",
         ),
     ] = None
+    photographs: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--photographs",
+            metavar="DIR",
+            help="Folder of the learned photographs, of which --explain then shows crops of full "
+            "size.",
+        ),
+    ] = None
     only_anomalous: Annotated[
         bool,
         typer.Option(
@@ -148,6 +158,8 @@ class PredictOptions(DetectorOptions):
         if self.sort_into is not None:
             check_folder("--sort-into", self.sort_into)
             check_outside("--sort-into", self.sort_into, given)
+        if self.photographs is not None and self.explain is None:
+            raise ParameterError("photographs: expected together with --explain, got it alone")
         if self.explain is not None:
             check_report("--explain", self.explain)
             check_outside("--explain", self.explain, given)
@@ -165,13 +177,18 @@ def predict(options: PredictOptions) -> None:
     options.check_targets([one.path for one in given if isinstance(one, Given)])
     from patchbank.cli.predict import Outputs, inspect_paths
 
-    detector = options.load()
+    detector, pictures = options.load(), None
+    if options.photographs is not None:
+        from patchbank.cli.explaining import photographs_at_hand
+
+        pictures = photographs_at_hand(detector, options.photographs)
     outputs = Outputs(
         overlays=options.out,
         to_json=options.to_json,
         csv=options.csv,
         sort_into=options.sort_into,
         explain=options.explain,
+        pictures=pictures,
         only_anomalous=options.only_anomalous,
         stamp=output.stamp(detector) if options.to_json or options.csv else {},
     )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from patchbank.cli import output
 from patchbank.cli.pictures import Pictures, write_picture
+from patchbank.detector.explanation.at_hand import PhotographsAtHand
 from patchbank.errors import PatchbankError
 from patchbank.explaining import MOST_ON_PAGE, Drawn, drawn, write_explanations
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
+    from patchbank.detector.explanation.pictures import PictureSource
     from patchbank.detector.inspection import Inspection
 
 OPTION = "--explain"
@@ -51,12 +53,39 @@ class Explanations:
         output.note(f"explanations: {path}")
 
 
-def drawn_or_said(inspection: Inspection) -> Drawn | None:
-    """The explanation of a flagged photograph; None where there is none, with a line about it."""
+def drawn_or_said(inspection: Inspection, pictures: PictureSource | None) -> Drawn | None:
+    """The explanation of a flagged photograph; None where there is none, with a line about it.
+
+    Args:
+        inspection: of any photograph.
+        pictures: of the learned photographs; None for those in the detector file.
+    """
     if not inspection.is_anomalous:
         return None
     try:
-        return drawn(inspection)
+        return drawn(inspection, pictures)
     except PatchbankError as error:
         output.note(f"note: {inspection.image}: not explained: {error}")
         return None
+
+
+def photographs_at_hand(detector: Detector, folder: Path) -> PhotographsAtHand:
+    """The learned photographs in a folder, with a note if some are not there.
+
+    Raises:
+        DataError: none of them is there, or they are not known.
+    """
+    kept = detector.photographs
+    found = PhotographsAtHand(
+        folder,
+        detector.fitted_on,
+        detector.photograph_digests,
+        None if kept is None else kept.pictures,
+        detector.members[0].settings.bit_depth,
+    )
+    if found.n_missing:
+        output.note(
+            f"note: {found.n_missing} of {len(detector.fitted_on)} learned photographs are not in "
+            f"{folder} under their names: their small pictures are shown"
+        )
+    return found

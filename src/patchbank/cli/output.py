@@ -226,6 +226,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         "region_of_interest": detector.roi.to_json() if detector.roi else None,
         "settings_choice": detector.settings_choice.to_json() if detector.settings_choice else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
+        "pictures": detector.photographs.to_json() if detector.photographs else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),

@@ -25,6 +25,7 @@ from patchbank.runtime.printable import json_text
 
 if TYPE_CHECKING:
     from patchbank.cli.explaining import Explanations
+    from patchbank.detector.explanation.pictures import PictureSource
     from patchbank.explaining import Drawn
 
 
@@ -62,6 +63,8 @@ class Outputs:
     """Folder into which copies of the photographs are sorted."""
     explain: Path | None = None
     """Folder of the explanations of flagged photographs."""
+    pictures: PictureSource | None = None
+    """Pictures of the learned photographs in explanations; None for those in the detector file."""
     only_anomalous: bool = False
     """Whether good photographs are counted, and leave nothing else."""
     stamp: Mapping[str, str] = field(default_factory=dict)
@@ -89,8 +92,9 @@ def inspect_paths(
             photographs = [image for image, _ in listed.images]
             if outputs.sort_into is not None:
                 check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
-            for of_photographs in filter(None, [pictures, explanations]):
-                of_photographs.spare(photographs)
+            for folder in (pictures, explanations):
+                if folder is not None:
+                    folder.spare(photographs)
             if add_record is None:
                 add_record = _records(outputs, count, stack)
             _inspect_batch(
@@ -205,7 +209,7 @@ def _made(inspection: Inspection, *, outputs: Outputs) -> Made:
     if outputs.explain is not None:
         from patchbank.cli.explaining import drawn_or_said
 
-        explanation = drawn_or_said(inspection)
+        explanation = drawn_or_said(inspection, outputs.pictures)
     return Made(overlay, explanation)
 
 

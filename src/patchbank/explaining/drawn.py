@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image as pillow
 
 from patchbank.detector.explanation.crops import Crop, good_crops, odd_crop
 from patchbank.detector.explanation.explained import Explanation, GoodPatch, OddPatch, OddSpot
+from patchbank.detector.explanation.pictures import PictureSource
 from patchbank.detector.explanation.words import box_words
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
@@ -32,13 +33,19 @@ class Drawn:
     """What else is to be said."""
 
 
-def drawn(inspection: Inspection) -> Drawn:
+def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Drawn:
     """Explain a photograph, and draw it; its pixels are read again unless they are kept.
+
+    Args:
+        inspection: of the photograph.
+        pictures: of the learned photographs; None for those in the detector file.
 
     Raises:
         ImageError: the photograph cannot be read any more.
     """
     explanation, pixels = inspection.explain(), inspection.pixels
+    if pictures is not None:
+        explanation = replace(explanation, pictures=pictures)
     rows = [
         (spot, patch, [odd_crop(patch, pixels), *good_crops(explanation, patch)])
         for spot in explanation.spots[:SHOWN_SPOTS]
@@ -46,7 +53,7 @@ def drawn(inspection: Inspection) -> Drawn:
     ]
     picture = sheet(
         draw_overlay(pixels, inspection),
-        explanation.text,
+        f"{explanation.image}: {explanation.text}",
         [Row(_title(spot, patch), tuple(map(_labelled, crops))) for spot, patch, crops in rows],
     )
     return Drawn(

@@ -8,24 +8,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import pack_backbone
-from patchbank.detector.explanation.pictures import (
-    LARGEST_SHARE,
-    MOST_BYTES,
-    LearnedPhotographs,
-    LearnedPictures,
-)
-from patchbank.detector.member import Member
+from patchbank.detector.explanation.pictures import LearnedPhotographs, LearnedPictures
+from patchbank.detector.explanation.useful import MOST_BYTES, useful
 from patchbank.detector.preprocessing import ImageGeometry
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.placement import UNTURNED
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import ImageSource
-from patchbank.methods.explaining import Explaining
 from patchbank.settings import Settings
 from patchbank.training.calibrate import FittedMember
-from patchbank.types import Indices
 
 SMALLEST_FACTOR = 0.5
 """Side of pictures by that of the network's input, at least: fewer photographs have one then."""
@@ -75,40 +67,16 @@ def kept_photographs(
 ) -> LearnedPhotographs | None:
     """What travels in the file for explanations; None where there is nothing.
 
-    Pictures that fit into `MOST_BYTES`, and into `LARGEST_SHARE` of all else, are kept: first those
-    of the photographs that most of the models comes from.
-
     Args:
         pictures: of all photographs; None where none were made.
         fitted: members of the detector.
         n_photographs: that were learned.
     """
     poses = _poses(fitted, n_photographs)
-    if pictures is not None:
-        members = [each.member for each in fitted]
-        n_bytes = min(MOST_BYTES, LARGEST_SHARE * _bytes_of(members))
-        pictures = pictures.most_useful(_sources(members, n_photographs), n_bytes)
-    return None if pictures is None and poses is None else LearnedPhotographs(pictures, poses)
-
-
-def _sources(members: Sequence[Member], n_photographs: int) -> Indices:
-    """How much of all models together comes from each photograph."""
-    total = np.zeros(n_photographs, dtype=np.intp)
-    for member in members:
-        if isinstance(member.model, Explaining):
-            total += member.model.sources(n_photographs)
-    return total
-
-
-def _bytes_of(members: Sequence[Member]) -> int:
-    """Bytes of models and backbones in the file."""
-    arrays = [
-        array
-        for member in members
-        for part in (member.model.tensors(), pack_backbone(member.extractor)[1])
-        for array in part.values()
-    ]
-    return sum(array.nbytes for array in arrays)
+    if pictures is None and poses is None:
+        return None
+    members = [each.member for each in fitted]
+    return useful(LearnedPhotographs(pictures, poses), members, n_photographs)
 
 
 def _poses(fitted: Sequence[FittedMember], n_photographs: int) -> NDArray[np.float64] | None:

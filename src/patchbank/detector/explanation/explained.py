@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from patchbank.core.spatial.box import Box
-from patchbank.detector.explanation.pictures import LearnedPictures
+from patchbank.detector.explanation.pictures import PictureSource
 from patchbank.detector.explanation.words import (
     conclusion_words,
     good_words,
@@ -163,18 +163,18 @@ class Explanation:
     """The most similar photographs, where a method compares whole photographs first."""
     n_regions: int = 0
     """Number of all regions."""
-    pictures: LearnedPictures | None = field(default=None, repr=False, compare=False)
-    """Pictures of learned photographs that the detector file has."""
+    pictures: PictureSource | None = field(default=None, repr=False, compare=False)
+    """Pictures of learned photographs: those that the detector file has, or better ones."""
 
     @property
     def text(self) -> str:
-        """One line about the photograph as a whole."""
+        """One line about the photograph as a whole, without its name."""
         return conclusion_words(self)
 
     @property
     def lines(self) -> list[str]:
         """All of it in words, one line for the photograph, each spot and each good patch."""
-        return [self.text, *self._lines_of_spots()]
+        return [f"{self.image}: {self.text}", *self._lines_of_spots()]
 
     def to_json(self) -> dict[str, Any]:
         """The key `explanation` in the JSON lines of `patchbank predict`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,6 @@ from patchbank.images.pixel_map import PixelMap
 from patchbank.images.small_pictures import SmallPicture
 from patchbank.images.source import read_image
 from patchbank.types import Image, Indices
-
-MOST_BYTES = 4_000_000
-"""Bytes of all pictures together, at most."""
-LARGEST_SHARE = 0.4
-"""Bytes of all pictures by those of all else that is in the file, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +31,18 @@ class DecodedPicture:
         box, (height, width) = self.box, self.image.shape[:2]
         down, across = height / box.height, width / box.width
         return PixelMap.scaling((down, across), (-box.top * down, -box.left * across))
+
+
+class PictureSource(Protocol):
+    """Pictures of learned photographs."""
+
+    def picture(self, photograph: int) -> DecodedPicture | None:
+        """The picture of a photograph, by its number; None if there is none.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +120,8 @@ class LearnedPhotographs:
     """(n, 4) axis (down, right) and centre (down, right) of the part in each photograph; None
     where parts are not turned to a canonical position."""
 
-    def with_pictures_of(self, sources: Indices, n_bytes: float) -> LearnedPhotographs:
-        """The same with the most useful pictures alone; see `LearnedPictures.most_useful`."""
+    def to_json(self) -> dict[str, int] | None:
+        """Facts for the JSON of `patchbank info`; None where there are no pictures."""
         if self.pictures is None:
-            return self
-        return replace(self, pictures=self.pictures.most_useful(sources, n_bytes))
+            return None
+        return {"count": len(self.pictures.photographs), "bytes": len(self.pictures.content)}

@@ -76,7 +76,7 @@ def conclusion_words(explanation: Explanation) -> str:
     of = explanation
     verdict = "anomalous" if of.is_anomalous else "good"
     scored = (
-        f"{of.image}: {verdict}, score {of.score:.4g}, threshold {of.threshold:.4g}; good "
+        f"{verdict}, score {of.score:.4g}, threshold {of.threshold:.4g}; good "
         f"photographs usually score {of.usual_score:.4g}"
     )
     if of.n_regions > len(of.spots):
