@@ -91,7 +91,7 @@ class PadimModel:
             remark = (
                 f"{distance:.1f} standard deviations from the mean of good parts at this position "
                 f"(row {down}, column {across} of {self.grid[0]} x {self.grid[1]}); the "
-                "same place of learned photographs is shown"
+                "same spot of learned photographs is shown"
             )
             place = centre(row, column, self.settings.patch_stride)
             same = tuple(GoodCell(number, place) for number in range(min(n_nearest, SAME_PLACES)))
