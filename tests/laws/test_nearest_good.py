@@ -52,11 +52,9 @@ def test_bank_rows_are_those_of_a_brute_force_search(seed, k, joint, wide):
         assert len(comparisons) == len(banks)
         for (bank, unit), end, comparison in zip(banks, ends, comparisons, strict=True):
             query = features[row, column, end - bank.bank.shape[1] : end]
-            rows, distances = brute_force(bank.bank, query, k)
+            _, distances = brute_force(bank.bank, query, k)
             found_rows = [each.row for each in comparison.nearest]
             assert len(set(found_rows)) == k
-            if bank is banks[0][0] and not joint and not wide:  # integers: ties are exact
-                assert found_rows == rows
             again = np.linalg.norm(bank.bank[found_rows].astype(np.float64) - query, axis=1)
             np.testing.assert_allclose(again, distances, rtol=1e-6)
             got = [each.distance for each in comparison.nearest]

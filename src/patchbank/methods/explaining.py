@@ -37,7 +37,7 @@ class Comparison:
     distance: float
     """Distance to the nearest good patch, or what the model has instead."""
     nearest: tuple[GoodCell, ...] = ()
-    """Good patches, nearest first; on ties the lower row first."""
+    """Good patches, nearest first; of several at the same distance any."""
     usual: float | None = None
     """Distance that no learned patch exceeds; None where it is not known."""
     map_number: int | None = None
