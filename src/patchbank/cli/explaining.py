@@ -84,8 +84,9 @@ def photographs_at_hand(detector: Detector, folder: Path) -> PhotographsAtHand:
         detector.members[0].settings.bit_depth,
     )
     if found.n_missing:
-        output.note(
-            f"note: {found.n_missing} of {len(detector.fitted_on)} learned photographs are not in "
-            f"{folder} under their names: their small pictures are shown"
-        )
+        n = found.n_missing
+        missing = f"is not in {folder} under its name; its small picture is shown"
+        if n > 1:
+            missing = f"are not in {folder} under their names; their small pictures are shown"
+        output.note(f"note: {n} of {len(detector.fitted_on)} learned photographs {missing}")
     return found
