@@ -162,11 +162,8 @@ def fit(
         progress=ConsoleProgress(),
         device=device,
         choice=PhotographChoice(
-            options.skip_unreadable,
-            exclude or (),
-            options.groups,
-            Interest.of(roi, ignore),
-            keep_crops,
+            *(options.skip_unreadable, exclude or (), options.groups),
+            *(Interest.of(roi, ignore), keep_crops),
         ),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())

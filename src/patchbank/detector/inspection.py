@@ -68,7 +68,7 @@ class Inspection:
     kept: KeptPixels | None = field(default=None, repr=False)
     """Pixels and map, where the detector was asked to keep them (``keep_image=True``)."""
     learned: Learned | None = field(default=None, repr=False, compare=False)
-    """What the detector learned, for `explain`; not handed to other processes."""
+    """The detector, for `explain`; it is not handed to other processes."""
 
     @property
     def is_anomalous(self) -> bool:

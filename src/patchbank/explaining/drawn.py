@@ -30,7 +30,7 @@ class Drawn:
     spots: tuple[Gallery, ...]
     """Crops of each odd spot, with captions."""
     remarks: tuple[str, ...]
-    """What else is to be said."""
+    """Further lines."""
 
 
 def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Drawn:
@@ -66,7 +66,7 @@ def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Draw
 
 
 def _title(spot: OddSpot, patch: OddPatch) -> str:
-    """What is said of an odd spot, and of one member's patch where there are several."""
+    """The line about an odd spot, and about one member's patch where there are several."""
     text = spot.text if len(spot.patches) == 1 else f"{spot.text}; {patch.method}"
     return f"{text}. {patch.remark}" if patch.remark else text
 

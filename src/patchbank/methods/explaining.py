@@ -43,7 +43,7 @@ class Comparison:
     map_number: int | None = None
     """Number of the only feature map that it compares; None where it compares all together."""
     remark: str = ""
-    """What the number means, where it is no distance to a good patch."""
+    """Meaning of the number, where it is no distance to a good patch."""
 
 
 @runtime_checkable
@@ -71,7 +71,7 @@ class Explaining(Protocol):
         ...
 
     def sources(self, n_photographs: int) -> Indices:
-        """How much of the model comes from each photograph of the fit.  -> (n_photographs,).
+        """Count what comes from each photograph of the fit, such as rows.  -> (n_photographs,).
 
         The pictures of those with the largest numbers are the most useful ones; 0 for a photograph
         that no comparison names.

@@ -20,6 +20,7 @@ from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
 from patchbank.images.roi import RegionOfInterest
+from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
@@ -61,6 +62,12 @@ class PhotographChoice:
     keep_crops: bool = False
     """Whether small pictures of the photographs travel in the file, for explanations."""
 
+    def pictures(
+        self, settings: Settings, sources: Sequence[ImageSource], roi: RegionOfInterest | None
+    ) -> PictureScale | None:
+        """Size of the small pictures; None for none."""
+        return picture_scale(settings, sources, roi) if self.keep_crops else None
+
 
 ALL_PHOTOGRAPHS = PhotographChoice()
 
@@ -101,8 +108,7 @@ def fit(
     sources = list(search.sources)
     roi, lines = choice.interest.region(sources)
     said.lines += lines
-    if choice.keep_crops:
-        search.contents.pictures = picture_scale(asked.parts[0][1], sources, roi)
+    search.contents.pictures = choice.pictures(asked.parts[0][1], sources, roi)
     backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):

@@ -65,7 +65,7 @@ def _bytes(scale: PictureScale, source: ImageSource, roi: RegionOfInterest | Non
 def kept_photographs(
     pictures: LearnedPictures | None, fitted: Sequence[FittedMember], n_photographs: int
 ) -> LearnedPhotographs | None:
-    """What travels in the file for explanations; None where there is nothing.
+    """Pictures and poses that travel in the file; None where there are none.
 
     Args:
         pictures: of all photographs; None where none were made.

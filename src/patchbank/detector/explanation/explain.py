@@ -52,7 +52,7 @@ class Seen:
 
 
 class Learned:
-    """What the detector of an inspection has learned; copies in other processes have nothing."""
+    """The detector of an inspection, to explain it; copies in other processes have none."""
 
     def __init__(self, parts: DetectorParts | None) -> None:
         self._parts = parts
@@ -182,7 +182,7 @@ class _Explaining:
 
 
 class _OfMember:
-    """What one member of the detector says."""
+    """One member of the detector, with its prediction."""
 
     def __init__(
         self, parts: DetectorParts, number: int, member: Member, prediction: MemberPrediction

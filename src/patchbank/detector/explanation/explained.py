@@ -8,11 +8,7 @@ from typing import Any
 
 from patchbank.core.spatial.box import Box
 from patchbank.detector.explanation.pictures import PictureSource
-from patchbank.detector.explanation.words import (
-    conclusion_words,
-    good_words,
-    odd_words,
-)
+from patchbank.detector.explanation.words import box_words, times_words
 from patchbank.images.pixel_map import PixelMap
 
 
@@ -23,13 +19,13 @@ class GoodPatch:
     photograph: str
     """Name of the photograph."""
     number: int = field(repr=False)
-    """Its number among those that were learned."""
+    """Number of the photograph among those that were learned."""
     box: Box | None
     """Where it lies there, in pixels of that photograph; None where this is not known."""
     part: str
-    """What was searched for it, such as one of several banks."""
+    """Part of the model in which it was found, such as one of several banks."""
     row: int | None
-    """Its row in the bank; None for a method without a bank."""
+    """Row of the bank; None for a method without a bank."""
     distance: float | None
     """Distance to the odd patch, in units of its bank; None where it was not compared with it."""
     usual: float | None
@@ -40,7 +36,15 @@ class GoodPatch:
     @property
     def text(self) -> str:
         """One line for people."""
-        return good_words(self)
+        where = "where in it is not known" if self.box is None else box_words(self.box)
+        if self.distance is None:
+            return f"{self.photograph}: {where} ({self.part})"
+        row = "" if self.row is None else f", row {self.row}"
+        usual = ""
+        if self.usual is not None:
+            usual = f"; no learned patch is farther than {self.usual:.4g} from it"
+        found = f"distance {self.distance:.4g} ({self.part}{row})"
+        return f"nearest in {self.photograph}: {where}, {found}{usual}"
 
     def to_json(self) -> dict[str, Any]:
         """Keys in the JSON lines of `patchbank predict`."""
@@ -61,7 +65,7 @@ class OddPatch:
     member: int
     """Number of the member."""
     method: str
-    """Its method."""
+    """Method of that member."""
     box: Box
     """Where the patch lies, in pixels of the photograph."""
     score: float
@@ -69,7 +73,7 @@ class OddPatch:
     nearest: tuple[GoodPatch, ...]
     """Good patches: those of the first bank, nearest first, then those of the next."""
     remark: str
-    """What the method can say instead; empty where there are nearest patches."""
+    """Line of a method without nearest patches; empty for the others."""
     around: PixelMap = field(repr=False)
     """From cells around its centre to pixels of the photograph."""
     patch_cells: int = field(repr=False)
@@ -104,7 +108,7 @@ class OddSpot:
     """The same for the oddest patch of a good photograph: the median over those that were learned,
     each when it is left out; None where it is not known."""
     patches: tuple[OddPatch, ...]
-    """Its oddest patch for each member of the detector."""
+    """The oddest patch for each member of the detector."""
 
     @property
     def times(self) -> float | None:
@@ -119,7 +123,10 @@ class OddSpot:
     @property
     def text(self) -> str:
         """One line for people."""
-        return odd_words(self)
+        name = "patch" if self.region is None else f"region {self.region + 1}"
+        said = times_words(self.distance, self.usual, is_distance=self.is_distance)
+        against = "" if self.usual is None else f" ({self.distance:.4g} against {self.usual:.4g})"
+        return f"{name} ({box_words(self.box)}): {said}{against}"
 
     def to_json(self) -> dict[str, Any]:
         """Keys in the JSON lines of `patchbank predict`."""
@@ -169,7 +176,17 @@ class Explanation:
     @property
     def text(self) -> str:
         """One line about the photograph as a whole, without its name."""
-        return conclusion_words(self)
+        scored = (
+            f"{'anomalous' if self.is_anomalous else 'good'}, score {self.score:.4g}, threshold "
+            f"{self.threshold:.4g}; good photographs usually score {self.usual_score:.4g}"
+        )
+        if self.n_regions > len(self.spots):
+            return f"{scored}; {len(self.spots)} of {self.n_regions} regions are explained"
+        if self.n_regions or not self.spots:
+            return scored
+        return (
+            f"{scored}; no region is above the pixel threshold: its score is made of these patches"
+        )
 
     @property
     def lines(self) -> list[str]:

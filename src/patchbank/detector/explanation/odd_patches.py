@@ -30,7 +30,7 @@ class Chosen:
     """Column in the patch grid, as the row."""
     score: float
     distance: float
-    """Its score in the anomaly map, by the spread of that, as usual distances are known."""
+    """Score in the anomaly map, by the spread of that, as usual distances are known."""
     region: int | None = None
     """Number of the region whose oddest patch it is."""
 

@@ -113,7 +113,7 @@ class LearnedPictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedPhotographs:
-    """What an explanation needs of the learned photographs, beyond names and sizes."""
+    """Pictures and poses of learned photographs, which explanations need."""
 
     pictures: LearnedPictures | None = None
     poses: NDArray[np.float64] | None = None

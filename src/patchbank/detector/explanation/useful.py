@@ -41,7 +41,7 @@ def useful(
 
 
 def _sources(members: Sequence[Member], n_photographs: int) -> Indices:
-    """How much of all models together comes from each photograph."""
+    """Share of each photograph in all models together, as `Explaining.sources`.  (n,)."""
     total = np.zeros(n_photographs, dtype=np.intp)
     for member in members:
         if isinstance(member.model, Explaining):

@@ -20,7 +20,7 @@ from patchbank.methods.explaining import Comparison, GoodCell, centre
 from patchbank.methods.padim.settings import PadimParameters
 from patchbank.types import Indices, PatchGrid
 
-SAME_PLACES = 3
+MOST_SHOWN = 3
 """Learned photographs of which an explanation shows the place of an odd patch, at most."""
 
 
@@ -94,13 +94,13 @@ class PadimModel:
                 "same spot of learned photographs is shown"
             )
             place = centre(row, column, self.settings.patch_stride)
-            same = tuple(GoodCell(number, place) for number in range(min(n_nearest, SAME_PLACES)))
+            same = tuple(GoodCell(number, place) for number in range(min(n_nearest, MOST_SHOWN)))
             found.append((Comparison("position", distance, same, remark=remark),))
         return found
 
     def sources(self, n_photographs: int) -> Indices:
         """One for each of the first photographs, of which the same place is shown."""
-        return (np.arange(n_photographs) < SAME_PLACES).astype(np.intp)
+        return (np.arange(n_photographs) < MOST_SHOWN).astype(np.intp)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
