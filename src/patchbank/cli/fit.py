@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from patchbank.methods import Method
     from patchbank.settings import Settings
     from patchbank.training.choose import AutomaticSettings
+    from patchbank.training.fit import PhotographChoice
     from patchbank.training.photographs import Remarks
 
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
@@ -144,9 +145,7 @@ def fit(
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
-    from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
-    from patchbank.training.interest import Interest
     from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
@@ -161,10 +160,7 @@ def fit(
         images=found,
         progress=ConsoleProgress(),
         device=device,
-        choice=PhotographChoice(
-            *(options.skip_unreadable, exclude or (), options.groups),
-            *(Interest.of(roi, ignore), keep_crops),
-        ),
+        choice=_choice(options, exclude or (), (roi, ignore), keep_crops),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)
@@ -181,6 +177,20 @@ def fit(
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _choice(
+    options: FitOptions,
+    exclude: Sequence[str],
+    shapes: tuple[list[str] | None, list[str] | None],
+    keep_crops: bool,
+) -> PhotographChoice:
+    """Which photographs are learned, and which part of them."""
+    from patchbank.training.fit import PhotographChoice
+    from patchbank.training.interest import Interest
+
+    interest = Interest.of(*shapes)
+    return PhotographChoice(options.skip_unreadable, exclude, options.groups, interest, keep_crops)
 
 
 def _members(
