@@ -17,6 +17,7 @@ from patchbank.detector.explanation.pictures import LearnedPhotographs, LearnedP
 from patchbank.detector.packing import pack
 from patchbank.errors import DetectorFileError, ImageError
 from patchbank.images import small_pictures
+from patchbank.images.roi import RegionOfInterest
 from patchbank.images.small_pictures import PictureScale, SmallPicture
 from patchbank.images.source import image_source
 from patchbank.training import pictures as of_training
@@ -194,16 +195,33 @@ def test_pictures_stay_below_a_share_of_all_else_and_below_a_limit(detector, mon
 def test_pictures_are_made_smaller_where_they_are_many(tmp_path, monkeypatch):
     sources = [image_source(image) for image in parts(4)]
     settings = PatchCore(**SMALL)
-    full = picture_scale(settings, sources, None)
-    assert full == PictureScale(64, 1.0)
-    size = np.mean([len(full.picture(part(n), None).content) for n in (0, 2, 3)])
-    monkeypatch.setattr(of_training, "MOST_BYTES", 4 * size * 0.64)
+    assert picture_scale(settings, sources, None) == PictureScale(64, 1.0)
+    estimate = 4 * 64 * 64 * of_training.BYTES_A_PIXEL
+    monkeypatch.setattr(of_training, "MOST_BYTES", estimate * 0.64)
     assert picture_scale(settings, sources, None).factor == pytest.approx(0.8)
-    monkeypatch.setattr(of_training, "MOST_BYTES", 4 * size * 0.01)
+    half = RegionOfInterest(np.arange(72 * 104).reshape(72, 104) < 18 * 104)
+    small = 4 * 18 * 104 * of_training.BYTES_A_PIXEL / estimate
+    found = picture_scale(settings, sources, half).factor
+    assert found == pytest.approx(min(1, (0.64 / small) ** 0.5))
+    monkeypatch.setattr(of_training, "MOST_BYTES", estimate * 0.01)
     assert picture_scale(settings, sources, None).factor == 0.5
     unreadable = save(tmp_path / "a.png", part(0))
     unreadable.write_bytes(b"no image")
-    assert picture_scale(settings, [image_source(unreadable)], None) == full
+    assert picture_scale(settings, [image_source(unreadable)], None).factor == 1.0
+
+
+def test_pictures_of_tiles_and_of_turned_parts_are_larger():
+    sources = [image_source(image) for image in parts(2)]
+    assert picture_scale(PatchCore(tiles=True), sources, None).input_px is None
+    turned = PatchCore(**SMALL, position="auto")
+    assert picture_scale(turned, sources, None).input_px == 128
+
+
+def test_a_picture_has_at_most_the_pixels_of_its_photograph_and_of_the_input():
+    assert PictureScale(64).n_pixels(10_000) == 4096
+    assert PictureScale(64).n_pixels(1000) == 1000
+    assert PictureScale((36, 26)).n_pixels(10_000) == 936
+    assert PictureScale(None).n_pixels(10_000) == 10_000
 
 
 @pytest.mark.parametrize(

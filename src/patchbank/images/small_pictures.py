@@ -57,6 +57,13 @@ class PictureScale:
     factor: float = 1.0
     """Side of the pictures by that."""
 
+    def n_pixels(self, n_pixels: float) -> float:
+        """Pixels of the picture of a photograph with so many, at most."""
+        if self.input_px is None:
+            return n_pixels
+        sides = self.input_px if isinstance(self.input_px, tuple) else (self.input_px,) * 2
+        return min(n_pixels, float(sides[0] * sides[1]))
+
     def picture(self, image: Image, box: Box | None) -> SmallPicture:
         """The picture of a photograph, (H, W, 3), or of a box of it."""
         height, width = image.shape[:2] if box is None else (box.height, box.width)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.core.spatial.box import bounding_box
 from patchbank.detector.explanation.pictures import LearnedPhotographs, LearnedPictures
 from patchbank.detector.explanation.useful import MOST_BYTES, useful
 from patchbank.detector.preprocessing import ImageGeometry
-from patchbank.errors import ImageError, ShapeError
 from patchbank.images.placement import UNTURNED
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.small_pictures import PictureScale
@@ -21,8 +21,8 @@ from patchbank.training.calibrate import FittedMember
 
 SMALLEST_FACTOR = 0.5
 """Side of pictures by that of the network's input, at least: fewer photographs have one then."""
-TRIED = 3
-"""Photographs from which the bytes of all pictures are estimated."""
+BYTES_A_PIXEL = 0.07
+"""Bytes by which the size of a picture is estimated: smooth parts need 0.02, ground metal 0.09."""
 PART_MARGIN = 2.0
 """Side of a picture by that of the network's input where the input shows a part of it, turned."""
 
@@ -30,9 +30,9 @@ PART_MARGIN = 2.0
 def picture_scale(
     settings: Settings, sources: Sequence[ImageSource], roi: RegionOfInterest | None
 ) -> PictureScale:
-    """Size of the pictures that fits as many photographs as possible into `MOST_BYTES`.
+    """Size of the pictures at which all of them are likely to fit into `MOST_BYTES`.
 
-    It follows from the bytes of the first, the middle and the last photograph.
+    It follows from the sizes of the photographs in their headers, so that none is read twice.
 
     Args:
         settings: of the first member.
@@ -43,23 +43,11 @@ def picture_scale(
     scale = PictureScale(side)
     if settings.position != "as_photographed" and isinstance(side, int):
         scale = PictureScale(round(PART_MARGIN * side))
-    tried = sorted({round(share * (len(sources) - 1)) for share in np.linspace(0, 1, TRIED)})
-    sizes = [_bytes(scale, sources[number], roi) for number in tried]
-    known = [size for size in sizes if size is not None]
-    if not known:
-        return scale
-    factor = (MOST_BYTES / (np.mean(known) * len(sources))) ** 0.5
-    return replace(scale, factor=float(np.clip(factor, SMALLEST_FACTOR, 1.0)))
-
-
-def _bytes(scale: PictureScale, source: ImageSource, roi: RegionOfInterest | None) -> int | None:
-    """Bytes of the picture of a photograph; None where it cannot be read, as the fit will say."""
-    try:
-        image = source.read()
-        box = None if roi is None else roi.on((image.shape[0], image.shape[1])).box
-    except (ImageError, ShapeError):
-        return None
-    return len(scale.picture(image, box).content)
+    share = 1.0 if roi is None else bounding_box(roi.mask).height / roi.size[0]
+    share *= 1.0 if roi is None else bounding_box(roi.mask).width / roi.size[1]
+    n_pixels = sum(scale.n_pixels(share * source.n_pixels) for source in sources)
+    factor = (MOST_BYTES / max(n_pixels * BYTES_A_PIXEL, 1.0)) ** 0.5
+    return replace(scale, factor=min(max(factor, SMALLEST_FACTOR), 1.0))
 
 
 def kept_photographs(
