@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from patchbank.datasets.registry import find_dataset as find_dataset
     from patchbank.detector.detector import Detector as Detector
     from patchbank.detector.difference import Difference as Difference
+    from patchbank.detector.explanation.explained import Explanation as Explanation
     from patchbank.detector.fit_facts import FitFacts as FitFacts
     from patchbank.detector.inspection import FailedInspection as FailedInspection
     from patchbank.detector.inspection import Inspection as Inspection
@@ -69,6 +70,7 @@ _HOMES = {
     "Ensemble": "patchbank.training.recipes",
     "evaluate": "patchbank.evaluation.evaluate",
     "Evaluation": "patchbank.evaluation.evaluate",
+    "Explanation": "patchbank.detector.explanation.explained",
     "FailedInspection": "patchbank.detector.inspection",
     "find_dataset": "patchbank.datasets.registry",
     "FitFacts": "patchbank.detector.fit_facts",

@@ -13,6 +13,7 @@ from benchmarks.quality.detector_files.seeds import photographs, seeds
 from patchbank.detector.bundle import Bundle, bundle_of, content_digest, to_bytes
 from patchbank.detector.content_check import BANK_SIZES, CALIBRATION, DIGESTS, GROUPS
 from patchbank.detector.detector import detector_from_bytes
+from patchbank.detector.explanation.pictures_file import OF_PICTURES, OF_POSES
 from patchbank.detector.likeness_file import BY_SIZE
 from patchbank.detector.likeness_file import TENSORS as OF_PHOTOGRAPHS
 from patchbank.detector.record_check import RULES
@@ -284,7 +285,7 @@ def test_the_page_lists_the_types_and_axes_that_are_checked():
             name, dtype, shape, *_ = line.strip("| ").split(" | ")
             listed[name.strip("`")] = (dtype, shape)
     specs = {f"N.model.{k}": v for name in BUILT_IN for k, v in METHODS[name].contents.items()}
-    photographs = {**OF_PHOTOGRAPHS, **BY_SIZE, **DIGESTS}
+    photographs = {**OF_PHOTOGRAPHS, **BY_SIZE, **DIGESTS, **OF_POSES, **OF_PICTURES}
     for name, spec in {**CALIBRATION, **GROUPS, **BANK_SIZES, **photographs, **specs}.items():
         dtype, shape = listed.pop(name)
         assert dtype == spec.dtype, name

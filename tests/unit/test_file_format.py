@@ -13,6 +13,7 @@ import pytest
 from patchbank import SPADE, Edit, Ensemble, GraphCore, PaDiM, PatchCore, load
 from patchbank.backbones import open_backbone
 from patchbank.detector.bundle import Bundle, read_bundle
+from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.packing import DetectorParts, pack
 from patchbank.detector.packing import unpack as unpack_bundle
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
@@ -86,6 +87,8 @@ def bundles(detectors):
     choice = SettingsChoice({"scales": (1.0,)}, "best", trials, 12, 10, 30, 4.5, 0.02)
     found["choice"] = as_written(pack(replace(parts_of, settings_choice=choice), as_onnx=False))
     found["groups"] = as_written(pack(replace(parts_of, calibration=grouped), as_onnx=False))
+    poses = LearnedPhotographs(None, np.ones((2, 4)))
+    found["poses"] = as_written(pack(replace(parts_of, photographs=poses), as_onnx=False))
     region = RegionOfInterest(np.eye(5, 13, dtype=bool), ["0,0,9,9"], ["mask.png"])
     before = load(detectors["patchcore"])
     more = PatchCore(bank_rows=60, banks="joint", **SMALL).fit(parts(7))

@@ -35,6 +35,7 @@ from patchbank.cli.targets import (
 )
 from patchbank.cli.tune import tune
 from patchbank.cli.undo import undo
+from patchbank.errors import ParameterError
 
 app = typer.Typer(
     name="patchbank",
@@ -122,6 +123,24 @@ class PredictOptions(DetectorOptions):
         Optional[Path],
         typer.Option("--sort-into", metavar="DIR", help="Copy photographs into DIR/OK and DIR/NG."),
     ] = None
+    explain: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--explain",
+            metavar="DIR",
+            help="Write a page, and a picture of each flagged photograph: its odd spots next to "
+            "the nearest learned patches.",
+        ),
+    ] = None
+    photographs: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--photographs",
+            metavar="DIR",
+            help="Folder of the learned photographs, of which --explain then shows crops of full "
+            "size.",
+        ),
+    ] = None
     only_anomalous: Annotated[
         bool,
         typer.Option(
@@ -143,6 +162,11 @@ class PredictOptions(DetectorOptions):
         if self.sort_into is not None:
             check_folder("--sort-into", self.sort_into)
             check_outside("--sort-into", self.sort_into, given)
+        if self.photographs is not None and self.explain is None:
+            raise ParameterError("photographs: expected together with --explain, got it alone")
+        if self.explain is not None:
+            check_report("--explain", self.explain)
+            check_outside("--explain", self.explain, given)
         files = {"--json": self.to_json, "--csv": self.csv}
         check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
 
@@ -157,12 +181,18 @@ def predict(options: PredictOptions) -> None:
     options.check_targets([one.path for one in given if isinstance(one, Given)])
     from patchbank.cli.predict import Outputs, inspect_paths
 
-    detector = options.load()
+    detector, pictures = options.load(), None
+    if options.photographs is not None:
+        from patchbank.cli.explaining import photographs_at_hand
+
+        pictures = photographs_at_hand(detector, options.photographs)
     outputs = Outputs(
         overlays=options.out,
         to_json=options.to_json,
         csv=options.csv,
         sort_into=options.sort_into,
+        explain=options.explain,
+        pictures=pictures,
         only_anomalous=options.only_anomalous,
         stamp=output.stamp(detector) if options.to_json or options.csv else {},
     )
@@ -248,6 +278,7 @@ def demo(
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
+    from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
 
     check_json(to_json)
@@ -256,7 +287,8 @@ def demo(
     make_folder("--out", out)
     method = METHODS["patchcore"]
     members = [(method, method.settings_from(preset, {}))]
-    detector = fit_detector(members, good, ConsoleProgress(), open_device(device))
+    choice = PhotographChoice(keep_crops=True)
+    detector = fit_detector(members, good, ConsoleProgress(), open_device(device), choice=choice)
     detector.save(out / "solar-cells.patchbank")
     output.fitted(detector, out / "solar-cells.patchbank")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())

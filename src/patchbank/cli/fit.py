@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from patchbank.methods import Method
     from patchbank.settings import Settings
     from patchbank.training.choose import AutomaticSettings
+    from patchbank.training.fit import PhotographChoice
     from patchbank.training.photographs import Remarks
 
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
@@ -67,6 +68,14 @@ Ignore: TypeAlias = Annotated[
         help="Do not inspect this part of each photograph, in the same forms.",
     ),
 ]
+KeepCrops: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-crops/--no-keep-crops",
+        help="Keep small pictures of the photographs in the file, which explanations show: at most "
+        "4 MB, and 40 % of all else in it.",
+    ),
+]
 
 
 class FitCommand(TyperCommand):
@@ -103,7 +112,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        own = ("out", "report", "exclude", "roi", "ignore")
+        own = ("out", "report", "exclude", "roi", "ignore", "keep_crops")
         sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
@@ -126,6 +135,7 @@ def fit(
     exclude: Exclude = None,
     roi: Roi = None,
     ignore: Ignore = None,
+    keep_crops: KeepCrops = True,
 ) -> None:
     """Learn a detector from good photographs."""
     _check_targets(out, report, good)
@@ -135,9 +145,7 @@ def fit(
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
-    from patchbank.training.fit import PhotographChoice
     from patchbank.training.fit import fit as fit_detector
-    from patchbank.training.interest import Interest
     from patchbank.training.left_out import LeftOutPhotographs
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
@@ -152,9 +160,7 @@ def fit(
         images=found,
         progress=ConsoleProgress(),
         device=device,
-        choice=PhotographChoice(
-            options.skip_unreadable, exclude or (), options.groups, Interest.of(roi, ignore)
-        ),
+        choice=_choice(options, exclude or (), (roi, ignore), keep_crops),
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)
@@ -171,6 +177,20 @@ def fit(
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _choice(
+    options: FitOptions,
+    exclude: Sequence[str],
+    shapes: tuple[list[str] | None, list[str] | None],
+    keep_crops: bool,
+) -> PhotographChoice:
+    """Which photographs are learned, and which part of them."""
+    from patchbank.training.fit import PhotographChoice
+    from patchbank.training.interest import Interest
+
+    interest = Interest.of(*shapes)
+    return PhotographChoice(options.skip_unreadable, exclude, options.groups, interest, keep_crops)
 
 
 def _members(

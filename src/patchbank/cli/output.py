@@ -227,6 +227,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         "settings_choice": detector.settings_choice.to_json() if detector.settings_choice else None,
         "history": detector.lineage.summary() if detector.lineage else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
+        "pictures": detector.photographs.to_json() if detector.photographs else None,
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),

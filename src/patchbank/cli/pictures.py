@@ -129,7 +129,12 @@ class Pictures:
     """Paths of the overlays below `folder`, none of them twice, and none that of a photograph."""
 
     def __init__(
-        self, folder: Path, images: Iterable[Path] = (), *, keeps_others: bool = False
+        self,
+        folder: Path,
+        images: Iterable[Path] = (),
+        *,
+        keeps_others: bool = False,
+        option: str = "--out",
     ) -> None:
         """Name the folder.
 
@@ -138,12 +143,14 @@ class Pictures:
             images: photographs that no overlay may replace.
             keeps_others: whether no other file that lies there is replaced either, unless it is an
                 overlay: it may be a photograph of which nothing is known yet.
+            option: that names the folder.
         """
         self.folder = folder
         self._used: set[Path] = set()
         self._numbers: dict[Path, int] = {}  # of the last picture of that name
         self._photographs: set[Path] = set()
         self._keeps_others = keeps_others
+        self._option = option
         self.spare(images)
 
     def spare(self, images: Iterable[Path]) -> None:
@@ -162,7 +169,7 @@ class Pictures:
         if is_other or _real(path) in self._photographs:
             raise DataError(
                 f"{path}: expected a path for an overlay, got a photograph to inspect; "
-                "give --out another folder"
+                f"give {self._option} another folder"
             )
         self._used.add(path)
         return path

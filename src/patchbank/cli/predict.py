@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
@@ -22,6 +22,11 @@ from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError, ImageError
 from patchbank.runtime.printable import json_text
+
+if TYPE_CHECKING:
+    from patchbank.cli.explaining import Explanations
+    from patchbank.detector.explanation.pictures import PictureSource
+    from patchbank.explaining import Drawn
 
 
 @dataclass(slots=True)
@@ -56,6 +61,10 @@ class Outputs:
     """File of a table."""
     sort_into: Path | None = None
     """Folder into which copies of the photographs are sorted."""
+    explain: Path | None = None
+    """Folder of the explanations of flagged photographs."""
+    pictures: PictureSource | None = None
+    """Pictures of the learned photographs in explanations; None for those in the detector file."""
     only_anomalous: bool = False
     """Whether good photographs are counted, and leave nothing else."""
     stamp: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +80,11 @@ def inspect_paths(
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, keeps_others=is_live)
+    explanations = None
+    if outputs.explain is not None:
+        from patchbank.cli.explaining import Explanations
+
+        explanations = Explanations(detector, outputs.explain, keeps_others=is_live)
     with ExitStack() as stack:
         add_record: AddRecord | None = None
         for batch in batches(paths):
@@ -78,11 +92,16 @@ def inspect_paths(
             photographs = [image for image, _ in listed.images]
             if outputs.sort_into is not None:
                 check_folder("--sort-into", outputs.sort_into, n_bytes=total_bytes(photographs))
-            if pictures is not None:
-                pictures.spare(photographs)
+            for folder in (pictures, explanations):
+                if folder is not None:
+                    folder.spare(photographs)
             if add_record is None:
                 add_record = _records(outputs, count, stack)
-            _inspect_batch(detector, listed, outputs, count, add_record, pictures)
+            _inspect_batch(
+                detector, listed, outputs, count, add_record, Targets(pictures, explanations)
+            )
+    if explanations is not None:
+        explanations.write_page()
     if count.total == 0:  # whoever makes the list has failed: that must not pass for all good
         raise DataError("PATH: expected photographs, got an empty list")
     if not is_live or count.total > 1:
@@ -98,29 +117,28 @@ def _inspect_batch(
     outputs: Outputs,
     count: Count,
     add_record: AddRecord,
-    pictures: Pictures | None,
+    targets: Targets,
 ) -> None:
     images = listed.images
     paths_below = PathsBelow(given for image, given in images if image != given)
     count.unread += listed.not_read
     below = [paths_below.of(image, given) for image, given in images]
     # All of them before the work: a name that a photograph has would end it in the middle.
-    targets = [None if pictures is None else pictures.path_for(inside) for inside in below]
+    paths = [targets.paths_for(inside) for inside in below]
     with ConsoleProgress().task("inspecting", len(images)) as advance:
         for line in listed.lines:
             output.note(line)
         # In the head of the loop, so that an error which leaves it ends the inspection at once.
-        for inside, target, (outcome, picture) in zip(
+        for inside, own, (outcome, made) in zip(
             below,
-            targets,
+            paths,
             _outcomes(detector, [image for image, _ in images], outputs),
             strict=True,
         ):
             _tally(count, outcome)
             if _is_wanted(outcome, outputs):
-                add_record(outcome, inside)
-                if target is not None and picture is not None:
-                    write_picture(picture, target)
+                add_record(outcome, inside, made)
+                targets.write(outcome, made, own)
             advance(1)
 
 
@@ -129,26 +147,75 @@ def _is_wanted(outcome: Inspection | FailedInspection, outputs: Outputs) -> bool
     return not (outputs.only_anomalous and is_good)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Pictures of one photograph, made where it was inspected."""
+
+    overlay: bytes | None = None
+    """PNG file of the overlay."""
+    explanation: Drawn | None = None
+    """The explanation of a flagged photograph."""
+
+
+NOTHING = Made()
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Folders of pictures, as far as they were asked for."""
+
+    overlays: Pictures | None
+    explanations: Explanations | None
+
+    def paths_for(self, inside: Path) -> tuple[Path | None, Path | None]:
+        """Paths of overlay and explanation of a photograph."""
+        overlay = None if self.overlays is None else self.overlays.path_for(inside)
+        explained = None if self.explanations is None else self.explanations.path_for(inside)
+        return overlay, explained
+
+    def write(
+        self,
+        outcome: Inspection | FailedInspection,
+        made: Made,
+        paths: tuple[Path | None, Path | None],
+    ) -> None:
+        """Write the pictures of a photograph."""
+        overlay, explained = paths
+        if overlay is not None and made.overlay is not None:
+            write_picture(made.overlay, overlay)
+        is_flagged = isinstance(outcome, Inspection) and outcome.is_anomalous
+        if self.explanations is not None and explained is not None and is_flagged:
+            self.explanations.add(made.explanation, explained)
+
+
 def _outcomes(
     detector: Detector, images: Iterable[Path], outputs: Outputs
-) -> Iterator[tuple[Inspection | FailedInspection, bytes | None]]:
-    """Yield each outcome with its overlay as a PNG, drawn and encoded where it was inspected."""
-    if outputs.overlays is None:
+) -> Iterator[tuple[Inspection | FailedInspection, Made]]:
+    """Yield each outcome with its pictures, drawn and encoded where it was inspected."""
+    if outputs.overlays is None and outputs.explain is None:
         for outcome in detector.inspect(images):
-            yield outcome, None
+            yield outcome, NOTHING
         return
-    for result in detector.inspect_with(images, partial(_encoded_overlay, outputs=outputs)):
-        yield (result, None) if isinstance(result, FailedInspection) else result
+    for result in detector.inspect_with(images, partial(_made, outputs=outputs)):
+        yield (result, NOTHING) if isinstance(result, FailedInspection) else result
 
 
-def _encoded_overlay(inspection: Inspection, *, outputs: Outputs) -> bytes | None:
+def _made(inspection: Inspection, *, outputs: Outputs) -> Made:
     if not _is_wanted(inspection, outputs):
-        return None
-    return png_bytes(draw_overlay(inspection.pixels, inspection))
+        return NOTHING
+    overlay, explanation = None, None
+    if outputs.overlays is not None:
+        overlay = png_bytes(draw_overlay(inspection.pixels, inspection))
+    if outputs.explain is not None:
+        from patchbank.cli.explaining import drawn_or_said
+
+        explanation = drawn_or_said(inspection, outputs.pictures)
+    return Made(overlay, explanation)
 
 
-AddRecord = Callable[[Inspection | FailedInspection, Path], None]
-"""Takes an outcome, and the path of the photograph below the folder that was given."""
+AddRecord = Callable[[Inspection | FailedInspection, Path, Made], None]
+"""Takes an outcome, the path of the photograph below the folder that was given, and its pictures.
+"""
 
 
 def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
@@ -161,9 +228,12 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
         table = stack.enter_context(csv_file(outputs.csv, digest))
     sorter = Sorter(outputs.sort_into) if outputs.sort_into is not None else None
 
-    def add(outcome: Inspection | FailedInspection, inside: Path) -> None:
+    def add(outcome: Inspection | FailedInspection, inside: Path, made: Made) -> None:
         if stream is not None:
             record = output.stamped(outcome.to_json(), outputs.stamp)
+            if outputs.explain is not None:
+                one = made.explanation
+                record["explanation"] = None if one is None else one.explanation.to_json()
             _write_line(stream, target or "-", json_text(record))
         if target != "-":
             output.outcome(outcome)

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.explanation.useful import useful
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
 from patchbank.methods import ResizableBank
@@ -155,10 +156,12 @@ def with_smaller_bank(parts: DetectorParts, n_rows: int) -> DetectorParts:
     calibration = sizes.at(n_rows, parts.calibration)
     if not isinstance(member.model, ResizableBank):
         raise ParameterError(f"bank_rows: expected a method with a bank, got {member.method}")
+    members = (replace(member, model=member.model.truncated(n_rows)),)
     smaller = replace(
         parts,
-        members=(replace(member, model=member.model.truncated(n_rows)),),
+        members=members,
         bank_size_calibration=sizes.truncated(n_rows, calibration),
         likeness=parts.likeness and parts.likeness.truncated(sizes.bank_rows, n_rows),
+        photographs=useful(parts.photographs, members, len(parts.fitted_on)),
     )
     return _calibrated(smaller, calibration)

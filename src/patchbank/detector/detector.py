@@ -22,6 +22,7 @@ from patchbank.detector.bundle import (
     to_bytes,
     write_bundle,
 )
+from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.lineage.chain import Lineage
@@ -66,6 +67,8 @@ class Detector(Inspector):
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
     """Record of how the settings were chosen; None where all were given."""
+    photographs: LearnedPhotographs | None = None
+    """Pictures and poses of learned photographs, for explanations; None where none were kept."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.regions import find_regions
 from patchbank.detector.difference import Differences
+from patchbank.detector.explanation.explain import Learned
 from patchbank.detector.inspection import Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import (
-    Member,
     MemberPredictions,
     combined_map,
     combined_score,
     highest_value,
     patch_distances,
 )
+from patchbank.detector.packing import DetectorParts
 from patchbank.detector.position import position_difference
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.roi import InspectedPart, RegionOfInterest
@@ -26,31 +24,30 @@ from patchbank.types import AnomalyMap, Image
 
 
 def inspect_photograph(
-    members: Sequence[Member],
-    calibration: Calibration,
-    likeness: Likeness | None,
-    roi: RegionOfInterest | None,
+    detector: DetectorParts,
     source: ImageSource,
     *,
     keep_image: bool,
+    keep_maps: bool = False,
 ) -> Inspection:
     """Read, score and judge one photograph.
 
     Args:
-        members: of the detector.
-        calibration: of the detector.
-        likeness: traits of the learned photographs; None where they are not known.
-        roi: region of interest of the detector; None where whole photographs are inspected.
+        detector: the parts of it.
         source: of the photograph.
         keep_image: whether the inspection keeps pixels and map.
+        keep_maps: whether it keeps the feature maps, by which it is explained at once.
 
     Raises:
         PatchbankError: as `Detector.predict`.
     """
-    settings = members[0].settings
+    calibration, roi = detector.calibration, detector.roi
+    settings = detector.members[0].settings
     image, read = source.read_once(settings.bit_depth)
     part = None if roi is None else _part(roi, source.name, image)
-    predictions = tuple(member.predict(image, part) for member in members)
+    predictions = tuple(
+        member.predict(image, part, keep_maps=keep_maps) for member in detector.members
+    )
     score = combined_score(predictions)
     pixel_threshold = calibration.pixel_threshold
     drawn: AnomalyMap | None = None  # computed once, and only where it is needed
@@ -65,10 +62,11 @@ def inspect_photograph(
         pixel_threshold=pixel_threshold,
         regions=() if drawn is None else find_regions(drawn, pixel_threshold),
         normalised_score=calibration.normalised(score) if settings.normalise_score else None,
-        unlike=_differences(likeness, read, image, part, predictions),
+        unlike=_differences(detector.likeness, read, image, part, predictions),
         predictions=predictions,
         source=read,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
+        learned=Learned(detector),
     )
 
 

@@ -13,6 +13,8 @@ from PIL import Image as pillow
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.difference import Differences
+from patchbank.detector.explanation.explain import Learned, Seen
+from patchbank.detector.explanation.explained import Explanation
 from patchbank.detector.member import MemberPrediction, combined_map, normal_value
 from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
@@ -65,6 +67,8 @@ class Inspection:
     """The photograph, to be read again."""
     kept: KeptPixels | None = field(default=None, repr=False)
     """Pixels and map, where the detector was asked to keep them (``keep_image=True``)."""
+    learned: Learned | None = field(default=None, repr=False, compare=False)
+    """The detector, for `explain`; it is not handed to other processes."""
 
     @property
     def is_anomalous(self) -> bool:
@@ -138,7 +142,37 @@ class Inspection:
 
         It can still draw a photograph that is a file, which is read again.
         """
-        return replace(self, kept=None, source=self.source.without_pixels())
+        predictions = tuple(replace(each, maps=None) for each in self.predictions)
+        source = self.source.without_pixels()
+        return replace(self, kept=None, source=source, predictions=predictions)
+
+    def explain(self, n_nearest: int = 3) -> Explanation:
+        """Good patches that odd spots of the photograph are compared with, and how far they are.
+
+        Each region is explained by its oddest patch; a photograph without a region by the patches
+        that its score is made of.  The photograph is read again, and its features are computed
+        again, unless this is called by `Detector.inspect_with`.
+
+        Args:
+            n_nearest: good patches that are looked for in each bank, 1 or more.
+
+        Raises:
+            ParameterError: `n_nearest` is below 1, or the inspection comes from another process.
+            ImageError: as `pixels`.
+        """
+        learned = self.learned or Learned(None)
+        return learned.explained(
+            Seen(
+                self.image,
+                self.regions,
+                self.predictions,
+                lambda: self.pixels,
+                is_anomalous=self.is_anomalous,
+                score=self.score,
+                threshold=self.threshold,
+            ),
+            n_nearest,
+        )
 
     def _repr_png_(self) -> bytes | None:
         """The overlay for a notebook; None where the photograph cannot be read any more."""

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from patchbank.choices import ChannelAxis, ColourOrder
-from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.detector.likeness import Likeness
-from patchbank.detector.member import Member
+from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.arrays import ArrayLayout
-from patchbank.images.roi import RegionOfInterest
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
 from patchbank.runtime.logs import LOGGER
@@ -31,14 +28,13 @@ ManyInputs: TypeAlias = str | os.PathLike[str] | Pixels | Iterable[ImageInput]
 
 
 class Inspector:
-    """The base of `Detector` with all that inspects, by fields that a detector has."""
+    """The base of `Detector` with all that inspects."""
 
     __slots__ = ()
 
-    members: tuple[Member, ...]
-    calibration: Calibration
-    likeness: Likeness | None
-    roi: RegionOfInterest | None
+    def _parts(self) -> DetectorParts:
+        """The parts of the detector."""
+        raise NotImplementedError
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
@@ -183,16 +179,16 @@ class Inspector:
         """
 
         def worked(source: ImageSource) -> tuple[Inspection, Result] | FailedInspection:
-            outcome = self._outcome(source, keep_image=True)
+            outcome = self._outcome(source, keep_image=True, keep_maps=True)
             if isinstance(outcome, FailedInspection):
                 return outcome
             return outcome.without_pixels(), work(outcome)
 
         return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
 
-    def _outcome(self, source: ImageSource, *, keep_image: bool) -> Inspection | FailedInspection:
+    def _outcome(self, source: ImageSource, **keep: bool) -> Inspection | FailedInspection:
         try:
-            return self._inspect(source, keep_image=keep_image)
+            return self._inspect(source, **keep)
         except PatchbankError as error:
             failed = FailedInspection.of(source.name, error)
         except MemoryError:
@@ -201,7 +197,5 @@ class Inspector:
         LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
         return failed
 
-    def _inspect(self, source: ImageSource, *, keep_image: bool) -> Inspection:
-        return inspect_photograph(
-            self.members, self.calibration, self.likeness, self.roi, source, keep_image=keep_image
-        )
+    def _inspect(self, source: ImageSource, **keep: bool) -> Inspection:
+        return inspect_photograph(self._parts(), source, **keep)

@@ -21,6 +21,7 @@ from patchbank.errors import ShapeError
 from patchbank.images.augment import ORIGINAL, Augmentation
 from patchbank.images.roi import InspectedPart
 from patchbank.methods import FittedMethod, PatchScores, Settings
+from patchbank.methods.base import FeatureMaps
 from patchbank.runtime.devices import Device
 from patchbank.runtime.forks import computing
 from patchbank.types import AnomalyMap, Image
@@ -78,6 +79,8 @@ class Member:
         image: Image,
         part: InspectedPart | None = None,
         augmentation: Augmentation = ORIGINAL,
+        *,
+        keep_maps: bool = False,
     ) -> MemberPrediction:
         """Score one image, or a copy of it.
 
@@ -85,11 +88,13 @@ class Member:
             image: (H, W, 3) uint8 RGB, the photograph.
             part: the region of interest in images of this size; None where all of it is inspected.
             augmentation: makes the copy; see `detector.preprocessing.prepare`.
+            keep_maps: whether the prediction keeps the feature maps, but those of tiles.
 
         Raises:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
+        maps: FeatureMaps | None = None
         if self.settings.tiles:
             with computing.short(), self.device.full_precision():
                 scores, geometry = score_tiles(
@@ -105,7 +110,8 @@ class Member:
                     scores = self.model.score(maps, geometry.cells)
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
-        return MemberPrediction(scores, geometry, self.image_scale, self.map_scale)
+        kept = maps if keep_maps else None
+        return MemberPrediction(scores, geometry, self.image_scale, self.map_scale, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,8 @@ class MemberPrediction:
     geometry: ImageGeometry
     image_scale: ScoreStandardization = ScoreStandardization()
     map_scale: ScoreStandardization = ScoreStandardization()
+    maps: FeatureMaps | None = None
+    """Feature maps of the image, where they were asked for."""
 
     @property
     def image_score(self) -> float:

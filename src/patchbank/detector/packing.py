@@ -9,7 +9,7 @@ backbone's record are in `backbones.packing`, the names of a model's tensors in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ from patchbank.detector.content_check import (
     check_extractor,
     check_settings,
 )
+from patchbank.detector.explanation.pictures import LearnedPhotographs
+from patchbank.detector.explanation.pictures_file import pack_photographs, unpack_photographs
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.likeness_file import pack_likeness, unpack_likeness
 from patchbank.detector.lineage.chain import Lineage
@@ -70,6 +72,7 @@ class DetectorParts:
     fitted_on: tuple[str, ...]
     versions: Mapping[str, str]
     settings_choice: SettingsChoice | None = None
+    photographs: LearnedPhotographs | None = None
     lineage: Lineage | None = None
 
 
@@ -108,7 +111,8 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors["ladder.bank_rows"] = parts.bank_size_calibration.bank_rows
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
         tensors["ladder.map_peaks"] = parts.bank_size_calibration.map_peaks
-    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi)):
+    kept = pack_photographs(parts.photographs)
+    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi), kept):
         record |= keys
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
@@ -185,6 +189,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         fitted_on=tuple(record["fitted_on"]),
         versions=record["versions"],
         settings_choice=unpack_choice(record),
+        photographs=unpack_photographs(tensors, n_good),
     )
     lineage = unpack_lineage(bundle)
     if lineage is None:
@@ -224,8 +229,8 @@ def _pack_member(member: Member, *, as_onnx: bool) -> Packed:
         "settings": pack_settings(member.settings),
         "backbone": backbone,
         "facts": dict(member.model.summary()),
-        "image_scale": _pack_standardization(member.image_scale),
-        "map_scale": _pack_standardization(member.map_scale),
+        "image_scale": asdict(member.image_scale),
+        "map_scale": asdict(member.map_scale),
     }
     tensors = {f"model.{name}": tensor for name, tensor in member.model.tensors().items()}
     tensors |= {f"backbone.{name}": tensor for name, tensor in weights.items()}
@@ -323,10 +328,6 @@ def _restore(
         if package is None:
             raise
         raise _foreign_error(package, f"method {method.name!r}", error) from error
-
-
-def _pack_standardization(scale: ScoreStandardization) -> dict[str, float]:
-    return {"centre": scale.centre, "spread": scale.spread}
 
 
 def _unpack_standardization(record: Mapping[str, float]) -> ScoreStandardization:

@@ -183,7 +183,7 @@ def prepare(
     """
     if settings.position == "as_photographed":
         return _prepared(extractor, settings, augmentation.of(image), part)
-    placement = Placement.of(image, _part_size(settings, image.shape[:2]))
+    placement = Placement.of(image, part_size(settings, image.shape[:2]))
     if augmentation != ORIGINAL:
         placement = placement.copied(augmentation)
     return _prepared(extractor, settings, image, placement=placement)
@@ -218,13 +218,39 @@ def _prepared(
     )
 
 
+def geometry_of_size(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    photograph: tuple[int, int],
+    part: InspectedPart | None = None,
+    placement: Placement | None = None,
+) -> ImageGeometry:
+    """Geometry of a photograph of (H, W) that was seen whole, without the photograph.
+
+    Its feature grid is that of a network whose cells are as large as its stride.
+
+    Raises:
+        ParameterError: as `prepare`.
+    """
+    seen = photograph if placement is None else placement.size
+    if part is not None:
+        seen = part.box.height, part.box.width
+    whole, crop = _resized_and_cropped(extractor, settings, seen)
+    box = _in_photograph(crop, whole, seen) if part is None else part.box
+    size = _input_sizes(extractor, settings.scales, (crop.height, crop.width))[0]
+    stride = extractor.info.available_layers[extractor.layers[0]].stride
+    grid = -(-size[0] // stride), -(-size[1] // stride)
+    of_map = part_of(settings, MapSettings)
+    return ImageGeometry(photograph, box, size, grid, of_map, part, placement=placement)
+
+
 def patch_stride(settings: Settings) -> int:
     """Cells of the feature grid from one patch to the next, which not every method can set."""
     stride: int = getattr(settings, "patch_stride", 1)
     return stride
 
 
-def _part_size(settings: Settings, photograph: tuple[int, ...]) -> tuple[int, int]:
+def part_size(settings: Settings, photograph: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of the canonical image.
 
     Raises:

@@ -27,6 +27,8 @@ Linear: TypeAlias = tuple[Vector, Vector]
 """Rows of a 2 x 2 matrix for (down, right)."""
 Window: TypeAlias = tuple[float, float, float, float]
 """(top, left, height, width)."""
+UNTURNED: Vector = (0.0, 1.0)
+"""Axis of a part that is not turned."""
 EVEN = 1 / 4
 """Share of a side over which the ground at the border is evened out."""
 FADE = 1 / 32
@@ -49,9 +51,23 @@ class Placement:
         """Place the part in a photograph, (H, W, 3), in the middle of a canonical image."""
         pose = find_pose(image)
         if pose is None:
-            axis, centre = (0.0, 1.0), (image.shape[0] / 2, image.shape[1] / 2)
+            axis, centre = UNTURNED, (image.shape[0] / 2, image.shape[1] / 2)
         else:
             axis, centre = pose.axis, pose.centre
+        return cls.at(axis, centre, size, pose)
+
+    @classmethod
+    def at(
+        cls, axis: Vector, centre: Vector, size: tuple[int, int], pose: Pose | None = None
+    ) -> Placement:
+        """Place what lies at (down, right) of a photograph in the middle of a canonical image.
+
+        Args:
+            axis: (down, right) from the middle to the light end of the part, of length 1.
+            centre: of the part.
+            size: (height, width) of the canonical image.
+            pose: that it is made of; None where none was found or is known.
+        """
         down, right = axis
         linear = ((right, down), (-down, right))
         offset = np.array(centre) - np.array(linear) @ np.array(size) / 2

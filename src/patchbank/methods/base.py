@@ -159,6 +159,8 @@ class PatchScores:
     image_score: float
     stride: int = 1
     """Cells of the first layer's grid from one patch to the next."""
+    decisive: PatchGrid | None = None
+    """(h, w) float32: patch scores that the image score is made of, where those are others."""
 
 
 class FittedMethod(Protocol):

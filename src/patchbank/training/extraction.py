@@ -169,7 +169,9 @@ def _photographs(
     sources: Sequence[ImageSource], contents: Contents | None, roi: RegionOfInterest | None
 ) -> Iterator[tuple[int, Image]]:
     errors: list[Exception] = []
-    read = _read if contents is None else partial(read_with_content, roi=roi)
+    read = _read
+    if contents is not None:
+        read = partial(read_with_content, roi=roi, pictures=contents.pictures)
     # A loop: a generator expression would keep its iterator, and so the threads, after an error.
     for number, (source, decoded) in enumerate(map_in_order(read, sources, n_pixels)):
         try:

@@ -20,6 +20,7 @@ from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
 from patchbank.images.distinct_names import distinct_names
 from patchbank.images.roi import RegionOfInterest
+from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import Method, PatchScores
 from patchbank.runtime.devices import Device
@@ -40,6 +41,7 @@ from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.interest import EVERYTHING, Interest
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
+from patchbank.training.pictures import kept_photographs, picture_scale
 from patchbank.training.position import with_position
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
@@ -57,6 +59,14 @@ class PhotographChoice:
     """Photographs that are left out together; see `training.groups.labels_of`."""
     interest: Interest = EVERYTHING
     """Part of each photograph that is learned and scored."""
+    keep_crops: bool = False
+    """Whether small pictures of the photographs travel in the file, for explanations."""
+
+    def pictures(
+        self, settings: Settings, sources: Sequence[ImageSource], roi: RegionOfInterest | None
+    ) -> PictureScale | None:
+        """Size of the small pictures; None for none."""
+        return picture_scale(settings, sources, roi) if self.keep_crops else None
 
 
 ALL_PHOTOGRAPHS = PhotographChoice()
@@ -98,6 +108,7 @@ def fit(
     sources = list(search.sources)
     roi, lines = choice.interest.region(sources)
     said.lines += lines
+    search.contents.pictures = choice.pictures(asked.parts[0][1], sources, roi)
     backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
@@ -135,6 +146,7 @@ def fit(
         settings_choice=with_missed(
             chosen.record, fitted[0].member, sources, calibrations.whole, progress, roi
         ),
+        photographs=kept_photographs(contents.small_pictures, fitted, len(sources)),
     )
 
 

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.explanation.pictures import LearnedPictures
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.copies import Fingerprint, near_copies
 from patchbank.images.digest import DIGEST_BYTES
 from patchbank.images.folders import few
 from patchbank.images.roi import RegionOfInterest
+from patchbank.images.small_pictures import PictureScale, SmallPicture
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.images.traits import Traits
 from patchbank.runtime.progress import Progress
@@ -61,14 +63,16 @@ class Content:
     is_constant: bool
     traits: Traits
     fingerprint: Fingerprint
+    picture: SmallPicture | None = None
+    """Picture that may travel in the detector file; None unless pictures are kept."""
 
     @classmethod
-    def of(cls, image: Image, traits: Traits) -> Content:
-        """Compute the facts of an image, and keep its traits."""
+    def of(cls, image: Image, traits: Traits, picture: SmallPicture | None = None) -> Content:
+        """Compute the facts of an image, and keep its traits and its picture."""
         pixels = np.ascontiguousarray(image)
         row = pixels[0]
         is_constant = bool((row == row[0]).all() and (pixels == row[0]).all())
-        return cls(int(pixels.max()), is_constant, traits, Fingerprint.of(pixels))
+        return cls(int(pixels.max()), is_constant, traits, Fingerprint.of(pixels), picture)
 
     @property
     def digest(self) -> bytes:
@@ -77,20 +81,24 @@ class Content:
 
 
 def read_with_content(
-    source: ImageSource, roi: RegionOfInterest | None = None
+    source: ImageSource,
+    roi: RegionOfInterest | None = None,
+    pictures: PictureScale | None = None,
 ) -> tuple[Image, Content]:
     """Read a photograph once for its image and its facts.
 
     Args:
         source: of the photograph.
         roi: region of interest, in the box around which light and focus are measured.
+        pictures: size of its small picture; None for none.
 
     Raises:
         ImageError, ShapeError: it cannot be read.
     """
     image, facts = source.read_with_facts()
     box = None if roi is None else roi.on((image.shape[0], image.shape[1])).box
-    return image, Content.of(image, Traits.of(replace(source, facts=facts), image, box))
+    picture = None if pictures is None else pictures.picture(image, box)
+    return image, Content.of(image, Traits.of(replace(source, facts=facts), image, box), picture)
 
 
 @dataclass(slots=True)
@@ -99,6 +107,8 @@ class Contents:
 
     names: list[str] = field(default_factory=list)
     contents: list[Content] = field(default_factory=list)
+    pictures: PictureScale | None = None
+    """Size of the small pictures that are made; None for none."""
 
     def add(self, source: ImageSource, content: Content) -> None:
         """Add a photograph; one that has no file is named by its number."""
@@ -111,6 +121,12 @@ class Contents:
         """(n, 8) digest of the pixels of each photograph."""
         joined = b"".join(content.digest for content in self.contents)
         return np.frombuffer(joined, np.uint8).reshape(len(self.contents), DIGEST_BYTES)
+
+    @property
+    def small_pictures(self) -> LearnedPictures | None:
+        """Small pictures of all photographs; None where none were made."""
+        pairs = enumerate(content.picture for content in self.contents)
+        return LearnedPictures.of([(number, one) for number, one in pairs if one is not None])
 
     @property
     def traits(self) -> list[Traits]:

@@ -20,6 +20,8 @@ from patchbank.methods.base import (
     PatchScores,
     Tensors,
 )
+from patchbank.methods.explaining import Comparison, at_patches
+from patchbank.methods.memory_bank.explaining import comparison, nearest_rows, rows_of_photographs
 from patchbank.methods.memory_bank.selection import sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.tensor_spec import TensorSpec
@@ -142,6 +144,26 @@ class BankModel:
             return self._scored(embedding, rows, nearest[:, None], own)
         distances, _ = self.exact_index.nearest(rows, self.settings.n_neighbours, exclude=own)
         return self._scored(embedding, rows, distances, own)
+
+    def compare(
+        self,
+        maps: FeatureMaps,
+        patches: Indices,
+        n_nearest: int,
+        of_interest: NDArray[np.bool_] | None = None,
+    ) -> list[tuple[Comparison, ...]]:
+        """Compare some patches with the bank, as `methods.explaining.Explaining` has it.
+
+        Distances are Euclidean, whatever the metric of the patch scores; the search is exact.
+        """
+        queries = at_patches(embedded(self.embed, maps, of_interest).features, patches)
+        stride = self.settings.patch_stride
+        found = nearest_rows(self.exact_index, self.origins, queries, n_nearest, stride)
+        return [(comparison("bank", rows, self.radii),) for rows in found]
+
+    def sources(self, n_photographs: int) -> Indices:
+        """Rows that come from each photograph, (n_photographs,)."""
+        return rows_of_photographs(self.origins, n_photographs)
 
     def rows_of(self, photographs: Indices) -> NDArray[np.bool_]:
         """(m,) the rows of a group of photographs, which are left out together.

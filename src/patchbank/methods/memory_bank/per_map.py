@@ -17,8 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.scores import image_score
-from patchbank.methods.base import PatchEmbedding, PatchRows, PatchScores, Tensors
-from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed
+from patchbank.methods.base import (
+    FeatureMaps,
+    PatchEmbedding,
+    PatchRows,
+    PatchScores,
+    Tensors,
+)
+from patchbank.methods.explaining import Comparison, at_patches
+from patchbank.methods.memory_bank.explaining import comparison, nearest_rows
+from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
 from patchbank.types import Array, Indices
@@ -114,6 +122,25 @@ class MapBanks(BankModel):
             nearest = weighted(self.banks, found)
         return self._scored(embedding, rows, nearest)
 
+    def compare(
+        self,
+        maps: FeatureMaps,
+        patches: Indices,
+        n_nearest: int,
+        of_interest: NDArray[np.bool_] | None = None,
+    ) -> list[tuple[Comparison, ...]]:
+        """Compare some patches with each bank, in units of its spread."""
+        queries = at_patches(embedded(self.embed, maps, of_interest).features, patches)
+        stride, found = self.settings.patch_stride, []
+        for number, (each, part) in enumerate(
+            zip(self.banks, columns_of(queries, self.banks), strict=True), start=1
+        ):
+            model = each.model
+            rows = nearest_rows(model.exact_index, model.origins, part, n_nearest, stride)
+            name, unit, of_map = f"bank {number}", each.spread, each.part.number
+            found.append([comparison(name, row, model.radii, unit, of_map) for row in rows])
+        return list(zip(*found, strict=True))
+
     def can_leave_out(self, n_rows: int, groups: Indices | None = None) -> bool:
         """Whether the first `n_rows` rows of each bank are enough without those of any one group.
 
@@ -167,7 +194,7 @@ class MapBanks(BankModel):
             whole, settings.image_score, settings.top_fraction, embedding.mask
         )
         shown: NDArray[np.float32] = distances[:, self._mapped].sum(axis=1) * self._factor
-        return PatchScores(embedding.on_grid(shown), score, settings.patch_stride)
+        return PatchScores(embedding.on_grid(shown), score, settings.patch_stride, whole)
 
 
 def weighted(

@@ -16,8 +16,12 @@ from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
 from patchbank.methods.embedding import embed_patches
+from patchbank.methods.explaining import Comparison, GoodCell, centre
 from patchbank.methods.padim.settings import PadimParameters
 from patchbank.types import Indices, PatchGrid
+
+MOST_SHOWN = 3
+"""Learned photographs of which an explanation shows the place of an odd patch, at most."""
 
 
 class PadimModel:
@@ -47,6 +51,13 @@ class PadimModel:
         Raises:
             ShapeError: a feature is not finite, or the number of channels is not the learned one.
         """
+        points, (h, w) = self._points(maps)
+        positions = None if (h, w) == self.grid else nearest_cells((h, w), self.grid)
+        distances = self.gaussians.distances(points, positions).reshape(h, w)
+        return scored(self.settings, distances, of_interest)
+
+    def _points(self, maps: FeatureMaps) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """The patches of an image, (h * w, d), and their grid."""
         embedding: NDArray[np.float32] = to_numpy(embed_patches(self.settings, maps))  # (h, w, c)
         if embedding.shape[2] != self.n_channels:
             raise ShapeError(
@@ -54,10 +65,42 @@ class PadimModel:
                 f"got {embedding.shape[2]}"
             )
         h, w = embedding.shape[:2]
-        points = embedding[..., channels_kept(self.settings, self.n_channels)].reshape(h * w, -1)
-        positions = None if (h, w) == self.grid else nearest_cells((h, w), self.grid)
-        distances = self.gaussians.distances(points, positions).reshape(h, w)
-        return scored(self.settings, distances, of_interest)
+        kept = channels_kept(self.settings, self.n_channels)
+        return embedding[..., kept].reshape(h * w, -1), (h, w)
+
+    def compare(
+        self,
+        maps: FeatureMaps,
+        patches: Indices,
+        n_nearest: int,
+        of_interest: NDArray[np.bool_] | None = None,
+    ) -> list[tuple[Comparison, ...]]:
+        """Compare some patches with the Gaussians at their positions.
+
+        No good patch is the nearest one: the same place of some learned photographs is given.
+        """
+        points, (h, w) = self._points(maps)
+        cells = patches[:, 0] * w + patches[:, 1]
+        positions = nearest_cells((h, w), self.grid)[cells]
+        distances = self.gaussians.distances(points[cells], positions).tolist()
+        found: list[tuple[Comparison, ...]] = []
+        for (row, column), position, distance in zip(
+            patches.tolist(), positions.tolist(), distances, strict=True
+        ):
+            down, across = divmod(position, self.grid[1])
+            remark = (
+                f"{distance:.1f} standard deviations from the mean of good parts at this position "
+                f"(row {down}, column {across} of {self.grid[0]} x {self.grid[1]}); the "
+                "same spot of learned photographs is shown"
+            )
+            place = centre(row, column, self.settings.patch_stride)
+            same = tuple(GoodCell(number, place) for number in range(min(n_nearest, MOST_SHOWN)))
+            found.append((Comparison("position", distance, same, remark=remark),))
+        return found
+
+    def sources(self, n_photographs: int) -> Indices:
+        """One for each of the first photographs, of which the same place is shown."""
+        return (np.arange(n_photographs) < MOST_SHOWN).astype(np.intp)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""

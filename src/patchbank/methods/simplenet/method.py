@@ -23,6 +23,7 @@ from patchbank.methods.base import (
     numbered_groups,
 )
 from patchbank.methods.embedding import embed_patches
+from patchbank.methods.explaining import Comparison, at_patches
 from patchbank.methods.patch_store import PatchStore
 from patchbank.methods.simplenet.discriminator import Discriminator
 from patchbank.methods.simplenet.settings import PRESETS, SimpleNetParameters, SimpleNetSettings
@@ -30,6 +31,11 @@ from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Indices
+
+NO_PATCHES = (
+    "SimpleNet keeps no good patches: its discriminator says how unlike them this one is, and not "
+    "which of them is nearest"
+)
 
 
 class SimpleNetModel:
@@ -56,6 +62,22 @@ class SimpleNetModel:
         kind, fraction = settings.image_score, settings.top_fraction
         score = image_score.grid_score(grid, kind, fraction, embedding.mask)
         return PatchScores(grid, score, settings.patch_stride)
+
+    def compare(
+        self,
+        maps: FeatureMaps,
+        patches: Indices,
+        n_nearest: int,
+        of_interest: NDArray[np.bool_] | None = None,
+    ) -> list[tuple[Comparison, ...]]:
+        """Scores of some patches by the discriminator, which knows no good patches."""
+        queries = at_patches(embed_patches(self.settings, maps), patches)
+        scores = anomaly_score(to_numpy(self.discriminator(queries)), self.settings.margin)
+        return [(Comparison("discriminator", s, remark=NO_PATCHES),) for s in scores.tolist()]
+
+    def sources(self, n_photographs: int) -> Indices:
+        """Zeros: no photograph can be named."""
+        return np.zeros(n_photographs, dtype=np.intp)
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""

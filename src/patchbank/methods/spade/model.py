@@ -14,6 +14,8 @@ from patchbank.core.spatial import resampling
 from patchbank.core.spatial.grid_cells import any_inside
 from patchbank.errors import ShapeError
 from patchbank.methods.base import FeatureMaps, PatchScores, Tensors
+from patchbank.methods.explaining import Comparison
+from patchbank.methods.spade.explaining import compared
 from patchbank.methods.spade.gallery import Gallery, ImageFeatures, kept_cells
 from patchbank.methods.spade.settings import SpadeParameters
 from patchbank.types import Indices, PatchGrid
@@ -32,13 +34,39 @@ class SpadeModel:
         Raises:
             ShapeError: a feature is not finite, or the channels are not the learned ones.
         """
+        return self.score_features(self._features(maps, of_interest))
+
+    def _features(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None) -> ImageFeatures:
         features = ImageFeatures.of(self.settings, maps, of_interest=of_interest)
         if features.channels != self.gallery.channels:
             raise ShapeError(
                 f"features: expected {self.gallery.channels} channels (pooled, and of each plane), "
                 f"got {features.channels}"
             )
-        return self.score_features(features)
+        return features
+
+    def compare(
+        self,
+        maps: FeatureMaps,
+        patches: Indices,
+        n_nearest: int,
+        of_interest: NDArray[np.bool_] | None = None,
+    ) -> list[tuple[Comparison, ...]]:
+        """Compare some patches with the pixels of the most similar photographs, plane by plane."""
+        features = self._features(maps, of_interest)
+        return compared(features, self.gallery, self.settings.n_images, patches, n_nearest)
+
+    def similar(
+        self, maps: FeatureMaps, n_nearest: int, of_interest: NDArray[np.bool_] | None = None
+    ) -> tuple[Indices, NDArray[np.float64]]:
+        """The most similar photographs of the gallery, by number, and their distances."""
+        pooled = self._features(maps, of_interest).pooled
+        images, distances = self.gallery.similar(pooled, n_nearest)
+        return self.gallery.photographs[images].astype(np.intp), distances
+
+    def sources(self, n_photographs: int) -> Indices:
+        """Images of the gallery that come from each photograph, (n_photographs,)."""
+        return np.bincount(self.gallery.photographs, minlength=n_photographs)[:n_photographs]
 
     def score_features(
         self, features: ImageFeatures, exclude: Indices | None = None
