@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as pillow
 from PIL import ImageDraw
 
-from patchbank.detector.explanation.explained import Explanation, GoodPatch, OddPatch, OddSpot
+from patchbank.detector.explanation.explained import Explanation, GoodPatch, OddPatch
 from patchbank.detector.explanation.pictures import DecodedPicture
 from patchbank.detector.overlay import GREEN, RED
 from patchbank.errors import ImageError
@@ -135,8 +135,3 @@ def _is_same(one: GoodPatch, other: GoodPatch, cells: float) -> bool:
     away = np.linalg.norm(one.around.offset - other.around.offset)
     cell_px = np.linalg.norm(one.around.linear, axis=0).max()
     return bool(away < SEPARATE * cells * cell_px)
-
-
-def spots_with_crops(explanation: Explanation, n_spots: int) -> list[tuple[OddSpot, OddPatch]]:
-    """The first odd spots of an explanation with each of their patches."""
-    return [(spot, patch) for spot in explanation.spots[:n_spots] for patch in spot.patches]
