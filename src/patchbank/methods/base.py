@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import ParameterError, ShapeError
+from patchbank.methods.continuation import Continuation, NormalLearner
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -316,6 +317,12 @@ class Method:
     """Whether its learner and its models leave out the cells that are not `of_interest`."""
     scores_tiles: bool = False
     """Whether its learner takes photographs in tiles, and its model is a `TileScorer`."""
+    continued: Callable[[Any, Continuation, Progress, Device], Learner] | None = None
+    """(model, what is added, progress, device) -> a Learner of further good photographs, whose fit
+    gives a model of old and new ones, and left-out scores of the new ones.  None where a model
+    cannot learn more without the photographs that it was fitted on."""
+    normal: Callable[[Any, Continuation, Device], NormalLearner] | None = None
+    """The same for one photograph that a person said to be normal."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

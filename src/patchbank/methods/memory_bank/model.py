@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -226,6 +226,41 @@ class BankModel:
                 f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
                 f"got {n_rows}"
             )
+
+    @property
+    def banks_of_maps(self) -> Sequence[BankModel]:
+        """The banks that it searches: itself, or one for each feature map."""
+        return (self,)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Dimensions of each of these banks, whose features lie side by side in a patch."""
+        return tuple(each.bank.shape[1] for each in self.banks_of_maps)
+
+    def with_banks(self, banks: Sequence[BankModel]) -> BankModel:
+        """The model with other banks, one for each of `banks_of_maps`."""
+        return banks[0]
+
+    def with_index(self, index: neighbours.NeighbourIndex, recall: float) -> BankModel:
+        """The model with an index of its bank that was built already."""
+        return BankModel(
+            self.settings,
+            self.embed,
+            self.bank,
+            self.origins,
+            self.radii,
+            recall,
+            device=self.device,
+            index=index,
+        )
+
+    def together(self, distances: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Distances (n, k) to the rows of each of `banks_of_maps`, as `scored` takes them."""
+        return distances[0]
+
+    def scored(self, patches: PatchRows, distances: NDArray[np.float32]) -> PatchScores:
+        """Score an image from the distances of its patches to the nearest rows; see `together`."""
+        return self._scored(patches, patches.rows, distances)
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""
