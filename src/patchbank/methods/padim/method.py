@@ -31,7 +31,7 @@ CONTENTS: Mapping[str, TensorSpec] = {
     "rests": TensorSpec("float32", ("p",), low=1e-30, high=1e30),
     "grid": TensorSpec("int32", ("2",), low=1),
     "n_channels": TensorSpec("int32", ("1",), equals="channels"),
-    "counts": TensorSpec("int32", ("p",), low=1, optional=True),
+    "sample_counts": TensorSpec("int32", ("p",), low=1, optional=True),
 }
 METHOD = Method(
     "padim",

@@ -64,7 +64,7 @@ class PadimModel:
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
-        counts = {} if self.counts is None else {"counts": self.counts}
+        counts = {} if self.counts is None else {"sample_counts": self.counts}
         return {
             **counts,
             "means": self.gaussians.means,
@@ -125,5 +125,5 @@ def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
         raise ShapeError(
             f"grid: expected {len(gaussians.means)} cells (the positions), got {h} x {w}"
         )
-    n_channels, counts = int(tensors["n_channels"][0]), tensors.get("counts")
+    n_channels, counts = int(tensors["n_channels"][0]), tensors.get("sample_counts")
     return PadimModel(settings, gaussians, (h, w), n_channels, counts)
