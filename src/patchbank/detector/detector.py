@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ from patchbank.detector.bundle import (
     to_bytes,
     write_bundle,
 )
+from patchbank.detector.inspection import Normal
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.lineage.chain import Lineage
@@ -31,8 +32,11 @@ from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.detector.settings_choice import SettingsChoice
+from patchbank.detector.updates import Updates
 from patchbank.images.roi import RegionOfInterest
+from patchbank.images.source import ImageInput
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.progress import Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 
@@ -66,6 +70,8 @@ class Detector(Inspector):
     """(n, 8) `images.digest.pixel_digest` of each photograph; None in files that have none."""
     settings_choice: SettingsChoice | None = None
     """Record of how the settings were chosen; None where all were given."""
+    updates: Updates | None = None
+    """Facts of its updates; None where there was none."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
@@ -174,6 +180,50 @@ class Detector(Inspector):
             DetectorFileError: the history was altered.
         """
         return detector_of(undone(self._parts(), to, Edit("undo", reason, by)), None)
+
+    def updated(
+        self,
+        good: ImageInput | Iterable[ImageInput] | None = None,
+        *,
+        normal: Iterable[Normal] = (),
+        reason: str = "",
+        by: str = "",
+        limit_rows: int | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Detector:
+        """The detector that has learned further good photographs, without those of its fit.
+
+        Scores keep their unit.  Left-out scores of the new photographs join those of the old ones,
+        and thresholds follow.  What is exact, and what is not, is in docs/methods/update.md.
+
+        Args:
+            good: photographs as `Recipe.fit` takes them; all that came, flagged or not.  Those that
+                are learned already are left out.
+            normal: photographs that were flagged, and are good: an `Inspection`, or a pair of it
+                and those of its regions that are normal.  No more of them is learned than lets them
+                pass, and they have no part in the threshold.
+            reason: of the update, for the history.
+            by: name of the person, for the history.
+            limit_rows: rows that a memory bank has at most, without those of photographs said to be
+                normal; None for one and a half times those of the fit.
+            force: whether photographs of something else than was learned are learned.
+            progress: shows the steps.
+
+        Raises:
+            DataError: nothing is given, or all is known already; or photographs of something else.
+            ImageError, ShapeError: no photograph can be read, or one that is normal cannot.
+            ParameterError: the method has to be fitted anew, or a value is out of range.
+
+        Warns:
+            PhotographWarning: photographs that cannot be read, are known already, or are odd.
+        """
+        # The one import that goes up: a verb of detectors that needs all that a fit needs.
+        from patchbank.training.update.request import UpdateRequest, normal_parts
+        from patchbank.training.update.updating import updated_with_warnings
+
+        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
+        return detector_of(updated_with_warnings(self._parts(), good, request, progress), None)
 
     @property
     def sha256(self) -> str:

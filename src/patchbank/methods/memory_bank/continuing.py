@@ -214,8 +214,10 @@ def within(bank: BankModel, most: int, kept: Sequence[int], device: Device) -> B
     order = np.concatenate([first, others[chosen.centres], stay]).astype(np.intp)
     radii = UNKNOWN
     if len(bank.radii) and chosen.radii is not None and chosen.radius_before is not None:
-        of_rows = [[chosen.radius_before], chosen.radii, np.repeat(chosen.radii[-1:], len(stay))]
-        radii = np.maximum(np.concatenate(of_rows), bank.radii[-1]).astype(np.float32)
+        before = np.array([chosen.radius_before], dtype=np.float32)
+        of_stay = np.repeat(chosen.radii[-1:], len(stay))
+        radii = np.concatenate([before, chosen.radii, of_stay])
+        radii = np.maximum(radii, bank.radii[-1])
     return BankModel(
         bank.settings,
         bank.embed,

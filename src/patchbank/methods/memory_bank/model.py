@@ -170,6 +170,16 @@ class BankModel:
         return len(self.bank)
 
     @property
+    def usual_rows(self) -> int:
+        """Rows that a fit keeps: more than it has where those are all patches."""
+        settings = self.settings
+        given = (settings.coreset, settings.bank_rows, settings.covering_radius)
+        covers_all = any(len(one.radii) and one.radii[-1] == 0 for one in self.banks_of_maps)
+        if settings.selection == "greedy" and given == (None, None, None) and covers_all:
+            return max(self.n_rows, settings.bank_limit)
+        return self.n_rows
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Smaller sizes to calibrate: every photograph can be left out of the first so many rows.
 

@@ -1,0 +1,221 @@
+"""What is asked of an update: further photographs, what is said to be normal, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from patchbank.core.spatial.box import Box
+from patchbank.core.spatial.regions import Region
+from patchbank.detector.inspection import SCHEMA_VERSION, Inspection, Normal
+from patchbank.detector.strict_json import parse_json
+from patchbank.errors import DataError, ParameterError
+from patchbank.images.folders import few
+from patchbank.images.source import ImageSource, image_source
+
+SHOWN = 10
+"""Photographs that a line names at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormalPart:
+    """A photograph, or some regions of it, that a person said to be normal."""
+
+    source: ImageSource
+    size: tuple[int, int]
+    """(width, height) of the photograph that was inspected."""
+    boxes: tuple[Box, ...] = ()
+    """Regions that are normal; none where all of the photograph is."""
+    must_pass: bool = True
+    """Whether the photograph is good then: no other region of it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """All that is asked of an update but the photographs."""
+
+    normal: tuple[NormalPart, ...] = ()
+    limit_rows: int | None = None
+    """Rows that a bank has at most; None for one and a half times those of the fit."""
+    force: bool = False
+    """Whether photographs are learned that are unlike the learned ones."""
+    reason: str = ""
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.limit_rows is not None and not (
+            type(self.limit_rows) is int and self.limit_rows >= 2
+        ):
+            raise ParameterError(
+                f"limit_rows: expected an integer, 2 or more, got {self.limit_rows!r}"
+            )
+
+
+@dataclass(slots=True)
+class UpdateFacts:
+    """What an update did, for its caller to show; `updated` fills it in."""
+
+    learned: list[str] = field(default_factory=list)
+    """Names of the photographs that were learned."""
+    known: list[str] = field(default_factory=list)
+    """Names of photographs that were learned before, or given twice, and were not added again."""
+    flagged: int = 0
+    """How many of the photographs were above the threshold before."""
+    passing: list[str] = field(default_factory=list)
+    """Photographs said to be normal that pass now."""
+    failing: list[str] = field(default_factory=list)
+    """Photographs said to be normal that do not pass even so."""
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    """Rows of the bank of each member that has one, before and after."""
+    is_trimmed: bool = False
+    """Whether a bank reached its limit, so that rows were dropped."""
+
+    @property
+    def lines(self) -> list[str]:
+        """Sentences about what may surprise."""
+        found = []
+        if self.known:
+            found.append(
+                f"{len(self.known)} photographs are learned already, or given twice, and are not "
+                f"added again: {few(self.known, 'photograph', SHOWN)}"
+            )
+        if self.failing:
+            found.append(
+                f"{len(self.failing)} photographs said to be normal are still flagged: "
+                f"{few(self.failing, 'photograph', SHOWN)}; fit anew with them among the good"
+            )
+        if self.is_trimmed:
+            found.append(
+                "the bank has reached its limit, and keeps the rows of a greedy selection; smaller "
+                "banks are not calibrated any more (a higher limit: limit_rows, --limit-rows)"
+            )
+        return found
+
+
+def normal_parts(given: Iterable[Normal]) -> tuple[NormalPart, ...]:
+    """The parts that inspections stand for.
+
+    Raises:
+        ParameterError: it is no inspection, or a region of another one.
+    """
+    return tuple(_of_inspection(each) for each in given)
+
+
+def _of_inspection(given: Normal) -> NormalPart:
+    inspection, regions = given if isinstance(given, tuple) else (given, ())
+    if not isinstance(inspection, Inspection):
+        raise ParameterError(
+            "normal: expected inspections, or pairs of an inspection and its regions, got "
+            f"{type(inspection).__name__}"
+        )
+    chosen = (regions,) if isinstance(regions, Region) else tuple(regions)
+    if any(region not in inspection.regions for region in chosen):
+        raise ParameterError(
+            f"normal: expected regions of the inspection of {inspection.image}, got another one"
+        )
+    return NormalPart(
+        inspection.source,
+        inspection.size,
+        tuple(_box(region) for region in chosen),
+        not chosen or set(chosen) >= set(inspection.regions),
+    )
+
+
+def _box(region: Region) -> Box:
+    return Box(region.top, region.left, region.height, region.width)
+
+
+def read_results(argument: str) -> tuple[NormalPart, ...]:
+    """Read what is normal from lines of `patchbank predict --json`.
+
+    Args:
+        argument: path of a file, each of whose anomalous photographs is normal; or ``FILE:1,3``:
+            regions 1 and 3 of its one anomalous photograph, the worst one first.
+
+    Raises:
+        DataError: the file cannot be read, or has other lines, or no anomalous photograph, or not
+            this region.
+    """
+    path, numbers = Path(argument), list[int]()
+    head, _, tail = argument.rpartition(":")
+    if head and not path.exists() and all(part.isdecimal() for part in tail.split(",")):
+        path, numbers = Path(head), [int(part) for part in tail.split(",")]
+    flagged = [line for line in _lines(path) if line["anomalous"] or line["regions"]]
+    if not flagged:
+        raise DataError(f"{path}: expected an anomalous photograph, got none; nothing to correct")
+    if not numbers:
+        return tuple(_of_line(line, line["regions"], ()) for line in flagged)
+    if len(flagged) > 1:
+        raise DataError(
+            f"{path}: expected one anomalous photograph with a number of a region, got "
+            f"{len(flagged)}; give a file with the line of that photograph"
+        )
+    regions = flagged[0]["regions"]
+    for number in numbers:
+        if not 1 <= number <= len(regions):
+            raise DataError(
+                f"{path}: expected a region from 1 to {len(regions)} of {flagged[0]['image']}, "
+                f"got {number}"
+            )
+    return (_of_line(flagged[0], regions, [regions[number - 1] for number in numbers]),)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise DataError(f"{path}: expected lines of predict --json, got: {reason}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line)
+        except ValueError as error:
+            raise _damaged(path, number, str(error)) from None
+        if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
+            raise _damaged(path, number, "another line")
+        if record.get("error") is None:
+            if not _is_whole(record):
+                raise _damaged(path, number, "a line without size or regions")
+            found.append(record)
+    return found
+
+
+def _damaged(path: Path, number: int, fault: str) -> DataError:
+    return DataError(f"{path}:{number}: expected a line of predict --json, got: {fault}")
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    size, regions = record.get("size"), record.get("regions")
+    return (
+        isinstance(record.get("image"), str)
+        and isinstance(record.get("anomalous"), bool)
+        and isinstance(size, list)
+        and len(size) == 2
+        and all(type(n) is int and n > 0 for n in size)
+        and isinstance(regions, list)
+        and all(_is_region(region) for region in regions)
+    )
+
+
+def _is_region(region: Any) -> bool:
+    names = ("left", "top", "width", "height")
+    return isinstance(region, dict) and all(
+        type(region.get(name)) is int and region[name] >= 0 for name in names
+    )
+
+
+def _of_line(
+    line: dict[str, Any], regions: Sequence[dict[str, Any]], chosen: Sequence[dict[str, Any]]
+) -> NormalPart:
+    boxes = tuple(Box(one["top"], one["left"], one["height"], one["width"]) for one in chosen)
+    return NormalPart(
+        image_source(line["image"]),
+        (line["size"][0], line["size"][1]),
+        boxes,
+        not chosen or all(one in chosen for one in regions),
+    )
