@@ -35,6 +35,7 @@ from patchbank.cli.targets import (
 )
 from patchbank.cli.tune import tune
 from patchbank.cli.undo import undo
+from patchbank.cli.update import update
 
 app = typer.Typer(
     name="patchbank",
@@ -53,6 +54,7 @@ app.command(epilog=EPILOG)(drift)
 app.command(epilog=EPILOG)(history)
 app.command(epilog=EPILOG)(tune)
 app.command(epilog=EPILOG)(undo)
+app.command(epilog=EPILOG)(update)
 app.add_typer(backbones.app, name="backbones")
 
 

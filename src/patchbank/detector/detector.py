@@ -22,7 +22,7 @@ from patchbank.detector.bundle import (
     to_bytes,
     write_bundle,
 )
-from patchbank.detector.inspection import Normal
+from patchbank.detector.inspection import Inspection, Normal
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.lineage.chain import Lineage
@@ -185,7 +185,7 @@ class Detector(Inspector):
         self,
         good: ImageInput | Iterable[ImageInput] | None = None,
         *,
-        normal: Iterable[Normal] = (),
+        normal: Inspection | Iterable[Normal] = (),
         reason: str = "",
         by: str = "",
         limit_rows: int | None = None,
@@ -223,7 +223,7 @@ class Detector(Inspector):
         from patchbank.training.update.updating import updated_with_warnings
 
         request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
-        return detector_of(updated_with_warnings(self._parts(), good, request, progress), None)
+        return updated_with_warnings(self, good, request, progress)
 
     @property
     def sha256(self) -> str:
@@ -272,7 +272,7 @@ class Detector(Inspector):
         return detector_from_bytes, (content, self.sha256, device, engine)
 
     def _parts(self) -> DetectorParts:
-        return DetectorParts(**{f.name: getattr(self, f.name) for f in fields(DetectorParts)})
+        return parts_of(self)
 
     def save(
         self,
@@ -304,6 +304,11 @@ class Detector(Inspector):
         else:
             replace_if_unchanged(Path(path), replaces.lower(), content)
         LOGGER.info("saved %s", path)
+
+
+def parts_of(detector: Detector) -> DetectorParts:
+    """The parts of a detector that a file holds."""
+    return DetectorParts(**{f.name: getattr(detector, f.name) for f in fields(DetectorParts)})
 
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:

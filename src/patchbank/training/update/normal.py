@@ -144,7 +144,7 @@ def _corrected(
 def _passes(parts: DetectorParts, normal: NormalPart, predictions: MemberPredictions) -> bool:
     """Whether nothing is found where all is normal."""
     calibration = parts.calibration
-    if normal.must_pass and combined_score(predictions) > calibration.threshold:
+    if not normal.boxes and combined_score(predictions) > calibration.threshold:
         return False
     found = combined_map(predictions) > calibration.pixel_threshold
     boxes = normal.boxes or (Box(0, 0, *found.shape),)

@@ -10,6 +10,7 @@ from typing import Any
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.inspection import SCHEMA_VERSION, Inspection, Normal
+from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
@@ -27,9 +28,7 @@ class NormalPart:
     size: tuple[int, int]
     """(width, height) of the photograph that was inspected."""
     boxes: tuple[Box, ...] = ()
-    """Regions that are normal; none where all of the photograph is."""
-    must_pass: bool = True
-    """Whether the photograph is good then: no other region of it was found."""
+    """Regions that are normal, while others are not; none where all of the photograph is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class UpdateRequest:
             raise ParameterError(
                 f"limit_rows: expected an integer, 2 or more, got {self.limit_rows!r}"
             )
+        Edit("update", self.reason, self.by)  # checks the words before the work
 
 
 @dataclass(slots=True)
@@ -73,17 +73,40 @@ class UpdateFacts:
     """Whether a bank reached its limit, so that rows were dropped."""
 
     @property
+    def learned_line(self) -> str:
+        """Sentence about the photographs that were learned."""
+        if len(self.learned) == 1:
+            return f"1 photograph learned; it was {'' if self.flagged else 'not '}flagged before"
+        verb = "was" if self.flagged == 1 else "were"
+        return (
+            f"{len(self.learned):,} photographs learned; {self.flagged or 'none'} of them {verb} "
+            "flagged before"
+        )
+
+    @property
+    def rows_lines(self) -> list[str]:
+        """A sentence about the rows of each bank."""
+        limit = ", at its limit" if self.is_trimmed else ""
+        return [f"bank rows {old:,} -> {new:,}{limit}" for old, new in self.rows]
+
+    @property
+    def passing_line(self) -> str:
+        """Sentence about the photographs said to be normal that pass."""
+        verb = "passes" if len(self.passing) == 1 else "pass"
+        return f"{few(self.passing, 'photograph', SHOWN)} {verb} now"
+
+    @property
     def lines(self) -> list[str]:
         """Sentences about what may surprise."""
         found = []
         if self.known:
             found.append(
-                f"{len(self.known)} photographs are learned already, or given twice, and are not "
-                f"added again: {few(self.known, 'photograph', SHOWN)}"
+                "learned already, or given twice, and not added again: "
+                f"{few(self.known, 'photograph', SHOWN)}"
             )
         if self.failing:
             found.append(
-                f"{len(self.failing)} photographs said to be normal are still flagged: "
+                "said to be normal, and still flagged: "
                 f"{few(self.failing, 'photograph', SHOWN)}; fit anew with them among the good"
             )
         if self.is_trimmed:
@@ -94,13 +117,14 @@ class UpdateFacts:
         return found
 
 
-def normal_parts(given: Iterable[Normal]) -> tuple[NormalPart, ...]:
+def normal_parts(given: Inspection | Iterable[Normal]) -> tuple[NormalPart, ...]:
     """The parts that inspections stand for.
 
     Raises:
         ParameterError: it is no inspection, or a region of another one.
     """
-    return tuple(_of_inspection(each) for each in given)
+    several = (given,) if isinstance(given, Inspection) else given
+    return tuple(_of_inspection(each) for each in several)
 
 
 def _of_inspection(given: Normal) -> NormalPart:
@@ -115,16 +139,9 @@ def _of_inspection(given: Normal) -> NormalPart:
         raise ParameterError(
             f"normal: expected regions of the inspection of {inspection.image}, got another one"
         )
-    return NormalPart(
-        inspection.source,
-        inspection.size,
-        tuple(_box(region) for region in chosen),
-        not chosen or set(chosen) >= set(inspection.regions),
-    )
-
-
-def _box(region: Region) -> Box:
-    return Box(region.top, region.left, region.height, region.width)
+    is_whole = set(chosen) >= set(inspection.regions)
+    boxes = () if is_whole else tuple(Box(r.top, r.left, r.height, r.width) for r in chosen)
+    return NormalPart(inspection.source, inspection.size, boxes)
 
 
 def read_results(argument: str) -> tuple[NormalPart, ...]:
@@ -212,10 +229,7 @@ def _is_region(region: Any) -> bool:
 def _of_line(
     line: dict[str, Any], regions: Sequence[dict[str, Any]], chosen: Sequence[dict[str, Any]]
 ) -> NormalPart:
-    boxes = tuple(Box(one["top"], one["left"], one["height"], one["width"]) for one in chosen)
-    return NormalPart(
-        image_source(line["image"]),
-        (line["size"][0], line["size"][1]),
-        boxes,
-        not chosen or all(one in chosen for one in regions),
-    )
+    names = ("top", "left", "height", "width")
+    is_whole = all(one in chosen for one in regions)
+    boxes = () if is_whole else tuple(Box(*(one[name] for name in names)) for one in chosen)
+    return NormalPart(image_source(line["image"]), (line["size"][0], line["size"][1]), boxes)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from patchbank.datasets import TrainingImages
 from patchbank.detector.changes import check_reachable
+from patchbank.detector.detector import Detector, detector_of, parts_of
 from patchbank.detector.lineage.entry import Added, Edit, Forced
 from patchbank.detector.lineage.recording import recorded
 from patchbank.detector.packing import DetectorParts
@@ -30,63 +31,62 @@ from patchbank.training.update.request import UpdateFacts, UpdateRequest
 
 @computing.long()
 def updated(
-    parts: DetectorParts,
+    detector: Detector,
     good: ImageInput | Iterable[ImageInput] | TrainingImages | None,
     request: UpdateRequest,
     progress: Progress,
     remarks: Remarks,
-) -> tuple[DetectorParts, UpdateFacts]:
+) -> tuple[Detector, UpdateFacts]:
     """Let a detector learn further good photographs, then what is normal after a false alarm.
 
     Args:
-        parts: of the detector.
+        detector: the fitted one.
         good: further photographs, as `Recipe.fit` takes them; None for none.
         request: all else that is asked.
         progress: shows the steps.
         remarks: receives lines about the photographs.
 
     Returns:
-        The parts of the new detector, with an entry in its history for each of both, and facts.
+        The new detector, with an entry in its history for each of both, and facts.
 
     Raises:
         DataError: nothing is given, or all is known already, or photographs of something else.
         ImageError, ShapeError: photographs cannot be read.
         ParameterError: the detector cannot learn more without the photographs of its fit.
     """
-    check_continuable(parts)
-    facts = UpdateFacts()
+    before, facts = parts_of(detector), UpdateFacts()
+    check_continuable(before)
     if good is None and not request.normal:
         raise DataError("expected photographs to learn from, got none")
-    _check_known(parts, remarks)
-    after = parts
+    _remark_old_format(before, remarks)
+    after = before
     if good is not None:
-        after = _with_good(parts, good, request, facts, remarks, progress)
+        after = _with_good(before, good, request, facts, remarks, progress)
     if request.normal:
         corrected = with_normal(after, request, facts, progress)
         after = _recorded(after, corrected, "normal", request, forced=False)
-    if after is parts:
+    if after is before:
         _refuse_nothing(facts)
     facts.rows = [
         (old.model.n_rows, new.model.n_rows)
-        for old, new in zip(parts.members, after.members, strict=True)
+        for old, new in zip(before.members, after.members, strict=True)
         if isinstance(old.model, ResizableBank) and isinstance(new.model, ResizableBank)
     ]
-    facts.is_trimmed = (
-        parts.bank_size_calibration is not None and after.bank_size_calibration is None
-    )
-    LOGGER.info("learned %d further photographs", len(facts.learned))
-    return after, facts
+    had_sizes, has_sizes = (each.bank_size_calibration is not None for each in (before, after))
+    facts.is_trimmed = had_sizes and not has_sizes
+    LOGGER.info("learned %d further photographs", len(after.fitted_on) - len(before.fitted_on))
+    return detector_of(after, None), facts
 
 
 def updated_with_warnings(
-    parts: DetectorParts,
+    detector: Detector,
     good: ImageInput | Iterable[ImageInput] | None,
     request: UpdateRequest,
     progress: Progress | None,
-) -> DetectorParts:
+) -> Detector:
     """`updated`, with its lines as warnings that point at the caller of `Detector.updated`."""
     remarks = Remarks()
-    after, facts = updated(parts, good, request, progress or NullProgress(), remarks)
+    after, facts = updated(detector, good, request, progress or NullProgress(), remarks)
     left_out = [f"left out: {error}" for error in remarks.unread]
     for line in [*left_out, *remarks.lines, *facts.lines]:
         warnings.warn(line, PhotographWarning, stacklevel=3)
@@ -142,7 +142,7 @@ def _recorded(
     return recorded(before, after, Edit(kind, request.reason, request.by, added, words))
 
 
-def _check_known(parts: DetectorParts, remarks: Remarks) -> None:
+def _remark_old_format(parts: DetectorParts, remarks: Remarks) -> None:
     """Say what cannot be checked with a file of an older format."""
     missing = []
     if parts.photograph_digests is None:
