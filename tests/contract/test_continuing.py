@@ -30,7 +30,7 @@ def settings(method):
     return method.settings.from_mapping({n: v for n, v in wanted.items() if n in known})
 
 
-def asked(n_images=len(NEW), **changes):
+def asked(n_images, **changes):
     return Continuation(n_images, len(OLD), **changes)
 
 

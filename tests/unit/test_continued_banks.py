@@ -1,4 +1,4 @@
-"""A memory bank that goes on: naive selection as oracle, covering radii, limits, left-out scores."""
+"""A memory bank that goes on: naive selection as oracle, radii, limits, left-out scores."""
 
 import numpy as np
 import pytest
