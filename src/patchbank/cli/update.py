@@ -76,6 +76,7 @@ def update(options: UpdateOptions) -> None:
     check_changed_file(options.file, options.out)
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets import training_images
+    from patchbank.detector.detector import detector_of, parts_of
     from patchbank.training.photographs import Remarks
     from patchbank.training.update.request import UpdateRequest, read_results
     from patchbank.training.update.updating import updated
@@ -91,7 +92,8 @@ def update(options: UpdateOptions) -> None:
     found = training_images(good[0] if len(good) == 1 else good) if good else None
     before, sha256 = open_to_change(options.file, options.sha256, options.device)
     remarks = Remarks()
-    after, facts = updated(before, found, request, ConsoleProgress(), remarks)
+    parts, facts = updated(parts_of(before), found, request, ConsoleProgress(), remarks)
+    after = detector_of(parts, None)
     for line in [] if found is None else found.lines:
         output.note(f"note: {line}")
     save_changed(after, options.file, options.out, sha256)

@@ -223,7 +223,7 @@ class Detector(Inspector):
         from patchbank.training.update.updating import updated_with_warnings
 
         request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
-        return updated_with_warnings(self, good, request, progress)
+        return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
 
     @property
     def sha256(self) -> str:

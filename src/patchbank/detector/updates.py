@@ -1,4 +1,4 @@
-"""What a detector keeps of its updates besides what it learned by them."""
+"""Facts of the updates of a detector, besides what it learned by them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.methods.continuation import Continuation, NormalLearner
+from patchbank.methods.continuation import Continuation
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -257,6 +257,34 @@ class Learner(Protocol):
             DataError: no image was added.
             ParameterError: the settings do not suit the features.
             ShapeError: there is not one group for each photograph.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NormalTrial:
+    """A model that has learned more of a photograph said to be normal, and what it says of it."""
+
+    model: FittedMethod
+    scores: PatchScores
+
+
+class NormalLearner(Protocol):
+    """Learns one photograph said to be normal, no more of it than is needed."""
+
+    def add(self, image: TrainingImage) -> None:
+        """Take the features of the photograph, or of its next tile.
+
+        Raises:
+            ShapeError: a feature is not finite.
+        """
+        ...
+
+    def learned(self, effort: int) -> NormalTrial | None:
+        """The model that has learned the photograph with some effort, 1, 2, 4, ...
+
+        The effort is the number of rows that a bank gets, or the number of photographs that it
+        counts as.  None where nothing is left that half the effort did not reach.
         """
         ...
 

@@ -1,15 +1,11 @@
-"""Learning more with a fitted model: what is asked of a method, and what one that can offers."""
+"""Further photographs for a fitted model: the terms on which a method learns them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from patchbank.methods.base import FittedMethod, PatchScores, TrainingImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +27,3 @@ class Continuation:
     cells: NDArray[np.bool_] | None = None
     """(h, w) of the first layer's grid: the cells of a photograph that are said to be normal; None
     for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class NormalTrial:
-    """A model that has learned more of a photograph said to be normal, and what it says of it."""
-
-    model: FittedMethod
-    scores: PatchScores
-
-
-class NormalLearner(Protocol):
-    """Learns one photograph said to be normal, no more of it than is needed."""
-
-    def add(self, image: TrainingImage) -> None:
-        """Take the features of the photograph, or of its next tile.
-
-        Raises:
-            ShapeError: a feature is not finite.
-        """
-        ...
-
-    def learned(self, effort: int) -> NormalTrial | None:
-        """The model that has learned the photograph with some effort, 1, 2, 4, ...
-
-        The effort is the number of rows that a bank gets, or the number of photographs that it
-        counts as.  None where nothing is left that half the effort did not reach.
-        """
-        ...

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from patchbank.core import neighbours
 from patchbank.core.coreset import InitialDistances, greedy_coreset
-from patchbank.methods.base import TrainingImage
-from patchbank.methods.continuation import Continuation, NormalTrial
+from patchbank.methods.base import NormalTrial, TrainingImage
+from patchbank.methods.continuation import Continuation
 from patchbank.methods.memory_bank.continuing import lengthened
 from patchbank.methods.memory_bank.model import BankModel, embedded
 from patchbank.methods.patch_store import PatchStore

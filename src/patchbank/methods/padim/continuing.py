@@ -9,8 +9,8 @@ from patchbank.core.array_api import blocks, to_numpy
 from patchbank.core.gaussians import Gaussians, Scatters, with_more_samples
 from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.methods.base import TrainingImage
-from patchbank.methods.continuation import Continuation, NormalTrial
+from patchbank.methods.base import NormalTrial, TrainingImage
+from patchbank.methods.continuation import Continuation
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.learner import BLOCK_BYTES, PadimLearner
 from patchbank.methods.padim.model import PadimModel, channels_kept

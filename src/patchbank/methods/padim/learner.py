@@ -122,7 +122,7 @@ class PadimLearner:
 
 @dataclass(frozen=True, slots=True)
 class _Learned:
-    """What a fit computes block by block."""
+    """Gaussians and distances that a fit computes block by block."""
 
     gaussians: Gaussians
     counts: NDArray[np.int32]

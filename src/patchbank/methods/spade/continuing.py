@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.errors import DataError
-from patchbank.methods.base import Fit, TrainingImage, numbered_groups
-from patchbank.methods.continuation import Continuation, NormalTrial
+from patchbank.methods.base import Fit, NormalTrial, TrainingImage, numbered_groups
+from patchbank.methods.continuation import Continuation
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder, ImageFeatures, kept_cells
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.runtime.devices import Device

@@ -73,7 +73,7 @@ def _rows_of_fit(model: FittedMethod) -> int | None:
 def continuation(
     parts: DetectorParts, number: int, n_photographs: int, request: UpdateRequest
 ) -> Continuation:
-    """What a member is asked for.
+    """The request to a member.
 
     Args:
         parts: of the detector.
@@ -137,7 +137,7 @@ def continued_member(
 
 
 def said_of(member: Member, image: ExtractedImage, source: ImageSource) -> MemberPrediction:
-    """What the member says of a photograph whose features were extracted.
+    """Prediction of a member for a photograph whose features were extracted.
 
     In tiles it has not been seen whole here, and is read once more.
     """

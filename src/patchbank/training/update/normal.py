@@ -28,10 +28,10 @@ from patchbank.errors import DataError, ParameterError
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageSource
 from patchbank.methods import PatchScores
-from patchbank.methods.continuation import NormalLearner, NormalTrial
+from patchbank.methods.base import NormalLearner, NormalTrial
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.training.extraction import ExtractedImage, extract_images
-from patchbank.training.fit import names_of
+from patchbank.training.names import names_of
 from patchbank.training.photographs import Contents
 from patchbank.training.update.joining import with_size_of_bank
 from patchbank.training.update.members import (
@@ -219,7 +219,7 @@ def _predictions(
     before: Sequence[MemberPrediction],
     trials: Sequence[NormalTrial | None],
 ) -> list[MemberPrediction]:
-    """What the members say after the trials."""
+    """Predictions of the members after the trials."""
     triples = zip(parts.members, before, trials, strict=True)
     return [
         said if trial is None else replace(said, scores=whole(member, trial.scores))

@@ -17,8 +17,8 @@ from patchbank.images.folders import few
 from patchbank.images.source import ImageInput, ImageSource, image_source, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
-from patchbank.training.fit import names_of
 from patchbank.training.groups import AUTO, GroupSearch, Labels, labels_of
+from patchbank.training.names import names_of
 from patchbank.training.photographs import Contents, Remarks, read_with_content, unreadable
 from patchbank.training.update.request import UpdateFacts
 
@@ -35,10 +35,10 @@ class FurtherPhotographs:
     names: tuple[str, ...]
     """Names in the detector: no two alike, and none like that of a photograph before."""
     search: GroupSearch
-    """Their sources and contents, and the groups in which they are left out."""
+    """Sources and contents of them, and the groups in which they are left out."""
 
     def flagged(self, parts: DetectorParts, predictions: Sequence[MemberPredictions]) -> int:
-        """How many of them a detector calls anomalous, by its predictions for each."""
+        """Number of them that a detector calls anomalous, by its predictions for each."""
         threshold = parts.calibration.threshold
         return sum(combined_score(each) > threshold for each in predictions)
 
@@ -121,9 +121,9 @@ def _labels(
 
 
 def unlike_names(
-    names: Sequence[str], sources: Sequence[ImageSource], taken: Sequence[str]
+    names: Sequence[str], sources: Sequence[ImageSource], used_before: Sequence[str]
 ) -> list[str]:
-    """Names that differ from each other and from those that are taken.
+    """Names that differ from each other and from those that are in use.
 
     A file gets a longer end of its path; where that is not enough, and for others, a number.
 
@@ -131,7 +131,7 @@ def unlike_names(
     >>> unlike_names(["array 0", "array 1"], [source, source], ["array 0"])
     ['array 0 (2)', 'array 1']
     """
-    used, found = set(taken), []
+    used, found = set(used_before), []
     for name, source in zip(names, sources, strict=True):
         chosen = name
         if chosen in used and isinstance(source.content, Path):

@@ -1,4 +1,4 @@
-"""What is asked of an update: further photographs, what is said to be normal, limits."""
+"""The request of an update: what is said to be normal, limits, who and why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NormalPart:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
-    """All that is asked of an update but the photographs."""
+    """Terms of an update, all but the good photographs."""
 
     normal: tuple[NormalPart, ...] = ()
     limit_rows: int | None = None
@@ -55,14 +55,14 @@ class UpdateRequest:
 
 @dataclass(slots=True)
 class UpdateFacts:
-    """What an update did, for its caller to show; `updated` fills it in."""
+    """Facts of an update, for its caller to show; `updated` fills them in."""
 
     learned: list[str] = field(default_factory=list)
     """Names of the photographs that were learned."""
     known: list[str] = field(default_factory=list)
     """Names of photographs that were learned before, or given twice, and were not added again."""
     flagged: int = 0
-    """How many of the photographs were above the threshold before."""
+    """Number of the photographs that were above the threshold before."""
     passing: list[str] = field(default_factory=list)
     """Photographs said to be normal that pass now."""
     failing: list[str] = field(default_factory=list)
@@ -145,7 +145,7 @@ def _of_inspection(given: Normal) -> NormalPart:
 
 
 def read_results(argument: str) -> tuple[NormalPart, ...]:
-    """Read what is normal from lines of `patchbank predict --json`.
+    """Read which photographs are normal from lines of `patchbank predict --json`.
 
     Args:
         argument: path of a file, each of whose anomalous photographs is normal; or ``FILE:1,3``:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from patchbank.datasets import TrainingImages
 from patchbank.detector.changes import check_reachable
-from patchbank.detector.detector import Detector, detector_of, parts_of
 from patchbank.detector.lineage.entry import Added, Edit, Forced
 from patchbank.detector.lineage.recording import recorded
 from patchbank.detector.packing import DetectorParts
@@ -31,30 +30,30 @@ from patchbank.training.update.request import UpdateFacts, UpdateRequest
 
 @computing.long()
 def updated(
-    detector: Detector,
+    before: DetectorParts,
     good: ImageInput | Iterable[ImageInput] | TrainingImages | None,
     request: UpdateRequest,
     progress: Progress,
     remarks: Remarks,
-) -> tuple[Detector, UpdateFacts]:
+) -> tuple[DetectorParts, UpdateFacts]:
     """Let a detector learn further good photographs, then what is normal after a false alarm.
 
     Args:
-        detector: the fitted one.
+        before: parts of the fitted detector.
         good: further photographs, as `Recipe.fit` takes them; None for none.
         request: all else that is asked.
         progress: shows the steps.
         remarks: receives lines about the photographs.
 
     Returns:
-        The new detector, with an entry in its history for each of both, and facts.
+        The parts of the new detector, with an entry in its history for each of both, and facts.
 
     Raises:
         DataError: nothing is given, or all is known already, or photographs of something else.
         ImageError, ShapeError: photographs cannot be read.
         ParameterError: the detector cannot learn more without the photographs of its fit.
     """
-    before, facts = parts_of(detector), UpdateFacts()
+    facts = UpdateFacts()
     check_continuable(before)
     if good is None and not request.normal:
         raise DataError("expected photographs to learn from, got none")
@@ -75,18 +74,18 @@ def updated(
     had_sizes, has_sizes = (each.bank_size_calibration is not None for each in (before, after))
     facts.is_trimmed = had_sizes and not has_sizes
     LOGGER.info("learned %d further photographs", len(after.fitted_on) - len(before.fitted_on))
-    return detector_of(after, None), facts
+    return after, facts
 
 
 def updated_with_warnings(
-    detector: Detector,
+    before: DetectorParts,
     good: ImageInput | Iterable[ImageInput] | None,
     request: UpdateRequest,
     progress: Progress | None,
-) -> Detector:
+) -> DetectorParts:
     """`updated`, with its lines as warnings that point at the caller of `Detector.updated`."""
     remarks = Remarks()
-    after, facts = updated(detector, good, request, progress or NullProgress(), remarks)
+    after, facts = updated(before, good, request, progress or NullProgress(), remarks)
     left_out = [f"left out: {error}" for error in remarks.unread]
     for line in [*left_out, *remarks.lines, *facts.lines]:
         warnings.warn(line, PhotographWarning, stacklevel=3)
