@@ -132,6 +132,9 @@ def test_unreadable_photographs_are_named_and_the_others_learned(before, tmp_pat
     (tmp_path / "8.png").unlink()
     with pytest.raises(ImageError, match=r"9\.png"):
         before.updated(tmp_path)
+    save(tmp_path / "7.png", OLD[0])
+    with pytest.raises(DataError, match=r"got 1 that are, and others that cannot be read .*9\.png"):
+        before.updated(tmp_path)
 
 
 def test_names_that_are_taken_become_longer(before, tmp_path):
@@ -309,6 +312,8 @@ def test_rows_of_a_correction_stay_at_the_limit(after):
 def test_a_single_photograph_and_simplenet_have_to_be_fitted_anew(before):
     with pytest.raises(ParameterError, match="single photograph.*fit it anew on all"):
         PatchCore(image_size=96).fit(OLD[:1]).updated(NEW)
+    of_one = PatchCore(image_size=96).fit(OLD[:1])
+    assert not of_one.updated(normal=of_one.predict(FLAGGED)).predict(FLAGGED).is_anomalous
     trained = replace(parts_of(before), members=(replace(before.members[0], method="simplenet"),))
     with pytest.raises(ParameterError, match="got simplenet, which is trained on all.*fit it anew"):
         check_continuable(trained)

@@ -25,6 +25,7 @@ class NormalPatches:
         self._device = device
         stride = model.settings.patch_stride
         self._store = PatchStore(asked.n_images, stride, lambda line: None)
+        self._features: list[Features] = []
         self._distances: list[NDArray[np.float32]] = []
 
     def add(self, image: TrainingImage) -> None:
@@ -33,17 +34,17 @@ class NormalPatches:
 
     def learned(self, effort: int) -> NormalTrial | None:
         """The model with so many rows more in each bank; None where half as many are all."""
-        features, cells = self._columns(), self._normal_rows()
+        cells = self._normal_rows()
         if effort >= 2 * len(cells):
             return None
         banks = self._model.banks_of_maps
         k = self._model.settings.n_neighbours
         if not self._distances:
-            self._distances = [
-                bank.index.nearest(part, k)[0] for bank, part in zip(banks, features, strict=True)
-            ]
+            self._features = self._columns()
+            pairs = zip(banks, self._features, strict=True)
+            self._distances = [bank.index.nearest(part, k)[0] for bank, part in pairs]
         longer, distances = [], []
-        for bank, part, before in zip(banks, features, self._distances, strict=True):
+        for bank, part, before in zip(banks, self._features, self._distances, strict=True):
             start = InitialDistances(before[cells, 0])
             n_chosen = min(effort, len(cells))
             chosen = greedy_coreset(part[cells], n_chosen, start=start, device=self._device)

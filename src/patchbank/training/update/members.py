@@ -38,10 +38,10 @@ class ContinuedMember:
 
 
 def check_continuable(parts: DetectorParts) -> None:
-    """Check that a detector can learn further photographs.
+    """Check that a detector can learn more without the photographs of its fit.
 
     Raises:
-        ParameterError: a method cannot, or a single photograph was learned.
+        ParameterError: a method cannot.
     """
     for member in parts.members:
         if METHODS[member.method].continued is None:
@@ -50,6 +50,14 @@ def check_continuable(parts: DetectorParts) -> None:
                 f"method: expected one that learns further photographs ({', '.join(able)}), got "
                 f"{member.method}, which is trained on all of them at once; fit it anew on all"
             )
+
+
+def check_calibrated(parts: DetectorParts) -> None:
+    """Check that left-out scores of further photographs can join those of a detector.
+
+    Raises:
+        ParameterError: they are scores of other views of a single photograph.
+    """
     if parts.calibration.views_of_one:
         raise ParameterError(
             "detector: expected one of two good photographs or more, got one of a single "

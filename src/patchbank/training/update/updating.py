@@ -6,20 +6,29 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from patchbank.datasets import TrainingImages
 from patchbank.detector.changes import check_reachable
 from patchbank.detector.lineage.entry import Added, Edit, Forced
 from patchbank.detector.lineage.recording import recorded
+from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import CalibrationWarning, DataError, PhotographWarning
 from patchbank.images.source import ImageInput
 from patchbank.methods import ResizableBank
+from patchbank.methods.memory_bank import BankModel
 from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.training.photographs import Remarks
 from patchbank.training.update.joining import joined
-from patchbank.training.update.members import check_continuable, continued_member, updates_of
+from patchbank.training.update.members import (
+    check_calibrated,
+    check_continuable,
+    continued_member,
+    updates_of,
+)
 from patchbank.training.update.normal import with_normal
 from patchbank.training.update.photographs import (
     check_alike,
@@ -65,14 +74,13 @@ def updated(
         corrected = with_normal(after, request, facts, progress)
         after = _recorded(after, corrected, "normal", request, forced=False)
     if after is before:
-        _refuse_nothing(facts)
+        _refuse_nothing(facts, remarks)
     facts.rows = [
         (old.model.n_rows, new.model.n_rows)
         for old, new in zip(before.members, after.members, strict=True)
         if isinstance(old.model, ResizableBank) and isinstance(new.model, ResizableBank)
     ]
-    had_sizes, has_sizes = (each.bank_size_calibration is not None for each in (before, after))
-    facts.is_trimmed = had_sizes and not has_sizes
+    facts.is_trimmed = any(map(_is_trimmed, before.members, after.members))
     LOGGER.info("learned %d further photographs", len(after.fitted_on) - len(before.fitted_on))
     return after, facts
 
@@ -103,6 +111,7 @@ def _with_good(
     progress: Progress,
 ) -> DetectorParts:
     """The parts that have learned the good photographs that are new."""
+    check_calibrated(parts)
     further = further_photographs(parts, good, facts, remarks, progress)
     if further is None:
         return parts
@@ -152,16 +161,25 @@ def _remark_old_format(parts: DetectorParts, remarks: Remarks) -> None:
         remarks.lines.append(f"the file is of an older format, without {' and '.join(missing)}")
 
 
-def _refuse_nothing(facts: UpdateFacts) -> None:
+def _is_trimmed(before: Member, after: Member) -> bool:
+    """Whether rows of a bank were dropped."""
+    old, new = before.model, after.model
+    if not (isinstance(old, BankModel) and isinstance(new, BankModel)):
+        return False
+    return not np.array_equal(old.bank, new.bank[: old.n_rows])
+
+
+def _refuse_nothing(facts: UpdateFacts, remarks: Remarks) -> None:
     """Raise a DataError that says why nothing was learned."""
     if facts.passing:
         raise DataError(
             f"expected photographs that are flagged, got {_count(facts.passing)} that pass; "
             "nothing was changed"
         )
+    unread = f", and others that cannot be read ({'; '.join(remarks.unread)})"
     raise DataError(
-        f"expected photographs that are not learned yet, got {_count(facts.known)} that are; "
-        "nothing was changed"
+        f"expected photographs that are not learned yet, got {_count(facts.known)} that are"
+        f"{unread if remarks.unread else ''}; nothing was changed"
     )
 
 
