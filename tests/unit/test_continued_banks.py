@@ -104,12 +104,14 @@ def test_left_out_scores_are_distances_to_rows_of_other_groups(seed, together):
 def test_a_selection_in_steps_is_one_at_once(seed, step):
     rng = np.random.default_rng(seed)
     rows, points = (rng.integers(0, 5, (n, 3)).astype(np.float32) for n in (30, 4))
-    existing = ExistingCentres(points, np.full(4, 99))
     groups = np.repeat(np.arange(6), 5)
-    selection = ContinuedSelection(rows, existing, 12, groups=groups)
+    selection = ContinuedSelection(rows, points, 12, groups=groups, sizes=(1, 3))
     for size in (step, 12):
         selection.go_on(size)
-    at_once = greedy_coreset(rows, 12, start=existing, groups=groups)
+    at_once = greedy_coreset(rows, 12, start=ExistingCentres(points), groups=groups)
+    for size, distances in selection.distances_to_first.items():
+        np.testing.assert_allclose(distances, to_nearest(rows, points[:size]), rtol=1e-6)
+    assert list(selection.distances_to_first) == [1, 3, 4]
     found = selection.coreset
     np.testing.assert_array_equal(found.centres, at_once.centres)
     np.testing.assert_array_equal(found.radii, at_once.radii)

@@ -232,6 +232,8 @@ class Fit:
     """The same for the smaller `sizes` of a `ResizableBank`, by number of rows; empty for other
     models.  A method may compute an entry each time it is read, which can cost as much time as
     `left_out` did."""
+    before: tuple[PatchScores, ...] = ()
+    """Scores of each photograph by the model that was continued; empty of another fit."""
 
 
 class Learner(Protocol):

@@ -8,13 +8,14 @@ so no photograph of the fit is needed, and the covering radius stays what it was
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import coreset, neighbours
 from patchbank.core.coreset import ContinuedSelection, Coreset, ExistingCentres
-from patchbank.methods.base import Fit
+from patchbank.methods.base import Fit, PatchScores
 from patchbank.methods.continuation import Continuation
 from patchbank.methods.growing_array import ROWS_PER_COPY
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs
@@ -39,23 +40,77 @@ class BankContinuation(BankLearner):
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Add rows until each new patch is covered, and score each photograph without its group."""
-        numbers, asked, store = self._numbered(groups), self._asked, self._store
-        of_patches = asked.n_learned + numbers[store.photograph_of_patches()]
-        banks, parts = self._model.banks_of_maps, self._columns_of_maps()
-        added = _added(banks, parts, of_patches, self._n_drawn(), asked.most_rows, self._device)
+        numbers, asked, store, model = self._numbered(groups), self._asked, self._store, self._model
+        added = self._added(numbers[store.photograph_of_patches()])
         longer = [
-            self._longer(bank, part, selected)
-            for bank, part, selected in zip(banks, parts, added, strict=True)
+            self._longer(bank, part, coreset)
+            for bank, part, coreset in zip(
+                model.banks_of_maps, added.features, added.coresets, strict=True
+            )
         ]
         shorter = self._within_limit(longer)
-        whole, is_trimmed = self._model.with_banks(shorter), shorter is not longer
+        whole, is_trimmed = model.with_banks(shorter), shorter is not longer
         photographs = GroupedPhotographs(store, numbers, self._progress, asked.n_learned)
-        known = None if is_trimmed else self._to_others(banks, added)
+        known = None if is_trimmed else self._to_others(added.coresets)
         left_out = photographs.scores(whole, known)
         # The order of a bank that was trimmed is another, so that no smaller size is known.
         sizes = () if is_trimmed else asked.sizes
-        by_size = {n: photographs.scores(self._model.truncated(n), None) for n in sizes}
-        return Fit(whole, left_out, by_size)
+        by_size = {n: self._scored(model.truncated(n), added.to_old.get(n)) for n in sizes}
+        before = self._scored(model, added.to_old.get(model.n_rows))
+        return Fit(whole, left_out, by_size, before)
+
+    def _scored(
+        self, model: BankModel, known: NDArray[np.float32] | None
+    ) -> tuple[PatchScores, ...]:
+        """Score each photograph by a bank that has no rows of them.
+
+        Args:
+            model: with that bank.
+            known: distances of all patches to its rows, as `BankModel.together` gives them; None
+                where they have to be searched.
+        """
+        store, scores = self._store, []
+        for number in range(store.n_photographs):
+            patches = store.patches(number)
+            if known is None:
+                pairs = zip(model.banks_of_maps, model.columns(patches.rows), strict=True)
+                k = self._settings.n_neighbours
+                distances = model.together([bank.index.nearest(part, k)[0] for bank, part in pairs])
+            else:
+                distances = known[store.patches_of(number)]
+            scores.append(model.scored(patches, distances))
+        return tuple(scores)
+
+    def _added(self, groups: Indices) -> _Added:
+        """The new rows of each bank, as many in each as the one that needs the most.
+
+        Args:
+            groups: (n,) group of each patch.
+        """
+        model, settings, asked = self._model, self._settings, self._asked
+        parts, n = self._columns_of_maps(), len(groups)
+        if settings.selection == "all":
+            return _Added(parts, [Coreset(np.arange(n)) for _ in parts])
+        if settings.selection == "random":
+            rng, n_drawn = np.random.default_rng([settings.seed, model.n_rows]), self._n_drawn()
+            drawn = [Coreset(coreset.random_coreset(n, n_drawn, rng=rng)) for _ in parts]
+            return _Added(parts, drawn)
+        most = n if asked.most_rows is None else min(n, asked.most_rows)
+        selections = []
+        for bank, part in zip(model.banks_of_maps, parts, strict=True):
+            selection = ContinuedSelection(
+                part, bank.bank, most, groups=groups, sizes=asked.sizes, device=self._device
+            )
+            selection.go_on(most, covering_radius(bank))
+            selections.append(selection)
+        size = max(len(selection.coreset.centres) for selection in selections)
+        for selection in selections:
+            selection.go_on(size)
+        to_old = {}
+        if settings.n_neighbours == 1 and settings.index == "exact":
+            found = [selection.distances_to_first for selection in selections]
+            to_old = {n: model.together([d[n][:, None] for d in found]) for n in found[0]}
+        return _Added(parts, [selection.coreset for selection in selections], to_old)
 
     def _within_limit(self, banks: list[BankModel]) -> list[BankModel]:
         """The banks themselves where they keep to the limit, else trimmed ones."""
@@ -92,53 +147,27 @@ class BankContinuation(BankLearner):
         recall = self._measured_recall(index, longer.bank, features, added.centres)
         return longer.with_index(index, min(recall, bank.recall))
 
-    def _to_others(
-        self, banks: Sequence[BankModel], added: Sequence[Coreset]
-    ) -> NDArray[np.float32] | None:
+    def _to_others(self, added: Sequence[Coreset]) -> NDArray[np.float32] | None:
         """Distance of each new patch to rows of other groups, where the selections know it."""
-        known = [one.min_distance_to_other_groups for one in added]
-        found = [one for one in known if one is not None]
-        if len(found) < len(banks) or self._settings.n_neighbours > 1:
+        found = [one.min_distance_to_other_groups for one in added]
+        known = [distances[:, None] for distances in found if distances is not None]
+        if len(known) < len(added) or self._settings.n_neighbours > 1:
             return None
-        together = self._model.together([distances[:, None] for distances in found])
+        together = self._model.together(known)
         return together if isinstance(self._model, MapBanks) else together[:, 0]
 
 
-def _added(
-    banks: Sequence[BankModel],
-    parts: Sequence[Features],
-    groups: Indices,
-    n_drawn: int,
-    most_rows: int | None,
-    device: Device,
-) -> list[Coreset]:
-    """The new rows of each bank, as many in each as the one that needs the most.
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """Rows that are added to each bank, and distances that were found on the way."""
 
-    Args:
-        banks: one for each map, or a single one.
-        parts: (n, d) features of the new patches in each.
-        groups: (n,) group of each patch, by the number of its photograph.
-        n_drawn: rows that a random bank gets.
-        most_rows: that a bank may have; None for no limit.
-        device: where it computes.
-    """
-    n, selection = len(groups), banks[0].settings.selection
-    if selection == "all":
-        return [Coreset(np.arange(n)) for _ in banks]
-    if selection == "random":
-        rng = np.random.default_rng([banks[0].settings.seed, banks[0].n_rows])
-        return [Coreset(coreset.random_coreset(n, n_drawn, rng=rng)) for _ in banks]
-    most = n if most_rows is None else min(n, most_rows)
-    selections = []
-    for bank, part in zip(banks, parts, strict=True):
-        existing = ExistingCentres(bank.bank, bank.origins[:, 0].astype(np.intp))
-        one = ContinuedSelection(part, existing, most, groups=groups, device=device)
-        one.go_on(most, covering_radius(bank))
-        selections.append(one)
-    size = max(len(one.coreset.centres) for one in selections)
-    for one in selections:
-        one.go_on(size)
-    return [one.coreset for one in selections]
+    features: list[Features]
+    """(n, d) new patches for each bank."""
+    coresets: list[Coreset]
+    """Selected patches for each bank."""
+    to_old: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    """Size -> distances of the new patches to the first so many old rows, as `together` has them;
+    empty where they are not known."""
 
 
 def covering_radius(bank: BankModel) -> float:

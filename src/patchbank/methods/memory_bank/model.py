@@ -270,7 +270,15 @@ class BankModel:
 
     def scored(self, patches: PatchRows, distances: NDArray[np.float32]) -> PatchScores:
         """Score an image from the distances of its patches to the nearest rows; see `together`."""
+        if not len(distances):
+            return self._nothing_scored(patches)
         return self._scored(patches, patches.rows, distances)
+
+    def columns(self, rows: Features) -> list[Features]:
+        """Features (n, d) of patches -> those for each of `banks_of_maps`."""
+        ends = np.cumsum(self.widths).tolist()
+        pairs = zip(ends, self.widths, strict=True)
+        return [np.ascontiguousarray(rows[:, end - width : end]) for end, width in pairs]
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""

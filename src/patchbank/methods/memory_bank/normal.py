@@ -40,7 +40,7 @@ class NormalPatches:
         banks = self._model.banks_of_maps
         k = self._model.settings.n_neighbours
         if not self._distances:
-            self._features = self._columns()
+            self._features = self._model.columns(self._store.features)
             pairs = zip(banks, self._features, strict=True)
             self._distances = [bank.index.nearest(part, k)[0] for bank, part in pairs]
         longer, distances = [], []
@@ -56,15 +56,6 @@ class NormalPatches:
         model = self._model.with_banks(longer)
         patches = self._store.patches(0)
         return NormalTrial(model, model.scored(patches, model.together(distances)))
-
-    def _columns(self) -> list[Features]:
-        """(n, d) features of the photograph for each bank."""
-        ends = np.cumsum(self._model.widths).tolist()
-        stored = self._store.features
-        return [
-            np.ascontiguousarray(stored[:, end - width : end])
-            for end, width in zip(ends, self._model.widths, strict=True)
-        ]
 
     def _normal_rows(self) -> Indices:
         """The patches that are said to be normal, by their row."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from patchbank.core.array_api import blocks, to_numpy
 from patchbank.core.gaussians import Gaussians, Scatters, with_more_samples
 from patchbank.core.spatial.grid_cells import nearest_cells
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.methods.base import NormalTrial, TrainingImage
+from patchbank.methods.base import Fit, NormalTrial, PatchScores, TrainingImage
 from patchbank.methods.continuation import Continuation
 from patchbank.methods.embedding import embed_patches
 from patchbank.methods.padim.learner import BLOCK_BYTES, PadimLearner
@@ -32,6 +34,7 @@ class PadimContinuation(PadimLearner):
         super().__init__(model.settings, asked.n_images, progress, device)
         self._model = model
         self._counts = counts_of(model, asked)
+        self._before: list[PatchScores] = []
         self._samples = Samples(asked.n_images, model.settings.patch_stride, model.grid)
 
     def add(self, image: TrainingImage) -> None:
@@ -42,6 +45,12 @@ class PadimContinuation(PadimLearner):
         """
         super().add(image)
         check_channels(self._model, self._n_channels)
+        if not image.is_copy:
+            self._before.append(self._model.score(image.maps, image.of_interest))
+
+    def fit(self, groups: Indices | None = None) -> Fit:
+        """Learn from old and new photographs, and score each new one without its group."""
+        return replace(super().fit(groups), before=tuple(self._before))
 
     def _has_others(self, groups: Indices) -> bool:
         return True  # those that were learned before

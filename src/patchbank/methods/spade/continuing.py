@@ -46,13 +46,15 @@ class SpadeContinuation:
         model = with_more(
             self._model, more.pooled, more.photographs + first, more.planes, more.counts
         )
-        left_out = []
+        left_out, before = [], []
         with self._progress.task("calibrating", builder.n_photographs) as advance:
             for number, group in enumerate(numbers):
+                features = builder.photograph(number)
                 without = first + np.flatnonzero(numbers == group)
-                left_out.append(model.score_features(builder.photograph(number), exclude=without))
+                left_out.append(model.score_features(features, exclude=without))
+                before.append(self._model.score_features(features))
                 advance(1)
-        return Fit(model, tuple(left_out))
+        return Fit(model, tuple(left_out), before=tuple(before))
 
 
 class NormalPhotograph:

@@ -125,23 +125,24 @@ def continued_member(
     if method.continued is None:
         raise ParameterError(f"method: expected one that can be continued, got {method.name}")
     asked = continuation(parts, number, len(sources), request)
-    before: list[MemberPrediction] = []
+    geometries = []
     with member.device.full_precision():
         learner = method.continued(member.model, asked, progress, member.device)
         for image in extract_images(member.extractor, settings, sources, progress, None, parts.roi):
             learner.add(image.features)
             if image.overview is not None:
-                before.append(said_of(member, image, sources[len(before)]))
+                geometries.append(image.geometry)
                 search.add(image.overview)
         fit = learner.fit(search.grouping().numbers)
     after = replace(member, model=fit.model)
 
-    def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
-        pairs = zip(left_out, before, strict=True)
-        return [replace(own, scores=whole(member, scores)) for scores, own in pairs]
+    def predictions(scores: Sequence[PatchScores]) -> list[MemberPrediction]:
+        pairs = zip(scores, geometries, strict=True)
+        scales = member.image_scale, member.map_scale
+        return [MemberPrediction(whole(member, own), geometry, *scales) for own, geometry in pairs]
 
     by_size = {n: predictions(scores) for n, scores in fit.calibration_by_size.items()}
-    return ContinuedMember(after, before, predictions(fit.left_out), by_size)
+    return ContinuedMember(after, predictions(fit.before), predictions(fit.left_out), by_size)
 
 
 def said_of(member: Member, image: ExtractedImage, source: ImageSource) -> MemberPrediction:
