@@ -280,7 +280,7 @@ def test_smaller_sizes_keep_the_scores_of_old_photographs(before, after):
     for step, size in enumerate(after.bank_sizes[:-1]):
         for number, image in enumerate(NEW):
             score = before.with_bank_rows(size).predict(image).score
-            assert new.image_scores[step, n + number] == pytest.approx(score, rel=1e-6)
+            assert new.image_scores[step, n + number] == pytest.approx(score, rel=1e-4)
     smaller = after.with_bank_rows(16)
     assert smaller.calibration.threshold >= after.calibration.threshold
     assert smaller.likeness.patch_distances.shape[1] == len(GOOD)
