@@ -29,7 +29,7 @@ from patchbank.methods import PatchScores
 from patchbank.settings import MapSettings
 from patchbank.training.update.members import check_continuable
 from patchbank.training.update.normal import cells_of
-from patchbank.training.update.request import read_results
+from patchbank.training.update.request import NormalPart, read_results
 from tests.command_line import run
 from tests.photographs import part, parts, save
 
@@ -178,15 +178,22 @@ def test_a_photograph_said_to_be_normal_passes_and_leaves_the_threshold(after):
         assert corrected.predict(part(seed)).score <= after.predict(part(seed)).score + 1e-6
 
 
-def test_as_few_rows_are_learned_as_let_it_pass(after):
-    """Half as many would not have been enough: the number is doubled until it passes."""
+def test_as_few_rows_are_learned_as_make_it_ordinary(after):
+    """Half as many would not have been enough: the number is doubled until it is ordinary."""
     corrected = after.updated(normal=after.predict(FLAGGED))
     model, old = corrected.members[0].model, after.members[0].model
     n_more = model.n_rows - old.n_rows
     assert n_more & (n_more - 1) == 0
     half = replace(after.members[0], model=model.truncated(model.n_rows - n_more // 2))
-    found = replace(after, members=(half,)).predict(FLAGGED)
-    assert found.is_anomalous or found.regions
+    found = replace(after, members=(half,)).predict(FLAGGED, keep_image=True)
+    quarter = replace(after.members[0], model=model.truncated(model.n_rows - n_more * 7 // 8))
+    calibration = after.calibration
+    is_ordinary = found.score <= np.median(
+        calibration.image_scores
+    ) and found.anomaly_map.max() <= np.median(calibration.map_peaks)
+    passed_early = not replace(after, members=(quarter,)).predict(FLAGGED).is_anomalous
+    assert not is_ordinary
+    assert not passed_early
 
 
 def test_photographs_go_on_to_be_learned_after_a_correction(after):
@@ -388,17 +395,32 @@ def geometry(**changes):
     return replace(whole, **changes)
 
 
+def area(box, size=(60, 100)):
+    found = np.zeros(size, dtype=bool)
+    box.of(found)[...] = True
+    return found
+
+
 def test_cells_of_a_region_are_those_under_it():
-    cells = cells_of(geometry(), [Box(6 + 8, 10 + 24, 8, 16)], 1)
+    cells = cells_of(geometry(), area(Box(6 + 8, 10 + 24, 8, 16)), 1)
     expected = np.zeros((6, 10), dtype=bool)
     expected[1, 3:5] = True
     np.testing.assert_array_equal(cells, expected)
-    assert not cells_of(geometry(), [Box(0, 0, 5, 100)], 1).any()
-    assert cells_of(geometry(), [], 1) is None
+    assert not cells_of(geometry(), area(Box(0, 0, 5, 100)), 1).any()
+
+
+def test_around_a_region_its_margin_is_normal_but_no_other_region():
+    part = NormalPart(None, (20, 12), (Box(4, 6, 4, 8),), (Box(2, 3, 3, 2),))
+    found = part.area((12, 20))
+    expected = np.zeros((12, 20), dtype=bool)
+    expected[2:10, 4:16] = True
+    expected[2:5, 3:5] = False
+    np.testing.assert_array_equal(found, expected)
+    assert NormalPart(None, (20, 12)).area((12, 20)).all()
 
 
 def test_with_a_stride_a_region_has_the_patches_that_see_it():
-    cells = cells_of(geometry(), [Box(6 + 16, 10 + 32, 8, 8)], 2)
+    cells = cells_of(geometry(), area(Box(6 + 16, 10 + 32, 8, 8)), 2)
     assert np.argwhere(cells).tolist() == [[2, 4]]
 
 
@@ -412,7 +434,7 @@ def test_a_region_of_a_turned_part_is_found_where_its_map_has_it():
     )
     rows, columns = np.nonzero(drawn > 0.75)
     box = Box(rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1)
-    np.testing.assert_array_equal(cells_of(placed, [box], 1), scores > 0)
+    np.testing.assert_array_equal(cells_of(placed, area(box, (100, 60)), 1), scores > 0)
 
 
 def written(path, *lines):

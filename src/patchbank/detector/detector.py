@@ -201,8 +201,8 @@ class Detector(Inspector):
             good: photographs as `Recipe.fit` takes them; all that came, flagged or not.  Those that
                 are learned already are left out.
             normal: photographs that were flagged, and are good: an `Inspection`, or a pair of it
-                and those of its regions that are normal.  No more of them is learned than lets them
-                pass, and they have no part in the threshold.
+                and those of its regions that are normal.  No more of them is learned than makes
+                them ordinary, and they have no part in the threshold.
             reason: of the update, for the history.
             by: name of the person, for the history.
             limit_rows: rows that a memory bank has at most, without those of photographs said to be

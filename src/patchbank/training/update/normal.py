@@ -1,11 +1,13 @@
 """Photographs, or regions of them, that a person said to be normal after a false alarm.
 
-Of such a photograph no more is learned than lets it pass, the patches farthest from what is known
-first, so that as little as possible of what a defect may look like becomes normal.
+Of such a photograph no more is learned than makes it like an ordinary good one, the patches
+farthest from what is known first, so that little of what a defect may look like becomes normal.
+That it just passes would not be enough: the next part of its kind would be flagged again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,7 +15,6 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.core.spatial.box import Box
 from patchbank.detector.member import (
     Member,
     MemberPrediction,
@@ -43,6 +44,10 @@ from patchbank.training.update.members import (
 )
 from patchbank.training.update.photographs import unlike_names
 from patchbank.training.update.request import NormalPart, UpdateFacts, UpdateRequest
+from patchbank.types import Mask
+
+MOST_MORE = 4
+"""Effort with which a photograph is learned, by the one that lets it pass, at most."""
 
 
 def with_normal(
@@ -128,27 +133,61 @@ def _corrected(
             facts.passing.append(name)
             return parts
         learners = [_learner(parts, number, shown, request) for number in range(len(before))]
-        trials: list[NormalTrial | None] = [None] * len(learners)
-        effort, is_passing = 1, False
-        while not is_passing:
-            found = [learner.learned(effort) for learner in learners]
-            if all(trial is None for trial in found):
-                break
-            trials = [new or old for new, old in zip(found, trials, strict=True)]
-            is_passing = _passes(parts, normal, _predictions(parts, before, trials))
-            effort *= 2
+        trials, is_passing = _tried(parts, normal, before, learners)
     (facts.passing if is_passing else facts.failing).append(name)
     return _learned(parts, trials, shown.source, digest)
+
+
+def _tried(
+    parts: DetectorParts,
+    normal: NormalPart,
+    before: Sequence[MemberPrediction],
+    learners: Sequence[NormalLearner],
+) -> tuple[list[NormalTrial | None], bool]:
+    """Double the effort until the photograph is like an ordinary good one.
+
+    With more than `MOST_MORE` times the effort that lets it pass, too much would be learned.
+
+    Returns:
+        The trial of each member, and whether the photograph passes.
+    """
+    trials: list[NormalTrial | None] = [None] * len(learners)
+    effort, first_passing = 1, math.inf
+    while effort <= MOST_MORE * first_passing:
+        found = [learner.learned(effort) for learner in learners]
+        if all(trial is None for trial in found):
+            break
+        trials = [new or old for new, old in zip(found, trials, strict=True)]
+        predictions = _predictions(parts, before, trials)
+        if _passes(parts, normal, predictions):
+            first_passing = min(first_passing, effort)
+            if _is_ordinary(parts, normal, predictions):
+                break
+        effort *= 2
+    return trials, math.isfinite(first_passing)
 
 
 def _passes(parts: DetectorParts, normal: NormalPart, predictions: MemberPredictions) -> bool:
     """Whether nothing is found where all is normal."""
     calibration = parts.calibration
-    if not normal.boxes and combined_score(predictions) > calibration.threshold:
+    return _is_below(normal, predictions, calibration.threshold, calibration.pixel_threshold)
+
+
+def _is_ordinary(parts: DetectorParts, normal: NormalPart, predictions: MemberPredictions) -> bool:
+    """Whether scores are no higher than those of the middle good photograph when left out."""
+    calibration = parts.calibration
+    middle = float(np.median(calibration.image_scores)), float(np.median(calibration.map_peaks))
+    return _is_below(normal, predictions, *middle)
+
+
+def _is_below(
+    normal: NormalPart, predictions: MemberPredictions, score: float, peak: float
+) -> bool:
+    """Whether neither the score nor the map is higher, as far as all is normal."""
+    if not normal.boxes and combined_score(predictions) > score:
         return False
-    found = combined_map(predictions) > calibration.pixel_threshold
-    boxes = normal.boxes or (Box(0, 0, *found.shape),)
-    return not any(box.of(found).any() for box in boxes)
+    drawn = combined_map(predictions)
+    return not (drawn[normal.area((drawn.shape[0], drawn.shape[1]))] > peak).any()
 
 
 def _learner(
@@ -161,7 +200,10 @@ def _learner(
         raise ParameterError(
             f"method: expected one that learns what is normal, got {member.method}"
         )
-    cells = cells_of(images[0].geometry, shown.normal.boxes, patch_stride(member.settings))
+    geometry, cells = images[0].geometry, None
+    if shown.normal.boxes:
+        area = shown.normal.area(geometry.photograph)
+        cells = cells_of(geometry, area, patch_stride(member.settings))
     if cells is not None and not cells.any():
         raise DataError(
             f"{shown.source.name}: expected a region of what is inspected, got one outside of it"
@@ -173,24 +215,20 @@ def _learner(
     return learner
 
 
-def cells_of(
-    geometry: ImageGeometry, boxes: Sequence[Box], stride: int
-) -> NDArray[np.bool_] | None:
-    """Cells of the feature grid whose patches lie in some boxes of the photograph.
+def cells_of(geometry: ImageGeometry, area: Mask, stride: int) -> NDArray[np.bool_]:
+    """Cells of the feature grid whose patches lie in an area of the photograph.
 
     Maps of the numbers of rows and of columns say to which patch each pixel belongs, wherever the
     photograph was cut, turned or tiled.
 
     Args:
         geometry: from the photograph to its features.
-        boxes: in pixels of the photograph.
+        area: (H, W) of the photograph.
         stride: cells from one patch to the next; no cell in between is marked.
 
     Returns:
-        (h, w) of the feature grid; None without boxes.
+        (h, w) of the feature grid.
     """
-    if not boxes:
-        return None
     height, width = geometry.feature_grid
     h, w = -(-height // stride), -(-width // stride)
     plain = replace(
@@ -205,10 +243,9 @@ def cells_of(
         for one in numbers
     )
     patches = np.zeros((h + 1, w + 1), dtype=np.bool_)  # numbers begin with 1; 0 is outside
-    for box in boxes:
-        down = np.rint(box.of(rows)).astype(np.intp).clip(0, h)
-        across = np.rint(box.of(columns)).astype(np.intp).clip(0, w)
-        patches[down, across] = True
+    down = np.rint(rows[area]).astype(np.intp).clip(0, h)
+    across = np.rint(columns[area]).astype(np.intp).clip(0, w)
+    patches[down, across] = True
     cells = np.zeros((height, width), dtype=np.bool_)
     cells[::stride, ::stride] = patches[1:, 1:]
     return cells

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.inspection import SCHEMA_VERSION, Inspection, Normal
@@ -15,9 +17,12 @@ from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, image_source
+from patchbank.types import Mask
 
 SHOWN = 10
 """Photographs that a line names at most."""
+AROUND = 0.25
+"""Margin around a region that is normal, by its longer side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,27 @@ class NormalPart:
     """(width, height) of the photograph that was inspected."""
     boxes: tuple[Box, ...] = ()
     """Regions that are normal, while others are not; none where all of the photograph is."""
+    others: tuple[Box, ...] = ()
+    """The other regions."""
+
+    def area(self, size: tuple[int, int]) -> Mask:
+        """The pixels that are normal, (H, W): regions and what surrounds them, but no other region.
+
+        The network sees something of a region around it, too.
+
+        Args:
+            size: (H, W) of the photograph.
+        """
+        if not self.boxes:
+            return np.ones(size, dtype=np.bool_)
+        area = np.zeros(size, dtype=np.bool_)
+        for box in self.boxes:
+            margin = round(AROUND * max(box.height, box.width))
+            top, left = max(box.top - margin, 0), max(box.left - margin, 0)
+            area[top : box.top + box.height + margin, left : box.left + box.width + margin] = True
+        for box in self.others:
+            box.of(area)[...] = False
+        return area
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +165,14 @@ def _of_inspection(given: Normal) -> NormalPart:
         raise ParameterError(
             f"normal: expected regions of the inspection of {inspection.image}, got another one"
         )
-    is_whole = set(chosen) >= set(inspection.regions)
-    boxes = () if is_whole else tuple(Box(r.top, r.left, r.height, r.width) for r in chosen)
-    return NormalPart(inspection.source, inspection.size, boxes)
+    others = [region for region in inspection.regions if region not in chosen]
+    if not chosen or not others:
+        return NormalPart(inspection.source, inspection.size)
+    boxes = [
+        tuple(Box(r.top, r.left, r.height, r.width) for r in regions)
+        for regions in (chosen, others)
+    ]
+    return NormalPart(inspection.source, inspection.size, *boxes)
 
 
 def read_results(argument: str) -> tuple[NormalPart, ...]:
@@ -229,7 +260,10 @@ def _is_region(region: Any) -> bool:
 def _of_line(
     line: dict[str, Any], regions: Sequence[dict[str, Any]], chosen: Sequence[dict[str, Any]]
 ) -> NormalPart:
+    source, size = image_source(line["image"]), (line["size"][0], line["size"][1])
+    others = [one for one in regions if one not in chosen]
+    if not chosen or not others:
+        return NormalPart(source, size)
     names = ("top", "left", "height", "width")
-    is_whole = all(one in chosen for one in regions)
-    boxes = () if is_whole else tuple(Box(*(one[name] for name in names)) for one in chosen)
-    return NormalPart(image_source(line["image"]), (line["size"][0], line["size"][1]), boxes)
+    boxes = [tuple(Box(*(one[name] for name in names)) for one in of) for of in (chosen, others)]
+    return NormalPart(source, size, *boxes)
