@@ -277,6 +277,72 @@ def main() -> None:
         "results": results,
     }
     (HERE / "update.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
+    (HERE / "update.md").write_text(page(written))
+
+
+def page(written: Result) -> str:
+    """The results as tables."""
+    lines = ["# Updates", "", f"`{written['command']}`", ""]
+    lines += [__doc__.split("\n\n")[2].strip(), ""]
+    for name, found in written["results"].items():
+        lines += [f"## {name}: {found['good']} good photographs, {found['test']} to test", ""]
+        lines += _held_back_table(found.get("held_back", []))
+        if "false_alarms" in found:
+            lines += _table(found["false_alarms"])
+        if "stream" in found:
+            lines += _stream_table(found["stream"])
+    machine = written["environment"]
+    lines.append(
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.0f}"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _held_back_table(splits: Sequence[Result]) -> list[str]:
+    """One row for each split."""
+    if not splits:
+        return []
+    lines = [
+        "| split | AUROC before | after | of all | false alarms after | of all | rows | "
+        "radii after / of all | CPU s update | fit | ratio |",
+        "|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
+    ]
+    for number, one in enumerate(splits):
+        after, whole = one["after"], one["all"]
+        pairs = zip(after["radii"], whole["radii"], strict=True)
+        radii = ", ".join(f"{own / of_all:.3f}" for own, of_all in pairs)
+        update_s, fit_s = one["update_cpu_s"], one["fit_cpu_s"]
+        lines.append(
+            f"| {number} | {one['before']['auroc']:.4f} | {after['auroc']:.4f} | "
+            f"{whole['auroc']:.4f} | {after['false_alarms']:.3f} | {whole['false_alarms']:.3f} | "
+            f"{one['before']['rows']:,} -> {after['rows']:,} | {radii} | {update_s:.1f} | "
+            f"{fit_s:.1f} | {update_s / fit_s:.2f} |"
+        )
+    return [*lines, ""]
+
+
+def _table(facts: Result) -> list[str]:
+    """Names and values."""
+    rows = [f"| {name} | {_short(value)} |" for name, value in facts.items()]
+    return ["| five false alarms said to be normal | |", "|---|--:|", *rows, ""]
+
+
+def _stream_table(facts: Result) -> list[str]:
+    """One row for each tenth update, then the detectors at the end."""
+    names = list(facts["points"][0])
+    lines = [f"| {' | '.join(names)} |", "|" + "--:|" * len(names)]
+    for point in facts["points"]:
+        lines.append("| " + " | ".join(_short(point[name]) for name in names) + " |")
+    lines += ["", "| at the end | AUROC | false alarms |", "|---|--:|--:|"]
+    for name, one in facts["at_the_end"].items():
+        lines.append(f"| {name} | {one['auroc']:.4f} | {one['false_alarms']:.3f} |")
+    return [*lines, ""]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if value < 1 else f"{value:.1f}"
+    return ", ".join(value) if isinstance(value, list) else f"{value}"
 
 
 if __name__ == "__main__":
