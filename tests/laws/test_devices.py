@@ -14,6 +14,7 @@ from patchbank import ParameterError, PatchCore
 from patchbank.core import coreset, neighbours
 from patchbank.core.array_api import to_device_if_fits, to_numpy
 from patchbank.core.coreset import (
+    ContinuedSelection,
     ExistingCentres,
     InitialDistances,
     gemm,
@@ -95,6 +96,27 @@ def test_a_selection_continues_from_existing_centres_as_on_the_host(rng, device)
     assert ours.centres.tolist() == theirs.centres.tolist()
     for field in ("radii", "radius_before", "min_distance_to_other_groups"):
         np.testing.assert_allclose(getattr(ours, field), getattr(theirs, field), rtol=1e-4)
+
+
+def test_a_selection_goes_on_in_steps_as_on_the_host(rng, device):
+    features = drawn(rng, 3000)
+    groups, points = np.arange(3000) // 60, features[::60] + np.float32(0.01)
+    both = [
+        ContinuedSelection(features, points, 200, groups=groups, sizes=(20,), device=where)
+        for where in (HOST, device)
+    ]
+    for selection in both:
+        selection.go_on(50)
+        selection.go_on(200)
+    ours, theirs = (selection.coreset for selection in both)
+    assert ours.centres.tolist() == theirs.centres.tolist()
+    # Next to nothing is left of such small distances in single precision.
+    for field in ("radii", "radius_before", "min_distance_to_other_groups"):
+        np.testing.assert_allclose(getattr(ours, field), getattr(theirs, field), atol=0.02)
+    for size in (20, 50):
+        np.testing.assert_allclose(
+            both[0].distances_to_first[size], both[1].distances_to_first[size], atol=0.02
+        )
 
 
 def test_approximate_centres_are_the_same(rng, device):

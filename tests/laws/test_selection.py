@@ -11,6 +11,7 @@ from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from patchbank.core import coreset
 from patchbank.core.coreset import (
+    ContinuedSelection,
     ExistingCentres,
     InitialDistances,
     gemm,
@@ -290,6 +291,35 @@ def test_selecting_m_rows_and_then_k_more_is_selecting_them_at_once(
     np.testing.assert_allclose(
         more.min_distance_to_other_groups, at_once.min_distance_to_other_groups, rtol=1e-6
     )
+
+
+@settings(deadline=None, max_examples=100)
+@given(**CASES, n_existing=st.integers(1, 30), steps=st.lists(st.integers(0, 40), max_size=3))
+def test_a_selection_that_goes_on_in_steps_is_that_of_the_loop(
+    n, d, grid, share, candidates, tile_rows, kernel, seed, n_existing, steps
+):
+    features, n_keep, _ = drawn(n, d, grid, share, seed)
+    rng = np.random.default_rng(seed)
+    existing = rng.integers(-1, grid + 1, (n_existing, d)).astype(np.float32)
+    groups, sizes = np.sort(rng.integers(0, 4, n)), (1, 1 + n_existing // 2)
+    with small_blocks(candidates, tile_rows, kernel):
+        selection = ContinuedSelection(features, existing, n_keep, groups=groups, sizes=sizes)
+        for size in sorted(min(step, n_keep) for step in steps):
+            selection.go_on(size)
+        selection.go_on(n_keep)
+        found = selection.coreset
+    rows, radii, before = greedy_after(features, n_keep, existing)
+    assert found.centres.tolist() == rows
+    np.testing.assert_allclose(found.radii, radii, rtol=1e-6)
+    assert found.radius_before == pytest.approx(before, rel=1e-6)
+    distances = np.linalg.norm(features[:, None] - existing[None], axis=2)
+    assert list(selection.distances_to_first) == sorted({*sizes, n_existing})
+    for size, to_first in selection.distances_to_first.items():
+        np.testing.assert_allclose(to_first, distances[:, :size].min(axis=1), atol=1e-6)
+    for row, to_others in enumerate(found.min_distance_to_other_groups):
+        others = [features[c] for c in rows if groups[c] != groups[row]]
+        expected = [np.linalg.norm(features[row] - other) for other in others]
+        assert to_others == pytest.approx(min([distances[row].min(), *expected]), abs=1e-6)
 
 
 @pytest.mark.parametrize("kernel", MARKED_KERNELS)

@@ -19,6 +19,7 @@ from patchbank.detector.likeness_file import TENSORS as OF_PHOTOGRAPHS
 from patchbank.detector.record_check import RULES
 from patchbank.detector.roi_file import MASK
 from patchbank.detector.settings_choice import KEY as CHOICE
+from patchbank.detector.updates import KEY as UPDATES
 from patchbank.errors import DetectorFileError
 from patchbank.methods import METHODS
 
@@ -270,9 +271,10 @@ def test_files_with_changed_bytes_are_refused_or_give_the_same_score(files):
 def test_the_page_lists_the_keys_that_are_checked():
     text = PAGE.split("## Record")[1].split("### Settings")[0]
     listed = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    checked_whole = {key for key in listed if key.startswith(f"{CHOICE}.")}
-    assert checked_whole
-    listed = listed - checked_whole | {CHOICE}
+    for whole in (CHOICE, UPDATES):
+        checked_whole = {key for key in listed if key.startswith(f"{whole}.")}
+        assert checked_whole
+        listed = listed - checked_whole | {whole}
     objects = {key for key in RULES if any(other.startswith(f"{key}.") for other in RULES)}
     assert set(RULES) - objects - {"members[].settings"} == listed
 

@@ -18,6 +18,7 @@ from patchbank.detector.packing import DetectorParts, pack
 from patchbank.detector.packing import unpack as unpack_bundle
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
 from patchbank.detector.settings_file import RENAMED_KEYS, pack_settings, unpack_settings
+from patchbank.detector.updates import Updates
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, PatchCoreSettings
 from patchbank.runtime.devices import HOST
@@ -86,6 +87,8 @@ def bundles(detectors):
     trials = (SettingsTrial({"scales": (1.0,)}, 0.9), SettingsTrial({"scales": (0.5,)}, None, "no"))
     choice = SettingsChoice({"scales": (1.0,)}, "best", trials, 12, 10, 30, 4.5, 0.02)
     found["choice"] = as_written(pack(replace(parts_of, settings_choice=choice), as_onnx=False))
+    updated = replace(parts_of, updates=Updates((1,), (60,)))
+    found["updated"] = as_written(pack(updated, as_onnx=False))
     found["groups"] = as_written(pack(replace(parts_of, calibration=grouped), as_onnx=False))
     poses = LearnedPhotographs(None, np.ones((2, 4)))
     found["poses"] = as_written(pack(replace(parts_of, photographs=poses), as_onnx=False))

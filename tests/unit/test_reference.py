@@ -53,6 +53,7 @@ def test_every_command_and_option_is_listed():
         "patchbank history",
         "patchbank tune",
         "patchbank undo",
+        "patchbank update",
         "patchbank predict",
         "patchbank evaluate",
         "patchbank info",

@@ -13,7 +13,7 @@ from patchbank.images.folders import find_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
-from patchbank.training.fit import names_of
+from patchbank.training.names import names_of
 from patchbank.training.photographs import Content, Remarks, read_with_content, with_bit_depth
 
 

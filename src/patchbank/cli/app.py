@@ -35,6 +35,7 @@ from patchbank.cli.targets import (
 )
 from patchbank.cli.tune import tune
 from patchbank.cli.undo import undo
+from patchbank.cli.update import update
 from patchbank.errors import ParameterError
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.command(epilog=EPILOG)(drift)
 app.command(epilog=EPILOG)(history)
 app.command(epilog=EPILOG)(tune)
 app.command(epilog=EPILOG)(undo)
+app.command(epilog=EPILOG)(update)
 app.add_typer(backbones.app, name="backbones")
 
 

@@ -148,16 +148,93 @@ def scatters(
     counts = present.sum(axis=1).astype(np.float64)
     means = (samples * weights).sum(axis=1) / counts[:, None]
     centred = (samples - means[:, None]) * weights
-    if n > d:
-        values, vectors = np.linalg.eigh(centred.swapaxes(1, 2) @ centred)
-        values, vectors = values[:, ::-1], vectors[:, :, ::-1]
-    else:
-        _, singular, rows = np.linalg.svd(centred, full_matrices=False)
-        values, vectors = singular**2, rows.swapaxes(1, 2)
+    values, vectors = _decomposed(centred)
     spanned, r = min(d, n - 1), n_directions(n, d, rank)
     bases = np.ascontiguousarray(vectors[:, :, :r])
     outside = values[:, r:spanned].sum(axis=1)
     return Scatters(counts, means, bases, values[:, :r].clip(0), outside.clip(0))
+
+
+def with_more_samples(
+    learned: Gaussians,
+    counts: Float64,
+    samples: NDArray[np.floating],
+    present: NDArray[np.bool_],
+    ridge: float,
+    rank: int | None = None,
+    weight: int = 1,
+) -> Scatters:
+    """Decompose the scatter matrices of what was learned and of further samples together.
+
+    With means m and m', counts n and n' and scatters S and S' they are
+    S + S' + n n' / (n + n') (m - m')(m - m')^T (Chan, Golub, LeVeque, "Updating formulae and a
+    pairwise algorithm for computing sample variances", 1979).  That is exact where the bases span
+    all samples.  What a truncated basis left out is known by its sum only, which is kept.
+
+    Args:
+        learned: Gaussians of p positions.
+        counts: (p,) number of samples that each was learned from.
+        samples: (p, n, d).
+        present: (p, n) False where an entry is not a sample.
+        ridge: that was added to the variances.
+        rank: columns kept, 1 or more; None for all that the samples span.
+        weight: number of times that each further sample counts.
+
+    Raises:
+        ShapeError: a number is not finite.
+    """
+    require_finite("samples", samples)
+    old = _scatters_of(learned, counts, ridge)
+    further = present.sum(axis=1) * float(weight)
+    weights = present[..., None].astype(np.float64)
+    sums = (samples.astype(np.float64) * weights).sum(axis=1) * weight
+    means = sums / np.maximum(further, 1)[:, None]
+    centred = (samples - means[:, None]) * weights * weight**0.5
+    total = counts + further
+    shift = np.where(further[:, None] > 0, means - old.means, 0.0)
+    between = np.sqrt(counts * further / total)[:, None] * shift
+    rows = np.concatenate(
+        [
+            np.sqrt(old.sums)[..., None] * old.bases.swapaxes(1, 2),
+            centred,
+            between[:, None],
+        ],
+        axis=1,
+    )
+    spanned = min(samples.shape[2], old.bases.shape[2] + samples.shape[1])
+    r = spanned if rank is None else min(rank, spanned)
+    values, vectors = _decomposed(rows)
+    outside = old.outside + values[:, r:].clip(0).sum(axis=1)
+    return Scatters(
+        total,
+        old.means + shift * (further / total)[:, None],
+        np.ascontiguousarray(vectors[:, :, :r]),
+        values[:, :r].clip(0),
+        outside if r < samples.shape[2] else np.zeros(len(total)),
+    )
+
+
+def _scatters_of(learned: Gaussians, counts: Float64, ridge: float) -> Scatters:
+    """The scatters that Gaussians were made of; undoes `Scatters.gaussians`."""
+    freedom = np.maximum(counts - 1, 1)
+    _, d, r = learned.bases.shape
+    sums = (learned.variances.astype(np.float64) - ridge) * freedom[:, None]
+    outside = (learned.rests.astype(np.float64) - ridge) * freedom * (d - r)
+    bases, means = learned.bases.astype(np.float64), learned.means.astype(np.float64)
+    return Scatters(counts, means, bases, sums.clip(0), outside.clip(0))
+
+
+def _decomposed(rows: Float64) -> tuple[Float64, Float64]:
+    """Eigenvalues of the scatter of centred rows, largest first, and their vectors as columns.
+
+    (p, n, d) -> (p, k), (p, d, k) with k = min(n, d).
+    """
+    n, d = rows.shape[1:]
+    if n > d:
+        values, vectors = np.linalg.eigh(rows.swapaxes(1, 2) @ rows)
+        return values[:, ::-1], vectors[:, :, ::-1]
+    _, singular, right = np.linalg.svd(rows, full_matrices=False)
+    return singular**2, right.swapaxes(1, 2)
 
 
 def n_directions(n: int, d: int, rank: int | None = None) -> int:

@@ -26,7 +26,7 @@ from patchbank.runtime.atomic_file import FileChanged, replace_file
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
 FORMAT_VERSION = 3
-SINCE_VERSION = {"roi": 4}
+SINCE_VERSION = {"roi": 4, "updates": 5}
 """Keys of the record that an older program must not ignore, and the version that has them."""
 LINEAGE = "lineage."
 """Beginning of the names of the tensors of a history, which has a digest of its own."""

@@ -139,7 +139,8 @@ def bank_sizes_of(parts: DetectorParts) -> BankSizeCalibration:
         raise ParameterError(
             "expected a detector whose bank can be truncated: of one member, selected greedily "
             "from two photographs or more, with the exact index, fitted by this version or a "
-            "newer one, got another; fit it with fewer rows"
+            "newer one, and no update reached the limit of its rows, got another; fit it with "
+            "fewer rows"
         )
     return parts.bank_size_calibration
 
@@ -163,5 +164,6 @@ def with_smaller_bank(parts: DetectorParts, n_rows: int) -> DetectorParts:
         bank_size_calibration=sizes.truncated(n_rows, calibration),
         likeness=parts.likeness and parts.likeness.truncated(sizes.bank_rows, n_rows),
         photographs=useful(parts.photographs, members, len(parts.fitted_on)),
+        updates=parts.updates and parts.updates.truncated(n_rows),
     )
     return _calibrated(smaller, calibration)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ from patchbank.detector.bundle import (
     write_bundle,
 )
 from patchbank.detector.explanation.pictures import LearnedPhotographs
+from patchbank.detector.inspection import Inspection, Normal
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.lineage.chain import Lineage
@@ -32,8 +33,11 @@ from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.detector.settings_choice import SettingsChoice
+from patchbank.detector.updates import Updates
 from patchbank.images.roi import RegionOfInterest
+from patchbank.images.source import ImageInput
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.progress import Progress
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings.rules import Choice
 
@@ -69,6 +73,8 @@ class Detector(Inspector):
     """Record of how the settings were chosen; None where all were given."""
     photographs: LearnedPhotographs | None = None
     """Pictures and poses of learned photographs, for explanations; None where none were kept."""
+    updates: Updates | None = None
+    """Facts of its updates; None where there was none."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
@@ -178,6 +184,50 @@ class Detector(Inspector):
         """
         return detector_of(undone(self._parts(), to, Edit("undo", reason, by)), None)
 
+    def updated(
+        self,
+        good: ImageInput | Iterable[ImageInput] | None = None,
+        *,
+        normal: Inspection | Iterable[Normal] = (),
+        reason: str = "",
+        by: str = "",
+        limit_rows: int | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Detector:
+        """The detector that has learned further good photographs, without those of its fit.
+
+        Scores keep their unit.  Left-out scores of the new photographs join those of the old ones,
+        and thresholds follow.  What is exact, and what is not, is in docs/methods/update.md.
+
+        Args:
+            good: photographs as `Recipe.fit` takes them; all that came, flagged or not.  Those that
+                are learned already are left out.
+            normal: photographs that were flagged, and are good: an `Inspection`, or a pair of it
+                and those of its regions that are normal.  No more of them is learned than makes
+                them ordinary, and they have no part in the threshold.
+            reason: of the update, for the history.
+            by: name of the person, for the history.
+            limit_rows: rows that a memory bank has at most, without those of photographs said to be
+                normal; None for one and a half times those of the fit.
+            force: whether photographs of something else than was learned are learned.
+            progress: shows the steps.
+
+        Raises:
+            DataError: nothing is given, or all is known already; or photographs of something else.
+            ImageError, ShapeError: no photograph can be read, or one that is normal cannot.
+            ParameterError: the method has to be fitted anew, or a value is out of range.
+
+        Warns:
+            PhotographWarning: photographs that cannot be read, are known already, or are odd.
+        """
+        # The one import that goes up: a verb of detectors that needs all that a fit needs.
+        from patchbank.training.update.request import UpdateRequest, normal_parts
+        from patchbank.training.update.updating import updated_with_warnings
+
+        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
+        return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
+
     @property
     def sha256(self) -> str:
         """SHA-256 of the content without its history in hexadecimal digits: as in its file.
@@ -225,7 +275,7 @@ class Detector(Inspector):
         return detector_from_bytes, (content, self.sha256, device, engine)
 
     def _parts(self) -> DetectorParts:
-        return DetectorParts(**{f.name: getattr(self, f.name) for f in fields(DetectorParts)})
+        return parts_of(self)
 
     def save(
         self,
@@ -257,6 +307,11 @@ class Detector(Inspector):
         else:
             replace_if_unchanged(Path(path), replaces.lower(), content)
         LOGGER.info("saved %s", path)
+
+
+def parts_of(detector: Detector) -> DetectorParts:
+    """The parts of a detector that a file holds."""
+    return DetectorParts(**{f.name: getattr(detector, f.name) for f in fields(DetectorParts)})
 
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:

@@ -48,12 +48,14 @@ class FitFacts:
 
     calibration: Calibration
     names: tuple[str, ...]
-    """Names of the photographs that were learned."""
+    """Names of the photographs that were learned, and have a score in the calibration."""
     is_bound_proved: bool = True
     """Whether no score grows with one more learned photograph, as the proof of the guaranteed rate
     needs it."""
     roi: RegionOfInterest | None = None
     """Region of interest; None where whole photographs are inspected."""
+    n_normal: int = 0
+    """Photographs that were learned as a person said them to be normal, and have no such score."""
 
     @classmethod
     def of(cls, detector: Detector) -> FitFacts:
@@ -62,8 +64,11 @@ class FitFacts:
         is_bank = isinstance(first.model, ResizableBank) and len(detector.members) == 1
         is_bank = is_bank and getattr(first.settings, "banks", "joint") == "joint"
         is_weighted = getattr(first.settings, "image_score", None) in WEIGHTED_SCORES
-        is_proved = is_bank and not is_weighted
-        return cls(detector.calibration, detector.fitted_on, is_proved, detector.roi)
+        updates = detector.updates
+        is_proved = is_bank and not is_weighted and updates is None
+        normal = () if updates is None else updates.normal
+        names = [name for i, name in enumerate(detector.fitted_on) if i not in normal]
+        return cls(detector.calibration, tuple(names), is_proved, detector.roi, len(normal))
 
     @property
     def above_threshold(self) -> list[OddPhotograph]:
@@ -113,6 +118,12 @@ class FitFacts:
     def lines(self) -> list[str]:
         """Sentences about the region of interest and, unless of one photograph, the threshold."""
         region = [] if self.roi is None else [self.roi.line]
+        if self.n_normal:
+            verb = "photograph is" if self.n_normal == 1 else "photographs are"
+            region.append(
+                f"{self.n_normal} more {verb} learned as normal after a false alarm, and have no "
+                "part in the threshold"
+            )
         if self.calibration.views_of_one:
             return region
         threshold = [self._rates_line, self.above_line, *self._unlike_line, self._thresholds_line]
@@ -147,6 +158,7 @@ class FitFacts:
         calibration = self.calibration
         return {
             "good_images": len(self.names),
+            "normal_images": self.n_normal,
             "groups": 1 if calibration.views_of_one else calibration.n_groups,
             "threshold": calibration.threshold,
             "pixel_threshold": calibration.pixel_threshold,

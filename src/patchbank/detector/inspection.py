@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image as pillow
@@ -224,6 +225,10 @@ class Inspection:
             "error": None,
             "error_type": None,
         }
+
+
+Normal: TypeAlias = Inspection | tuple[Inspection, Region | Sequence[Region]]
+"""An inspection whose photograph is normal, or with those of its regions that are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores.left_out import group_shares
 from patchbank.detector.likeness import Likeness, PhotographKind
+from patchbank.detector.updates import n_in_sample
 from patchbank.errors import DetectorFileError
 from patchbank.methods.tensor_spec import TensorSpec, check_tensors
 
@@ -66,7 +67,7 @@ def unpack_likeness(
     kinds: Sequence[Mapping[str, Any]] | None = record.get(KEY)
     if kinds is None:
         return None
-    n_photographs, n_scores = len(record["fitted_on"]), len(tensors["calibration.image_scores"])
+    n_photographs, n_scores = n_in_sample(record), len(tensors["calibration.image_scores"])
     count = sum(kind["count"] for kind in kinds)
     if count != n_photographs:
         raise DetectorFileError(

@@ -48,6 +48,13 @@ from patchbank.detector.record_check import check_record
 from patchbank.detector.roi_file import pack_roi, unpack_roi
 from patchbank.detector.settings_choice import SettingsChoice, pack_choice, unpack_choice
 from patchbank.detector.settings_file import pack_settings, unpack_settings
+from patchbank.detector.updates import (
+    Updates,
+    check_updates,
+    n_in_sample,
+    pack_updates,
+    unpack_updates,
+)
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, FittedMethod, Method
@@ -73,6 +80,7 @@ class DetectorParts:
     versions: Mapping[str, str]
     settings_choice: SettingsChoice | None = None
     photographs: LearnedPhotographs | None = None
+    updates: Updates | None = None
     lineage: Lineage | None = None
 
 
@@ -98,6 +106,7 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         "set_pixel_threshold": parts.calibration.set_pixel_threshold,
         "versions": dict(parts.versions),
         **pack_choice(parts.settings_choice),
+        **pack_updates(parts.updates),
     }
     tensors: dict[str, NDArray[Any]] = {
         "calibration.image_scores": parts.calibration.image_scores,
@@ -169,8 +178,9 @@ def _message_of(error: Exception) -> str:
 def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> DetectorParts:
     record, tensors = bundle.record, bundle.tensors
     check_record(record)
+    check_updates(record)
     n_good = len(record["fitted_on"])
-    check_calibration(tensors, None if record.get("views_of_one", False) else n_good)
+    check_calibration(tensors, None if record.get("views_of_one", False) else n_in_sample(record))
     check_digests(tensors, n_good)
     members = tuple(
         _unpack_member(member, _below(f"{number}.", tensors), n_good, device, engine)
@@ -190,6 +200,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         versions=record["versions"],
         settings_choice=unpack_choice(record),
         photographs=unpack_photographs(tensors, n_good),
+        updates=unpack_updates(record),
     )
     lineage = unpack_lineage(bundle)
     if lineage is None:

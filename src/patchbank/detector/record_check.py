@@ -18,6 +18,8 @@ from patchbank.detector.roi_file import KEY as ROI
 from patchbank.detector.roi_file import is_roi
 from patchbank.detector.settings_choice import KEY as CHOICE
 from patchbank.detector.settings_choice import is_settings_choice
+from patchbank.detector.updates import KEY as UPDATES
+from patchbank.detector.updates import are_updates
 from patchbank.errors import DetectorFileError
 
 MAX_MEMBERS = 64
@@ -123,6 +125,7 @@ RULES: Mapping[str, Rule] = {
     ROI: Rule("an object with size, roi and ignore", is_roi, optional=True),
     KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
     CHOICE: Rule("a choice of settings with its trials", is_settings_choice, optional=True),
+    UPDATES: Rule("numbers of photographs, and rows of members", are_updates, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))
     ),

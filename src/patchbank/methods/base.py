@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.spatial.tiles import Tile
 from patchbank.errors import ParameterError, ShapeError
+from patchbank.methods.continuation import Continuation
 from patchbank.methods.tensor_spec import TensorSpec
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -241,6 +242,8 @@ class Fit:
     """The same for the smaller `sizes` of a `ResizableBank`, by number of rows; empty for other
     models.  A method may compute an entry each time it is read, which can cost as much time as
     `left_out` did."""
+    before: tuple[PatchScores, ...] = ()
+    """Scores of each photograph by the model that was continued; empty of another fit."""
 
 
 class Learner(Protocol):
@@ -266,6 +269,34 @@ class Learner(Protocol):
             DataError: no image was added.
             ParameterError: the settings do not suit the features.
             ShapeError: there is not one group for each photograph.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NormalTrial:
+    """A model that has learned more of a photograph said to be normal, and what it says of it."""
+
+    model: FittedMethod
+    scores: PatchScores
+
+
+class NormalLearner(Protocol):
+    """Learns one photograph said to be normal, no more of it than is needed."""
+
+    def add(self, image: TrainingImage) -> None:
+        """Take the features of the photograph, or of its next tile.
+
+        Raises:
+            ShapeError: a feature is not finite.
+        """
+        ...
+
+    def learned(self, effort: int) -> NormalTrial | None:
+        """The model that has learned the photograph with some effort, 1, 2, 4, ...
+
+        The effort is the number of rows that a bank gets, or the number of photographs that it
+        counts as.  None where nothing is left that half the effort did not reach.
         """
         ...
 
@@ -326,6 +357,12 @@ class Method:
     """Whether its learner and its models leave out the cells that are not `of_interest`."""
     scores_tiles: bool = False
     """Whether its learner takes photographs in tiles, and its model is a `TileScorer`."""
+    continued: Callable[[Any, Continuation, Progress, Device], Learner] | None = None
+    """(model, what is added, progress, device) -> a Learner of further good photographs, whose fit
+    gives a model of old and new ones, and left-out scores of the new ones.  None where a model
+    cannot learn more without the photographs that it was fitted on."""
+    normal: Callable[[Any, Continuation, Device], NormalLearner] | None = None
+    """The same for one photograph that a person said to be normal."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

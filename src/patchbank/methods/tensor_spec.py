@@ -34,6 +34,8 @@ class TensorSpec:
     repeated: str | None = None
     """An axis whose length is the number of such tensors: the ``I`` in name and axes stands for
     0, 1, ..."""
+    optional: bool = False
+    """Whether a file may lack it."""
 
     @property
     def shape(self) -> str:
@@ -59,6 +61,8 @@ def check_tensors(
     known = dict(lengths)
     for name, spec in _expanded(specs, known):
         if name not in tensors:
+            if spec.optional:
+                continue
             raise ShapeError(f"{name}: expected {spec.dtype} {spec.shape}, got nothing")
         tensor = tensors[name]
         if tensor.dtype != np.dtype(spec.dtype):

@@ -51,7 +51,7 @@ class Calibrations:
 
 def standardised(fitted: FittedMember, progress: Progress) -> FittedMember:
     """The member with scores and maps standardised, so that it can be averaged with others."""
-    scores, peaks, _ = _scores_and_peaks([[fitted.left_out]], progress)
+    scores, peaks, _ = scores_and_peaks([[fitted.left_out]], progress)
     image_scale, map_scale = ScoreStandardization.of(scores[0]), ScoreStandardization.of(peaks[0])
     return FittedMember(
         member=replace(fitted.member, image_scale=image_scale, map_scale=map_scale),
@@ -82,7 +82,7 @@ def calibrate(
             left out alone.
     """
     by_size = fitted[0].left_out_by_size
-    scores, peaks, distances = _scores_and_peaks(
+    scores, peaks, distances = scores_and_peaks(
         [*([smaller] for smaller in by_size.values()), [each.left_out for each in fitted]],
         progress,
     )
@@ -104,7 +104,7 @@ def calibrate(
     return Calibrations(whole, BankSizeCalibration(sizes, scores, peaks), distances)
 
 
-def _scores_and_peaks(
+def scores_and_peaks(
     variants: Sequence[Sequence[Sequence[MemberPrediction]]], progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Scores, largest map values and patch distances of n images.  -> (s, n), (s, n), (s, n, 2).

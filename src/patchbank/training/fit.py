@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias
 
 from patchbank.backbones import ONNX_RUNTIME, Engine, FeatureExtractor, open_backbone
@@ -18,7 +17,6 @@ from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.tiling import check_tiles, photograph_scores
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.augment import views_of_one
-from patchbank.images.distinct_names import distinct_names
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import ImageInput, ImageSource, image_source
@@ -40,6 +38,7 @@ from patchbank.training.exclusion import excluded
 from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.interest import EVERYTHING, Interest
+from patchbank.training.names import names_of
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
 from patchbank.training.pictures import kept_photographs, picture_scale
 from patchbank.training.position import with_position
@@ -315,22 +314,3 @@ def _predict_other_views(
     cut = part.box.of(image)
     parts = [(view, part.copied(view)) for view in views]
     return [member.predict(view.of(cut), own) for view, own in parts if own.mask.any()]
-
-
-def names_of(sources: Sequence[ImageSource]) -> list[str]:
-    """Names of good images in the detector, no two of which are the same.
-
-    They are the shortest ends of paths that differ; what has no file has its kind and its number.
-    """
-    paths = [source.content for source in sources if isinstance(source.content, Path)]
-    of_files = iter(distinct_names(paths))
-    return [
-        next(of_files) if isinstance(source.content, Path) else _name(source, number)
-        for number, source in enumerate(sources)
-    ]
-
-
-def _name(source: ImageSource, number: int) -> str:
-    """Name of a good image that has no path: its own if it has one, or its kind and its number."""
-    is_kind = source.name in ("array", "bytes", "file", "image")
-    return f"{source.name} {number}" if is_kind else Path(source.name).name

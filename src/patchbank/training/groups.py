@@ -107,6 +107,8 @@ class GroupSearch:
     sources: Sequence[ImageSource]
     labels: Labels
     contents: Contents = field(default_factory=Contents)
+    has_others: bool = False
+    """Whether others were learned before, so that all of these can be left out together."""
     _patches: PhotographPatches = field(default_factory=PhotographPatches)
     _grouping: Grouping | None = None
     _copies: Indices | None = None
@@ -156,12 +158,14 @@ class GroupSearch:
             kinds.append((f"neighbours in the order {series.order}", series.groups))
         numbers = joined(*(groups for _, groups in kinds))
         lines = [*labels.lines, *self.contents.near_copies_line(copies), *series_lines]
-        if numbers.max() == 0:
+        if numbers.max() == 0 and not self.has_others:
             return self._one_group(kinds, lines)
         if numbers.max() == n - 1:
             return Grouping(None, tuple(lines))
         n_groups = int(numbers.max()) + 1
-        if n_groups < FEW_GROUPS and (labels.reason or series):  # few photographs have a line
+        if (
+            n_groups < FEW_GROUPS and not self.has_others and (labels.reason or series)
+        ):  # few photographs have a line
             lines.append(
                 f"{n_groups} groups of photographs are few to leave out in turn: the threshold "
                 f"is provisional; give photographs of more groups, or {ONE_AT_A_TIME}"

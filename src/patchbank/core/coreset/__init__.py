@@ -57,10 +57,12 @@ which one runs.
 A selection need not start from nothing.  `ExistingCentres` (the bank of a fitted detector, say)
 are centres from the beginning, and the rows that they cover worst are chosen next: selecting m
 rows, and then k more with the first m as existing centres, is the same as selecting m + k at once.
+`ContinuedSelection` goes on so in several steps.
 """
 
 from patchbank.core.coreset.greedy_state import ExistingCentres, InitialDistances
 from patchbank.core.coreset.k_centre_greedy import (
+    ContinuedSelection,
     Coreset,
     Start,
     greedy_coreset,
@@ -71,6 +73,7 @@ from patchbank.core.coreset.k_centre_greedy import (
 )
 
 __all__ = [
+    "ContinuedSelection",
     "Coreset",
     "ExistingCentres",
     "InitialDistances",

@@ -32,7 +32,7 @@ from patchbank.core.array_api import (
 from patchbank.core.coreset.greedy_state import CHOSEN, ExistingCentres, GreedyInput, GreedyState
 from patchbank.runtime.devices import Device
 from patchbank.runtime.scratch import drop_pages
-from patchbank.types import Array, Indices
+from patchbank.types import Array, Features, Indices
 
 CANDIDATES = 3072  # of a block: more need fewer passes, but the cost is quadratic in them
 TILE_ROWS = 1024  # rows of a pass at a time, so that they and their products stay in the cache
@@ -83,9 +83,8 @@ class GemmGreedy(GreedyState):
             self.min_distance_to_other_groups = to_first + on_device_of(in_own_group, to_first)
         self.min_distances = to_first + 0
         self._existing = np.empty((0, self._features.shape[1]), dtype=np.float32)
-        if given.existing is not None:
-            self._existing = given.existing.points
-        self._centre_points = self._room_for(n_keep + len(self._existing))
+        n_existing = 0 if given.existing is None else len(given.existing.points)
+        self._centre_points = self._room_for(n_keep + n_existing)
         if given.existing is not None:
             self._update_with_existing(given.existing)
         if given.initial is not None:
@@ -193,12 +192,20 @@ class GemmGreedy(GreedyState):
         self._update_with(*self._points_of(rows), groups)
         self.min_distances[rows] = CHOSEN
 
+    def add_existing(self, points: Features) -> None:
+        """Lower all min-distances to further existing centres, of no group of the rows."""
+        self._update_with_existing(ExistingCentres(points))
+        self.radius = self._largest_min_distance()
+
     def _update_with_existing(self, existing: ExistingCentres) -> None:
-        groups = None if self._groups is None else existing.groups_unlike(self._groups)
+        groups = None if self._groups is None else existing.groups
+        self._existing = np.concatenate([self._existing, existing.points])
         for part in blocks(len(existing.points), CANDIDATES):  # as many as a block may choose
             points = self._device.put(existing.points[part]) - self._origin
             norms = self._xp.einsum("nd,nd->n", points, points)
             self._update_with(points, norms, None if groups is None else groups[part])
+        if self._groups is not None and groups is None:  # all of them are of other groups
+            self.min_distance_to_other_groups = self.min_distances + 0
 
     def _update_with(self, points: Array, norms: Array, of_points: Indices | None) -> None:
         """Lower every min-distance to the nearest of some centres: one pass over the features.

@@ -34,12 +34,6 @@ class ExistingCentres:
     groups: Indices | None = None
     """(m0,) group of each point; None where they belong to no group of the features."""
 
-    def groups_unlike(self, groups: Indices) -> Indices:
-        """Group of each point; without groups, one that is unlike all `groups`.  -> (m0,)."""
-        if self.groups is not None:
-            return self.groups
-        return np.full(len(self.points), groups.min() - 1)
-
 
 @dataclass(frozen=True, slots=True)
 class GreedyInput:
@@ -86,6 +80,16 @@ class GreedyState(ABC):
             self.radius = self._largest_min_distance()
             self.radii.append(self.radius)
             on_progress(len(rows))
+
+    @abstractmethod
+    def add_existing(self, points: Features) -> None:
+        """Lower all min-distances to further existing centres, of no group of the rows.
+
+        No row may have been chosen yet.
+
+        Args:
+            points: (m, d).
+        """
 
     @abstractmethod
     def _select_block(

@@ -92,10 +92,19 @@ class Int8Greedy(GreedyState):
         of_centres = None if self._groups is None else self._groups[rows]
         self._update_nearest(self._rows.take(rows), of_centres)
 
+    def add_existing(self, points: Features) -> None:
+        """Lower all min-distances to further existing centres, of no group of the rows."""
+        self._update_with_existing(ExistingCentres(points), None)
+        self.radius = self._largest_min_distance()
+
     def _update_with_existing(self, existing: ExistingCentres, groups: Indices | None) -> None:
         points = self._rows.quantization.quantize(np.require(existing.points, np.float32, "C"))
-        of_points = None if groups is None else existing.groups_unlike(groups).astype(np.int32)
-        self._update_nearest(points, of_points)
+        if groups is not None and existing.groups is not None:
+            self._update_nearest(points, existing.groups.astype(np.int32))
+            return
+        self._update_nearest(points, None)
+        if self.min_distance_to_other_groups is not None:  # all of them are of other groups
+            self.min_distance_to_other_groups[:] = self.min_distances
 
     def _update_nearest(self, centres: QuantizedRows, of_centres: NDArray[np.int32] | None) -> None:
         groups, to_others = None, self.min_distance_to_other_groups

@@ -6,7 +6,8 @@ The package's page (`patchbank.core.coreset`) explains the algorithm.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from patchbank.core.finite import LARGEST_DISTANCE, require_finite
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.scratch import drop_pages
-from patchbank.types import Array, Indices
+from patchbank.types import Array, Features, Indices
 
 RELATIVE_TOLERANCE = 1e-9  # above the error of a float64 sum, in whatever order it is added
 
@@ -115,11 +116,81 @@ def greedy_coreset(
         to_others = state.min_distance_to_other_groups
         if len(state.centres) == size and size in sizes and to_others is not None:
             at_sizes[size] = _root(to_numpy(to_others))
+    coreset = _coreset_of(state, radius_before, at_sizes)
+    return replace(coreset, radii=None) if isinstance(start, InitialDistances) else coreset
+
+
+class ContinuedSelection:
+    """A selection among new rows that goes on from existing centres, in several steps.
+
+    Whatever the steps, the rows are those that `greedy_coreset` chooses at once.
+
+    >>> line = np.array([[0.0], [1.0], [10.0]], dtype=np.float32)
+    >>> selection = ContinuedSelection(line, line[:1], 3)
+    >>> selection.go_on(3, radius=2.0)
+    >>> selection.coreset.centres.tolist()
+    [2]
+    >>> selection.go_on(2)
+    >>> selection.coreset.centres.tolist(), selection.coreset.radii.tolist()
+    ([2, 1], [1.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        features: Array,
+        points: Features,
+        most: int,
+        *,
+        groups: Indices | None = None,
+        sizes: Collection[int] = (),
+        device: Device = HOST,
+    ) -> None:
+        """Find the distance of each row to the existing centres.
+
+        Args:
+            features: (n, d) float32, the new rows.
+            points: (m, d) centres that are there already, of no group of the rows.
+            most: the most rows that are chosen in all steps together, from 1 to n.
+            groups: (n,) group of each row; see `greedy_coreset`.
+            sizes: numbers of existing centres, from 1 to m, for which the distances of the rows to
+                the first so many are kept.
+            device: where the passes over the features are computed.
+
+        Raises:
+            ShapeError, ParameterError: as `greedy_coreset`.
+        """
+        _check(features, most, ExistingCentres(points), None, groups)
+        ends = sorted({*sizes, len(points)})
+        first, room = ExistingCentres(points[: ends[0]]), most + len(points) - ends[0]
+        state = _start(to_device_if_fits(features, device), room, first, groups, device)
+        self.distances_to_first = {ends[0]: _root(to_numpy(state.min_distances))}
+        """(n,) distance of each row to the nearest of the first so many existing centres, for each
+        of the sizes, and for all."""
+        for begin, end in pairwise(ends):
+            state.add_existing(points[begin:end])
+            self.distances_to_first[end] = _root(to_numpy(state.min_distances))
+        self._state = state
+        self._radius_before = state.radius
+
+    def go_on(self, size: int, radius: float | None = None) -> None:
+        """Choose rows until there are `size`, or no row is farther than `radius` from a centre."""
+        stop = CHOSEN if radius is None else float(radius) * float(radius)
+        self._state.select_until(size, stop, lambda centres: None)
+
+    @property
+    def coreset(self) -> Coreset:
+        """The rows that were chosen so far."""
+        return _coreset_of(self._state, self._radius_before, {})
+
+
+def _coreset_of(
+    state: GreedyState, radius_before: float | None, at_sizes: Mapping[int, NDArray[np.float32]]
+) -> Coreset:
+    """The result of a selection so far; distances of the state are squared."""
     to_others = state.min_distance_to_other_groups
-    is_covering = not isinstance(start, InitialDistances)
     return Coreset(
         centres=np.array(state.centres, dtype=np.intp),
-        radii=_root(np.array(state.radii, dtype=np.float64)) if is_covering else None,
+        radii=_root(np.array(state.radii, dtype=np.float64)),
         radius_before=None if radius_before is None else float(np.sqrt(radius_before)),
         min_distance_to_other_groups=None if to_others is None else _root(to_numpy(to_others)),
         min_distance_to_other_groups_at=at_sizes,

@@ -3,7 +3,7 @@
 What the methods with a bank share; they differ in how they turn feature maps into patches.
 """
 
-from patchbank.methods.memory_bank.learner import method_with_bank
+from patchbank.methods.memory_bank.method import method_with_bank
 from patchbank.methods.memory_bank.model import BankModel, Embed
 from patchbank.methods.memory_bank.per_map import MapBank, MapBanks, MapPart
 from patchbank.methods.memory_bank.per_map_method import with_bank_per_map

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import neighbours
 from patchbank.core.coreset import Coreset
-from patchbank.errors import DataError, ParameterError
+from patchbank.errors import DataError
 from patchbank.methods.base import (
     Fit,
-    Method,
-    PatchEmbedding,
     PatchScores,
-    Tensors,
     TrainingImage,
     numbered_groups,
 )
-from patchbank.methods.memory_bank.model import CONTENTS, UNKNOWN, BankModel, Embed, embedded
+from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded
 from patchbank.methods.memory_bank.selection import select
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.scratch import drop_pages, take_rows
-from patchbank.settings import Settings
-from patchbank.types import Array, Features, Indices
+from patchbank.types import Features, Indices
 
 RECALL_QUERIES = 2048  # patches on which the recall of an approximate index is measured
 
@@ -142,6 +136,8 @@ class GroupedPhotographs:
     """(n,) group of each photograph, from 0."""
     progress: Progress
     """Shows the photographs that are scored."""
+    first: int = 0
+    """Number that the bank gives the first of them."""
 
     def scores(
         self, model: BankModel, to_others: NDArray[np.float32] | None
@@ -153,7 +149,8 @@ class GroupedPhotographs:
             to_others: (n,) distance of each patch to the rows of other groups; None if unknown.
         """
         store, scores = self.store, []
-        members = [np.flatnonzero(self.groups == group) for group in range(self.groups.max() + 1)]
+        numbers = range(self.groups.max() + 1)
+        members = [self.first + np.flatnonzero(self.groups == number) for number in numbers]
         with self.progress.task("calibrating", store.n_photographs) as advance:
             for number, group in enumerate(self.groups.tolist()):
                 nearest = None if to_others is None else to_others[store.patches_of(number)]
@@ -190,64 +187,3 @@ class LeftOutBySize(Mapping[int, tuple[PatchScores, ...]]):
 
     def __len__(self) -> int:
         return len(self._sizes)
-
-
-def method_with_bank(
-    name: str,
-    settings: type[Settings],
-    parameters: type[BankParameters],
-    presets: Mapping[str, Mapping[str, Any]],
-    embed: Callable[..., Array | PatchEmbedding],
-    dimensions: Callable[[Any, Sequence[int]], int],
-    *,
-    scores_tiles: bool = False,
-) -> Method:
-    """Make a method with one bank of all feature maps together.
-
-    Args:
-        name: of the method.
-        settings: all settings of it.
-        parameters: the part of them that it receives.
-        presets: name -> the settings that differ.
-        embed: (parameters, feature maps) -> patches; (parameters, feature maps, cells of interest)
-            where there is a region of interest.
-        dimensions: (parameters, channels of each map) -> dimensions of a patch.
-        scores_tiles: whether a patch depends on the features around it alone.
-    """
-
-    def learner(
-        chosen: BankParameters, n_images: int, progress: Progress, device: Device
-    ) -> BankLearner:
-        return BankLearner(chosen, partial(embed, chosen), n_images, progress, device)
-
-    def restore(chosen: BankParameters, tensors: Tensors, device: Device) -> BankModel:
-        if chosen.n_neighbours > len(tensors["bank"]):
-            raise ParameterError(
-                f"n_neighbours: expected at most {len(tensors['bank'])} (the rows of the bank), "
-                f"got {chosen.n_neighbours}"
-            )
-        return BankModel(
-            chosen,
-            partial(embed, chosen),
-            tensors["bank"],
-            tensors["bank_origins"],
-            tensors["bank_radii"],
-            float(tensors["index_recall"][0]),
-            device=device,
-        )
-
-    def lengths(chosen: BankParameters, channels: Sequence[int]) -> Mapping[str, int]:
-        return {"d": dimensions(chosen, channels), "joint": 1, "banks": 0}
-
-    return Method(
-        name,
-        settings,
-        parameters,
-        presets,
-        learner,
-        restore,
-        contents=CONTENTS,
-        lengths=lengths,
-        takes_interest=True,
-        scores_tiles=scores_tiles,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -196,6 +196,16 @@ class BankModel:
         return len(self.bank)
 
     @property
+    def usual_rows(self) -> int:
+        """Rows that a fit keeps: more than it has where those are all patches."""
+        settings = self.settings
+        given = (settings.coreset, settings.bank_rows, settings.covering_radius)
+        covers_all = any(len(one.radii) and one.radii[-1] == 0 for one in self.banks_of_maps)
+        if settings.selection == "greedy" and given == (None, None, None) and covers_all:
+            return max(self.n_rows, settings.bank_limit)
+        return self.n_rows
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Smaller sizes to calibrate: every photograph can be left out of the first so many rows.
 
@@ -252,6 +262,49 @@ class BankModel:
                 f"bank_rows: expected {least} to {len(self.bank)} (the rows of the bank), "
                 f"got {n_rows}"
             )
+
+    @property
+    def banks_of_maps(self) -> Sequence[BankModel]:
+        """The banks that it searches: itself, or one for each feature map."""
+        return (self,)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Dimensions of each of these banks, whose features lie side by side in a patch."""
+        return tuple(each.bank.shape[1] for each in self.banks_of_maps)
+
+    def with_banks(self, banks: Sequence[BankModel]) -> BankModel:
+        """The model with other banks, one for each of `banks_of_maps`."""
+        return banks[0]
+
+    def with_index(self, index: neighbours.NeighbourIndex, recall: float) -> BankModel:
+        """The model with an index of its bank that was built already."""
+        return BankModel(
+            self.settings,
+            self.embed,
+            self.bank,
+            self.origins,
+            self.radii,
+            recall,
+            device=self.device,
+            index=index,
+        )
+
+    def together(self, distances: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Distances (n, k) to the rows of each of `banks_of_maps`, as `scored` takes them."""
+        return distances[0]
+
+    def scored(self, patches: PatchRows, distances: NDArray[np.float32]) -> PatchScores:
+        """Score an image from the distances of its patches to the nearest rows; see `together`."""
+        if not len(distances):
+            return self._nothing_scored(patches)
+        return self._scored(patches, patches.rows, distances)
+
+    def columns(self, rows: Features) -> list[Features]:
+        """Features (n, d) of patches -> those for each of `banks_of_maps`."""
+        ends = np.cumsum(self.widths).tolist()
+        pairs = zip(ends, self.widths, strict=True)
+        return [np.ascontiguousarray(rows[:, end - width : end]) for end, width in pairs]
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""

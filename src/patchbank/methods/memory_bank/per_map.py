@@ -160,6 +160,22 @@ class MapBanks(BankModel):
         smaller = [each.truncated(n_rows) for each in self.banks]
         return MapBanks(self.settings, self.embed, smaller, device=self.device)
 
+    @property
+    def banks_of_maps(self) -> Sequence[BankModel]:
+        """The bank of each feature map."""
+        return tuple(each.model for each in self.banks)
+
+    def with_banks(self, banks: Sequence[BankModel]) -> MapBanks:
+        """The model with other banks, one for each of its own, in the same units."""
+        pairs = zip(self.banks, banks, strict=True)
+        others = [MapBank(each.part, model, each.spread) for each, model in pairs]
+        return MapBanks(self.settings, self.embed, others, device=self.device)
+
+    def together(self, distances: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Distances (n, k) to the nearest rows of each bank, `weighted`."""
+        pairs = zip(self.banks, distances, strict=True)
+        return weighted(self.banks, [each.relative(found) for each, found in pairs])
+
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""
         tensors: Tensors = {"index_recall": np.array([self.recall])}

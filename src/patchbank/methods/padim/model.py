@@ -33,6 +33,7 @@ class PadimModel:
         gaussians: Gaussians,
         grid: tuple[int, int],
         n_channels: int,
+        counts: NDArray[np.int32] | None = None,
     ) -> None:
         self.settings = settings
         self.gaussians = gaussians
@@ -41,6 +42,8 @@ class PadimModel:
         """(h, w) of the positions."""
         self.n_channels = n_channels
         """Channels of all layers together, before a subset is drawn."""
+        self.counts = counts
+        """(p,) samples that each Gaussian was learned from; None in files that do not have them."""
 
     def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
         """Score the patches of one image that are of interest.
@@ -104,7 +107,9 @@ class PadimModel:
 
     def tensors(self) -> Tensors:
         """Everything learned, by name."""
+        counts = {} if self.counts is None else {"sample_counts": self.counts}
         return {
+            **counts,
             "means": self.gaussians.means,
             "bases": self.gaussians.bases,
             "variances": self.gaussians.variances,
@@ -163,4 +168,5 @@ def restore_model(settings: PadimParameters, tensors: Tensors) -> PadimModel:
         raise ShapeError(
             f"grid: expected {len(gaussians.means)} cells (the positions), got {h} x {w}"
         )
-    return PadimModel(settings, gaussians, (h, w), int(tensors["n_channels"][0]))
+    n_channels, counts = int(tensors["n_channels"][0]), tensors.get("sample_counts")
+    return PadimModel(settings, gaussians, (h, w), n_channels, counts)

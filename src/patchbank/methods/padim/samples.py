@@ -99,7 +99,9 @@ class Samples:
     the height and width.  `append` adds images; after `close` the samples can be read.
     """
 
-    def __init__(self, n_examples: int, stride: int) -> None:
+    def __init__(self, n_examples: int, stride: int, grid: tuple[int, int] | None = None) -> None:
+        """Prepare for `n_examples`; their positions are those of `grid`, if it is known."""
+        self._grid = grid
         self._rows = GrowingArray(n_examples)
         self._stride = stride
         self._patches: list[slice] = []  # rows of each training image
@@ -152,7 +154,7 @@ class Samples:
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w) of the positions."""
-        return self._grids[0]
+        return self._grid or self._grids[0]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from patchbank.errors import DataError, ShapeError
 from patchbank.methods.base import Fit, Method, Tensors, TrainingImage, numbered_groups
+from patchbank.methods.spade.continuing import NormalPhotograph, SpadeContinuation
 from patchbank.methods.spade.gallery import Gallery, GalleryBuilder
 from patchbank.methods.spade.model import SpadeModel
 from patchbank.methods.spade.settings import PRESETS, SpadeParameters, SpadeSettings
@@ -106,4 +107,6 @@ METHOD = Method(
     contents=CONTENTS,
     lengths=lengths,
     takes_interest=True,
+    continued=SpadeContinuation,
+    normal=NormalPhotograph,
 )

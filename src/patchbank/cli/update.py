@@ -1,0 +1,123 @@
+"""`patchbank update`: let a detector file learn further good photographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from patchbank.cli import output
+from patchbank.cli.changed_files import (
+    By,
+    ChangedFile,
+    Reason,
+    check_changed_file,
+    open_to_change,
+    save_changed,
+)
+from patchbank.cli.detector_options import DetectorPath
+from patchbank.cli.options import DeviceName, Sha256
+from patchbank.cli.records import with_options
+from patchbank.cli.statuses import Exit
+from patchbank.settings.rules import Integer
+
+if TYPE_CHECKING:
+    from patchbank.detector.detector import Detector
+    from patchbank.training.update.request import UpdateFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateOptions:
+    """Options of `patchbank update`."""
+
+    file: DetectorPath
+    good: Annotated[
+        Optional[list[Path]],
+        typer.Argument(
+            metavar="GOOD...",
+            help="Folders of further good photographs, photographs, or a data set: all that came, "
+            "flagged or not.",
+        ),
+    ] = None
+    normal: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--normal",
+            metavar="RESULT[:N,...]",
+            help="A file of `predict --json` whose anomalous photographs are good; with numbers, "
+            "these regions of its one anomalous photograph are, the worst one being 1. Repeatable.",
+        ),
+    ] = None
+    reason: Reason = ""
+    by: By = ""
+    limit_rows: Annotated[
+        Optional[int],
+        typer.Option(
+            "--limit-rows",
+            help="Rows that the bank has at most, without those of --normal; if not given, one and "
+            "a half times those of the fit.",
+        ),
+        Integer(2),
+    ] = None
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Learn photographs of something else than was learned, too."),
+    ] = False
+    out: ChangedFile = None
+    device: DeviceName = "auto"
+    sha256: Sha256 = None
+
+
+@with_options(UpdateOptions)
+def update(options: UpdateOptions) -> None:
+    """Learn further good photographs, without those that the detector was fitted on."""
+    check_changed_file(options.file, options.out)
+    from patchbank.cli.progress import ConsoleProgress
+    from patchbank.datasets import training_images
+    from patchbank.detector.detector import detector_of, parts_of
+    from patchbank.training.photographs import Remarks
+    from patchbank.training.update.request import UpdateRequest, read_results
+    from patchbank.training.update.updating import updated
+
+    request = UpdateRequest(
+        tuple(part for argument in options.normal or [] for part in read_results(argument)),
+        options.limit_rows,
+        options.force,
+        options.reason,
+        options.by,
+    )
+    good = options.good or []
+    found = training_images(good[0] if len(good) == 1 else good) if good else None
+    before, sha256 = open_to_change(options.file, options.sha256, options.device)
+    remarks = Remarks()
+    parts, facts = updated(parts_of(before), found, request, ConsoleProgress(), remarks)
+    after = detector_of(parts, None)
+    for line in [] if found is None else found.lines:
+        output.note(f"note: {line}")
+    save_changed(after, options.file, options.out, sha256)
+    _show(before, after, facts, options.out or options.file)
+    output.fit_remarks(remarks)
+    if remarks.unread:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _show(before: Detector, after: Detector, facts: UpdateFacts, out: Path) -> None:
+    """Print what was learned, and what changed by it."""
+    from patchbank.detector.fit_facts import FitFacts
+
+    old, new = before.calibration, after.calibration
+    output.say(
+        f"{out}: {FitFacts.of(after).sample}, threshold {old.threshold:.4g} -> "
+        f"{new.threshold:.4g}, pixel threshold {old.pixel_threshold:.4g} -> "
+        f"{new.pixel_threshold:.4g}, {out.stat().st_size / 1e6:.1f} MB"
+    )
+    if facts.learned:
+        output.say(f"  {facts.learned_line}")
+    for line in facts.rows_lines:
+        output.say(f"  {line}")
+    if facts.passing:
+        output.say(f"  {facts.passing_line}")
+    for line in facts.lines:
+        output.note(f"note: {line}")

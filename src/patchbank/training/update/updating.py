@@ -1,0 +1,187 @@
+"""From a detector and further photographs to the new detector."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from patchbank.datasets import TrainingImages
+from patchbank.detector.changes import check_reachable
+from patchbank.detector.lineage.entry import Added, Edit, Forced
+from patchbank.detector.lineage.recording import recorded
+from patchbank.detector.member import Member
+from patchbank.detector.packing import DetectorParts
+from patchbank.errors import CalibrationWarning, DataError, PhotographWarning
+from patchbank.images.source import ImageInput
+from patchbank.methods import ResizableBank
+from patchbank.methods.memory_bank import BankModel
+from patchbank.runtime.forks import computing
+from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.training.photographs import Remarks
+from patchbank.training.update.joining import joined
+from patchbank.training.update.members import (
+    check_calibrated,
+    check_continuable,
+    continued_member,
+    updates_of,
+)
+from patchbank.training.update.normal import with_normal
+from patchbank.training.update.photographs import (
+    check_alike,
+    further_photographs,
+)
+from patchbank.training.update.request import UpdateFacts, UpdateRequest
+
+
+@computing.long()
+def updated(
+    before: DetectorParts,
+    good: ImageInput | Iterable[ImageInput] | TrainingImages | None,
+    request: UpdateRequest,
+    progress: Progress,
+    remarks: Remarks,
+) -> tuple[DetectorParts, UpdateFacts]:
+    """Let a detector learn further good photographs, then what is normal after a false alarm.
+
+    Args:
+        before: parts of the fitted detector.
+        good: further photographs, as `Recipe.fit` takes them; None for none.
+        request: all else that is asked.
+        progress: shows the steps.
+        remarks: receives lines about the photographs.
+
+    Returns:
+        The parts of the new detector, with an entry in its history for each of both, and facts.
+
+    Raises:
+        DataError: nothing is given, or all is known already, or photographs of something else.
+        ImageError, ShapeError: photographs cannot be read.
+        ParameterError: the detector cannot learn more without the photographs of its fit.
+    """
+    facts = UpdateFacts()
+    check_continuable(before)
+    if good is None and not request.normal:
+        raise DataError("expected photographs to learn from, got none")
+    _remark_old_format(before, remarks)
+    after = before
+    if good is not None:
+        after = _with_good(before, good, request, facts, remarks, progress)
+    if request.normal:
+        corrected = with_normal(after, request, facts, progress)
+        after = _recorded(after, corrected, "normal", request, forced=False)
+    if after is before:
+        _refuse_nothing(facts, remarks)
+    facts.rows = [
+        (old.model.n_rows, new.model.n_rows)
+        for old, new in zip(before.members, after.members, strict=True)
+        if isinstance(old.model, ResizableBank) and isinstance(new.model, ResizableBank)
+    ]
+    facts.is_trimmed = any(map(_is_trimmed, before.members, after.members))
+    LOGGER.info("learned %d further photographs", len(after.fitted_on) - len(before.fitted_on))
+    return after, facts
+
+
+def updated_with_warnings(
+    before: DetectorParts,
+    good: ImageInput | Iterable[ImageInput] | None,
+    request: UpdateRequest,
+    progress: Progress | None,
+) -> DetectorParts:
+    """`updated`, with its lines as warnings that point at the caller of `Detector.updated`."""
+    remarks = Remarks()
+    after, facts = updated(before, good, request, progress or NullProgress(), remarks)
+    left_out = [f"left out: {error}" for error in remarks.unread]
+    for line in [*left_out, *remarks.lines, *facts.lines]:
+        warnings.warn(line, PhotographWarning, stacklevel=3)
+    if after.calibration.remark:
+        warnings.warn(after.calibration.remark, CalibrationWarning, stacklevel=3)
+    return after
+
+
+def _with_good(
+    parts: DetectorParts,
+    good: ImageInput | Iterable[ImageInput] | TrainingImages,
+    request: UpdateRequest,
+    facts: UpdateFacts,
+    remarks: Remarks,
+    progress: Progress,
+) -> DetectorParts:
+    """The parts that have learned the good photographs that are new."""
+    check_calibrated(parts)
+    further = further_photographs(parts, good, facts, remarks, progress)
+    if further is None:
+        return parts
+    members = [
+        continued_member(parts, number, further, request, progress)
+        for number in range(len(parts.members))
+    ]
+    predictions = list(zip(*(member.before for member in members), strict=True))
+    is_forced = check_alike(parts, further, predictions, remarks, force=request.force)
+    after = replace(joined(parts, members, further, progress), updates=updates_of(parts))
+    check_reachable(after.calibration)
+    remarks.lines += further.search.grouping().lines
+    facts.learned += further.names
+    facts.flagged = further.flagged(parts, predictions)
+    return _recorded(parts, after, "update", request, forced=is_forced)
+
+
+def _recorded(
+    before: DetectorParts,
+    after: DetectorParts,
+    kind: str,
+    request: UpdateRequest,
+    *,
+    forced: bool,
+) -> DetectorParts:
+    """The parts after a change with an entry about it; the same ones where nothing changed."""
+    if after is before:
+        return before
+    first = len(before.fitted_on)
+    digests = after.photograph_digests
+    added = tuple(
+        Added(name, None if digests is None else bytes(digests[first + number]).hex())
+        for number, name in enumerate(after.fitted_on[first:])
+    )
+    words = Forced(request.reason or "no reason given") if forced else None
+    return recorded(before, after, Edit(kind, request.reason, request.by, added, words))
+
+
+def _remark_old_format(parts: DetectorParts, remarks: Remarks) -> None:
+    """Say what cannot be checked with a file of an older format."""
+    missing = []
+    if parts.photograph_digests is None:
+        missing.append("digests of its photographs, so that those are not recognised")
+    if parts.likeness is None:
+        missing.append("traits of its photographs, so that other parts are not recognised")
+    if missing:
+        remarks.lines.append(f"the file is of an older format, without {' and '.join(missing)}")
+
+
+def _is_trimmed(before: Member, after: Member) -> bool:
+    """Whether rows of a bank were dropped."""
+    old, new = before.model, after.model
+    if not (isinstance(old, BankModel) and isinstance(new, BankModel)):
+        return False
+    return not np.array_equal(old.bank, new.bank[: old.n_rows])
+
+
+def _refuse_nothing(facts: UpdateFacts, remarks: Remarks) -> None:
+    """Raise a DataError that says why nothing was learned."""
+    if facts.passing:
+        raise DataError(
+            f"expected photographs that are flagged, got {_count(facts.passing)} that pass; "
+            "nothing was changed"
+        )
+    unread = f", and others that cannot be read ({'; '.join(remarks.unread)})"
+    raise DataError(
+        f"expected photographs that are not learned yet, got {_count(facts.known)} that are"
+        f"{unread if remarks.unread else ''}; nothing was changed"
+    )
+
+
+def _count(names: Sequence[str]) -> str:
+    return "1" if len(names) == 1 else f"{len(names):,}"
