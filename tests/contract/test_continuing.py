@@ -45,6 +45,8 @@ def trials(method, model, maps, **changes):
     """(scores, model) after efforts 1, 2, 4, ..."""
     learner = method.normal(model, asked(1, **changes), HOST)
     learner.add(TrainingImage(maps, 0))
+    assert same(learner.learned(0).scores, model.score(maps))
+    assert learner.learned(0).model is model
     found, effort = [], 1
     while (trial := learner.learned(effort)) is not None:
         found.append((trial.scores, trial.model))

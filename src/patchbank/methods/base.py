@@ -293,7 +293,7 @@ class NormalLearner(Protocol):
         ...
 
     def learned(self, effort: int) -> NormalTrial | None:
-        """The model that has learned the photograph with some effort, 1, 2, 4, ...
+        """The model that has learned the photograph with some effort, 1, 2, 4, ..., or 0 for none.
 
         The effort is the number of rows that a bank gets, or the number of photographs that it
         counts as.  None where nothing is left that half the effort did not reach.

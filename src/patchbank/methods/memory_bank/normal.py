@@ -33,16 +33,21 @@ class NormalPatches:
         self._store.append(embedded(self._model.embed, image.maps, image.of_interest), image)
 
     def learned(self, effort: int) -> NormalTrial | None:
-        """The model with so many rows more in each bank; None where half as many are all."""
-        cells = self._normal_rows()
-        if effort >= 2 * len(cells):
-            return None
-        banks = self._model.banks_of_maps
+        """The model with so many more rows in each bank; None where half as many are all."""
+        banks, patches = self._model.banks_of_maps, self._store.patches(0)
         k = self._model.settings.n_neighbours
-        if not self._distances:
+        if not self._distances and len(patches.rows):
             self._features = self._model.columns(self._store.features)
             pairs = zip(banks, self._features, strict=True)
             self._distances = [bank.index.nearest(part, k)[0] for bank, part in pairs]
+        if effort == 0:
+            to_bank = self._distances or [np.empty((0, k), dtype=np.float32)] * len(banks)
+            return NormalTrial(
+                self._model, self._model.scored(patches, self._model.together(to_bank))
+            )
+        cells = self._normal_rows()
+        if effort >= 2 * len(cells):
+            return None
         longer, distances = [], []
         for bank, part, before in zip(banks, self._features, self._distances, strict=True):
             start = InitialDistances(before[cells, 0])
@@ -54,7 +59,6 @@ class NormalPatches:
             to_new, _ = index.nearest(part, min(k, len(rows)))
             distances.append(np.sort(np.concatenate([before, to_new], axis=1), axis=1)[:, :k])
         model = self._model.with_banks(longer)
-        patches = self._store.patches(0)
         return NormalTrial(model, model.scored(patches, model.together(distances)))
 
     def _normal_rows(self) -> Indices:

@@ -92,6 +92,8 @@ class NormalSamples:
         image, model = self._image, self._model
         if image is None or effort > max(1, int(LARGEST_SHARE * self._asked.n_learned)):
             return None
+        if effort == 0:
+            return NormalTrial(model, model.score(image.maps, image.of_interest))
         settings = model.settings
         embedding = to_numpy(embed_patches(settings, image.maps))
         check_channels(model, embedding.shape[2])

@@ -76,6 +76,8 @@ class NormalPhotograph:
         features = self._features
         if features is None or effort > 1:
             return None
+        if effort == 0:
+            return NormalTrial(self._model, self._model.score_features(features))
         kept = [self._kept(plane, features.of_interest) for plane in features.planes]
         model = with_more(
             self._model,

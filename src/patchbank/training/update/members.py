@@ -11,12 +11,11 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.detector.tiling import photograph_scores
 from patchbank.detector.updates import Updates
 from patchbank.errors import ParameterError
-from patchbank.images.source import ImageSource
 from patchbank.methods import METHODS, FittedMethod, Method, PatchScores, ResizableBank
 from patchbank.methods.continuation import Continuation
 from patchbank.methods.memory_bank import BankModel
 from patchbank.runtime.progress import Progress
-from patchbank.training.extraction import ExtractedImage, extract_images
+from patchbank.training.extraction import extract_images
 from patchbank.training.update.photographs import FurtherPhotographs
 from patchbank.training.update.request import UpdateRequest
 
@@ -143,21 +142,6 @@ def continued_member(
 
     by_size = {n: predictions(scores) for n, scores in fit.calibration_by_size.items()}
     return ContinuedMember(after, predictions(fit.before), predictions(fit.left_out), by_size)
-
-
-def said_of(member: Member, image: ExtractedImage, source: ImageSource) -> MemberPrediction:
-    """Prediction of a member for a photograph whose features were extracted.
-
-    In tiles it has not been seen whole here, and is read once more.
-    """
-    if member.settings.tiles:
-        return member.predict(source.read())
-    maps, geometry = image.features.maps, image.geometry
-    if geometry.cells is None:
-        scores = member.model.score(maps)
-    else:
-        scores = member.model.score(maps, geometry.cells)
-    return MemberPrediction(scores, geometry, member.image_scale, member.map_scale)
 
 
 def whole(member: Member, scores: PatchScores) -> PatchScores:

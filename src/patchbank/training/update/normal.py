@@ -38,7 +38,6 @@ from patchbank.training.update.joining import with_size_of_bank
 from patchbank.training.update.members import (
     continuation,
     method_of,
-    said_of,
     updates_of,
     whole,
 )
@@ -125,24 +124,20 @@ def _corrected(
     facts: UpdateFacts,
 ) -> DetectorParts:
     """The parts for which one photograph is normal, as far as the members can learn it."""
-    pairs = list(zip(parts.members, shown.images, strict=True))
     name, normal = shown.source.name, shown.normal
     with parts.members[0].device.full_precision():
-        before = [said_of(member, images[0], shown.source) for member, images in pairs]
+        learners = [_learner(parts, number, shown, request) for number in range(len(shown.images))]
+        before = _predictions(parts, shown, [learner.learned(0) for learner in learners])
         if _passes(parts, normal, before):
             facts.passing.append(name)
             return parts
-        learners = [_learner(parts, number, shown, request) for number in range(len(before))]
-        trials, is_passing = _tried(parts, normal, before, learners)
+        trials, is_passing = _tried(parts, shown, learners)
     (facts.passing if is_passing else facts.failing).append(name)
     return _learned(parts, trials, shown.source, digest)
 
 
 def _tried(
-    parts: DetectorParts,
-    normal: NormalPart,
-    before: Sequence[MemberPrediction],
-    learners: Sequence[NormalLearner],
+    parts: DetectorParts, shown: Shown, learners: Sequence[NormalLearner]
 ) -> tuple[list[NormalTrial | None], bool]:
     """Double the effort until the photograph is like an ordinary good one.
 
@@ -151,17 +146,17 @@ def _tried(
     Returns:
         The trial of each member, and whether the photograph passes.
     """
-    trials: list[NormalTrial | None] = [None] * len(learners)
+    trials = [learner.learned(0) for learner in learners]
     effort, first_passing = 1, math.inf
     while effort <= MOST_MORE * first_passing:
         found = [learner.learned(effort) for learner in learners]
         if all(trial is None for trial in found):
             break
         trials = [new or old for new, old in zip(found, trials, strict=True)]
-        predictions = _predictions(parts, before, trials)
-        if _passes(parts, normal, predictions):
+        predictions = _predictions(parts, shown, trials)
+        if _passes(parts, shown.normal, predictions):
             first_passing = min(first_passing, effort)
-            if _is_ordinary(parts, normal, predictions):
+            if _is_ordinary(parts, shown.normal, predictions):
                 break
         effort *= 2
     return trials, math.isfinite(first_passing)
@@ -252,16 +247,16 @@ def cells_of(geometry: ImageGeometry, area: Mask, stride: int) -> NDArray[np.boo
 
 
 def _predictions(
-    parts: DetectorParts,
-    before: Sequence[MemberPrediction],
-    trials: Sequence[NormalTrial | None],
+    parts: DetectorParts, shown: Shown, trials: Sequence[NormalTrial | None]
 ) -> list[MemberPrediction]:
-    """Predictions of the members after the trials."""
-    triples = zip(parts.members, before, trials, strict=True)
-    return [
-        said if trial is None else replace(said, scores=whole(member, trial.scores))
-        for member, said, trial in triples
-    ]
+    """Predictions of the members after their trials."""
+    found = []
+    for member, images, trial in zip(parts.members, shown.images, trials, strict=True):
+        if trial is not None:
+            scores, geometry = whole(member, trial.scores), images[0].geometry
+            scales = member.image_scale, member.map_scale
+            found.append(MemberPrediction(scores, geometry, *scales))
+    return found
 
 
 def _learned(
