@@ -21,6 +21,12 @@ class Updates:
     fit_rows: tuple[int | None, ...] = ()
     """Rows of the bank of each member before the first update; None for one without a bank."""
 
+    def number_in_sample(self, photograph: int) -> int | None:
+        """Number of a learned photograph among those that have a score; None if it has none."""
+        if photograph in self.normal:
+            return None
+        return photograph - sum(normal < photograph for normal in self.normal)
+
     def truncated(self, n_rows: int) -> Updates:
         """The facts after the bank was truncated."""
         rows = tuple(None if n is None else min(n, n_rows) for n in self.fit_rows)

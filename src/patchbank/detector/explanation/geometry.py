@@ -78,9 +78,13 @@ class LearnedGeometry:
 
     def _found(self, photograph: int, copy: int) -> CellMap | None:
         likeness, settings = self._parts.likeness, self._member.settings
-        if likeness is None or photograph >= len(likeness.sizes) or copy >= len(settings.copies):
+        updates, number = self._parts.updates, photograph
+        if updates is not None:
+            in_sample = updates.number_in_sample(photograph)
+            number = len(self._parts.fitted_on) if in_sample is None else in_sample
+        if likeness is None or number >= len(likeness.sizes) or copy >= len(settings.copies):
             return None
-        height, width = likeness.sizes[photograph].tolist()
+        height, width = likeness.sizes[number].tolist()
         size, augmentation = (height, width), settings.copies[copy]
         if settings.position == "canonical":
             return self._canonical(photograph, size, augmentation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -82,6 +82,23 @@ class LearnedPictures:
             return None
         image = read_image(self._encoded(at).tobytes(), f"picture of photograph {photograph}")
         return DecodedPicture(image, Box(*self.boxes[at].tolist()))
+
+    def after(self, before: LearnedPictures | None, n_before: int) -> LearnedPictures:
+        """The pictures of photographs before, and these, whose numbers follow on those.
+
+        Args:
+            before: pictures of the photographs before; None if there are none.
+            n_before: photographs before.
+        """
+        numbers = (self.photographs + n_before).astype(np.int32)
+        if before is None:
+            return replace(self, photographs=numbers)
+        return LearnedPictures(
+            np.concatenate([before.photographs, numbers]),
+            np.concatenate([before.boxes, self.boxes]),
+            np.concatenate([before.ends, self.ends + len(before.content)]),
+            np.concatenate([before.content, self.content]),
+        )
 
     def most_useful(self, sources: Indices, n_bytes: float) -> LearnedPictures | None:
         """The pictures of the photographs that most of a model comes from.

@@ -18,6 +18,7 @@ from patchbank.methods import ResizableBank
 from patchbank.runtime.progress import Progress
 from patchbank.training.calibrate import scores_and_peaks
 from patchbank.training.photographs import Contents
+from patchbank.training.pictures import with_further
 from patchbank.training.update.members import ContinuedMember
 from patchbank.training.update.photographs import FurtherPhotographs
 from patchbank.types import Indices
@@ -55,6 +56,13 @@ def joined(
         fitted_on=(*parts.fitted_on, *further.names),
         photograph_digests=_digests(parts.photograph_digests, contents),
         likeness=_likeness(parts.likeness, contents, distances, calibration, has_sizes=has_sizes),
+        photographs=with_further(
+            parts.photographs,
+            contents.small_pictures,
+            [each.left_out for each in members],
+            [each.member for each in members],
+            len(parts.fitted_on),
+        ),
     )
     if sizes is None or not has_sizes:
         return after

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.packing import DetectorParts
+from patchbank.detector.preprocessing import ImageGeometry
 from patchbank.detector.tiling import photograph_scores
 from patchbank.detector.updates import Updates
 from patchbank.errors import ParameterError
@@ -136,16 +137,18 @@ def continued_member(
     after = replace(member, model=fit.model)
 
     def predictions(scores: Sequence[PatchScores]) -> list[MemberPrediction]:
-        pairs = zip(scores, geometries, strict=True)
         scales = member.image_scale, member.map_scale
-        return [MemberPrediction(whole(member, own), geometry, *scales) for own, geometry in pairs]
+        return [
+            MemberPrediction(whole(member, own, geometry), geometry, *scales)
+            for own, geometry in zip(scores, geometries, strict=True)
+        ]
 
     by_size = {n: predictions(scores) for n, scores in fit.calibration_by_size.items()}
     return ContinuedMember(after, predictions(fit.before), predictions(fit.left_out), by_size)
 
 
-def whole(member: Member, scores: PatchScores) -> PatchScores:
+def whole(member: Member, scores: PatchScores, geometry: ImageGeometry) -> PatchScores:
     """Scores of a photograph; where it came in tiles, the image score follows from all of them."""
     if not member.settings.tiles:
         return scores
-    return photograph_scores(member.extractor, member.settings, scores)
+    return photograph_scores(member.extractor, member.settings, scores, geometry)

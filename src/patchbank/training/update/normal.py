@@ -253,7 +253,8 @@ def _predictions(
     found = []
     for member, images, trial in zip(parts.members, shown.images, trials, strict=True):
         if trial is not None:
-            scores, geometry = whole(member, trial.scores), images[0].geometry
+            geometry = images[0].geometry
+            scores = whole(member, trial.scores, geometry)
             scales = member.image_scale, member.map_scale
             found.append(MemberPrediction(scores, geometry, *scales))
     return found

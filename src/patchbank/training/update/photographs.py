@@ -14,12 +14,14 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.detector.position import position_difference
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.folders import few
+from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import ImageInput, ImageSource, image_source, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.groups import AUTO, GroupSearch, Labels, labels_of
 from patchbank.training.names import names_of
 from patchbank.training.photographs import Contents, Remarks, read_with_content, unreadable
+from patchbank.training.pictures import picture_scale
 from patchbank.training.update.request import UpdateFacts
 
 OTHER_KINDS = ("part", "size", "position")
@@ -73,7 +75,7 @@ def further_photographs(
     names = names_of(sources)
     contents, kept, errors = Contents(), list[int](), list[Exception]()
     known = known_digests(parts)
-    read = partial(read_with_content, roi=parts.roi)
+    read = partial(read_with_content, roi=parts.roi, pictures=_picture_scale(parts, sources))
     with progress.task("checking photographs", len(sources)) as advance:
         for number, (source, decoded) in enumerate(map_in_order(read, sources, n_pixels)):
             advance(1)
@@ -98,6 +100,13 @@ def further_photographs(
     search = GroupSearch([sources[number] for number in kept], labels, contents, has_others=True)
     own = unlike_names([names[number] for number in kept], search.sources, parts.fitted_on)
     return FurtherPhotographs(tuple(own), search)
+
+
+def _picture_scale(parts: DetectorParts, sources: Sequence[ImageSource]) -> PictureScale | None:
+    """Size of the small pictures of photographs; None for a detector that keeps none."""
+    if parts.photographs is None or parts.photographs.pictures is None:
+        return None
+    return picture_scale(parts.members[0].settings, sources, parts.roi, len(parts.fitted_on))
 
 
 def known_digests(parts: DetectorParts) -> set[bytes]:
