@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from patchbank.settings import Settings, settings_of
+from patchbank.settings import SIZES, Settings, settings_of
 from patchbank.settings.rules import Choice
 
 RENAMED_KEYS = {
@@ -50,6 +50,8 @@ def unpack_settings(record: Mapping[str, Any], kind: type[Settings]) -> dict[str
     known = settings_of(kind)
     settings = {name: value for name, value in ADDED_SETTINGS.items() if name in known}
     settings |= {names.get(key, key): value for key, value in record.items()}
+    if settings.get("tiles") is True:  # sizes without a meaning, which were the defaults of then
+        settings = {name: value for name, value in settings.items() if name not in SIZES}
     score = settings.get("image_score")
     if isinstance(score, str) and score in scores:
         settings["image_score"] = scores[score]

@@ -17,6 +17,7 @@ Code that needs one group receives that group alone (`part_of`).
 
 from patchbank.settings.declaration import Setting, redeclared, setting, settings_of
 from patchbank.settings.groups import (
+    SIZES,
     AugmentationSettings,
     CalibrationSettings,
     InputSettings,
@@ -29,6 +30,7 @@ from patchbank.settings.groups import (
 from patchbank.settings.record import Group, part_of, with_preset
 
 __all__ = [
+    "SIZES",
     "AugmentationSettings",
     "CalibrationSettings",
     "Group",
