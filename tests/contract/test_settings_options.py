@@ -120,11 +120,21 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "Backbone", "Augmentation", "Patches", "Bank", "Score", "Map",
         "PatchCore", "GraphCore", "PaDiM", "SPADE", "SimpleNet", "Machine and file",
     ]  # fmt: skip
-    # With --out, --report, --exclude, --roi, --ignore and --help.
+    # Without --out, --report, --exclude, --roi, --ignore, --keep-crops and --help.
     assert len(listed["Options of every day"]) == 13
     names = [name for names in listed.values() for name in names]
     assert len(names) == len(set(names))
-    assert {*names, "good", "out", "report", "exclude", "roi", "ignore", "help"} == set(PARAMETERS)
+    assert {
+        *names,
+        "good",
+        "out",
+        "report",
+        "exclude",
+        "roi",
+        "ignore",
+        "keep_crops",
+        "help",
+    } == set(PARAMETERS)
     text = FIT.get_help(CONTEXT)
     headings = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert headings == ["Arguments", *listed]

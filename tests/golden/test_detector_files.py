@@ -17,7 +17,12 @@ from safetensors import safe_open
 from patchbank import DetectorFileError, load
 
 HERE = Path(__file__).parent / "detectors"
-EXPECTED = json.loads((HERE / "expected.json").read_text())["files"]
+RECORDS = ("expected", "expected_later")
+EXPECTED = {
+    name: facts
+    for record in RECORDS
+    for name, facts in json.loads((HERE / f"{record}.json").read_text())["files"].items()
+}
 PHOTOGRAPHS = {path.stem: path for path in sorted((HERE / "photographs").glob("*.png"))}
 CELL = 8
 """Steps of the map's pixels that are stored."""
@@ -47,8 +52,9 @@ def detector(name):
 
 
 @pytest.fixture(scope="module")
-def seen(detector):
-    return {shown: detector.predict(path) for shown, path in PHOTOGRAPHS.items()}
+def seen(detector, name):
+    shown = EXPECTED[name]["photographs"]
+    return {one: detector.predict(path) for one, path in PHOTOGRAPHS.items() if one in shown}
 
 
 def same_facts(found, expected, where=""):
@@ -72,6 +78,8 @@ def renamed(facts):
     members = []
     for member in facts["members"]:
         settings = {RENAMED.get(name, name): v for name, v in member["settings"].items()}
+        if settings.get("tiles"):  # a size without a meaning, the default of then
+            del settings["image_size"]
         if "image_score" in settings:
             settings["image_score"] = RENAMED.get(settings["image_score"], settings["image_score"])
         members.append({**member, "settings": settings})
@@ -120,17 +128,20 @@ def test_thresholds_are_those_of_the_writer(name, seen):
 
 
 def test_maps_are_those_of_the_writer(name, seen):
-    with np.load(HERE / "expected_maps.npz") as stored:
-        for shown, one in seen.items():
-            then = stored[f"{name}.{shown}"]
-            found = one.anomaly_map
-            assert found.shape == one.size[::-1]
-            np.testing.assert_allclose(
-                found[CELL // 2 :: CELL, CELL // 2 :: CELL],
-                then,
-                rtol=1e-4,
-                atol=1e-4 * float(np.abs(then).max()),
-            )
+    stored = {}
+    for record in RECORDS:
+        with np.load(HERE / f"{record}_maps.npz") as maps:
+            stored |= maps
+    for shown, one in seen.items():
+        then = stored[f"{name}.{shown}"]
+        found = one.anomaly_map
+        assert found.shape == one.size[::-1]
+        np.testing.assert_allclose(
+            found[CELL // 2 :: CELL, CELL // 2 :: CELL],
+            then,
+            rtol=1e-4,
+            atol=1e-4 * float(np.abs(then).max()),
+        )
 
 
 def test_regions_are_those_of_the_writer(name, seen):
@@ -147,7 +158,7 @@ def test_regions_are_those_of_the_writer(name, seen):
             assert region.area == pytest.approx(area, rel=0.02, abs=2), shown
             assert region.score == pytest.approx(score, **CLOSE), shown
         n_regions += len(found)
-    assert n_regions >= 3
+    assert n_regions >= min(3, len(seen) - 1)
 
 
 def test_info_states_every_fact_that_it_stated(name):
@@ -170,8 +181,8 @@ def test_saved_again_it_holds_the_same_tensors_and_says_the_same(name, detector,
             assert (first.dtype, first.shape) == (second.dtype, second.shape), tensor
             assert first.tobytes() == second.tobytes(), tensor
     opened = load(again, device="cpu")
-    for shown, path in PHOTOGRAPHS.items():
-        other = opened.predict(path)
+    for shown in seen:
+        other = opened.predict(PHOTOGRAPHS[shown])
         assert other.score == seen[shown].score, shown
         assert other.threshold == seen[shown].threshold
         assert (other.anomaly_map == seen[shown].anomaly_map).all(), shown

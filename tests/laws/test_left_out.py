@@ -5,7 +5,7 @@ import pytest
 
 from patchbank.methods import METHODS, PadimSettings, SpadeSettings
 from patchbank.methods.base import TrainingImage
-from patchbank.methods.padim import method as padim_method
+from patchbank.methods.padim import learner as padim_learner
 from tests.fitting import fit_on_features
 from tests.oracles import padim as padim_oracle
 from tests.oracles import spade as spade_oracle
@@ -53,7 +53,7 @@ def nearest_layers(example):
 @pytest.mark.parametrize("patch_stride", [1, 2])
 @pytest.mark.parametrize("few", [2, 4])
 def test_padim_scores_a_photograph_as_if_it_had_not_been_there(rng, few, patch_stride, monkeypatch):
-    monkeypatch.setattr(padim_method, "BLOCK_BYTES", 8 * 4000)  # a few positions a block
+    monkeypatch.setattr(padim_learner, "BLOCK_BYTES", 8 * 4000)  # a few positions a block
     examples = with_copies(rng, GRIDS[:few] if few > 2 else GRIDS[1:3])
     settings = PadimSettings(
         patch_size=1, patch_stride=patch_stride, alignment="nearest", image_score="max"

@@ -13,7 +13,7 @@ from patchbank.core.gaussians import (
 )
 from patchbank.errors import DataError, ParameterError, ShapeError
 from patchbank.methods import METHODS, TrainingImage, numbered_groups
-from patchbank.methods.padim import method as padim_method
+from patchbank.methods.padim import learner as padim_learner
 from patchbank.methods.simplenet.settings import SimpleNetParameters
 from tests.fitting import fit_on_features
 from tests.kernels import MARKED_KERNELS, on_kernel
@@ -153,7 +153,7 @@ def test_sizes_at_which_a_group_has_all_rows_are_not_calibrated():
 
 @pytest.mark.parametrize("block_numbers", [4000, 10**7])
 def test_padim_leaves_groups_out_of_photographs_with_other_grids(block_numbers, monkeypatch, rng):
-    monkeypatch.setattr(padim_method, "BLOCK_BYTES", 8 * block_numbers)
+    monkeypatch.setattr(padim_learner, "BLOCK_BYTES", 8 * block_numbers)
     grids = [(4, 6), (4, 6), (6, 4), (2, 10), (5, 7), (4, 6)]
     groups = [0, 1, 0, 2, 1, 0]
     examples = [

@@ -13,7 +13,18 @@ from patchbank.cli.setting_options import setting_options
 from patchbank.errors import ParameterError
 from patchbank.settings import rules as r
 
-TEXTS = {"HEX", "FILE", "DIR", "NAME", "NAMES", "DEVICE", "NAME|FILE", "NAME,NAME", "FILE.onnx"}
+TEXTS = {
+    "HEX",
+    "FILE",
+    "DIR",
+    "NAME",
+    "NAMES",
+    "DEVICE",
+    "NAME|FILE",
+    "NAME,NAME",
+    "FILE.onnx",
+    "TEXT",
+}
 TEXTS |= {"[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]", "NAME=VALUE,..."}
 """Placeholders of options that are no numbers; choices have none, or bars between them."""
 NUMERIC = (r.Integer, r.Number, r.Numbers, r.Factors, r.Size, r.ThreeNumbers)

@@ -188,6 +188,8 @@ def test_facts_of_a_detector_stand_under_their_names():
         **facts,
         "region_of_interest": None,
         "settings_choice": None,
+        "pictures": None,
+        "history": None,
         "photographs": None,
         "members": [
             {

@@ -149,6 +149,7 @@ def test_json_has_the_same_facts():
     calibration = said.calibration
     assert said.to_json() == {
         "good_images": 31,
+        "normal_images": 0,
         "groups": 31,
         "threshold": calibration.threshold,
         "pixel_threshold": calibration.pixel_threshold,

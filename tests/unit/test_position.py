@@ -245,7 +245,6 @@ def test_a_region_of_interest_lies_in_the_photograph_so_nothing_is_turned():
     [
         (lambda: PatchCore(tiles=True, position="auto"), "position: .* with tiles"),
         (lambda: PatchCore.auto(tiles=True), "tiles: .* where settings are to be chosen"),
-        (lambda: PatchCore(tiles=True).fit(parts(2), roi="0,0,9,9"), "tiles: .* with roi"),
     ],
 )
 def test_what_excludes_each_other_is_refused(make, told):

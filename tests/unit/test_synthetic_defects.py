@@ -115,7 +115,9 @@ def test_defects_lie_where_there_is_structure_and_now_and_then_elsewhere():
 def test_a_photograph_of_one_colour_gets_defects_anywhere_and_only_where_it_is_inspected():
     image = np.full((100, 50, 3), 30, np.uint8)
     rng = np.random.default_rng(0)
-    anywhere, inside = Positions.of(image), Positions.of(image, (0.5, 0.0, 1.0, 0.5))
+    mask = np.zeros((100, 50), bool)
+    mask[50:, :25] = True
+    anywhere, inside = Positions.of(image), Positions.of(image, mask)
     at = np.array([anywhere.draw(rng) for _ in range(2000)])
     assert np.allclose(at.mean(axis=0), (50, 25), atol=2.5)
     at = np.array([inside.draw(rng) for _ in range(500)])

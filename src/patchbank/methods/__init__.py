@@ -39,6 +39,7 @@ OPTIONS_OF_FIT = (
     "groups",
     "help",
     "ignore",
+    "keep_crops",
     "method",
     "out",
     "precision",

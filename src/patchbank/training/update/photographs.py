@@ -136,6 +136,7 @@ def unlike_names(
 
     A file gets a longer end of its path; where that is not enough, and for others, a number.
 
+    >>> import numpy as np
     >>> source = image_source(np.zeros((2, 3, 3), np.uint8))
     >>> unlike_names(["array 0", "array 1"], [source, source], ["array 0"])
     ['array 0 (2)', 'array 1']
