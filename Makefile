@@ -22,13 +22,13 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
 # Threads of OpenMP that spin while they wait slow down a machine with few cores.
 test-torch: export OMP_WAIT_POLICY = PASSIVE
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
-	.venv-torch/bin/pytest -m torch
+	.venv-torch/bin/pytest -m torch -n auto
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO

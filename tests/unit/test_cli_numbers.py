@@ -24,6 +24,8 @@ TEXTS = {
     "NAME,NAME",
     "FILE.onnx",
     "TEXT",
+    "ENTRY",
+    "RESULT[:N,...]",
 }
 TEXTS |= {"[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]", "NAME=VALUE,..."}
 """Placeholders of options that are no numbers; choices have none, or bars between them."""
