@@ -108,7 +108,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"backbone": "efficientnet_lite0", "image_size": 320, "bank_limit": 4000},
     "balanced": {},
     "accurate": {"image_size": 640, "bank_limit": 20_000, "top_fraction": 0.02},
-    "few-shot": {"position": "auto", "rotations": 24, "image_score": "max"},
+    "few-shot": {
+        "position": "auto",
+        "rotations": 24,
+        "image_score": "max",
+        "banks": "joint",
+        "image_size": 448,
+    },
     "official": {
         **_WIDE_RESNET,
         "image_size": 256,
