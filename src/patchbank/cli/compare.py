@@ -94,7 +94,9 @@ def _compared(options: CompareOptions) -> Comparison:
     are_lines = [is_results(path) for path in (options.a, options.b)]
     if not options.data:
         if all(are_lines):
-            return compare_results(options.a, options.b)
+            found = compare_results(options.a, options.b)
+            output.notes(found.remarks)
+            return found
         raise ParameterError(
             "DATA: expected photographs that both detectors inspect, got none; without them A and "
             "B are two files of predict --json"
@@ -174,7 +176,9 @@ def _errors(found: Comparison) -> None:
 
     for one in found.unread:
         output.error(one.error)
-    for line in found.damaged:
+    for line in found.damaged[:SHOWN]:
         output.error(line)
+    if len(found.damaged) > SHOWN:
+        output.error(f"{len(found.damaged) - SHOWN:,} more lines are damaged; --json has all")
     if found.not_read:
         output.error(not_read_line([Path(name) for name in found.not_read]))

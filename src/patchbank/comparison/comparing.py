@@ -88,6 +88,7 @@ def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) ->
         check = check_masks(data.dataset)
         remarks += filter(None, (check.problem, check.note))
         has_masks = check.problem is None and data.dataset.has_masks
+    n_noted = len(remarks)
     for line in remarks:
         progress.note(line)
     run = _Run((a.detector, b.detector), keeps_all=has_masks)
@@ -105,6 +106,9 @@ def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) ->
         replace(side_of(one.detector, one.name, one.file), time_ms=_middle(times), metrics=measured)
         for one, times, measured in zip((a, b), run.times_ms, metrics, strict=True)
     ]
+    remarks += _learned_remarks(sides, run.pairs)
+    for line in remarks[n_noted:]:
+        progress.note(line)
     return made(
         data.name,
         sides,
@@ -113,7 +117,7 @@ def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) ->
         not_read=data.not_read,
         settings=differences(a.detector, b.detector),
         descent=descent(a.detector, b.detector),
-        remarks=(*remarks, *_learned_remarks(sides, run.pairs)),
+        remarks=tuple(remarks),
         inspections=run.drawn(),
     )
 

@@ -33,9 +33,9 @@ def by_label(found: Comparison) -> list[str]:
     defects = sum(pair.is_defect is True for pair in found.pairs)
     good = len(found.pairs) - defects
     return [
-        f"defects ({defects:,}): {len(found.found):,} more found, {len(found.lost):,} lost",
-        f"good photographs ({good:,}): {len(found.gone_false_alarms):,} false alarms gone, "
-        f"{len(found.new_false_alarms):,} new",
+        f"defects: {len(found.found):,} more found, {len(found.lost):,} lost, of {defects:,}",
+        f"false alarms: {len(found.gone_false_alarms):,} gone, "
+        f"{len(found.new_false_alarms):,} new, of {good:,} good photographs",
     ]
 
 
