@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchbank.check import PhotographCheck as PhotographCheck
     from patchbank.check import check_photographs as check_photographs
+    from patchbank.comparison import Comparison as Comparison
+    from patchbank.comparison import compare as compare
+    from patchbank.comparison import compare_results as compare_results
     from patchbank.core.spatial.box import Box as Box
     from patchbank.core.spatial.regions import Region as Region
     from patchbank.datasets.base import Dataset as Dataset
@@ -61,6 +64,9 @@ _HOMES = {
     "CalibrationWarning": "patchbank.errors",
     "check_photographs": "patchbank.check",
     "Change": "patchbank.detector.monitor",
+    "compare": "patchbank.comparison",
+    "compare_results": "patchbank.comparison",
+    "Comparison": "patchbank.comparison",
     "DataError": "patchbank.errors",
     "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",

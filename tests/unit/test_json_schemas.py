@@ -17,7 +17,7 @@ from tests.photographs import part, parts, save, write_dataset
 
 SCHEMAS = ROOT / "docs" / "schemas"
 NAMES = (
-    *("predict", "evaluate", "info", "history", "check", "drift", "monitor"),
+    *("predict", "evaluate", "info", "history", "check", "compare", "drift", "monitor"),
     *("backbones", "benchmark", "results"),
 )
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
@@ -267,6 +267,25 @@ def test_history_before_and_after_changes(capsys, fitted, tmp_path):
     short = parsed(run(capsys, "info", path, "--json", "-"))["history"]
     jsonschema.validate(short, closed(schema("info")["properties"]["history"]))
     assert short == {"entries": 4, "position": 1, "head": found["head"]}
+
+
+def test_compare_with_labels_and_a_history_and_of_lines(capsys, fitted, plates, tmp_path):
+    changed = tmp_path / "changed.patchbank"
+    opened = load(fitted, device="cpu")
+    opened.with_threshold(99).recorded(opened, Edit("threshold", "why", "Eva")).save(changed)
+    found = parsed(run(capsys, "compare", fitted, changed, plates, "--json", "-"))
+    check("compare", found)
+    assert found["by_label"]["lost"] == found["newly_passed"]
+    assert len(found["newly_passed"]) == 3
+    assert [entry["kind"] for entry in found["descent"]["entries"]] == ["threshold"]
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    lines = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    run(capsys, "predict", fitted, plates / "test", tmp_path / "broken.png", "--json", lines[0])
+    run(capsys, "predict", changed, plates / "test" / "blot", "--json", lines[1])
+    of_lines = parsed(run(capsys, "compare", *lines, "--json", "-"))
+    check("compare", of_lines)
+    assert (of_lines["by_label"], of_lines["descent"], of_lines["settings"]) == (None, None, [])
+    assert (of_lines["photographs"], len(of_lines["unread"])) == (3, 4)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,7 @@ import typer
 from patchbank.cli import backbones, output
 from patchbank.cli.benchmark import benchmark
 from patchbank.cli.check import check
+from patchbank.cli.compare import compare
 from patchbank.cli.cut import cut
 from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.drift import drift
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
 app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(benchmark)
+app.command(epilog=EPILOG)(compare)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)
 app.command(epilog=EPILOG)(history)

@@ -24,7 +24,8 @@ MEANINGS = {
     "benchmark failed, check had findings, or drift found a change or lines that it could "
     "not use",
     Exit.WRONG: "wrong use, data or file; one line says what was expected",
-    Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, whether or not all was read",
+    Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, or a verdict differs and "
+    "--fail-on-change given, whether or not all was read",
     Exit.UNFORESEEN: "a fault of the program; one line names the log file to report",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
     Exit.CLOSED_PIPE: "the reader of the output closed it early, as `head` does: no error",

@@ -167,7 +167,7 @@ def evaluate(
     ranking = count_images(scores, is_defect)
     pixels: PixelMetrics | None = None
     if remark is None:
-        pixels, remark = _pixel_metrics(inspected, dataset, progress)
+        pixels, remark = pixel_metrics(inspected, dataset, progress)
         if remark is not None:
             progress.note(remark)
     digests = detector.photograph_digests if find_learned else None
@@ -291,7 +291,7 @@ def _per_defect(
     for name in sorted({sample.label for sample, _ in inspected} - {GOOD}):
         chosen = [(sample, i) for sample, i in inspected if sample.label in (GOOD, name)]
         flagged = [i.is_anomalous for sample, i in chosen if sample.is_defect]
-        pixels = _pixel_metrics(chosen, dataset, progress)[0] if with_pixels else None
+        pixels = pixel_metrics(chosen, dataset, progress)[0] if with_pixels else None
         results[name] = DefectResult(
             image_auroc=auroc(_ranking(chosen)),
             pixel_auroc=pixels.auroc if pixels else None,
@@ -302,10 +302,18 @@ def _per_defect(
     return results
 
 
-def _pixel_metrics(
+def pixel_metrics(
     inspected: Inspected, dataset: Dataset, progress: Progress
 ) -> tuple[PixelMetrics | None, str | None]:
-    """The metrics, or None and the reason if masks are there but cannot be used."""
+    """Metrics of pixels, or None and the reason if masks are there but cannot be used.
+
+    Maps are computed one after the other, so that memory does not grow with their number.
+
+    Args:
+        inspected: labelled images of the data set with their inspections.
+        dataset: that they belong to, whose masks have been checked.
+        progress: shows the images.
+    """
     if not dataset.has_masks:
         return None, None
     passes = 2  # more if the distinct scores do not fit into memory, which is not known yet
