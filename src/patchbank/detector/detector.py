@@ -193,6 +193,7 @@ class Detector(Inspector):
         by: str = "",
         limit_rows: int | None = None,
         force: bool = False,
+        must_find: ImageInput | Iterable[ImageInput] | None = None,
         progress: Progress | None = None,
     ) -> Detector:
         """The detector that has learned further good photographs, without those of its fit.
@@ -210,22 +211,28 @@ class Detector(Inspector):
             by: name of the person, for the history.
             limit_rows: rows that a memory bank has at most, without those of photographs said to be
                 normal; None for one and a half times those of the fit.
-            force: whether photographs of something else than was learned are learned.
+            force: whether photographs of something else than was learned are learned, and, with a
+                reason, those that hide a defect.
+            must_find: photographs confirmed as defects, a folder or several: each that is found
+                before is found after.
             progress: shows the steps.
 
         Raises:
             DataError: nothing is given, or all is known already; or photographs of something else.
             ImageError, ShapeError: no photograph can be read, or one that is normal cannot.
             ParameterError: the method has to be fitted anew, or a value is out of range.
+            GuardError: a defect that was found before would be lost, or cannot be inspected.
 
         Warns:
             PhotographWarning: photographs that cannot be read, are known already, or are odd.
         """
         # The one import that goes up: a verb of detectors that needs all that a fit needs.
+        from patchbank.training.update.guard import defects_of
         from patchbank.training.update.request import UpdateRequest, normal_parts
         from patchbank.training.update.updating import updated_with_warnings
 
-        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
+        defects = defects_of(must_find)
+        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by, defects)
         return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
 
     @property
