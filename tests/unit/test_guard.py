@@ -151,6 +151,3 @@ def test_the_command_says_that_defects_are_still_found(folder, capsys):
     assert "unseen.png was not found before the update either" in said
     assert load(file).predict(DEFECT).is_anomalous
     assert run(capsys, *command, "--guard-report", file)[0] == 2
-    status, _, said = run(capsys, "update", file, "--guard-report", folder / "report")
-    assert status == 2
-    assert "expected --must-find together with it" in said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchbank.cli import output
 from patchbank.cli.targets import check_report
-from patchbank.errors import ParameterError, PatchbankError
+from patchbank.errors import PatchbankError
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -18,18 +18,14 @@ if TYPE_CHECKING:
 OPTION = "--guard-report"
 
 
-def check_guard(must_find: Sequence[Path] | None, folder: Path | None) -> None:
-    """Check that there is something to report, and that the page can be written.
+def check_guard(folder: Path | None) -> None:
+    """Check that the page can be written, if one is wanted.
 
     Raises:
-        ParameterError: there are no defects to look for.
         DataError: it cannot be written.
     """
-    if folder is None:
-        return
-    if not must_find:
-        raise ParameterError(f"{OPTION}: expected --must-find together with it, got none")
-    check_report(OPTION, folder)
+    if folder is not None:
+        check_report(OPTION, folder)
 
 
 def write_lost(

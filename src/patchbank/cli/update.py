@@ -81,6 +81,16 @@ class UpdateOptions:
             "Repeatable.",
         ),
     ] = None
+    remember: Annotated[
+        Optional[list[Path]],
+        typer.Option(
+            "--remember",
+            metavar="DEFECTS",
+            help="A folder of photographs confirmed as defects, or one photograph: the file keeps "
+            "the patches that their scores are made of, and every later update has to find them. "
+            "Repeatable.",
+        ),
+    ] = None
     guard_report: Annotated[
         Optional[Path],
         typer.Option(
@@ -99,7 +109,7 @@ class UpdateOptions:
 def update(options: UpdateOptions) -> None:
     """Learn further good photographs, without those that the detector was fitted on."""
     check_changed_file(options.file, options.out)
-    check_guard(options.must_find, options.guard_report)
+    check_guard(options.guard_report)
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets import training_images
     from patchbank.detector.detector import detector_of, parts_of
@@ -120,8 +130,10 @@ def update(options: UpdateOptions) -> None:
     found = training_images(good[0] if len(good) == 1 else good) if good else None
     before, sha256 = open_to_change(options.file, options.sha256, options.device)
     remarks, facts = Remarks(), UpdateFacts()
+    parts = parts_of(before)
     try:
-        parts, _ = updated(parts_of(before), found, request, ConsoleProgress(), remarks, facts)
+        if found is not None or request.normal or not options.remember:
+            parts, _ = updated(parts, found, request, ConsoleProgress(), remarks, facts)
     except GuardError:
         if facts.guard.missed:
             output.note(f"note: {facts.guard.missed_line}")
@@ -129,6 +141,8 @@ def update(options: UpdateOptions) -> None:
         raise
     write_lost(before, request, facts, options.guard_report)
     after = detector_of(parts, None)
+    if options.remember:
+        after = after.remembering(options.remember, reason=options.reason, by=options.by)
     for line in [] if found is None else found.lines:
         output.note(f"note: {line}")
     save_changed(after, options.file, options.out, sha256)
@@ -154,6 +168,9 @@ def _show(before: Detector, after: Detector, facts: UpdateFacts, out: Path) -> N
         output.say(f"  {line}")
     if facts.passing:
         output.say(f"  {facts.passing_line}")
+    if after.remembered:
+        n = len(after.remembered)
+        output.say(f"  {n:,} defect{'' if n == 1 else 's'} remembered")
     if facts.guard.line:
         output.say(f"  {facts.guard.line}")
     for line in [*facts.lines, *facts.guard.lines]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -32,8 +33,11 @@ from patchbank.detector.lineage.recording import recorded, undone
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
+from patchbank.detector.remembered import RememberedDefect
+from patchbank.detector.remembering import with_remembered
 from patchbank.detector.settings_choice import SettingsChoice
 from patchbank.detector.updates import Updates
+from patchbank.errors import PhotographWarning
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageInput
 from patchbank.runtime.logs import LOGGER
@@ -75,6 +79,8 @@ class Detector(Inspector):
     """Pictures and poses of learned photographs, for explanations; None where none were kept."""
     updates: Updates | None = None
     """Facts of its updates; None where there was none."""
+    remembered: tuple[RememberedDefect, ...] = ()
+    """Defects that later updates have to find."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
@@ -234,6 +240,32 @@ class Detector(Inspector):
         defects = defects_of(must_find)
         request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by, defects)
         return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
+
+    def remembering(
+        self, defects: ImageInput | Iterable[ImageInput], *, reason: str = "", by: str = ""
+    ) -> Detector:
+        """The detector that remembers defects, which every later `updated` has to find.
+
+        Their photographs need not stay: the patches that their scores are made of are kept.
+
+        Args:
+            defects: photographs confirmed as defects: a folder, one, or several.
+            reason: for the history.
+            by: name of the person, for the history.
+
+        Raises:
+            DataError: no photograph is found and not remembered yet, or one cannot be read.
+            ParameterError: the score of a method needs the whole photograph, or 1,000 defects are
+                remembered already.
+
+        Warns:
+            PhotographWarning: photographs that are not found, or remembered already.
+        """
+        edit = Edit("remember", reason, by)
+        parts, lines = with_remembered(self._parts(), defects, edit)
+        for line in lines:
+            warnings.warn(line, PhotographWarning, stacklevel=2)
+        return detector_of(parts, None)
 
     @property
     def sha256(self) -> str:

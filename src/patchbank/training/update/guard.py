@@ -19,12 +19,14 @@ from patchbank.detector.explanation.words import box_words
 from patchbank.detector.inspecting import inspect_photograph, outcome_of
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.packing import DetectorParts
+from patchbank.detector.remembered import RememberedDefect
+from patchbank.detector.remembering import bound
 from patchbank.errors import DataError, GuardError, PatchbankError
 from patchbank.images.folders import list_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, n_pixels
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
-from patchbank.training.update.findings import LostDefect
+from patchbank.training.update.findings import GuardFindings, LostDefect
 from patchbank.training.update.request import UpdateFacts, UpdateRequest
 
 LAST_DIGIT = 1e-6
@@ -65,6 +67,8 @@ def check_defects(
         GuardError: a defect is lost or cannot be inspected, and that is not forced with a reason.
     """
     findings = facts.guard
+    for defect in before.remembered:
+        _check_remembered(findings, before, after, defect)
     with progress.task("inspecting defects", len(request.must_find)) as advance:
         for _, future in map_in_order(
             partial(_looked_for, before, after), request.must_find, n_pixels
@@ -80,6 +84,23 @@ def check_defects(
     raise GuardError(
         f"{findings.refusal}; nothing was changed: {cure}", lost, tuple(findings.unread)
     )
+
+
+def _check_remembered(
+    findings: GuardFindings, before: DetectorParts, after: DetectorParts, defect: RememberedDefect
+) -> None:
+    """Add a remembered defect to the findings, by the bounds of its score before and after."""
+    old, threshold = bound(before, defect), before.calibration.threshold
+    if not old > threshold:
+        findings.missed.append(defect.name)
+        return
+    findings.n_checked += 1
+    new, new_threshold = bound(after, defect), after.calibration.threshold
+    if new > new_threshold:
+        return
+    stays = new >= old * (1 - LAST_DIGIT)
+    cause = "its score stays, the threshold rose" if stays else "hidden, by its remembered patches"
+    findings.lost.append(LostDefect(defect.name, (old, threshold), (new, new_threshold), cause))
 
 
 def _looked_for(
