@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
     from patchbank.errors import DetectorFileError as DetectorFileError
+    from patchbank.errors import GuardError as GuardError
     from patchbank.errors import ImageError as ImageError
     from patchbank.errors import ImageTypeError as ImageTypeError
     from patchbank.errors import ParameterError as ParameterError
@@ -71,6 +72,7 @@ _HOMES = {
     "Dataset": "patchbank.datasets.base",
     "Detector": "patchbank.detector.detector",
     "DetectorFileError": "patchbank.errors",
+    "GuardError": "patchbank.errors",
     "Difference": "patchbank.detector.difference",
     "Edit": "patchbank.detector.lineage.entry",
     "Ensemble": "patchbank.training.recipes",

@@ -7,7 +7,8 @@
     │   └── ImageError   one image cannot be read
     │       └── ImageTypeError  an object or an array is no image: another type
     ├── BackboneError    a backbone or one of its layers is not there, or not usable
-    └── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
+    ├── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
+    └── GuardError       an update would lose defects that were found before
 
     UserWarning
     ├── CalibrationWarning  there are too few good images for the false-alarm rate
@@ -50,6 +51,22 @@ class BackboneError(PatchbankError):
 
 class DetectorFileError(PatchbankError):
     """A detector file is damaged, foreign, or newer than this program."""
+
+
+class GuardError(PatchbankError):
+    """An update would lose defects that were found before; nothing was changed."""
+
+    def __init__(
+        self, message: str, lost: tuple[str, ...] = (), unread: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, lost, unread)
+        self.lost = lost
+        """Names of the defects that would not be found any more."""
+        self.unread = unread
+        """Errors of photographs that could not be inspected."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CalibrationWarning(UserWarning):

@@ -8,6 +8,7 @@ import pytest
 from patchbank.errors import ShapeError
 from patchbank.methods import METHODS, TrainingImage
 from patchbank.methods.continuation import Continuation
+from patchbank.methods.remembering import Remembering
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.progress import NullProgress
 from tests.contract.test_methods import GRID, fake_features, fitted, fitted_on, same, stained
@@ -181,3 +182,18 @@ def test_spade_learns_what_a_fit_on_all_photographs_learns():
     image = fake_features(stained(50, 6))
     assert same(fit.model.score(image), whole.model.score(image))
     assert all(same(a, b) for a, b in zip(fit.left_out, whole.left_out[6:], strict=True))
+
+
+def test_patches_have_the_scores_of_their_features_alone(method, settings):
+    model = fitted(method, settings, OLD).model
+    if not isinstance(model, Remembering):
+        assert method.name == "spade"
+        return
+    maps = fake_features(stained(50, 9))
+    scores = model.score(maps)
+    places = np.array([(0, 0), (3, 5), (GRID[0] - 1, GRID[1] - 1)])
+    features = model.patch_features(maps, places)
+    assert features.shape == (3, model.n_features)
+    whole = scores.patch_scores if scores.decisive is None else scores.decisive
+    expected = whole[places[:, 0], places[:, 1]]
+    np.testing.assert_allclose(model.scores_of(features, places, GRID), expected, rtol=1e-4)

@@ -2,6 +2,7 @@
 
 run a command ──> status        done, or a status that the command chose
     ├── PatchbankError, OSError, MemoryError, wrong use   one line, status 2
+    ├── GuardError                                        one line, status 4
     ├── closed pipe, Ctrl-C, SIGTERM                      silence, status 141, 130, 143
     └── anything else, in any thread                      one line, a log file, status 70
 """
@@ -24,7 +25,7 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.statuses import Exit
-from patchbank.errors import ParameterError, PatchbankError
+from patchbank.errors import GuardError, ParameterError, PatchbankError
 from patchbank.runtime.printable import one_line
 
 WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
@@ -80,6 +81,8 @@ def _status_and_line(error: BaseException) -> tuple[int, str | None]:
         return Exit.CLOSED_PIPE, None
     if isinstance(error, WrongUse):
         return Exit.WRONG, _wrong_use(error)
+    if isinstance(error, GuardError):
+        return Exit.DEFECT_LOST, str(error)
     if isinstance(error, PatchbankError):
         return Exit.WRONG, str(error)
     if isinstance(error, OSError):

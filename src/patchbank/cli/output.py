@@ -228,6 +228,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         "history": detector.lineage.summary() if detector.lineage else None,
         "photographs": detector.likeness.to_json() if detector.likeness else None,
         "pictures": detector.photographs.to_json() if detector.photographs else None,
+        "remembered_defects": len(detector.remembered),
         "members": [_member_summary(member) for member in detector.members],
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),

@@ -12,6 +12,7 @@ class Exit(IntEnum):
     INCOMPLETE = 1
     WRONG = 2
     ANOMALY = 3
+    DEFECT_LOST = 4
     UNFORESEEN = 70
     INTERRUPTED = 130
     CLOSED_PIPE = 141
@@ -26,6 +27,7 @@ MEANINGS = {
     Exit.WRONG: "wrong use, data or file; one line says what was expected",
     Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, or a verdict differs and "
     "--fail-on-change given, whether or not all was read",
+    Exit.DEFECT_LOST: "an update was refused, as it would lose defects that were found before",
     Exit.UNFORESEEN: "a fault of the program; one line names the log file to report",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
     Exit.CLOSED_PIPE: "the reader of the output closed it early, as `head` does: no error",

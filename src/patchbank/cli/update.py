@@ -18,9 +18,11 @@ from patchbank.cli.changed_files import (
     save_changed,
 )
 from patchbank.cli.detector_options import DetectorPath
+from patchbank.cli.lost_defects import check_guard, write_lost
 from patchbank.cli.options import DeviceName, Sha256
 from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
+from patchbank.errors import GuardError
 from patchbank.settings.rules import Integer
 
 if TYPE_CHECKING:
@@ -63,8 +65,41 @@ class UpdateOptions:
     ] = None
     force: Annotated[
         bool,
-        typer.Option("--force", help="Learn photographs of something else than was learned, too."),
+        typer.Option(
+            "--force",
+            help="Learn photographs of something else than was learned, too; and, with --reason, "
+            "those that hide a defect.",
+        ),
     ] = False
+    must_find: Annotated[
+        Optional[list[Path]],
+        typer.Option(
+            "--must-find",
+            metavar="DEFECTS",
+            help="A folder of photographs confirmed as defects, or one photograph. If one that is "
+            "found before the update would be lost, nothing is changed, and the exit status is 4. "
+            "Repeatable.",
+        ),
+    ] = None
+    remember: Annotated[
+        Optional[list[Path]],
+        typer.Option(
+            "--remember",
+            metavar="DEFECTS",
+            help="A folder of photographs confirmed as defects, or one photograph: the file keeps "
+            "the patches that their scores are made of, and every later update has to find them. "
+            "Repeatable.",
+        ),
+    ] = None
+    guard_report: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--guard-report",
+            metavar="DIR",
+            help="Folder for a page with pictures of each defect that would be lost, next to what "
+            "hides it.",
+        ),
+    ] = None
     out: ChangedFile = None
     device: DeviceName = "auto"
     sha256: Sha256 = None
@@ -74,11 +109,13 @@ class UpdateOptions:
 def update(options: UpdateOptions) -> None:
     """Learn further good photographs, without those that the detector was fitted on."""
     check_changed_file(options.file, options.out)
+    check_guard(options.guard_report)
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.datasets import training_images
     from patchbank.detector.detector import detector_of, parts_of
     from patchbank.training.photographs import Remarks
-    from patchbank.training.update.request import UpdateRequest, read_results
+    from patchbank.training.update.guard import defects_of
+    from patchbank.training.update.request import UpdateFacts, UpdateRequest, read_results
     from patchbank.training.update.updating import updated
 
     request = UpdateRequest(
@@ -87,13 +124,25 @@ def update(options: UpdateOptions) -> None:
         options.force,
         options.reason,
         options.by,
+        defects_of(options.must_find),
     )
     good = options.good or []
     found = training_images(good[0] if len(good) == 1 else good) if good else None
     before, sha256 = open_to_change(options.file, options.sha256, options.device)
-    remarks = Remarks()
-    parts, facts = updated(parts_of(before), found, request, ConsoleProgress(), remarks)
+    remarks, facts = Remarks(), UpdateFacts()
+    parts = parts_of(before)
+    try:
+        if found is not None or request.normal or not options.remember:
+            parts, _ = updated(parts, found, request, ConsoleProgress(), remarks, facts)
+    except GuardError:
+        if facts.guard.missed:
+            output.note(f"note: {facts.guard.missed_line}")
+        write_lost(before, request, facts, options.guard_report)
+        raise
+    write_lost(before, request, facts, options.guard_report)
     after = detector_of(parts, None)
+    if options.remember:
+        after = after.remembering(options.remember, reason=options.reason, by=options.by)
     for line in [] if found is None else found.lines:
         output.note(f"note: {line}")
     save_changed(after, options.file, options.out, sha256)
@@ -119,5 +168,10 @@ def _show(before: Detector, after: Detector, facts: UpdateFacts, out: Path) -> N
         output.say(f"  {line}")
     if facts.passing:
         output.say(f"  {facts.passing_line}")
-    for line in facts.lines:
+    if after.remembered:
+        n = len(after.remembered)
+        output.say(f"  {n:,} defect{'' if n == 1 else 's'} remembered")
+    if facts.guard.line:
+        output.say(f"  {facts.guard.line}")
+    for line in [*facts.lines, *facts.guard.lines]:
         output.note(f"note: {line}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -32,8 +33,11 @@ from patchbank.detector.lineage.recording import recorded, undone
 from patchbank.detector.member import Member
 from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
+from patchbank.detector.remembered import RememberedDefect
+from patchbank.detector.remembering import with_remembered
 from patchbank.detector.settings_choice import SettingsChoice
 from patchbank.detector.updates import Updates
+from patchbank.errors import PhotographWarning
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageInput
 from patchbank.runtime.logs import LOGGER
@@ -75,6 +79,8 @@ class Detector(Inspector):
     """Pictures and poses of learned photographs, for explanations; None where none were kept."""
     updates: Updates | None = None
     """Facts of its updates; None where there was none."""
+    remembered: tuple[RememberedDefect, ...] = ()
+    """Defects that later updates have to find."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
@@ -193,6 +199,7 @@ class Detector(Inspector):
         by: str = "",
         limit_rows: int | None = None,
         force: bool = False,
+        must_find: ImageInput | Iterable[ImageInput] | None = None,
         progress: Progress | None = None,
     ) -> Detector:
         """The detector that has learned further good photographs, without those of its fit.
@@ -210,23 +217,55 @@ class Detector(Inspector):
             by: name of the person, for the history.
             limit_rows: rows that a memory bank has at most, without those of photographs said to be
                 normal; None for one and a half times those of the fit.
-            force: whether photographs of something else than was learned are learned.
+            force: whether photographs of something else than was learned are learned, and, with a
+                reason, those that hide a defect.
+            must_find: photographs confirmed as defects, a folder or several: each that is found
+                before is found after.
             progress: shows the steps.
 
         Raises:
             DataError: nothing is given, or all is known already; or photographs of something else.
             ImageError, ShapeError: no photograph can be read, or one that is normal cannot.
             ParameterError: the method has to be fitted anew, or a value is out of range.
+            GuardError: a defect that was found before would be lost, or cannot be inspected.
 
         Warns:
             PhotographWarning: photographs that cannot be read, are known already, or are odd.
         """
         # The one import that goes up: a verb of detectors that needs all that a fit needs.
+        from patchbank.training.update.guard import defects_of
         from patchbank.training.update.request import UpdateRequest, normal_parts
         from patchbank.training.update.updating import updated_with_warnings
 
-        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by)
+        defects = defects_of(must_find)
+        request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by, defects)
         return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
+
+    def remembering(
+        self, defects: ImageInput | Iterable[ImageInput], *, reason: str = "", by: str = ""
+    ) -> Detector:
+        """The detector that remembers defects, which every later `updated` has to find.
+
+        Their photographs need not stay: the patches that their scores are made of are kept.
+
+        Args:
+            defects: photographs confirmed as defects: a folder, one, or several.
+            reason: for the history.
+            by: name of the person, for the history.
+
+        Raises:
+            DataError: no photograph is found and not remembered yet, or one cannot be read.
+            ParameterError: the score of a method needs the whole photograph, or 1,000 defects are
+                remembered already.
+
+        Warns:
+            PhotographWarning: photographs that are not found, or remembered already.
+        """
+        edit = Edit("remember", reason, by)
+        parts, lines = with_remembered(self._parts(), defects, edit)
+        for line in lines:
+            warnings.warn(line, PhotographWarning, stacklevel=2)
+        return detector_of(parts, None)
 
     @property
     def sha256(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from patchbank.core.spatial.regions import find_regions
 from patchbank.detector.difference import Differences
 from patchbank.detector.explanation.explain import Learned
-from patchbank.detector.inspection import Inspection, KeptPixels
+from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import (
     MemberPredictions,
@@ -16,10 +18,11 @@ from patchbank.detector.member import (
 )
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.position import position_difference
-from patchbank.errors import ImageError, ShapeError
+from patchbank.errors import ImageError, PatchbankError, ShapeError
 from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
+from patchbank.runtime.logs import LOGGER
 from patchbank.types import AnomalyMap, Image
 
 
@@ -68,6 +71,19 @@ def inspect_photograph(
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
         learned=Learned(detector),
     )
+
+
+def outcome_of(inspect: Callable[[], Inspection], name: str) -> Inspection | FailedInspection:
+    """The inspection of the photograph of this name, or the reason why there is none."""
+    try:
+        return inspect()
+    except PatchbankError as error:
+        failed = FailedInspection.of(name, error)
+    except MemoryError:
+        message = f"{name}: expected enough memory to inspect it, got too little"
+        failed = FailedInspection(name, message, MemoryError)
+    LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
+    return failed
 
 
 def _part(roi: RegionOfInterest, name: str, image: Image) -> InspectedPart:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from patchbank.choices import ChannelAxis, ColourOrder
-from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.inspecting import inspect_photograph, outcome_of
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.packing import DetectorParts
-from patchbank.errors import ImageError, PatchbankError
+from patchbank.errors import ImageError
 from patchbank.images.arrays import ArrayLayout
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
-from patchbank.runtime.logs import LOGGER
 
 Result = TypeVar("Result")
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -187,15 +186,7 @@ class Inspector:
         return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
 
     def _outcome(self, source: ImageSource, **keep: bool) -> Inspection | FailedInspection:
-        try:
-            return self._inspect(source, **keep)
-        except PatchbankError as error:
-            failed = FailedInspection.of(source.name, error)
-        except MemoryError:
-            message = f"{source.name}: expected enough memory to inspect it, got too little"
-            failed = FailedInspection(source.name, message, MemoryError)
-        LOGGER.warning("not inspected: %s", failed.error, extra={"failed": failed})
-        return failed
+        return outcome_of(partial(self._inspect, source, **keep), source.name)
 
     def _inspect(self, source: ImageSource, **keep: bool) -> Inspection:
         return inspect_photograph(self._parts(), source, **keep)

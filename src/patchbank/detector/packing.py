@@ -45,6 +45,11 @@ from patchbank.detector.lineage.file import pack_lineage, unpack_lineage
 from patchbank.detector.lineage.state import state_of
 from patchbank.detector.member import Member, ScoreStandardization, origins
 from patchbank.detector.record_check import check_record
+from patchbank.detector.remembered import (
+    RememberedDefect,
+    pack_remembered,
+    unpack_remembered,
+)
 from patchbank.detector.roi_file import pack_roi, unpack_roi
 from patchbank.detector.settings_choice import SettingsChoice, pack_choice, unpack_choice
 from patchbank.detector.settings_file import pack_settings, unpack_settings
@@ -81,6 +86,7 @@ class DetectorParts:
     settings_choice: SettingsChoice | None = None
     photographs: LearnedPhotographs | None = None
     updates: Updates | None = None
+    remembered: tuple[RememberedDefect, ...] = ()
     lineage: Lineage | None = None
 
 
@@ -121,7 +127,8 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors["ladder.image_scores"] = parts.bank_size_calibration.image_scores
         tensors["ladder.map_peaks"] = parts.bank_size_calibration.map_peaks
     kept = pack_photographs(parts.photographs)
-    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi), kept):
+    defects = pack_remembered(parts.remembered)
+    for keys, own in (pack_likeness(parts.likeness), pack_roi(parts.roi), kept, defects):
         record |= keys
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
@@ -201,6 +208,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         settings_choice=unpack_choice(record),
         photographs=unpack_photographs(tensors, n_good),
         updates=unpack_updates(record),
+        remembered=unpack_remembered(record, tensors, [member.model for member in members]),
     )
     lineage = unpack_lineage(bundle)
     if lineage is None:

@@ -14,6 +14,8 @@ from typing import Any
 from patchbank.core.scores.calibration import RULES as RULES_OF_CALIBRATION
 from patchbank.detector.likeness_file import KEY as KINDS
 from patchbank.detector.likeness_file import are_kinds
+from patchbank.detector.remembered import KEY as REMEMBERED
+from patchbank.detector.remembered import MOST, are_names
 from patchbank.detector.roi_file import KEY as ROI
 from patchbank.detector.roi_file import is_roi
 from patchbank.detector.settings_choice import KEY as CHOICE
@@ -125,6 +127,7 @@ RULES: Mapping[str, Rule] = {
     ROI: Rule("an object with size, roi and ignore", is_roi, optional=True),
     KINDS: Rule("kinds of photographs, each with its number", are_kinds, optional=True),
     CHOICE: Rule("a choice of settings with its trials", is_settings_choice, optional=True),
+    REMEMBERED: Rule(f"1 to {MOST:,} names", are_names, optional=True),
     UPDATES: Rule("numbers of photographs, and rows of members", are_updates, optional=True),
     "versions": Rule(
         "an object of texts", lambda v: _is_object(v) and all(map(_is_text, v.values()))

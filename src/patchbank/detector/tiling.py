@@ -213,6 +213,27 @@ def score_tiles(
     return photograph_scores(extractor, settings, scores, geometry), geometry
 
 
+def n_averaged(extractor: FeatureExtractor, settings: Settings, n_patches: int) -> int:
+    """Patches that the image score of a photograph averages: one where it is the largest score.
+
+    Args:
+        extractor: backbone of the member.
+        settings: of the member, whose image score is ``max`` or ``top_fraction``.
+        n_patches: of the photograph that count.
+    """
+    patches = part_of(settings, PatchSettings)
+    if patches.image_score != "top_fraction":
+        return 1
+    n_seen = _patches_seen(extractor, patches) if settings.tiles else n_patches
+    return max(1, round(patches.top_fraction * n_seen))
+
+
+def _patches_seen(extractor: FeatureExtractor, patches: PatchSettings) -> float:
+    """Patches in a square as large as a photograph that is seen whole."""
+    pitch_px = _strides(extractor)[0] * patches.patch_stride
+    return SEEN_WHOLE_PX[0] * SEEN_WHOLE_PX[1] / pitch_px**2
+
+
 def photograph_scores(
     extractor: FeatureExtractor, settings: Settings, scores: PatchScores, geometry: ImageGeometry
 ) -> PatchScores:
@@ -224,9 +245,7 @@ def photograph_scores(
     patches = part_of(settings, PatchSettings)
     kind = patches.image_score
     if kind == "top_fraction":
-        pitch_px = _strides(extractor)[0] * patches.patch_stride
-        n_seen = SEEN_WHOLE_PX[0] * SEEN_WHOLE_PX[1] / pitch_px**2
-        count = max(1, round(patches.top_fraction * n_seen))
+        count = max(1, round(patches.top_fraction * _patches_seen(extractor, patches)))
         score = mean_of_largest(geometry.counted(scores), count)
     else:
         stride = scores.stride

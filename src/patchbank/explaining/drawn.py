@@ -31,6 +31,8 @@ class Drawn:
     """Crops of each odd spot, with captions."""
     remarks: tuple[str, ...]
     """Further lines."""
+    text: str
+    """One line about the photograph as a whole, without its name."""
 
 
 def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Drawn:
@@ -43,9 +45,24 @@ def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Draw
     Raises:
         ImageError: the photograph cannot be read any more.
     """
-    explanation, pixels = inspection.explain(), inspection.pixels
+    explanation = inspection.explain()
     if pictures is not None:
         explanation = replace(explanation, pictures=pictures)
+    return drawn_explanation(inspection, explanation, explanation.text)
+
+
+def drawn_explanation(inspection: Inspection, explanation: Explanation, text: str) -> Drawn:
+    """Draw the explanation of a photograph.
+
+    Args:
+        inspection: of the photograph, whose pixels are read again unless they are kept.
+        explanation: of it, with pictures.
+        text: one line about the photograph as a whole, without its name.
+
+    Raises:
+        ImageError: the photograph cannot be read any more.
+    """
+    pixels = inspection.pixels
     rows = [
         (spot, patch, [odd_crop(patch, pixels), *good_crops(explanation, patch)])
         for spot in explanation.spots[:SHOWN_SPOTS]
@@ -53,7 +70,7 @@ def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Draw
     ]
     picture = sheet(
         draw_overlay(pixels, inspection),
-        f"{explanation.image}: {explanation.text}",
+        f"{explanation.image}: {text}",
         [Row(_title(spot, patch), tuple(map(_labelled, crops))) for spot, patch, crops in rows],
     )
     return Drawn(
@@ -62,6 +79,7 @@ def drawn(inspection: Inspection, pictures: PictureSource | None = None) -> Draw
         draw_inspection("", inspection),
         tuple(_gallery(*row) for row in rows),
         tuple(_remarks(explanation)),
+        text,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from patchbank.detector.detector import Detector
 from patchbank.explaining.drawn import Drawn
@@ -29,5 +30,51 @@ def write_explanations(
     Raises:
         DataError: the page cannot be written.
     """
-    page = render("patchbank.explaining", shown=shown, n_flagged=n_flagged, detector=detector)
-    return write_page(folder, page)
+    flagged = f"{n_flagged} flagged photograph{'' if n_flagged == 1 else 's'}"
+    remark = (
+        "Each odd spot (red outline) next to the learned patches that are nearest to it (green "
+        "outlines)."
+    )
+    return _write(
+        shown,
+        folder,
+        n=n_flagged,
+        detector=detector,
+        heading=flagged,
+        remark=remark,
+        nothing="No photograph was flagged.",
+    )
+
+
+def write_lost_defects(
+    shown: Sequence[Drawn], n_lost: int, detector: Detector, folder: Path
+) -> Path:
+    """Write one self-contained page about the defects that an update loses.
+
+    -> the path of the page.
+
+    Args:
+        shown: those whose photographs are at hand, in order; at most `MOST_ON_PAGE`.
+        n_lost: number of all lost defects.
+        detector: before the update.
+        folder: in which the page is written as ``index.html``.
+
+    Raises:
+        DataError: the page cannot be written.
+    """
+    one = n_lost == 1
+    return _write(
+        shown,
+        folder,
+        n=len(shown),
+        detector=detector,
+        heading=f"{n_lost} defect{'' if one else 's'} that the update loses",
+        remark="The place of each defect that was odd before the update (red outline) next to the "
+        "patches that are nearest to it after the update (green outlines): those of the new "
+        "photographs, where these hide it.",
+        nothing="Their photographs are not at hand.",
+    )
+
+
+def _write(shown: Sequence[Drawn], folder: Path, **content: Any) -> Path:
+    return write_page(folder, render("patchbank.explaining", shown=shown, **content))

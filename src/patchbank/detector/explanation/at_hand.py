@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.spatial.box import Box
-from patchbank.detector.explanation.pictures import DecodedPicture, LearnedPictures
+from patchbank.detector.explanation.pictures import DecodedPicture, LearnedPictures, PictureSource
 from patchbank.errors import DataError, ImageError, ShapeError
 from patchbank.images.digest import pixel_digest
-from patchbank.images.source import image_source
+from patchbank.images.source import ImageSource, image_source
 
 
 class PhotographsAtHand:
@@ -76,6 +76,34 @@ class PhotographsAtHand:
             if pixel_digest(image) == self._digests[photograph].tobytes():
                 return DecodedPicture(image, Box(0, 0, image.shape[0], image.shape[1]))
         return None if self._pictures is None else self._pictures.picture(photograph)
+
+
+class NewPhotographs:
+    """Photographs that were learned last and are at hand, and small pictures of those before."""
+
+    def __init__(
+        self, sources: Sequence[ImageSource], n_before: int, pictures: PictureSource | None
+    ) -> None:
+        """Name the photographs.
+
+        Args:
+            sources: those that were learned last, in order.
+            n_before: number of those before.
+            pictures: of those before; None where there are none.
+        """
+        self._sources, self._n_before, self._pictures = sources, n_before, pictures
+
+    def picture(self, photograph: int) -> DecodedPicture | None:
+        """The photograph itself where it is new, else its small picture; None without one.
+
+        Raises:
+            ImageError: it cannot be read any more, or its small picture cannot be decoded.
+        """
+        number = photograph - self._n_before
+        if number < 0:
+            return None if self._pictures is None else self._pictures.picture(photograph)
+        image = self._sources[number].read()
+        return DecodedPicture(image, Box(0, 0, image.shape[0], image.shape[1]))
 
 
 def _paths_by_name(folder: Path, names: Sequence[str]) -> list[list[Path]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.detector.explanation.odd_patches import Chosen
 from patchbank.detector.member import Member, MemberPrediction
@@ -13,6 +14,7 @@ from patchbank.detector.preprocessing import prepare
 from patchbank.detector.tiling import Tiling
 from patchbank.methods.base import FeatureMaps
 from patchbank.methods.explaining import Comparison, Explaining, ExplainingPhotographs
+from patchbank.methods.remembering import Remembering
 from patchbank.runtime.forks import computing
 from patchbank.types import Image, Indices
 
@@ -52,6 +54,30 @@ def compared(
             of_tile = model.compare(maps, there, n_nearest)
             found |= dict(zip(numbers.tolist(), of_tile, strict=True))
     return [found[number] for number in range(len(patches))]
+
+
+def patch_features(
+    member: Member, prediction: MemberPrediction, read: Read, patches: Indices
+) -> NDArray[np.float32]:
+    """Features of some patches of a photograph, (n, d), in order.
+
+    Args:
+        member: of the detector, whose model is `Remembering`.
+        prediction: of that member for the photograph.
+        read: reads the photograph, where its feature maps were not kept.
+        patches: (n, 2) row and column of each in the patch grid.
+    """
+    model = member.model
+    assert isinstance(model, Remembering)
+    with computing.short(), member.device.full_precision():
+        if not member.settings.tiles:
+            maps, cells = _maps(member, prediction, read), prediction.geometry.cells
+            return model.patch_features(maps, patches, cells)
+        found: dict[int, NDArray[np.float32]] = {}
+        for numbers, there, maps in _tiles(member, prediction, read(), patches):
+            rows = model.patch_features(maps, there)
+            found |= dict(zip(numbers.tolist(), rows, strict=True))
+    return np.stack([found[number] for number in range(len(patches))])
 
 
 def similar_photographs(

@@ -42,16 +42,16 @@ def patch_of_region(
 
     A region between the centres has the patch that is nearest to its middle.
     """
-    grid, counted = prediction.scores.patch_scores, _counted(prediction)
+    grid, of_score = prediction.scores.patch_scores, counted(prediction)
     centres = _centres(prediction, cells)
     low = np.array([region.top, region.left])
     high = low + np.array([region.height, region.width])
-    inside = ((centres >= low) & (centres < high)).all(axis=2) & counted
+    inside = ((centres >= low) & (centres < high)).all(axis=2) & of_score
     if inside.any():
         at = int(np.where(inside, grid, -np.inf).argmax())
     else:
         away = np.square(centres - (low + high) / 2).sum(axis=2)
-        at = int(np.where(counted, away, np.inf).argmin())
+        at = int(np.where(of_score, away, np.inf).argmin())
     return _chosen(prediction, grid, at, number)
 
 
@@ -65,7 +65,7 @@ def patches_of_score(prediction: MemberPrediction, settings: Settings) -> list[C
         return []
     scores = prediction.scores
     grid = scores.patch_scores if scores.decisive is None else scores.decisive
-    left = np.where(_counted(prediction), grid, -np.inf)
+    left = np.where(counted(prediction), grid, -np.inf)
     n_counted, fraction = int(np.isfinite(left).sum()), getattr(settings, "top_fraction", 0.0)
     n_decisive = 1 if kind in WORST_PATCH else max(1, round(fraction * n_counted))
     lowest = np.partition(left.ravel(), left.size - n_decisive)[left.size - n_decisive]
@@ -97,7 +97,7 @@ def _centres(prediction: MemberPrediction, cells: CellMap) -> NDArray[np.float64
     return cells.to_photograph.at(np.stack([rows, columns], axis=2) * stride + 0.5)
 
 
-def _counted(prediction: MemberPrediction) -> NDArray[np.bool_]:
+def counted(prediction: MemberPrediction) -> NDArray[np.bool_]:
     """(h, w) of the patch grid: True for the patches that count."""
     geometry, scores = prediction.geometry, prediction.scores
     if geometry.cells is None:

@@ -12,13 +12,13 @@ from typing import Any
 
 from patchbank.errors import ParameterError
 
-KINDS = ("fit", "update", "normal", "threshold", "cut", "undo", "format")
+KINDS = ("fit", "update", "normal", "threshold", "cut", "remember", "undo", "format")
 """Kinds of entries.  A newer program may write others, which are shown as they are.
 
 ``fit`` is what the file began with; ``update`` learned further good photographs; ``normal`` learned
 what a person said to be normal; ``threshold`` and ``cut`` changed a threshold and the size of the
-bank; ``undo`` restored an earlier state; ``format`` is the same detector as another version of the
-program writes it.
+bank; ``remember`` added defects that later updates have to find; ``undo`` restored an earlier
+state; ``format`` is the same detector as another version of the program writes it.
 """
 MOST_NAMED = 200
 """Photographs that an entry names at most; all are counted."""

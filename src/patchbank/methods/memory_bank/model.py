@@ -161,6 +161,26 @@ class BankModel:
         found = nearest_rows(self.exact_index, self.origins, queries, n_nearest, stride)
         return [(comparison("bank", rows, self.radii),) for rows in found]
 
+    @property
+    def n_features(self) -> int:
+        """Numbers of each patch."""
+        return int(self.bank.shape[1])
+
+    def patch_features(
+        self, maps: FeatureMaps, patches: Indices, of_interest: NDArray[np.bool_] | None = None
+    ) -> Features:
+        """Features of some patches, (n, d), as `methods.remembering.Remembering` has it."""
+        embedding = embedded(self.embed, maps, of_interest)
+        found: Features = to_numpy(at_patches(embedding.features, patches))
+        return found
+
+    def scores_of(
+        self, features: Features, patches: Indices, grid: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Scores of patches, (n,), wherever they lie."""
+        distances, _ = self.index.nearest(features, self.settings.n_neighbours)
+        return image_score.patch_scores(distances, self.settings.metric)
+
     def sources(self, n_photographs: int) -> Indices:
         """Rows that come from each photograph, (n_photographs,)."""
         return rows_of_photographs(self.origins, n_photographs)

@@ -29,7 +29,7 @@ from patchbank.methods.memory_bank.explaining import comparison, nearest_rows
 from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
-from patchbank.types import Array, Indices
+from patchbank.types import Array, Features, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,13 @@ class MapBanks(BankModel):
             name, unit, of_map = f"bank {number}", each.spread, each.part.number
             found.append([comparison(name, row, model.radii, unit, of_map) for row in rows])
         return list(zip(*found, strict=True))
+
+    def scores_of(
+        self, features: Features, patches: Indices, grid: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Scores of patches, (n,): the mean over all banks, wherever they lie."""
+        distances, _ = self.index.nearest(features, self.settings.n_neighbours)
+        return image_score.patch_scores(distances, "euclidean")
 
     def can_leave_out(self, n_rows: int, groups: Indices | None = None) -> bool:
         """Whether the first `n_rows` rows of each bank are enough without those of any one group.

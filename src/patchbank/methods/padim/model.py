@@ -101,6 +101,26 @@ class PadimModel:
             found.append((Comparison("position", distance, same, remark=remark),))
         return found
 
+    @property
+    def n_features(self) -> int:
+        """Numbers of each patch."""
+        return int(self.gaussians.means.shape[1])
+
+    def patch_features(
+        self, maps: FeatureMaps, patches: Indices, of_interest: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Features of some patches, (n, d), as `methods.remembering.Remembering` has it."""
+        points, (_, w) = self._points(maps)
+        return np.ascontiguousarray(points[patches[:, 0] * w + patches[:, 1]])
+
+    def scores_of(
+        self, features: NDArray[np.float32], patches: Indices, grid: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Scores of patches, (n,), by the Gaussians at their positions."""
+        positions = nearest_cells(grid, self.grid)[patches[:, 0] * grid[1] + patches[:, 1]]
+        distances: NDArray[np.float32] = self.gaussians.distances(features, positions)
+        return distances
+
     def sources(self, n_photographs: int) -> Indices:
         """One for each of the first photographs, of which the same place is shown."""
         return (np.arange(n_photographs) < MOST_SHOWN).astype(np.intp)

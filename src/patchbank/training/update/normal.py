@@ -133,6 +133,7 @@ def _corrected(
             return parts
         trials, is_passing = _tried(parts, shown, learners)
     (facts.passing if is_passing else facts.failing).append(name)
+    facts.sources.append(shown.source)
     return _learned(parts, trials, shown.source, digest)
 
 

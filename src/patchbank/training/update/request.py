@@ -17,6 +17,7 @@ from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, image_source
+from patchbank.training.update.findings import GuardFindings
 from patchbank.types import Mask
 
 SHOWN = 10
@@ -65,9 +66,11 @@ class UpdateRequest:
     limit_rows: int | None = None
     """Rows that a bank has at most; None for one and a half times those of the fit."""
     force: bool = False
-    """Whether photographs are learned that are unlike the learned ones."""
+    """Whether photographs are learned that are unlike the learned ones, or hide defects."""
     reason: str = ""
     by: str = ""
+    must_find: tuple[ImageSource, ...] = ()
+    """Photographs confirmed as defects; see `update.guard`."""
 
     def __post_init__(self) -> None:
         if self.limit_rows is not None and not (
@@ -97,6 +100,10 @@ class UpdateFacts:
     """Rows of the bank of each member that has one, before and after."""
     is_trimmed: bool = False
     """Whether a bank reached its limit, so that rows were dropped."""
+    sources: list[ImageSource] = field(default_factory=list)
+    """Photographs that were learned, those said to be normal last."""
+    guard: GuardFindings = field(default_factory=GuardFindings)
+    """Findings of the guard; none where no defects were given or remembered."""
 
     @property
     def learned_line(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from patchbank.datasets import TrainingImages
 from patchbank.detector.changes import check_reachable
-from patchbank.detector.lineage.entry import Added, Edit, Forced
+from patchbank.detector.lineage.entry import MOST_NAMED, Added, Edit, Forced
 from patchbank.detector.lineage.recording import recorded
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
@@ -22,6 +22,7 @@ from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.training.photographs import Remarks
+from patchbank.training.update.guard import check_defects
 from patchbank.training.update.joining import joined
 from patchbank.training.update.members import (
     check_calibrated,
@@ -44,6 +45,7 @@ def updated(
     request: UpdateRequest,
     progress: Progress,
     remarks: Remarks,
+    facts: UpdateFacts | None = None,
 ) -> tuple[DetectorParts, UpdateFacts]:
     """Let a detector learn further good photographs, then what is normal after a false alarm.
 
@@ -53,6 +55,7 @@ def updated(
         request: all else that is asked.
         progress: shows the steps.
         remarks: receives lines about the photographs.
+        facts: receives the facts, for a caller that needs them after an error too.
 
     Returns:
         The parts of the new detector, with an entry in its history for each of both, and facts.
@@ -61,20 +64,25 @@ def updated(
         DataError: nothing is given, or all is known already, or photographs of something else.
         ImageError, ShapeError: photographs cannot be read.
         ParameterError: the detector cannot learn more without the photographs of its fit.
+        GuardError: a defect that was found before would be lost.
     """
-    facts = UpdateFacts()
+    facts = UpdateFacts() if facts is None else facts
     check_continuable(before)
     if good is None and not request.normal:
         raise DataError("expected photographs to learn from, got none")
     _remark_old_format(before, remarks)
+    steps, are_unlike = list[tuple[str, DetectorParts]](), False
     after = before
     if good is not None:
-        after = _with_good(before, good, request, facts, remarks, progress)
+        after, are_unlike = _with_good(before, good, request, facts, remarks, progress)
+        steps.append(("update", after))
     if request.normal:
-        corrected = with_normal(after, request, facts, progress)
-        after = _recorded(after, corrected, "normal", request, forced=False)
+        after = with_normal(after, request, facts, progress)
+        steps.append(("normal", after))
     if after is before:
         _refuse_nothing(facts, remarks)
+    check_defects(before, after, request, facts, progress)
+    after = _recorded(before, steps, request, facts, are_unlike=are_unlike)
     facts.rows = [
         (old.model.n_rows, new.model.n_rows)
         for old, new in zip(before.members, after.members, strict=True)
@@ -95,7 +103,7 @@ def updated_with_warnings(
     remarks = Remarks()
     after, facts = updated(before, good, request, progress or NullProgress(), remarks)
     left_out = [f"left out: {error}" for error in remarks.unread]
-    for line in [*left_out, *remarks.lines, *facts.lines]:
+    for line in [*left_out, *remarks.lines, *facts.lines, *facts.guard.lines]:
         warnings.warn(line, PhotographWarning, stacklevel=3)
     if after.calibration.remark:
         warnings.warn(after.calibration.remark, CalibrationWarning, stacklevel=3)
@@ -109,12 +117,15 @@ def _with_good(
     facts: UpdateFacts,
     remarks: Remarks,
     progress: Progress,
-) -> DetectorParts:
-    """The parts that have learned the good photographs that are new."""
+) -> tuple[DetectorParts, bool]:
+    """The parts that have learned the good photographs that are new.
+
+    -> whether those show something else than was learned, too.
+    """
     check_calibrated(parts)
     further = further_photographs(parts, good, facts, remarks, progress)
     if further is None:
-        return parts
+        return parts, False
     members = [
         continued_member(parts, number, further, request, progress)
         for number in range(len(parts.members))
@@ -125,29 +136,51 @@ def _with_good(
     check_reachable(after.calibration)
     remarks.lines += further.search.grouping().lines
     facts.learned += further.names
+    facts.sources += further.search.sources
     facts.flagged = further.flagged(parts, predictions)
-    return _recorded(parts, after, "update", request, forced=is_forced)
+    return after, is_forced
 
 
 def _recorded(
     before: DetectorParts,
-    after: DetectorParts,
-    kind: str,
+    steps: Sequence[tuple[str, DetectorParts]],
     request: UpdateRequest,
+    facts: UpdateFacts,
     *,
-    forced: bool,
+    are_unlike: bool,
 ) -> DetectorParts:
-    """The parts after a change with an entry about it; the same ones where nothing changed."""
-    if after is before:
-        return before
-    first = len(before.fitted_on)
-    digests = after.photograph_digests
-    added = tuple(
+    """The parts after all steps, with an entry about each that changed something.
+
+    Args:
+        before: the parts before them.
+        steps: kind of each, and the parts after it.
+        request: who and why.
+        facts: what the guard found; it is written to the last entry.
+        are_unlike: whether good photographs show something else than was learned.
+    """
+    changes, old = [], before
+    for kind, new in steps:
+        if new is not old:
+            changes.append((kind, old, new))
+        old = new
+    after = before
+    for number, (kind, old, new) in enumerate(changes, start=1):
+        lost = facts.guard.names if number == len(changes) else ()
+        forced = None
+        if lost or (are_unlike and kind == "update"):
+            forced = Forced(request.reason or "no reason given", lost[:MOST_NAMED], len(lost))
+        edit = Edit(kind, request.reason, request.by, _added(old, new), forced)
+        after = recorded(after, new, edit)
+    return after
+
+
+def _added(before: DetectorParts, after: DetectorParts) -> tuple[Added, ...]:
+    """The photographs that a step has learned."""
+    first, digests = len(before.fitted_on), after.photograph_digests
+    return tuple(
         Added(name, None if digests is None else bytes(digests[first + number]).hex())
         for number, name in enumerate(after.fitted_on[first:])
     )
-    words = Forced(request.reason or "no reason given") if forced else None
-    return recorded(before, after, Edit(kind, request.reason, request.by, added, words))
 
 
 def _remark_old_format(parts: DetectorParts, remarks: Remarks) -> None:
