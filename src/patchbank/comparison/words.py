@@ -185,4 +185,5 @@ def _value(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) or "none"
-    return str(value)[:60]
+    text = str(value)
+    return text[:12] if len(text) == 64 else text  # of a digest, as many digits as elsewhere
