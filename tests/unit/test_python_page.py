@@ -48,6 +48,8 @@ def entries():
     """Headings that the page must have."""
     yield signature("load", patchbank.load)
     yield signature("evaluate", patchbank.evaluate)
+    yield signature("compare", patchbank.compare)
+    yield signature("compare_results", patchbank.compare_results)
     yield signature("check_photographs", patchbank.check_photographs)
     yield signature("Region", Region)
     yield signature("Difference", Difference)
@@ -56,7 +58,7 @@ def entries():
     for name in (*public(Learnable), *public(Recipe)):
         yield signature(f"PatchCore.{name}", getattr(PatchCore, name))
     yield signature("PatchCore.auto", PatchCore.auto)
-    for owner in (Detector, Inspection, Evaluation):
+    for owner in (Detector, Inspection, Evaluation, patchbank.Comparison):
         for name in public(owner):
             value = inspect.getattr_static(owner, name)
             if inspect.isfunction(value):

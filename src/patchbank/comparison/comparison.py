@@ -154,7 +154,7 @@ class Descent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What two detectors, A and B, say of the same photographs."""
+    """Verdicts of two detectors, A and B, on the same photographs, and how they differ."""
 
     data: str
     """Name of the photographs."""
@@ -179,7 +179,7 @@ class Comparison:
     inspections: Mapping[int, tuple[Inspection, Inspection]] = field(
         default_factory=dict, repr=False, compare=False
     )
-    """Both inspections of some photographs whose verdicts differ, by their index in `pairs`."""
+    """Inspections by both of some photographs whose verdicts differ, by their index in `pairs`."""
 
     @property
     def changed(self) -> tuple[Pair, ...]:

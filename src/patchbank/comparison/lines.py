@@ -24,7 +24,7 @@ class Line:
 
     image: str
     verdict: Verdict | None
-    """None where it could not be inspected."""
+    """Verdict of the line; None where the photograph could not be inspected."""
     error: str | None
     detector: str | None
     """SHA-256 of the content of the detector; None where the line names none."""

@@ -75,7 +75,7 @@ def _error(image: str, line: Line | None, file: Path) -> str | None:
 
 
 def _side(file: Path, read: ReadLines) -> Side:
-    """What lines say of their detector, as far as all of them agree."""
+    """Facts that lines have of their detector, as far as all of them agree."""
     detectors = {line.detector for line in read.lines}
     thresholds = {line.verdict.threshold for line in read.lines if line.verdict}
     return Side(

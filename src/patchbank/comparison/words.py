@@ -13,7 +13,7 @@ UNKNOWN = "-"
 
 
 def headline(found: Comparison) -> str:
-    """How many photographs there are, and how many verdicts differ."""
+    """Number of photographs, and of verdicts that differ."""
     n = len(found.pairs)
     count = f"{n:,} photograph{'s' if n != 1 else ''} of {found.data}"
     changed = len(found.changed)
@@ -27,7 +27,7 @@ def headline(found: Comparison) -> str:
 
 
 def by_label(found: Comparison) -> list[str]:
-    """What that means for defects and for good photographs; nothing without labels."""
+    """Changes among defects and among good photographs; nothing without labels."""
     if not found.has_labels:
         return []
     defects = sum(pair.is_defect is True for pair in found.pairs)
@@ -185,4 +185,5 @@ def _value(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) or "none"
-    return str(value)[:60]
+    text = str(value)
+    return text[:12] if len(text) == 64 else text  # of a digest, as many digits as elsewhere
