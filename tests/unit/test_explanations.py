@@ -281,7 +281,7 @@ def test_simplenet_says_that_it_has_no_good_patches():
     [spot] = explained(detector, part(50, defect=9), REGION).spots
     assert spot.patches[0].nearest == ()
     assert spot.patches[0].remark.startswith("SimpleNet keeps no good patches")
-    assert "score that the oddest spot of a good photograph usually has" in spot.text
+    assert "the oddest spot of a good photograph usually has" in spot.text
     assert detector.photographs is None
 
 

@@ -16,6 +16,7 @@ from patchbank.detector.bundle import Bundle, read_bundle
 from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.packing import DetectorParts, pack
 from patchbank.detector.packing import unpack as unpack_bundle
+from patchbank.detector.remembered import RememberedDefect, RememberedPatches
 from patchbank.detector.settings_choice import SettingsChoice, SettingsTrial
 from patchbank.detector.settings_file import RENAMED_KEYS, pack_settings, unpack_settings
 from patchbank.detector.updates import Updates
@@ -89,6 +90,10 @@ def bundles(detectors):
     found["choice"] = as_written(pack(replace(parts_of, settings_choice=choice), as_onnx=False))
     updated = replace(parts_of, updates=Updates((1,), (60,)))
     found["updated"] = as_written(pack(updated, as_onnx=False))
+    features = np.ones((2, parts_of.members[0].model.n_features), dtype=np.float32)
+    patches = RememberedPatches(features, np.array([[0, 1], [2, 3]]), (4, 5), 1)
+    defect = RememberedDefect("scratch.png", 3.5, (patches,))
+    found["remembered"] = as_written(pack(replace(parts_of, remembered=(defect,)), as_onnx=False))
     found["groups"] = as_written(pack(replace(parts_of, calibration=grouped), as_onnx=False))
     poses = LearnedPhotographs(None, np.ones((2, 4)))
     found["poses"] = as_written(pack(replace(parts_of, photographs=poses), as_onnx=False))
@@ -121,6 +126,7 @@ def listed_name(key, of_torch):
     key = re.sub(r"^\d+\.", "N.", key)
     if of_torch and key.startswith("N.backbone."):
         return "N.backbone.*"
+    key = re.sub(r"^remembered\.\d+\.", "remembered.N.", key)
     key = re.sub(r"^lineage\.\d+\.\d+$", "lineage.D.I", key)
     return re.sub(r"(plane|bank)\d+(?=_|$)", r"\1I", key)
 

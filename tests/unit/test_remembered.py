@@ -127,7 +127,7 @@ def test_a_score_that_needs_the_whole_photograph_is_refused_in_one_line(kind):
     ("name", "change"),
     [
         ("remembered.0.features", lambda t: t[:, :-1]),
-        ("remembered.0.places", lambda t: t + 1000),
+        ("remembered.0.cells", lambda t: t + 1000),
         ("remembered.0.ends", lambda t: t[::-1]),
         ("remembered.0.counts", lambda t: t * 1000),
         ("remembered.0.grids", lambda t: t[:1]),

@@ -26,7 +26,7 @@ class RememberedPatches:
 
     features: NDArray[np.float32]
     """(p, d)."""
-    places: Indices
+    cells: Indices
     """(p, 2) row and column of each in the patch grid."""
     grid: tuple[int, int]
     """(h, w) of that."""
@@ -64,7 +64,7 @@ def pack_remembered(
         name = f"{KEY}.{member}"
         tensors |= {
             f"{name}.features": np.concatenate([each.features for each in of_member]),
-            f"{name}.places": np.concatenate([each.places for each in of_member]).astype(np.int32),
+            f"{name}.cells": np.concatenate([each.cells for each in of_member]).astype(np.int32),
             f"{name}.ends": np.cumsum([len(each.features) for each in of_member], dtype=np.int64),
             f"{name}.grids": np.array([each.grid for each in of_member], dtype=np.int32),
             f"{name}.counts": np.array([each.count for each in of_member], dtype=np.int32),
@@ -126,28 +126,28 @@ def _of_member(
 ) -> list[RememberedPatches]:
     specs = {
         f"{name}.features": TensorSpec("float32", ("p", "d")),
-        f"{name}.places": TensorSpec("int32", ("p", "2"), low=0, high=LARGEST_GRID),
+        f"{name}.cells": TensorSpec("int32", ("p", "2"), low=0, high=LARGEST_GRID),
         f"{name}.ends": TensorSpec("int64", ("k",), low=1, high=2**31),
         f"{name}.grids": TensorSpec("int32", ("k", "2"), low=1, high=LARGEST_GRID),
         f"{name}.counts": TensorSpec("int32", ("k",), low=1),
     }
     found = _of(specs, tensors)
     check_tensors(found, specs, {"k": n_defects})
-    features, places, ends, grids, counts = (found[one] for one in specs)
+    features, cells, ends, grids, counts = (found[one] for one in specs)
     if (np.diff(ends) <= 0).any() or ends[-1] != len(features):
         raise DetectorFileError(
             f"{name}.ends: expected ascending numbers up to {len(features)}, got others"
         )
     sizes = np.diff(ends, prepend=0)
-    if (places >= np.repeat(grids, sizes, axis=0)).any():
-        raise DetectorFileError(f"{name}.places: expected places in the grid, got one outside")
+    if (cells >= np.repeat(grids, sizes, axis=0)).any():
+        raise DetectorFileError(f"{name}.cells: expected cells in the grid, got one outside")
     if (counts > sizes).any():
         raise DetectorFileError(f"{name}.counts: expected at most the patches, got more")
     begins = ends - sizes
     return [
         RememberedPatches(
             features[begin:end],
-            places[begin:end].astype(np.intp),
+            cells[begin:end].astype(np.intp),
             (int(grid[0]), int(grid[1])),
             int(count),
         )

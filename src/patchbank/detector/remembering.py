@@ -111,7 +111,7 @@ def bound(parts: DetectorParts, defect: RememberedDefect) -> float:
     for member, patches in zip(parts.members, defect.patches, strict=True):
         assert isinstance(member.model, Remembering)
         with member.device.full_precision():
-            scores = member.model.scores_of(patches.features, patches.places, patches.grid)
+            scores = member.model.scores_of(patches.features, patches.cells, patches.grid)
         raw = mean_of_largest(scores, patches.count)
         found.append(float(member.image_scale.apply(raw)))
     return float(np.mean(found))
@@ -140,6 +140,6 @@ def _patches(
     count = n_averaged(member.extractor, member.settings, int(of_score.sum()))
     n_kept = min(SPARE * count, int(of_score.sum()))
     order = np.argsort(np.where(of_score, -grid, np.inf), axis=None, kind="stable")[:n_kept]
-    places = np.stack(np.unravel_index(np.sort(order), grid.shape), axis=1)
-    features = patch_features(member, prediction, lambda: inspection.pixels, places)
-    return RememberedPatches(features, places, (grid.shape[0], grid.shape[1]), min(count, n_kept))
+    cells = np.stack(np.unravel_index(np.sort(order), grid.shape), axis=1)
+    features = patch_features(member, prediction, lambda: inspection.pixels, cells)
+    return RememberedPatches(features, cells, (grid.shape[0], grid.shape[1]), min(count, n_kept))

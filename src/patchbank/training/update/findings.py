@@ -22,11 +22,11 @@ class LostDefect:
     after: tuple[float, float]
     """Score and threshold after the update; of a remembered defect a bound of the score."""
     cause: str = ""
-    """What hides it, as far as that is known."""
+    """Reason why it would be lost, as far as that is known."""
     inspection: Inspection | None = None
     """The inspection before; None of a remembered defect, whose photograph is not at hand."""
     explanation: Explanation | None = None
-    """Its odd places, and the patches nearest to them after the update: of the new photographs
+    """The odd spots, and the patches nearest to them after the update: of the new photographs
     alone where some are; None where it cannot be explained."""
 
     @property

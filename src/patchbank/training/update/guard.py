@@ -153,7 +153,7 @@ def _note(
 def _explained(
     old: Inspection, after: DetectorParts, n_before: int, sources: Sequence[ImageSource]
 ) -> Explanation | None:
-    """The odd places of the inspection before, compared with the detector after.
+    """The odd spots of the inspection before, compared with the detector after.
 
     Patches of new photographs are named alone where there are some, as they are what may hide it.
     """
@@ -174,7 +174,7 @@ def _with_new(patch: OddPatch, n_before: int) -> OddPatch:
 
 
 def _cause(old: Inspection, new: Inspection, explanation: Explanation | None, n_before: int) -> str:
-    """What hides a defect: a patch of a new photograph, or a threshold that rose."""
+    """The reason why a defect is lost: a patch of a new photograph, or a threshold that rose."""
     if new.score >= old.score * (1 - LAST_DIGIT):
         return "its score stays, the threshold rose"
     spots = () if explanation is None else explanation.spots
