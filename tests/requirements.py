@@ -96,6 +96,8 @@ PACKAGES = {  # a package that a module imports -> the requirement that brings i
 
 ABSENT: Counter[str] = Counter()
 """Tests of this session that were skipped, by the requirement that is absent."""
+KERNELS: set[str] = set()
+"""Kernels that ran in this session."""
 
 
 @cache
@@ -181,8 +183,28 @@ def pytest_runtest_setup(item):
     """Skip a test that needs what is absent."""
     for name in requirements_of_item(item):
         if not is_present(name):
-            ABSENT[name] += 1
             pytest.skip(reason(name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Add what the end of the session tells of: other processes may run the tests."""
+    report = yield
+    report.needs = requirements_of_item(item)
+    report.kernels = _kernels_that_ran()
+    return report
+
+
+def pytest_runtest_logreport(report):
+    """Count tests that were skipped, and note the kernels that ran."""
+    KERNELS.update(report.kernels)
+    if report.skipped and report.when == "setup":
+        ABSENT.update([name for name in report.needs if not is_present(name)][:1])
+
+
+def _kernels_that_ran() -> list[str]:
+    kernels = sys.modules.get("tests.kernels")
+    return [] if kernels is None else sorted(kernels.RAN)
 
 
 def pytest_configure(config):
@@ -197,11 +219,12 @@ def pytest_configure(config):
 def coverage_lines() -> list[str]:
     """Lines that name the kernels that ran, and what did not run here."""
     lines = []
-    kernels = sys.modules.get("tests.kernels")
-    if kernels is not None and kernels.RAN:
-        absent = [name for name in kernels.NATIVE.values() if name not in kernels.RAN]
+    if KERNELS:
+        from tests.kernels import NATIVE
+
+        absent = [name for name in NATIVE.values() if name not in KERNELS]
         others = f"; not run: {', '.join(absent)}" if absent else ""
-        lines.append(f"kernels that ran: {', '.join(sorted(kernels.RAN))}{others}")
+        lines.append(f"kernels that ran: {', '.join(sorted(KERNELS))}{others}")
     if ABSENT:
         counts = ", ".join(f"{name} ({n} skipped)" for name, n in sorted(ABSENT.items()))
         lines.append(f"requirements that are absent: {counts}")
@@ -222,18 +245,14 @@ class RequiredTests:
         self.ran: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item, call):
+    def pytest_runtest_logreport(self, report):
         """Count a test that ran, or was skipped though all else that it needs is there."""
-        report = yield
-        names = requirements_of_item(item)
-        excused = any(name not in self.names and not is_present(name) for name in names)
-        for name in set(names) & set(self.names):
+        excused = any(name not in self.names and not is_present(name) for name in report.needs)
+        for name in set(report.needs) & set(self.names):
             if report.skipped and not hasattr(report, "wasxfail"):
                 self.skipped[name] += not excused
-            elif call.when == "call":
+            elif report.when == "call":
                 self.ran[name] += 1
-        return report
 
     def problems(self) -> list[str]:
         """One line for each marker whose tests did not all run."""
@@ -250,7 +269,8 @@ class RequiredTests:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session, exitstatus):
         """A session without failures is one no more."""
-        if exitstatus in PASSED and self.problems():
+        is_worker = hasattr(session.config, "workerinput")  # it runs a part of the tests
+        if exitstatus in PASSED and not is_worker and self.problems():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter, exitstatus):
