@@ -26,6 +26,7 @@ TEXTS = {
     "TEXT",
     "ENTRY",
     "RESULT[:N,...]",
+    "DEFECTS",
 }
 TEXTS |= {"[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]", "NAME=VALUE,..."}
 """Placeholders of options that are no numbers; choices have none, or bars between them."""
@@ -61,7 +62,7 @@ def rules(words, option):
     by_placeholder = {"R,G,B": r.mean_rule(), "HxW": r.Size(), "NUMBERS": r.Names()}
     if metavar in by_placeholder:
         return {"": by_placeholder[metavar]}
-    known = {}
+    known = {"limit_rows": r.Integer(2, 10**9)}
     for record in (BenchmarkOptions, PredictOptions, DriftOptions):
         known |= rules_of(record)
     return {"": known[option.name]} if option.name in known else {}
@@ -93,6 +94,7 @@ def arguments(words, option, method, value, folder):
         ("predict",): [nothing, nothing],
         ("evaluate",): [nothing, nothing],
         ("tune",): [nothing, "--out", str(folder / "a")],
+        ("update",): [nothing, nothing, "--out", str(folder / "a")],
         ("drift",): [nothing, nothing],
         ("check",): [nothing],
         ("cut",): [nothing, "--out", str(folder / "a")],

@@ -189,6 +189,7 @@ def test_facts_of_a_detector_stand_under_their_names():
         "region_of_interest": None,
         "settings_choice": None,
         "pictures": None,
+        "remembered_defects": 0,
         "history": None,
         "photographs": None,
         "members": [

@@ -294,8 +294,12 @@ def test_the_page_lists_the_types_and_axes_that_are_checked():
         count = len(re.findall(r"[\w]+", shape.split(" or ")[0]))
         assert count == len(spec.axes), name
     assert listed.pop(MASK) == ("uint8", "(h, ⌈w / 8⌉)")
+    remembered = {"remembered.scores"}  # see test_remembered
+    remembered |= {
+        f"remembered.N.{name}" for name in ("features", "cells", "ends", "grids", "counts")
+    }
     history = {"lineage.json", "lineage.sha256", "lineage.D.I"}  # see test_lineage_file
-    assert set(listed) == {"N.backbone.onnx", "N.backbone.*", *history}
+    assert set(listed) == {"N.backbone.onnx", "N.backbone.*", *history, *remembered}
 
 
 def test_a_bundle_survives_its_bytes(files):
