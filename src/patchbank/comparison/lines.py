@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from patchbank.comparison.comparison import Verdict
-from patchbank.detector.inspection import SCHEMA_VERSION
-from patchbank.detector.strict_json import parse_json
+from patchbank.detector.result_lines import MARK, number_of, used_lines
 from patchbank.errors import DataError
-from patchbank.runtime.printable import one_line
 
-MARK = b"\xef\xbb\xbf"
-"""Mark that Windows puts in front of UTF-8."""
 BEGINNING = 64
 
 
@@ -60,44 +55,24 @@ def read_lines(path: Path) -> ReadLines:
     Raises:
         DataError: the file cannot be read.
     """
-    lines: list[Line] = []
     damaged: list[str] = []
     try:
         with path.open("rb") as file:
-            for number, content in enumerate(file, 1):
-                text = content.removeprefix(MARK).strip()
-                if not text:
-                    continue
-                try:
-                    lines.append(_line(parse_json(text.decode("utf-8"))))
-                except ValueError as error:
-                    fault = one_line(str(error))
-                    if isinstance(error, UnicodeDecodeError):
-                        fault = "text that is not UTF-8"
-                    damaged.append(
-                        f"{path}:{number}: expected a line of predict --json, got: {fault}"
-                    )
+            lines = tuple(used_lines(file, str(path), _line, damaged))
     except OSError as error:
         raise DataError(
             f"{path}: expected lines of predict --json, got: {error.strerror}"
         ) from None
-    return ReadLines(tuple(lines), tuple(damaged))
+    return ReadLines(lines, tuple(damaged))
 
 
-def _line(record: Any) -> Line:
+def _line(record: dict[str, Any]) -> Line:
     """One record.
 
     Raises:
-        ValueError: it is not one of `predict --json`.
+        ValueError: it has neither a verdict nor an error.
     """
-    if not isinstance(record, dict):
-        raise ValueError("no object")
-    version = record.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version {version!r}, which this program does not know")
-    image, error, detector = (record.get(n) for n in ("image", "error", "detector_sha256"))
-    if not isinstance(image, str):
-        raise ValueError("no image")
+    image, error, detector = record["image"], record.get("error"), record.get("detector_sha256")
     named = detector if isinstance(detector, str) else None
     if error is not None:
         return Line(image, None, str(error), named)
@@ -105,15 +80,8 @@ def _line(record: Any) -> Line:
     if not isinstance(anomalous, bool):
         raise ValueError("no verdict")
     verdict = Verdict(
-        score=_number(record, "score"),
-        threshold=_number(record, "threshold"),
+        score=number_of(record, "score"),
+        threshold=number_of(record, "threshold"),
         is_anomalous=anomalous,
     )
     return Line(image, verdict, None, named)
-
-
-def _number(record: dict[str, Any], name: str) -> float:
-    value = record.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"no {name}")
-    return float(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from patchbank.detector.inspection import SCHEMA_VERSION
-from patchbank.detector.strict_json import parse_json
+from patchbank.detector.result_lines import number_of, used_lines
 from patchbank.errors import DataError
-from patchbank.runtime.printable import one_line
 
 STANDARD_INPUT = "-"
-MARK = b"\xef\xbb\xbf"
-"""Mark that Windows puts in front of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +54,22 @@ class LineReader:
             name = str(path)
             try:
                 with _opened(path) as stream:
-                    for number, line in enumerate(stream, 1):
-                        part = self._part(line, f"{name}:{number}")
-                        if part is not None:
+                    for part, detector in used_lines(stream, name, _inspected, self.damaged):
+                        if self._is_own(detector):
                             yield part
             except OSError as error:
                 raise DataError(
                     f"{name}: expected lines of predict --json, got: {error.strerror}"
                 ) from None
 
-    def _part(self, line: bytes, where: str) -> InspectedPart | None:
-        line = line.removeprefix(MARK).strip()
-        if not line:
-            return None
-        try:
-            record = parse_json(line.decode("utf-8"))
-            part = _inspected(record)
-        except ValueError as error:
-            self.damaged.append(f"{where}: expected a line of predict --json, got: {_fault(error)}")
-            return None
-        detector = record.get("detector_sha256")
+    def _is_own(self, detector: Any) -> bool:
+        """Count a line by the detector that it names; whether it is the one that is wanted."""
         if detector is None:
             self.unnamed += 1
         elif detector != self._detector:
             self.other_detectors[str(detector)] += 1
-            return None
-        return part
+            return False
+        return True
 
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -95,28 +80,12 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer)
 
 
-def _inspected(record: Any) -> InspectedPart:
-    """The part of one record.
+def _inspected(record: dict[str, Any]) -> tuple[InspectedPart, Any]:
+    """The part of one record, and the detector that it names.
 
     Raises:
-        ValueError: it is not one of `predict --json`.
+        ValueError: it has neither a score nor an error.
     """
-    if not isinstance(record, dict):
-        raise ValueError("no object")
-    version = record.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version {version!r}, which this program does not know")
-    image, score, error = record.get("image"), record.get("score"), record.get("error")
-    if not isinstance(image, str):
-        raise ValueError("no image")
-    if error is not None:
-        return InspectedPart(image, None)
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
-        raise ValueError("no score")
-    return InspectedPart(image, float(score))
-
-
-def _fault(error: ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "text that is not UTF-8"
-    return one_line(str(error))
+    is_failed = record.get("error") is not None
+    part = InspectedPart(record["image"], None if is_failed else number_of(record, "score"))
+    return part, record.get("detector_sha256")

@@ -11,9 +11,9 @@ import numpy as np
 
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
-from patchbank.detector.inspection import SCHEMA_VERSION, Inspection, Normal
+from patchbank.detector.inspection import Inspection, Normal
 from patchbank.detector.lineage.entry import Edit
-from patchbank.detector.strict_json import parse_json
+from patchbank.detector.result_lines import used_lines
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, image_source
@@ -218,37 +218,36 @@ def read_results(argument: str) -> tuple[NormalPart, ...]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    damaged: list[str] = []
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise DataError(f"{path}: expected lines of predict --json, got: {reason}") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            raise _damaged(path, number, str(error)) from None
-        if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
-            raise _damaged(path, number, "another line")
-        if record.get("error") is None:
-            if not _is_whole(record):
-                raise _damaged(path, number, "a line without size or regions")
-            found.append(record)
-    return found
+        with path.open("rb") as file:
+            found = list(used_lines(file, str(path), _whole, damaged))
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected lines of predict --json, got: {error.strerror}"
+        ) from None
+    if damaged:
+        raise DataError(damaged[0])
+    return [record for record in found if record.get("error") is None]
 
 
-def _damaged(path: Path, number: int, fault: str) -> DataError:
-    return DataError(f"{path}:{number}: expected a line of predict --json, got: {fault}")
+def _whole(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, which has what a correction needs unless the photograph could not be inspected.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if "schema_version" not in record:
+        raise ValueError("another line")
+    if record.get("error") is None and not _is_whole(record):
+        raise ValueError("a line without size or regions")
+    return record
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
     size, regions = record.get("size"), record.get("regions")
     return (
-        isinstance(record.get("image"), str)
-        and isinstance(record.get("anomalous"), bool)
+        isinstance(record.get("anomalous"), bool)
         and isinstance(size, list)
         and len(size) == 2
         and all(type(n) is int and n > 0 for n in size)
