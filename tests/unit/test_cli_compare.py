@@ -106,6 +106,16 @@ def test_damaged_lines_are_named_up_to_a_number(compare, lines, root):
     assert "error: 3 more lines are damaged; --json has all" in err
 
 
+def test_damaged_lines_that_name_photographs_to_inspect_are_named_too(compare, lines, root):
+    (root / "d.jsonl").write_text((root / "a.jsonl").read_text() + "x\n")
+    status, out, err = compare("a.patchbank", "b.patchbank", "d.jsonl")
+    assert status == 1
+    assert "error: d.jsonl:6: expected a line of predict --json, got: " in err
+    assert out.startswith("5 photographs of d.jsonl: 3 verdicts differ")
+    status, _, err = compare("a.patchbank", "b.patchbank", "d.jsonl", "test/good")
+    assert (status, err.count("d.jsonl:6: expected")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

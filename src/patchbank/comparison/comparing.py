@@ -115,6 +115,7 @@ def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) ->
         run.pairs,
         unread=tuple(run.unread),
         not_read=data.not_read,
+        damaged=data.damaged,
         settings=differences(a.detector, b.detector),
         descent=descent(a.detector, b.detector),
         remarks=tuple(remarks),

@@ -30,6 +30,8 @@ class Photographs:
     not_read: tuple[str, ...] = ()
     """Files whose kind is not read."""
     remarks: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    """Lines of results that cannot be used, each with its fault."""
 
 
 def photographs_of(
@@ -69,6 +71,7 @@ def photographs_in(paths: Iterable[Path]) -> Photographs:
         items,
         len(items),
         not_read=tuple(file for one in each for file in one.not_read),
+        damaged=tuple(line for one in each for line in one.damaged),
         remarks=tuple(line for one in each for line in one.remarks),
     )
 
@@ -86,10 +89,12 @@ def _labelled(dataset: Dataset) -> Photographs:
 
 def _of_path(path: Path, *, with_labels: bool = True) -> Photographs:
     if is_results(path):
-        listed = list(dict.fromkeys(line.image for line in read_lines(path).lines))
+        read = read_lines(path)
+        listed = list(dict.fromkeys(line.image for line in read.lines))
         if not listed:
             raise DataError(f"{path}: expected lines of predict --json, got none")
-        return Photographs(str(path), [(Path(name), None) for name in listed], len(listed))
+        items = [(Path(name), None) for name in listed]
+        return Photographs(str(path), items, len(listed), damaged=read.damaged)
     if is_table(path):
         return _labelled(find_dataset(path))
     if not path.is_dir() and (path.exists() or path.is_symlink()):
