@@ -24,7 +24,6 @@ from patchbank import (
     PatchCore,
     load,
 )
-from patchbank.cli import main
 from patchbank.detector.bundle import Bundle, file_digest, write_bundle
 from patchbank.detector.lineage.chain import begun
 from patchbank.detector.lineage.entry import Added, Forced, Limits
@@ -32,6 +31,7 @@ from patchbank.detector.lineage.file import pack_lineage
 from patchbank.detector.lineage.recording import recorded
 from patchbank.detector.lineage.state import state_of
 from patchbank.detector.packing import pack
+from tests import command_line
 from tests.networks import FAMILIES, weights_file
 from tests.photographs import part, parts
 
@@ -64,17 +64,14 @@ def file(detector, tmp_path):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
+def run(capsys):
     """Run `patchbank` and return its status and lines."""
 
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["patchbank", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code), captured.out.splitlines(), captured.err.splitlines()
+    def in_lines(*arguments):
+        status, out, err = command_line.run(capsys, *arguments)
+        return status, out.splitlines(), err.splitlines()
 
-    return run
+    return in_lines
 
 
 def kinds(detector):

@@ -1,7 +1,5 @@
 """Photographs in tiles: of any size, scored as one, and refused where they make no sense."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
@@ -19,6 +17,7 @@ from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import PhotographChoice, fit
 from tests.onnx_files import write_onnx
 from tests.photographs import part, parts
+from tests.progress import Recorder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning"),
@@ -196,23 +195,6 @@ def test_a_crop_is_one_of_the_photograph():
     inside[15:56, 20:84] = True
     assert (seen.anomaly_map[~inside] == 0).all()
     assert (seen.anomaly_map[inside] > 0).all()
-
-
-class Recorder(NullProgress):
-    """Keeps the steps of each task."""
-
-    def __init__(self):
-        self.steps = {}
-
-    @contextmanager
-    def task(self, title, total):
-        """Count the steps."""
-        self.steps[title] = [total, 0]
-
-        def advance(steps):
-            self.steps[title][1] += steps
-
-        yield advance
 
 
 def test_progress_shows_every_tile():

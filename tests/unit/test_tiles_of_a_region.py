@@ -1,7 +1,5 @@
 """A region of interest in photographs that come in tiles: learned and scored as if seen whole."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
@@ -12,10 +10,10 @@ from patchbank.detector.tiling import Tiling
 from patchbank.images.roi import shapes_of
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST
-from patchbank.runtime.progress import NullProgress
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.interest import Interest
 from tests.photographs import part
+from tests.progress import Recorder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning"),
@@ -119,23 +117,6 @@ def test_copies_are_learned_where_they_show_the_region(tmp_path):
     assert opened.predict(image).score == fitted.predict(image).score
     one = PatchCore(**RECIPE).fit([part(0)], roi="8,8,88,56", ignore="16,8,32,56")
     assert one.calibration.views_of_one
-
-
-class Recorder(NullProgress):
-    """Keeps the steps of each task."""
-
-    def __init__(self):
-        self.steps = {}
-
-    @contextmanager
-    def task(self, title, total):
-        """Count the steps."""
-        self.steps[title] = [total, 0]
-
-        def advance(steps):
-            self.steps[title][1] += steps
-
-        yield advance
 
 
 def test_progress_counts_the_tiles_of_the_region():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from patchbank import Ensemble, PaDiM, ParameterError, PatchCore, load
-from patchbank.cli import main
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.changes import check_thresholds
+from tests import command_line
 from tests.photographs import part, parts, save
 
 pytestmark = [
@@ -36,17 +36,14 @@ def file(detector, tmp_path):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
+def run(capsys):
     """Run `patchbank` and return its status and lines."""
 
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["patchbank", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code), captured.out.splitlines(), captured.err.splitlines()
+    def in_lines(*arguments):
+        status, out, err = command_line.run(capsys, *arguments)
+        return status, out.splitlines(), err.splitlines()
 
-    return run
+    return in_lines
 
 
 def test_another_rate_gives_the_thresholds_of_a_fit_at_that_rate(detector):
