@@ -97,6 +97,17 @@ def test_with_a_region_of_interest_boxes_are_of_the_whole_photograph():
     assert good.box.top >= 12
 
 
+def test_with_tiles_of_a_region_a_learned_photograph_is_nearest_to_itself_at_the_same_spot():
+    recipe = PatchCore(backbone="efficientnet_lite0", selection="all", tiles=True)
+    detector = fit(recipe, NOISES[:2], roi="30,12 110,12 120,80 40,84")
+    [spot] = explained(detector, NOISES[1], REGION).spots
+    [patch] = spot.patches
+    good = patch.nearest[0]
+    assert good.distance == pytest.approx(0, abs=1e-3)
+    assert (good.number, good.box) == (1, patch.box)
+    assert (patch.box.height, patch.box.width) == (8, 8)
+
+
 def test_rows_of_turned_copies_are_turned_back_to_the_pixels_of_their_photograph():
     detector = fit(PatchCore(**ALL, rotations=4), NOISES[:2])
     for turn in copies(rotations=4)[1:]:

@@ -84,7 +84,7 @@ def test_patches_outside_of_the_region_of_interest_are_never_chosen():
     seen = prediction(GRID, cells=cells)
     assert of_region(seen, 0, 0, 30, 50).score == 12.0
     assert of_region(seen, 0, 40, 10, 10).score == 2.0  # nearest of those that count
-    [found] = patches_of_score(seen, settings())
+    [found] = patches_of_score(seen, settings(), None)
     assert found.score == 12.0
 
 
@@ -98,6 +98,7 @@ class Top:
     """Settings of a score that is the mean of a fraction of the patches."""
 
     image_score = "top_fraction"
+    tiles = False
 
     def __init__(self, fraction):
         self.top_fraction = fraction
@@ -112,7 +113,7 @@ def spotted(*spots, shape=(20, 40)):
 
 
 def scores_of(seen, chosen):
-    return [(one.row, one.column, one.score) for one in patches_of_score(seen, chosen)]
+    return [(one.row, one.column, one.score) for one in patches_of_score(seen, chosen, None)]
 
 
 def test_separate_patches_among_the_highest_are_found_highest_first():
@@ -123,7 +124,7 @@ def test_separate_patches_among_the_highest_are_found_highest_first():
     assert len(highest) == MOST_PATCHES
     assert scores_of(seen, Top(2 / 800)) == highest[:2]
     assert scores_of(seen, Top(1 / 8000)) == highest[:1]
-    assert all(one.region is None for one in patches_of_score(seen, Top(4 / 800)))
+    assert all(one.region is None for one in patches_of_score(seen, Top(4 / 800), None))
 
 
 def test_neighbours_of_a_patch_are_not_explained_again():
@@ -149,13 +150,13 @@ def test_a_score_of_one_patch_has_one(kind):
 def test_a_score_of_the_whole_photograph_has_none():
     chosen = Top(0.5)
     chosen.image_score = "pooled"
-    assert patches_of_score(prediction(GRID), chosen) == []
+    assert patches_of_score(prediction(GRID), chosen, None) == []
 
 
 def test_decisive_scores_choose_and_the_map_gives_the_distance():
     shown, decisive = spotted((3, 4, 5.0), (3, 30, 2.0)), spotted((3, 4, 1.0), (3, 30, 9.0))
     seen = prediction(shown, decisive=decisive, spread=2.0)
-    found = patches_of_score(seen, Top(2 / 800))
+    found = patches_of_score(seen, Top(2 / 800), None)
     assert [(one.row, one.column, one.score, one.distance) for one in found] == [
         (3, 30, 9.0, 1.0),
         (3, 4, 1.0, 2.5),

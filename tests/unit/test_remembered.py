@@ -116,6 +116,15 @@ def test_every_method_that_can_bounds_its_score_from_the_file(recipe, tmp_path):
     assert bounds(after)[0] <= after.predict(OTHER).score * (1 + 1e-4)
 
 
+def test_patches_are_remembered_from_the_tiles_of_a_region():
+    detector = PatchCore(tiles=True, bank_rows=60, false_alarm_rate=0.2).fit(
+        OLD, roi="6,4 96,4 98,60 8,66"
+    )
+    score = detector.predict(OTHER).score
+    assert score > detector.calibration.threshold
+    assert bounds(detector.remembering(OTHER)) == pytest.approx([score], rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["smooth_max", "reweighted"])
 def test_a_score_that_needs_the_whole_photograph_is_refused_in_one_line(kind):
     detector = PatchCore(**SMALL, image_score=kind, banks="joint").fit(OLD)

@@ -213,19 +213,20 @@ def score_tiles(
     return photograph_scores(extractor, settings, scores, geometry), geometry
 
 
-def n_averaged(extractor: FeatureExtractor, settings: Settings, n_patches: int) -> int:
+def n_averaged(extractor: FeatureExtractor, settings: Settings, n_patches: float) -> int:
     """Patches that the image score of a photograph averages: one where it is the largest score.
 
     Args:
         extractor: backbone of the member.
-        settings: of the member, whose image score is ``max`` or ``top_fraction``.
+        settings: of the member.
         n_patches: of the photograph that count.
     """
-    patches = part_of(settings, PatchSettings)
-    if patches.image_score != "top_fraction":
+    if getattr(settings, "image_score", "max") != "top_fraction":
         return 1
-    n_seen = _patches_seen(extractor, patches) if settings.tiles else n_patches
-    return max(1, round(patches.top_fraction * n_seen))
+    fraction: float = getattr(settings, "top_fraction", 0.0)
+    if settings.tiles:
+        n_patches = _patches_seen(extractor, part_of(settings, PatchSettings))
+    return max(1, round(fraction * n_patches))
 
 
 def _patches_seen(extractor: FeatureExtractor, patches: PatchSettings) -> float:
@@ -245,8 +246,8 @@ def photograph_scores(
     patches = part_of(settings, PatchSettings)
     kind = patches.image_score
     if kind == "top_fraction":
-        count = max(1, round(patches.top_fraction * _patches_seen(extractor, patches)))
-        score = mean_of_largest(geometry.counted(scores), count)
+        counted = geometry.counted(scores)
+        score = mean_of_largest(counted, n_averaged(extractor, settings, len(counted)))
     else:
         stride = scores.stride
         cells = None if geometry.cells is None else geometry.cells[::stride, ::stride]

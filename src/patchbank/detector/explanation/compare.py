@@ -105,7 +105,8 @@ def _tiles(
 ) -> Iterator[tuple[Indices, Indices, FeatureMaps]]:
     """Each tile that has some of the patches: their numbers, where they lie in it, and its maps."""
     stride = prediction.scores.stride
-    tiling = Tiling.of(member.extractor, member.settings, (image.shape[0], image.shape[1]))
+    size, part = (image.shape[0], image.shape[1]), prediction.geometry.part
+    tiling = Tiling.of(member.extractor, member.settings, size, part)
     for number in range(len(tiling.tiles)):
         tile = tiling.tile(number)
         own, there = tile.own_patches(stride), tile.in_maps(stride)

@@ -122,7 +122,7 @@ class _Explaining:
                 patch_of_region(of.prediction, of.cells, number, region)
                 for number, region in enumerate(regions)
             ]
-        return patches_of_score(of.prediction, of.member.settings)
+        return patches_of_score(of.prediction, of.member.settings, of.member.extractor)
 
     def _region(self, chosen: Chosen) -> Region | None:
         return None if chosen.region is None else self._seen.regions[chosen.region]

@@ -15,6 +15,7 @@ from patchbank.errors import PatchbankError
 from patchbank.images.augment import Augmentation
 from patchbank.images.pixel_map import PixelMap, copy_size, whole_pixels
 from patchbank.images.placement import Placement
+from patchbank.images.roi import InspectedPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ class LearnedGeometry:
         if self._parts.roi is not None:
             part = self._parts.roi.on(size)
             if augmentation.is_original:
-                whole = geometry_of_size(self._member.extractor, settings, size, part)
-                return CellMap.of(self._with_grid(whole))
+                return CellMap.of(self._geometry(size, part))
             box = part.box
         inner = box.height, box.width
         copied = CellMap.of(self._geometry(copy_size(augmentation, inner)))
@@ -116,11 +116,11 @@ class LearnedGeometry:
         whole = geometry_of_size(self._member.extractor, settings, size, placement=placement)
         return CellMap.of(self._with_grid(whole))
 
-    def _geometry(self, size: tuple[int, int]) -> ImageGeometry:
+    def _geometry(self, size: tuple[int, int], part: InspectedPart | None = None) -> ImageGeometry:
         extractor, settings = self._member.extractor, self._member.settings
         if settings.tiles:
-            return Tiling.of(extractor, settings, size).geometry
-        return self._with_grid(geometry_of_size(extractor, settings, size))
+            return Tiling.of(extractor, settings, size, part).geometry
+        return self._with_grid(geometry_of_size(extractor, settings, size, part))
 
     def _with_grid(self, geometry: ImageGeometry) -> ImageGeometry:
         """The geometry with the feature grid that the network has made of such an input."""

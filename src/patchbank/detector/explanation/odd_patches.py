@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.backbones import FeatureExtractor
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.explanation.geometry import CellMap
 from patchbank.detector.member import MemberPrediction
+from patchbank.detector.tiling import n_averaged
 from patchbank.settings import Settings
 from patchbank.types import PatchGrid
 
@@ -55,10 +57,17 @@ def patch_of_region(
     return _chosen(prediction, grid, at, number)
 
 
-def patches_of_score(prediction: MemberPrediction, settings: Settings) -> list[Chosen]:
+def patches_of_score(
+    prediction: MemberPrediction, settings: Settings, extractor: FeatureExtractor
+) -> list[Chosen]:
     """Separate patches with the highest scores among those that the image score is made of.
 
     They are none where it is made of whole photographs, as the pooled score of SPADE.
+
+    Args:
+        prediction: of a member for the photograph.
+        settings: of that member.
+        extractor: its backbone.
     """
     kind = getattr(settings, "image_score", "max")
     if kind == "pooled":
@@ -66,8 +75,7 @@ def patches_of_score(prediction: MemberPrediction, settings: Settings) -> list[C
     scores = prediction.scores
     grid = scores.patch_scores if scores.decisive is None else scores.decisive
     left = np.where(counted(prediction), grid, -np.inf)
-    n_counted, fraction = int(np.isfinite(left).sum()), getattr(settings, "top_fraction", 0.0)
-    n_decisive = 1 if kind in WORST_PATCH else max(1, round(fraction * n_counted))
+    n_decisive = n_averaged(extractor, settings, int(np.isfinite(left).sum()))
     lowest = np.partition(left.ravel(), left.size - n_decisive)[left.size - n_decisive]
     most = 1 if kind in WORST_PATCH else MOST_PATCHES
     separate = -(-SEPARATE_CELLS // scores.stride)
