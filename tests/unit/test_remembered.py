@@ -162,6 +162,10 @@ def test_the_command_remembers_and_info_counts(before, tmp_path, capsys):
     status, out, _ = run(capsys, "update", file, "--remember", tmp_path / "defects")
     assert status == 0
     assert "1 defect remembered" in out
+    before.save(tmp_path / "b.patchbank")
+    arguments = (tmp_path / "stained", "--remember", tmp_path / "defects")
+    status, _, said = run(capsys, "update", tmp_path / "b.patchbank", *arguments)
+    assert (status, "defects.png: score" in said) == (4, True)
     (tmp_path / "defects" / "defects.png").unlink()
     content = file.read_bytes()
     status, _, said = run(capsys, "update", file, tmp_path / "stained")

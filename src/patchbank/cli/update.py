@@ -87,7 +87,8 @@ class UpdateOptions:
             "--remember",
             metavar="DEFECTS",
             help="A folder of photographs confirmed as defects, or one photograph: the file keeps "
-            "the patches that their scores are made of, and every later update has to find them. "
+            "the patches that their scores are made of, and this and every later update has to "
+            "find them. "
             "Repeatable.",
         ),
     ] = None
@@ -128,7 +129,10 @@ def update(options: UpdateOptions) -> None:
     )
     good = options.good or []
     found = training_images(good[0] if len(good) == 1 else good) if good else None
-    before, sha256 = open_to_change(options.file, options.sha256, options.device)
+    opened, sha256 = open_to_change(options.file, options.sha256, options.device)
+    before = opened
+    if options.remember:  # first, so that this update has to find them too
+        before = opened.remembering(options.remember, reason=options.reason, by=options.by)
     remarks, facts = Remarks(), UpdateFacts()
     parts = parts_of(before)
     try:
@@ -141,12 +145,10 @@ def update(options: UpdateOptions) -> None:
         raise
     write_lost(before, request, facts, options.guard_report)
     after = detector_of(parts, None)
-    if options.remember:
-        after = after.remembering(options.remember, reason=options.reason, by=options.by)
     for line in [] if found is None else found.lines:
         output.note(f"note: {line}")
     save_changed(after, options.file, options.out, sha256)
-    _show(before, after, facts, options.out or options.file)
+    _show(opened, after, facts, options.out or options.file)
     output.fit_remarks(remarks)
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)
