@@ -197,9 +197,14 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_runtest_logreport(report):
     """Count tests that were skipped, and note the kernels that ran."""
-    KERNELS.update(report.kernels)
+    KERNELS.update(getattr(report, "kernels", ()))  # none of a process that crashed
     if report.skipped and report.when == "setup":
-        ABSENT.update([name for name in report.needs if not is_present(name)][:1])
+        ABSENT.update([name for name in _needs(report) if not is_present(name)][:1])
+
+
+def _needs(report) -> list[str]:
+    """Requirements of the test; of a test in which its process crashed they are not known."""
+    return getattr(report, "needs", [])
 
 
 def _kernels_that_ran() -> list[str]:
@@ -247,8 +252,8 @@ class RequiredTests:
 
     def pytest_runtest_logreport(self, report):
         """Count a test that ran, or was skipped though all else that it needs is there."""
-        excused = any(name not in self.names and not is_present(name) for name in report.needs)
-        for name in set(report.needs) & set(self.names):
+        excused = any(name not in self.names and not is_present(name) for name in _needs(report))
+        for name in set(_needs(report)) & set(self.names):
             if report.skipped and not hasattr(report, "wasxfail"):
                 self.skipped[name] += not excused
             elif report.when == "call":

@@ -252,6 +252,13 @@ def test_what_excludes_each_other_is_refused(make, told):
         make()
 
 
+def test_a_photograph_without_a_part_is_no_correction(detector):
+    seen = detector.predict(np.full((240, 320, 3), 200, np.uint8))
+    assert seen.is_anomalous
+    with pytest.raises(DataError, match="expected a photograph of the part, got one in which none"):
+        detector.updated(normal=seen)
+
+
 def test_a_part_that_is_larger_than_the_input_has_a_time(detector):
     """The image that is timed has the size of a photograph, in which the part has room."""
     (member,) = detector.members

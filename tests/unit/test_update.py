@@ -255,6 +255,24 @@ def test_other_recipes_are_updated_and_corrected(recipe):
     detector_from_bytes(*corrected.__reduce__()[1])
 
 
+def test_a_photograph_in_tiles_of_a_region_is_corrected():
+    detector = PatchCore(tiles=True, bank_rows=60, false_alarm_rate=0.2).fit(
+        OLD, roi="6,4 96,4 99,60 8,66"
+    )
+    corrected = detector.updated(normal=detector.predict(FLAGGED))
+    assert detector.predict(FLAGGED).is_anomalous
+    assert not corrected.predict(FLAGGED).is_anomalous
+
+
+def test_a_smaller_bank_says_that_corrections_are_not_in_it(after, caplog):
+    corrected = after.updated(normal=after.predict(FLAGGED))
+    corrected.with_bank_rows(16)
+    assert "without those of photographs said to be normal (1)" in caplog.text
+    caplog.clear()
+    after.with_bank_rows(16)
+    assert caplog.text == ""
+
+
 def test_padim_scores_as_a_fit_on_all_photographs():
     recipe = PaDiM(image_size=96, dims=20, false_alarm_rate=0.2)
     whole, updated = recipe.fit(GOOD), recipe.fit(OLD).updated(NEW)

@@ -17,7 +17,7 @@ from patchbank.methods.base import (
     TrainingImage,
     numbered_groups,
 )
-from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded
+from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded_to_learn
 from patchbank.methods.memory_bank.selection import select
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.methods.patch_store import PatchStore
@@ -55,8 +55,7 @@ class BankLearner:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        cells = image.of_interest if image.tile is None else None  # of the whole photograph
-        self._store.append(embedded(self._embed, image.maps, cells), image)
+        self._store.append(embedded_to_learn(self._embed, image), image)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""

@@ -19,6 +19,7 @@ from patchbank.methods.base import (
     PatchRows,
     PatchScores,
     Tensors,
+    TrainingImage,
 )
 from patchbank.methods.explaining import Comparison, at_patches
 from patchbank.methods.memory_bank.explaining import comparison, nearest_rows, rows_of_photographs
@@ -39,6 +40,14 @@ def embedded(
 ) -> PatchEmbedding:
     """The patches of one image; an embedding that knows no region of interest needs none here."""
     return PatchEmbedding.of(embed(maps) if of_interest is None else embed(maps, of_interest))
+
+
+def embedded_to_learn(embed: Embed, image: TrainingImage) -> PatchEmbedding:
+    """The patches of an image that is learned.
+
+    Those of a tile are not restricted here: the cells of interest are of the whole photograph.
+    """
+    return embedded(embed, image.maps, image.of_interest if image.tile is None else None)
 
 
 UNKNOWN = np.empty(0, dtype=np.float32)

@@ -10,7 +10,7 @@ from patchbank.core.coreset import InitialDistances, greedy_coreset
 from patchbank.methods.base import NormalTrial, TrainingImage
 from patchbank.methods.continuation import Continuation
 from patchbank.methods.memory_bank.continuing import lengthened
-from patchbank.methods.memory_bank.model import BankModel, embedded
+from patchbank.methods.memory_bank.model import BankModel, embedded_to_learn
 from patchbank.methods.patch_store import PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.types import Features, Indices
@@ -30,7 +30,7 @@ class NormalPatches:
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the photograph, or of its next tile."""
-        self._store.append(embedded(self._model.embed, image.maps, image.of_interest), image)
+        self._store.append(embedded_to_learn(self._model.embed, image), image)
 
     def learned(self, effort: int) -> NormalTrial | None:
         """The model with so many more rows in each bank; None where half as many are all."""
