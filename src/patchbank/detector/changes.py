@@ -11,6 +11,7 @@ from patchbank.detector.explanation.useful import useful
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
 from patchbank.methods import ResizableBank
+from patchbank.runtime.logs import LOGGER
 from patchbank.settings.rules import SHARE, Number, Rule
 
 RATE = SHARE
@@ -157,6 +158,12 @@ def with_smaller_bank(parts: DetectorParts, n_rows: int) -> DetectorParts:
     calibration = sizes.at(n_rows, parts.calibration)
     if not isinstance(member.model, ResizableBank):
         raise ParameterError(f"bank_rows: expected a method with a bank, got {member.method}")
+    if parts.updates is not None and parts.updates.normal:
+        LOGGER.warning(
+            "a smaller bank has the first rows alone, without those of photographs said to be "
+            "normal (%d), which may be flagged again",
+            len(parts.updates.normal),
+        )
     members = (replace(member, model=member.model.truncated(n_rows)),)
     smaller = replace(
         parts,

@@ -23,6 +23,7 @@ from patchbank.detector.member import (
     combined_score,
 )
 from patchbank.detector.packing import DetectorParts
+from patchbank.detector.position import shows_part
 from patchbank.detector.preprocessing import ImageGeometry, patch_stride
 from patchbank.detector.updates import Updates
 from patchbank.errors import DataError, ParameterError
@@ -77,7 +78,7 @@ def with_normal(
     with progress.task("learning what is normal", len(sources)) as advance:
         for number, images in enumerate(zip(*of_members, strict=True)):
             shown = Shown(request.normal[number], sources[number], images)
-            shown.check_size()
+            shown.check()
             parts = _corrected(parts, shown, contents.contents[number].digest, request, facts)
             advance(1)
     return parts
@@ -92,8 +93,13 @@ class Shown:
     images: Sequence[Sequence[ExtractedImage]]
     """Features for each member: one image, or its tiles."""
 
-    def check_size(self) -> None:
-        """Raise a DataError where it is not as large as the photograph that was inspected."""
+    def check(self) -> None:
+        """Raise a DataError where it is not the photograph that was inspected, or shows no part."""
+        if not all(shows_part(images[0].geometry.placement) for images in self.images):
+            raise DataError(
+                f"{self.source.name}: expected a photograph of the part, got one in which none was "
+                "found, which no correction makes normal"
+            )
         height, width = self.images[0][0].geometry.photograph
         if (width, height) != self.normal.size:
             raise DataError(
