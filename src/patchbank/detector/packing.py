@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -210,11 +211,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         updates=unpack_updates(record),
         remembered=unpack_remembered(record, tensors, [member.model for member in members]),
     )
-    lineage = unpack_lineage(bundle)
-    if lineage is None:
-        return parts
-    written = state_of(pack(parts, as_onnx=False))
-    return replace(parts, lineage=lineage.read_as(state_of(bundle), written))
+    return replace(parts, lineage=unpack_lineage(bundle, partial(pack, parts, as_onnx=False)))
 
 
 def _unpack_calibration(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,13 @@ def pack_lineage(lineage: Lineage) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def unpack_lineage(bundle: Bundle) -> Lineage | None:
+def unpack_lineage(bundle: Bundle, written: Callable[[], Bundle] | None = None) -> Lineage | None:
     """The history in the content of a file; None where it has none.
+
+    Args:
+        bundle: content of the file.
+        written: gives the content that this version of the program writes of the same parts; None
+            where the history alone is wanted.
 
     Raises:
         DetectorFileError: it was altered, or is not the history of what the file holds.
@@ -68,7 +73,8 @@ def unpack_lineage(bundle: Bundle) -> Lineage | None:
             f"lineage: expected the state that entry {len(entries) - 1} made, got another one; "
             f"{CURE}"
         )
-    return Lineage(entries, _deltas(content, tensors, entries))
+    lineage = Lineage(entries, _deltas(content, tensors, entries))
+    return lineage if written is None else lineage.read_as(present, state_of(written()))
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
