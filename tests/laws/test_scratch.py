@@ -114,6 +114,20 @@ def test_a_fit_without_memory_finds_the_same_banks_and_says_so_once(banks, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("banks", ["per_map", "joint"])
+def test_an_update_without_memory_says_so_once(banks, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    images = parts(9, size=(96, 128))
+    recipe = PatchCore(image_size=96, bank_rows=60, banks=banks, false_alarm_rate=0.2)
+    detector = recipe.fit(images[:6])
+    there = detector.updated(images[6:])
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    notes = Notes()
+    again = detector.updated(images[6:], progress=notes)
+    assert again.calibration.image_scores.tolist() == there.calibration.image_scores.tolist()
+    assert len(notes.lines) == 1
+
+
 def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     notes = []

@@ -17,14 +17,13 @@ from patchbank.core import coreset, neighbours
 from patchbank.core.coreset import ContinuedSelection, Coreset, ExistingCentres
 from patchbank.methods.base import Fit, PatchScores
 from patchbank.methods.continuation import Continuation
-from patchbank.methods.growing_array import ROWS_PER_COPY
+from patchbank.methods.memory_bank.columns import copied_columns
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs
 from patchbank.methods.memory_bank.model import UNKNOWN, BankModel
 from patchbank.methods.memory_bank.per_map import MapBanks
 from patchbank.runtime.devices import Device
-from patchbank.runtime.memory import room_for_features
 from patchbank.runtime.progress import Progress
-from patchbank.runtime.scratch import drop_pages, take_rows
+from patchbank.runtime.scratch import take_rows
 from patchbank.types import Features, Indices
 
 
@@ -131,7 +130,7 @@ class BankContinuation(BankLearner):
             return [stored]
         ends = np.cumsum(widths).tolist()
         pairs = zip(ends, widths, strict=True)
-        return [_columns(stored, end - width, end, self._progress) for end, width in pairs]
+        return [copied_columns(stored, end - width, end, self._note) for end, width in pairs]
 
     def _longer(self, bank: BankModel, features: Features, added: Coreset) -> BankModel:
         """The bank with more rows; a new approximate index has a recall of its own."""
@@ -256,14 +255,3 @@ def within(bank: BankModel, most: int, kept: Sequence[int], device: Device) -> B
         bank.recall,
         device=bank.device,
     )
-
-
-def _columns(stored: Features, begin: int, end: int, progress: Progress) -> Features:
-    """Some columns of the stored features, in memory if there is room, else in a file."""
-    part = room_for_features((len(stored), end - begin), progress.note)
-    for row in range(0, len(stored), ROWS_PER_COPY):
-        rows = slice(row, min(row + ROWS_PER_COPY, len(stored)))
-        part[rows] = stored[rows, begin:end]
-        drop_pages(part[rows])
-        drop_pages(stored[rows])
-    return part

@@ -22,6 +22,7 @@ from patchbank.methods.base import (
     TrainingImage,
 )
 from patchbank.methods.explaining import Comparison, at_patches
+from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.explaining import comparison, nearest_rows, rows_of_photographs
 from patchbank.methods.memory_bank.selection import sizes_to_calibrate
 from patchbank.methods.memory_bank.settings import BankParameters
@@ -331,9 +332,7 @@ class BankModel:
 
     def columns(self, rows: Features) -> list[Features]:
         """Features (n, d) of patches -> those for each of `banks_of_maps`."""
-        ends = np.cumsum(self.widths).tolist()
-        pairs = zip(ends, self.widths, strict=True)
-        return [np.ascontiguousarray(rows[:, end - width : end]) for end, width in pairs]
+        return columns(rows, self.widths)
 
     def tensors(self) -> Tensors:
         """Everything learned, by its key in the detector file."""

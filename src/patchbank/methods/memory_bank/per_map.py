@@ -25,6 +25,7 @@ from patchbank.methods.base import (
     Tensors,
 )
 from patchbank.methods.explaining import Comparison, at_patches
+from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.explaining import comparison, nearest_rows
 from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded
 from patchbank.methods.memory_bank.settings import BankParameters
@@ -234,16 +235,7 @@ def weighted(
 
 def columns_of(rows: Array, banks: Sequence[MapBank]) -> list[Array]:
     """The features of each map in patches (n, d) of all of them.  -> (n, d of the map) each."""
-    ends = np.cumsum([each.model.bank.shape[1] for each in banks]).tolist()
-    return [
-        contiguous(rows[:, end - each.model.bank.shape[1] : end])
-        for each, end in zip(banks, ends, strict=True)
-    ]
-
-
-def contiguous(rows: Array) -> Array:
-    """The same array, or a copy, whose rows follow each other in memory."""
-    return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows.contiguous()
+    return columns(rows, [each.model.n_features for each in banks])
 
 
 class _RelativeDistances:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.coreset import Coreset
 from patchbank.methods.base import Fit, TrainingImage
-from patchbank.methods.growing_array import ROWS_PER_COPY
+from patchbank.methods.memory_bank.columns import copied_columns
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs, LeftOutBySize
 from patchbank.methods.memory_bank.model import SMALLEST_SPREAD, Embed
 from patchbank.methods.memory_bank.per_map import (
@@ -20,9 +20,7 @@ from patchbank.methods.memory_bank.per_map import (
 )
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
-from patchbank.runtime.memory import room_for_features
 from patchbank.runtime.progress import Progress
-from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Features, Indices
 
 
@@ -88,16 +86,15 @@ class MapBankLearner(BankLearner):
         """
         stored = self._store.features
         n, first = len(stored), stored[0, begin:end].astype(np.float64)
-        part = room_for_features((n, end - begin), self._note)
         total, squares = np.zeros(end - begin), 0.0
-        for row in range(0, n, ROWS_PER_COPY):
-            rows = slice(row, min(row + ROWS_PER_COPY, n))
-            part[rows] = stored[rows, begin:end]
-            centred = part[rows] - first  # sums of squares of large, nearly equal numbers round
+
+        def add(rows: Features) -> None:
+            nonlocal total, squares
+            centred = rows - first  # sums of squares of large, nearly equal numbers round
             total += centred.sum(axis=0)
             squares += float(np.square(centred).sum())
-            drop_pages(part[rows])
-            drop_pages(stored[rows])
+
+        part = copied_columns(stored, begin, end, self._note, add)
         spread = max(squares / n - float(np.square(total / n).sum()), 0.0) ** 0.5
         return part, spread if spread >= SMALLEST_SPREAD else 1.0
 
