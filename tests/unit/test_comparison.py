@@ -230,6 +230,9 @@ def test_regions_of_interest_may_differ(detector, plates):
     found = compare(detector, part_only, plates)
     (region,) = [one for one in found.settings if one.name == "region of interest"]
     assert region.a is None
+    written = {name: b for name, _, b in words.settings(found)}["region of interest"]
+    assert written.startswith("10,5,60,60 (")
+    assert written.endswith(" %)")
     assert found.b.metrics.aupro == evaluate(part_only, plates).aupro
 
 
@@ -428,6 +431,10 @@ def test_without_a_threshold_above_zero_there_is_no_scatter(tmp_path):
     assert scatter([odd, pair(1, 2)]) is None
     assert words.share(odd.a) == "1 (threshold 0)"
     assert "there is no plot" in page(tmp_path, comparison(odd))
+
+
+def test_a_threshold_next_to_zero_gives_no_share():
+    assert Verdict(score=1.0, threshold=5e-324, is_anomalous=True).share is None
 
 
 def test_points_that_hide_each_other_are_left_out_of_a_crowd():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class Explanations:
             return
         write_picture(one.picture, target)
         if len(self._shown) < MOST_ON_PAGE:
-            self._shown.append(one)
+            self._shown.append(replace(one, picture=b""))  # it is in its file
 
     def write_page(self) -> None:
         """Write the page of all photographs that were added."""

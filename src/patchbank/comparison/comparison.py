@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,8 +29,12 @@ class Verdict:
 
     @property
     def share(self) -> float | None:
-        """Score as a share of the threshold; None where the threshold is not above zero."""
-        return self.score / self.threshold if self.threshold > 0 else None
+        """Score as a share of the threshold; None where that is no number that can be shown.
+
+        So it is where the threshold is not above zero, or next to it.
+        """
+        share = self.score / self.threshold if self.threshold > 0 else math.inf
+        return share if math.isfinite(share) else None
 
     @property
     def word(self) -> str:

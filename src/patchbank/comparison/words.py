@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from patchbank.comparison.comparison import Comparison, Pair, Side, Verdict
 from patchbank.detector.lineage.entry import Entry
-from patchbank.runtime.percent import percent
+from patchbank.runtime.percent import percent, percent_to_a_tenth
 
 UNKNOWN = "-"
 
@@ -146,7 +146,9 @@ def _flagged(found: Comparison, is_defect: bool | None) -> tuple[str, str]:
 
 
 def _part(number: int, total: int) -> str:
-    return f"{number:,} of {total:,}" + (f" ({100 * number / total:.1f} %)" if total else "")
+    return f"{number:,} of {total:,}" + (
+        f" ({percent_to_a_tenth(number / total)})" if total else ""
+    )
 
 
 def _count(number: int | None) -> str:
@@ -185,5 +187,8 @@ def _value(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):  # a region of interest, as `RegionOfInterest.to_json` has it
+        left, top, width, height = (value[name] for name in ("left", "top", "width", "height"))
+        return f"{left},{top},{width},{height} ({percent_to_a_tenth(value['share'])})"
     text = str(value)
     return text[:12] if len(text) == 64 else text  # of a digest, as many digits as elsewhere

@@ -294,7 +294,7 @@ class _Trials:
         if best is default:
             tried = f"of {tried}, " if n > 1 else ""
             said = f"{_trial(best).text} (the default) is kept, as {tried}no other is better by "
-            said += f"{LEAST_GAIN:g}"
+            said += f"{LEAST_GAIN:g} when AUROCs are smoothed over all"
         against = "" if best is default or default is None else f" (default: {default.auroc:.3f})"
         return (
             f"{said}: it separates {len(sample.defects)} synthetic defects from the "
