@@ -168,8 +168,10 @@ def test_the_command_remembers_and_info_counts(before, tmp_path, capsys):
     assert (status, "defects.png: score" in said) == (4, True)
     (tmp_path / "defects" / "defects.png").unlink()
     content = file.read_bytes()
-    status, _, said = run(capsys, "update", file, tmp_path / "stained")
+    report = tmp_path / "report"
+    status, _, said = run(capsys, "update", file, tmp_path / "stained", "--guard-report", report)
     assert status == 4
+    assert "defects.png: score " in (report / "index.html").read_text()
     assert "defects.png: score" in said
     assert file.read_bytes() == content
     assert json.loads(run(capsys, "info", file, "--json", "-")[1])["remembered_defects"] == 1

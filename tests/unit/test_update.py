@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from patchbank import (
     DataError,
@@ -135,6 +136,25 @@ def test_unreadable_photographs_are_named_and_the_others_learned(before, tmp_pat
     save(tmp_path / "7.png", OLD[0])
     with pytest.raises(DataError, match=r"got 1 that are, and others that cannot be read .*9\.png"):
         before.updated(tmp_path)
+
+
+def test_further_pages_of_a_photograph_are_said(before, tmp_path):
+    first, second = (Image.fromarray(part(seed)) for seed in (70, 71))
+    first.save(tmp_path / "two.tif", save_all=True, append_images=[second])
+    save(tmp_path / "other" / "one.png", part(72))
+    with pytest.warns(PhotographWarning) as warned:
+        before.updated(tmp_path)
+    lines = [str(each.message) for each in warned]
+    assert any(line.startswith("1 of 2 photographs with several frames or pages") for line in lines)
+    assert not any("--groups" in line for line in lines)
+
+
+def test_a_photograph_in_place_of_the_detector_is_said_to_be_none(tmp_path, capsys):
+    save(tmp_path / "a.png", part(1))
+    for command in (("undo",), ("update", tmp_path / "a.png")):
+        status, _, said = run(capsys, command[0], tmp_path / "a.png", *command[1:])
+        assert (status, "expected" in said, "remove it" in said) == (2, True, False)
+        assert (tmp_path / "a.png").is_file()
 
 
 def test_names_that_are_taken_become_longer(before, tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from patchbank.cli.targets import check_distinct, check_file
+from patchbank.images.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from patchbank.detector.detector import Detector
@@ -43,7 +44,7 @@ def check_changed_file(file: Path, out: Path | None) -> None:
     Raises:
         DataError: it cannot be written, or is the file that is read.
     """
-    if not file.is_file():
+    if not file.is_file() or file.suffix.lower() in SUFFIXES:
         return  # opening it names the reason
     check_file("FILE" if out is None else "--out", out or file, n_bytes=file.stat().st_size)
     if out is not None:

@@ -51,8 +51,10 @@ def _write(
 
     photographs = [s.content for s in request.must_find if isinstance(s.content, Path)]
     pictures, shown = Pictures(folder, photographs, keeps_others=True, option=OPTION), []
+    undrawn = []
     for one in lost[:MOST_ON_PAGE]:
         if one.inspection is None or one.explanation is None:
+            undrawn.append(f"{one.name}: {one.text}")
             continue
         try:
             made = drawn_explanation(one.inspection, one.explanation, one.text)
@@ -61,5 +63,5 @@ def _write(
             continue
         write_picture(made.picture, pictures.path_for(Path(Path(one.name).name)))
         shown.append(made)
-    path = write_lost_defects(shown, len(lost), before, folder)
+    path = write_lost_defects(shown, undrawn, len(lost), before, folder)
     output.note(f"lost defects: {path}")

@@ -39,6 +39,7 @@ def write_explanations(
         shown,
         folder,
         n=n_flagged,
+        undrawn=(),
         detector=detector,
         heading=flagged,
         remark=remark,
@@ -47,7 +48,11 @@ def write_explanations(
 
 
 def write_lost_defects(
-    shown: Sequence[Drawn], n_lost: int, detector: Detector, folder: Path
+    shown: Sequence[Drawn],
+    undrawn: Sequence[str],
+    n_lost: int,
+    detector: Detector,
+    folder: Path,
 ) -> Path:
     """Write one self-contained page about the defects that an update loses.
 
@@ -55,6 +60,7 @@ def write_lost_defects(
 
     Args:
         shown: those whose photographs are at hand, in order; at most `MOST_ON_PAGE`.
+        undrawn: a line for each of the others.
         n_lost: number of all lost defects.
         detector: before the update.
         folder: in which the page is written as ``index.html``.
@@ -67,11 +73,14 @@ def write_lost_defects(
         shown,
         folder,
         n=len(shown),
+        undrawn=undrawn,
         detector=detector,
         heading=f"{n_lost} defect{'' if one else 's'} that the update loses",
         remark="The place of each defect that was odd before the update (red outline) next to the "
         "patches that are nearest to it after the update (green outlines): those of the new "
-        "photographs, where these hide it.",
+        "photographs, where these hide it."
+        if shown
+        else "",
         nothing="Their photographs are not at hand.",
     )
 

@@ -17,6 +17,7 @@ from patchbank.images.bit_depth import FULL, usual_depth
 from patchbank.images.copies import Fingerprint, near_copies
 from patchbank.images.digest import DIGEST_BYTES
 from patchbank.images.folders import few
+from patchbank.images.opening import Header
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.small_pictures import PictureScale, SmallPicture
 from patchbank.images.source import ImageSource, n_pixels
@@ -274,14 +275,7 @@ def with_bit_depth(
         progress: shows the photographs that are read.
     """
     headers = [source.header for source in sources]
-    several = [
-        source.name for source, header in zip(sources, headers, strict=True) if header.has_more
-    ]
-    if several:
-        remarks.lines.append(
-            f"{len(several)} of {len(sources)} photographs with several frames or pages, of which "
-            f"the first is read: {_listed(several)}"
-        )
+    remarks.lines += further_pages(sources, headers)
     if bit_depth is None:
         deep = [s for s, header in zip(sources, headers, strict=True) if header.is_deep]
         largest = _largest_value(deep, progress) if deep else None
@@ -295,6 +289,19 @@ def with_bit_depth(
                 "bit_depth (--bit-depth)"
             )
     return [replace(source, bit_depth=bit_depth) for source in sources], bit_depth
+
+
+def further_pages(sources: Sequence[ImageSource], headers: Sequence[Header]) -> list[str]:
+    """A line that names the photographs of which more than the first page is there, if any."""
+    several = [
+        source.name for source, header in zip(sources, headers, strict=True) if header.has_more
+    ]
+    if not several:
+        return []
+    return [
+        f"{len(several)} of {len(sources)} photographs with several frames or pages, of which "
+        f"the first is read: {_listed(several)}"
+    ]
 
 
 def readable(
@@ -320,20 +327,25 @@ def readable(
     return kept
 
 
-def unreadable(errors: Sequence[Exception], count: int) -> Exception:
+def unreadable(
+    errors: Sequence[Exception],
+    count: int,
+    advice: str = "repair them, or leave them out (skip_unreadable, --skip-unreadable)",
+) -> Exception:
     """One error that names all photographs that cannot be read.
 
     Args:
         errors: at least one.
         count: of all photographs.
+        advice: for the user.
     """
     if len(errors) == 1:
         return errors[0]
     shown = "; ".join(str(error) for error in errors[:NAMED])
     more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
     return ImageError(
-        f"expected {count} photographs that can be read, got {len(errors)} that cannot; repair "
-        f"them, or leave them out (skip_unreadable, --skip-unreadable): {shown}{more}"
+        f"expected {count} photographs that can be read, got {len(errors)} that cannot; {advice}: "
+        f"{shown}{more}"
     )
 
 

@@ -20,7 +20,13 @@ from patchbank.runtime.progress import Progress
 from patchbank.runtime.threads import map_in_order
 from patchbank.training.groups import AUTO, GroupSearch, Labels, labels_of
 from patchbank.training.names import names_of
-from patchbank.training.photographs import Contents, Remarks, read_with_content, unreadable
+from patchbank.training.photographs import (
+    Contents,
+    Remarks,
+    further_pages,
+    read_with_content,
+    unreadable,
+)
 from patchbank.training.pictures import picture_scale
 from patchbank.training.update.request import UpdateFacts
 
@@ -91,13 +97,15 @@ def further_photographs(
             contents.add(source, content)
             kept.append(number)
     if len(errors) == len(sources):
-        raise unreadable(errors, len(sources))
+        raise unreadable(errors, len(sources), "repair one at least")
     remarks.unread += [str(error) for error in errors]
     if not kept:
         return None
+    own_sources = [sources[number] for number in kept]
+    remarks.lines += further_pages(own_sources, [source.header for source in own_sources])
     remarks.lines += contents.remarks(are_grouped=True)
     labels = _labels(sources, found.groups, kept)
-    search = GroupSearch([sources[number] for number in kept], labels, contents, has_others=True)
+    search = GroupSearch(own_sources, labels, contents, has_others=True)
     own = unlike_names([names[number] for number in kept], search.sources, parts.fitted_on)
     return FurtherPhotographs(tuple(own), search)
 
@@ -125,7 +133,8 @@ def _labels(
     """Groups that folders or a table say; photographs of one group are no error here."""
     chosen = [sources[number] for number in kept]
     if groups is None or not any(groups[number] for number in kept):
-        return labels_of(AUTO, chosen)
+        labels = labels_of(AUTO, chosen)
+        return replace(labels, lines=()) if labels.finds_series else labels  # no advice for a fit
     return Labels(tuple(groups[number] or None for number in kept), "of one group in the table")
 
 
