@@ -57,7 +57,7 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[parquet,dev]'
+	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,dev]'
 	touch $@
 
 .venv-torch/ready: pyproject.toml tools/weights.txt $(KERNEL)

@@ -8,7 +8,7 @@ import typer
 from patchbank.cli.app import PredictOptions, main, program
 from patchbank.cli.benchmark import BenchmarkOptions
 from patchbank.cli.drift import DriftOptions
-from patchbank.cli.records import rules_of
+from patchbank.cli.option_records import rules_of
 from patchbank.cli.setting_options import setting_options
 from patchbank.errors import ParameterError
 from patchbank.settings import rules as r

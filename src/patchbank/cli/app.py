@@ -21,9 +21,9 @@ from patchbank.cli.drift import drift
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams, refuse_empty
 from patchbank.cli.history import history
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import EPILOG, Exit, status_of
 from patchbank.cli.targets import (
     check_distinct,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from patchbank.cli import output
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath
 from patchbank.cli.output import write_json
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_folder, check_json
 from patchbank.errors import DataError, ParameterError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from patchbank.cli import output
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_json, check_outside, check_report
 

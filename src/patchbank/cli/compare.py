@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from patchbank.cli import output
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath, OtherEngine
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_json, check_outside, check_report
 from patchbank.errors import ParameterError

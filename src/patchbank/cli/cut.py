@@ -11,7 +11,7 @@ import typer
 from patchbank.cli import output
 from patchbank.cli.changed_files import save_again
 from patchbank.cli.detector_options import DetectorOptions
-from patchbank.cli.records import with_options
+from patchbank.cli.option_records import with_options
 from patchbank.cli.targets import check_distinct, check_file
 from patchbank.errors import ParameterError
 

@@ -10,6 +10,7 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.detector_options import DetectorPath
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import (
     BankRows,
     JsonPath,
@@ -18,7 +19,6 @@ from patchbank.cli.options import (
     OtherThreshold,
     Sha256,
 )
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_file, check_json, check_report
 from patchbank.errors import DataError, ParameterError

@@ -16,8 +16,8 @@ from patchbank.cli.changed_files import (
     save_changed,
 )
 from patchbank.cli.detector_options import DetectorPath
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import OtherPixelThreshold, OtherRate, OtherThreshold, Sha256
-from patchbank.cli.records import with_options
 from patchbank.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from patchbank.cli.changed_files import (
 )
 from patchbank.cli.detector_options import DetectorPath
 from patchbank.cli.history import when
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import Sha256
-from patchbank.cli.records import with_options
 from patchbank.settings.rules import Integer
 
 

@@ -19,8 +19,8 @@ from patchbank.cli.changed_files import (
 )
 from patchbank.cli.detector_options import DetectorPath
 from patchbank.cli.lost_defects import check_guard, write_lost
+from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, Sha256
-from patchbank.cli.records import with_options
 from patchbank.cli.statuses import Exit
 from patchbank.errors import GuardError
 from patchbank.settings.rules import Integer

@@ -1,0 +1,70 @@
+"""What the service, watched folders and cameras hand in: one photograph each, for one product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from patchbank.errors import PatchbankError
+from patchbank.server.records.entries import Fields, StoredInspection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A photograph that is to be inspected and recorded."""
+
+    product: str
+    content: bytes
+    """Bytes of the image file, as they were received."""
+    name: str
+    """Name for people, and in the record; never opened."""
+    source: str
+    """``http``, ``watch`` or ``camera``."""
+    by: str
+    """Name of the token that it was sent with; ``local`` without one."""
+    fields: Fields = field(default_factory=Fields)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An inspection that is on record."""
+
+    inspection: StoredInspection
+    is_new: bool
+    """False where the same photograph came under the same key before."""
+
+
+class Intake(Protocol):
+    """Takes photographs; each is on record before its future is done."""
+
+    def submit(self, submission: Submission) -> Future[Answer]:
+        """Queue a photograph.
+
+        Raises:
+            Busy: the queue is full, or the service stops.
+            UnknownProduct: there is no such product.
+        """
+        ...
+
+    def products(self) -> Sequence[str]:
+        """Names of the products."""
+        ...
+
+
+class Busy(PatchbankError):
+    """The queue is full; what to do is to send the same again later."""
+
+
+class UnknownProduct(PatchbankError):
+    """There is no detector for a product."""
+
+
+class NotRecorded(PatchbankError):
+    """The database or the disk took no record, so there is no verdict."""
+
+
+class KeyReused(PatchbankError):
+    """One idempotency key was given to two different photographs."""

@@ -1,0 +1,1 @@
+"""The HTTP service: routes, roles, inference, and the detectors that it serves."""

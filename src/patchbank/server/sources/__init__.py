@@ -1,0 +1,1 @@
+"""Photographs come in here without HTTP: watched folders and cameras."""
