@@ -1,4 +1,4 @@
-"""What the service, watched folders and cameras hand in: one photograph each, for one product."""
+"""Photographs that requests, watched folders and cameras hand in, each for one product."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ROLES: tuple[Role, ...] = ("operator", "engineer", "admin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """What whoever sends a photograph knows of the part; each up to 200 characters."""
+    """Texts that a sender gives a part; each up to 200 characters."""
 
     serial_number: str | None = None
     lot: str | None = None
@@ -56,7 +56,7 @@ class NewInspection:
 
     @property
     def verdict(self) -> Verdict:
-        """What the detector says; a photograph that was not inspected is never good."""
+        """The word for the result; a photograph that was not inspected is never good."""
         anomalous = self.result["anomalous"]
         if self.result.get("error") is not None or anomalous is None:
             return "unread"
@@ -140,7 +140,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What a person says of an inspection; the latest one counts."""
+    """The decision of a person about an inspection; the latest one counts."""
 
     inspection_id: int
     time: datetime
@@ -157,7 +157,7 @@ class DetectorEntry:
     sha256: str
     """Digest of its content, as inspections name it."""
     time: datetime
-    """When it was taken up."""
+    """When it came into use."""
     action: str
     """``served``, ``uploaded``, ``activated``, ``tuned``, ``updated``, ``undone``, ``replaced``."""
     by: str
