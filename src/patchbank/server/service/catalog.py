@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,7 +32,7 @@ class DetectorLog(Protocol):
     """The part of the records that has the detectors of products."""
 
     def detector_taken_up(self, entry: DetectorEntry) -> None:
-        """Enter a detector."""
+        """Enter a detector, in the audit too."""
         ...
 
     def detectors(self, product: str) -> Sequence[DetectorEntry]:
@@ -40,7 +40,7 @@ class DetectorLog(Protocol):
         ...
 
     def append_audit(
-        self, by: str, action: str, product: str | None, details: dict[str, Any]
+        self, by: str, action: str, product: str | None, details: Mapping[str, Any]
     ) -> AuditEntry:
         """Enter an action."""
         ...
@@ -53,8 +53,8 @@ class Change:
     action: str
     by: str = "local"
     reason: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-    """Further facts for the audit."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Further facts for the audit; none for no further entry."""
 
 
 @dataclass(slots=True)
@@ -241,6 +241,10 @@ class Catalog:
             for each in self.products
         ]
 
+    def is_open(self, product: Product) -> bool:
+        """Whether the detector of a product is in memory."""
+        return (product.name, product.sha256) in self._memory.keys()
+
     @property
     def n_open(self) -> int:
         """Number of detectors that are open."""
@@ -249,7 +253,7 @@ class Catalog:
     def _enter(
         self, product: Product, detector: Detector, content: bytes, change: Change
     ) -> None:
-        """Copy a detector, and enter it in the records and the audit."""
+        """Copy a detector, and enter it in the records."""
         calibration = detector.calibration
         self.versions.keep(product.name, detector.sha256, content)
         if change.action == "served":
@@ -267,17 +271,9 @@ class Catalog:
             false_alarm_rate=calibration.false_alarm_rate,
         )
         self._log.detector_taken_up(entry)
-        details = {
-            "reason": change.reason,
-            "detector_sha256": detector.sha256,
-            "before_sha256": product.sha256 or None,
-            "threshold": calibration.threshold,
-            "before_threshold": product.threshold if product.sha256 else None,
-            "pixel_threshold": calibration.pixel_threshold,
-            "false_alarm_rate": calibration.false_alarm_rate,
-            **change.details,
-        }
-        self._log.append_audit(change.by, f"detector_{change.action}", product.name, details)
+        if change.details:
+            details = {**change.details, "pixel_threshold": calibration.pixel_threshold}
+            self._log.append_audit(change.by, f"{change.action}: details", product.name, details)
 
 
 def read_file(path: Path) -> tuple[FileState | None, bytes]:

@@ -80,7 +80,9 @@ class Changes:
                 "false_alarm_rate: expected it, threshold or pixel_threshold, got none of them"
             )
 
-        def tuned(before: Detector, _: _Facts) -> Detector:
+        def tuned(before: Detector, facts: _Facts) -> Detector:
+            old = before.calibration.pixel_threshold
+            facts.details = {**thresholds, "pixel_threshold_before": old}
             after, rate = before, thresholds.get("false_alarm_rate")
             if rate is not None:
                 after = after.with_false_alarm_rate(rate)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from patchbank.errors import PatchbankError
 from patchbank.server.intake import Answer, NotRecorded
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records

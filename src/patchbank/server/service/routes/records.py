@@ -1,0 +1,233 @@
+"""Routes that find what is on record, and take reviews."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from patchbank.server.records.entries import (
+    Decision,
+    Fields,
+    Filter,
+    Review,
+    StoredInspection,
+    Verdict,
+    iso_utc,
+)
+from patchbank.server.service.answers import UNCHANGING, answer
+from patchbank.server.service.errors import ApiError
+from patchbank.server.service.examples import INSPECTION, PAGE, REVIEW
+from patchbank.server.service.guarding import Spec, caller_of
+from patchbank.server.service.keeping import map_range
+from patchbank.server.service.service import Service, service_of
+
+MOST_IN_A_PAGE = 1000
+LONGEST_NOTE = 2000
+KINDS = {
+    "jpg": "image/jpeg", "png": "image/png", "tif": "image/tiff", "bmp": "image/bmp",
+    "webp": "image/webp",
+}
+Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the inspection.")]
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+def filter_of(
+    product: Text = None,
+    verdict: Annotated[Verdict | None, Query()] = None,
+    review: Annotated[Decision | Literal["none"] | None, Query(description="The latest review; `none` for those without.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    serial_number: Text = None,
+    lot: Text = None,
+    station: Text = None,
+    shift: Text = None,
+    operator: Text = None,
+    camera: Text = None,
+    min_score: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+    max_score: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+) -> Filter:
+    """The filter that a query asks for."""
+    return Filter(
+        product=product,
+        verdict=verdict,
+        review=review,
+        since=since,
+        until=until,
+        fields=Fields(
+            serial_number=serial_number,
+            lot=lot,
+            station=station,
+            shift=shift,
+            operator=operator,
+            camera=camera,
+        ),
+        min_score=min_score,
+        max_score=max_score,
+    )
+
+
+Wanted = Annotated[Filter, Depends(filter_of)]
+
+
+class NewReview(BaseModel):
+    """What a person says of an inspection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Decision
+    note: str = Field("", max_length=LONGEST_NOTE)
+    by: str | None = Field(
+        None, max_length=60, description="Name of the person, where several share a token."
+    )
+
+
+def inspections(
+    request: Request,
+    wanted: Wanted,
+    limit: Annotated[int, Query(ge=1, le=MOST_IN_A_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200, description="Of the page before.")] = None,
+) -> Response:
+    """Inspections, newest first, in pages."""
+    service = service_of(request)
+    page = service.records.inspections(wanted, limit=limit, cursor=cursor)
+    root = service.settings.root_path
+    items = [one.to_json(root) for one in page.inspections]
+    return answer({"inspections": items, "cursor": page.cursor})
+
+
+def inspection(request: Request, number: Number) -> Response:
+    """One inspection."""
+    service = service_of(request)
+    return answer(_found(service, number).to_json(service.settings.root_path))
+
+
+def photograph(request: Request, number: Number) -> Response:
+    """The photograph as it was received, where it is kept."""
+    service = service_of(request)
+    found = _found(service, number)
+    content = service.made.photograph(found)
+    kind = KINDS.get(str(found.photograph).rpartition(".")[2], "application/octet-stream")
+    return Response(content, headers=UNCHANGING, media_type=kind)
+
+
+def overlay(request: Request, number: Number) -> Response:
+    """The photograph with map and regions drawn over it, as JPEG."""
+    service = service_of(request)
+    content = service.made.overlay(_found(service, number))
+    return Response(content, headers=UNCHANGING, media_type="image/jpeg")
+
+
+def anomaly_map(request: Request, number: Number) -> Response:
+    """The anomaly map as PNG of 16 bits; `X-Map-Low` and `X-Map-High` are the values of 0 and 65535.
+    """
+    service = service_of(request)
+    content = service.made.map(_found(service, number))
+    low, high = map_range(content)
+    headers = UNCHANGING | {"X-Map-Low": low, "X-Map-High": high}
+    return Response(content, headers=headers, media_type="image/png")
+
+
+def explanation(request: Request, number: Number) -> Response:
+    """Odd spots of the photograph and the nearest good patches, as `predict --explain` has them."""
+    service = service_of(request)
+    made = service.made.explanation(_found(service, number))
+    own = f"{service.settings.root_path}/v1/inspections/{number}"
+    crops = [f"{own}/crops/{n}" for n in range(len(made.crops))]
+    return answer({"inspection": number, **made.content, "crops": crops})
+
+
+def crop(
+    request: Request,
+    number: Number,
+    spot: Annotated[int, Path(ge=0, le=1000, description="Number of the odd spot, from 0.")],
+) -> Response:
+    """An odd spot next to the nearest good patches, as PNG."""
+    crops = service_of(request).made.explanation(_found(service_of(request), number)).crops
+    if spot >= len(crops):
+        raise ApiError(404, f"spot: expected less than {len(crops)}, got {spot}")
+    return Response(crops[spot], headers=UNCHANGING, media_type="image/png")
+
+
+def add_review(request: Request, number: Number, review: NewReview) -> Response:
+    """Say that an inspection was right or wrong; earlier reviews stay, the latest one counts."""
+    service, caller = service_of(request), caller_of(request)
+    _found(service, number)
+    by = caller.name if review.by is None else f"{review.by} ({caller.name})"
+    added = service.records.add_review(number, review.decision, by, review.note)
+    service.metrics.reviewed(review.decision)
+    return answer(_review(added), 201)
+
+
+def reviews(request: Request, number: Number) -> Response:
+    """Reviews of an inspection, oldest first."""
+    service = service_of(request)
+    _found(service, number)
+    return answer({"reviews": [_review(one) for one in service.records.reviews(number)]})
+
+
+def _found(service: Service, number: int) -> StoredInspection:
+    found = service.records.inspection(number)
+    if found is None:
+        raise ApiError(404, f"inspection: expected the number of one on record, got {number}")
+    return found
+
+
+def _review(review: Review) -> dict[str, Any]:
+    return {
+        "inspection_id": review.inspection_id,
+        "time": iso_utc(review.time),
+        "decision": review.decision,
+        "by": review.by,
+        "note": review.note,
+    }
+
+
+def moment(time: datetime | None) -> str | None:
+    """A time in an answer."""
+    return None if time is None else iso_utc(time)
+
+
+def _get(path: str, endpoint: Any, **more: Any) -> Spec:
+    return Spec(
+        method="GET",
+        path=f"/v1/inspections{path}",
+        endpoint=endpoint,
+        role="operator",
+        tag="inspections",
+        **more,
+    )
+
+
+OF_ONE, KEPT = (404,), (404, 410)
+SPECS = (
+    _get("", inspections, example=PAGE, schema="Page"),
+    _get("/{number}", inspection, example=INSPECTION, schema="Inspection", errors=OF_ONE),
+    _get("/{number}/photograph", photograph, media_type="image/*", errors=KEPT),
+    _get("/{number}/overlay", overlay, media_type="image/jpeg", errors=KEPT),
+    _get("/{number}/map", anomaly_map, media_type="image/png", errors=KEPT),
+    _get("/{number}/explanation", explanation, errors=KEPT),
+    _get("/{number}/crops/{spot}", crop, media_type="image/png", errors=KEPT),
+    Spec(
+        method="POST",
+        path="/v1/inspections/{number}/review",
+        endpoint=add_review,
+        role="operator",
+        tag="reviews",
+        example=REVIEW,
+        errors=OF_ONE,
+    ),
+    Spec(
+        method="GET",
+        path="/v1/inspections/{number}/reviews",
+        endpoint=reviews,
+        role="operator",
+        tag="reviews",
+        example={"reviews": [REVIEW]},
+        errors=OF_ONE,
+    ),
+)
