@@ -15,13 +15,14 @@ from patchbank.server.records.judging import Judging
 from patchbank.server.records.listing import Listing
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
+from patchbank.server.records.monitors import Monitors
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Listing, Counting, Judging, Audit, Tokens, Messages):
+class Records(Adding, Listing, Counting, Monitors, Judging, Audit, Tokens, Messages):
     """Inspections, reviews, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.
