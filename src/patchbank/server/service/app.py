@@ -39,6 +39,8 @@ SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 NO_STORE = (b"cache-control", b"no-store")
+QUIET = ("/health", "/ready", "/metrics")
+"""Routes that watchdogs ask all the time, which are logged only where they fail."""
 OTHER = "other"
 """Name of all paths without a route, in the figures."""
 
@@ -146,7 +148,8 @@ class Surroundings:
             "by": getattr(caller, "name", None),
             "address": scope["client"][0] if scope.get("client") else None,
         }
-        LOGGER.debug("%(method)s %(path)s %(status)d %(ms)s ms", facts, extra={"request": facts})
+        if status >= 400 or route not in QUIET:
+            LOGGER.info("%(method)s %(path)s %(status)d %(ms)s ms", facts, extra={"request": facts})
 
 
 def _secure(message: MutableMapping[str, Any]) -> None:
