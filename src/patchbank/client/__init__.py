@@ -1,1 +1,1 @@
-"""The client of the service: sends photographs, and reads verdicts."""
+"""A client of the service: inspect photographs over HTTP, with retries that inspect once."""
