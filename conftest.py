@@ -2,4 +2,7 @@
 
 pytest_plugins = ["tests.requirements", "tests.printable_reports", "tests.server.real_servers"]
 
-collect_ignore = ["tests/plugin"]  # a package of its own, which a test builds and installs
+collect_ignore = [
+    "tests/plugin",  # a package of its own, which a test builds and installs
+    "src/patchbank/server/records/migrations/env.py",  # runs in Alembic only
+]
