@@ -1,1 +1,1 @@
-"""Results leave by channels: at least once, in order, over restarts."""
+"""Results leave here: each is delivered at least once, in order, over restarts."""

@@ -31,26 +31,32 @@ class OutboxRecords(Protocol):
         """Messages that wait for a channel, oldest first."""
         ...
 
-    def delivered(self, ids: Sequence[int]) -> None:
-        """Remove messages."""
+    def delivered(self, numbers: Sequence[int]) -> None:
+        """Remove messages that were received."""
         ...
 
-    def failed(self, message_id: int) -> None:
-        """Count an attempt."""
+    def failed(self, number: int) -> None:
+        """Count an attempt of a message that has failed."""
+        ...
+
+    def set_aside(self, number: int, reason: str) -> None:
+        """Keep a message that the receiver refuses for good, so that others can go."""
+        ...
+
+    def refused(self, channel: str) -> int:
+        """Number of messages of a channel that were refused for good."""
         ...
 
     def outbox_size(self, channel: str) -> int:
-        """Number of messages that wait for a channel."""
+        """Number of messages of a channel that wait."""
         ...
 
     def drop_oldest(self, channel: str, keep: int) -> int:
-        """Remove the oldest of more than `keep` messages, and enter that in the audit."""
+        """Drop the oldest messages of more than `keep`, noted in the audit; how many they are."""
         ...
 
-    def append_audit(
-        self, by: str, action: str, product: str | None, details: Mapping[str, Any]
-    ) -> object:
-        """Add an entry to the audit."""
+    def channels(self) -> Sequence[str]:
+        """Channels for which messages are there, also those of earlier runs."""
         ...
 
 
@@ -83,7 +89,7 @@ class ChannelState:
     failures: int = 0
     """Attempts that failed."""
     refused: int = 0
-    """Messages set aside, because the receiver refused them again and again."""
+    """Messages in the table that are set aside: the receiver refused them again and again."""
     dropped: int = 0
     """Messages dropped, because there were more than the limit."""
     failures_in_a_row: int = 0
@@ -116,6 +122,8 @@ class Outbox:
         limit: int = 100_000,
         retry: Retry = Retry(),
     ) -> None:
+        self._records = records
+        self._without_channel: list[str] = []
         self._workers = [
             _Worker(records, name, channel, limit, retry) for name, channel in channels.items()
         ]
@@ -127,6 +135,15 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send, with what an earlier process has left."""
+        self._without_channel = [
+            name for name in self._records.channels() if name not in self.channels
+        ]
+        for name in self._without_channel:
+            LOGGER.warning(
+                "outbox %s: %d messages wait for a channel that is not given; they stay",
+                name,
+                self._records.outbox_size(name),
+            )
         for worker in self._workers:
             worker.start()
 
@@ -138,6 +155,13 @@ class Outbox:
     def states(self) -> list[ChannelState]:
         """State of each channel."""
         return [worker.state for worker in self._workers]
+
+    def status(self) -> dict[str, Any]:
+        """The object in `GET /v1/status`: channels, and those that are not served any more."""
+        return {
+            "channels": [state.to_json() for state in self.states()],
+            "without_channel": list(self._without_channel),
+        }
 
     def close(self, wait_s: float = 5.0) -> list[ChannelState]:
         """Stop after the messages that are being sent; what waits is sent by the next process.
@@ -209,9 +233,9 @@ class _Worker(threading.Thread):
             for message in messages:
                 if self._stopping.is_set():
                     break
-                self._send(message)
-                sent.append(message.id)
-                if time.monotonic() - marked > MARKED_AFTER_S:
+                if self._send(message):
+                    sent.append(message.id)
+                if sent and time.monotonic() - marked > MARKED_AFTER_S:
                     self._records.delivered(sent)
                     sent, marked = [], time.monotonic()
         finally:
@@ -219,8 +243,11 @@ class _Worker(threading.Thread):
                 self._records.delivered(sent)
         return len(messages) == BATCH
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Message) -> bool:
         """Send a message, or set it aside.
+
+        Returns:
+            Whether the receiver has it.
 
         Raises:
             Exception: it has to be sent again.
@@ -228,18 +255,19 @@ class _Worker(threading.Thread):
         try:
             self._channel.send(message)
         except Refused as error:
+            self._records.failed(message.id)
             if not self._is_set_aside(message, error):
-                self._records.failed(message.id)
                 raise
+            return False
         except (Exception, SystemExit):  # of a package of others
             self._records.failed(message.id)
             raise
-        else:
-            now = datetime.now(timezone.utc)
-            self._change(delivered=self.state.delivered + 1, last_delivery=now)
+        now = datetime.now(timezone.utc)
+        self._change(delivered=self.state.delivered + 1, last_delivery=now)
         if self.state.error is not None:
             LOGGER.info("outbox %s: works again", self.channel_name)
         self._change(error=None, failures_in_a_row=0)
+        return True
 
     def _is_set_aside(self, message: Message, error: Refused) -> bool:
         """Whether a message was refused so often that the next one is sent in its place."""
@@ -248,16 +276,10 @@ class _Worker(threading.Thread):
         self._refusals = (message.id, count)
         if count < self._retry.refusals:
             return False
-        details = {
-            "channel": self.channel_name,
-            "inspection": message.inspection_id,
-            "key": message.key,
-            "reason": str(error),
-        }
-        self._records.append_audit("service", "message_refused", message.product, details)
+        self._records.set_aside(message.id, str(error))
         line = f"inspection {message.inspection_id}: {error}"
         LOGGER.warning("outbox %s: refused %d times, not sent: %s", self.channel_name, count, line)
-        self._change(refused=self.state.refused + 1, last_refusal=line)
+        self._change(refused=self._records.refused(self.channel_name), last_refusal=line)
         return True
 
     def _fail(self, error: BaseException) -> None:
@@ -292,7 +314,7 @@ class _Worker(threading.Thread):
             )
             self._change(dropped=self.state.dropped + dropped)
         self._checked = now
-        self._change(waiting=waiting)
+        self._change(waiting=waiting, refused=self._records.refused(self.channel_name))
 
     def _change(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)

@@ -36,7 +36,7 @@ class FolderChannel:
         stem = f"{message.product}-{self._context.instance}-{message.inspection_id:09d}"
         photograph = self._context.photograph(message.inspection_id)
         try:
-            if not self._folder.is_dir():  # a network drive that is gone leaves its mount point
+            if not self._folder.is_dir():  # making it would hide that a drive is gone
                 raise Undelivered(f"{self._folder}: expected the folder, got none")
             make_folders(parent)
             path = _free(parent, _UNSAFE.sub("_", stem), message.payload.encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 from dataclasses import fields
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Photographs come in from watched folders and cameras."""
+"""Photographs come in here without HTTP: watched folders and cameras."""

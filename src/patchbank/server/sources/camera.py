@@ -71,10 +71,6 @@ class CameraState:
     error: str | None = None
     """Why there are no pictures; None while there are."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The object in `GET /v1/status`."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
@@ -124,6 +120,10 @@ class Camera:
         self._thread = threading.Thread(
             target=self._run, name=f"camera-{settings.name}", daemon=True
         )
+
+    def status(self) -> dict[str, Any]:
+        """The object in `GET /v1/status`."""
+        return asdict(self.state)
 
     def start(self) -> None:
         """Open the camera."""

@@ -105,10 +105,6 @@ class WatchState:
     error: str | None = None
     """Why files wait; None while all goes well."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The object in `GET /v1/status`."""
-        return asdict(self)
-
 
 @dataclass(slots=True)
 class _File:
@@ -158,6 +154,10 @@ class Watch:
             target=self._run, name=f"watch-{settings.product}", daemon=True
         )
         self.state = WatchState(product=settings.product, folder=str(settings.folder))
+
+    def status(self) -> dict[str, Any]:
+        """The object in `GET /v1/status`."""
+        return asdict(self.state)
 
     def start(self) -> None:
         """Begin to watch."""
