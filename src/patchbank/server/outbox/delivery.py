@@ -190,6 +190,7 @@ class _Worker(threading.Thread):
         self._limit, self._retry = limit, retry
         self._wakened, self._stopping = threading.Event(), threading.Event()
         self._refusals: tuple[int, int] = (0, 0)
+        self._delivered: list[int] = []
         self._checked = -CHECKED_EVERY_S
 
     def wake(self) -> None:
@@ -218,7 +219,7 @@ class _Worker(threading.Thread):
             try:
                 self._keep_limit()
                 more = self._send_batch()
-            except Exception as error:  # of a channel of another package, or of the database
+            except (Exception, SystemExit) as error:  # of another package, or of the database
                 self._fail(error)
                 continue
             if not more:
@@ -226,22 +227,27 @@ class _Worker(threading.Thread):
 
     def _send_batch(self) -> bool:
         """Send messages that wait.  -> whether there may be more."""
+        self._mark()
         messages = self._records.messages(self.channel_name, BATCH)
-        sent: list[int] = []
         marked = time.monotonic()
         try:
             for message in messages:
                 if self._stopping.is_set():
                     break
                 if self._send(message):
-                    sent.append(message.id)
-                if sent and time.monotonic() - marked > MARKED_AFTER_S:
-                    self._records.delivered(sent)
-                    sent, marked = [], time.monotonic()
+                    self._delivered.append(message.id)
+                if time.monotonic() - marked > MARKED_AFTER_S:
+                    self._mark()
+                    marked = time.monotonic()
         finally:
-            if sent:
-                self._records.delivered(sent)
+            self._mark()
         return len(messages) == BATCH
+
+    def _mark(self) -> None:
+        """Remove delivered messages; what the database does not take now is removed later."""
+        if self._delivered:
+            self._records.delivered(self._delivered)
+            self._delivered = []
 
     def _send(self, message: Message) -> bool:
         """Send a message, or set it aside.
