@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from typer.core import TyperCommand
 
 from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, OtherEngine
-from patchbank.cli.serve_tokens import DataDir, DatabaseUrl, tokens
+from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
 from patchbank.errors import DataError
 from patchbank.settings.rules import Integer, Number
 
@@ -22,7 +23,9 @@ NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "httptools", "prometheus_client", 
 class ServeCommand(TyperCommand):
     """`serve FILE...`; with the first argument ``token``, the commands of tokens."""
 
-    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: Any, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
         """The context of this command, or of that for tokens."""
         if args[:1] == ["token"]:
             group = typer.main.get_command(tokens)
@@ -103,7 +106,7 @@ class ServeOptions:
     ] = 2000.0
     stop_s: Annotated[
         float,
-        typer.Option("--stop-s", help="Time to finish what was taken, when it is stopped."),
+        typer.Option("--stop-s", help="Time to finish what was accepted, when it is stopped."),
         Number(0, 86_400, open_low=True, unit="s"),
     ] = 30.0
     root_path: Annotated[
@@ -118,16 +121,69 @@ class ServeOptions:
     tls_key: Annotated[
         Optional[Path], typer.Option("--tls-key", metavar="FILE", help="Its key, in PEM.")
     ] = None
+    channel: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--channel",
+            metavar="[NAME=]KIND:TARGET",
+            help="Send every result there: mqtt:mqtts://HOST/PREFIX, webhook:https://URL, "
+            "folder:DIR, or a kind of an installed package. Repeatable.",
+        ),
+    ] = None
+    outbox_limit: Annotated[
+        int,
+        typer.Option(
+            "--outbox-limit", help="Results that may wait for a channel; then the oldest go."
+        ),
+        Integer(1),
+    ] = 100_000
+    watch: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--watch",
+            metavar="PRODUCT=DIR",
+            help="Inspect each photograph that appears below DIR. Repeatable.",
+        ),
+    ] = None
+    watch_done: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--watch-done", metavar="DIR", help="Move photographs of --watch there afterwards."
+        ),
+    ] = None
+    camera: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--camera",
+            metavar="NAME=PRODUCT:SOURCE",
+            help="Take photographs with a camera: its index, rtsp://..., or a video file; it is "
+            "triggered by HTTP, and by brokers of --channel mqtt. Repeatable.",
+        ),
+    ] = None
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines of JSON.")] = False
 
     def settings(self) -> Any:
         """The settings of the service."""
         from patchbank.server.service.settings import ServiceSettings
 
-        given = {field.name: getattr(self, field.name, None) for field in fields(ServiceSettings)}
+        given: dict[str, Any] = {
+            field.name: getattr(self, field.name, None) for field in fields(ServiceSettings)
+        }
         if self.max_queue is None:
             del given["max_queue"]
         return ServiceSettings(**given)
+
+    def ends(self) -> Any:
+        """Channels, watched folders and cameras."""
+        from patchbank.server.service.ends import EndSettings
+
+        return EndSettings(
+            channels=self.channel or (),
+            outbox_limit=self.outbox_limit,
+            watch=self.watch or (),
+            watch_done=self.watch_done,
+            cameras=self.camera or (),
+        )
 
 
 @with_options(ServeOptions)
@@ -136,6 +192,7 @@ def serve(options: ServeOptions) -> None:
 
     `patchbank serve token add|list|revoke` makes the tokens that other computers need.
     """
+    gc.disable()  # nothing becomes garbage while modules are imported
     _check(options)
     from patchbank.runtime.logs import LOGGER
     from patchbank.server.service.logs import logged
@@ -143,19 +200,25 @@ def serve(options: ServeOptions) -> None:
 
     with (
         logged(as_json=options.log_json),
-        opened(options.settings(), options.products or []) as running,
+        opened(options.settings(), options.products or [], options.ends()) as running,
     ):
         names = [product.name for product in running.service.catalog.products]
         said = f"{len(names)} product{'' if len(names) == 1 else 's'} ({', '.join(names)})"
-        running.serve(lambda address: LOGGER.info("ready: %s, %s", address, said))
+
+        def ready(address: str) -> None:
+            gc.freeze()  # what is there now stays, and need not be searched for garbage
+            gc.enable()
+            LOGGER.info("ready: %s, %s", address, said)
+
+        running.serve(ready)
         if running.n_lost:
             LOGGER.error(
-                "stopped: %d photographs were taken and are not on record; their senders got no "
+                "stopped: %d photographs were accepted and are not on record; their senders got no "
                 "verdict",
                 running.n_lost,
             )
         else:
-            LOGGER.info("stopped: all that was taken is on record")
+            LOGGER.info("stopped: all that was accepted is on record")
 
 
 def _check(options: ServeOptions) -> None:

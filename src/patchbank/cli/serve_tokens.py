@@ -69,9 +69,7 @@ def add(
 
 
 @tokens.command("list")
-def list_tokens(
-    data: DataDir = Path("patchbank-data"), database: DatabaseUrl = None
-) -> None:
+def list_tokens(data: DataDir = Path("patchbank-data"), database: DatabaseUrl = None) -> None:
     """List the tokens, without their secrets."""
     with _records(data, database) as records:
         found = records.tokens()

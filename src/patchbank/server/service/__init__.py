@@ -1,5 +1,5 @@
 """The service over HTTP: who may ask what, inspections in a queue, products, their detectors.
 
-    request -> guarding (who, from where, how large) -> routes -> inference (queue, threads)
-            -> committing (one transaction for all that waits) -> answer
+request -> guarding (who, from where, how large) -> routes -> inference (queue, threads)
+        -> committing (one transaction for all that waits) -> answer
 """

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import json_text
 from patchbank.server.service.errors import ApiError, body_of, error_of
-from patchbank.errors import PatchbankError
 
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 """Header of pictures, which never change under their address."""
@@ -35,6 +35,7 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, PatchbankError):
         return error_of(error)
     return ApiError(
-        500, f"service: expected to answer, got a fault of the program ({type(error).__name__}); "
-        "its log has more"
+        500,
+        f"service: expected to answer, got a fault of the program ({type(error).__name__}); "
+        "its log has more",
     )

@@ -1,4 +1,4 @@
-"""The application: all routes behind the checks, one shape of errors, and what surrounds requests."""
+"""The application: all routes behind the checks, one shape of errors, what surrounds requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from patchbank import __version__
 from patchbank.errors import PatchbankError
 from patchbank.runtime.logs import LOGGER
 from patchbank.server.service import document
-from patchbank.server.service.answers import api_error, error_answer
-from patchbank.server.service.errors import ApiError
+from patchbank.server.service.answers import answer, api_error, error_answer
+from patchbank.server.service.errors import ApiError, body_of
 from patchbank.server.service.guarding import SecuredRoute, Spec
-from patchbank.server.service.routes import admin, inspections, products, records, service
+from patchbank.server.service.routes import (
+    admin,
+    inspections,
+    products,
+    records,
+    service,
+    statistics,
+)
 from patchbank.server.service.service import Service
 from patchbank.server.service.validation import words_of
 
@@ -30,6 +37,7 @@ SPECS: tuple[Spec, ...] = (
     *inspections.SPECS,
     *records.SPECS,
     *products.SPECS,
+    *statistics.SPECS,
     *admin.SPECS,
 )
 SECURITY_HEADERS = (
@@ -99,9 +107,6 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         return error_answer(ApiError(422, words_of(error.errors())))
     if isinstance(error, HTTPException) and not isinstance(error, ApiError):
-        from patchbank.server.service.errors import body_of
-        from patchbank.server.service.answers import answer
-
         return answer(body_of(error), error.status_code, error.headers)
     return error_answer(api_error(error))
 

@@ -1,4 +1,4 @@
-"""The products: the file of each is the truth, and is taken up when it changes.
+"""The products: the file of each is the truth, and a changed one comes into use.
 
 A detector that changes on disk replaces the one before for all photographs that begin afterwards;
 those under way end with the old one.  A file that cannot be read leaves the old one in place.
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from patchbank.detector.detector import Detector, detector_from_bytes
 from patchbank.errors import DataError, DetectorFileError, PatchbankError
 from patchbank.runtime.logs import LOGGER
-from patchbank.server.intake import NotRecorded, UnknownProduct
+from patchbank.server.intake import UnknownProduct
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.entries import AuditEntry, DetectorEntry
 from patchbank.server.service.memory import DetectorMemory
@@ -48,7 +48,7 @@ class DetectorLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The reason why a detector is taken up."""
+    """The reason why a detector comes into use."""
 
     action: str
     by: str = "local"
@@ -162,7 +162,7 @@ class Catalog:
         return found
 
     def detector(self, product: Product) -> Detector:
-        """The detector in use; opened again if others have taken its memory.
+        """The detector in use; opened again if others have got its memory.
 
         Raises:
             DetectorFileError: neither its file nor its copy is there any more.
@@ -199,9 +199,7 @@ class Catalog:
             DetectorFileError, BackboneError: it cannot be used.
         """
         try:
-            return detector_from_bytes(
-                content, None, self._settings.device, self._settings.engine
-            )
+            return detector_from_bytes(content, None, self._settings.device, self._settings.engine)
         except PatchbankError as error:
             raise type(error)(f"{name}: {str(error).removeprefix('detector: ')}") from None
 
@@ -243,16 +241,14 @@ class Catalog:
 
     def is_open(self, product: Product) -> bool:
         """Whether the detector of a product is in memory."""
-        return (product.name, product.sha256) in self._memory.keys()
+        return (product.name, product.sha256) in self._memory
 
     @property
     def n_open(self) -> int:
         """Number of detectors that are open."""
         return len(self._memory.keys())
 
-    def _enter(
-        self, product: Product, detector: Detector, content: bytes, change: Change
-    ) -> None:
+    def _enter(self, product: Product, detector: Detector, content: bytes, change: Change) -> None:
         """Copy a detector, and enter it in the records."""
         calibration = detector.calibration
         self.versions.keep(product.name, detector.sha256, content)

@@ -159,16 +159,22 @@ class Changes:
 
     def _new(self, name: str, content: bytes, said: Said) -> dict[str, Any]:
         if not said.caller.may("admin"):
-            raise ApiError(403, f"token: expected one with the role admin for a new product, got "
-                           f"{said.caller.name!r} with the role {said.caller.role}")
+            raise ApiError(
+                403,
+                f"token: expected one with the role admin for a new product, got "
+                f"{said.caller.name!r} with the role {said.caller.role}",
+            )
         self._catalog.read(content, name)
         file = (self._catalog.folders[-1] / f"{name}{SUFFIX}").resolve()
         with self._catalog.adding:
             try:
                 create_file(file, content)
             except FileExistsError:
-                raise ApiError(409, f"product: expected a new name, got {name}; its file is "
-                               "there and cannot be used") from None
+                raise ApiError(
+                    409,
+                    f"product: expected a new name, got {name}; its file is "
+                    "there and cannot be used",
+                ) from None
             except OSError as error:
                 raise _not_written(file.name, len(content), error) from None
             product = self._catalog.add(file, Change("uploaded", said.caller.name, said.reason))

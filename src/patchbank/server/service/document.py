@@ -12,7 +12,7 @@ from patchbank.server.service.errors import CODES
 from patchbank.server.service.examples import BINARY, ERROR
 from patchbank.server.service.guarding import Spec
 
-DESCRIPTION = """Finds defects in photographs of parts; every verdict is on record before it is answered.
+DESCRIPTION = """Finds defects in photographs of parts; every verdict is on record first.
 
 Every error has one shape: `{"error": {"status", "code", "message"}}`; the message is one line.
 `docs/service.md` of the project has the words, and lines for curl."""
@@ -65,7 +65,9 @@ def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
             "content": {
                 "application/json": {
                     "schema": {"$ref": "#/components/schemas/Error"},
-                    "example": {"error": {**ERROR["error"], "status": status, "code": CODES[status]}},
+                    "example": {
+                        "error": {**ERROR["error"], "status": status, "code": CODES[status]}
+                    },
                 }
             },
         }
@@ -113,8 +115,6 @@ def _made(app: FastAPI) -> dict[str, Any]:
     template = "#/components/schemas/{model}"
     update = UpdateRequest.model_json_schema(ref_template=template)
     schemas.update(update.pop("$defs", {}))
-    schemas.update(
-        Error=_ERROR, Inspection=INSPECTION_SCHEMA, Page=_PAGE, UpdateRequest=update
-    )
+    schemas.update(Error=_ERROR, Inspection=INSPECTION_SCHEMA, Page=_PAGE, UpdateRequest=update)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document

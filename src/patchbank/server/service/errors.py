@@ -94,9 +94,8 @@ def code_of(status: int) -> str:
 
 def error_of(error: PatchbankError) -> ApiError:
     """The answer to an exception of the package."""
-    for kind, status, code, retry_s in _OF_CLASSES:
-        if isinstance(error, kind):
-            break
+    found = next(one for one in _OF_CLASSES if isinstance(error, one[0]))
+    _, status, code, retry_s = found
     facts = {"lost": list(error.lost)} if isinstance(error, GuardError) else {}
     return ApiError(status, str(error), code=code, retry_s=retry_s, facts=facts)
 

@@ -116,10 +116,9 @@ TOKEN: dict[str, Any] = {
 }
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT = {"type": "string", "maxLength": 200}
-_FIELDS = {
-    name: _TEXT
-    for name in ("product", "serial_number", "lot", "station", "shift", "operator", "camera")
-}
+_FIELDS = dict.fromkeys(
+    ("product", "serial_number", "lot", "station", "shift", "operator", "camera"), _TEXT
+)
 PHOTOGRAPH_BODY: dict[str, Any] = {
     "multipart/form-data": {
         "schema": {

@@ -28,9 +28,7 @@ class FileWatch:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="patchbank-products", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="patchbank-products", daemon=True)
         self._waiting: dict[Path, FileState | None] = {}
         """States that have to last until the next time."""
         self._refused: dict[Path, FileState | None] = {}
@@ -66,9 +64,7 @@ class FileWatch:
                 reason = f"{product.path}: expected the detector file, got nothing of that name"
                 self._refuse(product, state, reason)
             else:
-                self._catalog.take_up(
-                    product, Change("replaced", "file", "the file was replaced")
-                )
+                self._catalog.take_up(product, Change("replaced", "file", "the file was replaced"))
         except NotRecorded as error:  # it is tried again
             LOGGER.warning("%s: not in use yet: %s", product.name, error)
         except PatchbankError as error:

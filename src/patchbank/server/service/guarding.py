@@ -70,8 +70,9 @@ class Gate:
         caller = await self._caller(request)
         if not caller.may(role):
             raise ApiError(
-                403, f"token: expected one with the role {role}, got {caller.name!r} with the role "
-                f"{caller.role}; ask for another token"
+                403,
+                f"token: expected one with the role {role}, got {caller.name!r} with the role "
+                f"{caller.role}; ask for another token",
             )
         return caller
 

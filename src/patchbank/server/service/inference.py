@@ -144,7 +144,7 @@ class Inference:
         return job.answered
 
     def close(self, timeout_s: float) -> int:
-        """Inspect and record what was taken, and end.
+        """Inspect and record what was accepted, and end.
 
         Args:
             timeout_s: time for that.
@@ -214,9 +214,7 @@ class Inference:
         outcome = inspected(detector, given, self._settings.max_pixels)
         if self._observe is not None:
             self._observe(outcome, given.product, time.perf_counter() - begin)
-        kept = keep(
-            self._pictures, given.content, job.digest, outcome, self._settings.keep_good
-        )
+        kept = keep(self._pictures, given.content, job.digest, outcome, self._settings.keep_good)
         stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
         result = outcome.to_json()
         new = NewInspection(

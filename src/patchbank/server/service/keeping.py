@@ -1,5 +1,4 @@
-"""What is kept of an inspection on the disk: the photograph, and for flagged ones overlay and map.
-"""
+"""Files that are kept of an inspection: the photograph, and for flagged ones overlay and map."""
 
 from __future__ import annotations
 
@@ -118,7 +117,7 @@ def map_png(anomaly_map: AnomalyMap) -> bytes:
 
 def map_range(content: bytes) -> tuple[str, str]:
     """The values that 0 and 65,535 stand for in the PNG file of a map."""
-    texts: dict[str, Any] = pillow.open(io.BytesIO(content)).info
+    texts: dict[Any, Any] = pillow.open(io.BytesIO(content)).info
     return str(texts[LOW]), str(texts[HIGH])
 
 

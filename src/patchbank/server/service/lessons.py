@@ -1,5 +1,4 @@
-"""Requests to update a detector: photographs by the numbers of inspections, or as parts of a form.
-"""
+"""Requests to update a detector: numbers of inspections, or photographs as parts of a form."""
 
 from __future__ import annotations
 
@@ -138,10 +137,7 @@ def _lessons(
         chosen, others = _boxes(one, part.regions)
         normal.append(LibraryPart(_source(service, one), (width, height), chosen, others))
     must_find = wanted.must_find
-    if must_find == "confirmed":
-        defects = _confirmed(service, product)
-    else:
-        defects = sources(must_find)
+    defects = _confirmed(service, product) if must_find == "confirmed" else sources(must_find)
     return Lessons(
         good=[*sent, *sources(wanted.good)],
         normal=normal,
@@ -176,8 +172,9 @@ def _boxes(
     for number in numbers:
         if not 1 <= number <= len(regions):
             raise ApiError(
-                422, f"regions: expected numbers from 1 to {len(regions)} of inspection {one.id}, "
-                f"got {number}"
+                422,
+                f"regions: expected numbers from 1 to {len(regions)} of inspection {one.id}, "
+                f"got {number}",
             )
     chosen = [each for at, each in enumerate(regions, 1) if at in numbers]
     others = [each for at, each in enumerate(regions, 1) if at not in numbers]

@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -37,10 +37,9 @@ class _Lines(logging.Handler):
             line = json_text(content)
         else:
             line = f"{moment} {level}: {printable(message)}"
-        try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
-        except (OSError, ValueError):  # standard error is closed or full: the service goes on
-            pass
+        with suppress(OSError, ValueError):  # closed or full: the service goes on
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
 @contextmanager
@@ -50,9 +49,7 @@ def logged(*, as_json: bool) -> Iterator[None]:
     before, level = list(LOGGER.handlers), LOGGER.level
     foreign = list(FOREIGN.handlers), FOREIGN.level, FOREIGN.propagate
 
-    def show(
-        message: Warning | str, category: type[Warning], *where: Any, **more: Any
-    ) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         LOGGER.warning("%s", one_line(str(message)))
 
     with warnings.catch_warnings():

@@ -39,6 +39,9 @@ class DetectorMemory:
             while len(self._open) > 1 and self._mb > self._limit_mb:
                 self._open.popitem(last=False)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._open
+
     def keys(self) -> set[Key]:
         """Those that are open."""
         with self._lock:

@@ -20,40 +20,44 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
-        own = {"registry": self._registry}
+        own = self._registry
         self._requests = Counter(
             "patchbank_requests",
             "Requests by method, route and status.",
             ["method", "route", "status"],
-            **own,
+            registry=own,
         )
         self._latency = Histogram(
             "patchbank_request_seconds",
             "Time from a request to its answer.",
             ["method", "route"],
             buckets=LATENCIES_S,
-            **own,
+            registry=own,
         )
         self._inspection = Histogram(
             "patchbank_inspection_seconds",
             "Time of an inspection, without waiting.",
             ["product"],
             buckets=LATENCIES_S,
-            **own,
+            registry=own,
         )
         self._verdicts = Counter(
-            "patchbank_verdicts", "Inspections by verdict.", ["product", "verdict"], **own
+            "patchbank_verdicts", "Inspections by verdict.", ["product", "verdict"], registry=own
         )
         self._scores = Histogram(
             "patchbank_score_ratio",
             "Score by threshold: more than 1 is anomalous.",
             ["product"],
             buckets=SHARES,
-            **own,
+            registry=own,
         )
-        self._reviews = Counter("patchbank_reviews", "Reviews by decision.", ["decision"], **own)
+        self._reviews = Counter(
+            "patchbank_reviews", "Reviews by decision.", ["decision"], registry=own
+        )
         self._dropped = Counter(
-            "patchbank_refused", "Photographs that were refused as the queue was full.", **own
+            "patchbank_refused",
+            "Photographs that were refused as the queue was full.",
+            registry=own,
         )
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:

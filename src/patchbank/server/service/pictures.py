@@ -114,8 +114,10 @@ class MadePictures:
         """What a function makes of the inspection, which is repeated."""
         if inspection.verdict == "unread":
             raise ApiError(
-                404, f"inspection {inspection.id}: expected one with a verdict, got a photograph "
-                "that could not be inspected", code="unread",
+                404,
+                f"inspection {inspection.id}: expected one with a verdict, got a photograph "
+                "that could not be inspected",
+                code="unread",
             )
         content = self.photograph(inspection)
         source = image_source(content, str(inspection.result["image"]))

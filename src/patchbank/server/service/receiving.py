@@ -86,7 +86,9 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
     try:
         return (await parser.parse()).multi_items()
     except MultiPartException as error:
-        raise ApiError(400, f"body: expected a form of type {MULTIPART}, got: {error.message}")
+        raise ApiError(
+            400, f"body: expected a form of type {MULTIPART}, got: {error.message}"
+        ) from None
     except ApiError:
         raise
     except Exception as error:  # the parser has errors of several packages
@@ -171,7 +173,8 @@ def _bytes_at(path: str, root: Path, max_bytes: int) -> bytes:
     real = (root / path).resolve()
     if not real.is_relative_to(root.resolve()):
         raise ApiError(
-            403, f"{shown(path)}: expected a path below the folder of --allow-root, got another",
+            403,
+            f"{shown(path)}: expected a path below the folder of --allow-root, got another",
             code="paths_refused",
         )
     if real.suffix.lower() not in SUFFIXES:

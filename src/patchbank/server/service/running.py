@@ -1,5 +1,4 @@
-"""A service from its start to its end: opened, answering, and stopped without losing what it took.
-"""
+"""A service from its start to its end: opened, answering, stopped without losing what it took."""
 
 from __future__ import annotations
 
@@ -21,6 +20,7 @@ from patchbank.server.records.store import Records
 from patchbank.server.service.app import make_app
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.changes import Changes
+from patchbank.server.service.ends import EndSettings, Outlets, Sources
 from patchbank.server.service.errors import error_body
 from patchbank.server.service.file_watch import FileWatch
 from patchbank.server.service.guarding import Gate
@@ -45,14 +45,25 @@ class Running:
         folder: DataFolder,
         records: Records,
         products: Sequence[Path],
+        ends: EndSettings,
     ) -> None:
         """Open the products; see `opened`."""
         metrics = Metrics()
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
+        self._outlets = Outlets(ends, records, folder.pictures)
         inference = Inference(
-            catalog, records, folder.pictures, settings, observe=metrics.inspected
+            catalog,
+            records,
+            folder.pictures,
+            settings,
+            channels=self._outlets.names,
+            observe=metrics.inspected,
+            after_commit=self._outlets.committed,
         )
+        self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
+        for name in self._sources.products:
+            catalog.product(name)
         self.service = Service(
             settings=settings,
             records=records,
@@ -63,13 +74,20 @@ class Running:
             made=MadePictures(catalog, folder.pictures),
             metrics=metrics,
             gate=Gate(TokenBook(records), settings.is_loopback),
+            cameras=self._sources.cameras,
+            parts={
+                "outbox": self._outlets.outbox,
+                **self._sources.watches,
+                **{f"camera {name}": one for name, one in self._sources.cameras.items()},
+            },
         )
+        self._outlets.measure(metrics)
         metrics.gauge("waiting", "Photographs in the queue.", lambda: inference.n_waiting)
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
         self._watch = FileWatch(catalog)
         self._tidying = Tidying(self.service)
         self.n_lost = 0
-        """Photographs that were taken and not recorded when it stopped."""
+        """Photographs that were accepted and not recorded when it stopped."""
 
     def serve(self, ready: Callable[[str], None]) -> None:
         """Answer requests until SIGTERM or SIGINT.
@@ -81,9 +99,15 @@ class Running:
             DataError: the address cannot be used.
         """
         settings = self.service.settings
-        server = _Server(self._config(), lambda: ready(self._address(server)), self._stopping)
+
+        def started() -> None:
+            self._sources.start()
+            ready(self._address(server))
+
+        server = _Server(self._config(), started, self._stopping)
         self._watch.start()
         self._tidying.start()
+        self._outlets.outbox.start()
         try:
             server.run()
         except SystemExit:  # of uvicorn, which has logged the reason
@@ -124,7 +148,9 @@ class Running:
         """End what runs, after the last answer."""
         self._watch.close()
         self._tidying.close()
+        self._sources.close(self.service.settings.stop_s)
         self.n_lost = self.service.inference.close(self.service.settings.stop_s)
+        self._outlets.close()
 
 
 class Tidying:
@@ -195,7 +221,9 @@ class JsonErrors(HttpToolsProtocol):
 
 
 @contextmanager
-def opened(settings: ServiceSettings, products: Sequence[Path]) -> Iterator[Running]:
+def opened(
+    settings: ServiceSettings, products: Sequence[Path], ends: EndSettings
+) -> Iterator[Running]:
     """Open a service with its data folder and records.
 
     Raises:
@@ -209,7 +237,7 @@ def opened(settings: ServiceSettings, products: Sequence[Path]) -> Iterator[Runn
             records = Records.open(settings.database or folder.url, instance=folder.instance())
             try:
                 check_access(settings, records)
-                yield Running(settings, folder, records, products)
+                yield Running(settings, folder, records, products, ends)
             finally:
                 records.close()
     except FolderInUse:

@@ -9,8 +9,18 @@ _LINKS = ("photograph", "overlay", "map", "explanation")
 INSPECTION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "The line of `predict --json`, and what is on record with it.",
-    "required": ["schema_version", "image", "score", "anomalous", "error", "id", "time", "product",
-                 "verdict", "links"],
+    "required": [
+        "schema_version",
+        "image",
+        "score",
+        "anomalous",
+        "error",
+        "id",
+        "time",
+        "product",
+        "verdict",
+        "links",
+    ],
     "properties": {
         "schema_version": {"const": 1},
         "version": {"type": "string"},

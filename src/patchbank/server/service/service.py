@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from patchbank.server.intake import Answer, NotRecorded
+from patchbank.server.intake import NotRecorded
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.catalog import Catalog

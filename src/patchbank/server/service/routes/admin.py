@@ -61,7 +61,9 @@ def revoke_token(request: Request, name: Annotated[str, Path(max_length=100)]) -
 def audit(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only entries before this number.")] = None,
+    cursor: Annotated[
+        int | None, Query(ge=1, le=2**63 - 1, description="Only entries before this number.")
+    ] = None,
 ) -> Response:
     """The audit, newest first."""
     found = service_of(request).records.audit(limit, cursor)
@@ -100,8 +102,13 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
 
 def _spec(method: Any, path: str, endpoint: Any, example: Any, **more: Any) -> Spec:
     return Spec(
-        method=method, path=path, endpoint=endpoint, role="admin", tag="administration",
-        example=example, **more,
+        method=method,
+        path=path,
+        endpoint=endpoint,
+        role="admin",
+        tag="administration",
+        example=example,
+        **more,
     )
 
 
@@ -113,8 +120,13 @@ SPECS = (
         add_token,
         {"name": "press-3", "role": "operator", "expires": None, "token": "pb_..."},
     ),
-    _spec("DELETE", "/v1/tokens/{name}", revoke_token, {"name": "press-3", "revoked": True},
-          errors=(404,)),
+    _spec(
+        "DELETE",
+        "/v1/tokens/{name}",
+        revoke_token,
+        {"name": "press-3", "revoked": True},
+        errors=(404,),
+    ),
     _spec("GET", "/v1/audit", audit, {"audit": [AUDIT], "cursor": 7}),
     _spec("GET", "/v1/audit/verification", verify, {"is_whole": True, "broken": None}),
 )

@@ -38,15 +38,26 @@ WAIT_FOR_ROOM_S = 0.02
 
 async def inspect(
     request: Request,
-    product: Annotated[str | None, Query(max_length=200, description="Product; not needed where the service has one alone.")] = None,
-    name: Annotated[str | None, Query(max_length=255, description="Name of the photograph in its record.")] = None,
+    product: Annotated[
+        str | None,
+        Query(max_length=200, description="Product; not needed where the service has one alone."),
+    ] = None,
+    name: Annotated[
+        str | None, Query(max_length=255, description="Name of the photograph in its record.")
+    ] = None,
     serial_number: Text = None,
     lot: Text = None,
     station: Text = None,
     shift: Text = None,
     operator: Text = None,
     camera: Text = None,
-    idempotency_key: Annotated[str | None, Header(max_length=200, description="The same for each attempt to send one photograph: it is recorded once.")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=200,
+            description="The same for each attempt to send one photograph: it is recorded once.",
+        ),
+    ] = None,
 ) -> Response:
     """Inspect one photograph, or several; each is on record before it is answered.
 
@@ -58,17 +69,28 @@ async def inspect(
     service = service_of(request)
     if service.inference.is_full:  # before the body is read
         service.metrics.refused()
-        raise Busy("queue: expected room for another photograph, got none; send it again in a moment")
+        raise Busy(
+            "queue: expected room for another photograph, got none; send it again in a moment"
+        )
     settings = service.settings
     came = await received(request, settings.allow_root, settings.max_bytes)
     query = {
-        "product": product, "serial_number": serial_number, "lot": lot, "station": station,
-        "shift": shift, "operator": operator, "camera": camera,
+        "product": product,
+        "serial_number": serial_number,
+        "lot": lot,
+        "station": station,
+        "shift": shift,
+        "operator": operator,
+        "camera": camera,
     }
     said = _texts(came, query)
     terms = _Terms(
-        service, said["product"] or _only_product(service), fields_of(said), caller_of(request).name,
-        named(name or ""), idempotency_key,
+        service,
+        said["product"] or _only_product(service),
+        fields_of(said),
+        caller_of(request).name,
+        named(name or ""),
+        idempotency_key,
     )
     if came.is_batch:
         return await _several(terms, came.photographs)
@@ -78,7 +100,9 @@ async def inspect(
 class _Terms:
     """All that is common to the photographs of a request."""
 
-    def __init__(self, service: Service, product: str, fields: Fields, by: str, name: str, key: str | None) -> None:
+    def __init__(
+        self, service: Service, product: str, fields: Fields, by: str, name: str, key: str | None
+    ) -> None:
         self.service, self.product, self.fields, self.by = service, product, fields, by
         self.name, self.key = name, key
         self.end = time.monotonic() + service.settings.timeout_s

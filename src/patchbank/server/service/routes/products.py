@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patchbank.detector.changes import Thresholds
-from patchbank.server.records.entries import iso_utc
+from patchbank.server.records.entries import Role, iso_utc
 from patchbank.server.service.answers import answer
 from patchbank.server.service.catalog import Product
 from patchbank.server.service.changes import Said
@@ -91,7 +91,7 @@ def history(request: Request, name: Name) -> Response:
     """The history in the detector file, as `patchbank history --json` has it."""
     service = service_of(request)
     lineage = service.catalog.detector(service.catalog.product(name)).lineage
-    empty = {"position": None, "head": None, "entries": []}
+    empty: dict[str, Any] = {"position": None, "head": None, "entries": []}
     return answer({"product": name, **(lineage.to_json() if lineage else empty)})
 
 
@@ -159,7 +159,7 @@ def _json(service: Service, product: Product) -> dict[str, Any]:
 
 
 def _spec(method: Any, path: str, endpoint: Any, **more: Any) -> Spec:
-    role = "operator" if method == "GET" else "engineer"
+    role: Role = "operator" if method == "GET" else "engineer"
     return Spec(
         method=method,
         path=f"/v1/products{path}",

@@ -29,7 +29,10 @@ from patchbank.server.service.service import Service, service_of
 MOST_IN_A_PAGE = 1000
 LONGEST_NOTE = 2000
 KINDS = {
-    "jpg": "image/jpeg", "png": "image/png", "tif": "image/tiff", "bmp": "image/bmp",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "tif": "image/tiff",
+    "bmp": "image/bmp",
     "webp": "image/webp",
 }
 Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the inspection.")]
@@ -39,7 +42,10 @@ Text = Annotated[str | None, Query(max_length=200)]
 def filter_of(
     product: Text = None,
     verdict: Annotated[Verdict | None, Query()] = None,
-    review: Annotated[Decision | Literal["none"] | None, Query(description="The latest review; `none` for those without.")] = None,
+    review: Annotated[
+        Decision | Literal["none"] | None,
+        Query(description="The latest review; `none` for those without."),
+    ] = None,
     since: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
     serial_number: Text = None,
@@ -123,8 +129,7 @@ def overlay(request: Request, number: Number) -> Response:
 
 
 def anomaly_map(request: Request, number: Number) -> Response:
-    """The anomaly map as PNG of 16 bits; `X-Map-Low` and `X-Map-High` are the values of 0 and 65535.
-    """
+    """The anomaly map as PNG of 16 bits; the headers X-Map-Low, X-Map-High say its range."""
     service = service_of(request)
     content = service.made.map(_found(service, number))
     low, high = map_range(content)

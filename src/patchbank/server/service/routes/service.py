@@ -39,8 +39,10 @@ def ready(request: Request) -> Response:
     reasons = service_of(request).reasons()
     if reasons:
         raise ApiError(
-            503, f"service: expected it to be ready, got: {'; '.join(reasons)}",
-            code="not_ready", retry_s=RETRY_UNREADY_S,
+            503,
+            f"service: expected it to be ready, got: {'; '.join(reasons)}",
+            code="not_ready",
+            retry_s=RETRY_UNREADY_S,
         )
     return answer({"status": "ready"})
 
@@ -76,9 +78,7 @@ def openapi(request: Request) -> Response:
     return answer(document)
 
 
-async def trigger(
-    request: Request, name: Annotated[str, Path(max_length=100)]
-) -> Response:
+async def trigger(request: Request, name: Annotated[str, Path(max_length=100)]) -> Response:
     """Take a photograph with a camera, and inspect it."""
     service = service_of(request)
     camera = service.cameras.get(name)
@@ -91,8 +91,11 @@ async def trigger(
         found = await asyncio.wait_for(waited, service.settings.timeout_s)
     except (TimeoutError, asyncio.TimeoutError):
         raise ApiError(
-            503, f"camera: expected a verdict within {service.settings.timeout_s:g} s, got none "
-            "yet; it will be recorded", code="timeout", retry_s=RETRY_UNREADY_S,
+            503,
+            f"camera: expected a verdict within {service.settings.timeout_s:g} s, got none "
+            "yet; it will be recorded",
+            code="timeout",
+            retry_s=RETRY_UNREADY_S,
         ) from None
     content = found.inspection.to_json(service.settings.root_path)
     if found.inspection.verdict == "unread":
