@@ -43,7 +43,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lessons:
-    """What an update learns, and what it must not lose."""
+    """Photographs that an update learns, and defects that it must not lose."""
 
     good: Sequence[ImageSource] = ()
     normal: Sequence[Any] = ()

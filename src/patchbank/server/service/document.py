@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from patchbank import __version__
 from patchbank.server.service.errors import CODES
 from patchbank.server.service.examples import BINARY, ERROR
-from patchbank.server.service.guarding import Spec
+from patchbank.server.service.guarding import SecuredRoute, Spec
 
 DESCRIPTION = """Finds defects in photographs of parts; every verdict is on record first.
 
@@ -54,9 +54,8 @@ def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
         content["schema"] = {"$ref": f"#/components/schemas/{spec.schema}"}
     if spec.example is not None:
         content["example"] = spec.example
-    done = 201 if spec.endpoint.__name__ == "add_review" else 200
     found: dict[int | str, dict[str, Any]] = {
-        done: {"description": "Done.", "content": {spec.media_type: content}}
+        _done(spec): {"description": "Done.", "content": {spec.media_type: content}}
     }
     statuses = PUBLIC if spec.role == "public" else EVERY
     for status in sorted({*statuses, *spec.errors, *_of_body(spec)}):
@@ -88,6 +87,16 @@ def extra(spec: Spec) -> dict[str, Any]:
     return found
 
 
+def _with_example(operation: dict[str, Any], spec: Spec) -> None:
+    """Put the example of an answer back: the framework leaves out what is null."""
+    operation["responses"][str(_done(spec))]["content"][spec.media_type]["example"] = spec.example
+
+
+def _done(spec: Spec) -> int:
+    """Status of an answer that is no error."""
+    return 201 if spec.creates else 200
+
+
 def describe(app: FastAPI) -> None:
     """Let the application make its document, once, when it is asked for."""
 
@@ -110,6 +119,9 @@ def _made(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         servers=[{"url": app.root_path}] if app.root_path else None,
     )
+    for route in app.routes:
+        if isinstance(route, SecuredRoute) and route.spec.example is not None:
+            _with_example(document["paths"][route.path][route.spec.method.lower()], route.spec)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     template = "#/components/schemas/{model}"

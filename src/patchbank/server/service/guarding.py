@@ -39,7 +39,7 @@ class Spec:
     role: Access
     tag: str
     example: Any = None
-    """What is answered, for the document of the interface."""
+    """An answer, for the document of the interface."""
     schema: str | None = None
     """Name of the schema of what is answered; None for any JSON object."""
     media_type: str = "application/json"
@@ -47,6 +47,8 @@ class Spec:
     """Statuses that are answered in addition to those of every route."""
     body: dict[str, Any] | None = None
     """Content of the body by media type, where the endpoint reads it itself."""
+    creates: bool = False
+    """Whether it is answered by 201."""
     body_bytes: int | None = SMALL_BODY
     """Bytes of the body at most; None for the limit of photographs."""
 
@@ -154,7 +156,7 @@ class SecuredRoute(APIRoute):
 
     def __init__(self, spec: Spec, *, largest_body: int, **options: Any) -> None:
         """Make the route of a specification; `options` are those of FastAPI."""
-        self.role: Access = spec.role
+        self.spec, self.role = spec, spec.role
         self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
         super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
 
@@ -173,7 +175,13 @@ class SecuredRoute(APIRoute):
 
 def _query_names(dependant: Any) -> frozenset[str]:
     """Names of all parameters of the query."""
-    own = {one.alias for one in dependant.query_params}
+    own: set[str] = set()
+    for one in dependant.query_params:
+        fields = getattr(one.field_info.annotation, "model_fields", None)
+        if fields is None:
+            own.add(one.alias)
+        else:  # a model whose fields are the parameters
+            own |= {field.alias or name for name, field in fields.items()}
     return frozenset(own.union(*map(_query_names, dependant.dependencies)))
 
 

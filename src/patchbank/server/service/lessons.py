@@ -44,7 +44,7 @@ class NormalPart(BaseModel):
 
 
 class UpdateRequest(BaseModel):
-    """What is learned, and what must not be lost."""
+    """An update: photographs that are learned, and defects that must not be lost."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,7 +80,7 @@ UPDATE_BODY: dict[str, Any] = {
 
 
 async def lessons_of(request: Request, service: Service, product: str) -> tuple[Lessons, str]:
-    """What a request asks a product to learn, and the reason.
+    """The lessons of a request to a product, and the reason.
 
     Raises:
         ApiError: it is no such request, or a photograph is not kept.

@@ -43,7 +43,7 @@ class DetectorMemory:
         return key in self._open
 
     def keys(self) -> set[Key]:
-        """Those that are open."""
+        """Keys of the open ones."""
         with self._lock:
             return set(self._open)
 

@@ -111,7 +111,7 @@ class MadePictures:
         return self._made(inspection, make)
 
     def _made(self, inspection: StoredInspection, make: Callable[[Inspection], Result]) -> Result:
-        """What a function makes of the inspection, which is repeated."""
+        """The result of a function for the inspection, which is repeated."""
         if inspection.verdict == "unread":
             raise ApiError(
                 404,

@@ -189,7 +189,7 @@ def _bytes_at(path: str, root: Path, max_bytes: int) -> bytes:
 
 
 def fields_of(texts: Mapping[str, str | None]) -> Fields:
-    """What is said of a part.
+    """Fields of a part.
 
     Raises:
         ApiError: a text is too long, or none that can be kept.
@@ -213,6 +213,17 @@ def named(name: str) -> str:
     except ParameterError as error:
         raise error_of(error) from None
     return name
+
+
+def keyed(key: str | None) -> str | None:
+    """The idempotency key of a request.
+
+    Raises:
+        ApiError: it is no printable ASCII text.
+    """
+    if key is not None and not (key and key.isascii() and key.isprintable()):
+        raise ApiError(422, f"Idempotency-Key: expected printable ASCII, got {shown(key)}")
+    return key
 
 
 def shown(text: str) -> str:

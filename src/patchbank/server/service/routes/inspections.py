@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Annotated, Any
 
 from fastapi import Header, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,40 +25,47 @@ from patchbank.server.service.receiving import (
     Photograph,
     Received,
     fields_of,
+    keyed,
     named,
     received,
 )
 from patchbank.server.service.service import Service, service_of
 
-Text = Annotated[str | None, Query(max_length=200)]
+Short = Annotated[str | None, Field(max_length=200)]
 REPLAYED = {"Idempotent-Replayed": "true"}
 UNNAMED = "photograph"
 RETRY_LATE_S = 5
 WAIT_FOR_ROOM_S = 0.02
 
 
+class InspectQuery(BaseModel):
+    """Product and fields of a photograph; they may as well be parts of a form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: str | None = Field(
+        None, max_length=200, description="Not needed where the service has one product."
+    )
+    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
+    serial_number: Short = None
+    lot: Short = None
+    station: Short = None
+    shift: Short = None
+    operator: Short = None
+    camera: Short = None
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        max_length=180,
+        description="The same for each attempt to send one photograph: it is recorded once.",
+    ),
+]
+
+
 async def inspect(
-    request: Request,
-    product: Annotated[
-        str | None,
-        Query(max_length=200, description="Product; not needed where the service has one alone."),
-    ] = None,
-    name: Annotated[
-        str | None, Query(max_length=255, description="Name of the photograph in its record.")
-    ] = None,
-    serial_number: Text = None,
-    lot: Text = None,
-    station: Text = None,
-    shift: Text = None,
-    operator: Text = None,
-    camera: Text = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=200,
-            description="The same for each attempt to send one photograph: it is recorded once.",
-        ),
-    ] = None,
+    request: Request, query: Annotated[InspectQuery, Query()], idempotency_key: Key = None
 ) -> Response:
     """Inspect one photograph, or several; each is on record before it is answered.
 
@@ -74,23 +82,14 @@ async def inspect(
         )
     settings = service.settings
     came = await received(request, settings.allow_root, settings.max_bytes)
-    query = {
-        "product": product,
-        "serial_number": serial_number,
-        "lot": lot,
-        "station": station,
-        "shift": shift,
-        "operator": operator,
-        "camera": camera,
-    }
     said = _texts(came, query)
     terms = _Terms(
         service,
-        said["product"] or _only_product(service),
-        fields_of(said),
-        caller_of(request).name,
-        named(name or ""),
-        idempotency_key,
+        product=said["product"] or _only_product(service),
+        fields=fields_of(said),
+        by=caller_of(request).name,
+        name=named(query.name),
+        key=keyed(idempotency_key),
     )
     if came.is_batch:
         return await _several(terms, came.photographs)
@@ -98,17 +97,24 @@ async def inspect(
 
 
 class _Terms:
-    """All that is common to the photographs of a request."""
+    """Terms of a request: they are the same for all its photographs."""
 
     def __init__(
-        self, service: Service, product: str, fields: Fields, by: str, name: str, key: str | None
+        self,
+        service: Service,
+        *,
+        product: str,
+        fields: Fields,
+        by: str,
+        name: str,
+        key: str | None,
     ) -> None:
         self.service, self.product, self.fields, self.by = service, product, fields, by
         self.name, self.key = name, key
         self.end = time.monotonic() + service.settings.timeout_s
 
     def submission(self, photograph: Photograph, number: int | None) -> Submission:
-        """What is handed in for a photograph of the request.
+        """The submission for a photograph of the request.
 
         Raises:
             ApiError: it could not be read by its path.
@@ -145,12 +151,12 @@ class _Terms:
             ) from None
 
 
-def _texts(came: Received, query: dict[str, str | None]) -> dict[str, str | None]:
+def _texts(came: Received, query: InspectQuery) -> dict[str, str | None]:
     """Product and fields, each of which is in the body or in the query."""
     for name in NAMES:
-        if query[name] is not None and name in came.texts:
+        if getattr(query, name) is not None and name in came.texts:
             raise ApiError(422, f"{name}: expected it in the query or in the body, got it in both")
-    return {name: came.texts.get(name, query[name]) for name in NAMES}
+    return {name: came.texts.get(name, getattr(query, name)) for name in NAMES}
 
 
 def _only_product(service: Service) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Path, Query
+from fastapi import Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,52 +36,55 @@ KINDS = {
     "webp": "image/webp",
 }
 Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the inspection.")]
-Text = Annotated[str | None, Query(max_length=200)]
+Short = Annotated[str | None, Field(max_length=200)]
 
 
-def filter_of(
-    product: Text = None,
-    verdict: Annotated[Verdict | None, Query()] = None,
-    review: Annotated[
-        Decision | Literal["none"] | None,
-        Query(description="The latest review; `none` for those without."),
-    ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="At this time or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
-    serial_number: Text = None,
-    lot: Text = None,
-    station: Text = None,
-    shift: Text = None,
-    operator: Text = None,
-    camera: Text = None,
-    min_score: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-    max_score: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-) -> Filter:
-    """The filter that a query asks for."""
-    return Filter(
-        product=product,
-        verdict=verdict,
-        review=review,
-        since=since,
-        until=until,
-        fields=Fields(
-            serial_number=serial_number,
-            lot=lot,
-            station=station,
-            shift=shift,
-            operator=operator,
-            camera=camera,
-        ),
-        min_score=min_score,
-        max_score=max_score,
+class FilterQuery(BaseModel):
+    """Which inspections are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: Short = None
+    verdict: Verdict | None = None
+    review: Decision | Literal["none"] | None = Field(
+        None, description="The latest review; `none` for those without."
     )
+    since: AwareDatetime | None = Field(None, description="At this time or later.")
+    until: AwareDatetime | None = Field(None, description="Before this time.")
+    serial_number: Short = None
+    lot: Short = None
+    station: Short = None
+    shift: Short = None
+    operator: Short = None
+    camera: Short = None
+    min_score: float | None = Field(None, allow_inf_nan=False)
+    max_score: float | None = Field(None, allow_inf_nan=False)
+
+    @property
+    def wanted(self) -> Filter:
+        """The filter."""
+        texts = {name: getattr(self, name) for name in Fields.__slots__}
+        return Filter(
+            product=self.product,
+            verdict=self.verdict,
+            review=self.review,
+            since=self.since,
+            until=self.until,
+            fields=Fields(**texts),
+            min_score=self.min_score,
+            max_score=self.max_score,
+        )
 
 
-Wanted = Annotated[Filter, Depends(filter_of)]
+class PageQuery(FilterQuery):
+    """Which page of them."""
+
+    limit: int = Field(50, ge=1, le=MOST_IN_A_PAGE)
+    cursor: str | None = Field(None, max_length=200, description="Of the page before.")
 
 
 class NewReview(BaseModel):
-    """What a person says of an inspection."""
+    """A review by a person."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,15 +95,10 @@ class NewReview(BaseModel):
     )
 
 
-def inspections(
-    request: Request,
-    wanted: Wanted,
-    limit: Annotated[int, Query(ge=1, le=MOST_IN_A_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description="Of the page before.")] = None,
-) -> Response:
+def inspections(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """Inspections, newest first, in pages."""
     service = service_of(request)
-    page = service.records.inspections(wanted, limit=limit, cursor=cursor)
+    page = service.records.inspections(query.wanted, limit=query.limit, cursor=query.cursor)
     root = service.settings.root_path
     items = [one.to_json(root) for one in page.inspections]
     return answer({"inspections": items, "cursor": page.cursor})
@@ -225,6 +223,7 @@ SPECS = (
         tag="reviews",
         example=REVIEW,
         errors=OF_ONE,
+        creates=True,
     ),
     Spec(
         method="GET",

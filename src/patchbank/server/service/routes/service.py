@@ -48,7 +48,7 @@ def ready(request: Request) -> Response:
 
 
 def status(request: Request) -> Response:
-    """All that somebody has to know who looks after the service."""
+    """State of the service, for whoever maintains it."""
     service = service_of(request)
     reasons = service.reasons()
     return answer(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -15,7 +15,7 @@ from patchbank.server.records.counting import Grouping
 from patchbank.server.service.answers import answer
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import Spec
-from patchbank.server.service.routes.records import Wanted
+from patchbank.server.service.routes.records import FilterQuery
 from patchbank.server.service.service import service_of
 
 KINDS = {
@@ -70,7 +70,7 @@ def lot(
     product: Product,
     level: Share = 0.1,
 ) -> Response:
-    """How many of the flagged parts of a lot are expected to be good, and which clearly are not."""
+    """Flagged parts of a lot: how many are expected to be good, and which clearly are not."""
     from patchbank.server.records.statements import lot_statement
 
     service = service_of(request)
@@ -83,14 +83,16 @@ def lot(
     return answer(statement.to_json())
 
 
-def export(
-    request: Request,
-    wanted: Wanted,
-    form: Annotated[Literal["csv", "jsonl", "parquet"], Query(alias="format")] = "csv",
-    decimal: Annotated[Literal[".", ","], Query(description="Of numbers in CSV.")] = ".",
-) -> Response:
+class ExportQuery(FilterQuery):
+    """Which inspections, and as what."""
+
+    form: Literal["csv", "jsonl", "parquet"] = Field("csv", alias="format")
+    decimal: Literal[".", ","] = Field(".", description="Of numbers in CSV.")
+
+
+def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response:
     """Inspections as a file, oldest first: CSV for spreadsheet programs, JSON lines or Parquet."""
-    parts = service_of(request).records.exported(wanted, form, decimal=decimal)
+    parts = service_of(request).records.exported(query.wanted, query.form, decimal=query.decimal)
     first = next(parts)  # what is wrong is raised before the answer begins
 
     def content() -> Iterator[bytes]:
@@ -98,9 +100,9 @@ def export(
         for part in parts:
             yield part.content
 
-    name = f"inspections.{form}"
+    name = f"inspections.{query.form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(content(), headers=headers, media_type=KINDS[form])
+    return StreamingResponse(content(), headers=headers, media_type=KINDS[query.form])
 
 
 def _zone(name: str) -> ZoneInfo:
