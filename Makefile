@@ -16,7 +16,7 @@ demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
 
 # Requirements whose tests must run, or the target fails; `make test PATCHBANK_REQUIRE=` asks for none.
-test: export PATCHBANK_REQUIRE = approximate,kernel,parquet
+test: export PATCHBANK_REQUIRE = approximate,kernel,parquet,serve
 test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -54,6 +55,19 @@ def _has_bfloat16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def _has_postgres() -> bool:
+    from tests.server.real_servers import newest_postgres
+
+    return find_spec("psycopg") is not None and newest_postgres() is not None
+
+
+def _has_mosquitto() -> bool:
+    from tests.server.real_servers import mosquitto_program
+
+    programs = mosquitto_program() and shutil.which("openssl")
+    return find_spec("paho") is not None and bool(programs)
+
+
 def _has_kernel() -> bool:
     from tests.kernels import INT8_KERNELS
 
@@ -66,6 +80,21 @@ REQUIREMENTS = {
     ),
     "openvino": Requirement("OpenVINO", _installed("openvino"), "pip install '.[openvino]'"),
     "parquet": Requirement("pyarrow", _installed("pyarrow"), "pip install '.[parquet]'"),
+    "serve": Requirement(
+        "what the service needs",
+        _installed("alembic", "fastapi", "httpx", "paho", "sqlalchemy", "uvicorn"),
+        "pip install '.[serve]'",
+    ),
+    "postgres": Requirement(
+        "the server of PostgreSQL, and psycopg",
+        _has_postgres,
+        "apt-get install postgresql and pip install '.[postgres]', or make test-services",
+    ),
+    "mosquitto": Requirement(
+        "Mosquitto, paho-mqtt and openssl",
+        _has_mosquitto,
+        "apt-get install mosquitto openssl and pip install '.[serve]', or make test-services",
+    ),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
         "the weights that the embedded backbones are built from",
@@ -82,7 +111,7 @@ REQUIREMENTS = {
         "OpenVINO on a processor that computes in bfloat16", _has_bfloat16, "run on such a machine"
     ),
 }
-PACKAGES = {  # a package that a module imports -> the requirement that brings it
+PACKAGES = {  # a package that a module imports, or a part of ours -> the requirement of it
     "faiss": "approximate",
     "huggingface_hub": "torch",
     "onnxscript": "torch",
@@ -91,6 +120,17 @@ PACKAGES = {  # a package that a module imports -> the requirement that brings i
     "torchvision": "torch",
     "openvino": "openvino",
     "pyarrow": "parquet",
+    "alembic": "serve",
+    "fastapi": "serve",
+    "httpx": "serve",
+    "paho": "serve",
+    "patchbank.client": "serve",
+    "patchbank.server": "serve",
+    "psycopg": "postgres",
+    "sqlalchemy": "serve",
+    "starlette": "serve",
+    "tests.server": "serve",
+    "uvicorn": "serve",
 }
 
 
@@ -123,7 +163,10 @@ def requirements_of(source: str) -> frozenset[str]:
 
 
 def _requirement(module: str) -> str:
-    return PACKAGES.get(module.partition(".")[0], "")
+    """Requirement of an imported module: that of its package, or of a part of ours."""
+    package, _, part = module.partition(".")
+    part = part.partition(".")[0]
+    return PACKAGES.get(f"{package}.{part}") or PACKAGES.get(package, "")
 
 
 def reason(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the service, watched folders and cameras hand in: one photograph each, for one product."""
+"""The service, watched folders and cameras hand in one photograph at a time, for one product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from patchbank.errors import PatchbankError
-from patchbank.server.records.entries import Fields, StoredInspection
+from patchbank.server.records.entries import Answer, Fields
+from patchbank.server.records.errors import KeyReused, NotRecorded
+
+__all__ = [
+    "Answer",
+    "Busy",
+    "Intake",
+    "KeyReused",
+    "NotRecorded",
+    "Submission",
+    "UnknownProduct",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +37,6 @@ class Submission:
     """Name of the token that it was sent with; ``local`` without one."""
     fields: Fields = field(default_factory=Fields)
     idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An inspection that is on record."""
-
-    inspection: StoredInspection
-    is_new: bool
-    """False where the same photograph came under the same key before."""
 
 
 class Intake(Protocol):
@@ -60,11 +62,3 @@ class Busy(PatchbankError):
 
 class UnknownProduct(PatchbankError):
     """There is no detector for a product."""
-
-
-class NotRecorded(PatchbankError):
-    """The database or the disk took no record, so there is no verdict."""
-
-
-class KeyReused(PatchbankError):
-    """One idempotency key was given to two different photographs."""

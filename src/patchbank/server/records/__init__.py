@@ -1,1 +1,1 @@
-"""What the service remembers: inspections, reviews, detectors, tokens, and what has to be sent."""
+"""Records of the service: inspections, reviews, detectors, tokens, and what has to be sent."""

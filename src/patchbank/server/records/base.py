@@ -1,0 +1,55 @@
+"""The parts of the records share a database, the name of the service, and checks of texts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from patchbank.errors import ParameterError
+from patchbank.runtime.printable import printable
+from patchbank.server.records.database import Database
+from patchbank.server.records.tables import FIELD_LENGTH
+
+
+class Store:
+    """One part of the records."""
+
+    def __init__(self, database: Database, instance: str) -> None:
+        self._database = database
+        self.instance = instance
+        """Name of the service that writes here."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the records are in a file of SQLite."""
+        return self._database.is_sqlite
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def check_text(name: str, text: str | None, longest: int = FIELD_LENGTH) -> None:
+    """Check that every database can keep a text as it is.
+
+    Raises:
+        ParameterError: it is too long, or has characters that are none.
+    """
+    if text is None:
+        return
+    if len(text) > longest:
+        raise ParameterError(
+            f"{name}: expected at most {longest} characters, got {len(text)}; shorten it"
+        )
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ParameterError(f"{name}: expected text without NUL, got {printable(text)[:60]}")
+
+
+def check_time(name: str, time: datetime | None) -> None:
+    """Check that a time has its zone.
+
+    Raises:
+        ParameterError: it has none.
+    """
+    if time is not None and time.utcoffset() is None:
+        raise ParameterError(f"{name}: expected a time with its zone, got {time.isoformat()}")

@@ -1,0 +1,57 @@
+"""Bring a database to the tables of this version, by the migrations that it has not had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from patchbank.errors import DataError
+from patchbank.server.records.database import Database
+
+NEWEST = "0001"
+"""Revision that `tables` describes: the last one in ``migrations/versions``."""
+FOLDER = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x7061746369
+"""Advisory lock of PostgreSQL, so that of several services one migrates."""
+
+
+def migrate(database: Database) -> None:
+    """Run the migrations that are missing, in one transaction; nothing, in the usual case.
+
+    Raises:
+        DataError: the tables are those of a newer version.
+        NotRecorded: the database cannot be opened or written.
+    """
+    with database.reading() as connection:
+        if revision_of(connection) == NEWEST:
+            return
+    with database.writing() as connection:
+        if not database.is_sqlite:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        revision = revision_of(connection)  # another service may have been quicker
+        if revision is not None and revision > NEWEST:
+            raise DataError(
+                f"{database.name}: expected records of revision {NEWEST} or older, got {revision}; "
+                "install the newer version of patchbank that has written them"
+            )
+        if revision != NEWEST:
+            _run(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of a database; None of one without records."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  # 0.2 s that only a new version needs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
