@@ -104,7 +104,7 @@ class MqttTriggers:
         raise DataError(f"camera: expected one of {names}, got {got}")
 
     def _is_new(self, product: str, key: str) -> bool:
-        """Whether no trigger under this key is on record or under way, as this one is from now on."""
+        """Whether no trigger under this key is on record or under way; this one is from now on."""
         with self._changing:
             if (product, key) in self._under_way:
                 return False
