@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from patchbank.errors import ParameterError
 from patchbank.server.records import rows
@@ -84,7 +84,8 @@ class Judging(Store):
                 .order_by(DETECTORS.c.id.desc())
                 .limit(1)
             ).first()
-            connection.execute(insert(DETECTORS), values)
+            newest = connection.execute(select(func.max(INSPECTIONS.c.id))).scalar()
+            connection.execute(insert(DETECTORS), {**values, "after_inspection": newest or 0})
             if last is not None:
                 details |= {"detector_before": last.sha256, "threshold_before": last.threshold}
             append(

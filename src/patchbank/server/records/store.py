@@ -8,19 +8,21 @@ from patchbank.errors import DataError
 from patchbank.server.records.adding import Adding
 from patchbank.server.records.audit import Audit
 from patchbank.server.records.base import check_text, now
+from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
+from patchbank.server.records.exporting import Exporting
 from patchbank.server.records.judging import Judging
-from patchbank.server.records.listing import Listing
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
+from patchbank.server.records.monitors import Monitors
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Listing, Judging, Audit, Tokens, Messages):
+class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages):
     """Inspections, reviews, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.

@@ -156,6 +156,7 @@ DETECTORS = Table(
     Column("reason", Text, nullable=False),
     Column("threshold", Double, nullable=False),
     Column("false_alarm_rate", Double, nullable=False),
+    Column("after_inspection", BigInteger, nullable=False),
     Index(None, "product", "id"),
     sqlite_autoincrement=True,
 )

@@ -114,6 +114,7 @@ def _reviews_and_detectors() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("threshold", sa.Double(), nullable=False),
         sa.Column("false_alarm_rate", sa.Double(), nullable=False),
+        sa.Column("after_inspection", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_detectors"),
         sqlite_autoincrement=True,
     )
