@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +67,7 @@ class Calls:
         *,
         is_repeatable: bool = True,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **content: Any,
     ) -> httpx.Response:
         """Ask, and ask again while the service is busy, not reachable, or cannot record.
@@ -76,19 +78,20 @@ class Calls:
             is_repeatable: whether a second time does no harm where the first was done without an
                 answer; otherwise only what was surely not done is asked again.
             key: idempotency key.
+            headers: further ones.
             content: further arguments of `httpx.Client.request`.
 
         Raises:
             ClientError: the service refuses, or does not answer in time.
         """
         end = time.monotonic() + self.limits.total_s
-        headers = {} if key is None else {"Idempotency-Key": key}
+        sent = {**(headers or {}), **({} if key is None else {"Idempotency-Key": key})}
         attempt = 0
         while True:
             attempt += 1
             wait_s = min(LONGEST_WAIT_S, 0.25 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
             try:
-                answer = self._client.request(method, self.url + path, headers=headers, **content)
+                answer = self._client.request(method, self.url + path, headers=sent, **content)
             except (httpx.TimeoutException, httpx.TransportError) as error:
                 was_not_done = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
                 trouble = NotInspected(
@@ -124,7 +127,7 @@ def _checked(url: str, answer: httpx.Response) -> httpx.Response:
         return answer
     message, code, error = said(answer)
     if code == "unread":
-        raise Unread(f"{url}: {message}", answer.status_code, error.get("id"))
+        raise Unread(f"{url}: {message}", answer.status_code, error.get("inspection"))
     raise ClientError(f"{url}: {message}", answer.status_code, code)
 
 

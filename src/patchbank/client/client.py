@@ -14,7 +14,11 @@ from patchbank.client.errors import ClientError
 from patchbank.client.photographs import Photograph, file_of
 from patchbank.client.verdict import FIELDS, Product, Verdict
 from patchbank.errors import ParameterError
+from patchbank.runtime.printable import printable
 
+LONGEST_NAME = 255
+"""Characters of the name of a photograph that the service takes: of more, the last ones are sent.
+"""
 FILTERS = frozenset({"verdict", "review", "since", "until", "min_score", "max_score", *FIELDS})
 """Names by which inspections are chosen, besides the product."""
 
@@ -92,13 +96,14 @@ class Client:
         """
         _check(fields, frozenset(FIELDS))
         shown, content = file_of(photograph, name)
-        given = {key: value for key, value in fields.items() if value is not None}
+        said = {"product": product, "name": printable(shown)[-LONGEST_NAME:], **fields}
         answer = self._calls.ask(
             "POST",
             "/v1/inspections",
             key=idempotency_key or str(uuid.uuid4()),
-            data={"product": product, "name": shown, **given},
-            files={"image": ("image", content, "application/octet-stream")},
+            params={key: value for key, value in said.items() if value is not None},
+            content=content,
+            headers={"Content-Type": "application/octet-stream"},
         )
         return self._verdict(answer)
 
