@@ -315,14 +315,10 @@ def test_send_prints_what_predict_prints(service, fitted, line):
 @pytest.mark.parametrize(
     ("inside", "options", "status"),
     [
-        ("good", [], 0),
         ("good", ["--fail-on-anomaly"], 0),
-        ("defects", [], 0),
-        ("defects", ["--fail-on-anomaly"], 3),
         ("cut.png", [], 1),
         (".", ["--fail-on-anomaly"], 3),
         ("good", ["--product", "nuts"], 2),
-        ("none.png", [], 2),
     ],
 )
 def test_statuses_of_send_are_those_of_predict(service, line, inside, options, status):

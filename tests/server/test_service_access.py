@@ -57,7 +57,7 @@ def _expire(data, name):
 
 def test_every_route_of_the_application_has_a_role(service):
     class Parts:
-        class settings:  # noqa: N801
+        class settings:
             root_path, max_bytes = "", 1000
 
         gate = metrics = None
