@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -17,6 +17,10 @@ from patchbank.server.records.tables import INSPECTIONS, OUTBOX
 from patchbank.server.records.tallies import count_new
 
 KEYS_AT_ONCE = 500
+LAST_OF_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'")
+NEXT_OF_POSTGRES = text(
+    "SELECT nextval(pg_get_serial_sequence('inspections', 'id')) FROM generate_series(1, :count)"
+)
 Added = Answer | KeyReused | ParameterError
 
 
@@ -71,12 +75,13 @@ class Adding(Store):
     ) -> list[StoredInspection]:
         if not new:
             return []
-        statement = insert(INSPECTIONS).returning(INSPECTIONS.c.id, sort_by_parameter_order=True)
-        numbers = connection.execute(statement, [rows.to_row(one, self.instance) for one in new])
-        added = [
-            rows.stored(one, number, self.instance)
-            for one, number in zip(new, numbers.scalars(), strict=True)
-        ]
+        numbers = _next_numbers(connection, len(new))
+        numbered = list(zip(new, numbers, strict=True))
+        connection.execute(
+            insert(INSPECTIONS),
+            [{"id": number, **rows.to_row(one, self.instance)} for one, number in numbered],
+        )
+        added = [rows.stored(one, number, self.instance) for one, number in numbered]
         count_new(connection, added)
         if channels:
             connection.execute(insert(OUTBOX), list(self._messages(added, channels)))
@@ -98,6 +103,14 @@ class Adding(Store):
                     "payload": payload,
                     "attempts": 0,
                 }
+
+
+def _next_numbers(connection: Connection, count: int) -> list[int]:
+    """Numbers that no inspection has or had; no other transaction adds one meanwhile."""
+    if connection.dialect.name == "sqlite":
+        last = connection.execute(LAST_OF_SQLITE).scalar() or 0
+        return list(range(last + 1, last + count + 1))
+    return sorted(connection.execute(NEXT_OF_POSTGRES, {"count": count}).scalars())
 
 
 def _fault(new: NewInspection) -> ParameterError | None:

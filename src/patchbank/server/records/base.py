@@ -41,8 +41,16 @@ def check_text(name: str, text: str | None, longest: int = FIELD_LENGTH) -> None
         raise ParameterError(
             f"{name}: expected at most {longest} characters, got {len(text)}; shorten it"
         )
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or not _is_utf8(text):
         raise ParameterError(f"{name}: expected text without NUL, got {printable(text)[:60]}")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # halves of pairs, as in names of files that are no text
+        return False
+    return True
 
 
 def check_time(name: str, time: datetime | None) -> None:
