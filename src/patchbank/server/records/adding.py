@@ -21,6 +21,8 @@ LAST_OF_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'inspections
 NEXT_OF_POSTGRES = text(
     "SELECT nextval(pg_get_serial_sequence('inspections', 'id')) FROM generate_series(1, :count)"
 )
+RAISE_OF_SQLITE = text("UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'inspections'")
+RAISE_OF_POSTGRES = text("SELECT setval(pg_get_serial_sequence('inspections', 'id'), :last)")
 Added = Answer | KeyReused | ParameterError
 
 
@@ -69,6 +71,22 @@ class Adding(Store):
                 assert isinstance(answer, Answer)
                 outcomes[at] = _repeated(new[at], answer.inspection)
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def leave_numbers_out(self, count: int) -> None:
+        """Leave out so many numbers before the next inspection.
+
+        Records that are restored have lost the last inspections, whose numbers receivers know: a
+        number that is given to another photograph would be a lie.
+
+        Raises:
+            NotRecorded: the database takes no write.
+        """
+        with self._database.writing(in_order=True) as connection:
+            if self.is_sqlite:
+                connection.execute(RAISE_OF_SQLITE, {"count": count})
+            else:
+                last = max(_next_numbers(connection, 1))
+                connection.execute(RAISE_OF_POSTGRES, {"last": last + count})
 
     def _insert(
         self, connection: Connection, new: Sequence[NewInspection], channels: Sequence[str]

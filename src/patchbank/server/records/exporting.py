@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -87,11 +87,7 @@ class Exporting(Listing):
             DataError: Parquet needs pyarrow.
             NotRecorded: the database does not answer.
         """
-        number = 0
-        for part in self.exported(wanted, form, decimal=decimal):
-            stream.write(part.content)
-            number += part.inspections
-        return number
+        return written(self.exported(wanted, form, decimal=decimal), stream)
 
     def exported(self, wanted: Filter, form: Format, *, decimal: str = ".") -> Iterator[Part]:
         """Yield the parts of what `export` writes; what is wrong is raised before the first one."""
@@ -152,6 +148,15 @@ class Part:
 
     content: bytes
     inspections: int
+
+
+def written(parts: Iterable[Part], stream: BinaryIO) -> int:
+    """Write the parts of a file, and return the number of inspections."""
+    number = 0
+    for part in parts:
+        stream.write(part.content)
+        number += part.inspections
+    return number
 
 
 class _Table:
