@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+
 from tests.server.real_servers import is_listening
 
 pytestmark = pytest.mark.serve
