@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from patchbank.errors import DataError
 from patchbank.runtime.printable import one_line
@@ -90,7 +91,7 @@ class Database:
             yield
         except DBAPIError as error:
             raise NotRecorded(self._message(verb, error.orig)) from None
-        except (SQLAlchemyError, OSError) as error:
+        except (NoConnection, OSError) as error:
             raise NotRecorded(self._message(verb, error)) from None
 
     def _message(self, verb: str, error: object) -> str:
