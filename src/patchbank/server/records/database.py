@@ -138,9 +138,10 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, and not by the driver
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+        with _closed_on_error(connection):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -177,16 +178,26 @@ def _postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
-        with connection.cursor() as cursor:
+        with _closed_on_error(connection), connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{WAIT_S}s'")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) "
                 "WHERE current_setting('synchronous_commit') = 'off'"
             )
-        connection.commit()
+            connection.commit()
 
     return engine
+
+
+@contextmanager
+def _closed_on_error(connection: Any) -> Iterator[None]:
+    """Close a new connection that cannot be set up; SQLAlchemy does not know it yet."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def sqlite_is_new_enough() -> bool:
