@@ -26,7 +26,8 @@ def main(url: str, seed: str, group: str) -> None:
             new.append(inspection(at, verdict="anomalous", idempotency_key=key))
         answers = records.add(new, ["c"])
         pairs = (f"{a.inspection.id}={a.inspection.idempotency_key}" for a in answers)
-        print(" ".join(pairs), flush=True)
+        sys.stdout.write(" ".join(pairs) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import Table
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -22,6 +25,17 @@ class Store:
     def is_sqlite(self) -> bool:
         """Whether the records are in a file of SQLite."""
         return self._database.is_sqlite
+
+
+def insert_or_update(table: Table, *, is_sqlite: bool) -> Any:
+    """An insertion that can update the row that is in its way; each database has its own."""
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # it imports much
+
+    return postgresql.insert(table)
 
 
 def now() -> datetime:

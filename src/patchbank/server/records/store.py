@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from patchbank.errors import DataError
 from patchbank.server.records.adding import Adding
 from patchbank.server.records.audit import Audit
-from patchbank.server.records.base import check_text, now
+from patchbank.server.records.base import check_text, insert_or_update, now
 from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
@@ -61,9 +59,8 @@ class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Mes
         Raises:
             NotRecorded: the database takes no write.
         """
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
         row = {"name": self.instance, "seen": now()}
-        statement = insert(INSTANCES).on_conflict_do_update(
+        statement = insert_or_update(INSTANCES, is_sqlite=self.is_sqlite).on_conflict_do_update(
             index_elements=[INSTANCES.c.name], set_={"seen": row["seen"]}
         )
         with self._database.writing() as connection:
