@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from patchbank.cli import backbones, output
+from patchbank.cli import backbones, output, records
 from patchbank.cli.benchmark import benchmark
 from patchbank.cli.check import check
 from patchbank.cli.compare import compare
@@ -63,6 +63,7 @@ app.command(epilog=EPILOG)(tune)
 app.command(epilog=EPILOG)(undo)
 app.command(epilog=EPILOG)(update)
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(records.app, name="records")
 
 
 def main() -> None:
