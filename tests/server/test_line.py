@@ -1,8 +1,10 @@
 """A whole line: photographs come into a folder, the service inspects, results leave by channels."""
 
 import json
+import re
 import shutil
 import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -14,6 +16,8 @@ from tests.photographs import part, save
 from tests.server.real_servers import wait_until
 from tests.server.services import Running, check_error, png, run
 from tests.server.test_webhook import SECRET, Receiver
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -128,6 +132,11 @@ def test_refused_messages_are_sent_again_when_somebody_asks(fitted, tmp_path, re
         check_error(running.http.post("/v1/outbox/fax/retry"), 404)
         text = running.http.get("/metrics").text
         assert 'patchbank_outbox_waiting{channel="webhook"} 0.0' in text
+        figures = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+        dashboard = (ROOT / "deploy" / "grafana.json").read_text()
+        shown = set(re.findall(r"patchbank_[a-z_]+", dashboard))
+        assert len(shown) > 10
+        assert {name.removesuffix("_bucket") for name in shown} <= figures
         assert running.stop() == 0
     assert SECRET not in running.log
 
