@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,7 +52,7 @@ class Calls:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            verify = True if ca is None else httpx.create_ssl_context(verify=ca)
+            verify = True if ca is None else ssl.create_default_context(cafile=ca)
         except OSError as error:
             raise ParameterError(f"ca: expected certificates, got {ca} ({error})") from None
         self._client = httpx.Client(headers=headers, timeout=limits.timeout_s, verify=verify)
@@ -66,6 +68,7 @@ class Calls:
         *,
         is_repeatable: bool = True,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **content: Any,
     ) -> httpx.Response:
         """Ask, and ask again while the service is busy, not reachable, or cannot record.
@@ -76,20 +79,26 @@ class Calls:
             is_repeatable: whether a second time does no harm where the first was done without an
                 answer; otherwise only what was surely not done is asked again.
             key: idempotency key.
+            headers: further ones.
             content: further arguments of `httpx.Client.request`.
 
         Raises:
             ClientError: the service refuses, or does not answer in time.
         """
         end = time.monotonic() + self.limits.total_s
-        headers = {} if key is None else {"Idempotency-Key": key}
+        sent = {**(headers or {}), **({} if key is None else {"Idempotency-Key": key})}
         attempt = 0
         while True:
             attempt += 1
-            wait_s = min(LONGEST_WAIT_S, 0.25 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
+            wait_s = min(LONGEST_WAIT_S, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
             try:
-                answer = self._client.request(method, self.url + path, headers=headers, **content)
+                answer = self._client.request(method, self.url + path, headers=sent, **content)
             except (httpx.TimeoutException, httpx.TransportError) as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):  # time does not mend that
+                    raise ClientError(
+                        f"{self.url}: expected a certificate that is trusted, got another one; "
+                        "give the file of its authority (ca, --ca)"
+                    ) from None
                 was_not_done = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
                 trouble = NotInspected(
                     f"{self.url}: expected an answer, got: {error or type(error).__name__}",
@@ -124,7 +133,7 @@ def _checked(url: str, answer: httpx.Response) -> httpx.Response:
         return answer
     message, code, error = said(answer)
     if code == "unread":
-        raise Unread(f"{url}: {message}", answer.status_code, error.get("id"))
+        raise Unread(f"{url}: {message}", answer.status_code, error.get("inspection"))
     raise ClientError(f"{url}: {message}", answer.status_code, code)
 
 

@@ -14,7 +14,11 @@ from patchbank.client.errors import ClientError
 from patchbank.client.photographs import Photograph, file_of
 from patchbank.client.verdict import FIELDS, Product, Verdict
 from patchbank.errors import ParameterError
+from patchbank.runtime.printable import printable
 
+LONGEST_NAME = 255
+"""Characters of the name of a photograph that the service takes: of more, the last ones are sent.
+"""
 FILTERS = frozenset({"verdict", "review", "since", "until", "min_score", "max_score", *FIELDS})
 """Names by which inspections are chosen, besides the product."""
 
@@ -63,7 +67,7 @@ class Client:
     def inspect(
         self,
         photograph: Photograph,
-        product: str,
+        product: str | None = None,
         *,
         name: str | None = None,
         idempotency_key: str | None = None,
@@ -77,7 +81,7 @@ class Client:
         Args:
             photograph: path, bytes of an image file, or array; a file is sent as it is, an array
                 without loss.
-            product: by whose detector it is inspected.
+            product: by whose detector it is inspected; None where the service has one alone.
             name: of the photograph in the record; None takes the path.
             idempotency_key: None makes one.  Give your own where this program may be started again
                 in between, such as the serial number and the time of the photograph.
@@ -92,13 +96,14 @@ class Client:
         """
         _check(fields, frozenset(FIELDS))
         shown, content = file_of(photograph, name)
-        given = {key: value for key, value in fields.items() if value is not None}
+        said = {"product": product, "name": printable(shown)[-LONGEST_NAME:], **fields}
         answer = self._calls.ask(
             "POST",
             "/v1/inspections",
             key=idempotency_key or str(uuid.uuid4()),
-            data={"product": product, "name": shown, **given},
-            files={"image": ("image", content, "application/octet-stream")},
+            params={key: value for key, value in said.items() if value is not None},
+            content=content,
+            headers={"Content-Type": "application/octet-stream"},
         )
         return self._verdict(answer)
 
@@ -167,7 +172,7 @@ class Client:
             ClientError: there is no answer.
         """
         content = _json(self._calls.ask("GET", "/v1/products"))
-        return [Product(name=each["name"], content=each) for each in content["products"]]
+        return [Product.from_json(each) for each in content["products"]]
 
     def picture(
         self, inspection_id: int, kind: Literal["photograph", "overlay", "map"] = "overlay"

@@ -153,7 +153,7 @@ class Connection:
         self._acknowledged: dict[int, Any] = {}
         self._pending: tuple[str, int] | None = None
         self._largest: int | None = None
-        self._error = "no connection yet"
+        self._error, self._is_refused = "no connection yet", False
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
         )
@@ -241,6 +241,7 @@ class Connection:
         self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         with self._changed:
+            self._is_refused = reason.is_failure
             if reason.is_failure:
                 self._error = str(reason)
             else:
@@ -252,12 +253,13 @@ class Connection:
             self._changed.notify_all()
 
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
-        self._error = "none: nobody answers there"
+        self._error = "none: no broker answers there, or its certificate is not trusted"
 
     def _on_disconnect(
         self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
-        self._error = f"it lost: {reason}"
+        if not self._is_refused:  # after a refusal this says nothing more
+            self._error = f"it lost: {reason}"
 
     def _on_publish(
         self, client: Client, userdata: Any, number: int, reason: Any, properties: Any

@@ -223,6 +223,7 @@ class _Worker(threading.Thread):
                 self._fail(error)
                 continue
             if not more:
+                self._change(waiting=0)
                 self._wakened.wait(CHECKED_EVERY_S)
 
     def _send_batch(self) -> bool:

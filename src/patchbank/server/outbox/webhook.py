@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -41,6 +42,7 @@ class WebhookChannel:
 
     def __init__(self, name: str, target: str, context: ChannelContext) -> None:
         try:
+            urlsplit(target)  # it refuses brackets that httpx accepts
             url = httpx.URL(target)
         except (httpx.InvalidURL, ValueError):
             url = httpx.URL("")

@@ -144,7 +144,8 @@ class LotStatement:
     def to_json(self) -> dict[str, Any]:
         """All of it."""
         content = asdict(self)
-        return {**content, **content.pop("found")}
+        found = content.pop("found")
+        return {**content, **found}
 
 
 def lot_statement(

@@ -23,6 +23,7 @@ from patchbank.server.service.errors import ApiError, body_of
 from patchbank.server.service.guarding import SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
+    ends,
     inspections,
     products,
     records,
@@ -39,6 +40,7 @@ SPECS: tuple[Spec, ...] = (
     *products.SPECS,
     *statistics.SPECS,
     *admin.SPECS,
+    *ends.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

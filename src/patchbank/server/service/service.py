@@ -20,17 +20,10 @@ from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.sources.camera import Camera
 
 CHECKED_S = 1.0
 """Time for which the records are not asked again."""
-
-
-class Trigger(Protocol):
-    """A camera."""
-
-    def trigger(self) -> Any:
-        """Take a photograph.  -> a future of its answer."""
-        ...
 
 
 class Part(Protocol):
@@ -54,7 +47,7 @@ class Service:
     made: MadePictures
     metrics: Metrics
     gate: Gate
-    cameras: dict[str, Trigger] = field(default_factory=dict)
+    cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
