@@ -28,7 +28,7 @@ MOST_SHOWN = 20
 """Faults that are printed."""
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None)
 
 DataDir = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Folder of the service, as serve has it.")
