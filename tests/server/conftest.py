@@ -1,4 +1,4 @@
-"""Fixtures: a detector that is fitted once, and a service that several tests share."""
+"""Fixtures: a detector that is fitted once, a service that several tests share, new records."""
 
 from __future__ import annotations
 
@@ -31,3 +31,21 @@ def service(fitted, tmp_path_factory):
     file = shutil.copy(fitted, folder / "parts.patchbank")
     with Running(folder / "data", file, "--keep-good", "1") as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request, tmp_path):
+    """URL of a new, empty database of each kind."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path / 'records.sqlite'}"
+
+
+@pytest.fixture
+def records(database_url):
+    """New records of the service ``here``."""
+    from patchbank.server.records.store import Records
+
+    opened = Records.open(database_url, instance="here")
+    yield opened
+    opened.close()

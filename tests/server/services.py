@@ -9,10 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from patchbank.server.records.data_folder import DataFolder
+from patchbank.server.records.store import Records
 from tests.photographs import part, save
 from tests.server.real_servers import wait_until
 
@@ -129,10 +133,21 @@ class Running:
 
 
 def make_token(data: Path, name: str, role: str, *options) -> str:
-    """Make a token on the command line.  -> its secret."""
-    done = run("serve", "token", "add", name, "--role", role, "--data", data, *options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    """Make a token.  -> its secret."""
+    with records_of(data) as records:
+        return records.add_token(name, role, *options)
+
+
+@contextmanager
+def records_of(data: Path) -> Iterator[Records]:
+    """The records of a data folder, while no service need run."""
+    folder = DataFolder(data)
+    folder.make()
+    records = Records.open(folder.url, instance=folder.instance())
+    try:
+        yield records
+    finally:
+        records.close()
 
 
 def bearer(secret: str) -> dict[str, str]:

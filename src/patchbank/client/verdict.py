@@ -98,5 +98,27 @@ class Product:
     """A product of the service."""
 
     name: str
+    detector_sha256: str
+    """Digest of its detector."""
+    threshold: float
+    false_alarm_rate: float
+    error: str | None
+    """Why a newer file of its detector is not in use; None if there is none."""
     content: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
     """All that the service says of it."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Product:
+        """Read the object of one product.
+
+        Raises:
+            KeyError: it is none.
+        """
+        return cls(
+            name=content["product"],
+            detector_sha256=content["detector_sha256"],
+            threshold=content["threshold"],
+            false_alarm_rate=content["false_alarm_rate"],
+            error=content["error"],
+            content=content,
+        )

@@ -74,6 +74,22 @@ def replace_file(
         sync_folder(target.parent)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written in parts, and replaces the one at a path when all are written.
+
+    Raises:
+        OSError: the file cannot be written, or a device, pipe, socket or folder is there.
+    """
+    target = real_target(path)
+    with _temporary(target.parent) as (temporary, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        _put_in_place(temporary, file, target)
+    sync_folder(target.parent)
+
+
 def create_file(path: Path, content: bytes, *, sync: bool = False) -> None:
     """Create a file; one that exists is never replaced.
 

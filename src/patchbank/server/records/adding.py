@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -17,6 +17,12 @@ from patchbank.server.records.tables import INSPECTIONS, OUTBOX
 from patchbank.server.records.tallies import count_new
 
 KEYS_AT_ONCE = 500
+LAST_OF_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'")
+NEXT_OF_POSTGRES = text(
+    "SELECT nextval(pg_get_serial_sequence('inspections', 'id')) FROM generate_series(1, :count)"
+)
+RAISE_OF_SQLITE = text("UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'inspections'")
+RAISE_OF_POSTGRES = text("SELECT setval(pg_get_serial_sequence('inspections', 'id'), :last)")
 Added = Answer | KeyReused | ParameterError
 
 
@@ -66,17 +72,34 @@ class Adding(Store):
                 outcomes[at] = _repeated(new[at], answer.inspection)
         return [outcome for outcome in outcomes if outcome is not None]
 
+    def leave_numbers_out(self, count: int) -> None:
+        """Leave out so many numbers before the next inspection.
+
+        Records that are restored have lost the last inspections, whose numbers receivers know: a
+        number that is given to another photograph would be a lie.
+
+        Raises:
+            NotRecorded: the database takes no write.
+        """
+        with self._database.writing(in_order=True) as connection:
+            if self.is_sqlite:
+                connection.execute(RAISE_OF_SQLITE, {"count": count})
+            else:
+                last = max(_next_numbers(connection, 1))
+                connection.execute(RAISE_OF_POSTGRES, {"last": last + count})
+
     def _insert(
         self, connection: Connection, new: Sequence[NewInspection], channels: Sequence[str]
     ) -> list[StoredInspection]:
         if not new:
             return []
-        statement = insert(INSPECTIONS).returning(INSPECTIONS.c.id, sort_by_parameter_order=True)
-        numbers = connection.execute(statement, [rows.to_row(one, self.instance) for one in new])
-        added = [
-            rows.stored(one, number, self.instance)
-            for one, number in zip(new, numbers.scalars(), strict=True)
-        ]
+        numbers = _next_numbers(connection, len(new))
+        numbered = list(zip(new, numbers, strict=True))
+        connection.execute(
+            insert(INSPECTIONS),
+            [{"id": number, **rows.to_row(one, self.instance)} for one, number in numbered],
+        )
+        added = [rows.stored(one, number, self.instance) for one, number in numbered]
         count_new(connection, added)
         if channels:
             connection.execute(insert(OUTBOX), list(self._messages(added, channels)))
@@ -98,6 +121,14 @@ class Adding(Store):
                     "payload": payload,
                     "attempts": 0,
                 }
+
+
+def _next_numbers(connection: Connection, count: int) -> list[int]:
+    """Numbers that no inspection has or had; no other transaction adds one meanwhile."""
+    if connection.dialect.name == "sqlite":
+        last = connection.execute(LAST_OF_SQLITE).scalar() or 0
+        return list(range(last + 1, last + count + 1))
+    return sorted(connection.execute(NEXT_OF_POSTGRES, {"count": count}).scalars())
 
 
 def _fault(new: NewInspection) -> ParameterError | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import Table
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -24,6 +27,17 @@ class Store:
         return self._database.is_sqlite
 
 
+def insert_or_update(table: Table, *, is_sqlite: bool) -> Any:
+    """An insertion that can update the row that is in its way; each database has its own."""
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # it imports much
+
+    return postgresql.insert(table)
+
+
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(timezone.utc)
@@ -41,8 +55,16 @@ def check_text(name: str, text: str | None, longest: int = FIELD_LENGTH) -> None
         raise ParameterError(
             f"{name}: expected at most {longest} characters, got {len(text)}; shorten it"
         )
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or not _is_utf8(text):
         raise ParameterError(f"{name}: expected text without NUL, got {printable(text)[:60]}")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # halves of pairs, as in names of files that are no text
+        return False
+    return True
 
 
 def check_time(name: str, time: datetime | None) -> None:

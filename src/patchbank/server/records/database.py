@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from patchbank.errors import DataError
 from patchbank.runtime.printable import one_line
@@ -90,7 +91,7 @@ class Database:
             yield
         except DBAPIError as error:
             raise NotRecorded(self._message(verb, error.orig)) from None
-        except (SQLAlchemyError, OSError) as error:
+        except (NoConnection, OSError) as error:
             raise NotRecorded(self._message(verb, error)) from None
 
     def _message(self, verb: str, error: object) -> str:
@@ -137,9 +138,10 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, and not by the driver
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+        with _closed_on_error(connection):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -176,16 +178,26 @@ def _postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
-        with connection.cursor() as cursor:
+        with _closed_on_error(connection), connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{WAIT_S}s'")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) "
                 "WHERE current_setting('synchronous_commit') = 'off'"
             )
-        connection.commit()
+            connection.commit()
 
     return engine
+
+
+@contextmanager
+def _closed_on_error(connection: Any) -> Iterator[None]:
+    """Close a new connection that cannot be set up; SQLAlchemy does not know it yet."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def sqlite_is_new_enough() -> bool:

@@ -40,6 +40,14 @@ class Scored:
     """Anomaly score; None where it could not be inspected."""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Conditions of inspections, and the number by which they are sorted."""
+
+    conditions: list[ColumnElement[bool]]
+    number: ColumnElement[int]
+
+
 class Listing(Store):
     """The part of the records that finds inspections."""
 
@@ -93,11 +101,14 @@ class Listing(Store):
             raise ParameterError(f"limit: expected 1 to {MOST_IN_A_PAGE}, got {limit}")
         before = None if cursor is None else _number(cursor)
         with self._database.reading() as connection:
-            conditions = self._conditions(connection, wanted, before)
-            if conditions is None:
+            search = self._search(connection, wanted, before)
+            if search is None:
                 return Page((), None)
             statement = (
-                select(INSPECTIONS).where(*conditions).order_by(COLUMNS.id.desc()).limit(limit + 1)
+                select(INSPECTIONS)
+                .where(*search.conditions)
+                .order_by(search.number.desc())
+                .limit(limit + 1)
             )
             found = [rows.from_row(row) for row in connection.execute(statement)]
         page = found[:limit]
@@ -116,15 +127,15 @@ class Listing(Store):
         check_filter(wanted)
         while True:
             with self._database.reading() as connection:
-                conditions = self._conditions(connection, wanted, None)
-                if conditions is None:
+                search = self._search(connection, wanted, None)
+                if search is None:
                     return
                 if detector_sha256 is not None:
-                    conditions.append(COLUMNS.detector_sha256 == detector_sha256)
+                    search.conditions.append(COLUMNS.detector_sha256 == detector_sha256)
                 statement = (
                     select(COLUMNS.id, COLUMNS.serial_number, COLUMNS.score)
-                    .where(*conditions, COLUMNS.id > after)
-                    .order_by(COLUMNS.id)
+                    .where(*search.conditions, COLUMNS.id > after)
+                    .order_by(search.number)
                     .limit(AT_ONCE)
                 )
                 found = [Scored(*row) for row in connection.execute(statement)]
@@ -133,10 +144,8 @@ class Listing(Store):
                 return
             after = found[-1].id
 
-    def _conditions(
-        self, connection: Connection, wanted: Filter, before: int | None
-    ) -> list[ColumnElement[bool]] | None:
-        """Conditions of a filter for the table of inspections; None where nothing fulfils them."""
+    def _search(self, connection: Connection, wanted: Filter, before: int | None) -> Search | None:
+        """Search for what a filter names in the table of inspections; None where nothing is."""
         bounds = hours_bounds(connection, wanted.product, wanted.since, wanted.until)
         if bounds is None:
             return None
@@ -150,7 +159,8 @@ class Listing(Store):
         for name, condition in criteria.items():
             as_it_is = not self.is_sqlite or name == driver
             conditions.append(condition(COLUMNS[name] if as_it_is else _unindexed(name)))
-        return conditions
+        # The index of scores has numbers in no order; SQLite would walk through all others instead.
+        return Search(conditions, _unindexed("id") if driver == "score" else COLUMNS.id)
 
 
 def hours_bounds(

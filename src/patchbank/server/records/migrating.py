@@ -16,16 +16,25 @@ MIGRATION_LOCK = 0x7061746369
 """Advisory lock of PostgreSQL, so that of several services one migrates."""
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, *, create: bool = True) -> None:
     """Run the migrations that are missing, in one transaction; nothing, in the usual case.
 
+    Args:
+        database: to be brought to `NEWEST`.
+        create: whether tables are made where there are none.
+
     Raises:
-        DataError: the tables are those of a newer version.
+        DataError: the tables are those of a newer version, or there are none.
         NotRecorded: the database cannot be opened or written.
     """
+    if not create and database.is_sqlite and not Path(str(database.url.database)).is_file():
+        raise _nothing(database)
     with database.reading() as connection:
-        if revision_of(connection) == NEWEST:
-            return
+        revision = revision_of(connection)
+    if revision == NEWEST:
+        return
+    if revision is None and not create:
+        raise _nothing(database)
     with database.writing() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
@@ -37,6 +46,10 @@ def migrate(database: Database) -> None:
             )
         if revision != NEWEST:
             _run(connection)
+
+
+def _nothing(database: Database) -> DataError:
+    return DataError(f"{database.name}: expected records of the service, got none")
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from patchbank.runtime.printable import json_text
-from patchbank.server.records.base import Store
+from patchbank.server.records.base import Store, insert_or_update
 from patchbank.server.records.tables import DETECTORS, MONITORS
 
 
@@ -49,8 +48,7 @@ class Monitors(Store):
         Raises:
             NotRecorded: the database takes no write.
         """
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
-        statement = insert(MONITORS)
+        statement = insert_or_update(MONITORS, is_sqlite=self.is_sqlite)
         given = statement.excluded
         row = {
             "product": product,

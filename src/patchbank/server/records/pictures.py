@@ -132,6 +132,11 @@ class Pictures:
                 return False
         return True
 
+    def paths(self) -> Iterator[Path]:
+        """Paths of all pictures."""
+        for _, _, path in self._found():
+            yield path
+
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name[2:4] / name
 

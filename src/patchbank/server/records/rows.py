@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row
 
 from patchbank.errors import ParameterError
-from patchbank.runtime.printable import json_text
+from patchbank.runtime.printable import json_text, printable
 from patchbank.server.records.base import check_text, check_time
 from patchbank.server.records.entries import Fields, NewInspection, StoredInspection
 from patchbank.server.records.tables import PRODUCT_LENGTH
@@ -55,8 +56,22 @@ def to_row(new: NewInspection, instance: str) -> dict[str, Any]:
         "p_value": new.result.get("p_value"),
         "threshold": new.result.get("threshold"),
         "detector_sha256": new.result["detector_sha256"],
+        **_of_result(new.result),
         "result": json_text(new.result),
         "instance": instance,
+    }
+
+
+def _of_result(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns for whoever reads tables; the result itself has all of it, and more."""
+    width, height = result.get("size") or (None, None)
+    regions = result.get("regions")
+    texts = {name: result.get(name) for name in ("image", "error")}
+    return {
+        **{name: None if text is None else printable(text) for name, text in texts.items()},
+        "width": width,
+        "height": height,
+        "regions": None if regions is None else len(regions),
     }
 
 

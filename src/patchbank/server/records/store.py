@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from patchbank.errors import DataError
 from patchbank.server.records.adding import Adding
 from patchbank.server.records.audit import Audit
-from patchbank.server.records.base import check_text, now
+from patchbank.server.records.base import check_text, insert_or_update, now
 from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
@@ -18,23 +16,25 @@ from patchbank.server.records.migrating import migrate
 from patchbank.server.records.monitors import Monitors
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
+from patchbank.server.records.verifying import Verifying
 
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages):
+class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages, Verifying):
     """Inspections, reviews, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.
     """
 
     @classmethod
-    def open(cls, url: str, *, instance: str) -> Records:
+    def open(cls, url: str, *, instance: str, create: bool = True) -> Records:
         """Open the records, with the migrations that their database has not had.
 
         Args:
             url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
             instance: name of the service, which sends its own messages and not those of others.
+            create: whether records are made where there are none.
 
         Raises:
             DataError: the database cannot be opened, or is one of a newer version.
@@ -44,7 +44,7 @@ class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Mes
         if database.is_sqlite and not sqlite_is_new_enough():
             raise DataError("database: expected SQLite 3.35 or newer, got an older one")
         try:
-            migrate(database)
+            migrate(database, create=create)
         except NotRecorded as error:
             database.close()
             raise DataError(str(error)) from None
@@ -59,9 +59,8 @@ class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Mes
         Raises:
             NotRecorded: the database takes no write.
         """
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
         row = {"name": self.instance, "seen": now()}
-        statement = insert(INSTANCES).on_conflict_do_update(
+        statement = insert_or_update(INSTANCES, is_sqlite=self.is_sqlite).on_conflict_do_update(
             index_elements=[INSTANCES.c.name], set_={"seen": row["seen"]}
         )
         with self._database.writing() as connection:

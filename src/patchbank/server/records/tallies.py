@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, case
-from sqlalchemy.dialects import postgresql, sqlite
 
+from patchbank.server.records.base import insert_or_update
 from patchbank.server.records.entries import StoredInspection
 from patchbank.server.records.tables import TALLIES
 
@@ -59,8 +58,7 @@ def _change(connection: Connection, changes: Iterable[tuple[Key, int, int]]) -> 
         found[2] = max(found[2], inspection_id)
     if not sums:
         return
-    is_sqlite = connection.dialect.name == "sqlite"
-    insert: Any = sqlite.insert(TALLIES) if is_sqlite else postgresql.insert(TALLIES)
+    insert = insert_or_update(TALLIES, is_sqlite=connection.dialect.name == "sqlite")
     own, given = TALLIES.c, insert.excluded
     statement = insert.on_conflict_do_update(
         index_elements=[own[name] for name in KEYS],

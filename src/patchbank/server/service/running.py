@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from patchbank.errors import DataError
+from patchbank.runtime.atomic_file import make_folders
 from patchbank.runtime.file_lock import FolderInUse, locked_folder
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.printable import json_text
@@ -232,19 +233,34 @@ def opened(
     """
     folder = DataFolder(settings.data)
     folder.make()
-    try:
-        with locked_folder(settings.data):
-            records = Records.open(settings.database or folder.url, instance=folder.instance())
-            try:
-                check_access(settings, records)
-                yield Running(settings, folder, records, products, ends)
-            finally:
-                records.close()
-    except FolderInUse:
-        raise DataError(
-            f"--data: expected a folder that no other service uses, got {settings.data}; "
-            "give each service its own"
-        ) from None
+    with _locked(folder):
+        records = Records.open(settings.database or folder.url, instance=folder.instance())
+        try:
+            check_access(settings, records)
+            yield Running(settings, folder, records, products, ends)
+        finally:
+            records.close()
+
+
+@contextmanager
+def _locked(folder: DataFolder) -> Iterator[None]:
+    """The data folder for this process alone, with its folders."""
+    with ExitStack() as stack:
+        try:
+            make_folders(folder.detectors)
+            make_folders(folder.versions)
+            stack.enter_context(locked_folder(folder.folder))
+        except FolderInUse:
+            raise DataError(
+                "--data: expected a folder that no other service uses, got "
+                f"{folder.folder}; give each service its own"
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"--data: expected a folder that can be written, got {folder.folder}: "
+                f"{error.strerror}"
+            ) from None
+        yield
 
 
 def check_access(settings: ServiceSettings, records: Records) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Path
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +11,6 @@ from patchbank import __version__
 from patchbank.server.records.entries import iso_utc
 from patchbank.server.service.answers import answer
 from patchbank.server.service.errors import ApiError
-from patchbank.server.service.examples import INSPECTION
 from patchbank.server.service.guarding import Spec
 from patchbank.server.service.metrics import CONTENT_TYPE
 from patchbank.server.service.service import service_of
@@ -78,33 +74,6 @@ def openapi(request: Request) -> Response:
     return answer(document)
 
 
-async def trigger(request: Request, name: Annotated[str, Path(max_length=100)]) -> Response:
-    """Take a photograph with a camera, and inspect it."""
-    service = service_of(request)
-    camera = service.cameras.get(name)
-    if camera is None:
-        known = ", ".join(service.cameras) or "none"
-        raise ApiError(404, f"camera: expected one of {known}, got another one")
-    future = await run_in_threadpool(camera.trigger)
-    waited = asyncio.shield(asyncio.wrap_future(future))
-    try:
-        found = await asyncio.wait_for(waited, service.settings.timeout_s)
-    except (TimeoutError, asyncio.TimeoutError):
-        raise ApiError(
-            503,
-            f"camera: expected a verdict within {service.settings.timeout_s:g} s, got none "
-            "yet; it will be recorded",
-            code="timeout",
-            retry_s=RETRY_UNREADY_S,
-        ) from None
-    content = found.inspection.to_json(service.settings.root_path)
-    if found.inspection.verdict == "unread":
-        raise ApiError(
-            422, str(content["error"]), code="unread", facts={"inspection": content["id"]}
-        )
-    return answer(content)
-
-
 def _get(path: str, endpoint: Any, role: Any, **more: Any) -> Spec:
     return Spec(method="GET", path=path, endpoint=endpoint, role=role, tag="service", **more)
 
@@ -114,16 +83,6 @@ SPECS = (
     _get("/health", health, "public", example={"status": "alive"}),
     _get("/ready", ready, "public", example={"status": "ready"}, errors=(503,)),
     _get("/openapi.json", openapi, "public"),
-    _get("/metrics", metrics, "operator", media_type="text/plain"),
+    _get("/metrics", metrics, "operator", media_types=("text/plain",)),
     _get("/v1/status", status, "operator"),
-    Spec(
-        method="POST",
-        path="/v1/cameras/{name}/trigger",
-        endpoint=trigger,
-        role="operator",
-        tag="cameras",
-        example=INSPECTION,
-        schema="Inspection",
-        errors=(404, 503),
-    ),
 )
