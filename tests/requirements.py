@@ -85,6 +85,9 @@ REQUIREMENTS = {
         _installed("alembic", "fastapi", "httpx", "paho", "sqlalchemy", "uvicorn"),
         "pip install '.[serve]'",
     ),
+    "schemathesis": Requirement(
+        "schemathesis", _installed("schemathesis"), "pip install '.[dev,serve]'"
+    ),
     "postgres": Requirement(
         "the server of PostgreSQL, and psycopg",
         _has_postgres,

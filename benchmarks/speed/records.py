@@ -149,7 +149,11 @@ def commits(records: Records, seconds: float) -> list[dict[str, float]]:
             number += 1
         took = time.perf_counter() - began
         found.append(
-            {"group": size, "commits_per_s": number / took, "inspections_per_s": number * size / took}
+            {
+                "group": size,
+                "commits_per_s": number / took,
+                "inspections_per_s": number * size / took,
+            }
         )
     return found
 

@@ -203,13 +203,13 @@ def send_all(running, seeds, **options):
 
 
 def test_a_full_queue_answers_busy_and_what_was_accepted_is_answered(fitted, tmp_path):
-    with Running(tmp_path / "data", fitted, "--max-queue", "1") as running:
+    with Running(tmp_path / "data", fitted, "--max-queue", "2") as running:
         answers = send_all(running, range(40))
         statuses = [one.status_code for one in answers]
         assert set(statuses) == {200, 429}
         busy = next(one for one in answers if one.status_code == 429)
         check_error(busy, 429, "busy")
-        assert busy.headers["retry-after"] == "1"
+        assert 1 <= int(busy.headers["retry-after"]) <= 10
         found = running.http.get("/v1/inspections", params={"limit": 100}).json()["inspections"]
         assert len(found) == statuses.count(200)
         assert "patchbank_refused_total" in running.http.get("/metrics").text

@@ -127,7 +127,7 @@ def parse(arguments, *, complete=True):
         rest = [*context._protected_args, *context.args]
         if not hasattr(command, "commands"):
             break
-        if not rest and command.invoke_without_command:
+        if not rest and (command.invoke_without_command or not complete):
             return
         name, command, arguments = command.resolve_command(context, rest)
     if name == "fit":  # its options are texts, which the declared rules read

@@ -62,6 +62,13 @@ def test_every_command_and_option_is_listed():
         "patchbank backbones",
         "patchbank backbones show",
         "patchbank backbones export",
+        "patchbank records",
+        "patchbank records export",
+        "patchbank records statistics",
+        "patchbank records verify",
+        "patchbank records backup",
+        "patchbank records restore",
+        "patchbank records resend",
     ]
     fit = page.split("## `patchbank fit`")[1].split("## `patchbank check`")[0]
     assert "    patchbank fit [OPTIONS] GOOD...\n" in fit

@@ -28,11 +28,7 @@ MOST_SHOWN = 20
 """Faults that are printed."""
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
-app = typer.Typer(
-    help="Records of the service: export, count, verify, back up and restore them.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+app = typer.Typer(rich_markup_mode=None)
 
 DataDir = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Folder of the service, as serve has it.")
@@ -53,6 +49,11 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[Optional[str], typer.Option("--until", metavar="TIME", help="Before this time.")]
+
+
+@app.callback()
+def _below() -> None:
+    """Records of the service: export, count, verify, back up and restore them."""
 
 
 @dataclass(frozen=True, kw_only=True)

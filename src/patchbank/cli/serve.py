@@ -84,7 +84,8 @@ class ServeOptions:
         Optional[int],
         typer.Option(
             "--max-queue",
-            help="Photographs that wait; more are answered 429. If not given, 4 for each core.",
+            help="Photographs that wait or are inspected; more are answered 429. If not given, "
+            "4 for each core.",
         ),
         Integer(1),
     ] = None

@@ -295,7 +295,8 @@ class _Pieces(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def tell(self) -> int:
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Position, which cannot be changed; `io.IOBase` asks for it in this way."""
         return self._position
 
     def write(self, content: Any) -> int:
@@ -304,7 +305,7 @@ class _Pieces(io.RawIOBase):
         return len(self._parts[-1])
 
     def take(self) -> bytes:
-        """All that was written since the last time."""
+        """Content that was written since the last time."""
         content = b"".join(self._parts)
         self._parts.clear()
         return content

@@ -145,7 +145,7 @@ class Listing(Store):
             after = found[-1].id
 
     def _search(self, connection: Connection, wanted: Filter, before: int | None) -> Search | None:
-        """How to find what a filter names in the table of inspections; None where nothing is."""
+        """Search for what a filter names in the table of inspections; None where nothing is."""
         bounds = hours_bounds(connection, wanted.product, wanted.since, wanted.until)
         if bounds is None:
             return None

@@ -157,7 +157,7 @@ def lot_statement(
     *,
     level: float = 0.1,
 ) -> LotStatement | None:
-    """How many of the flagged parts of a lot are expected to be good, and which clearly are not.
+    """Judge a lot: how many flagged parts are expected to be good, and which clearly are not.
 
     Photographs in a row with one serial number show one part, which the first one stands for.
 

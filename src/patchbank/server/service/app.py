@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,6 +51,8 @@ SECURITY_HEADERS = (
 NO_STORE = (b"cache-control", b"no-store")
 QUIET = ("/health", "/ready", "/metrics")
 """Routes that watchdogs ask all the time, which are logged only where they fail."""
+GONE = 499
+"""Status in log and figures of a sender that went away in the middle of its request."""
 OTHER = "other"
 """Name of all paths without a route, in the figures."""
 
@@ -135,6 +137,8 @@ class Surroundings:
 
         try:
             await self._app(scope, receive, sent)
+        except ClientDisconnect:  # there is nobody to answer
+            status = GONE
         except Exception as error:
             LOGGER.exception("%s %s failed", scope["method"], scope["path"])
             if status:

@@ -48,14 +48,14 @@ _PAGE = {
 def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
     """Answers of a route by their status."""
     content: dict[str, Any] = {"schema": {"type": "object"}}
-    if spec.media_type != "application/json":
+    if spec.media_types != ("application/json",):
         content = dict(BINARY)
     if spec.schema is not None:
         content["schema"] = {"$ref": f"#/components/schemas/{spec.schema}"}
     if spec.example is not None:
         content["example"] = spec.example
     found: dict[int | str, dict[str, Any]] = {
-        _done(spec): {"description": "Done.", "content": {spec.media_type: content}}
+        _done(spec): {"description": "Done.", "content": dict.fromkeys(spec.media_types, content)}
     }
     statuses = PUBLIC if spec.role == "public" else EVERY
     for status in sorted({*statuses, *spec.errors, *_of_body(spec)}):
@@ -89,7 +89,9 @@ def extra(spec: Spec) -> dict[str, Any]:
 
 def _with_example(operation: dict[str, Any], spec: Spec) -> None:
     """Put the example of an answer back: the framework leaves out what is null."""
-    operation["responses"][str(_done(spec))]["content"][spec.media_type]["example"] = spec.example
+    operation["responses"][str(_done(spec))]["content"][spec.media_types[0]]["example"] = (
+        spec.example
+    )
 
 
 def _done(spec: Spec) -> int:

@@ -40,10 +40,10 @@ CODES = {
 }
 """The word of each status, unless an error has its own."""
 
-RETRY_BUSY_S, RETRY_NOT_RECORDED_S = 1, 5
+RETRY_NOT_RECORDED_S = 5
 
 _OF_CLASSES: tuple[tuple[type[PatchbankError], int, str, int | None], ...] = (
-    (Busy, 429, "busy", RETRY_BUSY_S),
+    (Busy, 429, "busy", None),
     (NotRecorded, 503, "not_recorded", RETRY_NOT_RECORDED_S),
     (UnknownProduct, 404, "unknown_product", None),
     (KeyReused, 422, "key_reused", None),
@@ -96,6 +96,8 @@ def error_of(error: PatchbankError) -> ApiError:
     """The answer to an exception of the package."""
     found = next(one for one in _OF_CLASSES if isinstance(error, one[0]))
     _, status, code, retry_s = found
+    if isinstance(error, Busy):
+        retry_s = error.retry_s
     facts = {"lost": list(error.lost)} if isinstance(error, GuardError) else {}
     return ApiError(status, str(error), code=code, retry_s=retry_s, facts=facts)
 

@@ -42,7 +42,7 @@ class Spec:
     """An answer, for the document of the interface."""
     schema: str | None = None
     """Name of the schema of what is answered; None for any JSON object."""
-    media_type: str = "application/json"
+    media_types: tuple[str, ...] = ("application/json",)
     errors: tuple[int, ...] = ()
     """Statuses that are answered in addition to those of every route."""
     body: dict[str, Any] | None = None

@@ -30,6 +30,7 @@ from patchbank.server.intake import Answer, Busy, KeyReused, Submission
 from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
+from patchbank.server.service.congestion import Congestion
 from patchbank.server.service.keeping import PictureStore, digest_of, keep
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
@@ -85,6 +86,7 @@ class Inference:
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._n_bytes = self._n_running = 0
+        self._congestion = Congestion(usable_cores())
         self._is_closed = False
         self._under_key: dict[tuple[str, str], tuple[str, Future[Answer]]] = {}
         self._threads = [
@@ -111,7 +113,22 @@ class Inference:
     @property
     def is_full(self) -> bool:
         """Whether another photograph would be refused."""
-        return self._is_closed or len(self._waiting) >= self._settings.max_queue
+        return self._is_closed or self._n_accepted >= self._settings.max_queue
+
+    def busy(self) -> Busy:
+        """The error for a photograph that is refused, with the time to come again."""
+        wait_s = self._congestion.refused(self._n_accepted)
+        limit, s = self._settings.max_queue, "" if wait_s == 1 else "s"
+        return Busy(
+            f"queue: expected fewer than {limit} photographs at once, got {self._n_accepted}; "
+            f"send it again in {wait_s} second{s}",
+            wait_s,
+        )
+
+    @property
+    def _n_accepted(self) -> int:
+        """Photographs that are waiting, or being inspected."""
+        return len(self._waiting) + self._n_running
 
     @property
     def trouble(self) -> str | None:
@@ -170,13 +187,9 @@ class Inference:
     def _check_room(self, n_bytes: int) -> None:
         if self._is_closed:
             raise _stopping()
-        limit = self._settings.max_queue
         is_large = self._waiting and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
-        if len(self._waiting) >= limit or is_large:
-            raise Busy(
-                f"queue: expected fewer than {limit} photographs waiting, got "
-                f"{len(self._waiting)}; send it again in a moment, with the same key"
-            )
+        if self._n_accepted >= self._settings.max_queue or is_large:
+            raise self.busy()
 
     def _forget(self, key: tuple[str, str]) -> None:
         with self._changed:
@@ -212,8 +225,10 @@ class Inference:
         detector = self._catalog.detector(self._catalog.product(given.product))
         begin = time.perf_counter()
         outcome = inspected(detector, given, self._settings.max_pixels)
+        seconds = time.perf_counter() - begin
+        self._congestion.inspected(seconds)
         if self._observe is not None:
-            self._observe(outcome, given.product, time.perf_counter() - begin)
+            self._observe(outcome, given.product, seconds)
         kept = keep(self._pictures, given.content, job.digest, outcome, self._settings.keep_good)
         stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
         result = outcome.to_json()

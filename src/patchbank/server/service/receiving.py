@@ -11,7 +11,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from patchbank.errors import ParameterError
 from patchbank.images.formats import SUFFIXES
@@ -89,7 +89,7 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
         raise ApiError(
             400, f"body: expected a form of type {MULTIPART}, got: {error.message}"
         ) from None
-    except ApiError:
+    except (ApiError, ClientDisconnect):
         raise
     except Exception as error:  # the parser has errors of several packages
         raise ApiError(400, f"body: expected a form of type {MULTIPART}, got: {error}") from None

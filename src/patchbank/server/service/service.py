@@ -23,7 +23,7 @@ from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.sources.camera import Camera
 
 CHECKED_S = 1.0
-"""Time for which the readiness is not checked again."""
+"""Time for which the records are not asked again."""
 
 
 class Part(Protocol):
@@ -52,26 +52,28 @@ class Service:
     """Outboxes and sources by their names."""
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     is_stopping: bool = False
-    _checked: tuple[float, list[str]] = (0.0, [])
+    _checked: tuple[float, str | None] = (0.0, None)
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
     def reasons(self) -> list[str]:
         """Reasons why no verdict can be given now; none if it is ready."""
-        with self._checking:
-            if time.monotonic() > self._checked[0]:
-                found = self._check()
-                self._checked = time.monotonic() + CHECKED_S, found
-            return self._checked[1]
-
-    def _check(self) -> list[str]:
         found = ["the service stops"] if self.is_stopping else []
         if not self.catalog.products:
             found.append("there is no product yet; upload a detector")
+        with self._checking:
+            if time.monotonic() > self._checked[0]:
+                reason = self._check()
+                self._checked = time.monotonic() + CHECKED_S, reason
+            _, reason = self._checked
+        return [*found, reason] if reason else found
+
+    def _check(self) -> str | None:
+        """Reason why the records take no write; None if they do."""
         try:
             self.records.check()
         except NotRecorded as error:
-            found.append(str(error))
-        return found
+            return str(error)
+        return None
 
 
 def service_of(request: Request) -> Service:

@@ -14,7 +14,7 @@ LARGEST_QUEUE_BYTES = 512_000_000
 
 
 def default_queue() -> int:
-    """Photographs that wait at most: few, so that the last one does not wait for long."""
+    """Photographs at once: few, so that the last one does not wait for long."""
     return 4 * usable_cores()
 
 
@@ -40,7 +40,7 @@ class ServiceSettings:
     pictures_days: int | None = None
     """Age beyond which kept pictures are deleted; None for any."""
     max_queue: int = field(default_factory=default_queue)
-    """Photographs that wait to be inspected, beyond which requests are refused."""
+    """Photographs that wait or are inspected, beyond which requests are refused."""
     max_bytes: int = 64_000_000
     """Bytes of a request with photographs."""
     max_pixels: int = 100_000_000

@@ -77,9 +77,7 @@ async def inspect(
     service = service_of(request)
     if service.inference.is_full:  # before the body is read
         service.metrics.refused()
-        raise Busy(
-            "queue: expected room for another photograph, got none; send it again in a moment"
-        )
+        raise service.inference.busy()
     settings = service.settings
     came = await received(request, settings.allow_root, settings.max_bytes)
     said = _texts(came, query)

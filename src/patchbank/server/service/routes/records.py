@@ -35,6 +35,7 @@ KINDS = {
     "bmp": "image/bmp",
     "webp": "image/webp",
 }
+OTHER_KIND = "application/octet-stream"
 Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the inspection.")]
 Short = Annotated[str | None, Field(max_length=200)]
 
@@ -115,7 +116,7 @@ def photograph(request: Request, number: Number) -> Response:
     service = service_of(request)
     found = _found(service, number)
     content = service.made.photograph(found)
-    kind = KINDS.get(str(found.photograph).rpartition(".")[2], "application/octet-stream")
+    kind = KINDS.get(str(found.photograph).rpartition(".")[2], OTHER_KIND)
     return Response(content, headers=UNCHANGING, media_type=kind)
 
 
@@ -210,11 +211,13 @@ OF_ONE, KEPT = (404,), (404, 410)
 SPECS = (
     _get("", inspections, example=PAGE, schema="Page"),
     _get("/{number}", inspection, example=INSPECTION, schema="Inspection", errors=OF_ONE),
-    _get("/{number}/photograph", photograph, media_type="image/*", errors=KEPT),
-    _get("/{number}/overlay", overlay, media_type="image/jpeg", errors=KEPT),
-    _get("/{number}/map", anomaly_map, media_type="image/png", errors=KEPT),
+    _get(
+        "/{number}/photograph", photograph, media_types=(*KINDS.values(), OTHER_KIND), errors=KEPT
+    ),
+    _get("/{number}/overlay", overlay, media_types=("image/jpeg",), errors=KEPT),
+    _get("/{number}/map", anomaly_map, media_types=("image/png",), errors=KEPT),
     _get("/{number}/explanation", explanation, errors=KEPT),
-    _get("/{number}/crops/{spot}", crop, media_type="image/png", errors=KEPT),
+    _get("/{number}/crops/{spot}", crop, media_types=("image/png",), errors=KEPT),
     Spec(
         method="POST",
         path="/v1/inspections/{number}/review",

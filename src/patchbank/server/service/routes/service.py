@@ -83,6 +83,6 @@ SPECS = (
     _get("/health", health, "public", example={"status": "alive"}),
     _get("/ready", ready, "public", example={"status": "ready"}, errors=(503,)),
     _get("/openapi.json", openapi, "public"),
-    _get("/metrics", metrics, "operator", media_type="text/plain"),
+    _get("/metrics", metrics, "operator", media_types=("text/plain",)),
     _get("/v1/status", status, "operator"),
 )

@@ -140,5 +140,5 @@ SPECS = (
     ),
     _spec("drift", drift, "engineer", errors=(404,)),
     _spec("lots/{lot}", lot, "engineer", errors=(404,)),
-    _spec("records/export", export, "engineer", media_type="text/csv"),
+    _spec("records/export", export, "engineer", media_types=tuple(KINDS.values())),
 )
