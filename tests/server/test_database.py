@@ -66,9 +66,13 @@ def test_what_was_written_is_there_and_an_error_leaves_nothing(database):
     class OfATest(Exception):
         pass
 
-    with pytest.raises(OfATest), database.writing() as connection:
-        connection.execute(text("INSERT INTO t VALUES (3)"))
-        raise OfATest
+    def fail():
+        with database.writing() as connection:
+            connection.execute(text("INSERT INTO t VALUES (3)"))
+            raise OfATest
+
+    with pytest.raises(OfATest):
+        fail()
     assert numbers(database) == [1, 2]
     insert(database, 4)
     assert numbers(database) == [1, 2, 4]
