@@ -21,7 +21,7 @@ PNG_TAIL = 64
 
 
 class FileState(NamedTuple):
-    """What changes when a file is written to or replaced."""
+    """Size and time of a file, which change when it is written to or replaced."""
 
     size: int
     mtime_ns: int
