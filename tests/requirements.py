@@ -85,6 +85,9 @@ REQUIREMENTS = {
         _installed("alembic", "fastapi", "httpx", "paho", "sqlalchemy", "uvicorn"),
         "pip install '.[serve]'",
     ),
+    "schemathesis": Requirement(
+        "schemathesis", _installed("schemathesis"), "pip install '.[dev,serve]'"
+    ),
     "postgres": Requirement(
         "the server of PostgreSQL, and psycopg",
         _has_postgres,
@@ -95,6 +98,7 @@ REQUIREMENTS = {
         _has_mosquitto,
         "apt-get install mosquitto openssl and pip install '.[serve]', or make test-services",
     ),
+    "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
         "the weights that the embedded backbones are built from",
@@ -121,6 +125,7 @@ PACKAGES = {  # a package that a module imports, or a part of ours -> the requir
     "openvino": "openvino",
     "pyarrow": "parquet",
     "alembic": "serve",
+    "cv2": "camera",
     "fastapi": "serve",
     "httpx": "serve",
     "paho": "serve",

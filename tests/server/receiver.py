@@ -34,6 +34,7 @@ def main(port: int, folder: Path, secret: str) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one packet for head and body
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -237,6 +237,22 @@ def test_a_windows_path_is_a_target():
     assert ChannelSpec.parse(r"folder:C:\results") == ChannelSpec("folder", "folder", r"C:\results")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mqtts://line@broker/plant", ("mqtt", "mqtt", "mqtts://line@broker/plant")),
+        ("http://10.0.0.9:80/in", ("webhook", "webhook", "http://10.0.0.9:80/in")),
+        ("mes=https://mes/in", ("mes", "webhook", "https://mes/in")),
+        ("mes=webhook:https://mes/in", ("mes", "webhook", "https://mes/in")),
+        ("mqtt:mqtt://broker", ("mqtt", "mqtt", "mqtt://broker")),
+        ("plc://10.0.0.9", ("plc", "plc", "//10.0.0.9")),
+        ("folder:/srv/a=b", ("folder", "folder", "/srv/a=b")),
+    ],
+)
+def test_an_address_says_its_kind_itself(text, expected):
+    assert ChannelSpec.parse(text) == ChannelSpec(*expected)
+
+
 def test_an_unknown_kind_and_a_name_given_twice_are_refused(results):
     with pytest.raises(ParameterError, match="expected a kind of mqtt, webhook, folder"):
         open_channels([ChannelSpec("a", "fax", "x")], context())

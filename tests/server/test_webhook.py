@@ -204,7 +204,7 @@ for number in range(100000):
 
     reading = threading.Thread(target=read)
     reading.start()
-    wait_until(lambda: len(receiver.received()) >= 60, "messages")
+    wait_until(lambda: len(receiver.received()) >= 40, "messages")
     killed.kill()
     killed.wait()
     reading.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Calls:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            verify = True if ca is None else httpx.create_ssl_context(verify=ca)
+            verify = True if ca is None else ssl.create_default_context(cafile=ca)
         except OSError as error:
             raise ParameterError(f"ca: expected certificates, got {ca} ({error})") from None
         self._client = httpx.Client(headers=headers, timeout=limits.timeout_s, verify=verify)
@@ -89,10 +90,15 @@ class Calls:
         attempt = 0
         while True:
             attempt += 1
-            wait_s = min(LONGEST_WAIT_S, 0.25 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
+            wait_s = min(LONGEST_WAIT_S, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
             try:
                 answer = self._client.request(method, self.url + path, headers=sent, **content)
             except (httpx.TimeoutException, httpx.TransportError) as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):  # time does not mend that
+                    raise ClientError(
+                        f"{self.url}: expected a certificate that is trusted, got another one; "
+                        "give the file of its authority (ca, --ca)"
+                    ) from None
                 was_not_done = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
                 trouble = NotInspected(
                     f"{self.url}: expected an answer, got: {error or type(error).__name__}",

@@ -67,7 +67,7 @@ class Client:
     def inspect(
         self,
         photograph: Photograph,
-        product: str,
+        product: str | None = None,
         *,
         name: str | None = None,
         idempotency_key: str | None = None,
@@ -81,7 +81,7 @@ class Client:
         Args:
             photograph: path, bytes of an image file, or array; a file is sent as it is, an array
                 without loss.
-            product: by whose detector it is inspected.
+            product: by whose detector it is inspected; None where the service has one alone.
             name: of the photograph in the record; None takes the path.
             idempotency_key: None makes one.  Give your own where this program may be started again
                 in between, such as the serial number and the time of the photograph.
@@ -172,7 +172,7 @@ class Client:
             ClientError: there is no answer.
         """
         content = _json(self._calls.ask("GET", "/v1/products"))
-        return [Product(name=each["name"], content=each) for each in content["products"]]
+        return [Product.from_json(each) for each in content["products"]]
 
     def picture(
         self, inspection_id: int, kind: Literal["photograph", "overlay", "map"] = "overlay"
@@ -185,7 +185,7 @@ class Client:
         return self._calls.ask("GET", f"/v1/inspections/{int(inspection_id)}/{kind}").content
 
     def status(self) -> Mapping[str, Any]:
-        """All that the service says of itself.
+        """The status of the service.
 
         Raises:
             ClientError: there is no answer.

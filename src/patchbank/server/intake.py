@@ -59,6 +59,11 @@ class Intake(Protocol):
 class Busy(PatchbankError):
     """The queue is full; what to do is to send the same again later."""
 
+    def __init__(self, message: str, retry_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
+        """Seconds after which to send it again."""
+
 
 class UnknownProduct(PatchbankError):
     """There is no detector for a product."""

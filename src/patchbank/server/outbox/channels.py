@@ -17,6 +17,8 @@ from patchbank.errors import ParameterError, PatchbankError
 from patchbank.runtime.plugins import PluginTable
 from patchbank.server.records.entries import Message
 
+SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "http": "webhook", "https": "webhook"}
+"""Kinds of channels by the beginning of an address."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -55,7 +57,7 @@ class KeptPhotograph(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelContext:
-    """What a channel gets from the service."""
+    """The service, as far as a channel needs it."""
 
     instance: str
     """Name of the service."""
@@ -82,7 +84,10 @@ class ChannelSpec:
     def parse(cls, text: str) -> ChannelSpec:
         """Read ``[NAME=]KIND:TARGET``; without a name, the kind is the name.
 
-        >>> ChannelSpec.parse("mes=webhook:https://mes.local/hook")
+        An address says its kind itself: that of ``mqtt://`` and ``mqtts://`` is ``mqtt``, that of
+        ``http://`` and ``https://`` is ``webhook``.
+
+        >>> ChannelSpec.parse("mes=https://mes.local/hook")
         ChannelSpec(name='mes', kind='webhook', target='https://mes.local/hook')
         >>> ChannelSpec.parse("folder:/srv/results").name
         'folder'
@@ -91,13 +96,15 @@ class ChannelSpec:
             ParameterError: the text is not of this form.
         """
         head, colon, target = text.partition(":")
-        name, equals, kind = head.partition("=")
-        if not equals:
-            kind = name
+        name, equals, kind = head.rpartition("=")
+        of_scheme = SCHEMES.get(kind) if target.startswith("//") else None
+        if of_scheme is not None:
+            kind, target = of_scheme, f"{kind}:{target}"
+        name = name if equals else kind
         if not colon or not target or not kind or not _NAME.fullmatch(name):
             raise ParameterError(
-                f"--channel: expected [NAME=]KIND:TARGET with a name of a-z, 0-9, - and _, got "
-                f"{text!r}; such as mes=webhook:https://mes.local/hook"
+                "--channel: expected [NAME=]KIND:TARGET with a name of a-z, 0-9, - and _, got "
+                f"{head!r} in front; such as folder:/srv/results or mes=https://mes.local/hook"
             )
         return cls(name, kind, target)
 

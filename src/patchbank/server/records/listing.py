@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,14 +68,15 @@ class Listing(Store):
             row = connection.execute(statement).first()
         return None if row is None else rows.from_row(row)
 
-    def known_keys(self, product: str, keys: Sequence[str]) -> set[str]:
+    def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
         """Idempotency keys of a product, of those given, that are on record."""
         found: set[str] = set()
+        wanted = list(keys)
         with self._database.reading() as connection:
-            for start in range(0, len(keys), AT_ONCE):
+            for start in range(0, len(wanted), AT_ONCE):
                 statement = select(COLUMNS.idempotency_key).where(
                     COLUMNS.product == product,
-                    COLUMNS.idempotency_key.in_(keys[start : start + AT_ONCE]),
+                    COLUMNS.idempotency_key.in_(wanted[start : start + AT_ONCE]),
                 )
                 found.update(connection.execute(statement).scalars())
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ PNG_TAIL = 64
 
 
 class FileState(NamedTuple):
-    """What changes when a file is written to or replaced."""
+    """Size and time of a file, which change when it is written to or replaced."""
 
     size: int
     mtime_ns: int
@@ -115,32 +114,40 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def move(path: Path, target: Path) -> None:
+class AnotherFile(Exception):
+    """A file is not the one any more that was inspected."""
+
+
+def move(path: Path, target: Path, state: FileState) -> None:
     """Move a file that was inspected; one that is there already is not replaced.
 
     Args:
         path: of the file.
         target: its new path; another file of that name gets a number behind it.
+        state: in which it was inspected.
 
     Raises:
+        AnotherFile: it is in another state, and was not moved.
         OSError: it cannot be moved, and is where it was.
     """
     make_folders(target.parent)
     free, number = target, 1
     while free.exists():
-        if _digest(free) == _digest(path):
-            path.unlink()
-            return
         number += 1
         free = target.with_name(f"{target.stem}-{number}{target.suffix}")
+    if state_of(path) != state:
+        raise AnotherFile
     try:
         path.rename(free)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         replace_file(free, path.read_bytes())  # another disk
+        if state_of(path) != state:
+            free.unlink()
+            raise AnotherFile from None
         path.unlink()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return
+    if state_of(free) != state and not path.exists():  # it came in the moment of the move
+        free.rename(path)
+        raise AnotherFile

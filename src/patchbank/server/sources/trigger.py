@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import fields
@@ -56,6 +57,8 @@ class MqttTriggers:
         self._cameras = {camera.settings.name: camera for camera in cameras}
         products = dict.fromkeys(camera.settings.product for camera in cameras)
         self._topics = {f"{address.prefix}/{product}/trigger": product for product in products}
+        self._under_way: set[tuple[str, str | None]] = set()
+        self._changing = threading.Lock()
         self._connection = Connection(
             address,
             password=password,
@@ -63,6 +66,11 @@ class MqttTriggers:
             subscriptions=tuple(self._topics),
             on_message=self._on_message,
         )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether triggers arrive."""
+        return self._connection.is_connected
 
     def start(self) -> None:
         """Connect, now or when the broker is there."""
@@ -79,10 +87,10 @@ class MqttTriggers:
             wanted = _wanted(payload)
             camera = self._camera(product, wanted.pop("camera", None))
             key = wanted.pop("idempotency_key", None)
-            if key is not None and key in self._records.known_keys(product, [key]):
+            if key is not None and not self._is_new(product, key):
                 return  # the broker sends again what was not acknowledged
             answer = camera.trigger(Fields(**wanted, camera=camera.settings.name), key)
-            answer.add_done_callback(partial(self._say_error, product, key))
+            answer.add_done_callback(partial(self._end, product, key))
         except Exception as error:
             self._say(product, None, error)
 
@@ -95,7 +103,20 @@ class MqttTriggers:
         got = "none" if name is None else repr(name)
         raise DataError(f"camera: expected one of {names}, got {got}")
 
-    def _say_error(self, product: str, key: str | None, answer: Future[Answer]) -> None:
+    def _is_new(self, product: str, key: str) -> bool:
+        """Whether no trigger under this key is on record or under way; this one is from now on."""
+        with self._changing:
+            if (product, key) in self._under_way:
+                return False
+            if key in self._records.known_keys(product, [key]):
+                return False
+            self._under_way.add((product, key))
+            return True
+
+    def _end(self, product: str, key: str | None, answer: Future[Answer]) -> None:
+        """Say why a trigger gave no verdict."""
+        with self._changing:
+            self._under_way.discard((product, key))
         error = answer.exception()
         if error is not None:
             self._say(product, key, error)

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from patchbank.runtime.printable import one_line, printable
 from patchbank.server.intake import Answer, Busy, Intake, KeyReused, Submission
 from patchbank.server.records.entries import Fields
 from patchbank.server.sources.files import (
+    AnotherFile,
     FileState,
     files_below,
     is_picture,
@@ -46,7 +47,7 @@ class Pace:
     """Times of a watched folder."""
 
     poll_s: float = 0.5
-    """Time between two looks at the folder."""
+    """Time between two lists of the folder."""
     settle_s: float = 1.0
     """Time that a file stands still before it is read."""
     patience_s: float = 10.0
@@ -91,7 +92,7 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchState:
-    """What status says about a watched folder; counts begin with the process."""
+    """Facts of a watched folder for the status; counts begin with the process."""
 
     product: str
     folder: str
@@ -108,20 +109,21 @@ class WatchState:
 
 @dataclass(slots=True)
 class _File:
-    """A file as it was at the last look."""
+    """A file as it was listed last."""
 
     state: FileState
     since: float
     """Time on the monotonic clock at which it was in this state for the first time."""
     not_before: float = 0.0
     failures: int = 0
-    is_checked: bool = False
-    """Whether the records were asked for it."""
+    is_older: bool = False
+    """Whether it was there at the first list: then the records are asked before it is read."""
     is_sent: bool = False
     is_done: bool = False
     is_skipped: bool = False
-    variant: str = ""
-    """What the key ends with, where another content had the same key."""
+    is_to_move: bool = False
+    has_own_key: bool = False
+    """Whether its key is made of its content too, as another content had the same key."""
 
 
 class Watch:
@@ -129,6 +131,7 @@ class Watch:
 
     The key of a photograph is made of the folder, its path in it, its size and its time; so a
     restart knows what is inspected, and a file that is replaced by another one is inspected again.
+    One that comes while the folder is watched is inspected even if all of these were there before.
 
     Args:
         intake: takes the photographs.
@@ -149,6 +152,7 @@ class Watch:
         self._folder = settings.folder.resolve()
         self._files: dict[str, _File] = {}
         self._sent: dict[Future[Answer], tuple[str, _File]] = {}
+        self._is_first_list = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"watch-{settings.product}", daemon=True
@@ -174,19 +178,21 @@ class Watch:
         while not self._stopping.is_set():
             begun = time.monotonic()
             try:
-                self._look()
+                self._list()
                 took = time.monotonic() - begun
-                failures = 0
                 self._send_ready()
+                failures = 0
                 pause = max(self._pace.poll_s, BUSY_SHARE * took)
             except Exception as error:  # of the drive or the database: it may come back
                 failures += 1
                 self._say(error)
                 pause = min(LONGEST_PAUSE_S, self._pace.poll_s * 2.0 ** min(failures, 10))
-            self._collect(pause)
-        self._collect(LONGEST_PAUSE_S, everything=True)
+            self._pause(pause)
+        end = time.monotonic() + LONGEST_PAUSE_S
+        while self._sent and time.monotonic() < end:
+            self._take_finished(end - time.monotonic())
 
-    def _look(self) -> None:
+    def _list(self) -> None:
         """List the folder, and note what is new or changed."""
         now = time.monotonic()
         found = dict(files_below(self._folder, self._settings.done))
@@ -195,7 +201,8 @@ class Watch:
         for name, state in found.items():
             known = self._files.get(name)
             if known is None or known.state != state:
-                self._files[name] = _File(state, now)
+                self._files[name] = _File(state, now, is_older=self._is_first_list)
+        self._is_first_list = False
         waiting = sum(not (f.is_done or f.is_skipped) for f in self._files.values())
         skipped = sum(f.is_skipped for f in self._files.values())
         self._change(waiting=waiting, skipped=skipped)
@@ -206,29 +213,26 @@ class Watch:
         ready = [
             (file.state.mtime_ns, name, file)
             for name, file in self._files.items()
-            if not (file.is_sent or file.is_done or file.is_skipped)
-            and now - file.since >= self._pace.settle_s
-            and now >= file.not_before
+            if now >= max(file.since + self._pace.settle_s, file.not_before)
+            and (file.is_to_move or not (file.is_sent or file.is_done or file.is_skipped))
         ]
         ready.sort(key=lambda each: each[:2])
-        self._check_known([(name, file) for _, name, file in ready if not file.is_checked])
-        trouble = False
+        self._check_known([(name, file) for _, name, file in ready if file.is_older])
         for _, name, file in ready:
+            while len(self._sent) >= AT_ONCE and not self._stopping.is_set():
+                self._take_finished(self._pace.poll_s)
             if self._stopping.is_set():
                 return
-            if file.is_done:
-                self._put_away(name, file)
-                continue
-            while len(self._sent) >= AT_ONCE and not self._stopping.is_set():
-                self._collect(self._pace.poll_s)
             try:
-                self._send(name, file)
+                if file.is_done:
+                    self._put_away(name, file)
+                else:
+                    self._send(name, file)
             except Busy:
                 return
             except Exception as error:
-                trouble = True
                 self._retry_later(name, file, error)
-        if not trouble and not any(f.failures for f in self._files.values()):
+        if not any(file.failures for file in self._files.values()):
             self._change(error=None)
 
     def _check_known(self, files: Sequence[tuple[str, _File]]) -> None:
@@ -237,8 +241,9 @@ class Watch:
             some = {self._key(name, file): file for name, file in files[at : at + KEYS_AT_ONCE]}
             known = self._records.known_keys(self._settings.product, list(some))
             for key, file in some.items():
-                file.is_checked = True
+                file.is_older = False
                 file.is_done = key in known
+                file.is_to_move = file.is_done and self._settings.done is not None
 
     def _send(self, name: str, file: _File) -> None:
         """Hand in a file if it is a photograph, whole, and not too large."""
@@ -264,33 +269,35 @@ class Watch:
             source="watch",
             by="local",
             fields=self._settings.fields,
-            idempotency_key=self._key(name, file) + self._variant(file, content),
+            idempotency_key=self._key(name, file) + (_own(content) if file.has_own_key else ""),
         )
         future = self._intake.submit(submission)
         file.is_sent = True
         self._sent[future] = (name, file)
 
-    def _collect(self, wait_s: float, *, everything: bool = False) -> None:
-        """Take answers that come within a time, or `everything` that was handed in."""
-        end = time.monotonic() + wait_s
-        while self._sent:
-            left = end - time.monotonic()
-            finished, _ = wait(self._sent, max(0.0, left), return_when="FIRST_COMPLETED")
-            for future in finished:
-                name, file = self._sent.pop(future)
-                file.is_sent = False
-                self._take(name, file, future)
-            if not finished or (finished and not everything):
-                break
-        if not everything:
-            self._stopping.wait(max(0.0, min(self._pace.poll_s, end - time.monotonic())))
+    def _pause(self, pause_s: float) -> None:
+        """Take answers for a time."""
+        end = time.monotonic() + pause_s
+        while not self._stopping.is_set() and time.monotonic() < end:
+            if self._sent:
+                self._take_finished(min(self._pace.poll_s, end - time.monotonic()))
+            else:
+                self._stopping.wait(end - time.monotonic())
+
+    def _take_finished(self, wait_s: float) -> None:
+        """Take the answers that are there, or the next that comes within a time."""
+        finished, _ = wait(self._sent, max(0.0, wait_s), return_when=FIRST_COMPLETED)
+        for future in finished:
+            name, file = self._sent.pop(future)
+            file.is_sent = False
+            self._take(name, file, future)
 
     def _take(self, name: str, file: _File, future: Future[Answer]) -> None:
         """Note the answer to a file."""
         try:
             answer = future.result()
         except KeyReused:
-            file.variant = "content"
+            file.has_own_key = True
             file.not_before = 0.0
             return
         except Exception as error:
@@ -308,14 +315,15 @@ class Watch:
         """Move an inspected file, where that is wanted."""
         if self._settings.done is None:
             return
+        file.is_to_move = True
         try:
-            move(self._folder / name, self._settings.done / name)
-            self._files.pop(name, None)
-        except FileNotFoundError:
-            self._files.pop(name, None)
+            move(self._folder / name, self._settings.done / name, file.state)
+        except (FileNotFoundError, AnotherFile):  # the next look sees what is there
+            LOGGER.info("watch %s: %s is another file now", self._folder, printable(name))
         except OSError as error:
-            file.is_checked = file.is_done = False  # the records know it; it is moved later
             self._retry_later(name, file, error)
+            return
+        self._files.pop(name, None)
 
     def _retry_later(self, name: str, file: _File, error: BaseException) -> None:
         file.failures += 1
@@ -337,13 +345,12 @@ class Watch:
 
     def _key(self, name: str, file: _File) -> str:
         parts = (str(self._folder), name, str(file.state.size), str(file.state.mtime_ns))
-        return (
-            "watch/"
-            + hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-        )
-
-    def _variant(self, file: _File, content: bytes) -> str:
-        return f"/{hashlib.sha256(content).hexdigest()[:16]}" if file.variant else ""
+        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
+        return f"watch/{digest.hexdigest()}"
 
     def _change(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
+
+
+def _own(content: bytes) -> str:
+    return f"/{hashlib.sha256(content).hexdigest()[:16]}"
