@@ -33,7 +33,11 @@ def test_an_inspection_as_json_has_its_line_and_links_to_what_is_there():
     plain = stored(inspection(7), 12, "here")
     text = plain.to_json()
     assert {key: text[key] for key in plain.result} == dict(plain.result)
-    assert (text["id"], text["time"], text["instance"]) == (12, "2026-03-01T08:30:00.000000Z", "here")
+    assert (text["id"], text["time"], text["instance"]) == (
+        12,
+        "2026-03-01T08:30:00.000000Z",
+        "here",
+    )
     assert text["links"] == {
         "self": "/v1/inspections/12",
         "photograph": None,

@@ -21,9 +21,7 @@ def filled(tmp_path_factory):
     new = []
     for n in range(NUMBER):
         one = inspection(n, verdict="anomalous" if n % 100 == 7 else "good")
-        fields = Fields(
-            serial_number=str(n), lot=f"L{n // 20}", station=f"s{n % 2}", shift="early"
-        )
+        fields = Fields(serial_number=str(n), lot=f"L{n // 20}", station=f"s{n % 2}", shift="early")
         result = {**one.result, "score": float(n % 300)}
         time = MOMENT + timedelta(minutes=10 * n)
         new.append(replace(one, fields=fields, result=result, time=time))
