@@ -1,10 +1,38 @@
-"""Fixtures: new records in both databases."""
+"""Fixtures: a detector that is fitted once, a service that several tests share, new records."""
+
+from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory) -> Path:
+    """A detector file, which no test may change."""
+    from tests.server.services import fit_detector
+
+    return fit_detector(tmp_path_factory.mktemp("fitted"))
+
+
+@pytest.fixture
+def detector_file(fitted, tmp_path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copy(fitted, tmp_path / "parts.patchbank"))
+
+
+@pytest.fixture(scope="module")
+def service(fitted, tmp_path_factory):
+    """A service with the product `parts`, all of whose photographs are kept."""
+    from tests.server.services import Running
+
+    folder = tmp_path_factory.mktemp("service")
+    file = shutil.copy(fitted, folder / "parts.patchbank")
+    with Running(folder / "data", file, "--keep-good", "1") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
