@@ -327,3 +327,21 @@ def test_a_log_of_json_has_the_requests_without_their_queries(fitted, tmp_path):
     assert (line["status"], line["method"], line["by"]) == (200, "GET", "local")
     assert "hidden" not in running.log
     assert time.strptime(line["time"][:19], "%Y-%m-%dT%H:%M:%S")
+
+
+@pytest.mark.postgres
+def test_records_in_postgresql_are_those_of_all_services_with_it(fitted, tmp_path, postgres_url):
+    with (
+        Running(tmp_path / "a", fitted, "--database", postgres_url) as first,
+        Running(tmp_path / "b", fitted, "--database", postgres_url) as second,
+    ):
+        one = first.inspect(png(1), lot="both", **key("pg")).json()
+        again = second.inspect(png(1), lot="both", **key("pg"))
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json() == one
+        other = second.inspect(png(201, defect=9), lot="both").json()
+        assert other["instance"] != one["instance"]
+        found = first.http.get("/v1/inspections", params={"lot": "both"}).json()["inspections"]
+        assert [each["id"] for each in found] == [other["id"], one["id"]]
+        assert first.http.get("/ready").status_code == 200
+        assert first.stop() == second.stop() == 0

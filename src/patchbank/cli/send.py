@@ -126,7 +126,7 @@ class Outcome:
     """Outcome of one photograph."""
 
     verdict: Verdict | None
-    """Its record; None for one that has none."""
+    """The record; None for one that has none."""
     error: str | None
     line: Mapping[str, Any]
     """The object that is written as JSON."""

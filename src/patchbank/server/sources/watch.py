@@ -38,7 +38,7 @@ class WatchRecords(Protocol):
     """The part of `Records` that a watched folder needs."""
 
     def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
-        """Those keys of which there is an inspection."""
+        """The keys of which there is an inspection."""
         ...
 
 
@@ -256,7 +256,7 @@ class Watch:
             self._skip(name, file, f"expected at most {limit} bytes, got {file.state.size}")
             return
         content = read_settled(path, file.state)
-        if content is None:  # it changed while it was read; the next look sees that
+        if content is None:  # it changed while it was read: it is listed again
             return
         is_patient = time.monotonic() - file.since < self._pace.patience_s
         if is_patient and not is_whole(name, content):
@@ -318,7 +318,7 @@ class Watch:
         file.is_to_move = True
         try:
             move(self._folder / name, self._settings.done / name, file.state)
-        except (FileNotFoundError, AnotherFile):  # the next look sees what is there
+        except (FileNotFoundError, AnotherFile):  # it is listed again
             LOGGER.info("watch %s: %s is another file now", self._folder, printable(name))
         except OSError as error:
             self._retry_later(name, file, error)
