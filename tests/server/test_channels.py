@@ -15,10 +15,10 @@ from patchbank.server.outbox.channels import (
     KeptPhotograph,
     Refused,
     Undelivered,
-    open_channels,
     secret_of,
 )
 from patchbank.server.outbox.delivery import Outbox, Retry
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.entries import Message
 from patchbank.server.records.store import Records
 from tests.packages import write_package
@@ -158,7 +158,8 @@ class Plc:
 USE = """
 import sys, time
 from pathlib import Path
-from patchbank.server.outbox.channels import CHANNELS, ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
+from patchbank.server.outbox.opening import CHANNELS, open_channels
 from patchbank.server.outbox.delivery import Outbox, Retry
 from patchbank.server.records.store import Records
 from tests.server.samples import inspection
@@ -214,7 +215,8 @@ def test_a_channel_of_another_package_is_used_by_its_entry_point(with_packages, 
 
 def test_a_package_that_is_broken_is_named_with_the_reason(with_packages):
     code = """
-from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
+from patchbank.server.outbox.opening import open_channels
 context = ChannelContext(instance="line-1", photograph=lambda _: None)
 open_channels([ChannelSpec.parse("bad:x")], context)
 """

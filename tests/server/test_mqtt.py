@@ -13,8 +13,9 @@ from paho.mqtt.properties import Properties
 
 from patchbank.errors import ParameterError
 from patchbank.server.mqtt import Address
-from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
 from patchbank.server.outbox.delivery import Outbox, Retry
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.store import Records
 from tests.server.real_servers import wait_until
 from tests.server.samples import inspection
@@ -170,7 +171,8 @@ def test_the_last_will_says_that_a_killed_service_is_offline(mosquitto, connect)
 
     code = f"""
 import sys, time
-from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.entries import Message
 context = ChannelContext(instance="line-1", photograph=lambda _: None)
 channel = open_channels([ChannelSpec("mqtt", "mqtt", {mosquitto.url!r})], context)["mqtt"]

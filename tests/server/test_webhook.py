@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from patchbank.errors import ParameterError
-from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
 from patchbank.server.outbox.delivery import Outbox, Retry
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.store import Records
 from tests.server.real_servers import free_port, is_listening, wait_until
 from tests.server.samples import inspection
@@ -177,7 +178,8 @@ def test_a_process_that_is_killed_while_it_sends_leaves_no_gap_and_its_keys_are_
     code = f"""
 import time
 from tests.server.samples import inspection
-from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, open_channels
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.outbox.delivery import Outbox
 from patchbank.server.records.store import Records
 records = Records.open("sqlite:///{tmp_path}/records.sqlite", instance="line-1")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import NamedTuple, Protocol, TypeAlias
 
 from patchbank.errors import ParameterError, PatchbankError
-from patchbank.runtime.plugins import PluginTable
 from patchbank.server.records.entries import Message
 
 SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "http": "webhook", "https": "webhook"}
@@ -109,28 +108,6 @@ class ChannelSpec:
         return cls(name, kind, target)
 
 
-def open_channels(specs: Sequence[ChannelSpec], context: ChannelContext) -> dict[str, Channel]:
-    """Open channels, by their names.
-
-    Raises:
-        ParameterError: a kind is not known, a name is given twice, or a target is not usable.
-    """
-    opened: dict[str, Channel] = {}
-    for spec in specs:
-        if spec.name in opened:
-            raise ParameterError(
-                f"channel {spec.name}: expected each name once, got it twice; "
-                f"give another one, as --channel {spec.name}2={spec.kind}:..."
-            )
-        if spec.kind not in CHANNELS.declared_names():
-            raise ParameterError(
-                f"channel {spec.name}: expected a kind of {', '.join(CHANNELS.declared_names())}, "
-                f"got {spec.kind!r}"
-            )
-        opened[spec.name] = CHANNELS[spec.kind](spec.name, spec.target, context)
-    return opened
-
-
 def secret_of(name: str, what: str) -> str | None:
     """A secret of a channel, which is never an argument: others see those in lists of processes.
 
@@ -164,42 +141,3 @@ def secret_variable(name: str, what: str) -> str:
     'PATCHBANK_MES_2_SECRET'
     """
     return f"PATCHBANK_{name}_{what}".upper().replace("-", "_")
-
-
-def _open_mqtt(name: str, target: str, context: ChannelContext) -> Channel:
-    from patchbank.server.outbox.mqtt import MqttChannel
-
-    return MqttChannel(name, target, context)
-
-
-def _open_webhook(name: str, target: str, context: ChannelContext) -> Channel:
-    from patchbank.server.outbox.webhook import WebhookChannel
-
-    return WebhookChannel(name, target, context)
-
-
-def _open_folder(name: str, target: str, context: ChannelContext) -> Channel:
-    from patchbank.server.outbox.folder import FolderChannel
-
-    return FolderChannel(name, target, context)
-
-
-def _check_kind(name: str, entry: object) -> OpenChannel:
-    if not callable(entry):
-        raise TypeError(f"expected a function that opens a channel, got {type(entry).__name__}")
-    return cast(OpenChannel, entry)
-
-
-BUILT_IN: Mapping[str, OpenChannel] = {
-    "mqtt": _open_mqtt,
-    "webhook": _open_webhook,
-    "folder": _open_folder,
-}
-CHANNELS: PluginTable[OpenChannel] = PluginTable(
-    group="patchbank.channels",
-    title="channel",
-    built_in=BUILT_IN,
-    check=_check_kind,
-    error=ParameterError,
-)
-"""Kinds of channels: ours, then those of packages with an entry point ``patchbank.channels``."""

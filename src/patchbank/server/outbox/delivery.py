@@ -109,7 +109,7 @@ class Outbox:
 
     Args:
         records: with the table of messages.
-        channels: by their names (`channels.open_channels`).
+        channels: by their names (`opening.open_channels`).
         limit: messages that may wait for one channel; of more, the oldest are dropped.
         retry: times between attempts.
     """

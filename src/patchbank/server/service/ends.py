@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from patchbank.server.intake import Answer, Intake
-from patchbank.server.outbox.channels import (
-    ChannelContext,
-    ChannelSpec,
-    KeptPhotograph,
-    open_channels,
-    secret_of,
-)
+from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, KeptPhotograph, secret_of
 from patchbank.server.outbox.delivery import Outbox
+from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.metrics import Metrics
@@ -45,7 +40,7 @@ class Outlets:
     """The outbox with its channels."""
 
     def __init__(self, settings: EndSettings, records: Records, pictures: Pictures) -> None:
-        """Open the channels; see `channels.open_channels`."""
+        """Open the channels; see `opening.open_channels`."""
         self.specs = [ChannelSpec.parse(text) for text in settings.channels]
 
         def photograph(number: int) -> KeptPhotograph | None:

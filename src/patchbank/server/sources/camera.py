@@ -187,15 +187,16 @@ class Camera:
                 capture.release()
 
     def _opened(self) -> cv2.VideoCapture:
-        cv2, source = self._cv2, self.settings.source
+        opencv, source = self._cv2, self.settings.source
+        capture: cv2.VideoCapture
         if source.isdigit():
-            capture = cv2.VideoCapture(int(source))
+            capture = opencv.VideoCapture(int(source))
         else:
             timeouts = [
-                *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING_MS),
-                *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READING_MS),
+                *(opencv.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING_MS),
+                *(opencv.CAP_PROP_READ_TIMEOUT_MSEC, READING_MS),
             ]
-            capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, timeouts)
+            capture = opencv.VideoCapture(source, opencv.CAP_FFMPEG, timeouts)
         if not capture.isOpened():
             capture.release()
             raise CameraError("expected a camera or stream that opens, got none")
