@@ -13,8 +13,8 @@ from patchbank.server.records.errors import NotRecorded
 
 
 @pytest.fixture
-def database(database_url):
-    opened = Database(database_url)
+def database(empty_url):
+    opened = Database(empty_url)
     with opened.writing() as connection:
         connection.execute(text("CREATE TABLE t (n integer)"))
     yield opened
@@ -170,12 +170,12 @@ def test_a_new_connection_that_cannot_be_set_up_is_closed(tmp_path):
     database.close()
 
 
-def test_other_programs_read_while_the_service_writes(database, database_url):
+def test_other_programs_read_while_the_service_writes(database, empty_url):
     if not database.is_sqlite:
         pytest.skip("SQLite only")
     insert(database, 1)
     with database.writing() as connection:
         connection.execute(text("INSERT INTO t VALUES (2)"))
-        other = sqlite3.connect(database_url.removeprefix("sqlite:///"))
+        other = sqlite3.connect(empty_url.removeprefix("sqlite:///"))
         assert other.execute("SELECT n FROM t").fetchall() == [(1,)]
         other.close()
