@@ -203,6 +203,9 @@ def serve(options: ServeOptions) -> None:
     _check(options)
     from patchbank.runtime.logs import LOGGER
     from patchbank.server.service.logs import logged
+    from patchbank.server.service.quick_start import import_framework
+
+    import_framework()
     from patchbank.server.service.running import opened
 
     with (
