@@ -261,7 +261,7 @@ def kills(
                 )
             )
             sender.start()
-            time.sleep(moments.uniform(0.3, 3))
+            time.sleep(moments.uniform(1, 7))
             service.kill()
             sender.join()
             acknowledged |= {key: one for one, key in reports[0]["acknowledged"]}
