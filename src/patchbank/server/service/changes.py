@@ -17,41 +17,14 @@ from patchbank.detector.detector import Detector
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.saving import save_again
 from patchbank.errors import DetectorFileError, GuardError, ParameterError
-from patchbank.images.source import ImageSource
 from patchbank.runtime.atomic_file import FileChanged, create_file, replace_file
 from patchbank.server.intake import NotRecorded, UnknownProduct
 from patchbank.server.service.catalog import Catalog, Change, DetectorLog, Product, read_file
+from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.server.service.errors import ApiError
-from patchbank.server.service.tokens import Caller
 from patchbank.server.service.versions import SUFFIX, check_name
 
 RETRY_CHANGE_S = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Who makes a change, and why."""
-
-    caller: Caller
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise ParameterError("reason: expected why, for the audit, got an empty text")
-        Edit("threshold", self.reason, self.caller.name)  # checks the words before the work
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lessons:
-    """Photographs that an update learns, and defects that it must not lose."""
-
-    good: Sequence[ImageSource] = ()
-    normal: Sequence[Any] = ()
-    """Parts of photographs that are normal (`training.update.request.NormalPart`)."""
-    must_find: Sequence[ImageSource] = ()
-    remember: Sequence[ImageSource] = ()
-    limit_rows: int | None = None
-    force: bool = False
 
 
 @dataclass(slots=True)
