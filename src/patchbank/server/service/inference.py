@@ -36,8 +36,8 @@ from patchbank.server.service.keeping import Files, PictureStore, digest_of, fil
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
 THREADS_PER_CORE = 2
-Observer = Callable[[Inspection | FailedInspection, str, float], None]
-"""Is called with each outcome, its product, and the seconds that it took."""
+Observer = Callable[[str, float], None]
+"""Is called for each inspection with the product, and the seconds that it took."""
 
 
 class RecordStore(InspectionStore, Protocol):
@@ -79,7 +79,7 @@ class Inference:
             pictures: keep photographs.
             settings: limits.
             channels: names of the channels that every inspection is sent to.
-            observe: called with every outcome.
+            observe: called for every inspection.
             after_commit: called with what was recorded.
         """
         self._catalog, self._records, self._pictures = catalog, records, pictures
@@ -256,7 +256,7 @@ class Inference:
         seconds = time.perf_counter() - begin
         self._congestion.inspected(seconds)
         if self._observe is not None:
-            self._observe(outcome, job.submission.product, seconds)
+            self._observe(job.submission.product, seconds)
         return outcome, files
 
 

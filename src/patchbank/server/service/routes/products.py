@@ -37,9 +37,9 @@ class Reasoned(BaseModel):
 class Tuning(Reasoned):
     """Another false-alarm rate, or thresholds by hand."""
 
-    false_alarm_rate: float | None = Field(None, gt=0, lt=1)
-    threshold: float | None = Field(None, allow_inf_nan=False)
-    pixel_threshold: float | None = Field(None, allow_inf_nan=False)
+    false_alarm_rate: float | None = Field(None, gt=0, lt=1, strict=True)
+    threshold: float | None = Field(None, allow_inf_nan=False, strict=True)
+    pixel_threshold: float | None = Field(None, allow_inf_nan=False, strict=True)
 
 
 class Undo(Reasoned):
