@@ -23,11 +23,11 @@ from typing import Protocol
 from patchbank import __version__
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import ImageError, PatchbankError
+from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
 from patchbank.images.source import image_source
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import usable_cores
-from patchbank.server.intake import Answer, Busy, KeyReused, Submission
+from patchbank.server.intake import Answer, Busy, KeyReused, NotRecorded, Submission
 from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
@@ -225,7 +225,7 @@ class Inference:
             if stored is not None:
                 job.answered.set_result(_replayed(given, job.digest, stored))
                 return
-        detector = self._catalog.detector(self._catalog.product(given.product))
+        detector = self._detector(given.product)
         with self._cores:
             outcome, files = self._computed(detector, job)
         kept = files.keep(self._pictures)
@@ -245,6 +245,17 @@ class Inference:
             map=kept.map,
         )
         self._committer.put(Finished(new, job.answered))
+
+    def _detector(self, product: str) -> Detector:
+        """The detector of a product.
+
+        Raises:
+            NotRecorded: it cannot be opened, which is no fault of the photograph.
+        """
+        try:
+            return self._catalog.detector(self._catalog.product(product))
+        except (DetectorFileError, BackboneError) as error:
+            raise NotRecorded(str(error)) from None
 
     def _computed(
         self, detector: Detector, job: Job
