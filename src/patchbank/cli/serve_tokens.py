@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from patchbank.cli import output
+from patchbank.cli.option_records import with_options
 from patchbank.errors import DataError
+from patchbank.settings.rules import Integer
 
 if TYPE_CHECKING:
     from patchbank.server.records.store import Records
@@ -46,9 +49,11 @@ def _tokens() -> None:
     """Tokens of the service: who may ask what."""
 
 
-@tokens.command("add")
-def add(
-    name: TokenName,
+@dataclass(frozen=True, kw_only=True)
+class AddOptions:
+    """Options of `patchbank serve token add`."""
+
+    name: TokenName
     role: Annotated[
         Literal["operator", "engineer", "admin"],
         typer.Option(
@@ -56,20 +61,25 @@ def add(
             help="operator inspects, reads and reviews; engineer changes detectors and exports, "
             "too; admin adds products, makes tokens and reads the audit, too.",
         ),
-    ],
+    ]
     expires_days: Annotated[
         Optional[int],
-        typer.Option("--expires-days", min=1, max=LONGEST_DAYS, help="Days that it is valid."),
-    ] = None,
-    data: DataDir = Path("patchbank-data"),
-    database: DatabaseUrl = None,
-) -> None:
+        typer.Option("--expires-days", help="Days that it is valid."),
+        Integer(1, LONGEST_DAYS),
+    ] = None
+    data: DataDir = Path("patchbank-data")
+    database: DatabaseUrl = None
+
+
+@tokens.command("add")
+@with_options(AddOptions)
+def add(options: AddOptions) -> None:
     """Make a token, and print it this once: it is not kept, only its digest is."""
     expires = None
-    if expires_days is not None:
-        expires = datetime.now(timezone.utc) + timedelta(days=expires_days)
-    with _records(data, database) as records:
-        output.say(records.add_token(name, role, expires))
+    if options.expires_days is not None:
+        expires = datetime.now(timezone.utc) + timedelta(days=options.expires_days)
+    with _records(options.data, options.database) as records:
+        output.say(records.add_token(options.name, options.role, expires))
 
 
 @tokens.command("list")

@@ -38,6 +38,10 @@ def insert_or_update(table: Table, *, is_sqlite: bool) -> Any:
     return postgresql.insert(table)
 
 
+LAST_YEAR = 9998
+"""Times of the year after it cannot be rounded up to the next hour."""
+
+
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(timezone.utc)
@@ -68,10 +72,20 @@ def _is_utf8(text: str) -> bool:
 
 
 def check_time(name: str, time: datetime | None) -> None:
-    """Check that a time has its zone.
+    """Check that a time has its zone, and is in the years 1 to 9998 of UTC.
 
     Raises:
-        ParameterError: it has none.
+        ParameterError: it has none, or is not.
     """
-    if time is not None and time.utcoffset() is None:
+    if time is None:
+        return
+    if time.utcoffset() is None:
         raise ParameterError(f"{name}: expected a time with its zone, got {time.isoformat()}")
+    try:
+        is_near_end = time.astimezone(timezone.utc).year > LAST_YEAR
+    except OverflowError:
+        is_near_end = True
+    if is_near_end:
+        raise ParameterError(
+            f"{name}: expected a time in the years 1 to {LAST_YEAR}, got {time.isoformat()}"
+        )

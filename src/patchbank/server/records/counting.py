@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, literal, select, text
 
 from patchbank.errors import ParameterError
-from patchbank.server.records.base import Store, check_time
+from patchbank.server.records.base import Store, check_text, check_time
 from patchbank.server.records.entries import iso_utc
 from patchbank.server.records.listing import hours_bounds
 from patchbank.server.records.tables import INSPECTIONS, TALLIES
@@ -148,6 +148,7 @@ class Counting(Store):
         """
         if by not in GROUPINGS:
             raise ParameterError(f"by: expected one of {', '.join(GROUPINGS)}, got {by!r}")
+        check_text("product", product)
         check_time("since", since)
         check_time("until", until)
         found: dict[str, dict[str, int]] = {}

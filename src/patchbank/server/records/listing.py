@@ -14,7 +14,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from patchbank.errors import ParameterError
 from patchbank.server.records import rows
-from patchbank.server.records.base import Store, check_time
+from patchbank.server.records.base import Store, check_text, check_time
 from patchbank.server.records.entries import Filter, Page, StoredInspection
 from patchbank.server.records.tables import INSPECTIONS, TALLIES
 from patchbank.server.records.tallies import ALL, hour_of
@@ -187,11 +187,14 @@ def hours_bounds(
 
 
 def check_filter(wanted: Filter) -> None:
-    """Check the times of a filter.
+    """Check the times and texts of a filter.
 
     Raises:
-        ParameterError: one has no zone.
+        ParameterError: a time has no zone, or a text is none that can be on record.
     """
+    check_text("product", wanted.product)
+    for name in rows.FIELD_NAMES:
+        check_text(name, getattr(wanted.fields, name))
     check_time("since", wanted.since)
     check_time("until", wanted.until)
 

@@ -90,6 +90,8 @@ class Catalog:
         self._settings, self._log = settings, log
         self._products: dict[str, Product] = {}
         self._folders: list[Path] = []
+        self._not_entered: dict[Path, tuple[str, Change]] = {}
+        """Digests of files whose change the records did not take yet."""
         self._memory = DetectorMemory(settings.products_mb)
         self._lock, self._loading = threading.Lock(), threading.Lock()
         self.adding = threading.RLock()
@@ -182,15 +184,31 @@ class Catalog:
             found = self._memory.get((product, sha256))
             if found is not None:
                 return found
-            content = self.versions.read(product, sha256)
+            content = self.versions.read(product, sha256) or self._own_file(product, sha256)
             if content is None:
                 raise DetectorFileError(
                     f"{product}: expected the detector {sha256[:12]} among the versions, got "
                     "nothing of that name; restore it from the backup"
                 )
             detector = self.read(content, f"{product} {sha256[:12]}")
+            if detector.sha256 != sha256:
+                raise DetectorFileError(
+                    f"{product}: expected the detector {sha256[:12]} among the versions, got "
+                    f"{detector.sha256[:12]} under its name; restore it from the backup"
+                )
             self._memory.keep((product, sha256), detector, len(content))
             return detector
+
+    def _own_file(self, name: str, sha256: str) -> bytes | None:
+        """The bytes of the file of a product, which are copied again; None if it is another one."""
+        product = self._products.get(name)
+        if product is None or product.sha256 != sha256:
+            return None
+        _, content = read_file(product.path)
+        if hashlib.sha256(content).hexdigest() != product.file_sha256:
+            return None
+        self.versions.keep(name, sha256, content)
+        return content
 
     def read(self, content: bytes, name: str) -> Detector:
         """Open the bytes of a detector file.
@@ -217,8 +235,9 @@ class Catalog:
                 product.state, product.error = state, None
                 return False
             detector = self.read(content, str(product.path))
-            self._enter(product, detector, content, change)
+            self._enter(product, detector, content, self._reason_of(product, file_sha256, change))
             self._memory.keep((product.name, detector.sha256), detector, len(content))
+            self._not_entered.pop(product.path, None)
             product.sha256, product.file_sha256 = detector.sha256, file_sha256
             product.threshold = detector.calibration.threshold
             product.false_alarm_rate = detector.calibration.false_alarm_rate
@@ -247,6 +266,13 @@ class Catalog:
     def n_open(self) -> int:
         """Number of detectors that are open."""
         return len(self._memory.keys())
+
+    def _reason_of(self, product: Product, file_sha256: str, change: Change) -> Change:
+        """The reason why a file is as it is: it was noted where the records did not take it."""
+        noted = self._not_entered.setdefault(product.path, (file_sha256, change))
+        if noted[0] != file_sha256:
+            noted = self._not_entered[product.path] = file_sha256, change
+        return noted[1]
 
     def _enter(self, product: Product, detector: Detector, content: bytes, change: Change) -> None:
         """Copy a detector, and enter it in the records."""

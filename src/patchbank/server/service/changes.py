@@ -16,42 +16,22 @@ from patchbank.detector.changes import Thresholds, check_thresholds
 from patchbank.detector.detector import Detector
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.saving import save_again
-from patchbank.errors import DetectorFileError, GuardError, ParameterError
-from patchbank.images.source import ImageSource
+from patchbank.errors import BackboneError, DetectorFileError, GuardError, ParameterError
 from patchbank.runtime.atomic_file import FileChanged, create_file, replace_file
 from patchbank.server.intake import NotRecorded, UnknownProduct
-from patchbank.server.service.catalog import Catalog, Change, DetectorLog, Product, read_file
+from patchbank.server.service.catalog import (
+    Catalog,
+    Change,
+    DetectorLog,
+    Product,
+    read_file,
+    state_of,
+)
+from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.server.service.errors import ApiError
-from patchbank.server.service.tokens import Caller
 from patchbank.server.service.versions import SUFFIX, check_name
 
 RETRY_CHANGE_S = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Who makes a change, and why."""
-
-    caller: Caller
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise ParameterError("reason: expected why, for the audit, got an empty text")
-        Edit("threshold", self.reason, self.caller.name)  # checks the words before the work
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lessons:
-    """Photographs that an update learns, and defects that it must not lose."""
-
-    good: Sequence[ImageSource] = ()
-    normal: Sequence[Any] = ()
-    """Parts of photographs that are normal (`training.update.request.NormalPart`)."""
-    must_find: Sequence[ImageSource] = ()
-    remember: Sequence[ImageSource] = ()
-    limit_rows: int | None = None
-    force: bool = False
 
 
 @dataclass(slots=True)
@@ -170,11 +150,12 @@ class Changes:
             try:
                 create_file(file, content)
             except FileExistsError:
-                raise ApiError(
-                    409,
-                    f"product: expected a new name, got {name}; its file is "
-                    "there and cannot be used",
-                ) from None
+                if read_file(file)[1] != content:  # else it was not recorded the first time
+                    raise ApiError(
+                        409,
+                        f"product: expected a new name, got {name}; its file is "
+                        "there and cannot be used",
+                    ) from None
             except OSError as error:
                 raise _not_written(file.name, len(content), error) from None
             product = self._catalog.add(file, Change("uploaded", said.caller.name, said.reason))
@@ -183,11 +164,11 @@ class Changes:
     def _replaced(self, name: str, action: str, said: Said, content: bytes) -> dict[str, Any]:
         """Replace the file of a product by other bytes."""
         self._catalog.read(content, name)
-        with self._changing(name) as product:
+        with self._changing(name, is_repair=True) as product:
             before = product.sha256
             try:
-                replace_file(product.path, content, replaces=product.file_sha256)
-            except FileChanged:
+                _put(product, content)
+            except (FileChanged, FileExistsError):
                 raise _changed_meanwhile(name) from None
             except OSError as error:
                 raise _not_written(name, len(content), error) from None
@@ -216,8 +197,13 @@ class Changes:
             return _answer(product, sha256, facts.lines, is_changed=is_changed)
 
     @contextmanager
-    def _changing(self, name: str) -> Iterator[Product]:
-        """Hold a product, and take up what was done to its file meanwhile."""
+    def _changing(self, name: str, *, is_repair: bool = False) -> Iterator[Product]:
+        """Hold a product, and take up what was done to its file meanwhile.
+
+        Args:
+            name: of the product.
+            is_repair: whether the file may be damaged or gone, because it will be replaced.
+        """
         product = self._catalog.product(name)
         if not product.changing.acquire(blocking=False):
             raise ApiError(
@@ -228,10 +214,31 @@ class Changes:
                 retry_s=RETRY_CHANGE_S,
             )
         try:
-            self._catalog.take_up(product, Change("replaced", "file", "the file was replaced"))
+            try:
+                self._catalog.take_up(product, Change("replaced", "file", "the file was replaced"))
+            except (DetectorFileError, BackboneError) as error:
+                if not is_repair:
+                    raise
+                product.error = str(error)
             yield product
         finally:
             product.changing.release()
+
+
+def _put(product: Product, content: bytes) -> None:
+    """Replace the file of a product, also where it is damaged or gone.
+
+    Raises:
+        FileChanged, FileExistsError: another process has replaced it meanwhile.
+        OSError: it cannot be written.
+    """
+    if product.error is None:
+        replace_file(product.path, content, replaces=product.file_sha256)
+    elif state_of(product.path) is None:
+        create_file(product.path, content, sync=True)
+    else:
+        _, damaged = read_file(product.path)
+        replace_file(product.path, content, replaces=hashlib.sha256(damaged).hexdigest())
 
 
 def _answer(

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from patchbank.runtime.printable import printable
 from patchbank.server.records.entries import Role
@@ -51,6 +52,8 @@ class Spec:
     """Whether it is answered by 201."""
     body_bytes: int | None = SMALL_BODY
     """Bytes of the body at most; None for the limit of photographs."""
+    has_slashes: bool = False
+    """Whether the parameter at the end of the path may have slashes in it."""
 
 
 @dataclass(slots=True)
@@ -159,6 +162,9 @@ class SecuredRoute(APIRoute):
         self.spec, self.role = spec, spec.role
         self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
         super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
+        if spec.has_slashes:
+            found = compile_path(f"{spec.path.removesuffix('}')}:path}}")
+            self.path_regex, self.path_format, self.param_convertors = found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler of FastAPI behind the checks."""

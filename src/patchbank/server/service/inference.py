@@ -23,11 +23,11 @@ from typing import Protocol
 from patchbank import __version__
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import ImageError, PatchbankError
+from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
 from patchbank.images.source import image_source
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import usable_cores
-from patchbank.server.intake import Answer, Busy, KeyReused, Submission
+from patchbank.server.intake import Answer, Busy, KeyReused, NotRecorded, Submission
 from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
@@ -36,8 +36,8 @@ from patchbank.server.service.keeping import Files, PictureStore, digest_of, fil
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
 THREADS_PER_CORE = 2
-Observer = Callable[[Inspection | FailedInspection, str, float], None]
-"""Is called with each outcome, its product, and the seconds that it took."""
+Observer = Callable[[str, float], None]
+"""Is called for each inspection with the product, and the seconds that it took."""
 
 
 class RecordStore(InspectionStore, Protocol):
@@ -79,7 +79,7 @@ class Inference:
             pictures: keep photographs.
             settings: limits.
             channels: names of the channels that every inspection is sent to.
-            observe: called with every outcome.
+            observe: called for every inspection.
             after_commit: called with what was recorded.
         """
         self._catalog, self._records, self._pictures = catalog, records, pictures
@@ -225,7 +225,7 @@ class Inference:
             if stored is not None:
                 job.answered.set_result(_replayed(given, job.digest, stored))
                 return
-        detector = self._catalog.detector(self._catalog.product(given.product))
+        detector = self._detector(given.product)
         with self._cores:
             outcome, files = self._computed(detector, job)
         kept = files.keep(self._pictures)
@@ -246,6 +246,17 @@ class Inference:
         )
         self._committer.put(Finished(new, job.answered))
 
+    def _detector(self, product: str) -> Detector:
+        """The detector of a product.
+
+        Raises:
+            NotRecorded: it cannot be opened, which is no fault of the photograph.
+        """
+        try:
+            return self._catalog.detector(self._catalog.product(product))
+        except (DetectorFileError, BackboneError) as error:
+            raise NotRecorded(str(error)) from None
+
     def _computed(
         self, detector: Detector, job: Job
     ) -> tuple[Inspection | FailedInspection, Files]:
@@ -256,7 +267,7 @@ class Inference:
         seconds = time.perf_counter() - begin
         self._congestion.inspected(seconds)
         if self._observe is not None:
-            self._observe(outcome, job.submission.product, seconds)
+            self._observe(job.submission.product, seconds)
         return outcome, files
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from patchbank.detector.detector import Detector, detector_of, parts_of
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.remembering import with_remembered
 from patchbank.runtime.progress import NullProgress
+from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.training.photographs import Remarks
 from patchbank.training.update.request import UpdateFacts, UpdateRequest
 from patchbank.training.update.updating import updated
-
-if TYPE_CHECKING:
-    from patchbank.server.service.changes import Lessons, Said
 
 
 def learned(

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from patchbank.core.spatial.box import Box
 from patchbank.images.source import ImageSource, image_source
 from patchbank.server.records.entries import Filter, StoredInspection
-from patchbank.server.service.changes import Lessons
+from patchbank.server.service.change_requests import Lessons
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.receiving import (
     MOST_AT_ONCE,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.server.intake import Answer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LATENCIES_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -42,7 +42,10 @@ class Metrics:
             registry=own,
         )
         self._verdicts = Counter(
-            "patchbank_verdicts", "Inspections by verdict.", ["product", "verdict"], registry=own
+            "patchbank_verdicts",
+            "Inspections on record by verdict.",
+            ["product", "verdict"],
+            registry=own,
         )
         self._scores = Histogram(
             "patchbank_score_ratio",
@@ -75,18 +78,17 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._latency.labels(method, route).observe(seconds)
 
-    def inspected(
-        self, outcome: Inspection | FailedInspection, product: str, seconds: float
-    ) -> None:
-        """Count an inspection."""
+    def inspected(self, product: str, seconds: float) -> None:
+        """Count the time of an inspection, whether or not it comes on record."""
         self._inspection.labels(product).observe(seconds)
-        if isinstance(outcome, FailedInspection):
-            self._verdicts.labels(product, "unread").inc()
-            return
-        verdict = "anomalous" if outcome.is_anomalous else "good"
-        self._verdicts.labels(product, verdict).inc()
-        if outcome.threshold > 0:
-            self._scores.labels(product).observe(outcome.score / outcome.threshold)
+
+    def recorded(self, answers: Iterable[Answer]) -> None:
+        """Count inspections that have come on record."""
+        for found in (each.inspection for each in answers if each.is_new):
+            self._verdicts.labels(found.product, found.verdict).inc()
+            score, threshold = found.result.get("score"), found.result.get("threshold")
+            if score is not None and threshold is not None and threshold > 0:
+                self._scores.labels(found.product).observe(score / threshold)
 
     def reviewed(self, decision: str) -> None:
         """Count a review."""

@@ -16,6 +16,7 @@ from patchbank.runtime.atomic_file import make_folders
 from patchbank.runtime.file_lock import FolderInUse, locked_folder
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.printable import json_text
+from patchbank.server.intake import Answer
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.store import Records
 from patchbank.server.service.app import make_app
@@ -60,7 +61,7 @@ class Running:
             settings,
             channels=self._outlets.names,
             observe=metrics.inspected,
-            after_commit=self._outlets.committed,
+            after_commit=self._committed,
         )
         self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
         for name in self._sources.products:
@@ -104,10 +105,10 @@ class Running:
         def started() -> None:
             self._sources.start()
             ready(self._address(server))
+            self._tidying.start()
 
         server = _Server(self._config(), started, self._stopping)
         self._watch.start()
-        self._tidying.start()
         self._outlets.outbox.start()
         try:
             server.run()
@@ -142,6 +143,10 @@ class Running:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         return f"{scheme}://{host}:{port}"
 
+    def _committed(self, answers: Sequence[Answer]) -> None:
+        self.service.metrics.recorded(answers)
+        self._outlets.committed(answers)
+
     def _stopping(self) -> None:
         self.service.is_stopping = True
 
@@ -155,7 +160,7 @@ class Running:
 
 
 class Tidying:
-    """Deletes the oldest pictures beyond the limits, now and then."""
+    """Deletes the oldest pictures beyond the limits, at the start and now and then."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -171,8 +176,9 @@ class Tidying:
         self._stop.set()
 
     def _run(self) -> None:
-        settings = self._service.settings
-        while not self._stop.wait(TIDY_S):
+        settings, wait_s = self._service.settings, 0.0
+        while not self._stop.wait(wait_s):
+            wait_s = TIDY_S
             try:
                 gone = self._service.pictures.tidy(
                     int(settings.pictures_gb * 1e9), settings.pictures_days

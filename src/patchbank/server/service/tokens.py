@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Protocol
 
 from patchbank.server.records.entries import ROLES, Role, Token
@@ -72,7 +73,7 @@ class TokenBook:
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
         with self._lock:
             found = self._known.get(digest)
-        if found is not None and time.monotonic() < found[1]:
+        if found is not None and time.monotonic() < found[1] and not _is_expired(found[0]):
             return Caller(found[0].name, found[0].role)
         token = self._store.token_of(secret)
         with self._lock:
@@ -99,6 +100,10 @@ class TokenBook:
         with self._lock:
             self._known.clear()
             self._any = None
+
+
+def _is_expired(token: Token) -> bool:
+    return token.expires is not None and token.expires <= datetime.now(timezone.utc)
 
 
 class Failures:

@@ -14,7 +14,7 @@ from patchbank.detector.changes import Thresholds
 from patchbank.server.records.entries import Role, iso_utc
 from patchbank.server.service.answers import answer
 from patchbank.server.service.catalog import Product
-from patchbank.server.service.changes import Said
+from patchbank.server.service.change_requests import Said
 from patchbank.server.service.examples import BINARY, CHANGED, DETECTOR, PRODUCT
 from patchbank.server.service.guarding import Spec, caller_of
 from patchbank.server.service.lessons import UPDATE_BODY, lessons_of
@@ -37,9 +37,9 @@ class Reasoned(BaseModel):
 class Tuning(Reasoned):
     """Another false-alarm rate, or thresholds by hand."""
 
-    false_alarm_rate: float | None = Field(None, gt=0, lt=1)
-    threshold: float | None = Field(None, allow_inf_nan=False)
-    pixel_threshold: float | None = Field(None, allow_inf_nan=False)
+    false_alarm_rate: float | None = Field(None, gt=0, lt=1, strict=True)
+    threshold: float | None = Field(None, allow_inf_nan=False, strict=True)
+    pixel_threshold: float | None = Field(None, allow_inf_nan=False, strict=True)
 
 
 class Undo(Reasoned):

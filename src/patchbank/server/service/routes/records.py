@@ -92,7 +92,10 @@ class NewReview(BaseModel):
     decision: Decision
     note: str = Field("", max_length=LONGEST_NOTE)
     by: str | None = Field(
-        None, max_length=60, description="Name of the person, where several share a token."
+        None,
+        min_length=1,
+        max_length=60,
+        description="Name of the person, where several share a token.",
     )
 
 

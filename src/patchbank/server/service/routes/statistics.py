@@ -66,7 +66,7 @@ def drift(
 
 def lot(
     request: Request,
-    lot: Annotated[str, Path(max_length=200)],
+    lot: Annotated[str, Path(min_length=1, max_length=200)],
     product: Product,
     level: Share = 0.1,
 ) -> Response:
@@ -139,6 +139,6 @@ SPECS = (
         example={"by": "day", "product": None, "zone": "UTC", "groups": [COUNT], "is_cut": False},
     ),
     _spec("drift", drift, "engineer", errors=(404,)),
-    _spec("lots/{lot}", lot, "engineer", errors=(404,)),
+    _spec("lots/{lot}", lot, "engineer", errors=(404,), has_slashes=True),
     _spec("records/export", export, "engineer", media_types=tuple(KINDS.values())),
 )
