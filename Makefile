@@ -10,25 +10,30 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
 
 # Requirements whose tests must run, or the target fails; `make test PATCHBANK_REQUIRE=` asks for none.
-test: export PATCHBANK_REQUIRE = approximate,kernel,parquet
+test: export PATCHBANK_REQUIRE = approximate,camera,kernel,parquet,serve
 test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -m 'not (mosquitto or postgres)' -n auto
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
 # Threads of OpenMP that spin while they wait slow down a machine with few cores.
 test-torch: export OMP_WAIT_POLICY = PASSIVE
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
 	.venv-torch/bin/pytest -m torch -n auto
+
+test-services: export PATCHBANK_REQUIRE = mosquitto,postgres
+test-services: .venv/ready  ## what needs the servers of PostgreSQL and MQTT, which it installs on Debian
+	tools/install_services.sh
+	.venv/bin/pytest -m 'mosquitto or postgres' -n auto tests/server
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
@@ -57,7 +62,7 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,dev]'
+	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,camera,dev]'
 	touch $@
 
 .venv-torch/ready: pyproject.toml tools/weights.txt $(KERNEL)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -54,6 +55,19 @@ def _has_bfloat16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def _has_postgres() -> bool:
+    from tests.server.real_servers import newest_postgres
+
+    return find_spec("psycopg") is not None and newest_postgres() is not None
+
+
+def _has_mosquitto() -> bool:
+    from tests.server.real_servers import mosquitto_program
+
+    programs = mosquitto_program() and shutil.which("openssl")
+    return find_spec("paho") is not None and bool(programs)
+
+
 def _has_kernel() -> bool:
     from tests.kernels import INT8_KERNELS
 
@@ -66,6 +80,25 @@ REQUIREMENTS = {
     ),
     "openvino": Requirement("OpenVINO", _installed("openvino"), "pip install '.[openvino]'"),
     "parquet": Requirement("pyarrow", _installed("pyarrow"), "pip install '.[parquet]'"),
+    "serve": Requirement(
+        "what the service needs",
+        _installed("alembic", "fastapi", "httpx", "paho", "sqlalchemy", "uvicorn"),
+        "pip install '.[serve]'",
+    ),
+    "schemathesis": Requirement(
+        "schemathesis", _installed("schemathesis"), "pip install '.[dev,serve]'"
+    ),
+    "postgres": Requirement(
+        "the server of PostgreSQL, and psycopg",
+        _has_postgres,
+        "apt-get install postgresql and pip install '.[postgres]', or make test-services",
+    ),
+    "mosquitto": Requirement(
+        "Mosquitto, paho-mqtt and openssl",
+        _has_mosquitto,
+        "apt-get install mosquitto openssl and pip install '.[serve]', or make test-services",
+    ),
+    "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
         "the weights that the embedded backbones are built from",
@@ -82,7 +115,7 @@ REQUIREMENTS = {
         "OpenVINO on a processor that computes in bfloat16", _has_bfloat16, "run on such a machine"
     ),
 }
-PACKAGES = {  # a package that a module imports -> the requirement that brings it
+PACKAGES = {  # a package that a module imports, or a part of ours -> the requirement of it
     "faiss": "approximate",
     "huggingface_hub": "torch",
     "onnxscript": "torch",
@@ -91,8 +124,27 @@ PACKAGES = {  # a package that a module imports -> the requirement that brings i
     "torchvision": "torch",
     "openvino": "openvino",
     "pyarrow": "parquet",
+    "alembic": "serve",
+    "cv2": "camera",
+    "fastapi": "serve",
+    "httpx": "serve",
+    "paho": "serve",
+    "patchbank.client": "serve",
+    "patchbank.server": "serve",
+    "psycopg": "postgres",
+    "sqlalchemy": "serve",
+    "starlette": "serve",
+    "tests.server": "serve",
+    "uvicorn": "serve",
 }
 
+FOLDERS = {
+    "src/patchbank/client": "serve",
+    "src/patchbank/server": "serve",
+    "tests/server": "serve",
+}
+"""Requirements of all modules of a folder, whatever each imports."""
+ROOT = Path(__file__).parents[1]
 
 ABSENT: Counter[str] = Counter()
 """Tests of this session that were skipped, by the requirement that is absent."""
@@ -104,6 +156,12 @@ KERNELS: set[str] = set()
 def is_present(name: str) -> bool:
     """Whether the requirement is fulfilled here."""
     return REQUIREMENTS[name].is_present()
+
+
+def _of_folder(path: Path) -> frozenset[str]:
+    """Requirement of all modules of a folder."""
+    inside = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    return frozenset(name for folder, name in FOLDERS.items() if inside.startswith(f"{folder}/"))
 
 
 def requirements_of(source: str) -> frozenset[str]:
@@ -123,7 +181,10 @@ def requirements_of(source: str) -> frozenset[str]:
 
 
 def _requirement(module: str) -> str:
-    return PACKAGES.get(module.partition(".")[0], "")
+    """Requirement of an imported module: that of its package, or of a part of ours."""
+    package, _, part = module.partition(".")
+    part = part.partition(".")[0]
+    return PACKAGES.get(f"{package}.{part}") or PACKAGES.get(package, "")
 
 
 def reason(name: str) -> str:
@@ -164,7 +225,8 @@ def pytest_collect_file(file_path: Path, parent):
     collectors = yield
     if not collectors or file_path.suffix != ".py":
         return collectors
-    names = sorted(requirements_of(file_path.read_text(encoding="utf-8")))
+    found = requirements_of(file_path.read_text(encoding="utf-8")) | _of_folder(file_path)
+    names = sorted(found)
     if not all(map(is_present, names)):
         collectors = [NotImported.from_parent(parent, path=file_path)]
     for collector in collectors:

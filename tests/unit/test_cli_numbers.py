@@ -1,6 +1,7 @@
 """Every numeric option of every command answers a wrong value in one line, before any work."""
 
 import sys
+from collections import defaultdict
 
 import pytest
 import typer
@@ -9,6 +10,9 @@ from patchbank.cli.app import PredictOptions, main, program
 from patchbank.cli.benchmark import BenchmarkOptions
 from patchbank.cli.drift import DriftOptions
 from patchbank.cli.option_records import rules_of
+from patchbank.cli.send import SendOptions
+from patchbank.cli.serve import ServeOptions
+from patchbank.cli.serve_tokens import AddOptions
 from patchbank.cli.setting_options import setting_options
 from patchbank.errors import ParameterError
 from patchbank.settings import rules as r
@@ -29,6 +33,8 @@ TEXTS = {
     "DEFECTS",
 }
 TEXTS |= {"[LABEL=]NAME[:PRESET][(SETTING=VALUE,...)]", "NAME=VALUE,..."}
+TEXTS |= {"ADDRESS", "URL", "PATH", "TIME", "PRODUCT=DIR", "[NAME=]KIND:TARGET"}
+TEXTS |= {"NAME=PRODUCT:SOURCE"}
 """Placeholders of options that are no numbers; choices have none, or bars between them."""
 NUMERIC = (r.Integer, r.Number, r.Numbers, r.Factors, r.Size, r.ThreeNumbers)
 NEVER = ("nan", "inf", "-inf", "1e308", "", "text", "1" * 5000)
@@ -38,7 +44,8 @@ VALUES = (*NEVER, "-1", "0")
 def commands(command, words=()):
     """(words, command) of every command below one."""
     yield words, command
-    for name, below in getattr(command, "commands", {}).items():
+    inner = {**getattr(command, "commands", {}), **getattr(command, "first_words", {})}
+    for name, below in inner.items():
         yield from commands(below, (*words, name))
 
 
@@ -47,6 +54,19 @@ def options(command):
     with typer.Context(command) as context:
         found = [p for p in command.get_params(context) if p.param_type_name == "option"]
     return [option for option in found if not option.is_flag]
+
+
+class NoOptions:
+    """Options of a command that has no number."""
+
+
+OF_SERVICE = defaultdict(
+    lambda: NoOptions,
+    {("serve",): ServeOptions, ("serve", "token", "add"): AddOptions, ("send",): SendOptions},
+)
+OF_OTHERS = {"limit_rows": r.Integer(2, 10**9)}
+for record in (BenchmarkOptions, PredictOptions, DriftOptions):
+    OF_OTHERS |= rules_of(record)
 
 
 def rules(words, option):
@@ -62,9 +82,7 @@ def rules(words, option):
     by_placeholder = {"R,G,B": r.mean_rule(), "HxW": r.Size(), "NUMBERS": r.Names()}
     if metavar in by_placeholder:
         return {"": by_placeholder[metavar]}
-    known = {"limit_rows": r.Integer(2, 10**9)}
-    for record in (BenchmarkOptions, PredictOptions, DriftOptions):
-        known |= rules_of(record)
+    known = rules_of(OF_SERVICE[words]) if words[0] in ("serve", "send", "records") else OF_OTHERS
     return {"": known[option.name]} if option.name in known else {}
 
 
@@ -82,7 +100,13 @@ def test_every_option_is_a_number_or_known_to_be_none():
             is_number = bool(rules(words, option))
             is_choice = option.metavar is None or "|" in option.metavar
             assert is_number or is_choice or option.metavar in TEXTS, (words, option.name)
-    assert len(ALL) > 80
+    assert len(ALL) > 90
+    tried = {option.opts[0] for words, option, _ in ALL if words[0] in ("serve", "send")}
+    assert tried == {
+        *("--port", "--keep-good", "--pictures-gb", "--pictures-days", "--max-queue"),
+        *("--max-bytes", "--max-pixels", "--timeout-s", "--products-mb", "--stop-s"),
+        *("--outbox-limit", "--at-once", "--expires-days"),
+    }
 
 
 def arguments(words, option, method, value, folder):
@@ -98,6 +122,9 @@ def arguments(words, option, method, value, folder):
         ("drift",): [nothing, nothing],
         ("check",): [nothing],
         ("cut",): [nothing, "--out", str(folder / "a")],
+        ("serve",): [nothing, "--data", str(folder / "data")],
+        ("serve", "token", "add"): ["eva", "--role", "admin", "--data", str(folder / "data")],
+        ("send",): ["http://127.0.0.1:9", nothing],
         ("backbones", "show"): ["nothing"],
         ("backbones", "export"): ["nothing", "--out", str(folder / "a.onnx")],
     }[words]

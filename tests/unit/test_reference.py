@@ -52,6 +52,12 @@ def test_every_command_and_option_is_listed():
         "patchbank cut",
         "patchbank drift",
         "patchbank history",
+        "patchbank serve",
+        "patchbank serve token",
+        "patchbank serve token add",
+        "patchbank serve token list",
+        "patchbank serve token revoke",
+        "patchbank send",
         "patchbank tune",
         "patchbank undo",
         "patchbank update",
@@ -62,6 +68,13 @@ def test_every_command_and_option_is_listed():
         "patchbank backbones",
         "patchbank backbones show",
         "patchbank backbones export",
+        "patchbank records",
+        "patchbank records export",
+        "patchbank records statistics",
+        "patchbank records verify",
+        "patchbank records backup",
+        "patchbank records restore",
+        "patchbank records resend",
     ]
     fit = page.split("## `patchbank fit`")[1].split("## `patchbank check`")[0]
     assert "    patchbank fit [OPTIONS] GOOD...\n" in fit

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from patchbank.cli import backbones, output
+from patchbank.cli import backbones, output, records
 from patchbank.cli.benchmark import benchmark
 from patchbank.cli.check import check
 from patchbank.cli.compare import compare
@@ -24,6 +24,8 @@ from patchbank.cli.history import history
 from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
+from patchbank.cli.send import send
+from patchbank.cli.serve import ServeCommand, serve
 from patchbank.cli.statuses import EPILOG, Exit, status_of
 from patchbank.cli.targets import (
     check_distinct,
@@ -55,10 +57,13 @@ app.command(epilog=EPILOG)(compare)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)
 app.command(epilog=EPILOG)(history)
+app.command(cls=ServeCommand, epilog=EPILOG)(serve)
+app.command(epilog=EPILOG)(send)
 app.command(epilog=EPILOG)(tune)
 app.command(epilog=EPILOG)(undo)
 app.command(epilog=EPILOG)(update)
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(records.app, name="records")
 
 
 def main() -> None:

@@ -85,15 +85,9 @@ def save_changed(detector: Detector, file: Path, out: Path | None, sha256: str) 
     Raises:
         DetectorFileError: `file` was changed meanwhile, or the file cannot be written.
     """
+    from patchbank.detector.saving import save_again
+
     if out is None:
         save_again(detector, file, replaces=sha256)
     else:
         save_again(detector, out)
-
-
-def save_again(detector: Detector, out: Path, replaces: str | None = None) -> None:
-    """Save a detector that was loaded; a backbone that was saved for torch stays in that form."""
-    from patchbank.backbones import runtime_of
-
-    programs = [runtime_of(member.extractor)[0] for member in detector.members]
-    detector.save(out, backbone="torch" if "torch" in programs else "onnx", replaces=replaces)

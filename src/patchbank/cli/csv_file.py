@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import DataError
-from patchbank.runtime.printable import printable
+from patchbank.runtime.spreadsheets import text_cell
 
 COLUMNS = (
     "image",
@@ -31,7 +31,6 @@ COLUMNS = (
     "detector_sha256",
     "unlike",
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # wide ones count too
 
 
 class CsvFile:
@@ -73,19 +72,6 @@ def csv_file(path: Path, detector_sha256: str) -> Iterator[CsvFile]:
         raise DataError(f"{path}: expected to write CSV, got: {error.strerror}") from None
     with file:
         yield CsvFile(path, file, detector_sha256)
-
-
-def text_cell(text: str) -> str:
-    r"""Text that no spreadsheet program takes for a formula, in one line.
-
-    A text that begins as formulas do gets an apostrophe in front, by which these programs know
-    text; control characters are escaped as in all output.
-
-    >>> print(text_cell("=HYPERLINK(1).png"), text_cell("a\tb.png"))
-    '=HYPERLINK(1).png a\tb.png
-    """
-    shown = printable(text)
-    return f"'{shown}" if shown.startswith(FORMULA_STARTS) else shown
 
 
 def _differences(outcome: Inspection | FailedInspection) -> str:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from patchbank.cli import output
-from patchbank.cli.changed_files import save_again
 from patchbank.cli.detector_options import DetectorOptions
 from patchbank.cli.option_records import with_options
 from patchbank.cli.targets import check_distinct, check_file
@@ -33,6 +32,8 @@ def cut(options: CutOptions) -> None:
     size = options.file.stat().st_size if options.file.is_file() else 0
     check_file("--out", options.out, n_bytes=size)
     check_distinct({"--out": options.out}, [options.file])
+    from patchbank.detector.saving import save_again
+
     detector = options.load()
     save_again(detector, options.out)
     output.fitted(detector, options.out)

@@ -7,9 +7,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from patchbank.errors import DataError
 from patchbank.runtime.atomic_file import replace_file
@@ -97,6 +97,39 @@ def write_json(content: Any, target: str) -> None:
         raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
 
 
+@contextmanager
+def json_lines(target: str) -> Iterator[TextIO]:
+    """A file of JSON lines, or standard output for ``-``.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    if target == "-":
+        yield json_stream()
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(target).open("w", encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
+        yield stream
+
+
+def write_line(stream: TextIO, target: str, line: str) -> None:
+    """Write a line of JSON at once.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
+
+
 def json_stream() -> TextIO:
     """Standard output for JSON, which is UTF-8 whatever the locale says."""
     stream = sys.stdout
@@ -173,13 +206,46 @@ def outcome(result: Inspection | FailedInspection) -> None:
     if isinstance(result, FailedInspection):
         error(result.error)
         return
-    verdict = "ANOMALOUS" if result.is_anomalous else "good"
+    verdict(
+        result.image,
+        is_anomalous=result.is_anomalous,
+        score=result.score,
+        p_value=result.p_value,
+        regions=result.regions,
+    )
+
+
+class Box(Protocol):
+    """A region, as far as it is printed."""
+
+    @property
+    def left(self) -> int:
+        """Column of its left edge."""
+
+    @property
+    def top(self) -> int:
+        """Row of its upper edge."""
+
+    @property
+    def width(self) -> int:
+        """Number of its columns."""
+
+    @property
+    def height(self) -> int:
+        """Number of its rows."""
+
+
+def verdict(
+    image: str, *, is_anomalous: bool, score: float, p_value: float, regions: Sequence[Box]
+) -> None:
+    """Print one line for one image that was inspected."""
+    shown = "ANOMALOUS" if is_anomalous else "good"
     where = ""
-    if result.regions:
-        worst = result.regions[0]
+    if regions:
+        worst = regions[0]
         where = f"  at {worst.left},{worst.top} {worst.width}x{worst.height}"
-        where += f" (+{len(result.regions) - 1})" if len(result.regions) > 1 else ""
-    say(f"{verdict:<9}  {result.score:9.4g}  p={result.p_value:<7.2g} {result.image}{where}")
+        where += f" (+{len(regions) - 1})" if len(regions) > 1 else ""
+    say(f"{shown:<9}  {score:9.4g}  p={p_value:<7.2g} {image}{where}")
 
 
 def totals(good: int, anomalous: int, unread: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
@@ -221,7 +221,7 @@ AddRecord = Callable[[Inspection | FailedInspection, Path, Made], None]
 def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
     """Open the files that were asked for, and return what writes an outcome to all of them."""
     target = outputs.to_json
-    stream = stack.enter_context(_lines(target)) if target is not None else None
+    stream = stack.enter_context(output.json_lines(target)) if target is not None else None
     table = None
     if outputs.csv is not None:
         digest = outputs.stamp.get("detector_sha256", "")
@@ -234,7 +234,7 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
             if outputs.explain is not None:
                 one = made.explanation
                 record["explanation"] = None if one is None else one.explanation.to_json()
-            _write_line(stream, target or "-", json_text(record))
+            output.write_line(stream, target or "-", json_text(record))
         if target != "-":
             output.outcome(outcome)
         elif isinstance(outcome, FailedInspection):
@@ -262,26 +262,3 @@ def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
         count.anomalous += 1
     else:
         count.good += 1
-
-
-def _write_line(stream: TextIO, target: str, line: str) -> None:
-    try:
-        stream.write(line + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
-
-
-@contextmanager
-def _lines(target: str) -> Iterator[TextIO]:
-    if target == "-":
-        yield output.json_stream()
-        return
-    with ExitStack() as stack:
-        try:
-            stream = stack.enter_context(Path(target).open("w", encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"{target}: expected to write JSON, got: {error.strerror}") from error
-        yield stream

@@ -22,8 +22,8 @@ class Exit(IntEnum):
 MEANINGS = {
     Exit.DONE: "done: everything was read, and with --fail-on-anomaly everything is good",
     Exit.INCOMPLETE: "done, but some photographs were not read or not sorted, some runs of a "
-    "benchmark failed, check had findings, or drift found a change or lines that it could "
-    "not use",
+    "benchmark failed, check had findings, records verify found a fault, or drift found a change "
+    "or lines that it could not use",
     Exit.WRONG: "wrong use, data or file; one line says what was expected",
     Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, or a verdict differs and "
     "--fail-on-change given, whether or not all was read",

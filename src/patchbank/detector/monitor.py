@@ -228,7 +228,25 @@ class Monitor:
         """
         try:
             state = parse_json(path.read_text(encoding="utf-8"))
-            self._check_same(path, state)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{path}: expected a saved monitor, got: {reason}") from None
+        except ValueError as error:
+            raise _damaged(str(path), error) from None
+        self.restore(state, str(path))
+
+    def restore(self, state: Any, name: str) -> None:
+        """Set everything to what `to_json` gave.
+
+        Args:
+            state: parsed JSON.
+            name: of where it comes from, for messages.
+
+        Raises:
+            DataError: it is damaged, or of another detector or false-alarm rate.
+        """
+        try:
+            self._check_same(name, state)
             self._parts, self._n_flagged, self._failed = (
                 _count(state[name]) for name in ("parts", "flagged", "failed")
             )
@@ -239,24 +257,16 @@ class Monitor:
             self._flags = _Stream.from_json(state["flags"], len(LIFTS))
             self._change = _change(state["change"])
             self._flags.change = _change(state["more_flagged"])
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise DataError(f"{path}: expected a saved monitor, got: {reason}") from None
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(
-                f"{path}: expected a saved monitor, got a damaged file ({error}); "
-                "remove it to begin anew"
-            ) from None
+            raise _damaged(name, error) from None
 
-    def _check_same(self, path: Path, state: Any) -> None:
+    def _check_same(self, origin: str, state: Any) -> None:
         expected = (SCHEMA_VERSION, self._sha256, self.false_alarm_rate)
         names = ("schema_version", "detector_sha256", "false_alarm_rate")
         for name, value in zip(names, expected, strict=True):
             if state[name] != value:
                 raise DataError(
-                    f"{path}: expected a monitor with {name} {value}, got {state[name]!r}; "
+                    f"{origin}: expected a monitor with {name} {value}, got {state[name]!r}; "
                     "name another file to begin anew"
                 )
 
@@ -337,6 +347,12 @@ def learned_streams(
     flags = np.zeros(len(scores) + 1)
     flags[: above + 1] = 1.0
     return scores[: len(scores) - above], flags
+
+
+def _damaged(name: str, error: Exception) -> DataError:
+    return DataError(
+        f"{name}: expected a saved monitor, got a damaged file ({error}); remove it to begin anew"
+    )
 
 
 def _change(state: Any) -> Change | None:

@@ -71,11 +71,32 @@ def replace_file(
                     held.close()  # an open file cannot be replaced there
                 _put_in_place(temporary, file, target)
     if sync:
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
-def create_file(path: Path, content: bytes) -> None:
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written in parts, and replaces the one at a path when all are written.
+
+    Raises:
+        OSError: the file cannot be written, or a device, pipe, socket or folder is there.
+    """
+    target = real_target(path)
+    with _temporary(target.parent) as (temporary, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        _put_in_place(temporary, file, target)
+    sync_folder(target.parent)
+
+
+def create_file(path: Path, content: bytes, *, sync: bool = False) -> None:
     """Create a file; one that exists is never replaced.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        sync: whether the content is on the disk before this returns, and survives a power failure.
 
     Raises:
         FileExistsError: there is a file of that name.
@@ -84,6 +105,8 @@ def create_file(path: Path, content: bytes) -> None:
     with _temporary(path.parent) as (temporary, file):
         file.write(content)
         file.flush()
+        if sync:
+            os.fsync(file.fileno())
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -92,6 +115,8 @@ def create_file(path: Path, content: bytes) -> None:
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
             _rename(temporary, file, path)
+    if sync:
+        sync_folder(path.parent)
 
 
 def make_folders(folder: Path) -> None:
@@ -237,7 +262,8 @@ def _rename(temporary: Path, file: BinaryIO, target: Path) -> None:
     temporary.replace(target)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, so that they survive a power failure."""
     if os.name != "posix":
         return
     with suppress(OSError):  # some network mounts refuse; the file itself is complete

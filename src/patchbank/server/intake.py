@@ -1,4 +1,4 @@
-"""Photographs that requests, watched folders and cameras hand in, each for one product."""
+"""The service, watched folders and cameras hand in one photograph at a time, for one product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from patchbank.errors import PatchbankError
-from patchbank.server.records.entries import Fields, StoredInspection
+from patchbank.server.records.entries import Answer, Fields
+from patchbank.server.records.errors import KeyReused, NotRecorded
+
+__all__ = [
+    "Answer",
+    "Busy",
+    "Intake",
+    "KeyReused",
+    "NotRecorded",
+    "Submission",
+    "UnknownProduct",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +37,6 @@ class Submission:
     """Name of the token that it was sent with; ``local`` without one."""
     fields: Fields = field(default_factory=Fields)
     idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An inspection that is on record."""
-
-    inspection: StoredInspection
-    is_new: bool
-    """False where the same photograph came under the same key before."""
 
 
 class Intake(Protocol):
@@ -57,14 +59,11 @@ class Intake(Protocol):
 class Busy(PatchbankError):
     """The queue is full; what to do is to send the same again later."""
 
+    def __init__(self, message: str, retry_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
+        """Seconds after which to send it again."""
+
 
 class UnknownProduct(PatchbankError):
     """There is no detector for a product."""
-
-
-class NotRecorded(PatchbankError):
-    """The database or the disk took no record, so there is no verdict."""
-
-
-class KeyReused(PatchbankError):
-    """One idempotency key was given to two different photographs."""

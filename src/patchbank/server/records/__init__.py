@@ -1,1 +1,1 @@
-"""Memory of the service: inspections, reviews, detectors, tokens, and what has to be sent."""
+"""Records of the service: inspections, reviews, detectors, tokens, and what has to be sent."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
+
+from patchbank.runtime.printable import json_text
 
 Verdict = Literal["good", "anomalous", "unread"]
 Decision = Literal["confirmed_defect", "false_alarm", "unsure"]
@@ -19,7 +20,7 @@ ROLES: tuple[Role, ...] = ("operator", "engineer", "admin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """Texts that a sender gives a part; each up to 200 characters."""
+    """Facts of the part, from whoever sends a photograph; each up to 200 characters."""
 
     serial_number: str | None = None
     lot: str | None = None
@@ -56,7 +57,7 @@ class NewInspection:
 
     @property
     def verdict(self) -> Verdict:
-        """The word for the result; a photograph that was not inspected is never good."""
+        """Verdict of the detector; a photograph that was not inspected is never good."""
         anomalous = self.result["anomalous"]
         if self.result.get("error") is not None or anomalous is None:
             return "unread"
@@ -108,7 +109,16 @@ class StoredInspection(NewInspection):
 
     def to_text(self) -> str:
         """The same as JSON text, as it is sent by outboxes."""
-        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        return json_text(self.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An inspection that is on record."""
+
+    inspection: StoredInspection
+    is_new: bool
+    """False where the same photograph came under the same key before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +150,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """The decision of a person about an inspection; the latest one counts."""
+    """A person's decision about an inspection; the latest one counts."""
 
     inspection_id: int
     time: datetime
@@ -157,7 +167,7 @@ class DetectorEntry:
     sha256: str
     """Digest of its content, as inspections name it."""
     time: datetime
-    """When it came into use."""
+    """When the product got it."""
     action: str
     """``served``, ``uploaded``, ``activated``, ``tuned``, ``updated``, ``undone``, ``replaced``."""
     by: str
@@ -207,6 +217,7 @@ class Message:
     payload: str
     """`StoredInspection.to_text`."""
     attempts: int
+    """Attempts that have failed."""
 
 
 def iso_utc(time: datetime) -> str:

@@ -1,0 +1,108 @@
+"""Reviews of inspections by people, and the detectors that a product had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from patchbank.errors import ParameterError
+from patchbank.server.records import rows
+from patchbank.server.records.audit import append
+from patchbank.server.records.base import Store, check_text, now
+from patchbank.server.records.entries import DECISIONS, Decision, DetectorEntry, Review
+from patchbank.server.records.errors import NoSuchInspection
+from patchbank.server.records.tables import DETECTORS, INSPECTIONS, PRODUCT_LENGTH, REVIEWS
+from patchbank.server.records.tallies import count_review
+
+LONGEST_NOTE = 4000
+
+
+class Judging(Store):
+    """The part of the records that keeps reviews and the detectors of products."""
+
+    def add_review(self, inspection_id: int, decision: Decision, by: str, note: str = "") -> Review:
+        """Record what a person says of an inspection; earlier reviews stay, the latest counts.
+
+        Raises:
+            NoSuchInspection: there is none of this number.
+            ParameterError: the decision is none, or a text is too long.
+            NotRecorded: the database takes no write.
+        """
+        if decision not in DECISIONS:
+            raise ParameterError(
+                f"decision: expected one of {', '.join(DECISIONS)}, got {decision!r}"
+            )
+        check_text("by", by, PRODUCT_LENGTH)
+        check_text("note", note, LONGEST_NOTE)
+        review = Review(
+            inspection_id=inspection_id, time=now(), decision=decision, by=by, note=note
+        )
+        own = INSPECTIONS.c.id == inspection_id
+        with self._database.writing(in_order=True) as connection:
+            row = connection.execute(select(INSPECTIONS).where(own)).first()
+            if row is None:
+                raise NoSuchInspection(
+                    f"inspection: expected the number of one on record, got {inspection_id}"
+                )
+            values = {name: getattr(review, name) for name in review.__slots__}
+            connection.execute(insert(REVIEWS), values)
+            connection.execute(update(INSPECTIONS).where(own).values(review=decision))
+            before = rows.from_row(row)
+            count_review(connection, before, replace(before, review=decision))
+        return review
+
+    def reviews(self, inspection_id: int) -> list[Review]:
+        """Reviews of an inspection, oldest first."""
+        statement = select(REVIEWS).where(REVIEWS.c.inspection_id == inspection_id)
+        with self._database.reading() as connection:
+            found = connection.execute(statement.order_by(REVIEWS.c.id))
+            return [Review(**_values(row, Review)) for row in found]
+
+    def detector_taken_up(self, entry: DetectorEntry) -> None:
+        """Record a detector that a product has from now on, and note it in the audit.
+
+        Raises:
+            ParameterError: a text is too long.
+            NotRecorded: the database takes no write.
+        """
+        check_text("product", entry.product, PRODUCT_LENGTH)
+        check_text("by", entry.by, PRODUCT_LENGTH)
+        check_text("reason", entry.reason, LONGEST_NOTE)
+        values = {name: getattr(entry, name) for name in entry.__slots__}
+        details = {
+            "detector_sha256": entry.sha256,
+            "threshold": entry.threshold,
+            "false_alarm_rate": entry.false_alarm_rate,
+            "reason": entry.reason,
+        }
+        with self._database.writing(in_order=True) as connection:
+            last = connection.execute(
+                select(DETECTORS)
+                .where(DETECTORS.c.product == entry.product)
+                .order_by(DETECTORS.c.id.desc())
+                .limit(1)
+            ).first()
+            newest = connection.execute(select(func.max(INSPECTIONS.c.id))).scalar()
+            connection.execute(insert(DETECTORS), {**values, "after_inspection": newest or 0})
+            if last is not None:
+                details |= {"detector_before": last.sha256, "threshold_before": last.threshold}
+            append(
+                connection,
+                by=entry.by,
+                action=f"detector {entry.action}",
+                product=entry.product,
+                details=details,
+            )
+
+    def detectors(self, product: str) -> list[DetectorEntry]:
+        """Detectors that a product had, newest first; the first is the one that it has."""
+        statement = select(DETECTORS).where(DETECTORS.c.product == product)
+        with self._database.reading() as connection:
+            found = connection.execute(statement.order_by(DETECTORS.c.id.desc()))
+            return [DetectorEntry(**_values(row, DetectorEntry)) for row in found]
+
+
+def _values(row: Row[Any], kind: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in kind.__slots__}

@@ -1,0 +1,1 @@
+"""Migrations of the database: Alembic runs those of ``versions`` that a database has not had."""

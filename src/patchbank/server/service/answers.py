@@ -1,0 +1,41 @@
+"""Answers: JSON as the command line writes it, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from patchbank.errors import PatchbankError
+from patchbank.runtime.printable import json_text
+from patchbank.server.service.errors import ApiError, body_of, error_of
+
+UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""Header of pictures, which never change under their address."""
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    text = json_text(content).encode("utf-8")
+    return Response(text, status, dict(headers or {}), media_type="application/json")
+
+
+def error_answer(error: ApiError, **facts: Any) -> Response:
+    """The answer to an error, with further facts about it."""
+    body = body_of(error)
+    body["error"].update(facts)
+    return answer(body, error.status_code, error.headers)
+
+
+def api_error(error: Exception) -> ApiError:
+    """The error to answer for any exception of the package."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, PatchbankError):
+        return error_of(error)
+    return ApiError(
+        500,
+        f"service: expected to answer, got a fault of the program ({type(error).__name__}); "
+        "its log has more",
+    )

@@ -1,0 +1,170 @@
+"""The application: all routes behind the checks, one shape of errors, what surrounds requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from patchbank import __version__
+from patchbank.errors import PatchbankError
+from patchbank.runtime.logs import LOGGER
+from patchbank.server.service import document
+from patchbank.server.service.answers import answer, api_error, error_answer
+from patchbank.server.service.errors import ApiError, body_of
+from patchbank.server.service.guarding import SecuredRoute, Spec
+from patchbank.server.service.routes import (
+    admin,
+    ends,
+    inspections,
+    products,
+    records,
+    service,
+    statistics,
+)
+from patchbank.server.service.service import Service
+from patchbank.server.service.validation import words_of
+
+SPECS: tuple[Spec, ...] = (
+    *service.SPECS,
+    *inspections.SPECS,
+    *records.SPECS,
+    *products.SPECS,
+    *statistics.SPECS,
+    *admin.SPECS,
+    *ends.SPECS,
+)
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+NO_STORE = (b"cache-control", b"no-store")
+QUIET = ("/health", "/ready", "/metrics")
+"""Routes that watchdogs ask all the time, which are logged only where they fail."""
+GONE = 499
+"""Status in log and figures of a sender that went away in the middle of its request."""
+OTHER = "other"
+"""Name of all paths without a route, in the figures."""
+
+
+def make_app(parts: Service, *, stop: Callable[[], None], specs: Sequence[Spec] = SPECS) -> FastAPI:
+    """The application of a service.
+
+    Args:
+        parts: of the service.
+        stop: called when the server has answered its last request.
+        specs: of the routes.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        stop()
+
+    app = FastAPI(
+        title="Patchbank",
+        version=str(__version__),
+        description=document.DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        root_path=parts.settings.root_path,
+        lifespan=lifespan,
+    )
+    app.state.service, app.state.gate = parts, parts.gate
+    for spec in specs:
+        app.router.routes.append(_route(spec, parts.settings.max_bytes))
+    app.add_exception_handler(HTTPException, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_error)
+    app.add_exception_handler(PatchbankError, _on_error)
+    app.add_middleware(Surroundings, parts=parts)
+    document.describe(app)
+    return app
+
+
+def _route(spec: Spec, largest_body: int) -> SecuredRoute:
+    return SecuredRoute(
+        spec,
+        largest_body=largest_body,
+        summary=(spec.endpoint.__doc__ or "").partition("\n")[0].rstrip("."),
+        tags=[spec.tag],
+        name=spec.endpoint.__name__,
+        operation_id=f"{spec.endpoint.__name__}",
+        responses=document.responses(spec),
+        openapi_extra=document.extra(spec),
+        response_class=Response,
+    )
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        return error_answer(ApiError(422, words_of(error.errors())))
+    if isinstance(error, HTTPException) and not isinstance(error, ApiError):
+        return answer(body_of(error), error.status_code, error.headers)
+    return error_answer(api_error(error))
+
+
+class Surroundings:
+    """Headers, figures and the log of each request, and an answer to what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, parts: Service) -> None:
+        self._app, self._parts = app, parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin, status = time.perf_counter(), 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _secure(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:  # there is nobody to answer
+            status = GONE
+        except Exception as error:
+            LOGGER.exception("%s %s failed", scope["method"], scope["path"])
+            if status:
+                raise
+            await error_answer(api_error(error))(scope, receive, sent)
+        finally:
+            self._note(scope, status, time.perf_counter() - begin)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", OTHER)
+        self._parts.metrics.request(scope["method"], route, status, seconds)
+        caller = scope.get("state", {}).get("caller")
+        facts = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round(1000 * seconds, 1),
+            "by": getattr(caller, "name", None),
+            "address": scope["client"][0] if scope.get("client") else None,
+        }
+        if status >= 400 or route not in QUIET:
+            LOGGER.info("%(method)s %(path)s %(status)d %(ms)s ms", facts, extra={"request": facts})
+
+
+def _secure(message: MutableMapping[str, Any]) -> None:
+    headers = list(message.get("headers", []))
+    if not any(name.lower() == b"cache-control" for name, _ in headers):
+        headers.append(NO_STORE)
+    message["headers"] = [*headers, *SECURITY_HEADERS]

@@ -1,0 +1,238 @@
+"""The one mechanism that decides who may ask what: each route has a role, or is public.
+
+A route of the service is a `SecuredRoute`, which cannot be made without a role.  It admits the
+caller before it reads the body, limits the body, and refuses what it does not know in the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+
+from patchbank.runtime.printable import printable
+from patchbank.server.records.entries import Role
+from patchbank.server.service.errors import ApiError
+from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
+
+Access = Role | Literal["public"]
+"""The role that a route needs; ``public`` for none."""
+SMALL_BODY = 1_000_000
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+"""Headers of a reverse proxy, which lets others in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A route: what is asked, who may, and what is answered."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    endpoint: Callable[..., Any]
+    role: Access
+    tag: str
+    example: Any = None
+    """An answer, for the document of the interface."""
+    schema: str | None = None
+    """Name of the schema of what is answered; None for any JSON object."""
+    media_types: tuple[str, ...] = ("application/json",)
+    errors: tuple[int, ...] = ()
+    """Statuses that are answered in addition to those of every route."""
+    body: dict[str, Any] | None = None
+    """Content of the body by media type, where the endpoint reads it itself."""
+    creates: bool = False
+    """Whether it is answered by 201."""
+    body_bytes: int | None = SMALL_BODY
+    """Bytes of the body at most; None for the limit of photographs."""
+    has_slashes: bool = False
+    """Whether the parameter at the end of the path may have slashes in it."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Admits callers."""
+
+    tokens: TokenBook
+    is_loopback: bool
+    failures: Failures = field(default_factory=Failures)
+
+    async def admit(self, request: Request, role: Access) -> Caller | None:
+        """The caller of a request, who has the role that is needed; None for a public route.
+
+        Raises:
+            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many.
+        """
+        if role == "public":
+            return None
+        caller = await self._caller(request)
+        if not caller.may(role):
+            raise ApiError(
+                403,
+                f"token: expected one with the role {role}, got {caller.name!r} with the role "
+                f"{caller.role}; ask for another token",
+            )
+        return caller
+
+    async def _caller(self, request: Request) -> Caller:
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        secret = secret.strip()
+        if scheme.lower() == "bearer" and secret:
+            found = await run_in_threadpool(self.tokens.caller_of, secret)
+            if found is None:
+                raise self._failed(request, "got one that is unknown, revoked or expired")
+            return found
+        if await run_in_threadpool(self.tokens.is_needed):
+            raise self._failed(request, "got none")
+        if not self.is_loopback:
+            raise self._failed(request, "got none, and there is none yet")
+        _check_local(request)
+        return LOCAL
+
+    def _failed(self, request: Request, got: str) -> ApiError:
+        address = request.client.host if request.client else ""
+        wait_s = self.failures.wait_s(address)
+        if wait_s:
+            return ApiError(
+                429,
+                f"token: expected at most 10 wrong ones a minute, got more; wait {wait_s} s",
+                code="too_many_failures",
+                retry_s=wait_s,
+            )
+        return ApiError(
+            401,
+            f"token: expected `Authorization: Bearer TOKEN`, {got}; "
+            "`patchbank serve token add NAME --role ROLE` makes one",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _check_local(request: Request) -> None:
+    """Refuse what a foreign page in a browser on this computer may have sent, or a proxy.
+
+    Without a token, everything that comes from this computer is trusted.  A page of another site
+    could send requests here (their Origin is foreign), also under a name of its own that leads to
+    this computer (their Host is foreign), and a reverse proxy sends those of others.
+
+    Raises:
+        ApiError: 403.
+    """
+    headers = request.headers
+    host, origin = headers.get("host", ""), headers.get("origin")
+    cure = "make a token: `patchbank serve token add NAME --role ROLE`"
+    if _host_of(host) not in LOCAL_HOSTS:
+        raise ApiError(
+            403, f"Host: expected a loopback name without a token, got {printable(host)}; {cure}"
+        )
+    is_own = origin is None or (
+        urlsplit(origin).netloc == host and urlsplit(origin).scheme in ("http", "https")
+    )
+    if not is_own or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise ApiError(
+            403, f"Origin: expected none or this service without a token, got another site; {cure}"
+        )
+    if any(name in headers for name in FORWARDED):
+        raise ApiError(403, f"proxy: expected none without a token, got one; {cure}")
+
+
+def _host_of(header: str) -> str:
+    """The name in a Host header.
+
+    >>> _host_of("127.0.0.1:8760"), _host_of("[::1]:8760"), _host_of("evil.example:80")
+    ('127.0.0.1', '::1', 'evil.example')
+    """
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class SecuredRoute(APIRoute):
+    """A route that admits callers of one role."""
+
+    def __init__(self, spec: Spec, *, largest_body: int, **options: Any) -> None:
+        """Make the route of a specification; `options` are those of FastAPI."""
+        self.spec, self.role = spec, spec.role
+        self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
+        super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
+        if spec.has_slashes:
+            found = compile_path(f"{spec.path.removesuffix('}')}:path}}")
+            self.path_regex, self.path_format, self.param_convertors = found
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of FastAPI behind the checks."""
+        handle, known = super().get_route_handler(), _query_names(self.dependant)
+
+        async def guarded(request: Request) -> Response:
+            gate: Gate = request.app.state.gate
+            request.state.caller = await gate.admit(request, self.role)
+            _check_query(request, known)
+            return await handle(_limited(request, self._body_bytes))
+
+        return guarded
+
+
+def _query_names(dependant: Any) -> frozenset[str]:
+    """Names of all parameters of the query."""
+    own: set[str] = set()
+    for one in dependant.query_params:
+        fields = getattr(one.field_info.annotation, "model_fields", None)
+        if fields is None:
+            own.add(one.alias)
+        else:  # a model whose fields are the parameters
+            own |= {field.alias or name for name, field in fields.items()}
+    return frozenset(own.union(*map(_query_names, dependant.dependencies)))
+
+
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """Refuse parameters that would be ignored: a filter that is spelt wrongly finds everything.
+
+    Raises:
+        ApiError: 422.
+    """
+    given = request.query_params
+    for name in given:
+        if name not in known:
+            expected = f"one of {', '.join(sorted(known))}" if known else "none"
+            raise ApiError(422, f"query: expected {expected}, got {printable(name[:60])!r}")
+        if len(given.getlist(name)) > 1:
+            raise ApiError(422, f"{name}: expected once, got it {len(given.getlist(name))} times")
+
+
+def _limited(request: Request, limit: int) -> Request:
+    """The request, whose body cannot be larger than a limit.
+
+    Raises:
+        ApiError: 413, at once where the header states a larger one, otherwise while it is read.
+    """
+    stated = request.headers.get("content-length", "")
+    if stated.isascii() and stated.isdigit() and int(stated[:19]) > limit:
+        raise _too_large(limit, f"{int(stated[:19]):,}")
+    receive, n_read = request.receive, 0
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal n_read
+        message = await receive()
+        n_read += len(message.get("body", b""))
+        if n_read > limit:
+            raise _too_large(limit, "more")
+        return message
+
+    return Request(request.scope, counted)
+
+
+def _too_large(limit: int, got: str) -> ApiError:
+    return ApiError(413, f"body: expected at most {limit:,} bytes, got {got}; send less at once")
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller whom the route has admitted."""
+    caller: Caller = request.state.caller
+    return caller

@@ -1,0 +1,187 @@
+"""Requests to update a detector: numbers of inspections, or photographs as parts of a form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from patchbank.core.spatial.box import Box
+from patchbank.images.source import ImageSource, image_source
+from patchbank.server.records.entries import Filter, StoredInspection
+from patchbank.server.service.change_requests import Lessons
+from patchbank.server.service.errors import ApiError
+from patchbank.server.service.receiving import (
+    MOST_AT_ONCE,
+    MULTIPART,
+    form_of,
+    json_of,
+    named,
+    shown,
+)
+from patchbank.server.service.service import Service
+from patchbank.server.service.validation import words_of
+
+GOOD, REQUEST = "good", "request"
+MOST_CONFIRMED = 200
+"""Confirmed defects that an update has to find where it does not say which."""
+
+
+class NormalPart(BaseModel):
+    """An inspection whose photograph is normal, or some of its regions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inspection: int = Field(ge=1, le=2**63 - 1)
+    regions: list[int] = Field(
+        [], max_length=1000, description="Numbers of regions, the worst one being 1; none for all."
+    )
+
+
+class UpdateRequest(BaseModel):
+    """An update: photographs that are learned, and defects that must not be lost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=2000, description="Why, for history and audit.")
+    good: list[int] = Field([], max_length=MOST_AT_ONCE, description="Inspections of good parts.")
+    normal: list[NormalPart] = Field([], max_length=MOST_AT_ONCE)
+    must_find: list[int] | Literal["confirmed"] = Field(
+        "confirmed", description="Inspections of defects; `confirmed` for those reviewed as such."
+    )
+    remember: list[int] = Field(
+        [], max_length=MOST_AT_ONCE, description="Inspections of defects that the file remembers."
+    )
+    limit_rows: int | None = Field(None, ge=2)
+    force: bool = False
+
+
+UPDATE_BODY: dict[str, Any] = {
+    "application/json": {
+        "schema": {"$ref": "#/components/schemas/UpdateRequest"},
+        "example": {"normal": [{"inspection": 1204}], "reason": "a water drop is no defect"},
+    },
+    MULTIPART: {
+        "schema": {
+            "type": "object",
+            "required": [REQUEST],
+            "properties": {
+                GOOD: {"type": "array", "items": {"type": "string", "format": "binary"}},
+                REQUEST: {"type": "string", "description": "JSON as above."},
+            },
+        }
+    },
+}
+
+
+async def lessons_of(request: Request, service: Service, product: str) -> tuple[Lessons, str]:
+    """The lessons of a request to a product, and the reason.
+
+    Raises:
+        ApiError: it is no such request, or a photograph is not kept.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent: list[ImageSource] = []
+    if kind == MULTIPART:
+        content, sent = await _form(request)
+    else:
+        content = await json_of(request)
+    try:
+        wanted = UpdateRequest.model_validate(content)
+    except ValidationError as error:
+        raise ApiError(422, words_of(error.errors())) from None
+    return await run_in_threadpool(_lessons, service, product, wanted, sent), wanted.reason
+
+
+async def _form(request: Request) -> tuple[dict[str, Any], list[ImageSource]]:
+    content, sent = dict[str, Any](), list[ImageSource]()
+    for name, part in await form_of(request, MOST_AT_ONCE):
+        if name == GOOD and isinstance(part, UploadFile):
+            sent.append(image_source(await part.read(), named(part.filename or "") or GOOD))
+        elif name == REQUEST:
+            text = await part.read() if isinstance(part, UploadFile) else part
+            try:
+                content = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise ApiError(400, f"{REQUEST}: expected JSON, got: {error}") from None
+        else:
+            raise ApiError(422, f"part: expected {GOOD} or {REQUEST}, got {shown(name)}")
+    return content, sent
+
+
+def _lessons(
+    service: Service, product: str, wanted: UpdateRequest, sent: list[ImageSource]
+) -> Lessons:
+    from patchbank.training.update.request import NormalPart as LibraryPart
+
+    def found(number: int) -> StoredInspection:
+        one = service.records.inspection(number)
+        if one is None or one.product != product:
+            raise ApiError(422, f"inspection: expected one of {product}, got {number}")
+        return one
+
+    def sources(numbers: Sequence[int]) -> list[ImageSource]:
+        return [_source(service, found(number)) for number in numbers]
+
+    normal = []
+    for part in wanted.normal:
+        one = found(part.inspection)
+        if one.verdict == "unread":
+            raise ApiError(422, f"inspection: expected one with a verdict, got {one.id}")
+        width, height = one.result["size"]
+        chosen, others = _boxes(one, part.regions)
+        normal.append(LibraryPart(_source(service, one), (width, height), chosen, others))
+    must_find = wanted.must_find
+    defects = _confirmed(service, product) if must_find == "confirmed" else sources(must_find)
+    return Lessons(
+        good=[*sent, *sources(wanted.good)],
+        normal=normal,
+        must_find=defects,
+        remember=sources(wanted.remember),
+        limit_rows=wanted.limit_rows,
+        force=wanted.force,
+    )
+
+
+def _source(service: Service, one: StoredInspection) -> ImageSource:
+    return image_source(service.made.photograph(one), f"{one.id}-{one.result['image']}")
+
+
+def _confirmed(service: Service, product: str) -> list[ImageSource]:
+    """The latest confirmed defects whose photographs are still there."""
+    wanted = Filter(product=product, review="confirmed_defect")
+    page = service.records.inspections(wanted, limit=MOST_CONFIRMED)
+    found = []
+    for one in page.inspections:
+        content = None if one.photograph is None else service.pictures.read(one.photograph)
+        if content is not None and one.verdict != "unread":
+            found.append(image_source(content, f"{one.id}-{one.result['image']}"))
+    return found
+
+
+def _boxes(
+    one: StoredInspection, numbers: Sequence[int]
+) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    """Boxes of the regions that are normal, and of the others; none where all are."""
+    regions = one.result["regions"]
+    for number in numbers:
+        if not 1 <= number <= len(regions):
+            raise ApiError(
+                422,
+                f"regions: expected numbers from 1 to {len(regions)} of inspection {one.id}, "
+                f"got {number}",
+            )
+    chosen = [each for at, each in enumerate(regions, 1) if at in numbers]
+    others = [each for at, each in enumerate(regions, 1) if at not in numbers]
+    if not chosen or not others:
+        return (), ()
+    return tuple(map(_box, chosen)), tuple(map(_box, others))
+
+
+def _box(region: dict[str, int]) -> Box:
+    return Box(region["top"], region["left"], region["height"], region["width"])

@@ -1,0 +1,121 @@
+"""Routes of cameras and channels: triggers, and messages that receivers have refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from patchbank.server.outbox.delivery import Outbox
+from patchbank.server.records.entries import StoredInspection
+from patchbank.server.service.answers import answer
+from patchbank.server.service.errors import ApiError
+from patchbank.server.service.examples import INSPECTION
+from patchbank.server.service.guarding import Spec
+from patchbank.server.service.receiving import fields_of
+from patchbank.server.service.routes.inspections import REPLAYED, RETRY_LATE_S, Key, Short
+from patchbank.server.service.service import Service, service_of
+from patchbank.server.sources.camera import CameraError
+
+RETRY_PICTURE_S = 1
+Name = Annotated[str, Path(max_length=100)]
+
+
+class TriggerQuery(BaseModel):
+    """Fields of the part that the camera sees."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial_number: Short = None
+    lot: Short = None
+    station: Short = None
+    shift: Short = None
+    operator: Short = None
+
+
+async def trigger(
+    request: Request,
+    name: Name,
+    query: Annotated[TriggerQuery, Query()],
+    idempotency_key: Key = None,
+) -> Response:
+    """Take a picture with a camera, and inspect it.
+
+    A camera without a picture is the error 503 `no_picture`; under an Idempotency-Key that is on
+    record no picture is made, and that inspection is answered.
+    """
+    service = service_of(request)
+    camera = service.cameras.get(name)
+    if camera is None:
+        known = ", ".join(service.cameras) or "none"
+        raise ApiError(404, f"camera: expected one of {known}, got another one")
+    if idempotency_key:
+        product = camera.settings.product
+        stored = await run_in_threadpool(service.records.by_key, product, idempotency_key)
+        if stored is not None:
+            return _answered(service, stored, REPLAYED)
+    fields = fields_of(query.model_dump())
+    future = await run_in_threadpool(camera.trigger, fields, idempotency_key or None)
+    waited = asyncio.shield(asyncio.wrap_future(future))
+    try:
+        found = await asyncio.wait_for(waited, service.settings.timeout_s)
+    except CameraError as error:
+        raise ApiError(503, str(error), code="no_picture", retry_s=RETRY_PICTURE_S) from None
+    except (TimeoutError, asyncio.TimeoutError):
+        raise ApiError(
+            503,
+            f"camera: expected a verdict within {service.settings.timeout_s:g} s, got none "
+            "yet; it will be recorded",
+            code="timeout",
+            retry_s=RETRY_LATE_S,
+        ) from None
+    return _answered(service, found.inspection, {} if found.is_new else REPLAYED)
+
+
+def _answered(service: Service, found: StoredInspection, headers: dict[str, str]) -> Response:
+    content = found.to_json(service.settings.root_path)
+    if found.verdict == "unread":
+        facts = {"inspection": found.id, "verdict": "unread", "links": content["links"]}
+        raise ApiError(422, str(content["error"]), code="unread", facts=facts, headers=headers)
+    return answer(content, headers=headers | {"Location": content["links"]["self"]})
+
+
+def retry(request: Request, channel: Name) -> Response:
+    """Send the messages of a channel again that its receiver has refused."""
+    service = service_of(request)
+    outbox: Any = service.parts["outbox"]
+    assert isinstance(outbox, Outbox)
+    if channel not in outbox.channels:
+        known = ", ".join(outbox.channels) or "none"
+        raise ApiError(404, f"channel: expected one of {known}, got another one")
+    messages = service.records.send_refused_again(channel)
+    outbox.notify()
+    return answer({"channel": channel, "messages": messages})
+
+
+SPECS = (
+    Spec(
+        method="POST",
+        path="/v1/cameras/{name}/trigger",
+        endpoint=trigger,
+        role="operator",
+        tag="cameras",
+        example=INSPECTION,
+        schema="Inspection",
+        errors=(404, 503),
+    ),
+    Spec(
+        method="POST",
+        path="/v1/outbox/{channel}/retry",
+        endpoint=retry,
+        role="engineer",
+        tag="outbox",
+        example={"channel": "mqtt", "messages": 3},
+        errors=(404,),
+    ),
+)

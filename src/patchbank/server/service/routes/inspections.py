@@ -1,0 +1,240 @@
+"""Routes that take photographs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Annotated, Any
+
+from fastapi import Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from patchbank.errors import PatchbankError
+from patchbank.server.intake import Answer, Busy, Submission
+from patchbank.server.records.entries import Fields
+from patchbank.server.service.answers import answer, api_error, error_answer
+from patchbank.server.service.errors import ApiError, body_of
+from patchbank.server.service.examples import INSPECTION, PHOTOGRAPH_BODY
+from patchbank.server.service.guarding import Spec, caller_of
+from patchbank.server.service.receiving import (
+    NAMES,
+    Photograph,
+    Received,
+    fields_of,
+    keyed,
+    named,
+    received,
+)
+from patchbank.server.service.service import Service, service_of
+
+Short = Annotated[str | None, Field(max_length=200)]
+REPLAYED = {"Idempotent-Replayed": "true"}
+UNNAMED = "photograph"
+RETRY_LATE_S = 5
+WAIT_FOR_ROOM_S = 0.02
+
+
+class InspectQuery(BaseModel):
+    """Product and fields of a photograph; they may as well be parts of a form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: str | None = Field(
+        None, max_length=200, description="Not needed where the service has one product."
+    )
+    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
+    serial_number: Short = None
+    lot: Short = None
+    station: Short = None
+    shift: Short = None
+    operator: Short = None
+    camera: Short = None
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        max_length=180,
+        description="The same for each attempt to send one photograph: it is recorded once.",
+    ),
+]
+
+
+async def inspect(
+    request: Request, query: Annotated[InspectQuery, Query()], idempotency_key: Key = None
+) -> Response:
+    """Inspect one photograph, or several; each is on record before it is answered.
+
+    A form with parts `image`, the bytes of one photograph as the body, or JSON with `paths`.  One
+    photograph is answered by its inspection; several by a list, in which one that cannot be
+    inspected has an `error`.  What cannot be read is never good: it is recorded as `unread`, and
+    answered with the status 422.
+    """
+    service = service_of(request)
+    if service.inference.is_full:  # before the body is read
+        service.metrics.refused()
+        raise service.inference.busy()
+    settings = service.settings
+    came = await received(request, settings.allow_root, settings.max_bytes)
+    said = _texts(came, query)
+    terms = _Terms(
+        service,
+        product=said["product"] or _only_product(service),
+        fields=fields_of(said),
+        by=caller_of(request).name,
+        name=named(query.name),
+        key=keyed(idempotency_key),
+    )
+    if came.is_batch:
+        return await _several(terms, came.photographs)
+    return await _one(terms, came.photographs[0])
+
+
+class _Terms:
+    """Terms of a request: they are the same for all its photographs."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        product: str,
+        fields: Fields,
+        by: str,
+        name: str,
+        key: str | None,
+    ) -> None:
+        self.service, self.product, self.fields, self.by = service, product, fields, by
+        self.name, self.key = name, key
+        self.end = time.monotonic() + service.settings.timeout_s
+
+    def submission(self, photograph: Photograph, number: int | None) -> Submission:
+        """The submission for a photograph of the request.
+
+        Raises:
+            ApiError: it could not be read by its path.
+        """
+        if isinstance(photograph.content, ApiError):
+            raise photograph.content
+        key = self.key if number is None or self.key is None else f"{self.key}/{number}"
+        return Submission(
+            product=self.product,
+            content=photograph.content,
+            name=self.name or photograph.name or UNNAMED,
+            source="http",
+            by=self.by,
+            fields=self.fields,
+            idempotency_key=key or None,
+        )
+
+    async def result(self, future: Future[Answer]) -> Answer:
+        """The answer for a photograph.
+
+        Raises:
+            ApiError: it takes too long; it is recorded all the same.
+        """
+        left = max(self.end - time.monotonic(), 0.001)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), left)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503,
+                f"inspection: expected within {self.service.settings.timeout_s:g} s, got none yet; "
+                "it will be recorded: send it again with the same Idempotency-Key for the answer",
+                code="timeout",
+                retry_s=RETRY_LATE_S,
+            ) from None
+
+
+def _texts(came: Received, query: InspectQuery) -> dict[str, str | None]:
+    """Product and fields, each of which is in the body or in the query."""
+    for name in NAMES:
+        if getattr(query, name) is not None and name in came.texts:
+            raise ApiError(422, f"{name}: expected it in the query or in the body, got it in both")
+    return {name: came.texts.get(name, getattr(query, name)) for name in NAMES}
+
+
+def _only_product(service: Service) -> str:
+    products = service.inference.products()
+    if len(products) != 1:
+        names = ", ".join(products) or "none yet"
+        raise ApiError(422, f"product: expected the name of one ({names}), got none")
+    return products[0]
+
+
+async def _one(terms: _Terms, photograph: Photograph) -> Response:
+    try:
+        future = terms.service.inference.submit(terms.submission(photograph, None))
+    except Busy:
+        terms.service.metrics.refused()
+        raise
+    found = await terms.result(future)
+    headers = {} if found.is_new else REPLAYED
+    content = found.inspection.to_json(terms.service.settings.root_path)
+    if found.inspection.verdict == "unread":
+        error = _unread(content)
+        error.headers = {**(error.headers or {}), **headers}
+        return error_answer(error)
+    return answer(content, headers=headers | {"Location": content["links"]["self"]})
+
+
+async def _several(terms: _Terms, photographs: Sequence[Photograph]) -> Response:
+    """A list of answers in the order of the photographs; the queue is filled as it empties."""
+    waiting: list[Future[Answer] | Exception] = []
+    for number, photograph in enumerate(photographs):
+        try:
+            waiting.append(await _submitted(terms, terms.submission(photograph, number)))
+        except (ApiError, PatchbankError) as error:
+            if number == 0 and isinstance(error, PatchbankError):
+                raise
+            waiting.append(error)
+    items = [await _item(terms, one) for one in waiting]
+    return answer({"inspections": items})
+
+
+async def _submitted(terms: _Terms, submission: Submission) -> Future[Answer]:
+    """Hand in one photograph of several: it waits for room, so that the others are not lost."""
+    while True:
+        try:
+            return terms.service.inference.submit(submission)
+        except Busy:
+            if time.monotonic() > terms.end or terms.service.is_stopping:
+                raise
+            await asyncio.sleep(WAIT_FOR_ROOM_S)
+
+
+async def _item(terms: _Terms, one: Future[Answer] | Exception) -> dict[str, Any]:
+    if isinstance(one, Exception):
+        return body_of(api_error(one))
+    try:
+        found = await terms.result(one)
+    except (ApiError, PatchbankError) as error:
+        return body_of(api_error(error))
+    content = found.inspection.to_json(terms.service.settings.root_path)
+    if found.inspection.verdict == "unread":
+        return {**content, **body_of(_unread(content))}
+    return content
+
+
+def _unread(content: dict[str, Any]) -> ApiError:
+    facts = {"inspection": content["id"], "verdict": "unread", "links": content["links"]}
+    return ApiError(422, str(content["error"]), code="unread", facts=facts)
+
+
+SPECS = (
+    Spec(
+        method="POST",
+        path="/v1/inspections",
+        endpoint=inspect,
+        role="operator",
+        tag="inspections",
+        example=INSPECTION,
+        schema="Inspection",
+        errors=(413, 503),
+        body=PHOTOGRAPH_BODY,
+        body_bytes=None,
+    ),
+)

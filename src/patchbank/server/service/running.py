@@ -1,0 +1,282 @@
+"""A service from its start to its end: opened, answering, stopped without losing what it took."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from patchbank.errors import DataError
+from patchbank.runtime.atomic_file import make_folders
+from patchbank.runtime.file_lock import FolderInUse, locked_folder
+from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.printable import json_text
+from patchbank.server.intake import Answer
+from patchbank.server.records.data_folder import DataFolder
+from patchbank.server.records.store import Records
+from patchbank.server.service.app import make_app
+from patchbank.server.service.catalog import Catalog
+from patchbank.server.service.changes import Changes
+from patchbank.server.service.ends import EndSettings, Outlets, Sources
+from patchbank.server.service.errors import error_body
+from patchbank.server.service.file_watch import FileWatch
+from patchbank.server.service.guarding import Gate
+from patchbank.server.service.inference import Inference
+from patchbank.server.service.metrics import Metrics
+from patchbank.server.service.pictures import MadePictures
+from patchbank.server.service.service import Service
+from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.tokens import TokenBook
+
+TIDY_S = 3600.0
+KEEP_ALIVE_S = 75
+BACKLOG = 2048
+
+
+class Running:
+    """An open service; `serve` answers requests until it is stopped."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        folder: DataFolder,
+        records: Records,
+        products: Sequence[Path],
+        ends: EndSettings,
+    ) -> None:
+        """Open the products; see `opened`."""
+        metrics = Metrics()
+        catalog = Catalog(settings, folder, records)
+        catalog.open(products)
+        self._outlets = Outlets(ends, records, folder.pictures)
+        inference = Inference(
+            catalog,
+            records,
+            folder.pictures,
+            settings,
+            channels=self._outlets.names,
+            observe=metrics.inspected,
+            after_commit=self._committed,
+        )
+        self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
+        for name in self._sources.products:
+            catalog.product(name)
+        self.service = Service(
+            settings=settings,
+            records=records,
+            pictures=folder.pictures,
+            catalog=catalog,
+            inference=inference,
+            changes=Changes(catalog, records),
+            made=MadePictures(catalog, folder.pictures),
+            metrics=metrics,
+            gate=Gate(TokenBook(records), settings.is_loopback),
+            cameras=self._sources.cameras,
+            parts={
+                "outbox": self._outlets.outbox,
+                **self._sources.watches,
+                **{f"camera {name}": one for name, one in self._sources.cameras.items()},
+            },
+        )
+        self._outlets.measure(metrics)
+        metrics.gauge("waiting", "Photographs in the queue.", lambda: inference.n_waiting)
+        metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
+        self._watch = FileWatch(catalog)
+        self._tidying = Tidying(self.service)
+        self.n_lost = 0
+        """Photographs that were accepted and not recorded when it stopped."""
+
+    def serve(self, ready: Callable[[str], None]) -> None:
+        """Answer requests until SIGTERM or SIGINT.
+
+        Args:
+            ready: called with the address once requests are answered.
+
+        Raises:
+            DataError: the address cannot be used.
+        """
+        settings = self.service.settings
+
+        def started() -> None:
+            self._sources.start()
+            ready(self._address(server))
+            self._tidying.start()
+
+        server = _Server(self._config(), started, self._stopping)
+        self._watch.start()
+        self._outlets.outbox.start()
+        try:
+            server.run()
+        except SystemExit:  # of uvicorn, which has logged the reason
+            raise DataError(
+                f"--port: expected a free address, got {settings.host}:{settings.port}; stop the "
+                "other program, or choose another port"
+            ) from None
+
+    def _config(self) -> uvicorn.Config:
+        settings = self.service.settings
+        return uvicorn.Config(
+            make_app(self.service, stop=self._stop),
+            host=settings.host,
+            port=settings.port,
+            http=JsonErrors,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(settings.stop_s),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+
+    def _address(self, server: uvicorn.Server) -> str:
+        settings = self.service.settings
+        port = server.servers[0].sockets[0].getsockname()[1]
+        scheme = "https" if settings.tls_cert else "http"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return f"{scheme}://{host}:{port}"
+
+    def _committed(self, answers: Sequence[Answer]) -> None:
+        self.service.metrics.recorded(answers)
+        self._outlets.committed(answers)
+
+    def _stopping(self) -> None:
+        self.service.is_stopping = True
+
+    def _stop(self) -> None:
+        """End what runs, after the last answer."""
+        self._watch.close()
+        self._tidying.close()
+        self._sources.close(self.service.settings.stop_s)
+        self.n_lost = self.service.inference.close(self.service.settings.stop_s)
+        self._outlets.close()
+
+
+class Tidying:
+    """Deletes the oldest pictures beyond the limits, at the start and now and then."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="patchbank-tidies", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        settings, wait_s = self._service.settings, 0.0
+        while not self._stop.wait(wait_s):
+            wait_s = TIDY_S
+            try:
+                gone = self._service.pictures.tidy(
+                    int(settings.pictures_gb * 1e9), settings.pictures_days
+                )
+            except Exception as error:
+                LOGGER.error("pictures: %s: %s", type(error).__name__, error)
+                continue
+            if gone.pictures:
+                LOGGER.info("pictures: deleted %d, %.1f MB", gone.pictures, gone.bytes / 1e6)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and does not raise the signal that has ended it."""
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._ready, self._stopping = ready, stopping
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Answer what was asked, and end."""
+        self._stopping()
+        await super().shutdown(sockets)
+        self._captured_signals.clear()
+
+
+class JsonErrors(HttpToolsProtocol):
+    """Answers requests that are no HTTP in the shape of all errors."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer and close."""
+        message = f"request: expected HTTP, got: {msg}"
+        content = json_text(error_body(400, "bad_request", message)).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            f"content-length: {len(content)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self.transport.close()
+
+
+@contextmanager
+def opened(
+    settings: ServiceSettings, products: Sequence[Path], ends: EndSettings
+) -> Iterator[Running]:
+    """Open a service with its data folder and records.
+
+    Raises:
+        DataError: the folder, the records or a product cannot be used, another service uses the
+            folder, or the address needs a token and there is none.
+    """
+    folder = DataFolder(settings.data)
+    folder.make()
+    with _locked(folder):
+        records = Records.open(settings.database or folder.url, instance=folder.instance())
+        try:
+            check_access(settings, records)
+            yield Running(settings, folder, records, products, ends)
+        finally:
+            records.close()
+
+
+@contextmanager
+def _locked(folder: DataFolder) -> Iterator[None]:
+    """The data folder for this process alone, with its folders."""
+    with ExitStack() as stack:
+        try:
+            make_folders(folder.detectors)
+            make_folders(folder.versions)
+            stack.enter_context(locked_folder(folder.folder))
+        except FolderInUse:
+            raise DataError(
+                "--data: expected a folder that no other service uses, got "
+                f"{folder.folder}; give each service its own"
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"--data: expected a folder that can be written, got {folder.folder}: "
+                f"{error.strerror}"
+            ) from None
+        yield
+
+
+def check_access(settings: ServiceSettings, records: Records) -> None:
+    """Refuse to let others in without a token.
+
+    Raises:
+        DataError: the address is reached by others, and there is no token.
+    """
+    if not settings.is_loopback and not records.has_tokens():
+        raise DataError(
+            f"--host: expected a token before others can reach {settings.host}, got none; make "
+            f"one: patchbank serve token add NAME --role admin --data {settings.data}"
+        )

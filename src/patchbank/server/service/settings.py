@@ -1,0 +1,62 @@
+"""Settings of the service, as `patchbank serve` gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patchbank.choices import EngineName
+from patchbank.runtime.threads import usable_cores
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LARGEST_QUEUE_BYTES = 512_000_000
+"""Bytes of photographs that wait at most, whatever their number."""
+
+
+def default_queue() -> int:
+    """Photographs at once: few, so that the last one does not wait for long."""
+    return 4 * usable_cores()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Settings of one service; defaults are those of a computer at a line."""
+
+    data: Path = Path("patchbank-data")
+    """Folder of records, pictures, versions and uploaded products."""
+    host: str = "127.0.0.1"
+    port: int = 8760
+    """0 takes any free port."""
+    database: str | None = None
+    """URL of the records; None for a file in `data`."""
+    device: str = "auto"
+    engine: EngineName | None = None
+    allow_root: Path | None = None
+    """Folder whose photographs a request may name by their path; None refuses all paths."""
+    keep_good: float = 0.05
+    """Share of good photographs that are kept; all others are."""
+    pictures_gb: float = 20.0
+    """Size of the kept pictures, beyond which the oldest are deleted."""
+    pictures_days: int | None = None
+    """Age beyond which kept pictures are deleted; None for any."""
+    max_queue: int = field(default_factory=default_queue)
+    """Photographs that wait or are inspected, beyond which requests are refused."""
+    max_bytes: int = 64_000_000
+    """Bytes of a request with photographs."""
+    max_pixels: int = 100_000_000
+    """Pixels of a photograph, which its header states."""
+    timeout_s: float = 30.0
+    """Time after which a request is answered without the verdict."""
+    products_mb: float = 2000.0
+    """Size of the detector files that are kept open."""
+    stop_s: float = 30.0
+    """Time that requests have to end when the service stops."""
+    root_path: str = ""
+    """Path of the service behind a reverse proxy, in front of its links."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody on another computer can reach it."""
+        return self.host in LOOPBACK
