@@ -292,7 +292,10 @@ def test_a_new_product_that_the_records_did_not_take_is_uploaded_again(running, 
     assert again.status_code == 200, again.text
     (entry,) = entries(running, "nuts")
     assert (entry["action"], entry["by"], entry["reason"]) == ("uploaded", "local", "second line")
-    assert running.inspect(SEEN[0], product="nuts").status_code == 200
+    foreign = running.inspect(SEEN[0], product="nuts").json()["id"]
+    for lessons in ({"good": [foreign]}, {"normal": [{"inspection": foreign}]}):
+        error = check_error(change(running, "update", **lessons), 422, "invalid")
+        assert f"inspection: expected one of parts, got {foreign}" in error["message"]
 
 
 def test_least_used_detectors_come_back_with_the_same_scores_also_without_their_copies(
