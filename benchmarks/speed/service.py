@@ -24,6 +24,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ PARTS = ("start", "batches", "clients", "crowd", "kills")
 CLIENTS, CROWD = 8, 200
 ROUND_S = 10.0
 """Seconds of `predict`, then of the service, by turns."""
+DELIVERED_S = 120.0
+"""Seconds in which the outbox has to be empty after the last start."""
 
 
 class Service:
@@ -244,9 +248,9 @@ def kills(
     """Kill it at random moments under load; then look for all that was acknowledged."""
     moments = random.Random(0)
     acknowledged: dict[str, int] = {}
-    options = ("--keep-good", "1")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, receiver() as (address, received):
         data = Path(folder)
+        options = ("--keep-good", "1", "--channel", f"webhook:{address}")
         for number in range(n_kills):
             service = Service(data, detector, database, *options)
             reports: list[Any] = []
@@ -257,14 +261,50 @@ def kills(
                 )
             )
             sender.start()
-            time.sleep(moments.uniform(0.3, 3))
+            time.sleep(moments.uniform(1, 7))
             service.kill()
             sender.join()
             acknowledged |= {key: one for one, key in reports[0]["acknowledged"]}
         service = Service(data, detector, database, *options)
         found = _checked(service, acknowledged)
+        end = time.monotonic() + DELIVERED_S
+        while len(set(received)) < found["recorded"] and time.monotonic() < end:
+            time.sleep(0.2)
         service.stop()
-    return {"kills": n_kills, "acknowledged": len(acknowledged), **found}
+    first = list(dict.fromkeys(received))
+    return {
+        "kills": n_kills,
+        "acknowledged": len(acknowledged),
+        **found,
+        "not_delivered": found["recorded"] - len(first),
+        "delivered_twice": len(received) - len(first),
+        "out_of_order": sum(b < a for a, b in pairwise(first)),
+    }
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[tuple[str, list[int]]]:
+    """Receive webhooks.  -> the address, and the inspections in the order in which they came."""
+    received: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            """Note the inspection."""
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append(json.loads(body)["id"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    os.environ["PATCHBANK_WEBHOOK_SECRET"] = "secret of the benchmark"
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", received
+    finally:
+        server.shutdown()
 
 
 def _checked(service: Service, acknowledged: dict[str, int]) -> dict[str, int]:
@@ -368,6 +408,7 @@ def _failures(content: dict[str, Any]) -> int:
             bad += set(part["statuses"]) != {"200"}
         elif name.startswith("kills_"):
             bad += part["lost"] + part["doubled"] + part["without_photograph"]
+            bad += part["not_delivered"] + part["out_of_order"]
         elif name == "crowd":
             bad += part["hanging"] + (not set(part["statuses"]) <= {"200", "429"})
     return int(bad > 0)
