@@ -23,6 +23,7 @@ from patchbank.server.records.entries import StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.keeping import PictureStore, map_png, overlay_jpeg
+from patchbank.types import Image
 
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
@@ -37,6 +38,8 @@ class Explained:
     content: dict[str, Any]
     crops: tuple[bytes, ...]
     """PNG files: the odd patch, then the nearest good ones."""
+    pairs: tuple[tuple[bytes, bytes | None], ...]
+    """PNG files of each odd spot: the odd patch, and the nearest good one that there is."""
 
 
 class MadePictures:
@@ -136,14 +139,21 @@ class MadePictures:
 def _explained(inspection: Inspection) -> Explained:
     from patchbank.detector.explanation.crops import good_crops, odd_crop
 
-    explanation, crops = inspection.explain(), []
+    explanation, crops, pairs = inspection.explain(), [], []
     for spot in explanation.spots:
         rows = [
             [odd_crop(patch, inspection.pixels), *good_crops(explanation, patch)]
             for patch in spot.patches
         ]
-        crops.append(_sheet([[one.image for one in row if one.image is not None] for row in rows]))
-    return Explained(explanation.to_json(), tuple(crops))
+        images = [[one.image for one in row if one.image is not None] for row in rows]
+        crops.append(_sheet(images))
+        odd, *good = next((row for row in images if len(row) > 1), images[0])
+        pairs.append((_png(odd), _png(good[0]) if good else None))
+    return Explained(explanation.to_json(), tuple(crops), tuple(pairs))
+
+
+def _png(image: Image) -> bytes:
+    return png_bytes(pillow.fromarray(image))
 
 
 def _sheet(rows: list[list[Any]]) -> bytes:
@@ -155,4 +165,4 @@ def _sheet(rows: list[list[Any]]) -> bytes:
         for column, crop in enumerate(row):
             top, left = number * side, column * side
             picture[top : top + side, left : left + side] = crop
-    return png_bytes(pillow.fromarray(picture))
+    return _png(picture)
