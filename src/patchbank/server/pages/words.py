@@ -44,6 +44,7 @@ OF_SCRIPTS = {
     "sound_waits": "Sound is on: touch the screen once, so that the browser allows it.",
     "next": "Next: {number} more",
     "acknowledge": "Acknowledge",
+    "just_came": "A new part has just come: press again.",
 }
 """Messages that scripts show, by the keys under which they find them."""
 

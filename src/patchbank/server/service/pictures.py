@@ -47,7 +47,7 @@ class MadePictures:
 
     def __init__(self, catalog: Catalog, pictures: PictureStore) -> None:
         self._catalog, self._pictures = catalog, pictures
-        self._making = threading.Lock()
+        self._making, self._explaining = threading.Lock(), threading.Lock()
         self._explained: OrderedDict[int, Explained] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
@@ -94,12 +94,10 @@ class MadePictures:
         Raises:
             ApiError: as `overlay`.
         """
-        with self._making:
+        with self._explaining:  # whoever asks for another crop meanwhile gets the same one
             found = self._explained.get(inspection.id)
-        if found is None:
-            found = self._made(inspection, _explained)
-            with self._making:
-                self._explained[inspection.id] = found
+            if found is None:
+                found = self._explained[inspection.id] = self._made(inspection, _explained)
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
         return found

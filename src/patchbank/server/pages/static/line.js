@@ -9,6 +9,8 @@ import { element, set, View } from "./view.js";
 /** @typedef {import("./model.js").Part} Part */
 
 const EARLIER_MS = 30000;
+/** Nobody decides so quickly: a part that has just come in is not the one that was meant. */
+const UNSEEN_MS = 300;
 const { root = "", product = "", csrf = "", version = "", words = "{}" } = document.body.dataset;
 const position = `last.${root}/${product}`;
 const before = read(sessionStorage, position);
@@ -19,6 +21,7 @@ const settings = { freeze: element("freeze"), sound: element("sound"), keys: ele
 let lost = null;
 let isSending = false;
 let earlierTimer = 0;
+let seen = { id: 0, since: 0 };
 
 const stream = new Stream(
   `${root}/line/${encodeURIComponent(product)}/events`,
@@ -29,6 +32,8 @@ const stream = new Stream(
 );
 
 function draw() {
+  const id = line.shown?.id ?? 0;
+  if (id !== seen.id) seen = { id, since: performance.now() };
   view.draw(line, lost);
   view.drawLive(line.isLive && !lost);
   if (line.position !== null) keep(sessionStorage, position, String(line.position));
@@ -64,6 +69,7 @@ function heard(name, content) {
 /** @param {boolean} isRecorded whether the connection is lost, and not the records */
 function setLost(isRecorded) {
   line.isLive = false;
+  line.earlier = null;
   if (lost?.isRecorded !== isRecorded) lost = { since: lost?.since ?? new Date(), isRecorded };
   draw();
 }
@@ -121,6 +127,7 @@ async function send(part, decision) {
 /** @param {"false_alarm" | "confirmed_defect"} decision */
 async function review(decision) {
   const part = line.shown;
+  if (performance.now() - seen.since < UNSEEN_MS) return set("said", view.words.just_came);
   if (!part || (await send(part, decision)) !== "recorded") return;
   part.reviews = [...(part.reviews ?? []), part.review];
   line.review(part, decision);

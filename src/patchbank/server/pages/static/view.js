@@ -69,7 +69,7 @@ export class View {
    * @param {{since: Date, isRecorded: boolean} | null} lost
    */
   draw(line, lost) {
-    const part = line.shown;
+    const part = lost ? (line.parts.at(-1) ?? null) : line.shown;
     const state = lost ? "not_live" : part ? STATES[part.verdict] : "waiting";
     const drawn = `${state} ${part?.id}`;
     const main = element("main");
@@ -208,6 +208,7 @@ export class View {
     button.dataset.id = String(part.id);
     const shape = document.createElementNS(SVG, "svg");
     shape.setAttribute("aria-hidden", "true");
+    shape.setAttribute("viewBox", "0 0 100 100");
     const use = document.createElementNS(SVG, "use");
     use.setAttribute("href", `#shape-${STATES[part.verdict]}`);
     shape.append(use);
