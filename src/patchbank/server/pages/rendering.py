@@ -66,7 +66,6 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     language = words.language_of(request.headers.get("accept-language", ""))
     root = service.settings.root_path
     session = getattr(request.state, "session", None)
-    caller = getattr(request.state, "caller", None)
     text = (
         environment()
         .get_template(template)
@@ -77,8 +76,8 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
                 "root": root,
                 "static": f"{root}/static/{digest()}",
                 "csrf": "" if session is None else service.gate.sessions.csrf(session),
-                "caller": caller,
                 "has_session": session is not None,
+                "who": "" if session is None else session.name,
                 **content,
             }
         )
