@@ -39,7 +39,7 @@ test-page: export PATCHBANK_REQUIRE = browser,page_tools
 test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debian, with packages from npm
 	tools/install_page_tools.sh
 	tools/page/node_modules/.bin/tsc --project tools/page
-	.venv/bin/pytest -m 'browser or page_tools' -n auto tests/server/pages
+	.venv/bin/pytest -m 'browser or page_tools' -n auto --dist loadfile tests/server/pages
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
