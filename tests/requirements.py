@@ -155,6 +155,13 @@ PACKAGES = {  # a package that a module imports, or a part of ours -> the requir
     "uvicorn": "serve",
 }
 
+FOLDERS = {
+    "src/patchbank/client": "serve",
+    "src/patchbank/server": "serve",
+    "tests/server": "serve",
+}
+"""Requirements of all modules of a folder, whatever each imports."""
+ROOT = Path(__file__).parents[1]
 
 ABSENT: Counter[str] = Counter()
 """Tests of this session that were skipped, by the requirement that is absent."""
@@ -166,6 +173,12 @@ KERNELS: set[str] = set()
 def is_present(name: str) -> bool:
     """Whether the requirement is fulfilled here."""
     return REQUIREMENTS[name].is_present()
+
+
+def _of_folder(path: Path) -> frozenset[str]:
+    """Requirement of all modules of a folder."""
+    inside = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    return frozenset(name for folder, name in FOLDERS.items() if inside.startswith(f"{folder}/"))
 
 
 def requirements_of(source: str) -> frozenset[str]:
@@ -229,7 +242,8 @@ def pytest_collect_file(file_path: Path, parent):
     collectors = yield
     if not collectors or file_path.suffix != ".py":
         return collectors
-    names = sorted(requirements_of(file_path.read_text(encoding="utf-8")))
+    found = requirements_of(file_path.read_text(encoding="utf-8")) | _of_folder(file_path)
+    names = sorted(found)
     if not all(map(is_present, names)):
         collectors = [NotImported.from_parent(parent, path=file_path)]
     for collector in collectors:

@@ -145,7 +145,8 @@ def commands_page() -> str:
 
 def _commands(words: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield words, command
-    for name, below in getattr(command, "commands", {}).items():
+    own = {**getattr(command, "commands", {}), **getattr(command, "first_words", {})}
+    for name, below in own.items():
         yield from _commands(f"{words} {name}", below)
 
 

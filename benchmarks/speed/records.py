@@ -5,10 +5,10 @@
 On SQLite, and with `--postgres postgresql://USER@HOST/EMPTY` on PostgreSQL too.  The inspections
 are drawn: two products, 0.8 % flagged, a lot of 500 parts after the other, three shifts, four
 stations, serial numbers, one in twenty of the flagged ones reviewed; lines of `predict --json` with
-the regions that flagged ones have.  They are recorded by `Records.add` in groups of 1,000.  Then
-each question is asked warm; how long it takes is wall time.  Commits are measured afterwards, on
-top of all the others: threads that each record one inspection at a time are what a service has, but
-it gathers them into groups, so a group of 1, 8 and 32 is added at once.
+the regions that flagged ones have.  They are recorded by `Records.add` in groups of 1,000; on
+PostgreSQL the first 20,000 are, and the server draws the others alike, which is quicker.  Then each
+question is asked warm; how long it takes is wall time.  Commits are measured afterwards, on top of
+all the others: the service gathers what is waiting, so groups of 1, 8 and 32 are added at once.
 """
 
 from __future__ import annotations
@@ -23,14 +23,59 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine, text
+
 from contract import Run, arguments, measured
+from patchbank.server.records.database import checked_url
 from patchbank.server.records.entries import Fields, Filter, NewInspection
 from patchbank.server.records.store import Records
 
 BEGIN = datetime(2026, 1, 5, 6, 0, tzinfo=timezone.utc)
 GROUP = 1000
+BEFORE_SERVER = 20_000
 DETECTOR = "5e" * 32
 THRESHOLD = 41.5
+
+
+INSERT_DRAWN = """
+INSERT INTO inspections (
+    id, time, product, verdict, score, p_value, threshold, detector_sha256, image, width, height,
+    regions, result, serial_number, lot, station, shift, photograph_sha256, photograph, source, by,
+    instance, idempotency_key
+)
+SELECT
+    n + 1, timestamptz '2026-01-05 06:00Z' + n * interval '1 second',
+    CASE WHEN n % 3 > 0 THEN 'bolts' ELSE 'nuts' END,
+    CASE WHEN score > 41.5 THEN 'anomalous' ELSE 'good' END,
+    score, least(1, power(10, -(score - 30) / 5)), 41.5, repeat('5e', 32),
+    to_char(n, 'FM000000000') || '.png', 1600, 1200, (score > 41.5)::int,
+    json_build_object(
+        'schema_version', 1, 'version', '0.1.0', 'detector_sha256', repeat('5e', 32),
+        'image', to_char(n, 'FM000000000') || '.png', 'size', json_build_array(1600, 1200),
+        'score', score, 'p_value', least(1, power(10, -(score - 30) / 5)), 'threshold', 41.5,
+        'anomalous', score > 41.5, 'regions', json_build_array(), 'unlike', json_build_array(),
+        'error', null, 'error_type', null
+    )::text,
+    'SN' || to_char(n, 'FM000000000'), 'L' || to_char(n / 500, 'FM000000'), 'station-' || n % 4,
+    (ARRAY['early', 'late', 'night'])[n / 28800 % 3 + 1],
+    encode(sha256(n::text::bytea), 'hex'),
+    CASE WHEN score > 41.5 THEN encode(sha256(n::text::bytea), 'hex') || '.png' END,
+    'http', 'camera-1', 'benchmark', md5(n::text)
+FROM (
+    SELECT n, CASE WHEN random() > 0.005 THEN 36 + 2 * z ELSE 50 + 4 * z END AS score
+    FROM (
+        SELECT n, sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS z
+        FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+    ) AS normal
+) AS drawn
+"""
+INSERT_TALLIES = """
+INSERT INTO tallies (kind, hour, product, value, verdict, review, number, first_id, last_id)
+SELECT '{kind}', floor(extract(epoch FROM time) / 3600), product, {value}, verdict, '', count(*),
+    min(id), max(id)
+FROM inspections
+GROUP BY 2, 3, 4, 5
+"""
 
 
 def drawn(number: int, seed: int = 0) -> Iterator[NewInspection]:
@@ -71,16 +116,40 @@ def drawn(number: int, seed: int = 0) -> Iterator[NewInspection]:
         )
 
 
-def filled(records: Records, number: int) -> float:
+def filled(records: Records, number: int, by_server: str | None) -> float:
     """Record so many inspections, review some, and return inspections per second."""
-    source, began = drawn(number), time.perf_counter()
+    recorded = min(number, BEFORE_SERVER) if by_server else number
+    source, began = drawn(recorded), time.perf_counter()
     while group := list(islice(source, GROUP)):
         records.add(group)
     seconds = time.perf_counter() - began
+    if by_server:
+        drawn_by_server(by_server, recorded, number)
     flagged = records.inspections(Filter(verdict="anomalous"), limit=1000).inspections
     for inspection in flagged[::20]:
         records.add_review(inspection.id, "false_alarm", "anna")
-    return number / seconds
+    return recorded / seconds
+
+
+def drawn_by_server(url: str, first: int, number: int) -> None:
+    """Let PostgreSQL draw inspections like those of `drawn`, and count all of them anew."""
+    engine = create_engine(checked_url(url))
+    with engine.begin() as connection:
+        connection.execute(text(INSERT_DRAWN), {"first": first, "last": number - 1})
+        connection.execute(text("DELETE FROM tallies"))
+        for kind, value in (
+            ("all", "''"),
+            ("shift", "shift"),
+            ("lot", "lot"),
+            ("station", "station"),
+        ):
+            connection.execute(text(INSERT_TALLIES.format(kind=kind, value=value)))
+        connection.execute(
+            text("SELECT setval('inspections_id_seq', (SELECT max(id) FROM inspections))")
+        )
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    engine.dispose()
 
 
 def questions(records: Records, number: int) -> dict[str, Callable[[], Any]]:
@@ -158,10 +227,10 @@ def commits(records: Records, seconds: float) -> list[dict[str, float]]:
     return found
 
 
-def measure(url: str, number: int, repeats: int) -> dict[str, Any]:
+def measure(url: str, number: int, repeats: int, by_server: bool) -> dict[str, Any]:
     """All figures of one database."""
     records = Records.open(url, instance="benchmark")
-    per_second = filled(records, number)
+    per_second = filled(records, number, url if by_server else None)
     asked = {}
     for words, question in questions(records, number).items():
         times, _ = measured(question, repeats=repeats, warm_up=1)
@@ -198,10 +267,10 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         path = Path(folder) / "records.sqlite"
-        results["sqlite"] = measure(f"sqlite:///{path}", given.inspections, given.repeats)
+        results["sqlite"] = measure(f"sqlite:///{path}", given.inspections, given.repeats, False)
         results["sqlite"]["megabytes"] = path.stat().st_size / 1e6
     if given.postgres:
-        results["postgresql"] = measure(given.postgres, given.inspections, given.repeats)
+        results["postgresql"] = measure(given.postgres, given.inspections, given.repeats, True)
     run.write(results)
 
 

@@ -1,16 +1,14 @@
-"""The service under load: start, throughput by the side of `predict`, a crowd, and kill -9.
+"""How fast does the service start and answer, next to `predict`, and what is lost by kill -9?
 
     python benchmarks/speed/service.py PHOTOGRAPHS --detector FILE [--seconds 300] [--crowd-s 60]
         [--kills 50] [--databases sqlite,postgresql] [--parts start,batches,clients,crowd,kills]
 
-PHOTOGRAPHS is a folder.  Clients run in a process of their own on the same machine.  Writes
-service.json next to this file; exit status 1 if an inspection was lost, recorded twice under a key,
-or a request failed that should not.
+PHOTOGRAPHS is a folder.  Clients run in a process of their own on the same machine.  Exit status 1
+if an inspection was lost, recorded twice under a key, or a request failed that should not.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -36,7 +34,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from environment import environment
+from contract import Run, arguments
 from patchbank.detector.loading import load
 
 HERE = Path(__file__).parent
@@ -185,9 +183,8 @@ def throughput(
         while time.monotonic() < end:
             one.append(_rate(lambda: [opened.predict(c) for c in contents], len(contents)))
             all_cores.append(_rate(lambda: list(opened.predict(contents)), len(contents)))
-            begin = time.monotonic()
             said = clients(service, files, ROUND_S, CLIENTS)
-            service_rates.append(len(said["times_s"]) / (time.monotonic() - begin))
+            service_rates.append(len(said["times_s"]) / said["span_s"])
             times += said["times_s"]
             for status, n in said["statuses"].items():
                 statuses[status] = statuses.get(status, 0) + n
@@ -333,7 +330,7 @@ def databases(names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Measure and write service.json."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--detector", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=300)
@@ -342,12 +339,11 @@ def main() -> None:
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--files", type=int, default=40, help="photographs that are sent in turn")
-    parser.add_argument("--out", type=Path, default=HERE / "service.json")
-    given = parser.parse_args()
+    run = Run(__file__, __doc__, given := parser.parse_args())
     found = sorted(given.photographs.rglob("*.png")) + sorted(given.photographs.rglob("*.jpg"))
     files = random.Random(0).sample(found, min(given.files, len(found)))
-    parts, content = given.parts.split(","), {"environment": environment()}
-    content["detector_mb"] = given.detector.stat().st_size / 1e6
+    parts = given.parts.split(",")
+    content: dict[str, Any] = {"detector_mb": given.detector.stat().st_size / 1e6}
     if "start" in parts:
         content["start"] = starts(given.detector)
     if "batches" in parts:
@@ -360,8 +356,7 @@ def main() -> None:
                 content[f"kills_{name}"] = kills(given.detector, files, given.kills, new())
     if "crowd" in parts:
         content["crowd"] = crowd(given.detector, files, given.crowd_s)
-    given.out.write_text(json.dumps(content, indent=2) + "\n")
-    print(json.dumps({k: v for k, v in content.items() if k != "environment"}, indent=2))
+    run.write(content)
     sys.exit(_failures(content))
 
 

@@ -71,12 +71,14 @@ def main() -> None:
     """Do one job."""
     job = json.load(sys.stdin)
     contents = [Path(file).read_bytes() for file in job["files"]]
-    end = time.monotonic() + job["seconds"]
+    begin = time.monotonic()
+    end = begin + job["seconds"]
     threads = [Client(job, number, contents, end) for number in range(job["clients"])]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(job["seconds"] + LONGEST_ANSWER_S)
+    span_s = time.monotonic() - begin
     statuses: Counter[str] = Counter()
     for thread in threads:
         statuses.update(thread.statuses)
@@ -85,6 +87,7 @@ def main() -> None:
             "statuses": statuses,
             "times_s": [one for thread in threads for one in thread.times_s],
             "acknowledged": [one for thread in threads for one in thread.acknowledged],
+            "span_s": span_s,
             "hanging": sum(thread.is_alive() for thread in threads),
         },
         sys.stdout,

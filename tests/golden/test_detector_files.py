@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from patchbank import DetectorFileError, load
+from patchbank import DetectorFileError, GuardError, load
 
 HERE = Path(__file__).parent / "detectors"
-RECORDS = ("expected", "expected_later")
+RECORDS = ("expected", "expected_later", "expected_history")
 EXPECTED = {
     name: facts
     for record in RECORDS
@@ -188,6 +188,31 @@ def test_saved_again_it_holds_the_same_tensors_and_says_the_same(name, detector,
         assert (other.anomaly_map == seen[shown].anomaly_map).all(), shown
 
 
+@pytest.mark.parametrize("file", ["patchcore-history", "ensemble-history"])
+def test_earlier_states_of_a_history_say_what_they_said(file):
+    expected, detector = EXPECTED[file], load(HERE / f"{file}.patchbank", device="cpu")
+    lineage = detector.lineage
+    assert lineage.head == expected["head"]
+    kinds = [entry.kind for entry in lineage.entries]
+    assert kinds == ["fit", "update", "normal", "remember", "threshold"]
+    assert [entry.by for entry in lineage.entries[1:4]] == ["Eva", "Eva", "Jo"]
+    assert lineage.restorable == ((0, 1, 2, 3) if file == "patchcore-history" else (1, 2, 3))
+    for number in lineage.restorable:
+        then, earlier = expected["earlier"][number], detector.undone(number)
+        assert earlier.calibration.threshold == then["threshold"]
+        for shown, path in PHOTOGRAPHS.items():
+            assert earlier.predict(path).score == pytest.approx(then["scores"][shown], **CLOSE)
+
+
+def test_a_remembered_defect_still_has_to_be_found():
+    detector = load(HERE / "patchcore-history.patchbank", device="cpu")
+    (remembered,) = detector.remembered
+    assert remembered.name.endswith("blot-large-photograph.png")
+    hidden = PHOTOGRAPHS["blot-large-photograph"]
+    with pytest.raises(GuardError, match="blot-large-photograph"):
+        detector.updated(normal=detector.predict(hidden))
+
+
 def test_a_bank_is_still_cut_with_the_threshold_of_its_size():
     expected = EXPECTED["patchcore"]["cut"]
     smaller = load(HERE / "patchcore.patchbank", device="cpu", bank_rows=expected["bank_rows"])
@@ -212,7 +237,7 @@ def test_a_flipped_bit_of_a_tensor_is_refused(file, part, tmp_path):
     content[{"first": begin, "middle": (begin + last) // 2, "last": last}[part]] ^= 1
     path = tmp_path / "flipped.patchbank"
     path.write_bytes(content)
-    with pytest.raises(DetectorFileError, match="altered.*copy it again or fit anew"):
+    with pytest.raises(DetectorFileError, match="altered.*copy (it|the file) again"):
         load(path, device="cpu")
 
 

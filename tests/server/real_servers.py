@@ -96,14 +96,14 @@ class PostgresServer:
         """Whether it takes connections."""
         return is_listening(self.port)
 
-    def new_database(self) -> str:
-        """URL of a new, empty database, as SQLAlchemy takes it."""
+    def new_database(self, template: str = "template1") -> str:
+        """URL of a new database, empty or a copy of another one, as SQLAlchemy takes it."""
         import psycopg
 
         name = f"test_{next(self._numbers)}"
         address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
 

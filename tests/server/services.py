@@ -33,8 +33,18 @@ def command(*arguments) -> list[str]:
 def run(*arguments, **options) -> subprocess.CompletedProcess:
     """Run `patchbank` in a process of its own."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, **options
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=_environment(),
+        **options,
     )
+
+
+def _environment() -> dict[str, str]:
+    """The variables of this process, but modules are compiled once and not in each process."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def png(seed=100, *, defect=0, size=None) -> bytes:
@@ -80,7 +90,7 @@ class Running:
             command("serve", *arguments, "--data", data, "--port", port),
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            env=_environment() | environment,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

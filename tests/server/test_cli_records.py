@@ -346,6 +346,27 @@ def test_refused_messages_are_sent_again(service, capsys):
     records.close()
 
 
+def test_without_the_extra_it_is_said_what_to_install(service):
+    code = """
+import sys
+sys.modules["sqlalchemy"] = None
+from patchbank.cli.app import run
+from patchbank.errors import DataError
+for words in ("export a.csv", "statistics", "verify", "backup b", "restore b", "resend mqtt"):
+    try:
+        run(["records", *words.split()])
+    except DataError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 6
+    assert set(said) == {
+        "records: expected the packages of the service, got none; pip install 'patchbank[serve]'"
+    }
+    assert os.listdir() == ["patchbank-data"]
+
+
 def test_a_reader_of_the_table_needs_no_detector_code(service):
     code = (
         "import sys; sys.argv = ['patchbank', 'records', 'export', 'a.csv']; "

@@ -7,7 +7,9 @@ import socket
 import time
 from threading import Thread
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from patchbank.errors import DataError, ParameterError
 from patchbank.server.records.data_folder import DataFolder
@@ -107,6 +109,27 @@ def test_pictures_go_at_an_age(pictures):
     assert left(pictures, names) == [1, 3]
     assert pictures.tidy() == pictures.tidy(max_bytes=100, max_age_days=100)
     assert left(pictures, names) == [1, 3]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    ages=st.lists(st.integers(0, 20), max_size=6, unique=True),
+    most=st.none() | st.integers(0, 70),
+    oldest=st.none() | st.integers(1, 25),
+)
+def test_tidying_leaves_the_newest_that_fit(tmp_path_factory, ages, most, oldest):
+    pictures = Pictures(tmp_path_factory.mktemp("pictures"))
+    names = aged(pictures, ages)
+    expected = sorted(ages)  # the newest first
+    if oldest is not None:
+        expected = [age for age in expected if age < oldest]
+    if most is not None:
+        expected = expected[: most // 10]
+    gone = pictures.tidy(max_bytes=most, max_age_days=oldest)
+    assert sorted(ages[at] for at in left(pictures, names)) == expected
+    assert gone.pictures == len(ages) - len(expected)
+    assert gone.bytes == 10 * gone.pictures
+    assert pictures.total() == 10 * len(expected)
 
 
 def test_a_picture_that_is_kept_again_is_new(pictures):

@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def database(database_url):
-    opened = Database(database_url)
+def database(empty_url):
+    opened = Database(empty_url)
     yield opened
     opened.close()
 
@@ -55,22 +55,22 @@ def test_the_newest_revision_is_the_one_that_the_program_expects():
     assert script.get_heads() == [NEWEST]
 
 
-def test_a_second_start_migrates_nothing_and_needs_no_alembic(database_url):
-    Records.open(database_url, instance="here").close()
+def test_a_second_start_migrates_nothing_and_needs_no_alembic(empty_url):
+    Records.open(empty_url, instance="here").close()
     code = (
         "import sys; from patchbank.server.records.store import Records; "
-        f"Records.open({database_url!r}, instance='here').close(); "
+        f"Records.open({empty_url!r}, instance='here').close(); "
         "assert 'alembic' not in sys.modules; assert 'pyarrow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_services_that_start_at_once_migrate_once(database_url):
+def test_services_that_start_at_once_migrate_once(empty_url):
     opened, faults = [], []
 
     def start(name):
         try:
-            opened.append(Records.open(database_url, instance=name))
+            opened.append(Records.open(empty_url, instance=name))
         except Exception as error:
             faults.append(error)
 

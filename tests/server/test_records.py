@@ -312,8 +312,8 @@ def test_a_message_about_a_url_does_not_show_its_password():
     assert "secret" not in str(error.value)
 
 
-def test_records_that_are_absent_are_not_made_for_a_reader(database_url):
+def test_records_that_are_absent_are_not_made_for_a_reader(empty_url):
     with pytest.raises(DataError, match="expected records of the service, got none"):
-        Records.open(database_url, instance="here", create=False)
-    Records.open(database_url, instance="here").close()
-    Records.open(database_url, instance="here", create=False).close()
+        Records.open(empty_url, instance="here", create=False)
+    Records.open(empty_url, instance="here").close()
+    Records.open(empty_url, instance="here", create=False).close()

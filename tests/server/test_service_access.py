@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,11 +20,11 @@ from tests.server.services import Running, bearer, check_error, make_token, png,
 pytestmark = pytest.mark.serve
 ROLES = ("operator", "engineer", "admin")
 PUBLIC = {"/", "/health", "/ready", "/openapi.json"}
-EXAMPLES = {"number": "999999", "spot": "0", "name": "nobody", "lot": "none"}
+EXAMPLES = {"number": "999999", "spot": "0", "lot": "none"}
 
 
 def filled(path):
-    return re.sub(r"\{(\w+)\}", lambda found: EXAMPLES[found[1]], path)
+    return re.sub(r"\{(\w+)\}", lambda found: EXAMPLES.get(found[1], "nobody"), path)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,12 @@ def test_every_route_of_the_application_has_a_role(service):
         assert (route.role == "public") == (path in PUBLIC)
         assert route.role in ("public", *ROLES)
     assert set(service.http.get("/openapi.json").json()["paths"]) == {path for _, path in routes}
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.method} {spec.path}")
+def test_the_page_has_every_route_with_its_role(spec):
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    assert f"| `{spec.method} {spec.path}` | {spec.role} | " in page
 
 
 def test_a_route_without_a_role_cannot_be_made():

@@ -305,6 +305,35 @@ def test_a_locked_database_gives_no_verdict_and_recovers(fitted, tmp_path):
         assert "idempotent-replayed" not in answer.headers
 
 
+def test_a_disk_that_takes_no_picture_gives_no_verdict_and_recovers(fitted, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "pictures").write_text("a file where the folder should be")
+    with Running(data, fitted, "--keep-good", "0") as running:
+        assert running.inspect(png(1)).status_code == 200  # nothing of it is kept
+        flagged = png(201, defect=9)
+        check_error(running.inspect(flagged, **key("full")), 503, "not_recorded")
+        check_error(running.inspect(b"bad"), 503, "not_recorded")
+        assert len(running.http.get("/v1/inspections").json()["inspections"]) == 1
+        (data / "pictures").unlink()
+        assert running.inspect(flagged, **key("full")).json()["verdict"] == "anomalous"
+        check_error(running.inspect(b"bad"), 422, "unread")
+
+
+def test_readiness_says_that_the_disk_takes_no_file(fitted, tmp_path):
+    with Running(tmp_path / "data", fitted) as running:
+        assert running.http.get("/ready").status_code == 200
+        probe = running.data / "probe"
+        probe.unlink()
+        probe.mkdir()  # as root, a folder is what no file can replace
+        wait_until(lambda: running.http.get("/ready").status_code == 503, "the reason")
+        error = check_error(running.http.get("/ready"), 503, "not_ready")
+        assert "expected to write 65,536 bytes" in error["message"]
+        assert running.http.get("/v1/status").json()["reasons"]
+        probe.rmdir()
+        wait_until(lambda: running.http.get("/ready").status_code == 200, "readiness")
+
+
 def test_one_folder_has_one_service(service, fitted):
     done = run("serve", fitted, "--data", service.data, "--port", "0")
     assert done.returncode == 2
@@ -327,3 +356,21 @@ def test_a_log_of_json_has_the_requests_without_their_queries(fitted, tmp_path):
     assert (line["status"], line["method"], line["by"]) == (200, "GET", "local")
     assert "hidden" not in running.log
     assert time.strptime(line["time"][:19], "%Y-%m-%dT%H:%M:%S")
+
+
+@pytest.mark.postgres
+def test_records_in_postgresql_are_those_of_all_services_with_it(fitted, tmp_path, postgres_url):
+    with (
+        Running(tmp_path / "a", fitted, "--database", postgres_url) as first,
+        Running(tmp_path / "b", fitted, "--database", postgres_url) as second,
+    ):
+        one = first.inspect(png(1), lot="both", **key("pg")).json()
+        again = second.inspect(png(1), lot="both", **key("pg"))
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json() == one
+        other = second.inspect(png(201, defect=9), lot="both").json()
+        assert other["instance"] != one["instance"]
+        found = first.http.get("/v1/inspections", params={"lot": "both"}).json()["inspections"]
+        assert [each["id"] for each in found] == [other["id"], one["id"]]
+        assert first.http.get("/ready").status_code == 200
+        assert first.stop() == second.stop() == 0

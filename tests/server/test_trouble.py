@@ -68,6 +68,30 @@ def test_a_killed_writer_loses_nothing_that_it_has_acknowledged(database_url, gr
     records.close()
 
 
+def test_processes_that_record_at_once_do_not_disturb_each_other(database_url):
+    Records.open(database_url, instance="reader").close()
+    commands = [
+        [sys.executable, "-m", "tests.server.writer", database_url, str(seed), "3", "12"]
+        for seed in range(3)
+    ]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    said = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    numbers = [int(pair.partition("=")[0]) for text in said for pair in text.split()]
+    records = Records.open(database_url, instance="reader")
+    found = [one.id for one in records.inspections(limit=1000).inspections]
+    assert sorted(set(numbers)) == found[::-1]
+    for text in said:  # each has seen its own numbers rise
+        firsts = [int(line.split()[0].partition("=")[0]) for line in text.splitlines()]
+        assert len(firsts) == 12
+        assert firsts == sorted(firsts)
+    assert records.damage() == []
+    records.close()
+
+
 @contextmanager
 def locked(url):
     """Somebody else holds the database."""

@@ -1,6 +1,6 @@
 """A process that records inspections until it is killed, and says which were acknowledged.
 
-    python -m tests.server.writer URL SEED GROUP
+    python -m tests.server.writer URL SEED GROUP [GROUPS]
 
 Each acknowledged group is a line on standard output: number and key of each inspection.
 """
@@ -14,11 +14,11 @@ from patchbank.server.records.store import Records
 from tests.server.samples import inspection
 
 
-def main(url: str, seed: str, group: str) -> None:
-    """Record groups of inspections; every third key comes a second time."""
+def main(url: str, seed: str, group: str, groups: str | None = None) -> None:
+    """Record groups of inspections, without an end if none is given; some keys come twice."""
     records = Records.open(url, instance=f"writer-{seed}")
     numbers = count()
-    while True:
+    for _ in count() if groups is None else range(int(groups)):
         new = []
         for number in (next(numbers) for _ in range(int(group))):
             key = f"{seed}-{number - number % 3 % 2}"

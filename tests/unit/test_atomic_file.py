@@ -17,6 +17,7 @@ from patchbank.runtime.atomic_file import (
     make_folders,
     remove_unfinished,
     replace_file,
+    replacing,
 )
 
 WRITER = """
@@ -122,6 +123,31 @@ def test_a_new_file_never_replaces_one(tmp_path):
         create_file(path, b"second")
     assert path.read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_new_file_is_synced_with_its_folder_where_that_is_asked_for(tmp_path, monkeypatch, sync):
+    synced = []
+    monkeypatch.setattr(atomic_file.os, "fsync", lambda handle: synced.append(os.fstat(handle)))
+    create_file(tmp_path / "a", b"content", sync=sync)
+    inodes = [(tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino]
+    assert [facts.st_ino for facts in synced] == (inodes if sync else [])
+
+
+def test_a_file_that_is_written_in_parts_is_there_when_all_are(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"old")
+    with replacing(path) as file:
+        file.write(b"new, ")
+        assert path.read_bytes() == b"old"
+        file.write(b"in parts")
+    assert path.read_bytes() == b"new, in parts"
+    with pytest.raises(TypeError), replacing(path) as file:
+        file.writelines([b"half", "no bytes"])
+    assert path.read_bytes() == b"new, in parts"
+    assert os.listdir(tmp_path) == ["table.csv"]
+    with pytest.raises(OSError, match="a folder is there"), replacing(tmp_path):
+        pass
 
 
 def test_a_new_file_needs_no_hard_links(tmp_path, monkeypatch):

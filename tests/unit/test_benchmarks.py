@@ -11,7 +11,7 @@ import pytest
 from tests.requirements import requirements_of
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
-SHARED = {"contract", "synthetic", "naive_greedy", "processes", "peer_processes"}
+SHARED = {"contract", "synthetic", "naive_greedy", "processes", "peer_processes", "service_clients"}
 SCRIPTS = sorted(path.stem for path in SPEED.glob("*.py") if path.stem not in SHARED)
 MARKED = [
     pytest.param(name, marks=[getattr(pytest.mark, need) for need in needs])

@@ -135,6 +135,18 @@ def test_wrong_use_is_one_line(compare, lines, arguments, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("other", "got"),
+    [("empty.jsonl", "an empty file"), ("b.patchbank", "something else"), ("no", "no such file")],
+)
+def test_lines_are_compared_with_lines_only(compare, lines, root, order, other, got):
+    (root / "empty.jsonl").write_bytes(b"")
+    status, out, err = compare(*(lines[0], other)[::order])
+    assert (status, out) == (2, "")
+    assert err.strip() == f"error: {other}: expected lines of predict --json, got {got}"
+
+
 def test_settings_and_history_between_both_are_printed(compare, root, tmp_path, capsys):
     changed = tmp_path / "c.patchbank"
     assert (

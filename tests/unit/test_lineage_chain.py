@@ -290,7 +290,7 @@ def test_a_state_is_known_by_the_backbone_or_by_what_it_was_made_from():
 
 def test_the_budget_is_the_size_of_the_rest_of_the_file():
     assert size_of({"a": np.zeros((3, 5)), "b": np.zeros(2, np.uint8)}, {"k": 1}) == 122 + 8
-    assert chain_module.BUDGET == 1.0
+    assert chain_module.BUDGET == 0.5
     assert canonical({"b": 1, "a": "ä"}) == '{"a": "\\u00e4", "b": 1}'
 
 

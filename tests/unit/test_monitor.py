@@ -186,6 +186,19 @@ def test_a_monitor_that_was_saved_goes_on_as_if_it_had_not_been(tmp_path):
     assert used.monitor(state=path).state == whole.state
 
 
+def test_a_monitor_goes_on_from_its_parsed_json():
+    watch, again = monitor(), monitor()
+    after(watch, scores(3, 40, 1.0))
+    again.restore(json.loads(json.dumps(watch.to_json())), "records")
+    assert again.to_json() == watch.to_json()
+    assert after(again, scores(4, 20, 1.0)) == after(watch, scores(4, 20, 1.0))
+    with pytest.raises(DataError, match="^records: expected a monitor with detector_sha256"):
+        Monitor(LEARNED, "0" * 64, 0.01).restore(watch.to_json(), "records")
+    for damaged in ({}, None, {**watch.to_json(), "parts": -1}):
+        with pytest.raises(DataError, match="^records: expected a saved monitor, got a damaged"):
+            monitor().restore(damaged, "records")
+
+
 def test_a_saved_monitor_is_for_its_detector_and_rate(tmp_path):
     path = tmp_path / "monitor.json"
     detector().monitor().save(path)

@@ -121,7 +121,7 @@ def parse(arguments, *, complete=True):
         except typer.Exit:  # --help, --version
             return
         except UsageError as error:
-            if complete or type(error).__name__ != "MissingParameter":
+            if complete or type(error).__name__ not in ("MissingParameter", "NoArgsIsHelpError"):
                 raise
             return
         rest = [*context._protected_args, *context.args]

@@ -113,6 +113,18 @@ def test_an_ensemble_of_nothing_is_refused():
     assert str(caught.value) == "ensemble: expected at least one recipe, got none"
 
 
+@pytest.mark.parametrize(
+    "other", [parts(2)[0], PatchCore.auto(), Ensemble((PatchCore(),))], ids=["array", "auto", "own"]
+)
+def test_members_of_an_ensemble_are_recipes(other):
+    with pytest.raises(ParameterError) as caught:
+        Ensemble((PatchCore(), other))
+    assert str(caught.value) == (
+        "ensemble: expected recipes, which are fitted together, such as PatchCore(), "
+        f"got {type(other).__name__}"
+    )
+
+
 def test_each_member_keeps_the_method_and_the_settings_of_its_recipe():
     recipes = PatchCore(bank_rows=20, **TINY), PaDiM(**TINY)
     with pytest.warns(CalibrationWarning, match="3 good images are too few"):

@@ -199,6 +199,23 @@ def test_what_is_not_read_faithfully_is_refused_with_its_kind(content, what):
 def test_the_first_of_several_pages_is_read():
     content = written(np.stack([GREY, GREY[::-1]]), photometric="minisblack")
     assert (read_image(content) == grey_as_rgb(GREY)).all()
+    assert image_source(content).read_with_facts()[1].has_more
+    assert not image_source(written(GREY, photometric="minisblack")).read_with_facts()[1].has_more
+
+
+@pytest.mark.parametrize("n_pages", [1, 2])
+def test_further_pages_of_files_that_pillow_does_not_open_are_known(n_pages):
+    with_alpha = np.stack([DEEP, np.full_like(DEEP, 65535)], axis=2)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(n_pages):
+            writer.write(with_alpha, photometric="minisblack", extrasamples=[2])
+    source = image_source(file.getvalue())
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(io.BytesIO(file.getvalue()))
+    assert source.header[:2] == GREY.shape
+    assert source.header.has_more == (n_pages > 1)
+    assert source.read_with_facts()[1].has_more == (n_pages > 1)
 
 
 def test_lab_is_converted_as_its_formula_says():

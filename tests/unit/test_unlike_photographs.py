@@ -271,3 +271,23 @@ def test_of_real_photographs_other_parts_and_compressed_ones_are_noted(real_data
         for path in good[60:70]:
             found = detector.predict(jpeg(image_source(path).read(), 75)).unlike
             assert str(found[0]) == "JPEG of quality 75, learned PNG only"
+
+
+@pytest.mark.parametrize("with_traits", [True, False])
+def test_further_pages_of_a_file_are_not_inspected_and_that_is_said(
+    monkeypatch, capsys, detector, tmp_path, with_traits
+):
+    first, second = Image.fromarray(part(500)), Image.fromarray(part(501))
+    first.save(tmp_path / "pages.tif", save_all=True, append_images=[second])
+    first.save(tmp_path / "page.tif")
+    used = detector if with_traits else replace(detector, likeness=None)
+    several, one = (used.predict(tmp_path / name) for name in ("pages.tif", "page.tif"))
+    assert (several.score, several.is_anomalous) == (one.score, one.is_anomalous)
+    assert (kinds(several), kinds(one)) == (["pages"], [])
+    file = tmp_path / "some.patchbank"
+    used.save(file)
+    status, _, said = run(monkeypatch, capsys, "predict", file, tmp_path / "pages.tif")
+    assert status == 0
+    assert said == [
+        f"note: {tmp_path / 'pages.tif'}: several frames or pages, of which the first is inspected"
+    ]

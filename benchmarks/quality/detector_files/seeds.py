@@ -19,6 +19,7 @@ from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST
 
 SIDE = 48
+WITH_HISTORY = ("patchcore-banks", "ensemble")
 METADATA = {
     "name": "tiny",
     "mean": [0.5, 0.4, 0.3],
@@ -73,6 +74,15 @@ def photographs(n: int) -> list[np.ndarray]:
     return made
 
 
+def _changed(detector: Detector) -> Detector:
+    """The detector after an update, a correction, an undo and a new threshold."""
+    new, odd, _ = photographs(9)[6:]
+    after = detector.updated([new], reason="one more", force=True)
+    after = after.with_threshold(after.predict(odd).score - 0.1)
+    after = after.updated(normal=after.predict(odd), reason="allowed").undone()
+    return after.with_false_alarm_rate(0.3)
+
+
 def _file_of(detector: Detector) -> Bundle:
     """The content of its file."""
     names = [each.name for each in fields(DetectorParts)]
@@ -102,7 +112,9 @@ def seeds(path: str) -> dict[str, Bundle]:
         "ensemble": Ensemble([PatchCore(bank_rows=16, **common), PaDiM(dims=6, **common)]),
     }
     good = photographs(7)[:6]
-    found = {name: _file_of(r.fit(good)) for name, r in recipes.items()}
+    detectors = {name: recipe.fit(good) for name, recipe in recipes.items()}
+    found = {name: _file_of(detector) for name, detector in detectors.items()}
+    found |= {f"{name}-history": _file_of(_changed(detectors[name])) for name in WITH_HISTORY}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)  # one photograph is enough here
         one = PatchCore(bank_rows=16, **common).fit(good[:1])

@@ -14,7 +14,7 @@ from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath, OtherEngine
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_json, check_outside, check_report
-from patchbank.errors import ParameterError
+from patchbank.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from patchbank.comparison import Comparison
@@ -97,6 +97,9 @@ def _compared(options: CompareOptions) -> Comparison:
             found = compare_results(options.a, options.b)
             output.notes(found.remarks)
             return found
+        if any(are_lines):
+            other = options.b if are_lines[0] else options.a
+            raise DataError(f"{other}: expected lines of predict --json, got {_kind(other)}")
         raise ParameterError(
             "DATA: expected photographs that both detectors inspect, got none; without them A and "
             "B are two files of predict --json"
@@ -117,6 +120,13 @@ def _compared(options: CompareOptions) -> Comparison:
         for file in (options.a, options.b)
     )
     return compared(a, b, photographs_in(options.data), ConsoleProgress())
+
+
+def _kind(path: Path) -> str:
+    """A word for a file that has no lines of results."""
+    if not path.exists():
+        return "no such file"
+    return "an empty file" if path.is_file() and not path.stat().st_size else "something else"
 
 
 def _show(found: Comparison) -> None:

@@ -306,6 +306,8 @@ def _time(option: str, written: str | None) -> datetime | None:
 def _zone(name: str) -> tzinfo:
     from zoneinfo import ZoneInfo
 
+    if name == "UTC":  # Windows has no other zones without the package tzdata
+        return timezone.utc
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -92,7 +92,7 @@ class SendOptions:
 
     @property
     def fields(self) -> dict[str, str | None]:
-        """What is said of the parts."""
+        """Facts of the parts, for the record."""
         return {name: getattr(self, name) for name in FIELDS}
 
     def token(self) -> str | None:
@@ -123,10 +123,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one photograph."""
+    """Outcome of one photograph."""
 
     verdict: Verdict | None
-    """None for one that has no record."""
+    """The record; None for one that has none."""
     error: str | None
     line: Mapping[str, Any]
     """The object that is written as JSON."""
@@ -211,7 +211,7 @@ def _outcomes(client: Client, paths: Sequence[Path], options: SendOptions) -> It
 
 
 def _outcome(client: Client, path: Path, options: SendOptions) -> Outcome:
-    """What comes of one photograph.
+    """Send one photograph.
 
     Raises:
         ClientError: the service does not inspect at all.

@@ -23,13 +23,19 @@ NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "httptools", "prometheus_client", 
 class ServeCommand(TyperCommand):
     """`serve FILE...`; with the first argument ``token``, the commands of tokens."""
 
+    @property
+    def first_words(self) -> dict[str, Any]:
+        """Groups of commands by the first argument that means them."""
+        return {"token": typer.main.get_command(tokens)}
+
     def make_context(
         self, info_name: Any, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
         """The context of this command, or of that for tokens."""
-        if args[:1] == ["token"]:
-            group = typer.main.get_command(tokens)
-            return group.make_context("serve token", args[1:], parent=parent, **extra)
+        group = self.first_words.get(args[0]) if args else None
+        if group is not None:
+            name = f"{info_name} {args[0]}"
+            return group.make_context(name, args[1:], parent=parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
@@ -198,6 +204,9 @@ def serve(options: ServeOptions) -> None:
     from patchbank.runtime.logs import LOGGER
     from patchbank.server.pages.specs import SPECS
     from patchbank.server.service.logs import logged
+    from patchbank.server.service.quick_start import import_framework
+
+    import_framework()
     from patchbank.server.service.running import opened
 
     with (

@@ -34,12 +34,16 @@ TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Name of who uses
 
 tokens = typer.Typer(
     name="token",
-    help="Tokens of the service: who may ask what.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+
+
+@tokens.callback()
+def _tokens() -> None:
+    """Tokens of the service: who may ask what."""
 
 
 @tokens.command("add")

@@ -185,7 +185,7 @@ class Client:
         return self._calls.ask("GET", f"/v1/inspections/{int(inspection_id)}/{kind}").content
 
     def status(self) -> Mapping[str, Any]:
-        """All that the service says of itself.
+        """The status of the service.
 
         Raises:
             ClientError: there is no answer.

@@ -1,4 +1,4 @@
-"""What the service answers, as types."""
+"""Answers of the service, as types."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Verdict:
     is_replayed: bool = False
     """Whether it was on record already under this key."""
     content: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
-    """All that the service has answered."""
+    """The whole answer."""
 
     @property
     def is_good(self) -> bool:
@@ -105,7 +105,7 @@ class Product:
     error: str | None
     """Why a newer file of its detector is not in use; None if there is none."""
     content: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
-    """All that the service says of it."""
+    """The whole answer about it."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Product:

@@ -18,9 +18,11 @@ DifferenceKind: TypeAlias = Literal[
     "sharpness",
     "part",
     "position",
+    "pages",
 ]
 """Traits that differ; ``part``: the whole photograph is far from the learned ones; ``position``:
-no part was found to be turned to its canonical position, or its position is not sure."""
+no part was found to be turned to its canonical position, or its position is not sure; ``pages``:
+the file has further frames or pages, which are not inspected."""
 KINDS: tuple[DifferenceKind, ...] = get_args(DifferenceKind)
 NAMED = 3
 """Photographs that one line names at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from patchbank.core.spatial.regions import find_regions
-from patchbank.detector.difference import Differences
+from patchbank.detector.difference import Difference, Differences
 from patchbank.detector.explanation.explain import Learned
 from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
@@ -24,6 +24,8 @@ from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
 from patchbank.runtime.logs import LOGGER
 from patchbank.types import AnomalyMap, Image
+
+FURTHER_PAGES = Difference("pages", "several frames or pages, of which the first is inspected")
 
 
 def inspect_photograph(
@@ -100,9 +102,11 @@ def _differences(
     part: InspectedPart | None,
     predictions: MemberPredictions,
 ) -> Differences:
-    """Ways in which a photograph differs from the learned ones."""
+    """Differences of a photograph from the learned ones, and the pages of its file not read."""
     of_position = (position_difference(each.geometry.placement) for each in predictions)
     found = dict.fromkeys(difference for difference in of_position if difference is not None)
+    if source.facts is not None and source.facts.has_more:
+        found[FURTHER_PAGES] = None
     if likeness is None:
         return tuple(found)
     traits = Traits.of(source, image, None if part is None else part.box)

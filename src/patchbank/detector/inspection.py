@@ -61,7 +61,7 @@ class Inspection:
     """The score in [0, 1] with the threshold at 0.5; None unless `normalise_score` is set."""
     unlike: Differences = ()
     """Ways in which the photograph differs from the learned ones as a whole; score and verdict do
-    not depend on them.  Empty too where the file of the detector has no traits of those."""
+    not depend on them.  Without most of them where the file of the detector has no traits."""
     predictions: tuple[MemberPrediction, ...] = field(repr=False)
     """Patch scores of each member of the detector."""
     source: ImageSource = field(repr=False)

@@ -5,7 +5,7 @@ all tiles make one grid, which is scored, drawn and calibrated as that of one la
 
 Tiles begin at whole cells of every grid of the network.  At each scale the network sees a tile with
 `MARGIN_CELLS` around it: all that is in the receptive field of its outermost patches, for the
-embedded backbones (`benchmarks/quality/tiles.py` measures what other margins leave).
+embedded backbones (`benchmarks/quality/tiles.md` has what other margins leave).
 """
 
 from __future__ import annotations

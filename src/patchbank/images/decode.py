@@ -17,7 +17,13 @@ from patchbank.images import tiff
 from patchbank.images.bit_depth import FULL, DeepPixels
 from patchbank.images.file_facts import FileFacts, facts_of, quality_of
 from patchbank.images.limits import check_size, without_limit_of_pillow
-from patchbank.images.opening import UnknownLayoutError, is_deep_pnm, opened, rawmode_of
+from patchbank.images.opening import (
+    UnknownLayoutError,
+    has_more,
+    is_deep_pnm,
+    opened,
+    rawmode_of,
+)
 from patchbank.images.orientation import orientation_of, upright, upright_image
 from patchbank.runtime.printable import one_line
 from patchbank.types import Image
@@ -68,10 +74,13 @@ def decoded_with_facts(
         raise ImageError(f"{name}: expected a readable image, got: {reason}") from None
 
 
-def read_pixels(name: str, content: Path | bytes) -> tuple[Pixels, tuple[str | None, int | None]]:
+def read_pixels(
+    name: str, content: Path | bytes
+) -> tuple[Pixels, tuple[str | None, int | None, bool]]:
     """Decode an image file: the first of several frames or pages, upright.
 
-    -> The pixels; and the format of the file with the quality of its JPEG compression, or None.
+    -> The pixels; and the format of the file, the quality of its JPEG compression or None, and
+    whether there are more frames or pages.
 
     Raises:
         ImageError: it is no image that is read, or not one that is read faithfully.
@@ -82,11 +91,12 @@ def read_pixels(name: str, content: Path | bytes) -> tuple[Pixels, tuple[str | N
             opened(name, content, in_memory=True) as image,
             without_limit_of_pillow(image.width * image.height),
         ):
-            stored = image.format, quality_of(image)
+            stored = image.format, quality_of(image), has_more(image)
             return _pixels_of(name, content, image), stored
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
-        return tiff.read_with_tifffile(name, raw), ("TIFF", None)
+        *_, further = tiff.header_with_tifffile(raw)
+        return tiff.read_with_tifffile(name, raw), ("TIFF", None, further)
 
 
 def _pixels_of(name: str, content: Path | bytes, image: ImageFile) -> Pixels:

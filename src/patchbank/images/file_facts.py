@@ -33,10 +33,15 @@ class FileFacts(NamedTuple):
     """Bits that the largest value needs, of those that cameras have; `bit_depth` below 16."""
     jpeg_quality: int | None
     """See `estimated_quality`; None for other formats."""
+    has_more: bool = False
+    """Whether there are more frames or pages than the first, which is read."""
 
 
 def facts_of(
-    pixels: pillow.Image | DeepPixels, format_name: str | None, jpeg_quality: int | None
+    pixels: pillow.Image | DeepPixels,
+    format_name: str | None,
+    jpeg_quality: int | None,
+    has_more: bool = False,
 ) -> FileFacts:
     """The facts of a file, of its decoded pixels and its header."""
     # Of telephones, which add a small second picture to a JPEG.
@@ -44,9 +49,9 @@ def facts_of(
     if isinstance(pixels, DeepPixels):
         has_alpha, is_grey = pixels.alpha is not None, pixels.values.ndim == 2
         mode = ("LA" if has_alpha else "I;16") if is_grey else ("RGBA" if has_alpha else "RGB")
-        return FileFacts(name, mode, FULL, usual_depth(pixels.largest), jpeg_quality)
+        return FileFacts(name, mode, FULL, usual_depth(pixels.largest), jpeg_quality, has_more)
     bits = 1 if pixels.mode == "1" else 8
-    return FileFacts(name, pixels.mode, bits, bits, jpeg_quality)
+    return FileFacts(name, pixels.mode, bits, bits, jpeg_quality, has_more)
 
 
 def facts_of_array(array: NDArray[Any]) -> FileFacts:

@@ -95,7 +95,7 @@ def header_of(name: str, content: Path | bytes) -> Header:
         with opened(name, content) as image:
             if image.format == "TIFF":
                 tags = image.tag_v2  # type: ignore[attr-defined]
-                return Header(*tiff.size_of(tags), tiff.is_deep(tags), _has_more(image))
+                return Header(*tiff.size_of(tags), tiff.is_deep(tags), has_more(image))
             height, width = image.height, image.width
             # Without EXIF data Pillow searches for others, and decodes a PNG for that.
             has_exif = {"exif", "xmp"} & image.info.keys() or image.format not in (
@@ -107,13 +107,14 @@ def header_of(name: str, content: Path | bytes) -> Header:
                 height, width = width, height
             is_deep = ";16" in rawmode_of(image) and image.format in ("PNG", "PPM")
             is_deep = is_deep or image.mode.startswith("I;16") or is_deep_pnm(image)
-            return Header(height, width, is_deep, _has_more(image))
+            return Header(height, width, is_deep, has_more(image))
     except UnknownLayoutError:
         raw = content if isinstance(content, bytes) else content.read_bytes()
         return Header(*tiff.header_with_tifffile(raw))
 
 
-def _has_more(image: ImageFile) -> bool:
+def has_more(image: ImageFile) -> bool:
+    """Whether an opened file has more frames or pages than the first."""
     # Telephones add a small second picture to many a JPEG: that is no second photograph.
     return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 

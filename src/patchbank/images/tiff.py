@@ -123,11 +123,14 @@ def is_deep(tags: Tags) -> bool:
     )
 
 
-def header_with_tifffile(content: bytes) -> tuple[int, int, bool]:
-    """(height, width) of the upright picture of a file that Pillow does not open, and `is_deep`."""
+def header_with_tifffile(content: bytes) -> tuple[int, int, bool, bool]:
+    """Facts of a file that Pillow does not open.
+
+    -> (height, width) of the upright picture, `is_deep`, and whether there are further pages.
+    """
     with _tifffile(content) as file:
         tags = _tags(file.pages.first)
-    return *size_of(tags), is_deep(tags)
+        return *size_of(tags), is_deep(tags), len(file.pages) > 1
 
 
 def read_with_tifffile(name: str, content: bytes) -> pillow.Image | DeepPixels:

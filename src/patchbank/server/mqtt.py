@@ -29,7 +29,7 @@ NOT_FOR_THIS_MESSAGE = frozenset(
 
 
 class BrokerError(PatchbankError):
-    """A broker has not taken a message now."""
+    """A broker did not accept a message now."""
 
 
 class BrokerRefusal(PatchbankError):

@@ -311,6 +311,12 @@ class Ensemble(Learnable):
         object.__setattr__(self, "recipes", tuple(self.recipes))
         if not self.recipes:
             raise ParameterError("ensemble: expected at least one recipe, got none")
+        for recipe in self.recipes:
+            if not isinstance(recipe, Recipe):
+                raise ParameterError(
+                    "ensemble: expected recipes, which are fitted together, such as PatchCore(), "
+                    f"got {type(recipe).__name__}"
+                )
         for name in ("false_alarm_rate", "normalise_score", "bit_depth"):
             values = {getattr(recipe, name) for recipe in self.recipes}
             if len(values) > 1:

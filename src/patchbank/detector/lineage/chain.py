@@ -20,7 +20,7 @@ from patchbank.detector.lineage.entry import (
 from patchbank.detector.lineage.state import State
 from patchbank.errors import DetectorFileError, ParameterError
 
-BUDGET = 1.0
+BUDGET = 0.5
 """Size of all ways back together, as a multiple of the rest of the file: the oldest go first, so
 that a file stays flat however often it is changed.  The newest one always stays."""
 

@@ -57,7 +57,7 @@ class KeptPhotograph(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelContext:
-    """What a channel gets from the service."""
+    """The service, as far as a channel needs it."""
 
     instance: str
     """Name of the service."""

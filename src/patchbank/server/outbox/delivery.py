@@ -21,7 +21,7 @@ BATCH = 100
 MARKED_AFTER_S = 1.0
 """Time after which delivered messages leave the table, though others of the batch are not sent."""
 CHECKED_EVERY_S = 5.0
-"""Time between two looks at the table where nothing happens, for its limit."""
+"""Time after which the table is counted again where nothing happens, for its limit."""
 
 
 class OutboxRecords(Protocol):
@@ -80,7 +80,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """What status and metrics say about a channel; counts begin with the process."""
+    """Facts of a channel for status and metrics; counts begin with the process."""
 
     name: str
     waiting: int = 0

@@ -21,6 +21,8 @@ WAIT_S = 2
 """Longest wait for a lock, or for a connection, before a record is refused."""
 WRITING = "patchbank_writing"
 """Execution option of connections that write."""
+SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""Execution options by which all statements of a transaction of PostgreSQL see the same state."""
 ORDER_LOCK = 0x7061746368
 """Advisory lock of PostgreSQL that whoever adds inspections holds until its commit."""
 MOST_CONNECTIONS = 40
@@ -52,8 +54,10 @@ class Database:
         Raises:
             NotRecorded: the database does not answer.
         """
-        with self._in_words("answer"), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._in_words("answer"), self.engine.connect() as connection:
+            reader = connection if self.is_sqlite else connection.execution_options(**SNAPSHOT)
+            with reader.begin():
+                yield reader
 
     @contextmanager
     def writing(self, *, in_order: bool = False) -> Iterator[Connection]:

@@ -107,14 +107,10 @@ INDEXED_WHERE_GIVEN = (
 )
 """Columns of inspections with an index of the rows that have them."""
 for _name in INDEXED_WHERE_GIVEN:
-    _given = INSPECTIONS.c[_name].is_not(None)
-    Index(
-        None,
-        INSPECTIONS.c[_name],
-        INSPECTIONS.c.id,
-        sqlite_where=_given,
-        postgresql_where=_given,
-    )
+    # The same holds in PostgreSQL by the migrations; an argument for it here would import all of
+    # its dialect, a fifth of the time that SQLAlchemy takes.
+    _column = INSPECTIONS.c[_name]
+    Index(None, _column, INSPECTIONS.c.id, sqlite_where=_column.is_not(None))
 
 TALLIES = Table(
     "tallies",

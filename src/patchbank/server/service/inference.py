@@ -1,11 +1,12 @@
 """The queue of photographs, and the threads that inspect them.
 
-There is a thread for each core, and each takes one photograph at a time.  One that is alone in the
-detector uses all cores, several use one each (`backbones.engine.SharedNetwork`), so that latency is
-lowest when little comes, and throughput highest when much does.  Photographs are not put together
-for the network: `benchmarks/speed/service.py` shows that batches gain nothing on a processor, and
-that a thread which waits for the slowest of a batch loses.  What is put together is the
-transactions (`committing`).
+As many photographs are computed at once as there are cores; further threads meanwhile bring files
+to the disk, which takes no core but time.  A photograph that is alone in the detector uses all
+cores, several use one each (`backbones.engine.SharedNetwork`), so that latency is lowest when
+little comes, and throughput highest when much does.  Photographs are not put together for the
+network: `benchmarks/speed/service.py` shows that batches gain nothing on a processor, and that a
+thread which waits for the slowest of a batch loses.  What is put together is the transactions
+(`committing`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
 from patchbank.server.service.congestion import Congestion
-from patchbank.server.service.keeping import PictureStore, digest_of, keep
+from patchbank.server.service.keeping import Files, PictureStore, digest_of, files_of
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
+THREADS_PER_CORE = 2
 Observer = Callable[[Inspection | FailedInspection, str, float], None]
 """Is called with each outcome, its product, and the seconds that it took."""
 
@@ -87,11 +89,12 @@ class Inference:
         self._waiting: deque[Job] = deque()
         self._n_bytes = self._n_running = 0
         self._congestion = Congestion(usable_cores())
+        self._cores = threading.BoundedSemaphore(usable_cores())
         self._is_closed = False
         self._under_key: dict[tuple[str, str], tuple[str, Future[Answer]]] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"patchbank-inspects-{n}", daemon=True)
-            for n in range(usable_cores())
+            for n in range(THREADS_PER_CORE * usable_cores())
         ]
         for thread in self._threads:
             thread.start()
@@ -223,13 +226,9 @@ class Inference:
                 job.answered.set_result(_replayed(given, job.digest, stored))
                 return
         detector = self._catalog.detector(self._catalog.product(given.product))
-        begin = time.perf_counter()
-        outcome = inspected(detector, given, self._settings.max_pixels)
-        seconds = time.perf_counter() - begin
-        self._congestion.inspected(seconds)
-        if self._observe is not None:
-            self._observe(outcome, given.product, seconds)
-        kept = keep(self._pictures, given.content, job.digest, outcome, self._settings.keep_good)
+        with self._cores:
+            outcome, files = self._computed(detector, job)
+        kept = files.keep(self._pictures)
         stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
         result = outcome.to_json()
         new = NewInspection(
@@ -246,6 +245,19 @@ class Inference:
             map=kept.map,
         )
         self._committer.put(Finished(new, job.answered))
+
+    def _computed(
+        self, detector: Detector, job: Job
+    ) -> tuple[Inspection | FailedInspection, Files]:
+        """The outcome for a photograph, and the files of it that are to be kept."""
+        begin = time.perf_counter()
+        outcome = inspected(detector, job.submission, self._settings.max_pixels)
+        files = files_of(job.submission.content, job.digest, outcome, self._settings.keep_good)
+        seconds = time.perf_counter() - begin
+        self._congestion.inspected(seconds)
+        if self._observe is not None:
+            self._observe(outcome, job.submission.product, seconds)
+        return outcome, files
 
 
 def inspected(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ JPEG_QUALITY = 90
 LOW, HIGH = "low", "high"
 """Texts in the PNG file of a map: the values that 0 and 65,535 stand for."""
 LARGEST_VALUE = 65_535
+OTHER = ".bin"
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WEBP": ".webp"}
 
 
@@ -43,39 +45,49 @@ class Kept:
     map: str | None = None
 
 
-def keep(
-    store: PictureStore,
-    content: bytes,
-    digest: str,
-    outcome: Inspection | FailedInspection,
-    keep_good: float,
-) -> Kept:
-    """Keep what a setting asks for.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Content of the files of one photograph that are to be kept."""
+
+    photograph: tuple[bytes, str] | None = None
+    """Bytes, and the ending of the name."""
+    overlay: bytes | None = None
+    map: bytes | None = None
+
+    def keep(self, store: PictureStore) -> Kept:
+        """Bring them to the disk.
+
+        Raises:
+            NotRecorded: they cannot be written.
+        """
+        return Kept(
+            None if self.photograph is None else store.keep(*self.photograph),
+            None if self.overlay is None else store.keep(self.overlay, ".jpg"),
+            None if self.map is None else store.keep(self.map, ".png"),
+        )
+
+
+def files_of(
+    content: bytes, digest: str, outcome: Inspection | FailedInspection, keep_good: float
+) -> Files:
+    """Files that a setting asks to keep.
 
     A photograph that is good is kept if its digest lies in the lowest share of all digests, so that
     the same photograph is always kept or never.
 
     Args:
-        store: keeps it.
         content: bytes of the photograph.
         digest: SHA-256 of them.
         outcome: of the inspection.
         keep_good: share of good photographs that are kept.
-
-    Raises:
-        NotRecorded: it cannot be written.
     """
     if isinstance(outcome, FailedInspection):
-        return Kept(store.keep(content, ".bin"))
-    if not outcome.is_anomalous:
-        if not is_sampled(digest, keep_good):
-            return Kept()
-        return Kept(store.keep(content, _suffix(content)))
-    return Kept(
-        store.keep(content, _suffix(content)),
-        store.keep(overlay_jpeg(outcome), ".jpg"),
-        store.keep(map_png(outcome.anomaly_map), ".png"),
-    )
+        return Files((content, OTHER))
+    if outcome.is_anomalous:
+        return Files(
+            (content, _suffix(content)), overlay_jpeg(outcome), map_png(outcome.anomaly_map)
+        )
+    return Files((content, _suffix(content)) if is_sampled(digest, keep_good) else None)
 
 
 def is_sampled(digest: str, share: float) -> bool:
@@ -111,7 +123,9 @@ def map_png(anomaly_map: AnomalyMap) -> bytes:
     texts, stream = PngInfo(), io.BytesIO()
     texts.add_text(LOW, repr(low))
     texts.add_text(HIGH, repr(low + span))
-    pillow.fromarray(levels).save(stream, "PNG", pnginfo=texts, compress_level=1)
+    pillow.fromarray(levels).save(
+        stream, "PNG", pnginfo=texts, compress_level=1, compress_type=zlib.Z_RLE
+    )
     return stream.getvalue()
 
 
@@ -125,6 +139,6 @@ def _suffix(content: bytes) -> str:
     """The suffix of an image file that was read."""
     try:
         with pillow.open(io.BytesIO(content)) as image:
-            return SUFFIXES.get(image.format or "", ".bin")
+            return SUFFIXES.get(image.format or "", OTHER)
     except Exception:  # the reader of the package knows more kinds than Pillow
-        return ".bin"
+        return OTHER

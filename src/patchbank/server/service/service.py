@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from patchbank.runtime.atomic_file import replace_file
 from patchbank.server.intake import NotRecorded
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
@@ -23,6 +24,8 @@ from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.sources.camera import Camera
 
+PROBE, PROBE_BYTES = "probe", 65_536
+"""File that is written to see whether the disk has room for a picture."""
 CHECKED_S = 1.0
 """Time for which the records are not asked again."""
 
@@ -70,11 +73,15 @@ class Service:
         return [*found, reason] if reason else found
 
     def _check(self) -> str | None:
-        """Reason why the records take no write; None if they do."""
+        """Reason why records or disk take no write; None if they do."""
+        probe = self.settings.data / PROBE
         try:
             self.records.check()
+            replace_file(probe, bytes(PROBE_BYTES))
         except NotRecorded as error:
             return str(error)
+        except OSError as error:
+            return f"{probe}: expected to write {PROBE_BYTES:,} bytes, got: {error.strerror}"
         return None
 
 

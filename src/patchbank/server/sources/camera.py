@@ -60,7 +60,7 @@ class CameraSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraState:
-    """What status says about a camera; counts begin with the process."""
+    """Facts of a camera for the status; counts begin with the process."""
 
     name: str
     product: str

@@ -21,7 +21,7 @@ PNG_TAIL = 64
 
 
 class FileState(NamedTuple):
-    """What changes when a file is written to or replaced."""
+    """Size and time of a file, which change when it is written to or replaced."""
 
     size: int
     mtime_ns: int
@@ -96,7 +96,8 @@ def is_whole(name: str, content: bytes) -> bool:
     if content.startswith(b"\x89PNG"):
         return b"IEND" in content[-PNG_TAIL:]
     if content.startswith(b"\xff\xd8\xff"):
-        return b"\xff\xd9" in content[-JPEG_TAIL:]
+        start = _scan_of(content)
+        return start is not None and b"\xff\xd9" in content[max(start, len(content) - JPEG_TAIL) :]
     try:
         read_pixels(name, content)
     except MemoryError:
@@ -104,6 +105,19 @@ def is_whole(name: str, content: bytes) -> bool:
     except Exception:  # decoders raise many types on files that are cut short
         return False
     return True
+
+
+def _scan_of(jpeg: bytes) -> int | None:
+    """Where the pixels of a JPEG file begin: behind its metadata, which may hold a thumbnail."""
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        if jpeg[at + 1] == 0xDA:  # start of scan
+            return at
+        if jpeg[at + 1] == 0xFF:  # fill byte
+            at += 1
+        else:
+            at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return None
 
 
 def is_picture(path: Path) -> bool:

@@ -27,7 +27,7 @@ class KnownKeys(Protocol):
     """The part of `Records` that triggers need."""
 
     def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
-        """Those keys of which there is an inspection."""
+        """The keys of which there is an inspection."""
         ...
 
 

@@ -38,7 +38,7 @@ class WatchRecords(Protocol):
     """The part of `Records` that a watched folder needs."""
 
     def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
-        """Those keys of which there is an inspection."""
+        """The keys of which there is an inspection."""
         ...
 
 
@@ -47,7 +47,7 @@ class Pace:
     """Times of a watched folder."""
 
     poll_s: float = 0.5
-    """Time between two looks at the folder."""
+    """Time between two lists of the folder."""
     settle_s: float = 1.0
     """Time that a file stands still before it is read."""
     patience_s: float = 10.0
@@ -92,7 +92,7 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchState:
-    """What status says about a watched folder; counts begin with the process."""
+    """Facts of a watched folder for the status; counts begin with the process."""
 
     product: str
     folder: str
@@ -109,7 +109,7 @@ class WatchState:
 
 @dataclass(slots=True)
 class _File:
-    """A file as it was at the last look."""
+    """A file as it was listed last."""
 
     state: FileState
     since: float
@@ -117,7 +117,7 @@ class _File:
     not_before: float = 0.0
     failures: int = 0
     is_older: bool = False
-    """Whether it was there at the first look: then the records are asked before it is read."""
+    """Whether it was there at the first list: then the records are asked before it is read."""
     is_sent: bool = False
     is_done: bool = False
     is_skipped: bool = False
@@ -152,7 +152,7 @@ class Watch:
         self._folder = settings.folder.resolve()
         self._files: dict[str, _File] = {}
         self._sent: dict[Future[Answer], tuple[str, _File]] = {}
-        self._is_first_look = True
+        self._is_first_list = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"watch-{settings.product}", daemon=True
@@ -178,7 +178,7 @@ class Watch:
         while not self._stopping.is_set():
             begun = time.monotonic()
             try:
-                self._look()
+                self._list()
                 took = time.monotonic() - begun
                 self._send_ready()
                 failures = 0
@@ -192,7 +192,7 @@ class Watch:
         while self._sent and time.monotonic() < end:
             self._take_finished(end - time.monotonic())
 
-    def _look(self) -> None:
+    def _list(self) -> None:
         """List the folder, and note what is new or changed."""
         now = time.monotonic()
         found = dict(files_below(self._folder, self._settings.done))
@@ -201,8 +201,8 @@ class Watch:
         for name, state in found.items():
             known = self._files.get(name)
             if known is None or known.state != state:
-                self._files[name] = _File(state, now, is_older=self._is_first_look)
-        self._is_first_look = False
+                self._files[name] = _File(state, now, is_older=self._is_first_list)
+        self._is_first_list = False
         waiting = sum(not (f.is_done or f.is_skipped) for f in self._files.values())
         skipped = sum(f.is_skipped for f in self._files.values())
         self._change(waiting=waiting, skipped=skipped)
@@ -256,7 +256,7 @@ class Watch:
             self._skip(name, file, f"expected at most {limit} bytes, got {file.state.size}")
             return
         content = read_settled(path, file.state)
-        if content is None:  # it changed while it was read; the next look sees that
+        if content is None:  # it changed while it was read: it is listed again
             return
         is_patient = time.monotonic() - file.since < self._pace.patience_s
         if is_patient and not is_whole(name, content):
@@ -318,7 +318,7 @@ class Watch:
         file.is_to_move = True
         try:
             move(self._folder / name, self._settings.done / name, file.state)
-        except (FileNotFoundError, AnotherFile):  # the next look sees what is there
+        except (FileNotFoundError, AnotherFile):  # it is listed again
             LOGGER.info("watch %s: %s is another file now", self._folder, printable(name))
         except OSError as error:
             self._retry_later(name, file, error)

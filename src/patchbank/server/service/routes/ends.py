@@ -1,4 +1,4 @@
-"""Routes of what is beside HTTP: triggers of cameras, and messages that receivers have refused."""
+"""Routes of cameras and channels: triggers, and messages that receivers have refused."""
 
 from __future__ import annotations
 
