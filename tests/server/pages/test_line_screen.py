@@ -131,7 +131,7 @@ def test_a_review_by_key_by_button_and_undone(line, screen):
     screen.page.locator("#confirmed-defect").click()
     screen.said(f"{serial}: Confirmed defect")
     assert record_of(line, serial)["review"] == "confirmed_defect"
-    screen.press("u").said(f"{serial}: taken back")
+    screen.press("u").said(f"{serial}: review withdrawn")
     assert record_of(line, serial)["review"] == "false_alarm"
     assert screen.review_of(serial) == "False alarm"
     good(line)

@@ -8,8 +8,8 @@ import shutil
 import httpx
 import pytest
 
+from patchbank.server.pages.assets import digest, files
 from patchbank.server.pages.specs import PAGES, SPECS
-from patchbank.server.pages.static import digest, files
 from patchbank.server.service.sessions import COOKIE, LIFE_S, Session, Sessions
 from tests.server.services import Running, bearer, check_error, make_token, png, records_of
 

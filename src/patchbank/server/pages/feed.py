@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from patchbank.runtime.printable import json_text
 from patchbank.server.intake import NotRecorded
-from patchbank.server.pages.static import digest
+from patchbank.server.pages.assets import digest
 from patchbank.server.records.counting import Count
 from patchbank.server.records.entries import Filter, StoredInspection, iso_utc
 from patchbank.server.records.store import Records
@@ -147,7 +147,7 @@ class Feed:
                 await asyncio.wait_for(changed.wait(), wait_s)
 
     def _in_words(self, ask: Callable[[], tuple[str, bool]]) -> tuple[str, bool]:
-        """What is asked of the records, or the event that says that they do not answer."""
+        """Answer of the records, or the event that says that they do not answer."""
         try:
             return ask()
         except NotRecorded as error:

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from patchbank.runtime.printable import json_text
 from patchbank.server.pages import words
+from patchbank.server.pages.assets import digest
 from patchbank.server.service.answers import api_error, error_answer
 from patchbank.server.service.errors import ApiError, words_of
 from patchbank.server.service.guarding import Access, Spec
@@ -60,8 +61,6 @@ def environment() -> Environment:
 
 def page(request: Request, template: str, status: int = 200, **content: Any) -> Response:
     """The page of a template."""
-    from patchbank.server.pages.static import digest
-
     service = service_of(request)
     language = words.language_of(request.headers.get("accept-language", ""))
     root = service.settings.root_path

@@ -39,7 +39,7 @@ OF_SCRIPTS = {
     "no_picture": "The photograph is not kept.",
     "no_good": "There is no picture of a good part to compare with.",
     "reviewed": "{part}: {decision}",
-    "withdrawn": "{part}: taken back",
+    "withdrawn": "{part}: review withdrawn",
     "failed": "Not recorded: {reason}",
     "sound_waits": "Sound is on: touch the screen once, so that the browser allows it.",
     "next": "Next: {number} more",
