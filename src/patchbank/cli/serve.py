@@ -202,6 +202,7 @@ def serve(options: ServeOptions) -> None:
     gc.disable()  # nothing becomes garbage while modules are imported
     _check(options)
     from patchbank.runtime.logs import LOGGER
+    from patchbank.server.pages.specs import SPECS
     from patchbank.server.service.logs import logged
     from patchbank.server.service.quick_start import import_framework
 
@@ -210,7 +211,7 @@ def serve(options: ServeOptions) -> None:
 
     with (
         logged(as_json=options.log_json),
-        opened(options.settings(), options.products or [], options.ends()) as running,
+        opened(options.settings(), options.products or [], options.ends(), SPECS) as running,
     ):
         names = [product.name for product in running.service.catalog.products]
         said = f"{len(names)} product{'' if len(names) == 1 else 's'} ({', '.join(names)})"

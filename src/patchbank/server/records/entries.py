@@ -11,9 +11,12 @@ from patchbank.runtime.printable import json_text
 
 Verdict = Literal["good", "anomalous", "unread"]
 Decision = Literal["confirmed_defect", "false_alarm", "unsure"]
+Judgement = Decision | Literal["withdrawn"]
+"""A decision, or that the latest own one does not count any more."""
 Role = Literal["operator", "engineer", "admin"]
 VERDICTS: tuple[Verdict, ...] = ("good", "anomalous", "unread")
 DECISIONS: tuple[Decision, ...] = ("confirmed_defect", "false_alarm", "unsure")
+WITHDRAWN: Literal["withdrawn"] = "withdrawn"
 ROLES: tuple[Role, ...] = ("operator", "engineer", "admin")
 """Each may do what those before it may."""
 
@@ -150,11 +153,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """A person's decision about an inspection; the latest one counts."""
+    """A person's decision about an inspection; the latest one that stands counts."""
 
     inspection_id: int
     time: datetime
-    decision: Decision
+    decision: Judgement
     by: str
     note: str = ""
 

@@ -165,6 +165,6 @@ class Surroundings:
 
 def _secure(message: MutableMapping[str, Any]) -> None:
     headers = list(message.get("headers", []))
-    if not any(name.lower() == b"cache-control" for name, _ in headers):
-        headers.append(NO_STORE)
-    message["headers"] = [*headers, *SECURITY_HEADERS]
+    given = {name.lower() for name, _ in headers}
+    added = [one for one in (NO_STORE, *SECURITY_HEADERS) if one[0] not in given]
+    message["headers"] = [*headers, *added]

@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import printable
 from patchbank.server.records.entries import Role
 from patchbank.server.service.errors import ApiError
+from patchbank.server.service.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, LIFE_S, Sessions
 from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
 
 Access = Role | Literal["public"]
 """The role that a route needs; ``public`` for none."""
 SMALL_BODY = 1_000_000
+UNCHANGING = ("GET", "HEAD", "OPTIONS")
+FORM = "application/x-www-form-urlencoded"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 """Headers of a reverse proxy, which lets others in."""
@@ -54,6 +60,8 @@ class Spec:
     """Bytes of the body at most; None for the limit of photographs."""
     has_slashes: bool = False
     """Whether the parameter at the end of the path may have slashes in it."""
+    failed: Callable[[Request, Exception], Response] | None = None
+    """Answers errors to people, of a route that is a page and in no document; None for JSON."""
 
 
 @dataclass(slots=True)
@@ -61,6 +69,7 @@ class Gate:
     """Admits callers."""
 
     tokens: TokenBook
+    sessions: Sessions
     is_loopback: bool
     failures: Failures = field(default_factory=Failures)
 
@@ -89,12 +98,49 @@ class Gate:
             if found is None:
                 raise self._failed(request, "got one that is unknown, revoked or expired")
             return found
+        if "authorization" in request.headers:
+            raise self._failed(request, "got another header")
+        found = await self._of_session(request)
+        if found is not None:
+            return found
         if await run_in_threadpool(self.tokens.is_needed):
-            raise self._failed(request, "got none")
+            raise _no_token("got none")
         if not self.is_loopback:
-            raise self._failed(request, "got none, and there is none yet")
+            raise _no_token("got none, and there is none yet")
         _check_local(request)
         return LOCAL
+
+    async def _of_session(self, request: Request) -> Caller | None:
+        """The caller whose cookie a request has, if it is valid.
+
+        Raises:
+            ApiError: 403 for a change that no page of the session has sent.
+        """
+        session = self.sessions.read(request.cookies.get(COOKIE, ""))
+        if session is None:
+            return None
+        found = await run_in_threadpool(self.tokens.caller_named, session.name)
+        if found is None:
+            return None
+        request.state.session = session
+        if request.method not in UNCHANGING:
+            is_own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+            given = request.headers.get(CSRF_HEADER) or await _of_form(request)
+            if not is_own or not self.sessions.is_csrf(session, given):
+                raise ApiError(
+                    403,
+                    f"{CSRF_HEADER}: expected the text of a page of this session, got another; "
+                    "load the page again",
+                    code="csrf",
+                )
+        return found
+
+    def renew(self, request: Request, response: Response) -> None:
+        """Give a session that is used a later end."""
+        session = getattr(request.state, "session", None)
+        renewed = None if session is None else self.sessions.renewed(session)
+        if renewed is not None:
+            set_cookie(request, response, self.sessions.cookie(renewed))
 
     def _failed(self, request: Request, got: str) -> ApiError:
         address = request.client.host if request.client else ""
@@ -106,12 +152,39 @@ class Gate:
                 code="too_many_failures",
                 retry_s=wait_s,
             )
-        return ApiError(
-            401,
-            f"token: expected `Authorization: Bearer TOKEN`, {got}; "
-            "`patchbank serve token add NAME --role ROLE` makes one",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        return _no_token(got)
+
+
+def _no_token(got: str) -> ApiError:
+    return ApiError(
+        401,
+        f"token: expected `Authorization: Bearer TOKEN`, {got}; "
+        "`patchbank serve token add NAME --role ROLE` makes one",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+async def _of_form(request: Request) -> str:
+    """The text against forged requests in a form without files; empty if there is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        return ""
+    content = parse_qs((await request.body()).decode("utf-8", "replace"))
+    return content.get(CSRF_FIELD, [""])[0]
+
+
+def set_cookie(request: Request, response: Response, value: str, life_s: float = LIFE_S) -> None:
+    """Set the cookie of the session, which no script can read and no other site can send."""
+    root = request.app.state.service.settings.root_path
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=int(life_s),
+        path=root or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def _check_local(request: Request) -> None:
@@ -161,7 +234,14 @@ class SecuredRoute(APIRoute):
         """Make the route of a specification; `options` are those of FastAPI."""
         self.spec, self.role = spec, spec.role
         self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
-        super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
+        is_documented = spec.failed is None
+        super().__init__(
+            spec.path,
+            spec.endpoint,
+            methods=[spec.method],
+            include_in_schema=is_documented,
+            **options,
+        )
         if spec.has_slashes:
             found = compile_path(f"{spec.path.removesuffix('}')}:path}}")
             self.path_regex, self.path_format, self.param_convertors = found
@@ -172,11 +252,24 @@ class SecuredRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             gate: Gate = request.app.state.gate
-            request.state.caller = await gate.admit(request, self.role)
-            _check_query(request, known)
-            return await handle(_limited(request, self._body_bytes))
+            limited = _limited(request, self._body_bytes)
+            limited.state.caller = await gate.admit(limited, self.role)
+            _check_query(limited, known)
+            response = await handle(limited)
+            gate.renew(limited, response)
+            return response
 
-        return guarded
+        failed = self.spec.failed
+        if failed is None:
+            return guarded
+
+        async def page(request: Request) -> Response:
+            try:
+                return await guarded(request)
+            except (HTTPException, PatchbankError, RequestValidationError) as error:
+                return failed(request, error)
+
+        return page
 
 
 def _query_names(dependant: Any) -> frozenset[str]:

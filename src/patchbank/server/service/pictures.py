@@ -23,6 +23,7 @@ from patchbank.server.records.entries import StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.keeping import PictureStore, map_png, overlay_jpeg
+from patchbank.types import Image
 
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
@@ -37,6 +38,8 @@ class Explained:
     content: dict[str, Any]
     crops: tuple[bytes, ...]
     """PNG files: the odd patch, then the nearest good ones."""
+    pairs: tuple[tuple[bytes, bytes | None], ...]
+    """PNG files of each odd spot: the odd patch, and the nearest good one that there is."""
 
 
 class MadePictures:
@@ -44,7 +47,7 @@ class MadePictures:
 
     def __init__(self, catalog: Catalog, pictures: PictureStore) -> None:
         self._catalog, self._pictures = catalog, pictures
-        self._making = threading.Lock()
+        self._making, self._explaining = threading.Lock(), threading.Lock()
         self._explained: OrderedDict[int, Explained] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
@@ -91,12 +94,10 @@ class MadePictures:
         Raises:
             ApiError: as `overlay`.
         """
-        with self._making:
+        with self._explaining:  # whoever asks for another crop meanwhile gets the same one
             found = self._explained.get(inspection.id)
-        if found is None:
-            found = self._made(inspection, _explained)
-            with self._making:
-                self._explained[inspection.id] = found
+            if found is None:
+                found = self._explained[inspection.id] = self._made(inspection, _explained)
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
         return found
@@ -136,14 +137,21 @@ class MadePictures:
 def _explained(inspection: Inspection) -> Explained:
     from patchbank.detector.explanation.crops import good_crops, odd_crop
 
-    explanation, crops = inspection.explain(), []
+    explanation, crops, pairs = inspection.explain(), [], []
     for spot in explanation.spots:
         rows = [
             [odd_crop(patch, inspection.pixels), *good_crops(explanation, patch)]
             for patch in spot.patches
         ]
-        crops.append(_sheet([[one.image for one in row if one.image is not None] for row in rows]))
-    return Explained(explanation.to_json(), tuple(crops))
+        images = [[one.image for one in row if one.image is not None] for row in rows]
+        crops.append(_sheet(images))
+        odd, *good = next((row for row in images if len(row) > 1), images[0])
+        pairs.append((_png(odd), _png(good[0]) if good else None))
+    return Explained(explanation.to_json(), tuple(crops), tuple(pairs))
+
+
+def _png(image: Image) -> bytes:
+    return png_bytes(pillow.fromarray(image))
 
 
 def _sheet(rows: list[list[Any]]) -> bytes:
@@ -155,4 +163,4 @@ def _sheet(rows: list[list[Any]]) -> bytes:
         for column, crop in enumerate(row):
             top, left = number * side, column * side
             picture[top : top + side, left : left + side] = crop
-    return png_bytes(pillow.fromarray(picture))
+    return _png(picture)

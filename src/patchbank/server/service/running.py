@@ -19,17 +19,19 @@ from patchbank.runtime.printable import json_text
 from patchbank.server.intake import Answer
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.store import Records
-from patchbank.server.service.app import make_app
+from patchbank.server.service.app import SPECS, make_app
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.changes import Changes
+from patchbank.server.service.commits import Commits
 from patchbank.server.service.ends import EndSettings, Outlets, Sources
 from patchbank.server.service.errors import error_body
 from patchbank.server.service.file_watch import FileWatch
-from patchbank.server.service.guarding import Gate
+from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.service import Service
+from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.tokens import TokenBook
 
@@ -48,8 +50,10 @@ class Running:
         records: Records,
         products: Sequence[Path],
         ends: EndSettings,
+        specs: Sequence[Spec],
     ) -> None:
         """Open the products; see `opened`."""
+        self._specs, self._commits = specs, Commits()
         metrics = Metrics()
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
@@ -75,7 +79,8 @@ class Running:
             changes=Changes(catalog, records),
             made=MadePictures(catalog, folder.pictures),
             metrics=metrics,
-            gate=Gate(TokenBook(records), settings.is_loopback),
+            gate=Gate(TokenBook(records), Sessions.of_folder(folder.folder), settings.is_loopback),
+            commits=self._commits,
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
@@ -121,7 +126,7 @@ class Running:
     def _config(self) -> uvicorn.Config:
         settings = self.service.settings
         return uvicorn.Config(
-            make_app(self.service, stop=self._stop),
+            make_app(self.service, stop=self._stop, specs=self._specs),
             host=settings.host,
             port=settings.port,
             http=JsonErrors,
@@ -144,11 +149,14 @@ class Running:
         return f"{scheme}://{host}:{port}"
 
     def _committed(self, answers: Sequence[Answer]) -> None:
+        """Count what is on record, and let those know that wait for it."""
         self.service.metrics.recorded(answers)
+        self._commits.notify()
         self._outlets.committed(answers)
 
     def _stopping(self) -> None:
         self.service.is_stopping = True
+        self._commits.notify()
 
     def _stop(self) -> None:
         """End what runs, after the last answer."""
@@ -229,9 +237,18 @@ class JsonErrors(HttpToolsProtocol):
 
 @contextmanager
 def opened(
-    settings: ServiceSettings, products: Sequence[Path], ends: EndSettings
+    settings: ServiceSettings,
+    products: Sequence[Path],
+    ends: EndSettings,
+    specs: Sequence[Spec] = SPECS,
 ) -> Iterator[Running]:
     """Open a service with its data folder and records.
+
+    Args:
+        settings: of the service.
+        products: detector files, and folders of them.
+        ends: channels and sources.
+        specs: routes that are answered.
 
     Raises:
         DataError: the folder, the records or a product cannot be used, another service uses the
@@ -243,7 +260,7 @@ def opened(
         records = Records.open(settings.database or folder.url, instance=folder.instance())
         try:
             check_access(settings, records)
-            yield Running(settings, folder, records, products, ends)
+            yield Running(settings, folder, records, products, ends, specs)
         finally:
             records.close()
 

@@ -16,6 +16,7 @@ from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.changes import Changes
+from patchbank.server.service.commits import Commits
 from patchbank.server.service.guarding import Gate
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
@@ -50,6 +51,7 @@ class Service:
     made: MadePictures
     metrics: Metrics
     gate: Gate
+    commits: Commits
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""

@@ -14,6 +14,7 @@ from patchbank.server.records.entries import (
     Decision,
     Fields,
     Filter,
+    Judgement,
     Review,
     StoredInspection,
     Verdict,
@@ -89,7 +90,9 @@ class NewReview(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    decision: Decision
+    decision: Judgement = Field(
+        description="`withdrawn` takes the latest review back, if it is of the same person."
+    )
     note: str = Field("", max_length=LONGEST_NOTE)
     by: str | None = Field(
         None,
