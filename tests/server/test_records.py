@@ -317,3 +317,14 @@ def test_records_that_are_absent_are_not_made_for_a_reader(empty_url):
         Records.open(empty_url, instance="here", create=False)
     Records.open(empty_url, instance="here").close()
     Records.open(empty_url, instance="here", create=False).close()
+
+
+def test_an_unread_photograph_has_no_verdict_that_could_be_a_false_alarm(records):
+    (unread,) = records.add([inspection(1, verdict="unread")])
+    number = unread.inspection.id
+    with pytest.raises(ParameterError, match="decision: expected confirmed_defect or unsure") as e:
+        records.add_review(number, "false_alarm", "anna")
+    assert "\n" not in str(e.value)
+    assert records.reviews(number) == []
+    assert records.inspection(number).review is None
+    assert records.add_review(number, "confirmed_defect", "anna").decision == "confirmed_defect"

@@ -15,6 +15,7 @@ from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, OtherEngine
 from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
 from patchbank.errors import DataError
+from patchbank.runtime.printable import one_line
 from patchbank.settings.rules import Integer, Number
 
 NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "httptools", "prometheus_client", "multipart")
@@ -189,6 +190,7 @@ class ServeOptions:
             outbox_limit=self.outbox_limit,
             watch=self.watch or (),
             watch_done=self.watch_done,
+            data=self.data,
             cameras=self.camera or (),
         )
 
@@ -254,3 +256,22 @@ def _check(options: ServeOptions) -> None:
     for file in (options.tls_cert, options.tls_key):
         if file is not None and not file.is_file():
             raise DataError(f"--tls-cert, --tls-key: expected files, got nothing at {file}")
+    if options.tls_cert is not None and options.tls_key is not None:
+        _check_certificate(options.tls_cert, options.tls_key)
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    """Check that a service can encrypt with these files, without asking for a password.
+
+    Raises:
+        DataError: it cannot.
+    """
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "--tls-cert, --tls-key: expected a certificate in PEM and its key without a password, "
+            f"got {certificate} and {key} ({one_line(str(error))})"
+        ) from None

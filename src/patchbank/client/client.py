@@ -180,7 +180,8 @@ class Client:
         """A picture of an inspection, as a file.
 
         Raises:
-            ClientError: it is not kept any more, or there is no answer.
+            ClientError: it is not kept any more, it is an overlay or a map of a photograph that
+                could not be read, or there is no answer.
         """
         return self._calls.ask("GET", f"/v1/inspections/{int(inspection_id)}/{kind}").content
 

@@ -86,12 +86,13 @@ class StoredInspection(NewInspection):
         """
         own = f"{root}/v1/inspections/{self.id}"
         kept = self.photograph is not None
+        is_shown = kept and self.verdict != "unread"  # what was not inspected has no map
         links = {
             "self": own,
             "photograph": f"{own}/photograph" if kept else None,
-            "overlay": f"{own}/overlay" if kept or self.overlay is not None else None,
-            "map": f"{own}/map" if kept or self.map is not None else None,
-            "explanation": f"{own}/explanation" if kept else None,
+            "overlay": f"{own}/overlay" if is_shown or self.overlay is not None else None,
+            "map": f"{own}/map" if is_shown or self.map is not None else None,
+            "explanation": f"{own}/explanation" if is_shown else None,
             "review": f"{own}/review",
         }
         return {

@@ -39,8 +39,8 @@ class Judging(Store):
 
         Raises:
             NoSuchInspection: there is none of this number.
-            ParameterError: the decision is none, a text is too long, or there is no own review to
-                withdraw.
+            ParameterError: the decision is none, or none of a photograph that could not be read,
+                a text is too long, or there is no own review to withdraw.
             NotRecorded: the database takes no write.
         """
         if decision not in (*DECISIONS, WITHDRAWN):
@@ -59,11 +59,16 @@ class Judging(Store):
                 raise NoSuchInspection(
                     f"inspection: expected the number of one on record, got {inspection_id}"
                 )
+            before = rows.from_row(row)
+            if before.verdict == "unread" and decision == "false_alarm":
+                raise ParameterError(
+                    "decision: expected confirmed_defect or unsure of a photograph that could not "
+                    "be read, as it has no verdict, got 'false_alarm'"
+                )
             values = {name: getattr(review, name) for name in review.__slots__}
             counts = decision if decision != WITHDRAWN else _before(connection, inspection_id, by)
             connection.execute(insert(REVIEWS), values)
             connection.execute(update(INSPECTIONS).where(own).values(review=counts))
-            before = rows.from_row(row)
             count_review(connection, before, replace(before, review=counts))
         return review
 
