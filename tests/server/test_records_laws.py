@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from patchbank.errors import ParameterError
 from patchbank.server.records.entries import DECISIONS, Answer, Filter
 from patchbank.server.records.errors import KeyReused
 from patchbank.server.records.store import Records

@@ -1,4 +1,4 @@
-"""Folders of photographs are separate from each other, and from those that the service writes to."""
+"""Watched folders are separate from each other, and from those that the service writes to."""
 
 from __future__ import annotations
 
