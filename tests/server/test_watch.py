@@ -13,7 +13,7 @@ from PIL import Image
 from patchbank.errors import ParameterError
 from patchbank.server.records.entries import Fields, Filter
 from patchbank.server.records.store import Records
-from patchbank.server.sources.apart import check_apart
+from patchbank.server.sources.separation import check_separate
 from patchbank.server.sources.watch import AT_ONCE, Pace, Watch, WatchSettings
 from tests.server.intakes import RecordingIntake
 from tests.server.real_servers import wait_until
@@ -416,8 +416,8 @@ def test_done_photographs_of_another_product_are_left_out(records, folder, watch
         (["a", "a/b"], None, [], "--watch: expected folders that do not lie in each other"),
         (["a/b", "a"], None, [], "--watch: expected folders that do not lie in each other"),
         (["a", "link"], None, [], "--watch: expected folders that do not lie in each other"),
-        (["a"], None, ["a/OK"], "--watch: expected a folder apart from that of --channel x"),
-        (["a/b"], None, ["a"], "--watch: expected a folder apart from that of --channel x"),
+        (["a"], None, ["a/OK"], "--watch: expected another folder than that of --channel x"),
+        (["a/b"], None, ["a"], "--watch: expected another folder than that of --channel x"),
         (["a"], "a", [], "--watch-done: expected a folder without watched ones"),
         (["a/p0"], "a", [], "--watch-done: expected a folder without watched ones"),
         (["c", "a/p0/b"], "a", [], "--watch-done: expected a folder without watched ones"),
@@ -440,10 +440,10 @@ def test_folders_that_lie_in_each_other_are_refused(
     ]
     others = [("--channel x", tmp_path / name) for name in written]
     if message is None:
-        check_apart(settings, others)
+        check_separate(settings, others)
         return
     with pytest.raises(ParameterError, match=message) as caught:
-        check_apart(settings, others)
+        check_separate(settings, others)
     assert "\n" not in str(caught.value)
 
 

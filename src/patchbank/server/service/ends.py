@@ -17,8 +17,8 @@ from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.metrics import Metrics
-from patchbank.server.sources.apart import check_apart
 from patchbank.server.sources.keys import TriggerKeys
+from patchbank.server.sources.separation import check_separate
 from patchbank.server.sources.watch import Watch, WatchSettings
 
 MQTT = "mqtt"
@@ -113,7 +113,7 @@ class Sources:
             f"watch {text}": WatchSettings.parse(text, settings.watch_done, max_bytes=max_bytes)
             for text in settings.watch
         }
-        check_apart(list(watched.values()), _written(settings, channels))
+        check_separate(list(watched.values()), _written(settings, channels))
         self.watches = {name: Watch(intake, records, each) for name, each in watched.items()}
         self.cameras: dict[str, Any] = {}
         self._triggers: list[Any] = []

@@ -162,7 +162,7 @@ class Camera:
     def trigger_once(
         self, fields: Fields | None = None, idempotency_key: str | None = None
     ) -> tuple[Future[Answer], bool]:
-        """Take a picture and inspect it, unless one was taken under this key.
+        """Take a picture and inspect it, unless there is one under this key.
 
         Args:
             fields: as for `trigger`.
@@ -172,7 +172,7 @@ class Camera:
             The answer to the first trigger under the key, and whether this is the first.
 
         Raises:
-            NotRecorded: the records do not answer; no picture was taken.
+            NotRecorded: the records do not answer; there is no picture.
         """
         if idempotency_key is None:
             return self.trigger(fields), True

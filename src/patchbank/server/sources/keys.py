@@ -1,4 +1,4 @@
-"""Keys of triggers: under one key a picture is taken once, however often it is asked for."""
+"""Keys of triggers: there is one picture under a key, however often it is asked for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TriggerKeys:
             The answer to the first trigger under the key, and whether this is the first.
 
         Raises:
-            NotRecorded: the records do not answer; no picture was taken.
+            NotRecorded: the records do not answer; there is no picture.
         """
         own = product, key
         with self._changing:

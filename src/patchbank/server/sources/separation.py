@@ -1,4 +1,4 @@
-"""Folders of photographs lie apart from each other, and from those that the service writes to."""
+"""Watched folders are separate from each other, and from those that the service writes to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from patchbank.errors import ParameterError
 from patchbank.server.sources.watch import WatchSettings
 
 
-def check_apart(watches: Sequence[WatchSettings], written: Iterable[tuple[str, Path]]) -> None:
+def check_separate(watches: Sequence[WatchSettings], written: Iterable[tuple[str, Path]]) -> None:
     """Check that no photograph is found by two watches, or by one after the service wrote it.
 
     Photographs in the folder of another product would be recorded under the wrong one, and results
@@ -39,7 +39,7 @@ def check_apart(watches: Sequence[WatchSettings], written: Iterable[tuple[str, P
         for option, path in others:
             if _is_in_other(own, path):
                 raise ParameterError(
-                    f"--watch: expected a folder apart from that of {option}, got {watch.folder} "
+                    f"--watch: expected another folder than that of {option}, got {watch.folder} "
                     f"and {path}; what is written there would be inspected"
                 )
 
