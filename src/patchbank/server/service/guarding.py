@@ -6,13 +6,15 @@ caller before it reads the body, limits the body, and refuses what it does not k
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -22,12 +24,16 @@ from patchbank.server.records.entries import Role
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
 
+Found = TypeVar("Found")
 Access = Role | Literal["public"]
 """The role that a route needs; ``public`` for none."""
 SMALL_BODY = 1_000_000
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
-"""Headers of a reverse proxy, which lets others in."""
+FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""Beginnings of the headers of a reverse proxy, which lets others in."""
+MOST_ADMITTED = 8
+"""Threads that look up tokens at once; those of other work never keep them waiting."""
+RETRY_LATE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +56,8 @@ class Spec:
     """Content of the body by media type, where the endpoint reads it itself."""
     creates: bool = False
     """Whether it is answered by 201."""
-    body_bytes: int | None = SMALL_BODY
-    """Bytes of the body at most; None for the limit of photographs."""
+    body_limit: Literal["max_bytes", "max_detector_bytes"] | None = None
+    """Setting that limits the bytes of the body; None for the limit of small ones."""
     has_slashes: bool = False
     """Whether the parameter at the end of the path may have slashes in it."""
 
@@ -62,17 +68,30 @@ class Gate:
 
     tokens: TokenBook
     is_loopback: bool
+    timeout_s: float = 30.0
+    """Time in which the records have to say whose a token is."""
     failures: Failures = field(default_factory=Failures)
+    _threads: anyio.CapacityLimiter | None = None
 
     async def admit(self, request: Request, role: Access) -> Caller | None:
         """The caller of a request, who has the role that is needed; None for a public route.
 
         Raises:
-            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many.
+            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many,
+                503 where the records do not answer in time.
         """
         if role == "public":
             return None
-        caller = await self._caller(request)
+        try:
+            caller = await asyncio.wait_for(self._caller(request), self.timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503,
+                f"token: expected records that answer within {self.timeout_s:g} s, got none that "
+                "do; send it again",
+                code="timeout",
+                retry_s=RETRY_LATE_S,
+            ) from None
         if not caller.may(role):
             raise ApiError(
                 403,
@@ -85,16 +104,22 @@ class Gate:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()
         if scheme.lower() == "bearer" and secret:
-            found = await run_in_threadpool(self.tokens.caller_of, secret)
+            found = await self._asked(lambda: self.tokens.caller_of(secret))
             if found is None:
                 raise self._failed(request, "got one that is unknown, revoked or expired")
             return found
-        if await run_in_threadpool(self.tokens.is_needed):
+        if await self._asked(self.tokens.is_needed):
             raise self._failed(request, "got none")
         if not self.is_loopback:
             raise self._failed(request, "got none, and there is none yet")
         _check_local(request)
         return LOCAL
+
+    async def _asked(self, ask: Callable[[], Found]) -> Found:
+        """What the records say, in a thread that is left alone if they never do."""
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(MOST_ADMITTED)
+        return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._threads)
 
     def _failed(self, request: Request, got: str) -> ApiError:
         address = request.client.host if request.client else ""
@@ -119,7 +144,9 @@ def _check_local(request: Request) -> None:
 
     Without a token, everything that comes from this computer is trusted.  A page of another site
     could send requests here (their Origin is foreign), also under a name of its own that leads to
-    this computer (their Host is foreign), and a reverse proxy sends those of others.
+    this computer (their Host is foreign), and a reverse proxy sends those of others: it is known
+    by its headers, or by HTTP/1.0, which nginx speaks if it is not told otherwise.  A tunnel that
+    passes bytes on is not known by anything.
 
     Raises:
         ApiError: 403.
@@ -138,7 +165,8 @@ def _check_local(request: Request) -> None:
         raise ApiError(
             403, f"Origin: expected none or this service without a token, got another site; {cure}"
         )
-    if any(name in headers for name in FORWARDED):
+    is_old = request.scope.get("http_version") == "1.0"
+    if is_old or any(name.startswith(FORWARDED) for name in headers):
         raise ApiError(403, f"proxy: expected none without a token, got one; {cure}")
 
 
@@ -160,7 +188,7 @@ class SecuredRoute(APIRoute):
     def __init__(self, spec: Spec, *, largest_body: int, **options: Any) -> None:
         """Make the route of a specification; `options` are those of FastAPI."""
         self.spec, self.role = spec, spec.role
-        self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
+        self._body_bytes = largest_body
         super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
         if spec.has_slashes:
             found = compile_path(f"{spec.path.removesuffix('}')}:path}}")

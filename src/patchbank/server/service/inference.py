@@ -36,6 +36,8 @@ from patchbank.server.service.keeping import Files, PictureStore, digest_of, fil
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
 THREADS_PER_CORE = 2
+LEAST_COMMIT_S = 1.0
+"""Time that the last commit has, however late it is."""
 Observer = Callable[[str, float], None]
 """Is called for each inspection with the product, and the seconds that it took."""
 
@@ -87,7 +89,7 @@ class Inference:
         self._committer = Committer(records, channels, after_commit)
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
-        self._n_bytes = self._n_running = 0
+        self._n_bytes = self._n_running = self._n_accepted = 0
         self._congestion = Congestion(usable_cores())
         self._cores = threading.BoundedSemaphore(usable_cores())
         self._is_closed = False
@@ -129,11 +131,6 @@ class Inference:
         )
 
     @property
-    def _n_accepted(self) -> int:
-        """Photographs that are waiting, or being inspected."""
-        return len(self._waiting) + self._n_running
-
-    @property
     def trouble(self) -> str | None:
         """Reason why the last inspections were not recorded; None if they were."""
         return self._committer.trouble
@@ -158,6 +155,8 @@ class Inference:
             if key:
                 self._under_key[key] = digest, job.answered
                 job.answered.add_done_callback(lambda _: self._forget(key))
+            self._n_accepted += 1  # until it is answered: what waits for its commit counts, too
+            job.answered.add_done_callback(self._answered)
             self._waiting.append(job)
             self._n_bytes += len(submission.content)
             self._changed.notify()
@@ -183,9 +182,9 @@ class Inference:
             self._waiting.clear()
         for job in left:
             job.answered.set_exception(_stopping())
-        n_left = len(left) + sum(thread.is_alive() for thread in self._threads)
-        self._committer.close(max(end - time.monotonic(), 1))
-        return n_left
+        self._committer.close(max(end - time.monotonic(), LEAST_COMMIT_S))
+        with self._changed:
+            return len(left) + self._n_accepted
 
     def _check_room(self, n_bytes: int) -> None:
         if self._is_closed:
@@ -193,6 +192,10 @@ class Inference:
         is_large = self._waiting and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
         if self._n_accepted >= self._settings.max_queue or is_large:
             raise self.busy()
+
+    def _answered(self, _: Future[Answer]) -> None:
+        with self._changed:
+            self._n_accepted -= 1
 
     def _forget(self, key: tuple[str, str]) -> None:
         with self._changed:

@@ -138,7 +138,7 @@ class _Terms:
         """
         left = max(self.end - time.monotonic(), 0.001)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), left)
+            return await asyncio.wait_for(asyncio.wrap_future(future), left)
         except (TimeoutError, asyncio.TimeoutError):
             raise ApiError(
                 503,
@@ -235,6 +235,6 @@ SPECS = (
         schema="Inspection",
         errors=(413, 503),
         body=PHOTOGRAPH_BODY,
-        body_bytes=None,
+        body_limit="max_bytes",
     ),
 )
