@@ -144,13 +144,25 @@ class Inference:
             Busy: the queue is full, or the service stops.
             UnknownProduct: there is no such product.
         """
+        found = self.offered(submission, digest_of(submission.content))
+        if found is None:
+            raise _stopping() if self._is_closed else self.busy()
+        return found
+
+    def offered(self, submission: Submission, digest: str) -> Future[Answer] | None:
+        """Queue a photograph of a known digest, if there is room; None if not, uncounted.
+
+        Raises:
+            UnknownProduct: there is no such product.
+        """
         self._catalog.product(submission.product)
-        digest, key = digest_of(submission.content), _key(submission)
+        key = _key(submission)
         with self._changed:
             under_way = self._under_key.get(key) if key else None
             if under_way is not None:
                 return _after(submission, digest, *under_way)
-            self._check_room(len(submission.content))
+            if not self._has_room(len(submission.content)):
+                return None
             job = Job(submission, digest, _answer_to_come())
             if key:
                 self._under_key[key] = digest, job.answered
@@ -186,12 +198,9 @@ class Inference:
         with self._changed:
             return len(left) + self._n_accepted
 
-    def _check_room(self, n_bytes: int) -> None:
-        if self._is_closed:
-            raise _stopping()
-        is_large = self._waiting and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
-        if self._n_accepted >= self._settings.max_queue or is_large:
-            raise self.busy()
+    def _has_room(self, n_bytes: int) -> bool:
+        is_large = bool(self._waiting) and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
+        return not self.is_full and not is_large
 
     def _answered(self, _: Future[Answer]) -> None:
         with self._changed:

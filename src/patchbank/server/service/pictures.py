@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.keeping import PictureStore, map_png, overlay_jpeg
 
+MOST_WAITING = 8
+"""Pictures that wait to be made; more are refused, so that they never take all threads."""
+RETRY_MAKING_S = 2
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
 
@@ -44,7 +48,8 @@ class MadePictures:
 
     def __init__(self, catalog: Catalog, pictures: PictureStore) -> None:
         self._catalog, self._pictures = catalog, pictures
-        self._making = threading.Lock()
+        self._making, self._remembering = threading.Lock(), threading.Lock()
+        self._room = threading.BoundedSemaphore(MOST_WAITING)
         self._explained: OrderedDict[int, Explained] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
@@ -91,11 +96,11 @@ class MadePictures:
         Raises:
             ApiError: as `overlay`.
         """
-        with self._making:
+        with self._remembering:
             found = self._explained.get(inspection.id)
         if found is None:
             found = self._made(inspection, _explained)
-            with self._making:
+            with self._remembering:
                 self._explained[inspection.id] = found
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
@@ -121,7 +126,7 @@ class MadePictures:
             )
         content = self.photograph(inspection)
         source = image_source(content, str(inspection.result["image"]))
-        with self._making:
+        with self._place(), self._making:
             try:
                 sha256 = str(inspection.result["detector_sha256"])
                 detector = self._catalog.version(inspection.product, sha256)
@@ -131,6 +136,26 @@ class MadePictures:
         if isinstance(outcome, FailedInspection):
             raise ApiError(410, outcome.error)
         return outcome[1]
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among those that wait.
+
+        Raises:
+            ApiError: 429 where there is none.
+        """
+        if not self._room.acquire(blocking=False):
+            raise ApiError(
+                429,
+                f"picture: expected fewer than {MOST_WAITING} that are made at once, got more; "
+                f"send it again in {RETRY_MAKING_S} seconds",
+                code="busy",
+                retry_s=RETRY_MAKING_S,
+            )
+        try:
+            yield
+        finally:
+            self._room.release()
 
 
 def _explained(inspection: Inspection) -> Explained:

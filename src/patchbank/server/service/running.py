@@ -136,6 +136,7 @@ class Running:
             port=settings.port,
             http=Protocol,
             ws="none",
+            lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
