@@ -9,7 +9,9 @@ import signal
 import socket
 import sqlite3
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -26,7 +28,7 @@ from patchbank.server.service.pictures import MOST_WAITING, MadePictures
 from patchbank.server.service.running import Protocol
 from patchbank.server.service.settings import root_path_of
 from tests.server.real_servers import wait_until
-from tests.server.services import Running, check_error, png, run
+from tests.server.services import Running, bearer, check_error, png, run
 
 pytestmark = pytest.mark.serve
 
@@ -236,3 +238,38 @@ def test_a_batch_leaves_room_for_others_and_counts_no_refusal(fitted, tmp_path):
         found = running.http.post("/v1/inspections", files=files).json()["inspections"]
         assert [one["image"] for one in found] == [f"{n}.png" for n in range(12)]
         assert {one["verdict"] for one in found} <= {"good", "anomalous"}
+
+
+@contextmanager
+def _frozen(server):
+    """Stop all processes of a PostgreSQL where they are: connections stay, nothing answers."""
+    postmaster = int((server.folder / "postmaster.pid").read_text().split()[0])
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    parents = {int(text.split()[0]): int(text.rpartition(")")[2].split()[1]) for text in stats}
+    processes = [postmaster, *(own for own, parent in parents.items() if parent == postmaster)]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.mark.postgres
+def test_a_database_that_hangs_holds_up_neither_answers_nor_the_stop(
+    fitted, tmp_path, postgres_server, postgres_url
+):
+    options = ("--database", postgres_url, "--timeout-s", "1", "--stop-s", "1")
+    with Running(tmp_path / "data", fitted, *options) as running:
+        assert running.inspect(png(1)).status_code == 200
+        with _frozen(postgres_server):
+            check_error(running.inspect(png(2)), 503, "timeout")
+            wrong = running.http.get("/v1/products", headers=bearer("pb_unknown"))
+            check_error(wrong, 503, "timeout")
+            assert running.http.get("/health").status_code == 200
+            running.process.send_signal(signal.SIGTERM)
+            running.process.wait(60)
+            running._reader.join(10)
+            assert "Traceback" not in running.log
+            assert "1 photographs were accepted and are not" in running.log

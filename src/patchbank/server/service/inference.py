@@ -116,6 +116,11 @@ class Inference:
         return self._n_running
 
     @property
+    def n_accepted(self) -> int:
+        """Photographs that are accepted and not answered."""
+        return self._n_accepted
+
+    @property
     def is_full(self) -> bool:
         """Whether another photograph would be refused."""
         return self._is_closed or self._n_accepted >= self._settings.max_queue

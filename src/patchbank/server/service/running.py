@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,8 @@ KEEP_ALIVE_S = 75
 BACKLOG = 2048
 REQUESTS_SHARE = 0.8
 """Share of the time to stop that requests have; the rest is for what they have handed in."""
+OVERTIME_S = 5.0
+"""Time beyond that after which the process ends, whatever a thread of it waits for."""
 HEAD_S = 20.0
 """Time in which the header of a request has to come."""
 
@@ -94,6 +97,8 @@ class Running:
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
         self._watch = FileWatch(catalog)
         self._tidying = Tidying(self.service)
+        self._last = threading.Timer(settings.stop_s + OVERTIME_S, self._give_up)
+        self._last.daemon = True
         self._end: float | None = None
         """End of the time to stop, by the monotonic clock; None while it runs."""
         self.n_lost = 0
@@ -162,6 +167,7 @@ class Running:
         self.service.is_stopping = True
         if self._end is None:
             self._end = time.monotonic() + self.service.settings.stop_s
+            self._last.start()
 
     def _stop(self) -> None:
         """End what runs, after the last answer, until the end of the time for that."""
@@ -171,6 +177,19 @@ class Running:
         self._sources.close(self._left_s)
         self.n_lost = self.service.inference.close(self._left_s)
         self._outlets.close()
+
+    def ended(self) -> None:
+        """Say that nothing of it runs any more."""
+        self._last.cancel()
+
+    def _give_up(self) -> None:
+        """End the process while threads still wait: a database that hangs answers nobody."""
+        LOGGER.error(
+            "stopped: a database or a disk does not answer; %d photographs were accepted and are "
+            "not known to be on record",
+            self.service.inference.n_accepted,
+        )
+        os._exit(1)
 
     @property
     def _left_s(self) -> float:
@@ -299,7 +318,12 @@ def opened(
         records = Records.open(settings.database or folder.url, instance=folder.instance())
         try:
             check_access(settings, records)
-            yield Running(settings, folder, records, products, ends)
+            running = Running(settings, folder, records, products, ends)
+            try:
+                yield running
+            finally:
+                records.close()
+                running.ended()
         finally:
             records.close()
 
