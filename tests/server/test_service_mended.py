@@ -233,11 +233,28 @@ def test_a_change_that_cannot_be_recorded_is_not_made(fitted, tmp_path):
 
 
 def test_a_batch_leaves_room_for_others_and_counts_no_refusal(fitted, tmp_path):
-    with Running(tmp_path / "data", fitted, "--max-queue", "2") as running:
-        files = [("image", (f"{n}.png", png(n))) for n in range(12)]
-        found = running.http.post("/v1/inspections", files=files).json()["inspections"]
-        assert [one["image"] for one in found] == [f"{n}.png" for n in range(12)]
-        assert {one["verdict"] for one in found} <= {"good", "anomalous"}
+    with Running(tmp_path / "data", fitted, "--max-queue", "4") as running:
+        files = [("image", (f"{n}.png", png(n))) for n in range(40)]
+        found = []
+
+        def send():
+            url = f"{running.url}/v1/inspections"
+            found.append(httpx.post(url, files=files, timeout=60))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_until(lambda: _under_way(running) >= 1, "the batch")
+        while sender.is_alive():  # one at a time always finds room
+            assert running.inspect(png(1)).status_code == 200
+        sender.join(60)
+        items = found[0].json()["inspections"]
+        assert [one["image"] for one in items] == [f"{n}.png" for n in range(40)]
+        assert "patchbank_refused_total 0.0" in running.http.get("/metrics").text
+
+
+def _under_way(running):
+    status = running.http.get("/v1/status").json()
+    return status["unanswered"]
 
 
 @contextmanager

@@ -45,5 +45,5 @@ def zone_of(name: str, written: str) -> tzinfo:
         return ZoneInfo(written)
     except (KeyError, ValueError, OSError):
         raise ParameterError(
-            f"{name}: expected the name of a time zone such as Europe/Berlin, got {written[:60]}"
+            f"{name}: expected such as Europe/Berlin, got {written[:60]}"
         ) from None

@@ -116,7 +116,7 @@ class Gate:
         return LOCAL
 
     async def _asked(self, ask: Callable[[], Found]) -> Found:
-        """What the records say, in a thread that is left alone if they never do."""
+        """The answer of the records, in a thread that is left alone if there never is one."""
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(MOST_ADMITTED)
         return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._threads)
@@ -145,7 +145,7 @@ def _check_local(request: Request) -> None:
     Without a token, everything that comes from this computer is trusted.  A page of another site
     could send requests here (their Origin is foreign), also under a name of its own that leads to
     this computer (their Host is foreign), and a reverse proxy sends those of others: it is known
-    by its headers, or by HTTP/1.0, which nginx speaks if it is not told otherwise.  A tunnel that
+    by its headers, or by HTTP/1.0, the default of nginx.  A tunnel that
     passes bytes on is not known by anything.
 
     Raises:

@@ -58,6 +58,7 @@ def status(request: Request) -> Response:
             "last_commit": service.inference.trouble,
             "waiting": service.inference.n_waiting,
             "inspecting": service.inference.n_running,
+            "unanswered": service.inference.n_accepted,
             "products": service.catalog.status(),
             "parts": {name: part.status() for name, part in service.parts.items()},
         }
