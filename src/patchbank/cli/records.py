@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
@@ -304,24 +304,12 @@ def opened(data: Path, database: str | None) -> Iterator[Records]:
 
 
 def _time(option: str, written: str | None) -> datetime | None:
-    """A date or time; UTC where no zone is written."""
-    if written is None:
-        return None
-    try:
-        time = datetime.fromisoformat(written.replace("Z", "+00:00"))
-    except ValueError:
-        raise ParameterError(
-            f"{option}: expected 2026-03-01 or 2026-03-01T06:00:00+01:00, got {written}"
-        ) from None
-    return time if time.utcoffset() is not None else time.replace(tzinfo=timezone.utc)
+    from patchbank.server.records.times import time_of
+
+    return None if written is None else time_of(option, written)
 
 
 def _zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo
+    from patchbank.server.records.times import zone_of
 
-    if name == "UTC":  # Windows has no other zones without the package tzdata
-        return timezone.utc
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ParameterError(f"--zone: expected such as Europe/Berlin, got {name}") from None
+    return zone_of("--zone", name)

@@ -99,6 +99,11 @@ class ServeOptions:
     max_bytes: Annotated[
         int, typer.Option("--max-bytes", help="Bytes of a request."), Integer(1000)
     ] = 64_000_000
+    max_detector_bytes: Annotated[
+        int,
+        typer.Option("--max-detector-bytes", help="Bytes of a detector file that is sent."),
+        Integer(1000),
+    ] = 500_000_000
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", help="Pixels of a photograph."), Integer(64)
     ] = 100_000_000
@@ -172,13 +177,14 @@ class ServeOptions:
 
     def settings(self) -> Any:
         """The settings of the service."""
-        from patchbank.server.service.settings import ServiceSettings
+        from patchbank.server.service.settings import ServiceSettings, root_path_of
 
         given: dict[str, Any] = {
             field.name: getattr(self, field.name, None) for field in fields(ServiceSettings)
         }
         if self.max_queue is None:
             del given["max_queue"]
+        given["root_path"] = root_path_of(self.root_path)
         return ServiceSettings(**given)
 
     def ends(self) -> Any:

@@ -100,7 +100,6 @@ def page_spec(
         role=role,
         tag="pages",
         media_types=(HTML,),
-        body_bytes=10_000,
         failed=failed,
     )
 

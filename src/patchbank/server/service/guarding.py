@@ -6,14 +6,16 @@ caller before it reads the body, limits the body, and refuses what it does not k
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
+import anyio.to_thread
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,14 +28,18 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, LIFE_S, Sessions
 from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
 
+Found = TypeVar("Found")
 Access = Role | Literal["public"]
 """The role that a route needs; ``public`` for none."""
 SMALL_BODY = 1_000_000
 UNCHANGING = ("GET", "HEAD", "OPTIONS")
 FORM = "application/x-www-form-urlencoded"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
-"""Headers of a reverse proxy, which lets others in."""
+FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""Beginnings of the headers of a reverse proxy, which lets others in."""
+MOST_ADMITTED = 8
+"""Threads that look up tokens at once; those of other work never keep them waiting."""
+RETRY_LATE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +62,8 @@ class Spec:
     """Content of the body by media type, where the endpoint reads it itself."""
     creates: bool = False
     """Whether it is answered by 201."""
-    body_bytes: int | None = SMALL_BODY
-    """Bytes of the body at most; None for the limit of photographs."""
+    body_limit: Literal["max_bytes", "max_detector_bytes"] | None = None
+    """Setting that limits the bytes of the body; None for the limit of small ones."""
     has_slashes: bool = False
     """Whether the parameter at the end of the path may have slashes in it."""
     failed: Callable[[Request, Exception], Response] | None = None
@@ -71,17 +77,30 @@ class Gate:
     tokens: TokenBook
     sessions: Sessions
     is_loopback: bool
+    timeout_s: float = 30.0
+    """Time in which the records have to say whose a token is."""
     failures: Failures = field(default_factory=Failures)
+    _threads: anyio.CapacityLimiter | None = None
 
     async def admit(self, request: Request, role: Access) -> Caller | None:
         """The caller of a request, who has the role that is needed; None for a public route.
 
         Raises:
-            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many.
+            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many,
+                503 where the records do not answer in time.
         """
         if role == "public":
             return None
-        caller = await self._caller(request)
+        try:
+            caller = await asyncio.wait_for(self._caller(request), self.timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503,
+                f"token: expected records that answer within {self.timeout_s:g} s, got none that "
+                "do; send it again",
+                code="timeout",
+                retry_s=RETRY_LATE_S,
+            ) from None
         if not caller.may(role):
             raise ApiError(
                 403,
@@ -94,7 +113,7 @@ class Gate:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()
         if scheme.lower() == "bearer" and secret:
-            found = await run_in_threadpool(self.tokens.caller_of, secret)
+            found = await self._asked(lambda: self.tokens.caller_of(secret))
             if found is None:
                 raise self._failed(request, "got one that is unknown, revoked or expired")
             return found
@@ -103,7 +122,7 @@ class Gate:
         found = await self._of_session(request)
         if found is not None:
             return found
-        if await run_in_threadpool(self.tokens.is_needed):
+        if await self._asked(self.tokens.is_needed):
             raise _no_token("got none")
         if not self.is_loopback:
             raise _no_token("got none, and there is none yet")
@@ -119,7 +138,7 @@ class Gate:
         session = self.sessions.read(request.cookies.get(COOKIE, ""))
         if session is None:
             return None
-        found = await run_in_threadpool(self.tokens.caller_named, session.name)
+        found = await self._asked(lambda: self.tokens.caller_named(session.name))
         if found is None:
             return None
         request.state.session = session
@@ -141,6 +160,12 @@ class Gate:
         renewed = None if session is None else self.sessions.renewed(session)
         if renewed is not None:
             set_cookie(request, response, self.sessions.cookie(renewed))
+
+    async def _asked(self, ask: Callable[[], Found]) -> Found:
+        """The answer of the records, in a thread that is left alone if there never is one."""
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(MOST_ADMITTED)
+        return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._threads)
 
     def _failed(self, request: Request, got: str) -> ApiError:
         address = request.client.host if request.client else ""
@@ -192,7 +217,9 @@ def _check_local(request: Request) -> None:
 
     Without a token, everything that comes from this computer is trusted.  A page of another site
     could send requests here (their Origin is foreign), also under a name of its own that leads to
-    this computer (their Host is foreign), and a reverse proxy sends those of others.
+    this computer (their Host is foreign), and a reverse proxy sends those of others: it is known
+    by its headers, or by HTTP/1.0, the default of nginx.  A tunnel that
+    passes bytes on is not known by anything.
 
     Raises:
         ApiError: 403.
@@ -211,7 +238,8 @@ def _check_local(request: Request) -> None:
         raise ApiError(
             403, f"Origin: expected none or this service without a token, got another site; {cure}"
         )
-    if any(name in headers for name in FORWARDED):
+    is_old = request.scope.get("http_version") == "1.0"
+    if is_old or any(name.startswith(FORWARDED) for name in headers):
         raise ApiError(403, f"proxy: expected none without a token, got one; {cure}")
 
 
@@ -233,7 +261,7 @@ class SecuredRoute(APIRoute):
     def __init__(self, spec: Spec, *, largest_body: int, **options: Any) -> None:
         """Make the route of a specification; `options` are those of FastAPI."""
         self.spec, self.role = spec, spec.role
-        self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
+        self._body_bytes = largest_body
         is_documented = spec.failed is None
         super().__init__(
             spec.path,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +26,9 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.keeping import PictureStore, map_png, overlay_jpeg
 from patchbank.types import Image
 
+MOST_WAITING = 8
+"""Pictures that wait to be made; more are refused, so that they never take all threads."""
+RETRY_MAKING_S = 2
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
 
@@ -48,6 +52,7 @@ class MadePictures:
     def __init__(self, catalog: Catalog, pictures: PictureStore) -> None:
         self._catalog, self._pictures = catalog, pictures
         self._making, self._explaining = threading.Lock(), threading.Lock()
+        self._room = threading.BoundedSemaphore(MOST_WAITING)
         self._explained: OrderedDict[int, Explained] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
@@ -94,10 +99,15 @@ class MadePictures:
         Raises:
             ApiError: as `overlay`.
         """
-        with self._explaining:  # whoever asks for another crop meanwhile gets the same one
+        found = self._explained.get(inspection.id)
+        if found is not None:
+            return found
+        # Whoever asks for another crop meanwhile gets the same one.
+        with self._place(), self._explaining:
             found = self._explained.get(inspection.id)
             if found is None:
-                found = self._explained[inspection.id] = self._made(inspection, _explained)
+                found = self._repeated(inspection, _explained)
+                self._explained[inspection.id] = found
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
         return found
@@ -112,6 +122,13 @@ class MadePictures:
         return self._made(inspection, make)
 
     def _made(self, inspection: StoredInspection, make: Callable[[Inspection], Result]) -> Result:
+        """The result of a function for the inspection, which is repeated; 429 without a place."""
+        with self._place():
+            return self._repeated(inspection, make)
+
+    def _repeated(
+        self, inspection: StoredInspection, make: Callable[[Inspection], Result]
+    ) -> Result:
         """The result of a function for the inspection, which is repeated."""
         if inspection.verdict == "unread":
             raise ApiError(
@@ -132,6 +149,26 @@ class MadePictures:
         if isinstance(outcome, FailedInspection):
             raise ApiError(410, outcome.error)
         return outcome[1]
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among those that wait.
+
+        Raises:
+            ApiError: 429 where there is none.
+        """
+        if not self._room.acquire(blocking=False):
+            raise ApiError(
+                429,
+                f"picture: expected fewer than {MOST_WAITING} that are made at once, got more; "
+                f"send it again in {RETRY_MAKING_S} seconds",
+                code="busy",
+                retry_s=RETRY_MAKING_S,
+            )
+        try:
+            yield
+        finally:
+            self._room.release()
 
 
 def _explained(inspection: Inspection) -> Explained:
