@@ -26,6 +26,7 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import Gate
 from patchbank.server.service.pictures import MOST_WAITING, MadePictures
 from patchbank.server.service.running import Protocol
+from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import root_path_of
 from tests.server.real_servers import wait_until
 from tests.server.services import Running, bearer, check_error, png, run
@@ -108,7 +109,7 @@ def test_records_that_hang_do_not_keep_a_request_waiting_for_ever():
     request = SimpleNamespace(headers={"authorization": "Bearer pb_x"})
 
     async def admitted():
-        gate = Gate(book, is_loopback=True, timeout_s=0.05)
+        gate = Gate(book, Sessions(b"key"), is_loopback=True, timeout_s=0.05)
         with pytest.raises(ApiError) as error:
             await gate.admit(request, "operator")
         return error.value

@@ -40,6 +40,8 @@ from patchbank.server.service.tokens import TokenBook
 
 TIDY_S = 3600.0
 KEEP_ALIVE_S = 75
+LEAST_ADMIT_S = 1.0
+"""Time in which the records have to say whose a token is, however short that of verdicts is."""
 BACKLOG = 2048
 REQUESTS_SHARE = 0.8
 """Share of the time to stop that requests have; the rest is for what they have handed in."""
@@ -92,7 +94,7 @@ class Running:
                 TokenBook(records),
                 Sessions.of_folder(folder.folder),
                 settings.is_loopback,
-                settings.timeout_s,
+                max(settings.timeout_s, LEAST_ADMIT_S),
             ),
             commits=self._commits,
             cameras=self._sources.cameras,
