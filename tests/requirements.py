@@ -24,6 +24,7 @@ from typing import NamedTuple
 import pytest
 
 VARIABLE = "PATCHBANK_REQUIRE"
+PAGE_TOOLS = Path(__file__).parents[1] / "tools" / "page"
 PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -68,6 +69,11 @@ def _has_mosquitto() -> bool:
     return find_spec("paho") is not None and bool(programs)
 
 
+def chromium() -> str | None:
+    """The program of Debian's Chromium, if it is installed."""
+    return shutil.which("chromium")
+
+
 def _has_kernel() -> bool:
     from tests.kernels import INT8_KERNELS
 
@@ -98,6 +104,16 @@ REQUIREMENTS = {
         _has_mosquitto,
         "apt-get install mosquitto openssl and pip install '.[serve]', or make test-services",
     ),
+    "browser": Requirement(
+        "Chromium and Playwright's package for Python",
+        lambda: find_spec("playwright") is not None and chromium() is not None,
+        "apt-get install chromium and pip install '.[dev]', or make test-page",
+    ),
+    "page_tools": Requirement(
+        "axe-core and TypeScript from npm",
+        lambda: (PAGE_TOOLS / "node_modules" / "axe-core").is_dir(),
+        "npm ci --prefix tools/page, or make test-page",
+    ),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
@@ -127,6 +143,7 @@ PACKAGES = {  # a package that a module imports, or a part of ours -> the requir
     "alembic": "serve",
     "cv2": "camera",
     "fastapi": "serve",
+    "playwright": "browser",
     "httpx": "serve",
     "paho": "serve",
     "patchbank.client": "serve",

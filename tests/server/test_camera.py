@@ -19,6 +19,7 @@ from patchbank.server.intake import Busy
 from patchbank.server.records.entries import Fields, Filter
 from patchbank.server.records.store import Records
 from patchbank.server.sources.camera import Camera, CameraError, CameraSettings
+from patchbank.server.sources.keys import TriggerKeys
 from patchbank.server.sources.trigger import MqttTriggers
 from tests.server.intakes import RecordingIntake
 from tests.server.real_servers import free_port, wait_until
@@ -62,7 +63,7 @@ def camera(records):
 
     def start(source, intake=None):
         settings = CameraSettings.parse(f"front=bolts:{source}")
-        made.append(Camera(intake or RecordingIntake(records), settings))
+        made.append(Camera(intake or RecordingIntake(records), settings, TriggerKeys(records)))
         made[-1].start()
         return made[-1]
 
@@ -221,7 +222,7 @@ def test_two_triggers_at_once_get_the_same_moment_and_two_records(records, camer
 def test_a_trigger_by_mqtt_takes_a_picture_once_under_its_key(records, camera, video, mosquitto):
     front = camera(video)
     wait_until(lambda: is_open(front), "the camera")
-    triggers = MqttTriggers(mosquitto.url, None, [front], records, "line-1")
+    triggers = MqttTriggers(mosquitto.url, None, [front], "line-1")
     triggers.start()
     errors = []
     plc = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
@@ -278,4 +279,77 @@ def test_a_camera_that_is_asked_for_wrongly_is_one_line(text):
 def test_a_video_file_that_is_not_there_is_one_line(records, tmp_path):
     settings = CameraSettings.parse(f"front=bolts:{tmp_path / 'none.avi'}")
     with pytest.raises(ParameterError, match="expected an index, an address or a video file"):
-        Camera(RecordingIntake(records), settings)
+        Camera(RecordingIntake(records), settings, TriggerKeys(records))
+
+
+def test_an_error_of_the_driver_fails_its_triggers_and_the_camera_is_opened_again(
+    records, camera, video, monkeypatch
+):
+    front = camera(video)
+    wait_until(lambda: is_open(front), "the camera")
+    real = cv2.imencode
+
+    def encode(*_):
+        raise cv2.error("no memory\nat line 7")
+
+    for wrong in (encode, lambda *_: (False, None)):
+        monkeypatch.setattr(cv2, "imencode", wrong)
+        answer = front.trigger(idempotency_key="part")
+        with pytest.raises(CameraError, match="camera front: expected a picture") as caught:
+            answer.result(30)
+        assert "\n" not in str(caught.value)
+        assert recorded(records) == []
+        monkeypatch.setattr(cv2, "imencode", real)
+        wait_until(lambda: is_open(front), "the camera again")
+    assert front.trigger(idempotency_key="part").result(30).inspection.verdict == "good"
+
+
+def test_a_camera_whose_opening_raises_is_opened_again(records, camera, video, monkeypatch):
+    real = cv2.VideoCapture
+    attempts = []
+
+    def opening(*arguments):
+        attempts.append(arguments)
+        if len(attempts) < 3:
+            raise RuntimeError("the driver is not ready")
+        return real(*arguments)
+
+    monkeypatch.setattr(cv2, "VideoCapture", opening)
+    front = camera(video)
+    wait_until(lambda: "the driver is not ready" in str(front.status()["error"]), "the reason")
+    wait_until(lambda: is_open(front), "the camera")
+    assert front.trigger().result(30).inspection.verdict == "good"
+
+
+def test_a_trigger_under_a_key_that_is_under_way_takes_no_second_picture(records, camera, video):
+    intake = RecordingIntake(records)
+    front = camera(video, intake)
+    wait_until(lambda: is_open(front), "the camera")
+    intake.hold.clear()
+    first, is_first = front.trigger_once(Fields(lot="7"), "part-1")
+    wait_until(lambda: intake.submitted, "the picture")
+    again, is_again_first = front.trigger_once(Fields(lot="7"), "part-1")
+    assert (is_first, is_again_first) == (True, False)
+    other, is_other_first = front.trigger_once(Fields(), "part-2")
+    assert is_other_first
+    intake.hold.set()
+    assert again.result(30).inspection.id == first.result(30).inspection.id
+    assert other.result(30).inspection.id != first.result(30).inspection.id
+    stored, is_new = front.trigger_once(Fields(lot="7"), "part-1")
+    assert (stored.result(30).inspection.id, is_new) == (first.result(30).inspection.id, False)
+    assert stored.result(30).is_new is False
+    assert len(recorded(records)) == len(intake.submitted) == 2
+
+
+def test_a_key_whose_trigger_failed_takes_a_picture_the_next_time(records, camera, video):
+    front = camera(video)
+    wait_until(lambda: is_open(front), "the camera")
+    for _ in range(3):
+        front.trigger().result(30)
+    failed, _ = front.trigger_once(None, "part-4")
+    with pytest.raises(CameraError):
+        failed.result(30)
+    wait_until(lambda: is_open(front), "the camera again")
+    answer, is_first = front.trigger_once(None, "part-4")
+    assert is_first
+    assert answer.result(30).inspection.idempotency_key == "part-4"

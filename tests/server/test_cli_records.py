@@ -158,6 +158,9 @@ def test_whole_records_are_verified(service, capsys):
         "no fault found\n",
     )
     assert err == ("note: keep that hash elsewhere: it shows later that no entry was cut off\n")
+    status, out, err = run(capsys, "records", "verify")
+    assert (status, out.splitlines()[-1]) == (0, "no fault found")
+    assert "note: the content of pictures was not read; --pictures does that\n" in err
     records.close()
 
 
@@ -176,7 +179,8 @@ def test_faults_are_listed(service, capsys):
     assert lines[1].startswith("error: audit: expected a whole chain, got a break at entry 1")
     assert lines[2].endswith("expected the picture of its name, got another content")
     status, _, err = run(capsys, "records", "verify")
-    assert (status, len(err.splitlines())) == (1, 2)
+    assert (status, len(err.splitlines())) == (1, 3)
+    assert err.splitlines()[2].startswith("note: the content of pictures was not read")
 
 
 def test_a_damaged_database_is_one_line(service, capsys):
@@ -374,3 +378,24 @@ def test_a_reader_of_the_table_needs_no_detector_code(service):
         "assert not {'alembic', 'onnxruntime', 'pyarrow'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--pictures"]])
+def test_pictures_that_are_on_record_and_not_there_are_named(service, capsys, options):
+    records = Records.open(service.url, instance=service.instance())
+    kept = service.pictures.keep(b"kept", ".png")
+    lost = service.pictures.keep(b"lost", ".jpg")
+    new = [
+        replace(inspection(100), photograph=kept),
+        replace(inspection(101), photograph=kept, overlay=lost),
+    ]
+    _, missing = records.add(new)
+    records.close()
+    assert "are not there" not in run(capsys, "records", "verify", *options)[2]
+    (path,) = [path for path in service.pictures.paths() if path.name == lost]
+    path.unlink()
+    status, _, err = run(capsys, "records", "verify", *options)
+    assert status == 0
+    number = missing.inspection.id
+    (line,) = [line for line in err.splitlines() if "are not there" in line]
+    assert f"pictures of 1 inspections are not there, the last of them {number}:" in line

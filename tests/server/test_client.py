@@ -370,3 +370,17 @@ def _command(*arguments):
     from tests.server.services import command
 
     return command(*arguments)
+
+
+def test_a_picture_of_an_unread_photograph_is_an_error_and_not_unread_itself(client):
+    with pytest.raises(Unread) as caught:
+        client.inspect(b"not whole", "parts")
+    links = client.inspection(caught.value.inspection_id).content["links"]
+    assert links["overlay"] is links["map"] is None
+    for kind in ("overlay", "map"):
+        with pytest.raises(ClientError, match="expected one with a verdict") as refused:
+            client.picture(caught.value.inspection_id, kind)
+        assert not isinstance(refused.value, Unread)
+    with pytest.raises(ClientError, match="decision: expected confirmed_defect or unsure") as wrong:
+        client.review(caught.value.inspection_id, "false_alarm")
+    assert wrong.value.status == 422

@@ -35,7 +35,9 @@ def fill(records, number, seed):
     ]
     stored = [answer.inspection for answer in records.add(new)]
     for at in rng.sample(range(number), number // 2):
-        for decision in rng.sample(DECISIONS, rng.choice([1, 2])):
+        of_unread = ("confirmed_defect", "unsure")  # it has no verdict that could be a false alarm
+        possible = of_unread if stored[at].verdict == "unread" else DECISIONS
+        for decision in rng.sample(possible, rng.choice([1, 2])):
             records.add_review(stored[at].id, decision, "anna")
             stored[at] = replace(stored[at], review=decision)
     return stored

@@ -94,3 +94,10 @@ def test_whoever_hands_in_knows_the_errors_and_answers_of_the_records():
     assert NotRecorded is errors.NotRecorded
     assert KeyReused is errors.KeyReused
     assert AnswerOfIntake is entries.Answer
+
+
+def test_an_unread_photograph_links_to_no_picture_but_itself():
+    unread = replace(stored(inspection(7, verdict="unread"), 12, "here"), photograph="a.png")
+    links = unread.to_json()["links"]
+    assert links["photograph"] == "/v1/inspections/12/photograph"
+    assert links["overlay"] is links["map"] is links["explanation"] is None

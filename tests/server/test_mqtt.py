@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from patchbank.errors import ParameterError
-from patchbank.server.mqtt import Address
+from patchbank.server.mqtt import MOST_ACKNOWLEDGED, Address, Connection
 from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
 from patchbank.server.outbox.delivery import Outbox, Retry
 from patchbank.server.outbox.opening import open_channels
@@ -301,3 +301,18 @@ def test_certificates_that_are_none_are_one_line(tmp_path):
     spec = ChannelSpec("mqtt", "mqtt", f"mqtts://broker?ca={wrong}")
     with pytest.raises(ParameterError, match="mqtts: expected files of certificates and keys"):
         open_channels([spec], CONTEXT)
+
+
+def test_acknowledgements_that_nobody_waits_for_are_forgotten(mosquitto):
+    connection = Connection(
+        Address.parse("--mqtt", mosquitto.url), password=None, client_id="patchbank-errors"
+    )
+    connection.start()
+    try:
+        wait_until(lambda: connection.is_connected, "the connection")
+        for number in range(3 * MOST_ACKNOWLEDGED):
+            connection.send_once("patchbank/bolts/error", str(number))
+        connection.publish("patchbank/bolts/error", "the last", "key")
+        assert len(connection._acknowledged) <= MOST_ACKNOWLEDGED
+    finally:
+        connection.close()

@@ -218,7 +218,8 @@ def test_filters_find_what_a_look_at_each_inspection_finds(records, monkeypatch,
     everything = added(records, *drawn(150, seed=few))
     rng = random.Random(few)
     for one in rng.sample(everything, 40):
-        decision = rng.choice(["false_alarm", "confirmed_defect"])
+        other = "unsure" if one.verdict == "unread" else "false_alarm"
+        decision = rng.choice([other, "confirmed_defect"])
         records.add_review(one.id, decision, "anna")
         everything[one.id - 1] = replace(one, review=decision)
     found_some = 0
@@ -317,3 +318,14 @@ def test_records_that_are_absent_are_not_made_for_a_reader(empty_url):
         Records.open(empty_url, instance="here", create=False)
     Records.open(empty_url, instance="here").close()
     Records.open(empty_url, instance="here", create=False).close()
+
+
+def test_an_unread_photograph_has_no_verdict_that_could_be_a_false_alarm(records):
+    (unread,) = records.add([inspection(1, verdict="unread")])
+    number = unread.inspection.id
+    with pytest.raises(ParameterError, match="decision: expected confirmed_defect or unsure") as e:
+        records.add_review(number, "false_alarm", "anna")
+    assert "\n" not in str(e.value)
+    assert records.reviews(number) == []
+    assert records.inspection(number).review is None
+    assert records.add_review(number, "confirmed_defect", "anna").decision == "confirmed_defect"

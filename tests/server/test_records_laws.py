@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from patchbank.errors import ParameterError
 from patchbank.server.records.entries import DECISIONS, Answer, Filter
 from patchbank.server.records.errors import KeyReused
 from patchbank.server.records.store import Records
@@ -77,6 +78,10 @@ class AgainstADict(RuleBasedStateMachine):
     @rule(data=st.data(), decision=st.sampled_from(DECISIONS))
     def review(self, data, decision):
         number = data.draw(st.sampled_from(sorted(self.stored)))
+        if self.stored[number].verdict == "unread" and decision == "false_alarm":
+            with pytest.raises(ParameterError):
+                self.records.add_review(number, decision, "anna")
+            return
         self.records.add_review(number, decision, "anna")
         self.stored[number] = replace(self.stored[number], review=decision)
         self.reviews[number] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -59,11 +60,11 @@ def _expire(data, name):
 def test_every_route_of_the_application_has_a_role(service):
     class Parts:
         class settings:
-            root_path, max_bytes = "", 1000
+            root_path, max_bytes, max_detector_bytes = "", 1000, 1000
 
         gate = metrics = None
 
-    app = make_app(Parts(), stop=lambda: None)
+    app = make_app(Parts())
     assert isinstance(app, FastAPI)
     routes = {(method, route.path): route for route in app.routes for method in route.methods}
     assert len(routes) == len(SPECS) == len(app.routes)
@@ -167,11 +168,24 @@ def test_tokens_are_made_and_revoked_over_http(fitted, tmp_path):
         ({"Sec-Fetch-Site": "cross-site"}, "Origin"),
         ({"X-Forwarded-For": "10.0.0.7"}, "proxy"),
         ({"Forwarded": "for=10.0.0.7"}, "proxy"),
+        ({"X-Forwarded-Proto": "https"}, "proxy"),
+        ({"X-Forwarded-Prefix": "/a"}, "proxy"),
+        ({"X-Real-IP": "10.0.0.7"}, "proxy"),
+        ({"Via": "1.1 gate"}, "proxy"),
     ],
 )
 def test_without_a_token_only_this_computer_itself_is_trusted(service, headers, name):
     response = service.http.get("/v1/products", headers=headers)
     assert check_error(response, 403, "forbidden")["message"].startswith(f"{name}: expected")
+
+
+def test_http_1_0_is_that_of_a_proxy_which_says_nothing_else(service):
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        head = f"GET /v1/products HTTP/1.0\r\nHost: 127.0.0.1:{service.port}\r\n"
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        answered = connection.makefile("rb").read()
+    assert answered.startswith(b"HTTP/1.1 403 ")
+    assert b"proxy: expected none without a token" in answered
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])

@@ -18,9 +18,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from patchbank.detector.loading import load
-from patchbank.server.service.keeping import map_png, overlay_jpeg
+from patchbank.server.service.keeping import map_png
+from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.tokens import TokenBook
 from tests.server.real_servers import wait_until
+from tests.server.samples import inspection
 from tests.server.services import Running, bearer, check_error, make_token, png, records_of
 
 pytestmark = pytest.mark.serve
@@ -201,6 +203,17 @@ def test_a_log_has_one_line_for_each_request_and_no_secret_in_any(secured):
     assert not re.search(r"[\x00-\x1f\x7f\u202e]", "".join(secured.lines))
 
 
+def test_a_log_of_text_cannot_be_forged_by_a_path(service):
+    begin = len(service.lines)
+    check_error(service.http.get("/v1/%0a2026-01-01T00:00:00Z%20error:%20x%1b[31m%e2%80%ae"), 404)
+    assert service.http.get("/v1/products").status_code == 200
+    wait_until(lambda: len(service.lines) >= begin + 2, "the lines")
+    first, second = service.lines[begin:]
+    assert re.fullmatch(r"\S+Z info: GET /v1/.* 404 .* ms", first)
+    assert re.fullmatch(r"\S+Z info: GET /v1/products 200 \S+ ms", second)
+    assert not re.search(r"[\x00-\x1f\x7f\u202e]", first)
+
+
 def figures(service, **options):
     """Values by name and labels."""
     text = service.http.get("/metrics", **options).text
@@ -252,6 +265,14 @@ def test_figures_are_those_of_what_came_on_record(detector_file, tmp_path):
     assert seen["patchbank_waiting",] == 0
 
 
+def test_what_came_on_record_before_is_not_counted_again(tmp_path):
+    metrics = Metrics()
+    with records_of(tmp_path / "data") as records:
+        for _ in range(3):
+            metrics.recorded(records.add([inspection(1, idempotency_key="once")]))
+    assert b'verdicts_total{product="bolts",verdict="good"} 1.0' in metrics.text()
+
+
 PICTURES = ("photograph", "overlay", "map", "explanation", "crops/0")
 
 
@@ -300,7 +321,9 @@ def test_pictures_are_the_bytes_that_the_library_makes(service, fitted, defect):
     content = service.inspect(sent).json()
     assert content["anomalous"] == outcome.is_anomalous == (defect > 0)
     overlay, anomaly_map = (service.http.get(content["links"][one]) for one in ("overlay", "map"))
-    assert overlay.content == overlay_jpeg(outcome)
+    stream = io.BytesIO()
+    Image.fromarray(outcome.overlay()).save(stream, "JPEG", quality=90)
+    assert overlay.content == stream.getvalue()
     assert anomaly_map.content == map_png(outcome.anomaly_map)
     levels = np.asarray(Image.open(io.BytesIO(anomaly_map.content)))
     assert levels.shape == (72, 104)

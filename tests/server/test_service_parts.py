@@ -412,6 +412,30 @@ def test_what_follows_a_commit_cannot_undo_its_answers():
     committer.close()
 
 
+def test_the_queue_is_full_while_all_of_it_waits_for_its_commit(inference):
+    inference.may_commit.clear()
+    answered = [inference.submit(submission(seed)) for seed in range(6)]
+    wait_until(lambda: inference.n_waiting + inference.n_running == 0, "the last inspection")
+    with pytest.raises(Busy, match="got 6;"):
+        inference.submit(submission(7))
+    assert inference.offered(submission(7), "0" * 64) is None
+    inference.may_commit.set()
+    assert all(one.result(20).is_new for one in answered)
+    wait_until(lambda: not inference.is_full, "room")
+    assert inference.submit(submission(7)).result(20).is_new
+
+
+class HeldRecords:
+    """Real records whose commits a test may hold."""
+
+    def __init__(self, records, may_commit):
+        self.by_key, self._records, self._may_commit = records.by_key, records, may_commit
+
+    def add(self, new, channels=()):
+        self._may_commit.wait(30)
+        return self._records.add(new, channels)
+
+
 @pytest.fixture
 def inference(fitted, tmp_path):
     """The real thing without HTTP."""
@@ -421,7 +445,11 @@ def inference(fitted, tmp_path):
         catalog = Catalog(settings, folder, records)
         shutil.copy(fitted, tmp_path / "parts.patchbank")
         catalog.open([tmp_path / "parts.patchbank"])
-        made = Inference(catalog, records, folder.pictures, settings)
+        may_commit = threading.Event()
+        may_commit.set()
+        held = HeldRecords(records, may_commit)
+        made = Inference(catalog, held, folder.pictures, settings)
+        made.may_commit = may_commit
         made.records, made.catalog = records, catalog
         yield made
         made.close(20)

@@ -328,8 +328,10 @@ def test_readiness_says_that_the_disk_takes_no_file(fitted, tmp_path):
         probe.mkdir()  # as root, a folder is what no file can replace
         wait_until(lambda: running.http.get("/ready").status_code == 503, "the reason")
         error = check_error(running.http.get("/ready"), 503, "not_ready")
-        assert "expected to write 65,536 bytes" in error["message"]
-        assert running.http.get("/v1/status").json()["reasons"]
+        assert "got: disk;" in error["message"]
+        assert str(running.data) not in error["message"]
+        (reason,) = running.http.get("/v1/status").json()["reasons"]
+        assert "expected to write 65,536 bytes" in reason
         probe.rmdir()
         wait_until(lambda: running.http.get("/ready").status_code == 200, "readiness")
 

@@ -264,8 +264,8 @@ def test_a_file_that_is_damaged_or_gone_is_replaced_by_a_request(running, fitted
     check_same(running, first)
 
 
-def test_a_change_that_the_records_did_not_take_keeps_its_reason(running):
-    before = running.inspect(SEEN[0]).json()["threshold"]
+def test_a_change_that_the_records_do_not_take_is_not_made(running):
+    before, content = running.inspect(SEEN[0]).json()["threshold"], running.file.read_bytes()
     other = sqlite3.connect(running.data / "records.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     refused = change(running, "tune", threshold=4.5, reason="fewer misses")
@@ -273,10 +273,13 @@ def test_a_change_that_the_records_did_not_take_keeps_its_reason(running):
     assert running.http.get("/v1/products/parts").json()["threshold"] == before
     other.execute("ROLLBACK")
     other.close()
-    wait_until(lambda: len(entries(running)) == 2, "the entry of the change")
-    entry = entries(running)[0]
-    assert (entry["action"], entry["reason"]) == ("tuned", "fewer misses")
-    assert (entry["by"], entry["threshold"]) == ("local", 4.5)
+    assert running.file.read_bytes() == content
+    wait_until(lambda: running.http.get("/ready").status_code == 200, "the database")
+    assert change(running, "tune", threshold=4.5, reason="fewer misses").status_code == 200
+    first, *others = entries(running)
+    assert len(others) == 1
+    assert (first["action"], first["reason"]) == ("tuned", "fewer misses")
+    assert (first["by"], first["threshold"]) == ("local", 4.5)
     assert running.inspect(SEEN[0]).json()["threshold"] == 4.5
 
 
@@ -292,7 +295,10 @@ def test_a_new_product_that_the_records_did_not_take_is_uploaded_again(running, 
     assert again.status_code == 200, again.text
     (entry,) = entries(running, "nuts")
     assert (entry["action"], entry["by"], entry["reason"]) == ("uploaded", "local", "second line")
-    assert running.inspect(SEEN[0], product="nuts").status_code == 200
+    foreign = running.inspect(SEEN[0], product="nuts").json()["id"]
+    for lessons in ({"good": [foreign]}, {"normal": [{"inspection": foreign}]}):
+        error = check_error(change(running, "update", **lessons), 422, "invalid")
+        assert f"inspection: expected one of parts, got {foreign}" in error["message"]
 
 
 def test_least_used_detectors_come_back_with_the_same_scores_also_without_their_copies(

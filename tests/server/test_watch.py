@@ -13,6 +13,7 @@ from PIL import Image
 from patchbank.errors import ParameterError
 from patchbank.server.records.entries import Fields, Filter
 from patchbank.server.records.store import Records
+from patchbank.server.sources.separation import check_separate
 from patchbank.server.sources.watch import AT_ONCE, Pace, Watch, WatchSettings
 from tests.server.intakes import RecordingIntake
 from tests.server.real_servers import wait_until
@@ -377,5 +378,88 @@ def test_a_folder_that_is_asked_for_wrongly_is_one_line(tmp_path, folder):
         WatchSettings.parse(f"bolts={tmp_path / 'none'}")
     with pytest.raises(ParameterError, match="--watch-done: expected a folder"):
         WatchSettings.parse(f"bolts={folder}", done=tmp_path / "none")
-    parsed = WatchSettings.parse(f"bolts={folder}", done=tmp_path)
-    assert (parsed.product, parsed.folder, parsed.done) == ("bolts", folder, tmp_path / "bolts")
+    (tmp_path / "done").mkdir()
+    parsed = WatchSettings.parse(f"bolts={folder}", done=tmp_path / "done")
+    wanted = ("bolts", folder, tmp_path / "done" / "bolts")
+    assert (parsed.product, parsed.folder, parsed.done) == wanted
+
+
+@pytest.mark.parametrize("done", ["in/done", "./in/../in/done"])
+def test_a_done_folder_in_a_watched_one_is_left_out_however_it_is_written(
+    records, folder, watch, tmp_path, monkeypatch, done
+):
+    monkeypatch.chdir(tmp_path)
+    (folder / "done").mkdir()
+    (folder / "1.png").write_bytes(picture())
+    parsed = WatchSettings.parse("bolts=in", done=tmp_path.__class__(done))
+    watch(folder=parsed.folder, done=parsed.done, leave_out=parsed.leave_out)
+    wait_until(lambda: (folder / "done/bolts/1.png").is_file(), "the move")
+    settle()
+    assert names(records) == ["1.png"]
+    assert os.listdir(folder / "done/bolts") == ["1.png"]
+
+
+def test_done_photographs_of_another_product_are_left_out(records, folder, watch, tmp_path):
+    (folder / "done" / "nuts").mkdir(parents=True)
+    (folder / "done" / "nuts" / "nut.png").write_bytes(picture(90))
+    (folder / "1.png").write_bytes(picture())
+    parsed = WatchSettings.parse(f"bolts={folder}", done=folder / "done")
+    watch(done=parsed.done, leave_out=parsed.leave_out)
+    wait_until(lambda: (folder / "done/bolts/1.png").is_file(), "the move")
+    settle()
+    assert names(records) == ["1.png"]
+
+
+@pytest.mark.parametrize(
+    ("watched", "done", "written", "message"),
+    [
+        (["a", "a/b"], None, [], "--watch: expected folders that do not lie in each other"),
+        (["a/b", "a"], None, [], "--watch: expected folders that do not lie in each other"),
+        (["a", "link"], None, [], "--watch: expected folders that do not lie in each other"),
+        (["a"], None, ["a/OK"], "--watch: expected another folder than that of --channel x"),
+        (["a/b"], None, ["a"], "--watch: expected another folder than that of --channel x"),
+        (["a"], "a", [], "--watch-done: expected a folder without watched ones"),
+        (["a/p0"], "a", [], "--watch-done: expected a folder without watched ones"),
+        (["c", "a/p0/b"], "a", [], "--watch-done: expected a folder without watched ones"),
+        (["a/p1", "c"], "a", [], "--watch-done: expected a folder without watched ones"),
+        (["a", "ab", "c"], "a/b", ["d"], None),
+        (["a/b", "c"], "a", [], None),
+    ],
+)
+def test_folders_that_lie_in_each_other_are_refused(
+    tmp_path, monkeypatch, watched, done, written, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/b", "a/p0/b", "a/p1", "ab", "c", "d"):
+        os.makedirs(name)
+    os.symlink("a", "link")
+    path = tmp_path.__class__
+    settings = [
+        WatchSettings.parse(f"p{at}={name}", None if done is None else path(done))
+        for at, name in enumerate(watched)
+    ]
+    others = [("--channel x", tmp_path / name) for name in written]
+    if message is None:
+        check_separate(settings, others)
+        return
+    with pytest.raises(ParameterError, match=message) as caught:
+        check_separate(settings, others)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_stations_with_one_database_inspect_equal_files_of_their_own(
+    records, folder, watch, tmp_path
+):
+    (folder / "1.png").write_bytes(picture())
+    os.utime(folder / "1.png", ns=(10**18, 10**18))
+    first = watch()
+    wait_until(lambda: names(records) == ["1.png"], "the first")
+    first.close()
+    other = Records.open(f"sqlite:///{tmp_path / 'records.sqlite'}", instance="line-2")
+    second = Watch(
+        RecordingIntake(other), other, WatchSettings(product="bolts", folder=folder), PACE
+    )
+    second.start()
+    wait_until(lambda: names(records) == ["1.png", "1.png"], "that of the other station")
+    second.close()
+    other.close()

@@ -98,7 +98,7 @@ def test_hidden_and_unfinished_files_are_not_listed_and_links_to_folders_not_ent
     (folder / "link").symlink_to(elsewhere)
     (folder / "10.png").symlink_to(elsewhere / "9.png")
     (folder / "11.png").symlink_to(folder / "11.png")
-    found = dict(files_below(folder, folder / "done"))
+    found = dict(files_below(folder, {folder / "done"}))
     assert sorted(found) == ["1.png", "10.png", "a/2.png", "a/b/3.png", "notes.txt"]
     assert found["10.png"].size == 4
     assert found["1.png"] == state_of(folder / "1.png")
@@ -106,12 +106,12 @@ def test_hidden_and_unfinished_files_are_not_listed_and_links_to_folders_not_ent
 
 def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "1.png")
-    assert dict(files_below(tmp_path, None)) == {}
+    assert dict(files_below(tmp_path, ())) == {}
 
 
 def test_a_folder_that_is_not_there_is_an_error_and_not_empty(tmp_path):
     with pytest.raises(FileNotFoundError):
-        dict(files_below(tmp_path / "none", None))
+        dict(files_below(tmp_path / "none", ()))
 
 
 def test_a_file_that_changed_is_not_read(tmp_path):

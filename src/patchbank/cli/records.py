@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
@@ -112,7 +112,7 @@ def export(options: ExportOptions) -> None:
     from patchbank.server.records.exporting import written
 
     decimal = "," if options.decimal == "comma" else "."
-    with _opened(options.data, options.database) as records:
+    with opened(options.data, options.database) as records:
         parts = records.exported(options.filter(), form, decimal=decimal)  # type: ignore[arg-type]
         try:
             with replacing(options.out) as file:
@@ -141,7 +141,7 @@ def statistics(
 ) -> None:
     """Count inspections and flagged ones, with rates of false alarms and defects from reviews."""
     check_json(to_json)
-    with _opened(data, database) as records:
+    with opened(data, database) as records:
         found = records.counts(
             by,
             product=product,
@@ -170,14 +170,15 @@ def verify(
         bool, typer.Option("--pictures", help="Read all kept pictures, too.")
     ] = False,
 ) -> None:
-    """Verify the database, the chain of the audit, and the counts."""
+    """Verify the database, the chain of the audit, and the counts; name pictures that are gone."""
     folder = _folder(data)
     from patchbank.server.records.verifying import changed_pictures
 
-    with _opened(data, database) as records:
+    with opened(data, database) as records:
         found = records.damage()
         broken = records.verify_audit()
         last = records.audit(1)
+        missing = records.missing_pictures(folder.pictures)
     if broken is not None:
         found.append(
             f"audit: expected a whole chain, got a break at entry {broken.number} "
@@ -192,6 +193,14 @@ def verify(
     if last and broken is None:
         output.say(f"audit: {last[0].number:,} entries, a whole chain; the last is {last[0].hash}")
         output.note("note: keep that hash elsewhere: it shows later that no entry was cut off")
+    if missing:
+        numbers = ", ".join(map(str, missing[-MOST_SHOWN:]))
+        output.note(
+            f"note: pictures of {len(missing):,} inspections are not there, the last of them "
+            f"{numbers}: deleted as the oldest ones (--pictures-gb, --pictures-days), or lost"
+        )
+    if not pictures:
+        output.note("note: the content of pictures was not read; --pictures does that")
     if found:
         raise typer.Exit(Exit.INCOMPLETE)
     output.say("no fault found")
@@ -240,7 +249,7 @@ def resend(
     database: DatabaseUrl = None,
 ) -> None:
     """Let messages that a receiver has refused for good be sent again."""
-    with _opened(data, database) as records:
+    with opened(data, database) as records:
         number = records.send_refused_again(channel)
     output.note(f"{channel}: {number:,} messages are sent again")
 
@@ -275,8 +284,12 @@ def _folder(data: Path) -> DataFolder:
 
 
 @contextmanager
-def _opened(data: Path, database: str | None) -> Iterator[Records]:
-    """The records, which must be there."""
+def opened(data: Path, database: str | None) -> Iterator[Records]:
+    """The records of a service, which must be there.
+
+    Raises:
+        DataError: there are none.
+    """
     folder = _folder(data)
     from patchbank.server.records.store import Records
 
@@ -291,24 +304,12 @@ def _opened(data: Path, database: str | None) -> Iterator[Records]:
 
 
 def _time(option: str, written: str | None) -> datetime | None:
-    """A date or time; UTC where no zone is written."""
-    if written is None:
-        return None
-    try:
-        time = datetime.fromisoformat(written.replace("Z", "+00:00"))
-    except ValueError:
-        raise ParameterError(
-            f"{option}: expected 2026-03-01 or 2026-03-01T06:00:00+01:00, got {written}"
-        ) from None
-    return time if time.utcoffset() is not None else time.replace(tzinfo=timezone.utc)
+    from patchbank.server.records.times import time_of
+
+    return None if written is None else time_of(option, written)
 
 
 def _zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo
+    from patchbank.server.records.times import zone_of
 
-    if name == "UTC":  # Windows has no other zones without the package tzdata
-        return timezone.utc
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ParameterError(f"--zone: expected such as Europe/Berlin, got {name}") from None
+    return zone_of("--zone", name)

@@ -15,6 +15,7 @@ from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, OtherEngine
 from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
 from patchbank.errors import DataError
+from patchbank.runtime.printable import one_line
 from patchbank.settings.rules import Integer, Number
 
 NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "httptools", "prometheus_client", "multipart")
@@ -98,6 +99,11 @@ class ServeOptions:
     max_bytes: Annotated[
         int, typer.Option("--max-bytes", help="Bytes of a request."), Integer(1000)
     ] = 64_000_000
+    max_detector_bytes: Annotated[
+        int,
+        typer.Option("--max-detector-bytes", help="Bytes of a detector file that is sent."),
+        Integer(1000),
+    ] = 500_000_000
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", help="Pixels of a photograph."), Integer(64)
     ] = 100_000_000
@@ -171,13 +177,14 @@ class ServeOptions:
 
     def settings(self) -> Any:
         """The settings of the service."""
-        from patchbank.server.service.settings import ServiceSettings
+        from patchbank.server.service.settings import ServiceSettings, root_path_of
 
         given: dict[str, Any] = {
             field.name: getattr(self, field.name, None) for field in fields(ServiceSettings)
         }
         if self.max_queue is None:
             del given["max_queue"]
+        given["root_path"] = root_path_of(self.root_path)
         return ServiceSettings(**given)
 
     def ends(self) -> Any:
@@ -189,6 +196,7 @@ class ServeOptions:
             outbox_limit=self.outbox_limit,
             watch=self.watch or (),
             watch_done=self.watch_done,
+            data=self.data,
             cameras=self.camera or (),
         )
 
@@ -202,6 +210,7 @@ def serve(options: ServeOptions) -> None:
     gc.disable()  # nothing becomes garbage while modules are imported
     _check(options)
     from patchbank.runtime.logs import LOGGER
+    from patchbank.server.pages.specs import SPECS
     from patchbank.server.service.logs import logged
     from patchbank.server.service.quick_start import import_framework
 
@@ -210,7 +219,7 @@ def serve(options: ServeOptions) -> None:
 
     with (
         logged(as_json=options.log_json),
-        opened(options.settings(), options.products or [], options.ends()) as running,
+        opened(options.settings(), options.products or [], options.ends(), SPECS) as running,
     ):
         names = [product.name for product in running.service.catalog.products]
         said = f"{len(names)} product{'' if len(names) == 1 else 's'} ({', '.join(names)})"
@@ -253,3 +262,22 @@ def _check(options: ServeOptions) -> None:
     for file in (options.tls_cert, options.tls_key):
         if file is not None and not file.is_file():
             raise DataError(f"--tls-cert, --tls-key: expected files, got nothing at {file}")
+    if options.tls_cert is not None and options.tls_key is not None:
+        _check_certificate(options.tls_cert, options.tls_key)
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    """Check that a service can encrypt with these files, without asking for a password.
+
+    Raises:
+        DataError: it cannot.
+    """
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "--tls-cert, --tls-key: expected a certificate in PEM and its key without a password, "
+            f"got {certificate} and {key} ({one_line(str(error))})"
+        ) from None

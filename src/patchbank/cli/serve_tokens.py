@@ -13,6 +13,7 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.option_records import with_options
+from patchbank.cli.records import opened
 from patchbank.errors import DataError
 from patchbank.settings.rules import Integer
 
@@ -74,18 +75,21 @@ class AddOptions:
 @tokens.command("add")
 @with_options(AddOptions)
 def add(options: AddOptions) -> None:
-    """Make a token, and print it this once: it is not kept, only its digest is."""
+    """Make a token, and print it this once: it is not kept, only its digest is.
+
+    A folder of the service that is not there is made, and named.
+    """
     expires = None
     if options.expires_days is not None:
         expires = datetime.now(timezone.utc) + timedelta(days=options.expires_days)
-    with _records(options.data, options.database) as records:
+    with _opened_or_made(options.data, options.database) as records:
         output.say(records.add_token(options.name, options.role, expires))
 
 
 @tokens.command("list")
 def list_tokens(data: DataDir = Path("patchbank-data"), database: DatabaseUrl = None) -> None:
     """List the tokens, without their secrets."""
-    with _records(data, database) as records:
+    with opened(data, database) as records:
         found = records.tokens()
     if not found:
         output.say("no tokens")
@@ -101,21 +105,24 @@ def revoke(
     name: TokenName, data: DataDir = Path("patchbank-data"), database: DatabaseUrl = None
 ) -> None:
     """Revoke a token for good; a service that runs refuses it within five seconds."""
-    with _records(data, database) as records:
+    with opened(data, database) as records:
         if not records.revoke_token(name):
             raise DataError(f"token: expected the name of a valid one, got {name!r}")
     output.say(f"{name}: revoked")
 
 
 @contextmanager
-def _records(data: Path, database: str | None) -> Iterator[Records]:
-    """The records of a data folder."""
+def _opened_or_made(data: Path, database: str | None) -> Iterator[Records]:
+    """The records of a data folder; one that is made is named."""
     from patchbank.server.records.data_folder import DataFolder
     from patchbank.server.records.store import Records
 
     folder = DataFolder(data)
+    is_there = folder.database.is_file() if database is None else data.is_dir()
     folder.make()
     records = Records.open(database or folder.url, instance=folder.instance())
+    if not is_there:
+        output.note(f"note: {data.absolute()}: made, as there was no data folder of a service")
     try:
         yield records
     finally:

@@ -132,8 +132,8 @@ def _checked(url: str, answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     message, code, error = said(answer)
-    if code == "unread":
-        raise Unread(f"{url}: {message}", answer.status_code, error.get("inspection"))
+    if code == "unread" and "inspection" in error:
+        raise Unread(f"{url}: {message}", answer.status_code, error["inspection"])
     raise ClientError(f"{url}: {message}", answer.status_code, code)
 
 

@@ -146,7 +146,7 @@ class Client:
     def review(
         self,
         inspection_id: int,
-        decision: Literal["confirmed_defect", "false_alarm", "unsure"],
+        decision: Literal["confirmed_defect", "false_alarm", "unsure", "withdrawn"],
         note: str = "",
         by: str | None = None,
     ) -> None:
@@ -154,7 +154,7 @@ class Client:
 
         Args:
             inspection_id: of the inspection.
-            decision: of the person.
+            decision: of the person; ``withdrawn`` takes that person's latest one back.
             note: for others.
             by: the person; None for the name of the token.
 
@@ -180,7 +180,8 @@ class Client:
         """A picture of an inspection, as a file.
 
         Raises:
-            ClientError: it is not kept any more, or there is no answer.
+            ClientError: it is not kept any more, it is an overlay or a map of a photograph that
+                could not be read, or there is no answer.
         """
         return self._calls.ask("GET", f"/v1/inspections/{int(inspection_id)}/{kind}").content
 

@@ -22,6 +22,8 @@ KEEPALIVE_S = 20
 CONNECTION_WAIT_S = 3.0
 """Time to wait for a connection before an attempt counts as failed."""
 ACKNOWLEDGEMENT_WAIT_S = 10.0
+MOST_ACKNOWLEDGED = 100
+"""Acknowledgements that are remembered for whoever waits."""
 NOT_FOR_THIS_MESSAGE = frozenset(
     {"Packet too large", "Payload format invalid", "Topic name invalid"}
 )
@@ -265,10 +267,10 @@ class Connection:
         self, client: Client, userdata: Any, number: int, reason: Any, properties: Any
     ) -> None:
         with self._changed:
-            pending = self._pending
             self._acknowledged[number] = reason
-            if pending is not None and len(self._acknowledged) > 100:  # of nobody who waits
-                for old in [each for each in self._acknowledged if each != pending[1]][:-10]:
+            if len(self._acknowledged) > MOST_ACKNOWLEDGED:  # of nobody who waits
+                awaited = None if self._pending is None else self._pending[1]
+                for old in [each for each in self._acknowledged if each != awaited][:-10]:
                     del self._acknowledged[old]
             self._changed.notify_all()
 

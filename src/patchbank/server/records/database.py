@@ -19,6 +19,8 @@ from patchbank.server.records.errors import NotRecorded
 
 WAIT_S = 2
 """Longest wait for a lock, or for a connection, before a record is refused."""
+STATEMENT_S = 60
+"""Longest time that PostgreSQL spends on a statement; reading a page takes far less."""
 WRITING = "patchbank_writing"
 """Execution option of connections that write."""
 SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -45,7 +47,7 @@ class Database:
     @property
     def name(self) -> str:
         """Name for messages, without a password."""
-        return str(self.url.database) if self.is_sqlite else self.url.render_as_string()
+        return str(self.url.database) if self.is_sqlite else _shown(self.url)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -119,7 +121,7 @@ def checked_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise DataError(f"database: expected {rule}, got text that is no URL") from None
-    shown = parsed.render_as_string()
+    shown = _shown(parsed)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
@@ -127,6 +129,15 @@ def checked_url(url: str) -> URL:
             raise DataError(f"database: expected {rule}, got {shown}; records need a file")
         return parsed.set(drivername="sqlite+pysqlite")
     raise DataError(f"database: expected {rule}, got {shown}")
+
+
+def _shown(url: URL) -> str:
+    """A URL without its password, which may be in the query as well.
+
+    >>> _shown(make_url("postgresql://eva:secret@db/parts?password=secret"))
+    'postgresql://eva:***@db/parts'
+    """
+    return url.set(query={}).render_as_string()
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -184,6 +195,7 @@ def _postgres_engine(url: URL) -> Engine:
     def set_up(connection: Any, _: Any) -> None:
         with _closed_on_error(connection), connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{WAIT_S}s'")
+            cursor.execute(f"SET statement_timeout = '{STATEMENT_S}s'")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) "

@@ -11,9 +11,12 @@ from patchbank.runtime.printable import json_text
 
 Verdict = Literal["good", "anomalous", "unread"]
 Decision = Literal["confirmed_defect", "false_alarm", "unsure"]
+Judgement = Decision | Literal["withdrawn"]
+"""A decision, or that the latest own one does not count any more."""
 Role = Literal["operator", "engineer", "admin"]
 VERDICTS: tuple[Verdict, ...] = ("good", "anomalous", "unread")
 DECISIONS: tuple[Decision, ...] = ("confirmed_defect", "false_alarm", "unsure")
+WITHDRAWN: Literal["withdrawn"] = "withdrawn"
 ROLES: tuple[Role, ...] = ("operator", "engineer", "admin")
 """Each may do what those before it may."""
 
@@ -83,12 +86,13 @@ class StoredInspection(NewInspection):
         """
         own = f"{root}/v1/inspections/{self.id}"
         kept = self.photograph is not None
+        is_shown = kept and self.verdict != "unread"  # what was not inspected has no map
         links = {
             "self": own,
             "photograph": f"{own}/photograph" if kept else None,
-            "overlay": f"{own}/overlay" if kept or self.overlay is not None else None,
-            "map": f"{own}/map" if kept or self.map is not None else None,
-            "explanation": f"{own}/explanation" if kept else None,
+            "overlay": f"{own}/overlay" if is_shown or self.overlay is not None else None,
+            "map": f"{own}/map" if is_shown or self.map is not None else None,
+            "explanation": f"{own}/explanation" if is_shown else None,
             "review": f"{own}/review",
         }
         return {
@@ -150,11 +154,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """A person's decision about an inspection; the latest one counts."""
+    """A person's decision about an inspection; the latest one that stands counts."""
 
     inspection_id: int
     time: datetime
-    decision: Decision
+    decision: Judgement
     by: str
     note: str = ""
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from patchbank.errors import ParameterError
 from patchbank.server.records import rows
 from patchbank.server.records.audit import append
 from patchbank.server.records.base import Store, check_text, now
-from patchbank.server.records.entries import DECISIONS, Decision, DetectorEntry, Review
+from patchbank.server.records.entries import (
+    DECISIONS,
+    WITHDRAWN,
+    Decision,
+    DetectorEntry,
+    Judgement,
+    Review,
+)
 from patchbank.server.records.errors import NoSuchInspection
 from patchbank.server.records.tables import DETECTORS, INSPECTIONS, PRODUCT_LENGTH, REVIEWS
 from patchbank.server.records.tallies import count_review
@@ -22,17 +29,23 @@ LONGEST_NOTE = 4000
 class Judging(Store):
     """The part of the records that keeps reviews and the detectors of products."""
 
-    def add_review(self, inspection_id: int, decision: Decision, by: str, note: str = "") -> Review:
+    def add_review(
+        self, inspection_id: int, decision: Judgement, by: str, note: str = ""
+    ) -> Review:
         """Record what a person says of an inspection; earlier reviews stay, the latest counts.
+
+        ``withdrawn`` takes the latest one back, which must be of the same person: the one before
+        counts again.
 
         Raises:
             NoSuchInspection: there is none of this number.
-            ParameterError: the decision is none, or a text is too long.
+            ParameterError: the decision is none, or none of a photograph that could not be read,
+                a text is too long, or there is no own review to withdraw.
             NotRecorded: the database takes no write.
         """
-        if decision not in DECISIONS:
+        if decision not in (*DECISIONS, WITHDRAWN):
             raise ParameterError(
-                f"decision: expected one of {', '.join(DECISIONS)}, got {decision!r}"
+                f"decision: expected one of {', '.join((*DECISIONS, WITHDRAWN))}, got {decision!r}"
             )
         check_text("by", by, PRODUCT_LENGTH)
         check_text("note", note, LONGEST_NOTE)
@@ -46,11 +59,17 @@ class Judging(Store):
                 raise NoSuchInspection(
                     f"inspection: expected the number of one on record, got {inspection_id}"
                 )
-            values = {name: getattr(review, name) for name in review.__slots__}
-            connection.execute(insert(REVIEWS), values)
-            connection.execute(update(INSPECTIONS).where(own).values(review=decision))
             before = rows.from_row(row)
-            count_review(connection, before, replace(before, review=decision))
+            if before.verdict == "unread" and decision == "false_alarm":
+                raise ParameterError(
+                    "decision: expected confirmed_defect or unsure of a photograph that could not "
+                    "be read, as it has no verdict, got 'false_alarm'"
+                )
+            values = {name: getattr(review, name) for name in review.__slots__}
+            counts = decision if decision != WITHDRAWN else _before(connection, inspection_id, by)
+            connection.execute(insert(REVIEWS), values)
+            connection.execute(update(INSPECTIONS).where(own).values(review=counts))
+            count_review(connection, before, replace(before, review=counts))
         return review
 
     def reviews(self, inspection_id: int) -> list[Review]:
@@ -102,6 +121,28 @@ class Judging(Store):
         with self._database.reading() as connection:
             found = connection.execute(statement.order_by(DETECTORS.c.id.desc()))
             return [DetectorEntry(**_values(row, DetectorEntry)) for row in found]
+
+
+def _before(connection: Connection, inspection_id: int, by: str) -> Decision | None:
+    """The decision that counts once the latest review is withdrawn.
+
+    Raises:
+        ParameterError: there is none, or it is another person's.
+    """
+    statement = select(REVIEWS.c.decision, REVIEWS.c.by)
+    found = statement.where(REVIEWS.c.inspection_id == inspection_id).order_by(REVIEWS.c.id)
+    standing: list[tuple[Decision, str]] = []
+    for decision, person in connection.execute(found):
+        if decision == WITHDRAWN:
+            standing.pop()
+        else:
+            standing.append((decision, person))
+    if not standing or standing[-1][1] != by:
+        got = f"one of {standing[-1][1]!r}" if standing else "none"
+        raise ParameterError(
+            f"decision: expected the latest review to be that of {by!r} to withdraw it, got {got}"
+        )
+    return standing[-2][0] if len(standing) > 1 else None
 
 
 def _values(row: Row[Any], kind: Any) -> dict[str, Any]:

@@ -114,6 +114,26 @@ class Listing(Store):
         page = found[:limit]
         return Page(tuple(page), _cursor(page[-1].id) if len(found) > limit else None)
 
+    def inspections_after(
+        self, product: str, number: int, *, limit: int = 50
+    ) -> list[StoredInspection]:
+        """Inspections of a product after that of a number, oldest first.
+
+        Whoever asks again with the last number misses none, whoever else records meanwhile:
+        inspections become visible in the order of their numbers.
+
+        Raises:
+            NotRecorded: the database does not answer.
+        """
+        statement = (
+            select(INSPECTIONS)
+            .where(COLUMNS.product == product, COLUMNS.id > number)
+            .order_by(COLUMNS.id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [rows.from_row(row) for row in connection.execute(statement)]
+
     def scores(
         self, wanted: Filter, detector_sha256: str | None = None, after: int = 0
     ) -> Iterator[Scored]:

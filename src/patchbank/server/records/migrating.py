@@ -38,6 +38,7 @@ def migrate(database: Database, *, create: bool = True) -> None:
     with database.writing() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # large tables take long
         revision = revision_of(connection)  # another service may have been quicker
         if revision is not None and revision > NEWEST:
             raise DataError(

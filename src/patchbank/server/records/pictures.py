@@ -132,6 +132,10 @@ class Pictures:
                 return False
         return True
 
+    def has(self, name: str) -> bool:
+        """Whether a picture is there."""
+        return self._path(name).is_file()
+
     def paths(self) -> Iterator[Path]:
         """Paths of all pictures."""
         for _, _, path in self._found():

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, or_, select, text
 
 from patchbank.runtime.printable import one_line
 from patchbank.server.records.base import Store
@@ -30,6 +30,27 @@ class Verifying(Store):
                 lines = connection.execute(text("PRAGMA quick_check(20)")).scalars()
                 found = [f"database: {one_line(line)}" for line in lines if line != "ok"]
             return [*found, *_wrong_counts(connection)]
+
+    def missing_pictures(self, pictures: Pictures) -> list[int]:
+        """Numbers of the inspections of this service that name a picture that is not there.
+
+        Raises:
+            NotRecorded: the database does not answer.
+        """
+        own = INSPECTIONS.c
+        named = or_(*(column.is_not(None) for column in (own.photograph, own.overlay, own.map)))
+        statement = (
+            select(own.id, own.photograph, own.overlay, own.map)
+            .where(named, own.instance == self.instance)
+            .order_by(own.id)
+            .execution_options(yield_per=1000)
+        )
+        with self._database.reading() as connection:
+            return [
+                number
+                for number, *names in connection.execute(statement)
+                if not all(name is None or pictures.has(name) for name in names)
+            ]
 
 
 def changed_pictures(pictures: Pictures) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,7 +20,7 @@ from patchbank.runtime.logs import LOGGER
 from patchbank.server.service import document
 from patchbank.server.service.answers import answer, api_error, error_answer
 from patchbank.server.service.errors import ApiError, body_of
-from patchbank.server.service.guarding import SecuredRoute, Spec
+from patchbank.server.service.guarding import SMALL_BODY, SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
     ends,
@@ -53,24 +53,18 @@ QUIET = ("/health", "/ready", "/metrics")
 """Routes that watchdogs ask all the time, which are logged only where they fail."""
 GONE = 499
 """Status in log and figures of a sender that went away in the middle of its request."""
+RETRY_STOPPING_S = 5
 OTHER = "other"
 """Name of all paths without a route, in the figures."""
 
 
-def make_app(parts: Service, *, stop: Callable[[], None], specs: Sequence[Spec] = SPECS) -> FastAPI:
+def make_app(parts: Service, *, specs: Sequence[Spec] = SPECS) -> FastAPI:
     """The application of a service.
 
     Args:
         parts: of the service.
-        stop: called when the server has answered its last request.
         specs: of the routes.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        stop()
-
     app = FastAPI(
         title="Patchbank",
         version=str(__version__),
@@ -79,17 +73,16 @@ def make_app(parts: Service, *, stop: Callable[[], None], specs: Sequence[Spec] 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        root_path=parts.settings.root_path,
-        lifespan=lifespan,
     )
     app.state.service, app.state.gate = parts, parts.gate
     for spec in specs:
-        app.router.routes.append(_route(spec, parts.settings.max_bytes))
+        limit = getattr(parts.settings, spec.body_limit) if spec.body_limit else SMALL_BODY
+        app.router.routes.append(_route(spec, limit))
     app.add_exception_handler(HTTPException, _on_error)
     app.add_exception_handler(RequestValidationError, _on_error)
     app.add_exception_handler(PatchbankError, _on_error)
     app.add_middleware(Surroundings, parts=parts)
-    document.describe(app)
+    document.describe(app, parts.settings.root_path)
     return app
 
 
@@ -126,6 +119,7 @@ class Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["root_path"] = self._parts.settings.root_path  # a proxy may leave it in the path
         begin, status = time.perf_counter(), 0
 
         async def sent(message: Message) -> None:
@@ -139,6 +133,9 @@ class Surroundings:
             await self._app(scope, receive, sent)
         except ClientDisconnect:  # there is nobody to answer
             status = GONE
+        except asyncio.CancelledError:  # the time to stop is over
+            if not status:
+                await error_answer(_stopping())(scope, receive, sent)
         except Exception as error:
             LOGGER.exception("%s %s failed", scope["method"], scope["path"])
             if status:
@@ -163,8 +160,18 @@ class Surroundings:
             LOGGER.info("%(method)s %(path)s %(status)d %(ms)s ms", facts, extra={"request": facts})
 
 
+def _stopping() -> ApiError:
+    return ApiError(
+        503,
+        "service: expected one that runs, got one that stops; send it again to the next, with the "
+        "same Idempotency-Key",
+        code="not_ready",
+        retry_s=RETRY_STOPPING_S,
+    )
+
+
 def _secure(message: MutableMapping[str, Any]) -> None:
     headers = list(message.get("headers", []))
-    if not any(name.lower() == b"cache-control" for name, _ in headers):
-        headers.append(NO_STORE)
-    message["headers"] = [*headers, *SECURITY_HEADERS]
+    given = {name.lower() for name, _ in headers}
+    added = [one for one in (NO_STORE, *SECURITY_HEADERS) if one[0] not in given]
+    message["headers"] = [*headers, *added]

@@ -7,6 +7,7 @@ those under way end with the old one.  A file that cannot be read leaves the old
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ FileState = tuple[int, int, int]
 
 class DetectorLog(Protocol):
     """The part of the records that has the detectors of products."""
+
+    def check(self) -> None:
+        """Raise NotRecorded if nothing can be entered now."""
+        ...
 
     def detector_taken_up(self, entry: DetectorEntry) -> None:
         """Enter a detector, in the audit too."""
@@ -113,7 +118,7 @@ class Catalog:
                 files.append(path)
         self._folders.append(self._uploads)
         found = [*files, *(file for folder in self._folders for file in files_in(folder))]
-        for file in dict.fromkeys(file.resolve() for file in found):
+        for file in dict.fromkeys(absolute(file) for file in found):
             self.add(file, Change("served"))
 
     @property
@@ -316,6 +321,11 @@ def state_of(path: Path) -> FileState | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def absolute(file: Path) -> Path:
+    """The whole path of a file; a link stays one, as its name is that of the product."""
+    return Path(os.path.abspath(file))
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from patchbank.server.service.catalog import (
     Change,
     DetectorLog,
     Product,
+    absolute,
     read_file,
     state_of,
 )
@@ -145,7 +146,7 @@ class Changes:
                 f"{said.caller.name!r} with the role {said.caller.role}",
             )
         self._catalog.read(content, name)
-        file = (self._catalog.folders[-1] / f"{name}{SUFFIX}").resolve()
+        file = absolute(self._catalog.folders[-1] / f"{name}{SUFFIX}")
         with self._catalog.adding:
             try:
                 create_file(file, content)
@@ -214,6 +215,7 @@ class Changes:
                 retry_s=RETRY_CHANGE_S,
             )
         try:
+            self._log.check()  # a file that is replaced is in use, whether that is recorded or not
             try:
                 self._catalog.take_up(product, Change("replaced", "file", "the file was replaced"))
             except (DetectorFileError, BackboneError) as error:

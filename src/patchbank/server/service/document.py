@@ -99,18 +99,18 @@ def _done(spec: Spec) -> int:
     return 201 if spec.creates else 200
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, root_path: str) -> None:
     """Let the application make its document, once, when it is asked for."""
 
     def made() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _made(app)
+            app.openapi_schema = _made(app, root_path)
         return app.openapi_schema
 
     app.openapi = made  # type: ignore[method-assign]
 
 
-def _made(app: FastAPI) -> dict[str, Any]:
+def _made(app: FastAPI, root_path: str) -> dict[str, Any]:
     from patchbank.server.service.lessons import UpdateRequest
     from patchbank.server.service.schema import INSPECTION_SCHEMA
 
@@ -119,7 +119,7 @@ def _made(app: FastAPI) -> dict[str, Any]:
         version=str(__version__),
         description=app.description,
         routes=app.routes,
-        servers=[{"url": app.root_path}] if app.root_path else None,
+        servers=[{"url": root_path}] if root_path else None,
     )
     for route in app.routes:
         if isinstance(route, SecuredRoute) and route.spec.example is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,13 @@ from typing import Any
 from patchbank.server.intake import Answer, Intake
 from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, KeptPhotograph, secret_of
 from patchbank.server.outbox.delivery import Outbox
+from patchbank.server.outbox.folder import FOLDERS
 from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.metrics import Metrics
+from patchbank.server.sources.keys import TriggerKeys
+from patchbank.server.sources.separation import check_separate
 from patchbank.server.sources.watch import Watch, WatchSettings
 
 MQTT = "mqtt"
@@ -32,6 +35,8 @@ class EndSettings:
     watch: Sequence[str] = ()
     """Texts of `--watch`."""
     watch_done: Path | None = None
+    data: Path | None = None
+    """Folder of the service, in which it keeps pictures."""
     cameras: Sequence[str] = ()
     """Texts of `--camera`."""
 
@@ -101,16 +106,15 @@ class Sources:
         """Make them; `start` begins.
 
         Raises:
-            ParameterError: an option is not of its form, or a folder or OpenCV is not there.
+            ParameterError: an option is not of its form, a folder or OpenCV is not there, or
+                folders lie in each other.
         """
-        self.watches = {
-            f"watch {text}": Watch(
-                intake,
-                records,
-                WatchSettings.parse(text, settings.watch_done, max_bytes=max_bytes),
-            )
+        watched = {
+            f"watch {text}": WatchSettings.parse(text, settings.watch_done, max_bytes=max_bytes)
             for text in settings.watch
         }
+        check_separate(list(watched.values()), _written(settings, channels))
+        self.watches = {name: Watch(intake, records, each) for name, each in watched.items()}
         self.cameras: dict[str, Any] = {}
         self._triggers: list[Any] = []
         if settings.cameras:
@@ -125,8 +129,9 @@ class Sources:
     ) -> None:
         from patchbank.server.sources.camera import Camera, CameraSettings
 
+        keys = TriggerKeys(records)
         for text in texts:
-            camera = Camera(intake, CameraSettings.parse(text))
+            camera = Camera(intake, CameraSettings.parse(text), keys)
             self.cameras[camera.settings.name] = camera
         brokers = [spec for spec in channels if spec.kind == MQTT]
         if brokers:
@@ -136,7 +141,7 @@ class Sources:
             for spec in brokers:
                 password = secret_of(spec.name, "password")
                 self._triggers.append(
-                    MqttTriggers(spec.target, password, cameras, records, records.instance)
+                    MqttTriggers(spec.target, password, cameras, records.instance)
                 )
 
     @property
@@ -157,3 +162,13 @@ class Sources:
         end = time.monotonic() + wait_s
         for part in (*self.cameras.values(), *self.watches.values()):
             part.close(max(end - time.monotonic(), 0.1))
+
+
+def _written(settings: EndSettings, channels: Sequence[ChannelSpec]) -> Iterator[tuple[str, Path]]:
+    """Yield folders that photographs are written to, with the option of each."""
+    if settings.data is not None:
+        yield "--data", settings.data / "pictures"
+    for spec in channels:
+        if spec.kind == "folder":
+            for name in FOLDERS.values():
+                yield f"--channel {spec.name}", Path(spec.target) / name

@@ -15,6 +15,7 @@ from patchbank.server.service.catalog import (
     Change,
     FileState,
     Product,
+    absolute,
     files_in,
     state_of,
 )
@@ -51,8 +52,8 @@ class FileWatch:
             known = {product.path for product in self._catalog.products}
             for folder in self._catalog.folders:
                 for file in files_in(folder):
-                    if file.resolve() not in known:
-                        _guarded(file, partial(self._check_new, file.resolve()))
+                    if absolute(file) not in known:
+                        _guarded(file, partial(self._check_new, absolute(file)))
 
     def _check(self, product: Product) -> None:
         """Take up a file that has changed."""

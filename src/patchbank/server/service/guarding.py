@@ -6,28 +6,40 @@ caller before it reads the body, limits the body, and refuses what it does not k
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
+import anyio
+import anyio.to_thread
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import printable
 from patchbank.server.records.entries import Role
 from patchbank.server.service.errors import ApiError
+from patchbank.server.service.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, LIFE_S, Sessions
 from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
 
+Found = TypeVar("Found")
 Access = Role | Literal["public"]
 """The role that a route needs; ``public`` for none."""
 SMALL_BODY = 1_000_000
+UNCHANGING = ("GET", "HEAD", "OPTIONS")
+FORM = "application/x-www-form-urlencoded"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
-"""Headers of a reverse proxy, which lets others in."""
+FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""Beginnings of the headers of a reverse proxy, which lets others in."""
+MOST_ADMITTED = 8
+"""Threads that look up tokens at once; those of other work never keep them waiting."""
+RETRY_LATE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +62,12 @@ class Spec:
     """Content of the body by media type, where the endpoint reads it itself."""
     creates: bool = False
     """Whether it is answered by 201."""
-    body_bytes: int | None = SMALL_BODY
-    """Bytes of the body at most; None for the limit of photographs."""
+    body_limit: Literal["max_bytes", "max_detector_bytes"] | None = None
+    """Setting that limits the bytes of the body; None for the limit of small ones."""
     has_slashes: bool = False
     """Whether the parameter at the end of the path may have slashes in it."""
+    failed: Callable[[Request, Exception], Response] | None = None
+    """Answers errors to people, of a route that is a page and in no document; None for JSON."""
 
 
 @dataclass(slots=True)
@@ -61,18 +75,32 @@ class Gate:
     """Admits callers."""
 
     tokens: TokenBook
+    sessions: Sessions
     is_loopback: bool
+    timeout_s: float = 30.0
+    """Time in which the records have to say whose a token is."""
     failures: Failures = field(default_factory=Failures)
+    _threads: anyio.CapacityLimiter | None = None
 
     async def admit(self, request: Request, role: Access) -> Caller | None:
         """The caller of a request, who has the role that is needed; None for a public route.
 
         Raises:
-            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many.
+            ApiError: 401 without a valid token, 403 with one that may not, 429 after too many,
+                503 where the records do not answer in time.
         """
         if role == "public":
             return None
-        caller = await self._caller(request)
+        try:
+            caller = await asyncio.wait_for(self._caller(request), self.timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503,
+                f"token: expected records that answer within {self.timeout_s:g} s, got none that "
+                "do; send it again",
+                code="timeout",
+                retry_s=RETRY_LATE_S,
+            ) from None
         if not caller.may(role):
             raise ApiError(
                 403,
@@ -85,16 +113,59 @@ class Gate:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()
         if scheme.lower() == "bearer" and secret:
-            found = await run_in_threadpool(self.tokens.caller_of, secret)
+            found = await self._asked(lambda: self.tokens.caller_of(secret))
             if found is None:
                 raise self._failed(request, "got one that is unknown, revoked or expired")
             return found
-        if await run_in_threadpool(self.tokens.is_needed):
-            raise self._failed(request, "got none")
+        if "authorization" in request.headers:
+            raise self._failed(request, "got another header")
+        found = await self._of_session(request)
+        if found is not None:
+            return found
+        if await self._asked(self.tokens.is_needed):
+            raise _no_token("got none")
         if not self.is_loopback:
-            raise self._failed(request, "got none, and there is none yet")
+            raise _no_token("got none, and there is none yet")
         _check_local(request)
         return LOCAL
+
+    async def _of_session(self, request: Request) -> Caller | None:
+        """The caller whose cookie a request has, if it is valid.
+
+        Raises:
+            ApiError: 403 for a change that no page of the session has sent.
+        """
+        session = self.sessions.read(request.cookies.get(COOKIE, ""))
+        if session is None:
+            return None
+        found = await self._asked(lambda: self.tokens.caller_named(session.name))
+        if found is None:
+            return None
+        request.state.session = session
+        if request.method not in UNCHANGING:
+            is_own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+            given = request.headers.get(CSRF_HEADER) or await _of_form(request)
+            if not is_own or not self.sessions.is_csrf(session, given):
+                raise ApiError(
+                    403,
+                    f"{CSRF_HEADER}: expected the text of a page of this session, got another; "
+                    "load the page again",
+                    code="csrf",
+                )
+        return found
+
+    def renew(self, request: Request, response: Response) -> None:
+        """Give a session that is used a later end."""
+        session = getattr(request.state, "session", None)
+        renewed = None if session is None else self.sessions.renewed(session)
+        if renewed is not None:
+            set_cookie(request, response, self.sessions.cookie(renewed))
+
+    async def _asked(self, ask: Callable[[], Found]) -> Found:
+        """The answer of the records, in a thread that is left alone if there never is one."""
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(MOST_ADMITTED)
+        return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._threads)
 
     def _failed(self, request: Request, got: str) -> ApiError:
         address = request.client.host if request.client else ""
@@ -106,12 +177,39 @@ class Gate:
                 code="too_many_failures",
                 retry_s=wait_s,
             )
-        return ApiError(
-            401,
-            f"token: expected `Authorization: Bearer TOKEN`, {got}; "
-            "`patchbank serve token add NAME --role ROLE` makes one",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        return _no_token(got)
+
+
+def _no_token(got: str) -> ApiError:
+    return ApiError(
+        401,
+        f"token: expected `Authorization: Bearer TOKEN`, {got}; "
+        "`patchbank serve token add NAME --role ROLE` makes one",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+async def _of_form(request: Request) -> str:
+    """The text against forged requests in a form without files; empty if there is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        return ""
+    content = parse_qs((await request.body()).decode("utf-8", "replace"))
+    return content.get(CSRF_FIELD, [""])[0]
+
+
+def set_cookie(request: Request, response: Response, value: str, life_s: float = LIFE_S) -> None:
+    """Set the cookie of the session, which no script can read and no other site can send."""
+    root = request.app.state.service.settings.root_path
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=int(life_s),
+        path=root or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def _check_local(request: Request) -> None:
@@ -119,7 +217,9 @@ def _check_local(request: Request) -> None:
 
     Without a token, everything that comes from this computer is trusted.  A page of another site
     could send requests here (their Origin is foreign), also under a name of its own that leads to
-    this computer (their Host is foreign), and a reverse proxy sends those of others.
+    this computer (their Host is foreign), and a reverse proxy sends those of others: it is known
+    by its headers, or by HTTP/1.0, the default of nginx.  A tunnel that
+    passes bytes on is not known by anything.
 
     Raises:
         ApiError: 403.
@@ -138,7 +238,8 @@ def _check_local(request: Request) -> None:
         raise ApiError(
             403, f"Origin: expected none or this service without a token, got another site; {cure}"
         )
-    if any(name in headers for name in FORWARDED):
+    is_old = request.scope.get("http_version") == "1.0"
+    if is_old or any(name.startswith(FORWARDED) for name in headers):
         raise ApiError(403, f"proxy: expected none without a token, got one; {cure}")
 
 
@@ -160,8 +261,15 @@ class SecuredRoute(APIRoute):
     def __init__(self, spec: Spec, *, largest_body: int, **options: Any) -> None:
         """Make the route of a specification; `options` are those of FastAPI."""
         self.spec, self.role = spec, spec.role
-        self._body_bytes = largest_body if spec.body_bytes is None else spec.body_bytes
-        super().__init__(spec.path, spec.endpoint, methods=[spec.method], **options)
+        self._body_bytes = largest_body
+        is_documented = spec.failed is None
+        super().__init__(
+            spec.path,
+            spec.endpoint,
+            methods=[spec.method],
+            include_in_schema=is_documented,
+            **options,
+        )
         if spec.has_slashes:
             found = compile_path(f"{spec.path.removesuffix('}')}:path}}")
             self.path_regex, self.path_format, self.param_convertors = found
@@ -172,11 +280,24 @@ class SecuredRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             gate: Gate = request.app.state.gate
-            request.state.caller = await gate.admit(request, self.role)
-            _check_query(request, known)
-            return await handle(_limited(request, self._body_bytes))
+            limited = _limited(request, self._body_bytes)
+            limited.state.caller = await gate.admit(limited, self.role)
+            _check_query(limited, known)
+            response = await handle(limited)
+            gate.renew(limited, response)
+            return response
 
-        return guarded
+        failed = self.spec.failed
+        if failed is None:
+            return guarded
+
+        async def page(request: Request) -> Response:
+            try:
+                return await guarded(request)
+            except (HTTPException, PatchbankError, RequestValidationError) as error:
+                return failed(request, error)
+
+        return page
 
 
 def _query_names(dependant: Any) -> frozenset[str]:

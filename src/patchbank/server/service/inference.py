@@ -36,6 +36,8 @@ from patchbank.server.service.keeping import Files, PictureStore, digest_of, fil
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 
 THREADS_PER_CORE = 2
+LEAST_COMMIT_S = 1.0
+"""Time that the last commit has, however late it is."""
 Observer = Callable[[str, float], None]
 """Is called for each inspection with the product, and the seconds that it took."""
 
@@ -87,7 +89,7 @@ class Inference:
         self._committer = Committer(records, channels, after_commit)
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
-        self._n_bytes = self._n_running = 0
+        self._n_bytes = self._n_running = self._n_accepted = 0
         self._congestion = Congestion(usable_cores())
         self._cores = threading.BoundedSemaphore(usable_cores())
         self._is_closed = False
@@ -114,6 +116,11 @@ class Inference:
         return self._n_running
 
     @property
+    def n_accepted(self) -> int:
+        """Photographs that are accepted and not answered."""
+        return self._n_accepted
+
+    @property
     def is_full(self) -> bool:
         """Whether another photograph would be refused."""
         return self._is_closed or self._n_accepted >= self._settings.max_queue
@@ -129,11 +136,6 @@ class Inference:
         )
 
     @property
-    def _n_accepted(self) -> int:
-        """Photographs that are waiting, or being inspected."""
-        return len(self._waiting) + self._n_running
-
-    @property
     def trouble(self) -> str | None:
         """Reason why the last inspections were not recorded; None if they were."""
         return self._committer.trouble
@@ -147,17 +149,31 @@ class Inference:
             Busy: the queue is full, or the service stops.
             UnknownProduct: there is no such product.
         """
+        found = self.offered(submission, digest_of(submission.content))
+        if found is None:
+            raise _stopping() if self._is_closed else self.busy()
+        return found
+
+    def offered(self, submission: Submission, digest: str) -> Future[Answer] | None:
+        """Queue a photograph of a known digest, if there is room; None if not, uncounted.
+
+        Raises:
+            UnknownProduct: there is no such product.
+        """
         self._catalog.product(submission.product)
-        digest, key = digest_of(submission.content), _key(submission)
+        key = _key(submission)
         with self._changed:
             under_way = self._under_key.get(key) if key else None
             if under_way is not None:
                 return _after(submission, digest, *under_way)
-            self._check_room(len(submission.content))
+            if not self._has_room(len(submission.content)):
+                return None
             job = Job(submission, digest, _answer_to_come())
             if key:
                 self._under_key[key] = digest, job.answered
                 job.answered.add_done_callback(lambda _: self._forget(key))
+            self._n_accepted += 1  # until it is answered: what waits for its commit counts, too
+            job.answered.add_done_callback(self._answered)
             self._waiting.append(job)
             self._n_bytes += len(submission.content)
             self._changed.notify()
@@ -183,16 +199,17 @@ class Inference:
             self._waiting.clear()
         for job in left:
             job.answered.set_exception(_stopping())
-        n_left = len(left) + sum(thread.is_alive() for thread in self._threads)
-        self._committer.close(max(end - time.monotonic(), 1))
-        return n_left
+        self._committer.close(max(end - time.monotonic(), LEAST_COMMIT_S))
+        with self._changed:
+            return len(left) + self._n_accepted
 
-    def _check_room(self, n_bytes: int) -> None:
-        if self._is_closed:
-            raise _stopping()
-        is_large = self._waiting and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
-        if self._n_accepted >= self._settings.max_queue or is_large:
-            raise self.busy()
+    def _has_room(self, n_bytes: int) -> bool:
+        is_large = bool(self._waiting) and self._n_bytes + n_bytes > LARGEST_QUEUE_BYTES
+        return not self.is_full and not is_large
+
+    def _answered(self, _: Future[Answer]) -> None:
+        with self._changed:
+            self._n_accepted -= 1
 
     def _forget(self, key: tuple[str, str]) -> None:
         with self._changed:

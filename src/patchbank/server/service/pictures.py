@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,7 +24,11 @@ from patchbank.server.records.entries import StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.keeping import PictureStore, map_png, overlay_jpeg
+from patchbank.types import Image
 
+MOST_WAITING = 8
+"""Pictures that wait to be made; more are refused, so that they never take all threads."""
+RETRY_MAKING_S = 2
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
 
@@ -37,6 +42,8 @@ class Explained:
     content: dict[str, Any]
     crops: tuple[bytes, ...]
     """PNG files: the odd patch, then the nearest good ones."""
+    pairs: tuple[tuple[bytes, bytes | None], ...]
+    """PNG files of each odd spot: the odd patch, and the nearest good one that there is."""
 
 
 class MadePictures:
@@ -44,7 +51,8 @@ class MadePictures:
 
     def __init__(self, catalog: Catalog, pictures: PictureStore) -> None:
         self._catalog, self._pictures = catalog, pictures
-        self._making = threading.Lock()
+        self._making, self._explaining = threading.Lock(), threading.Lock()
+        self._room = threading.BoundedSemaphore(MOST_WAITING)
         self._explained: OrderedDict[int, Explained] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
@@ -91,11 +99,14 @@ class MadePictures:
         Raises:
             ApiError: as `overlay`.
         """
-        with self._making:
+        found = self._explained.get(inspection.id)
+        if found is not None:
+            return found
+        # Whoever asks for another crop meanwhile gets the same one.
+        with self._place(), self._explaining:
             found = self._explained.get(inspection.id)
-        if found is None:
-            found = self._made(inspection, _explained)
-            with self._making:
+            if found is None:
+                found = self._repeated(inspection, _explained)
                 self._explained[inspection.id] = found
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
@@ -111,6 +122,13 @@ class MadePictures:
         return self._made(inspection, make)
 
     def _made(self, inspection: StoredInspection, make: Callable[[Inspection], Result]) -> Result:
+        """The result of a function for the inspection, which is repeated; 429 without a place."""
+        with self._place():
+            return self._repeated(inspection, make)
+
+    def _repeated(
+        self, inspection: StoredInspection, make: Callable[[Inspection], Result]
+    ) -> Result:
         """The result of a function for the inspection, which is repeated."""
         if inspection.verdict == "unread":
             raise ApiError(
@@ -132,18 +150,45 @@ class MadePictures:
             raise ApiError(410, outcome.error)
         return outcome[1]
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among those that wait.
+
+        Raises:
+            ApiError: 429 where there is none.
+        """
+        if not self._room.acquire(blocking=False):
+            raise ApiError(
+                429,
+                f"picture: expected fewer than {MOST_WAITING} that are made at once, got more; "
+                f"send it again in {RETRY_MAKING_S} seconds",
+                code="busy",
+                retry_s=RETRY_MAKING_S,
+            )
+        try:
+            yield
+        finally:
+            self._room.release()
+
 
 def _explained(inspection: Inspection) -> Explained:
     from patchbank.detector.explanation.crops import good_crops, odd_crop
 
-    explanation, crops = inspection.explain(), []
+    explanation, crops, pairs = inspection.explain(), [], []
     for spot in explanation.spots:
         rows = [
             [odd_crop(patch, inspection.pixels), *good_crops(explanation, patch)]
             for patch in spot.patches
         ]
-        crops.append(_sheet([[one.image for one in row if one.image is not None] for row in rows]))
-    return Explained(explanation.to_json(), tuple(crops))
+        images = [[one.image for one in row if one.image is not None] for row in rows]
+        crops.append(_sheet(images))
+        odd, *good = next((row for row in images if len(row) > 1), images[0])
+        pairs.append((_png(odd), _png(good[0]) if good else None))
+    return Explained(explanation.to_json(), tuple(crops), tuple(pairs))
+
+
+def _png(image: Image) -> bytes:
+    return png_bytes(pillow.fromarray(image))
 
 
 def _sheet(rows: list[list[Any]]) -> bytes:
@@ -155,4 +200,4 @@ def _sheet(rows: list[list[Any]]) -> bytes:
         for column, crop in enumerate(row):
             top, left = number * side, column * side
             picture[top : top + side, left : left + side] = crop
-    return png_bytes(pillow.fromarray(picture))
+    return _png(picture)

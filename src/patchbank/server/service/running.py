@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,23 +22,33 @@ from patchbank.runtime.printable import json_text
 from patchbank.server.intake import Answer
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.store import Records
-from patchbank.server.service.app import make_app
+from patchbank.server.service.app import SPECS, make_app
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.changes import Changes
+from patchbank.server.service.commits import Commits
 from patchbank.server.service.ends import EndSettings, Outlets, Sources
 from patchbank.server.service.errors import error_body
 from patchbank.server.service.file_watch import FileWatch
-from patchbank.server.service.guarding import Gate
+from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.service import Service
+from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.tokens import TokenBook
 
 TIDY_S = 3600.0
 KEEP_ALIVE_S = 75
+LEAST_ADMIT_S = 1.0
+"""Time in which the records have to say whose a token is, however short that of verdicts is."""
 BACKLOG = 2048
+REQUESTS_SHARE = 0.8
+"""Share of the time to stop that requests have; the rest is for what they have handed in."""
+OVERTIME_S = 5.0
+"""Time beyond that after which the process ends, whatever a thread of it waits for."""
+HEAD_S = 20.0
+"""Time in which the header of a request has to come."""
 
 
 class Running:
@@ -48,8 +61,10 @@ class Running:
         records: Records,
         products: Sequence[Path],
         ends: EndSettings,
+        specs: Sequence[Spec],
     ) -> None:
         """Open the products; see `opened`."""
+        self._specs, self._commits = specs, Commits()
         metrics = Metrics()
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
@@ -75,7 +90,13 @@ class Running:
             changes=Changes(catalog, records),
             made=MadePictures(catalog, folder.pictures),
             metrics=metrics,
-            gate=Gate(TokenBook(records), settings.is_loopback),
+            gate=Gate(
+                TokenBook(records),
+                Sessions.of_folder(folder.folder),
+                settings.is_loopback,
+                max(settings.timeout_s, LEAST_ADMIT_S),
+            ),
+            commits=self._commits,
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
@@ -88,6 +109,10 @@ class Running:
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
         self._watch = FileWatch(catalog)
         self._tidying = Tidying(self.service)
+        self._last = threading.Timer(settings.stop_s + OVERTIME_S, self._give_up)
+        self._last.daemon = True
+        self._end: float | None = None
+        """End of the time to stop, by the monotonic clock; None while it runs."""
         self.n_lost = 0
         """Photographs that were accepted and not recorded when it stopped."""
 
@@ -117,21 +142,24 @@ class Running:
                 f"--port: expected a free address, got {settings.host}:{settings.port}; stop the "
                 "other program, or choose another port"
             ) from None
+        finally:
+            self._stop()
 
     def _config(self) -> uvicorn.Config:
         settings = self.service.settings
         return uvicorn.Config(
-            make_app(self.service, stop=self._stop),
+            make_app(self.service, specs=self._specs),
             host=settings.host,
             port=settings.port,
-            http=JsonErrors,
+            http=Protocol,
             ws="none",
+            lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(settings.stop_s),
+            timeout_graceful_shutdown=REQUESTS_SHARE * settings.stop_s,  # type: ignore[arg-type]
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
@@ -144,19 +172,45 @@ class Running:
         return f"{scheme}://{host}:{port}"
 
     def _committed(self, answers: Sequence[Answer]) -> None:
+        """Count what is on record, and let those know that wait for it."""
         self.service.metrics.recorded(answers)
+        self._commits.notify()
         self._outlets.committed(answers)
 
     def _stopping(self) -> None:
         self.service.is_stopping = True
+        self._commits.notify()
+        if self._end is None:
+            self._end = time.monotonic() + self.service.settings.stop_s
+            self._last.start()
 
     def _stop(self) -> None:
-        """End what runs, after the last answer."""
+        """End what runs, after the last answer, until the end of the time for that."""
+        self._stopping()
         self._watch.close()
         self._tidying.close()
-        self._sources.close(self.service.settings.stop_s)
-        self.n_lost = self.service.inference.close(self.service.settings.stop_s)
+        self._sources.close(self._left_s)
+        self.n_lost = self.service.inference.close(self._left_s)
         self._outlets.close()
+
+    def ended(self) -> None:
+        """Say that nothing of it runs any more."""
+        self._last.cancel()
+
+    def _give_up(self) -> None:
+        """End the process while threads still wait: a database that hangs answers nobody."""
+        LOGGER.error(
+            "stopped: a database or a disk does not answer; %d photographs were accepted and are "
+            "not known to be on record",
+            self.service.inference.n_accepted,
+        )
+        os._exit(1)
+
+    @property
+    def _left_s(self) -> float:
+        """Time that is left to stop."""
+        assert self._end is not None
+        return max(self._end - time.monotonic(), 0.0)
 
 
 class Tidying:
@@ -212,8 +266,44 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
-class JsonErrors(HttpToolsProtocol):
-    """Answers requests that are no HTTP in the shape of all errors."""
+class Protocol(HttpToolsProtocol):
+    """Answers requests that are no HTTP in the shape of all errors, and closes what says nothing.
+
+    uvicorn has a limit of time between requests, but none for the header of one, so connections
+    that send none would stay for ever.
+    """
+
+    head_s = HEAD_S
+    _silent: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first header, but not for ever."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._have_head()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a header."""
+        super().on_message_begin()
+        self._have_head()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Go on: the body has limits of its own."""
+        self._have_head()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._silent = self.loop.call_later(self.head_s, self.transport.close)
+
+    def _have_head(self) -> None:
+        if self._silent is not None:
+            self._silent.cancel()
+            self._silent = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer and close."""
@@ -229,9 +319,18 @@ class JsonErrors(HttpToolsProtocol):
 
 @contextmanager
 def opened(
-    settings: ServiceSettings, products: Sequence[Path], ends: EndSettings
+    settings: ServiceSettings,
+    products: Sequence[Path],
+    ends: EndSettings,
+    specs: Sequence[Spec] = SPECS,
 ) -> Iterator[Running]:
     """Open a service with its data folder and records.
+
+    Args:
+        settings: of the service.
+        products: detector files, and folders of them.
+        ends: channels and sources.
+        specs: routes that are answered.
 
     Raises:
         DataError: the folder, the records or a product cannot be used, another service uses the
@@ -243,7 +342,12 @@ def opened(
         records = Records.open(settings.database or folder.url, instance=folder.instance())
         try:
             check_access(settings, records)
-            yield Running(settings, folder, records, products, ends)
+            running = Running(settings, folder, records, products, ends, specs)
+            try:
+                yield running
+            finally:
+                records.close()
+                running.ended()
         finally:
             records.close()
 

@@ -16,6 +16,7 @@ from patchbank.server.records.pictures import Pictures
 from patchbank.server.records.store import Records
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.changes import Changes
+from patchbank.server.service.commits import Commits
 from patchbank.server.service.guarding import Gate
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
@@ -50,37 +51,39 @@ class Service:
     made: MadePictures
     metrics: Metrics
     gate: Gate
+    commits: Commits
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     is_stopping: bool = False
-    _checked: tuple[float, str | None] = (0.0, None)
+    _checked: tuple[float, dict[str, str]] = field(default_factory=lambda: (0.0, {}))
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
-    def reasons(self) -> list[str]:
-        """Reasons why no verdict can be given now; none if it is ready."""
-        found = ["the service stops"] if self.is_stopping else []
+    def reasons(self) -> dict[str, str]:
+        """Reasons why no verdict can be given now, by a word for each; none if it is ready."""
+        found = {"stopping": "the service stops"} if self.is_stopping else {}
         if not self.catalog.products:
-            found.append("there is no product yet; upload a detector")
+            found["products"] = "there is no product yet; upload a detector"
         with self._checking:
             if time.monotonic() > self._checked[0]:
-                reason = self._check()
-                self._checked = time.monotonic() + CHECKED_S, reason
-            _, reason = self._checked
-        return [*found, reason] if reason else found
+                reasons = self._check()
+                self._checked = time.monotonic() + CHECKED_S, reasons
+            return found | self._checked[1]
 
-    def _check(self) -> str | None:
-        """Reason why records or disk take no write; None if they do."""
+    def _check(self) -> dict[str, str]:
+        """Reason why records or disk take no write; none if they do."""
         probe = self.settings.data / PROBE
         try:
             self.records.check()
             replace_file(probe, bytes(PROBE_BYTES))
         except NotRecorded as error:
-            return str(error)
+            return {"database": str(error)}
         except OSError as error:
-            return f"{probe}: expected to write {PROBE_BYTES:,} bytes, got: {error.strerror}"
-        return None
+            return {
+                "disk": f"{probe}: expected to write {PROBE_BYTES:,} bytes, got: {error.strerror}"
+            }
+        return {}
 
 
 def service_of(request: Request) -> Service:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from patchbank.choices import EngineName
+from patchbank.errors import DataError
 from patchbank.runtime.threads import usable_cores
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -13,9 +15,27 @@ LARGEST_QUEUE_BYTES = 512_000_000
 """Bytes of photographs that wait at most, whatever their number."""
 
 
+PATH_PART = re.compile(r"[A-Za-z0-9._~-]+")
+
+
 def default_queue() -> int:
     """Photographs at once: few, so that the last one does not wait for long."""
     return 4 * usable_cores()
+
+
+def root_path_of(text: str) -> str:
+    """The path of the service behind a proxy, as links begin with it.
+
+    Raises:
+        DataError: the text is no path.
+
+    >>> root_path_of("patchbank/"), root_path_of("/a/b"), root_path_of("/")
+    ('/patchbank', '/a/b', '')
+    """
+    parts = [part for part in text.split("/") if part]
+    if not all(PATH_PART.fullmatch(part) and part.strip(".") for part in parts):
+        raise DataError(f"--root-path: expected a path such as /patchbank, got {text!r}")
+    return "".join(f"/{part}" for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +63,8 @@ class ServiceSettings:
     """Photographs that wait or are inspected, beyond which requests are refused."""
     max_bytes: int = 64_000_000
     """Bytes of a request with photographs."""
+    max_detector_bytes: int = 500_000_000
+    """Bytes of a detector file that is sent."""
     max_pixels: int = 100_000_000
     """Pixels of a photograph, which its header states."""
     timeout_s: float = 30.0

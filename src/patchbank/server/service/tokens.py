@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
@@ -48,6 +49,10 @@ class TokenStore(Protocol):
         """The token of a secret, unless it is unknown, revoked or expired."""
         ...
 
+    def tokens(self) -> list[Token]:
+        """All tokens, those that are expired or revoked too."""
+        ...
+
     def has_tokens(self) -> bool:
         """Whether there is one at all, or was."""
         ...
@@ -59,7 +64,7 @@ class TokenBook:
     def __init__(self, store: TokenStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, tuple[Token, float]] = OrderedDict()
+        self._known: OrderedDict[bytes | str, tuple[Token, float]] = OrderedDict()
         self._any: tuple[bool, float] | None = None
 
     def caller_of(self, secret: str) -> Caller | None:
@@ -71,15 +76,34 @@ class TokenBook:
         if len(secret) > LONGEST_SECRET:
             return None
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+        return self._caller(digest, lambda: self._store.token_of(secret))
+
+    def caller_named(self, name: str) -> Caller | None:
+        """The caller with the token of a name; None if that is revoked, expired or unknown.
+
+        Raises:
+            NotRecorded: the records cannot be read.
+        """
+        return self._caller(name, lambda: self._named(name))
+
+    def _named(self, name: str) -> Token | None:
+        found = next((one for one in self._store.tokens() if one.name == name), None)
+        if found is None or found.revoked is not None:
+            return None
+        has_expired = found.expires is not None and found.expires <= datetime.now(timezone.utc)
+        return None if has_expired else found
+
+    def _caller(self, key: bytes | str, find: Callable[[], Token | None]) -> Caller | None:
+        """The caller of a token that was found a moment ago, or is found now."""
         with self._lock:
-            found = self._known.get(digest)
+            found = self._known.get(key)
         if found is not None and time.monotonic() < found[1] and not _is_expired(found[0]):
             return Caller(found[0].name, found[0].role)
-        token = self._store.token_of(secret)
+        token = find()
         with self._lock:
-            self._known.pop(digest, None)
+            self._known.pop(key, None)
             if token is not None:
-                self._known[digest] = token, time.monotonic() + KNOWN_S
+                self._known[key] = token, time.monotonic() + KNOWN_S
                 while len(self._known) > MOST_KNOWN:
                     self._known.popitem(last=False)
         return None if token is None else Caller(token.name, token.role)

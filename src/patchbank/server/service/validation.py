@@ -8,7 +8,9 @@ from typing import Any
 
 from patchbank.runtime.printable import printable
 
-_BEGINNING = re.compile(r"^(?:Input|Value|String|List|Number) should (?:be |have |match )?")
+_BEGINNING = re.compile(
+    r"^(?:Value error, |(?:Input|Value|String|List|Number) should (?:be |have |match )?)"
+)
 
 
 def words_of(errors: Sequence[Mapping[str, Any]]) -> str:

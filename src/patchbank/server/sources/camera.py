@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from patchbank.errors import ParameterError, PatchbankError
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.printable import one_line
 from patchbank.server.intake import Answer, Intake, Submission
 from patchbank.server.records.entries import Fields
+from patchbank.server.sources.keys import TriggerKeys
 
 if TYPE_CHECKING:
     import cv2
@@ -92,12 +95,13 @@ class Camera:
     Args:
         intake: takes the photographs.
         settings: of the camera.
+        keys: of triggers, which the cameras of a service share.
 
     Raises:
         ParameterError: OpenCV is not installed, or a video file is not there.
     """
 
-    def __init__(self, intake: Intake, settings: CameraSettings) -> None:
+    def __init__(self, intake: Intake, settings: CameraSettings, keys: TriggerKeys) -> None:
         try:
             import cv2
         except ImportError:
@@ -113,7 +117,7 @@ class Camera:
             )
         self.settings = settings
         self.state = CameraState(name=settings.name, product=settings.product)
-        self._intake = intake
+        self._intake, self._keys = intake, keys
         self._triggers: deque[_Trigger] = deque()
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -155,6 +159,28 @@ class Camera:
             self._changed.notify_all()
         return answer
 
+    def trigger_once(
+        self, fields: Fields | None = None, idempotency_key: str | None = None
+    ) -> tuple[Future[Answer], bool]:
+        """Take a picture and inspect it, unless there is one under this key.
+
+        Args:
+            fields: as for `trigger`.
+            idempotency_key: of the inspection; None always takes a picture.
+
+        Returns:
+            The answer to the first trigger under the key, and whether this is the first.
+
+        Raises:
+            NotRecorded: the records do not answer; there is no picture.
+        """
+        if idempotency_key is None:
+            return self.trigger(fields), True
+        product = self.settings.product
+        return self._keys.once(
+            product, idempotency_key, lambda: self.trigger(fields, idempotency_key)
+        )
+
     def close(self, wait_s: float = 10.0) -> None:
         """Close the camera; triggers without a picture fail."""
         with self._changed:
@@ -170,7 +196,7 @@ class Camera:
         while not self._is_stopping:
             try:
                 capture = self._opened()
-            except CameraError as error:
+            except Exception as error:  # drivers raise many types; a camera may come back
                 failures += 1
                 self._lose(error, failures)
                 continue
@@ -180,10 +206,10 @@ class Camera:
             try:
                 while not self._is_stopping:
                     self._take_next(capture)
-            except CameraError as error:
+            except Exception as error:
                 failures = 1
                 self._lose(error, failures)
-            finally:
+            with suppress(Exception):  # it is opened again, whatever its driver says
                 capture.release()
 
     def _opened(self) -> cv2.VideoCapture:
@@ -225,16 +251,16 @@ class Camera:
         is_read, picture = capture.retrieve()
         if not is_read:
             raise CameraError("expected a picture that can be decoded, got none")
-        # A picture belongs to one moment: several triggers before it get the same one, but those
-        # of a video file, whose pictures are parts one after the other.
-        with self._changed:
-            taken = wanted[:1] if self._is_file else wanted
-            for trigger in taken:
-                if trigger in self._triggers:
-                    self._triggers.remove(trigger)
         is_written, content = self._cv2.imencode(".png", picture)
         if not is_written:
             raise CameraError("expected a picture that PNG can hold, got none")
+        # A picture belongs to one moment: several triggers before it get the same one, but those
+        # of a video file, whose pictures are parts one after the other.
+        first = wanted[:1] if self._is_file else wanted
+        with self._changed:
+            taken = [trigger for trigger in first if trigger in self._triggers]
+            for trigger in taken:  # those that wait until here fail where there is no picture
+                self._triggers.remove(trigger)
         for trigger in taken:
             self._hand_in(trigger, content.tobytes())
 
@@ -259,9 +285,12 @@ class Camera:
             return
         inspected.add_done_callback(lambda done: _hand_on(done, trigger.answer))
 
-    def _lose(self, error: CameraError, failures: int) -> None:
+    def _lose(self, error: Exception, failures: int) -> None:
         """Fail the triggers that wait, and wait before the camera is opened again."""
-        reason = f"camera {self.settings.name}: {error}"
+        said = one_line(str(error)) or type(error).__name__
+        if not isinstance(error, CameraError):
+            said = f"expected a picture, got: {said}"
+        reason = f"camera {self.settings.name}: {said}"
         if self.state.error != reason:
             LOGGER.warning("%s; it is opened again", reason)
         pause = min(LONGEST_PAUSE_S, IDLE_S * 2.0 ** min(failures, 10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +27,14 @@ class FileState(NamedTuple):
     mtime_ns: int
 
 
-def files_below(folder: Path, leave_out: Path | None) -> Iterator[tuple[str, FileState]]:
+def files_below(folder: Path, leave_out: Container[Path]) -> Iterator[tuple[str, FileState]]:
     """Yield each regular file below a folder: its path in it with ``/``, and its state.
 
     Hidden and unfinished files are left out; links are followed to files, not to folders.
 
     Args:
         folder: to list.
-        leave_out: a folder below it that is not entered.
+        leave_out: folders below it that are not entered, by paths that begin with its own.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -48,7 +48,7 @@ def files_below(folder: Path, leave_out: Path | None) -> Iterator[tuple[str, Fil
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     path = Path(entry.path)
-                    if path != leave_out:
+                    if path not in leave_out:
                         left.append((f"{inside}{entry.name}/", path))
                     continue
                 found = _file_state(entry)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import fields
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from patchbank.errors import DataError
 from patchbank.runtime.logs import LOGGER
@@ -23,14 +22,6 @@ LONGEST_TEXT = 200
 KEYS = {"camera", "idempotency_key", *(each.name for each in fields(Fields))}
 
 
-class KnownKeys(Protocol):
-    """The part of `Records` that triggers need."""
-
-    def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
-        """The keys of which there is an inspection."""
-        ...
-
-
 class MqttTriggers:
     """Listens for triggers; results leave by the outbox, and errors under ``PREFIX/PRODUCT/error``.
 
@@ -40,7 +31,6 @@ class MqttTriggers:
         url: of the broker, as for the channel ``mqtt``.
         password: for its user.
         cameras: that are triggered.
-        records: by which a trigger that comes twice under one key is recognised.
         instance: name of the service.
     """
 
@@ -49,16 +39,13 @@ class MqttTriggers:
         url: str,
         password: str | None,
         cameras: Sequence[Camera],
-        records: KnownKeys,
         instance: str,
     ) -> None:
         address = Address.parse("--mqtt", url)
-        self._prefix, self._records = address.prefix, records
+        self._prefix = address.prefix
         self._cameras = {camera.settings.name: camera for camera in cameras}
         products = dict.fromkeys(camera.settings.product for camera in cameras)
         self._topics = {f"{address.prefix}/{product}/trigger": product for product in products}
-        self._under_way: set[tuple[str, str | None]] = set()
-        self._changing = threading.Lock()
         self._connection = Connection(
             address,
             password=password,
@@ -87,10 +74,10 @@ class MqttTriggers:
             wanted = _wanted(payload)
             camera = self._camera(product, wanted.pop("camera", None))
             key = wanted.pop("idempotency_key", None)
-            if key is not None and not self._is_new(product, key):
-                return  # the broker sends again what was not acknowledged
-            answer = camera.trigger(Fields(**wanted, camera=camera.settings.name), key)
-            answer.add_done_callback(partial(self._end, product, key))
+            fields = Fields(**wanted, camera=camera.settings.name)
+            answer, is_first = camera.trigger_once(fields, key)
+            if is_first:  # the broker sends again what was not acknowledged
+                answer.add_done_callback(partial(self._end, product, key))
         except Exception as error:
             self._say(product, None, error)
 
@@ -103,20 +90,8 @@ class MqttTriggers:
         got = "none" if name is None else repr(name)
         raise DataError(f"camera: expected one of {names}, got {got}")
 
-    def _is_new(self, product: str, key: str) -> bool:
-        """Whether no trigger under this key is on record or under way; this one is from now on."""
-        with self._changing:
-            if (product, key) in self._under_way:
-                return False
-            if key in self._records.known_keys(product, [key]):
-                return False
-            self._under_way.add((product, key))
-            return True
-
     def _end(self, product: str, key: str | None, answer: Future[Answer]) -> None:
         """Say why a trigger gave no verdict."""
-        with self._changing:
-            self._under_way.discard((product, key))
         error = answer.exception()
         if error is not None:
             self._say(product, key, error)

@@ -37,6 +37,11 @@ BUSY_SHARE = 4
 class WatchRecords(Protocol):
     """The part of `Records` that a watched folder needs."""
 
+    @property
+    def instance(self) -> str:
+        """Name of the service."""
+        ...
+
     def known_keys(self, product: str, keys: Collection[str]) -> set[str]:
         """The keys of which there is an inspection."""
         ...
@@ -62,6 +67,8 @@ class WatchSettings:
     folder: Path
     done: Path | None = None
     """Folder to which inspected photographs are moved; None leaves them where they are."""
+    leave_out: frozenset[Path] = frozenset()
+    """Resolved folders that are not entered."""
     fields: Fields = field(default_factory=Fields)
     max_bytes: int = 200_000_000
     """Size above which a file is not read."""
@@ -84,9 +91,8 @@ class WatchSettings:
         if done is not None:
             if not done.is_dir():
                 raise ParameterError(f"--watch-done: expected a folder, got {done}; make it first")
+            others["leave_out"] = frozenset({done.resolve()})
             done = done / product
-            if done.resolve() == Path(folder).resolve():
-                raise ParameterError(f"--watch-done: expected another folder than {folder}")
         return cls(product=product, folder=Path(folder), done=done, **others)
 
 
@@ -150,6 +156,8 @@ class Watch:
         self._intake, self._records = intake, records
         self._settings, self._pace = settings, pace
         self._folder = settings.folder.resolve()
+        self._done = None if settings.done is None else settings.done.resolve()
+        self._leave_out = settings.leave_out | ({self._done} if self._done else set())
         self._files: dict[str, _File] = {}
         self._sent: dict[Future[Answer], tuple[str, _File]] = {}
         self._is_first_list = True
@@ -195,7 +203,7 @@ class Watch:
     def _list(self) -> None:
         """List the folder, and note what is new or changed."""
         now = time.monotonic()
-        found = dict(files_below(self._folder, self._settings.done))
+        found = dict(files_below(self._folder, self._leave_out))
         for name in self._files.keys() - found.keys():
             del self._files[name]
         for name, state in found.items():
@@ -243,7 +251,7 @@ class Watch:
             for key, file in some.items():
                 file.is_older = False
                 file.is_done = key in known
-                file.is_to_move = file.is_done and self._settings.done is not None
+                file.is_to_move = file.is_done and self._done is not None
 
     def _send(self, name: str, file: _File) -> None:
         """Hand in a file if it is a photograph, whole, and not too large."""
@@ -313,11 +321,11 @@ class Watch:
 
     def _put_away(self, name: str, file: _File) -> None:
         """Move an inspected file, where that is wanted."""
-        if self._settings.done is None:
+        if self._done is None:
             return
         file.is_to_move = True
         try:
-            move(self._folder / name, self._settings.done / name, file.state)
+            move(self._folder / name, self._done / name, file.state)
         except (FileNotFoundError, AnotherFile):  # it is listed again
             LOGGER.info("watch %s: %s is another file now", self._folder, printable(name))
         except OSError as error:
@@ -344,7 +352,9 @@ class Watch:
         self._change(error=text)
 
     def _key(self, name: str, file: _File) -> str:
-        parts = (str(self._folder), name, str(file.state.size), str(file.state.mtime_ns))
+        """The key of a file; other stations with the same database have others."""
+        station = (self._records.instance, str(self._folder))
+        parts = (*station, name, str(file.state.size), str(file.state.mtime_ns))
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
         return f"watch/{digest.hexdigest()}"
 

@@ -47,20 +47,15 @@ async def trigger(
     """Take a picture with a camera, and inspect it.
 
     A camera without a picture is the error 503 `no_picture`; under an Idempotency-Key that is on
-    record no picture is made, and that inspection is answered.
+    record, or whose picture is under way, none is made, and that inspection is answered.
     """
     service = service_of(request)
     camera = service.cameras.get(name)
     if camera is None:
         known = ", ".join(service.cameras) or "none"
         raise ApiError(404, f"camera: expected one of {known}, got another one")
-    if idempotency_key:
-        product = camera.settings.product
-        stored = await run_in_threadpool(service.records.by_key, product, idempotency_key)
-        if stored is not None:
-            return _answered(service, stored, REPLAYED)
     fields = fields_of(query.model_dump())
-    future = await run_in_threadpool(camera.trigger, fields, idempotency_key or None)
+    future, is_first = await run_in_threadpool(camera.trigger_once, fields, idempotency_key or None)
     waited = asyncio.shield(asyncio.wrap_future(future))
     try:
         found = await asyncio.wait_for(waited, service.settings.timeout_s)
@@ -74,7 +69,7 @@ async def trigger(
             code="timeout",
             retry_s=RETRY_LATE_S,
         ) from None
-    return _answered(service, found.inspection, {} if found.is_new else REPLAYED)
+    return _answered(service, found.inspection, {} if is_first and found.is_new else REPLAYED)
 
 
 def _answered(service: Service, found: StoredInspection, headers: dict[str, str]) -> Response:

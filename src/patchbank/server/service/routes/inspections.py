@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ from patchbank.server.service.answers import answer, api_error, error_answer
 from patchbank.server.service.errors import ApiError, body_of
 from patchbank.server.service.examples import INSPECTION, PHOTOGRAPH_BODY
 from patchbank.server.service.guarding import Spec, caller_of
+from patchbank.server.service.keeping import digest_of
 from patchbank.server.service.receiving import (
     NAMES,
     Photograph,
@@ -138,7 +140,7 @@ class _Terms:
         """
         left = max(self.end - time.monotonic(), 0.001)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), left)
+            return await asyncio.wait_for(asyncio.wrap_future(future), left)
         except (TimeoutError, asyncio.TimeoutError):
             raise ApiError(
                 503,
@@ -186,7 +188,8 @@ async def _several(terms: _Terms, photographs: Sequence[Photograph]) -> Response
     waiting: list[Future[Answer] | Exception] = []
     for number, photograph in enumerate(photographs):
         try:
-            waiting.append(await _submitted(terms, terms.submission(photograph, number)))
+            submission = terms.submission(photograph, number)
+            waiting.append(await _submitted(terms, submission, waiting))
         except (ApiError, PatchbankError) as error:
             if number == 0 and isinstance(error, PatchbankError):
                 raise
@@ -195,15 +198,27 @@ async def _several(terms: _Terms, photographs: Sequence[Photograph]) -> Response
     return answer({"inspections": items})
 
 
-async def _submitted(terms: _Terms, submission: Submission) -> Future[Answer]:
-    """Hand in one photograph of several: it waits for room, so that the others are not lost."""
+async def _submitted(
+    terms: _Terms, submission: Submission, earlier: Sequence[Future[Answer] | Exception]
+) -> Future[Answer]:
+    """Hand in one photograph of several: it waits for room, so that the others are not lost.
+
+    All of them together have half of the queue at most, so that others get in between.
+
+    Raises:
+        Busy: there was none in the time of the request.
+    """
+    inference = terms.service.inference
+    most = max(terms.service.settings.max_queue // 2, 1)
+    digest = await run_in_threadpool(digest_of, submission.content)
     while True:
-        try:
-            return terms.service.inference.submit(submission)
-        except Busy:
-            if time.monotonic() > terms.end or terms.service.is_stopping:
-                raise
-            await asyncio.sleep(WAIT_FOR_ROOM_S)
+        if sum(isinstance(one, Future) and not one.done() for one in earlier) < most:
+            found = inference.offered(submission, digest)
+            if found is not None:
+                return found
+        if time.monotonic() > terms.end or terms.service.is_stopping:
+            raise inference.busy()
+        await asyncio.sleep(WAIT_FOR_ROOM_S)
 
 
 async def _item(terms: _Terms, one: Future[Answer] | Exception) -> dict[str, Any]:
@@ -235,6 +250,6 @@ SPECS = (
         schema="Inspection",
         errors=(413, 503),
         body=PHOTOGRAPH_BODY,
-        body_bytes=None,
+        body_limit="max_bytes",
     ),
 )

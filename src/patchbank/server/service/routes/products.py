@@ -21,7 +21,6 @@ from patchbank.server.service.lessons import UPDATE_BODY, lessons_of
 from patchbank.server.service.routes.records import moment
 from patchbank.server.service.service import Service, service_of
 
-LARGEST_DETECTOR = 4_000_000_000
 Name = Annotated[str, Path(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Reason = Annotated[str, Query(min_length=1, max_length=2000, description="Why, for the audit.")]
 
@@ -186,7 +185,7 @@ SPECS = (
         example=CHANGED,
         errors=(*CHANGING, 413),
         body=UPDATE_BODY,
-        body_bytes=None,
+        body_limit="max_bytes",
     ),
     _spec(
         "PUT",
@@ -195,6 +194,6 @@ SPECS = (
         example=CHANGED,
         errors=(409, 413),
         body={"application/octet-stream": BINARY},
-        body_bytes=LARGEST_DETECTOR,
+        body_limit="max_detector_bytes",
     ),
 )

@@ -6,19 +6,22 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from patchbank.errors import ParameterError
 from patchbank.server.records.entries import (
     Decision,
     Fields,
     Filter,
+    Judgement,
     Review,
     StoredInspection,
     Verdict,
     iso_utc,
 )
+from patchbank.server.records.times import time_of
 from patchbank.server.service.answers import UNCHANGING, answer
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import INSPECTION, PAGE, REVIEW
@@ -40,6 +43,17 @@ Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the insp
 Short = Annotated[str | None, Field(max_length=200)]
 
 
+def _moment_of(written: Any) -> Any:
+    try:
+        return time_of("time", written) if isinstance(written, str) else written
+    except ParameterError:
+        raise ValueError("a date or time such as 2026-03-01 or 2026-03-01T06:00:00Z") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment_of)]
+"""A date or time; UTC where no zone is written."""
+
+
 class FilterQuery(BaseModel):
     """Which inspections are asked for."""
 
@@ -50,8 +64,8 @@ class FilterQuery(BaseModel):
     review: Decision | Literal["none"] | None = Field(
         None, description="The latest review; `none` for those without."
     )
-    since: AwareDatetime | None = Field(None, description="At this time or later.")
-    until: AwareDatetime | None = Field(None, description="Before this time.")
+    since: Moment | None = Field(None, description="At this time or later.")
+    until: Moment | None = Field(None, description="Before this time.")
     serial_number: Short = None
     lot: Short = None
     station: Short = None
@@ -89,7 +103,9 @@ class NewReview(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    decision: Decision
+    decision: Judgement = Field(
+        description="`withdrawn` takes the latest review back, if it is of the same person."
+    )
     note: str = Field("", max_length=LONGEST_NOTE)
     by: str | None = Field(
         None,

@@ -25,18 +25,19 @@ def start_page(request: Request) -> Response:
     return answer({"patchbank": str(__version__), "links": [f"{root}{one}" for one in links]})
 
 
-def health(request: Request) -> Response:
+async def health(request: Request) -> Response:
     """Whether the process answers at all; for a watchdog that starts it anew."""
+    # Not in a thread: those may all be busy.
     return answer({"status": "alive"})
 
 
 def ready(request: Request) -> Response:
-    """Whether verdicts can be given and recorded now; 503 with the reasons if not."""
-    reasons = service_of(request).reasons()
+    """Whether verdicts can be given and recorded now; 503 with the reason, a word, if not."""
+    reasons = [*service_of(request).reasons()]
     if reasons:
         raise ApiError(
             503,
-            f"service: expected it to be ready, got: {'; '.join(reasons)}",
+            f"service: expected it to be ready, got: {', '.join(reasons)}; /v1/status has more",
             code="not_ready",
             retry_s=RETRY_UNREADY_S,
         )
@@ -53,10 +54,11 @@ def status(request: Request) -> Response:
             "instance": service.records.instance,
             "started": iso_utc(service.started),
             "ready": not reasons,
-            "reasons": reasons,
+            "reasons": [*reasons.values()],
             "last_commit": service.inference.trouble,
             "waiting": service.inference.n_waiting,
             "inspecting": service.inference.n_running,
+            "unanswered": service.inference.n_accepted,
             "products": service.catalog.status(),
             "parts": {name: part.status() for name, part in service.parts.items()},
         }

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from patchbank.server.records.counting import Grouping
+from patchbank.server.records.times import zone_of
 from patchbank.server.service.answers import answer
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import Spec
-from patchbank.server.service.routes.records import FilterQuery
+from patchbank.server.service.routes.records import FilterQuery, Moment
 from patchbank.server.service.service import service_of
 
 KINDS = {
@@ -31,14 +31,14 @@ def statistics(
     request: Request,
     by: Grouping = "day",
     product: Annotated[str | None, Query(max_length=200)] = None,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
+    until: Annotated[Moment | None, Query()] = None,
     zone: Annotated[str, Query(max_length=60, description="Zone in which days begin.")] = "UTC",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Response:
     """Counts by time, product, shift, lot or station, with rates from reviews."""
     found = service_of(request).records.counts(
-        by, product=product, since=since, until=until, zone=_zone(zone), limit=limit
+        by, product=product, since=since, until=until, zone=zone_of("zone", zone), limit=limit
     )
     return answer({"by": by, "product": product, "zone": zone, **found.to_json()})
 
@@ -103,13 +103,6 @@ def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response
     name = f"inspections.{query.form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(content(), headers=headers, media_type=KINDS[query.form])
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ApiError(422, "zone: expected a name such as Europe/Berlin, got another") from None
 
 
 def _spec(path: str, endpoint: Any, role: Any, **more: Any) -> Spec:

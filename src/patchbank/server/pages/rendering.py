@@ -1,0 +1,127 @@
+"""A page from its template: escaped, in the reader's language, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlencode
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from patchbank.runtime.printable import json_text
+from patchbank.server.pages import words
+from patchbank.server.pages.assets import digest
+from patchbank.server.service.answers import api_error, error_answer
+from patchbank.server.service.errors import ApiError, words_of
+from patchbank.server.service.guarding import Access, Spec
+from patchbank.server.service.service import service_of
+from patchbank.server.service.validation import words_of as words_of_request
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HTML = "text/html"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Content-Security-Policy of pages: only files of this service, and no script in the page."""
+HEADERS = {"Content-Security-Policy": POLICY, "Vary": "Accept-Language, Cookie"}
+
+
+@cache
+def environment() -> Environment:
+    """The templates."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("patchbank.server.pages", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.filters["json"] = json_text
+    made.filters["segment"] = lambda text: quote(text, safe="")
+    return made
+
+
+def page(request: Request, template: str, status: int = 200, **content: Any) -> Response:
+    """The page of a template."""
+    service = service_of(request)
+    language = words.language_of(request.headers.get("accept-language", ""))
+    root = service.settings.root_path
+    session = getattr(request.state, "session", None)
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            {
+                "_": lambda message: words.translated(language, message),
+                "language": language,
+                "root": root,
+                "static": f"{root}/static/{digest()}",
+                "csrf": "" if session is None else service.gate.sessions.csrf(session),
+                "has_session": session is not None,
+                "who": "" if session is None else session.name,
+                **content,
+            }
+        )
+    )
+    return Response(text.encode(), status, HEADERS, media_type=HTML)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person asks, in a browser."""
+    return HTML in request.headers.get("accept", "")
+
+
+def page_spec(
+    method: Literal["GET", "POST"], path: str, endpoint: Callable[..., Any], role: Access
+) -> Spec:
+    """A route for people."""
+    return Spec(
+        method=method,
+        path=path,
+        endpoint=endpoint,
+        role=role,
+        tag="pages",
+        media_types=(HTML,),
+        failed=failed,
+    )
+
+
+def failed(request: Request, error: Exception) -> Response:
+    """An error as a page, where a person asks; who is not known is asked for a token first."""
+    found = _error(error)
+    if not wants_page(request):
+        return error_answer(found)
+    if found.status_code == 401:
+        root = service_of(request).settings.root_path
+        query = urlencode({"next": request.url.path.removeprefix(root)})
+        return RedirectResponse(f"{root}/login?{query}", 303)
+    answer = page(request, "error.html", found.status_code, message=str(found.detail))
+    for name, value in (found.headers or {}).items():
+        answer.headers[name] = value
+    return answer
+
+
+def _error(error: Exception) -> ApiError:
+    if isinstance(error, RequestValidationError):
+        return ApiError(422, words_of_request(error.errors()))
+    if isinstance(error, HTTPException) and not isinstance(error, ApiError):
+        return ApiError(error.status_code, words_of(error))
+    return api_error(error)
