@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patchbank", deadline=None)  # a test never asserts a time
+settings.load_profile("patchbank")
 
 VARIABLE = "PATCHBANK_REQUIRE"
 PAGE_TOOLS = Path(__file__).parents[1] / "tools" / "page"
