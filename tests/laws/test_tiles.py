@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from patchbank import ParameterError, PatchCore
@@ -156,14 +156,14 @@ def tiles_of(grid, rows, columns):
     ]
 
 
-def in_tiles(example, rows, columns):
-    """The images that `example` comes in."""
-    (planes,) = example.maps
+def in_tiles(image, rows, columns):
+    """The images that `image` comes in."""
+    (planes,) = image.maps
     return [
         TrainingImage(
             [planes[:, slice(*tile.rows), slice(*tile.columns)]],
-            example.photograph,
-            example.inside,
+            image.photograph,
+            image.inside,
             tile=tile,
         )
         for tile in tiles_of(planes.shape[1:], rows, columns)
@@ -180,6 +180,7 @@ def in_tiles(example, rows, columns):
     ),
     grouped=st.booleans(),
 )
+@example(grids=[(1, 1)] * 3, rows=1, columns=1, chosen={"n_neighbours": 2}, grouped=True)
 def test_a_bank_of_tiles_is_that_of_whole_photographs_and_leaves_out_all_tiles_of_a_group(
     grids, rows, columns, chosen, grouped
 ):
@@ -193,7 +194,7 @@ def test_a_bank_of_tiles_is_that_of_whole_photographs_and_leaves_out_all_tiles_o
             examples.append(TrainingImage([planes], number, inside))
     parameters = METHOD.parameters(patch_size=1, patch_stride=1, banks="joint", **chosen)
     groups = np.arange(len(grids)) // 2 if grouped else None
-    parts = [part for example in examples for part in in_tiles(example, rows, columns)]
+    parts = [part for image in examples for part in in_tiles(image, rows, columns)]
 
     def fitted(images):
         return fit_on_features(METHOD, parameters, images, len(examples), groups=groups)
