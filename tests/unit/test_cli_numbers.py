@@ -104,7 +104,14 @@ def test_every_option_is_a_number_or_known_to_be_none():
     tried = {option.opts[0] for words, option, _ in ALL if words[0] in ("serve", "send")}
     assert tried == {
         *("--port", "--keep-good", "--pictures-gb", "--pictures-days", "--max-queue"),
-        *("--max-bytes", "--max-pixels", "--timeout-s", "--products-mb", "--stop-s"),
+        *(
+            "--max-bytes",
+            "--max-detector-bytes",
+            "--max-pixels",
+            "--timeout-s",
+            "--products-mb",
+            "--stop-s",
+        ),
         *("--outbox-limit", "--at-once", "--expires-days"),
     }
 

@@ -205,7 +205,8 @@ def test_backbones_of_packages_are_listed_and_shown(site):
     unknown = command("backbones", "show", "toy:cubes", folders=[site])
     assert "backbone: expected one of toy:blocks, got 'toy:cubes'" in unknown.stderr
     weights = ["--weights", "a.pth"]
-    refused = command("fit", ".", "--out", "a.patchbank", *TOY, *weights, folders=[site])
+    save(site / "good" / "1.png", part(1))
+    refused = command("fit", site / "good", "--out", "a.patchbank", *TOY, *weights, folders=[site])
     assert "weights: expected with a timm model or a ViG" in refused.stderr
 
 
