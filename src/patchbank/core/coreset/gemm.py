@@ -316,7 +316,9 @@ class _Block:
         if self._is_rounding_error(best):
             return np.array([best])
         lowest = self.min_distances[best] - self.rounding[best]
-        near = np.flatnonzero(self.min_distances + self.rounding >= lowest)
+        may_be = self.min_distances + self.rounding >= lowest
+        may_be &= self.min_distances >= 0  # a centre of large norm is not chosen again
+        near = np.flatnonzero(may_be)
         return near if len(near) <= MAX_TIES else np.array([best])
 
     def _is_rounding_error(self, best: int) -> bool:
