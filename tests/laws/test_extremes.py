@@ -261,3 +261,17 @@ def test_a_number_is_found_wherever_it_is(n, d, place, sign):
         array.flat[place % array.size] = sign * LARGEST
         assert require_finite("rows", array) is array
     assert require_finite("rows", array[:0]).shape == (0, d)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_centre_of_large_norm_is_not_chosen_again(kernel):
+    """The rounding of its min-distance is larger than all distances that are left."""
+    far = 499999993495552.0
+    same = [far, -1.2361537475057191e-22, 0.0]
+    rows = np.array([[far, -3.5360772e-22, 0.0], [0.0, 9.198529e-23, 2.8e-45], same, same])
+    rows = rows.astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        on_kernel(patch, kernel)
+        found = greedy_coreset(rows, len(rows), start=0)
+    assert sorted(found.centres.tolist()) == [0, 1, 2, 3]
+    assert found.centres[:2].tolist() == [0, 1]
