@@ -45,7 +45,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parents[1])]
 from tests.server.real_servers import SECRET, Mosquitto, Receiver, free_port, running_postgres
 from tests.server.services import Running
 
-from environment import environment
+from environment import write_results
 from patchbank.images.folders import list_images
 
 HERE = Path(__file__).parent
@@ -362,15 +362,9 @@ def main() -> None:
         found["n_on_record"] = len(found.pop("ids"))
         results[name] = found
         print(name, found, flush=True)
-        written = {
-            "question": "What is lost, and what is said, while something that it needs is away?",
-            "command": " ".join(["python", *sys.argv]),
-            "environment": environment(),
-            "settings": {"minutes": options.minutes, "clients": N_CLIENTS, "pause_s": PAUSE_S},
-            "results": results,
-        }
-        path.write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
-        path.with_suffix(".md").write_text(page(written))
+        question = "What is lost, and what is said, while something that it needs is away?"
+        settings = {"minutes": options.minutes, "clients": N_CLIENTS, "pause_s": PAUSE_S}
+        write_results(path, question, settings, results, page)
     shutil.rmtree(trials.folder, ignore_errors=True)
 
 
