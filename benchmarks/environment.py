@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,25 @@ def environment() -> dict[str, Any]:
         "changed_since_commit": _git("status", "--porcelain", "--", *CODE).splitlines(),
         "load_average": os.getloadavg()[0],
     }
+
+
+def write_results(
+    path: Path,
+    question: str,
+    settings: dict[str, Any],
+    results: dict[str, Any],
+    page: Callable[[dict[str, Any]], str],
+) -> None:
+    """Write the results of a script, and a page that is made of them beside."""
+    written = {
+        "question": question,
+        "command": " ".join(["python", *sys.argv]),
+        "environment": environment(),
+        "settings": settings,
+        "results": results,
+    }
+    path.write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
+    path.with_suffix(".md").write_text(page(written))
 
 
 def _git(*command: str) -> str:

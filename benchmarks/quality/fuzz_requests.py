@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,14 +34,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 
 from tests.image_mutations import mutated
+from tests.server.services import Running, records_of
 
 from environment import environment
-from patchbank.server.records.data_folder import DataFolder
-from patchbank.server.records.store import Records
 from patchbank.server.service.app import SPECS
 
 HERE = Path(__file__).parent
-READY = re.compile(r"ready: http://127\.0\.0\.1:(\d+)")
 ROLES = ("operator", "engineer", "admin")
 TRICKS = (
     "../../etc/passwd",
@@ -325,15 +321,12 @@ def fault(sent: Sent, status: int, body: bytes) -> str | None:
 
 def make_tokens(data: Path) -> dict[str, str]:
     """A token of each role, one that is revoked, and one that expires at once."""
-    folder = DataFolder(data)
-    folder.make()
-    records = Records.open(folder.url, instance=folder.instance())
-    tokens = {role: records.add_token(role, role) for role in ROLES}  # type: ignore[arg-type]
-    tokens["revoked"] = records.add_token("revoked", "admin")
-    records.revoke_token("revoked")
-    soon = datetime.now(timezone.utc) + timedelta(seconds=1)
-    tokens["expired"] = records.add_token("expired", "admin", soon)
-    records.close()
+    with records_of(data) as records:
+        tokens = {role: records.add_token(role, role) for role in ROLES}  # type: ignore[arg-type]
+        tokens["revoked"] = records.add_token("revoked", "admin")
+        records.revoke_token("revoked")
+        soon = datetime.now(timezone.utc) + timedelta(seconds=1)
+        tokens["expired"] = records.add_token("expired", "admin", soon)
     time.sleep(1.1)
     return tokens
 
@@ -365,26 +358,9 @@ def run(home: Path, detector: Path, n: int, seed: int) -> dict[str, Any]:
     temporary.mkdir()
     product = Path(shutil.copy(detector, home / "parts.patchbank"))
     tokens = make_tokens(data)
-    log = (home / "log").open("w+")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from patchbank.cli.app import main; main()",
-            "serve",
-            str(product),
-            "--data",
-            str(data),
-            "--port",
-            "0",
-            "--keep-good",
-            "0",
-        ],
-        stderr=log,
-        cwd=work,
-        env={**os.environ, "TMPDIR": str(temporary), "HOME": str(work)},
-    )
-    port = _port(process, home / "log")
+    variables = {"TMPDIR": str(temporary), "HOME": str(work)}
+    service = Running(data, product, "--keep-good", "0", cwd=work, **variables)
+    port = service.port
     kinds: Counter[str] = Counter()
     statuses: Counter[int] = Counter()
     faults = []
@@ -397,36 +373,24 @@ def run(home: Path, detector: Path, n: int, seed: int) -> dict[str, Any]:
         wrong = fault(sent, status, body)
         if wrong is not None:
             faults.append(f"seed {seed * n + number}, {sent.kind}: {wrong}")
-        if process.poll() is not None:
+        if service.process.poll() is not None:
             faults.append(f"seed {seed * n + number}: the service ended")
             break
     ready, _ = answer_to(
         port, Sent("", b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", ANY)
     )
-    process.terminate()
-    exit_status = process.wait(60)
-    tracebacks = (home / "log").read_text().count("Traceback")
+    exit_status = service.stop()
     return {
         "environment": environment(),
         "requests": sum(kinds.values()),
         "kinds": dict(kinds),
         "statuses": {str(status): count for status, count in sorted(statuses.items())},
         "faults": faults,
-        "tracebacks": tracebacks,
+        "tracebacks": service.log.count("Traceback"),
         "ready_at_end": ready == 200,
         "exit_status": exit_status,
         "written_outside": sorted(files_of(work) | files_of(temporary)),
     }
-
-
-def _port(process: subprocess.Popen[Any], log: Path) -> int:
-    while True:
-        found = READY.search(log.read_text())
-        if found:
-            return int(found[1])
-        if process.poll() is not None:
-            sys.exit(log.read_text())
-        time.sleep(0.02)
 
 
 def page(content: dict[str, Any]) -> str:

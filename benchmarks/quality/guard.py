@@ -20,8 +20,6 @@ Feature maps and results are kept in the folder --work; an interrupted run goes 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import warnings
 from itertools import chain, zip_longest
@@ -33,9 +31,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
-from update import RATE, Set, ranked
+from update import Set, arguments, machine_line, ranked, settings_of
 
-from environment import environment
+from environment import write_results
 from patchbank import Detector, GuardError
 from patchbank.images.source import image_source
 
@@ -123,12 +121,8 @@ class Trial:
 
 def main() -> None:
     """Measure what is asked, and write all that is known."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="+", type=Path)
+    parser = arguments(__doc__, Path("guard-work"))
     parser.add_argument("--defects", nargs="*", type=int, default=list(range(N_DEFECTS)))
-    parser.add_argument("--work", type=Path, default=Path("guard-work"))
-    parser.add_argument("--most", type=int, help="good photographs, and then half the test ones")
-    parser.add_argument("--changes", type=json.loads, default={}, help="settings, in JSON")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # what is forced here is named by each of them
     results: Result = {}
@@ -141,15 +135,8 @@ def main() -> None:
             ]
             for way in WAYS
         }
-    written = {
-        "question": "What does the guard let pass when defects are presented as good?",
-        "command": " ".join(["python", *sys.argv]),
-        "environment": environment(),
-        "settings": {"changes": options.changes, "most": options.most, "rate": RATE},
-        "results": results,
-    }
-    (HERE / "guard.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
-    (HERE / "guard.md").write_text(page(written))
+    question = "What does the guard let pass when defects are presented as good?"
+    write_results(HERE / "guard.json", question, settings_of(options), results, page)
 
 
 def page(written: Result) -> str:
@@ -159,10 +146,7 @@ def page(written: Result) -> str:
     for name, ways in written["results"].items():
         for way, rows in ways.items():
             lines += [f"## {name}, {way}", "", *_table(rows), ""]
-    machine = written["environment"]
-    lines.append(
-        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.0f}"
-    )
+    lines.append(machine_line(written["environment"]))
     return "\n".join(lines) + "\n"
 
 

@@ -21,9 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -44,9 +42,10 @@ from paho.mqtt.properties import PacketTypes, Properties
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parents[1])]
-from tests.server.real_servers import Mosquitto, PostgresServer, free_port
+from tests.server.real_servers import SECRET, Mosquitto, Receiver, free_port, running_postgres
+from tests.server.services import Running
 
-from environment import environment
+from environment import write_results
 from patchbank.images.folders import list_images
 
 HERE = Path(__file__).parent
@@ -54,7 +53,6 @@ TRIALS = ("receivers", "sqlite", "postgres", "disk", "clock")
 OUTAGE_S, BEFORE_S, AFTER_S = 30.0, 10.0, 30.0
 N_CLIENTS, PAUSE_S = 3, 0.4
 DISK_MB = 96
-SECRET = "secret of the outages"
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 Result = dict[str, Any]
 
@@ -75,23 +73,13 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Running]:
         """Start it, and stop it as an operator does."""
-        program = "from patchbank.cli import main; main()"
-        command = [sys.executable, "-c", program, "serve", str(self.file)]
-        command += ["--data", str(self.data), "--port", str(self.port), "--keep-good", "1"]
-        variables = {**os.environ, "PATCHBANK_WEBHOOK_SECRET": SECRET, **self.variables}
-        with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
-            process = subprocess.Popen([*command, *self.options], stderr=log, env=variables)
-            try:
-                if not wait_until(lambda: self.ready()[0] or process.poll() is not None, 60):
-                    raise RuntimeError("serve: expected it to be ready within 60 s, it is not")
-                if process.poll() is not None:
-                    raise RuntimeError(f"serve: expected it to run, it ended; see {log.name}")
-                yield
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
+        options = (*self.options, "--keep-good", "1")
+        variables = {"PATCHBANK_WEBHOOK_SECRET": SECRET, **self.variables}
+        with Running(self.data, self.file, *options, port=self.port, **variables) as service:
+            yield service
+            service.stop()
 
     def ready(self) -> tuple[bool, str]:
         """Whether it is ready, and what it says."""
@@ -152,25 +140,13 @@ class Load:
         return str(answer.status_code), None
 
 
-def on_record(served: Served, load: Load) -> Result:
+def on_record(service: Running, load: Load) -> Result:
     """What the records have of the acknowledged inspections."""
-    found: dict[int, str | None] = {}
-    products: dict[int, str] = {}
-    with httpx.Client(timeout=60, base_url=served.url) as client:
-        cursor: str | None = None
-        while True:
-            query = {"limit": "200", **({} if cursor is None else {"cursor": cursor})}
-            page = client.get("/v1/inspections", params=query).json()
-            for one in page["inspections"]:
-                found[one["id"]] = one["idempotency_key"]
-                products[one["id"]] = one["product"]
-            cursor = page["cursor"]
-            if cursor is None:
-                break
-        photographs = sum(
-            client.get(f"/v1/inspections/{number}/photograph").status_code == 200
-            for number in load.acknowledged.values()
-        )
+    found = {one["id"]: one["idempotency_key"] for one in service.on_record()}
+    photographs = sum(
+        service.http.get(f"/v1/inspections/{number}/photograph").status_code == 200
+        for number in load.acknowledged.values()
+    )
     keys = list(found.values())
     return {
         "acknowledged": len(load.acknowledged),
@@ -208,40 +184,13 @@ class Subscriber:
 
 def delivered(ids: Sequence[int], received: Sequence[Result]) -> Result:
     """What a receiver has: all, in order, and how many twice."""
-    first: dict[int, None] = dict.fromkeys(one["id"] for one in received)
-    order = [number for number in first if number in set(ids)]
+    wanted, first = set(ids), dict.fromkeys(one["id"] for one in received)
+    order = [number for number in first if number in wanted]
     return {
-        "missing": len(set(ids) - set(first)),
+        "missing": len(wanted - first.keys()),
         "twice": len(received) - len(first),
         "out_of_order": sum(b < a for a, b in pairwise(order)),
     }
-
-
-class Receiver:
-    """A process that receives webhooks (`tests/server/receiver.py`)."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        (folder / "mode").write_text("ok")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it."""
-        command = [sys.executable, str(ROOT / "tests" / "server" / "receiver.py")]
-        self._process = subprocess.Popen([*command, str(self.port), str(self.folder), SECRET])
-
-    def stop(self) -> None:
-        """Kill it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    @property
-    def received(self) -> list[Result]:
-        """Bodies of what was accepted."""
-        path = self.folder / "received"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line)["body"] for line in lines]
 
 
 def wait_until(is_true: Callable[[], object], longest_s: float) -> bool:
@@ -267,26 +216,24 @@ class Trials:
     ) -> Result:
         """Load before, during and after an outage, and what came of it."""
         load, said = Load(served, self.photographs), set[str]()
-        with served.running(), load.running():
-            time.sleep(BEFORE_S)
-            before = len(load.acknowledged)
-            begin()
-            stop = time.monotonic() + outage_s
-            while time.monotonic() < stop:
-                said.add(served.ready()[1][:300])
-                time.sleep(2)
-            meanwhile = len(load.acknowledged) - before
-            end()
-            back = time.monotonic()
-            came_back = wait_until(lambda: served.ready()[0], 60)
-            back_s = time.monotonic() - back
-            at_once = len(load.acknowledged)
-            time.sleep(AFTER_S)
-            again = len(load.acknowledged) - at_once
-            load._stop.set()
-            for thread in load._threads:
-                thread.join()
-            result = on_record(served, load)
+        with served.running() as service:
+            with load.running():
+                time.sleep(BEFORE_S)
+                before = len(load.acknowledged)
+                begin()
+                stop = time.monotonic() + outage_s
+                while time.monotonic() < stop:
+                    said.add(served.ready()[1][:300])
+                    time.sleep(2)
+                meanwhile = len(load.acknowledged) - before
+                end()
+                back = time.monotonic()
+                came_back = wait_until(lambda: served.ready()[0], 60)
+                back_s = time.monotonic() - back
+                at_once = len(load.acknowledged)
+                time.sleep(AFTER_S)
+                again = len(load.acknowledged) - at_once
+            result = on_record(service, load)
         return {
             "outage_s": outage_s,
             "acknowledged_meanwhile": meanwhile,
@@ -305,11 +252,11 @@ class Trials:
         receiver.start()
         subscriber = Subscriber(broker.port)
         channels = ["--channel", f"mqtt:mqtt://127.0.0.1:{broker.port}"]
-        channels += ["--channel", f"webhook:http://127.0.0.1:{receiver.port}/"]
+        channels += ["--channel", f"webhook:{receiver.url}"]
 
         def down() -> None:
             broker.stop()
-            receiver.stop()
+            receiver.kill()
 
         def up() -> None:
             broker.start()
@@ -317,15 +264,19 @@ class Trials:
 
         served = Served(self.file, folder / "data", channels)
         result = self.during(served, down, up, 60 * self.minutes)
+
+        def posted() -> list[Result]:
+            return [one["body"] for one in receiver.received()]
+
         with served.running():  # what is left goes out now
-            wait_until(lambda: len({o["id"] for o in receiver.received}) >= len(result["ids"]), 120)
+            wait_until(lambda: len({o["id"] for o in posted()}) >= len(result["ids"]), 120)
             wait_until(
                 lambda: len({o["id"] for o in subscriber.received}) >= len(result["ids"]), 60
             )
         result["mqtt"] = delivered(result["ids"], subscriber.received)
-        result["webhook"] = delivered(result["ids"], receiver.received)
+        result["webhook"] = delivered(result["ids"], posted())
         subscriber.close()
-        receiver.stop()
+        receiver.kill()
         broker.close()
         return result
 
@@ -349,18 +300,10 @@ class Trials:
 
     def postgres(self) -> Result:
         """PostgreSQL is stopped."""
-        folder = self.folder / "postgres"
-        folder.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
-        server = PostgresServer(folder)
-        server.start()
-        url = server.new_database()
-        served = Served(self.file, self.folder / "with-postgres", ["--database", url])
-        try:
+        with running_postgres() as server:
+            options = ["--database", server.new_database()]
+            served = Served(self.file, self.folder / "postgres", options)
             return self.during(served, lambda: server.stop("immediate"), server.start, OUTAGE_S)
-        finally:
-            server.stop("immediate")
 
     def disk(self) -> Result:
         """The disk of the data folder is full."""
@@ -419,15 +362,9 @@ def main() -> None:
         found["n_on_record"] = len(found.pop("ids"))
         results[name] = found
         print(name, found, flush=True)
-        written = {
-            "question": "What is lost, and what is said, while something that it needs is away?",
-            "command": " ".join(["python", *sys.argv]),
-            "environment": environment(),
-            "settings": {"minutes": options.minutes, "clients": N_CLIENTS, "pause_s": PAUSE_S},
-            "results": results,
-        }
-        path.write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
-        path.with_suffix(".md").write_text(page(written))
+        question = "What is lost, and what is said, while something that it needs is away?"
+        settings = {"minutes": options.minutes, "clients": N_CLIENTS, "pause_s": PAUSE_S}
+        write_results(path, question, settings, results, page)
     shutil.rmtree(trials.folder, ignore_errors=True)
 
 

@@ -31,7 +31,7 @@ import psutil
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from environment import environment
+from environment import write_results
 from patchbank import Detector, PatchCore, load
 from patchbank.benchmark.cache import CachedExtractor, FeatureCache
 from patchbank.datasets import find_dataset, good_images
@@ -243,14 +243,30 @@ def in_light(path: Path, gain: float) -> NDArray[np.uint8]:
     return np.rint(np.clip(image * gain, 0, 255)).astype(np.uint8)
 
 
-def main() -> None:
-    """Measure what is asked, and write all that is known."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(doc: str, work: Path) -> argparse.ArgumentParser:
+    """The options of all scripts that measure with `Set`."""
+    parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("sets", nargs="+", type=Path)
-    parser.add_argument("--splits", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("update-work"))
+    parser.add_argument("--work", type=Path, default=work)
     parser.add_argument("--most", type=int, help="good photographs, and then half the test ones")
     parser.add_argument("--changes", type=json.loads, default={}, help="settings, in JSON")
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> Result:
+    """The settings that are written down with the results."""
+    return {"changes": options.changes, "most": options.most, "rate": RATE}
+
+
+def machine_line(machine: Result) -> str:
+    """The last line of a page."""
+    return f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.0f}"
+
+
+def main() -> None:
+    """Measure what is asked, and write all that is known."""
+    parser = arguments(__doc__, Path("update-work"))
+    parser.add_argument("--splits", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--only", nargs="*", default=["held_back", "false_alarms", "stream"])
     options = parser.parse_args()
     results: Result = {}
@@ -266,15 +282,8 @@ def main() -> None:
             if name in options.only:
                 found[name] = one.result(name, partial(measured, one))
         results[one.name] = found
-    written = {
-        "question": "What does an update cost and keep, against a fit on all photographs?",
-        "command": " ".join(["python", *sys.argv]),
-        "environment": environment(),
-        "settings": {"changes": options.changes, "most": options.most, "rate": RATE},
-        "results": results,
-    }
-    (HERE / "update.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
-    (HERE / "update.md").write_text(page(written))
+    question = "What does an update cost and keep, against a fit on all photographs?"
+    write_results(HERE / "update.json", question, settings_of(options), results, page)
 
 
 def page(written: Result) -> str:
@@ -288,10 +297,7 @@ def page(written: Result) -> str:
             lines += _table(found["false_alarms"])
         if "stream" in found:
             lines += _stream_table(found["stream"])
-    machine = written["environment"]
-    lines.append(
-        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']:.0f}"
-    )
+    lines.append(machine_line(written["environment"]))
     return "\n".join(lines) + "\n"
 
 

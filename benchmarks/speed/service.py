@@ -13,9 +13,6 @@ import contextlib
 import json
 import os
 import random
-import re
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -29,18 +26,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from tests.server.real_servers import running_postgres
+from tests.server.services import Running
+
 from contract import Run, arguments
 from patchbank.detector.loading import load
 
 HERE = Path(__file__).parent
-READY = re.compile(r"ready: http://127\.0\.0\.1:(\d+)")
 PARTS = ("start", "batches", "clients", "crowd", "kills")
 CLIENTS, CROWD = 8, 200
 ROUND_S = 10.0
@@ -49,60 +47,21 @@ DELIVERED_S = 120.0
 """Seconds in which the outbox has to be empty after the last start."""
 
 
-class Service:
+class Service(Running):
     """`patchbank serve` as a process of its own."""
 
     def __init__(self, data: Path, detector: Path, database: str | None, *options: str) -> None:
-        command = [
-            sys.executable,
-            "-c",
-            "from patchbank.cli.app import main; main()",
-            "serve",
-            str(detector),
-            "--data",
-            str(data),
-            "--port",
-            "0",
-            *options,
-        ]
-        if database is not None:
-            command += ["--database", database]
         begin = time.perf_counter()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (read until it ends)
-        self._process = subprocess.Popen(command, stderr=self._log)
-        self.port = self._port()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120)
+        kept_in = () if database is None else ("--database", database)
+        super().__init__(data, detector, *options, *kept_in)
         assert self.http.get("/ready").status_code == 200
         self.start_s = time.perf_counter() - begin
-        self._monitored = psutil.Process(self._process.pid)
-
-    def _port(self) -> int:
-        while True:
-            self._log.seek(0)
-            found = READY.search(self._log.read().decode())
-            if found:
-                return int(found[1])
-            if self._process.poll() is not None:
-                self._log.seek(0)
-                sys.exit(self._log.read().decode())
-            time.sleep(0.005)
+        self._monitored = psutil.Process(self.process.pid)
 
     @property
     def memory_mb(self) -> float:
         """Resident memory."""
         return float(self._monitored.memory_info().rss / 1e6)
-
-    def kill(self) -> None:
-        """End it as a power failure does, but for the system's own buffers."""
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self.http.close()
-
-    def stop(self) -> int:
-        """End it as a service manager does.  -> exit status."""
-        self.http.close()
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait()
 
 
 def clients(service: Service, files: Sequence[Path], seconds: float, n: int, **terms: Any) -> Any:
@@ -262,7 +221,7 @@ def kills(
             )
             sender.start()
             time.sleep(moments.uniform(1, 7))
-            service.kill()
+            service.kill()  # as a power failure, but for the system's own buffers
             sender.join()
             acknowledged |= {key: one for one, key in reports[0]["acknowledged"]}
         service = Service(data, detector, database, *options)
@@ -311,16 +270,9 @@ def _checked(service: Service, acknowledged: dict[str, int]) -> dict[str, int]:
     """Compare what was acknowledged with what is on record."""
     recorded: dict[str, int] = {}
     doubled = without_photograph = 0
-    cursor = None
-    while True:
-        query = {"limit": 1000} | ({"cursor": cursor} if cursor else {})
-        page = service.http.get("/v1/inspections", params=query).json()
-        for one in page["inspections"]:
-            doubled += one["idempotency_key"] in recorded
-            recorded[one["idempotency_key"]] = one["id"]
-        cursor = page["cursor"]
-        if cursor is None:
-            break
+    for one in service.on_record():
+        doubled += one["idempotency_key"] in recorded
+        recorded[one["idempotency_key"]] = one["id"]
     lost = sum(recorded.get(key) != number for key, number in acknowledged.items())
     for number in acknowledged.values():
         path = f"/v1/inspections/{number}/photograph"
@@ -351,21 +303,8 @@ def databases(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     if "postgresql" not in names:
         yield makers
         return
-    from tests.server.real_servers import PostgresServer
-
-    parent = Path(tempfile.mkdtemp(prefix="patchbank-postgres-"))
-    parent.chmod(0o755)
-    folder = parent / "data"
-    folder.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    server = PostgresServer(folder)
-    server.start()
-    try:
+    with running_postgres() as server:
         yield makers | {"postgresql": server.new_database}
-    finally:
-        server.stop("immediate")
-        shutil.rmtree(parent)
 
 
 def main() -> None:

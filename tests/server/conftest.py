@@ -68,8 +68,6 @@ def database_url(request, tmp_path):
     """URL of a new database of each kind, with the tables of the records."""
     if request.param == "postgres":
         server = request.getfixturevalue("postgres_server")
-        if not server.is_running:
-            server.start()
         return server.new_database(template=request.getfixturevalue("migrated_postgres"))
     path = tmp_path / "records.sqlite"
     shutil.copy(request.getfixturevalue("migrated_sqlite"), path)

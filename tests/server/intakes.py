@@ -26,9 +26,6 @@ class RecordingIntake:
         self.hold = threading.Event()
         self.hold.set()
 
-    def products(self):
-        return ["bolts"]
-
     def submit(self, submission):
         if self.is_busy:
             raise Busy("queue: expected room for a photograph, got none; send it again later")

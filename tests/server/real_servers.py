@@ -1,26 +1,33 @@
-"""Real servers for tests: PostgreSQL and Mosquitto from Debian's packages, started on a free port.
+"""Real servers for tests, on free ports: PostgreSQL and Mosquitto from Debian, and a receiver.
 
 Fixtures: `postgres_server` (one for a session), `postgres_url` (a new, empty database in it),
-`mosquitto` (a broker of its own for each test, not encrypted) and `mosquitto_tls`.  A test that
+`mosquitto` (a broker of its own for each test, not encrypted), `mosquitto_tls`, and `receiver` (of
+webhooks).  A test that
 uses one is marked by ``postgres`` or ``mosquitto``; it is skipped where the program is absent.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 LONGEST_START_S = 30.0
+SECRET = "correct-horse-battery"
+"""Secret of webhooks."""
 
 
 def newest_postgres() -> Path | None:
@@ -100,6 +107,8 @@ class PostgresServer:
         """URL of a new database, empty or a copy of another one, as SQLAlchemy takes it."""
         import psycopg
 
+        if not self.is_running:  # a test before has stopped it
+            self.start()
         name = f"test_{next(self._numbers)}"
         address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
@@ -107,9 +116,9 @@ class PostgresServer:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One server for all tests of a process."""
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server that runs, with its data in a temporary folder; both are gone afterwards."""
     parent = Path(tempfile.mkdtemp(prefix="patchbank-postgres-"))
     parent.chmod(0o755)
     folder = parent / "data"
@@ -118,17 +127,24 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.chown(folder, "postgres")
     server = PostgresServer(folder)
     server.start()
-    yield server
-    if server.is_running:
-        server.stop("immediate")
-    shutil.rmtree(parent)
+    try:
+        yield server
+    finally:
+        if server.is_running:
+            server.stop("immediate")
+        shutil.rmtree(parent)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for all tests of a process."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
-    """URL of a new database; the server is started again if a test before has stopped it."""
-    if not postgres_server.is_running:
-        postgres_server.start()
+    """URL of a new database."""
     return postgres_server.new_database()
 
 
@@ -184,6 +200,58 @@ class Mosquitto:
         """Stop it if it runs."""
         if self._process is not None:
             self.stop(signal.SIGKILL)
+
+
+class Receiver:
+    """A receiver of webhooks: the process of `receiver.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.say("ok")
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}/hook?plant=3"
+
+    def say(self, mode: str) -> None:
+        """Set how it answers."""
+        (self.folder / "mode").write_text(mode)
+
+    def start(self, secret: str = SECRET) -> None:
+        """Start it, and wait until it takes connections."""
+        script = Path(__file__).with_name("receiver.py")
+        command = [sys.executable, str(script), str(self.port), str(self.folder), secret]
+        self._process = subprocess.Popen(command)
+        wait_until(lambda: is_listening(self.port), "the receiver")
+
+    def kill(self) -> None:
+        """Kill it if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def received(self) -> list[dict[str, Any]]:
+        """Key and body of each message that it has accepted, in the order of their arrival."""
+        path = self.folder / "received"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def numbers(self) -> list[int]:
+        """Serial numbers in the order of arrival, each key once."""
+        by_key = {one["key"]: int(one["body"]["serial_number"]) for one in self.received()}
+        return list(by_key.values())
+
+
+@pytest.fixture
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """A running receiver of webhooks."""
+    made = Receiver(tmp_path_factory.mktemp("receiver"))
+    made.start()
+    yield made
+    made.kill()
 
 
 class Certificates:

@@ -18,7 +18,6 @@ import httpx
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.store import Records
 from tests.photographs import part, save
-from tests.server.real_servers import wait_until
 
 RUN = "from patchbank.cli.app import main; main()"
 READY = re.compile(r"ready: (https?://\S+),")
@@ -83,22 +82,23 @@ def fit_detector(folder: Path) -> Path:
 class Running:
     """A service that runs, and how it is asked."""
 
-    def __init__(self, data: Path, *arguments, port: int = 0, **environment) -> None:
+    def __init__(
+        self, data: Path, *arguments, port: int = 0, cwd: Path | None = None, **environment
+    ) -> None:
         self.data, self.lines = data, []
-        self._found: list[str] = []
+        self.url = ""
+        self._has_started = threading.Event()
         self.process = subprocess.Popen(
             command("serve", *arguments, "--data", data, "--port", port),
             stderr=subprocess.PIPE,
             text=True,
+            cwd=cwd,
             env=_environment() | environment,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(
-            lambda: self._found or self.process.poll() is not None, "start of the service", START_S
-        )
-        assert self._found, self.log
-        self.url = self._found[0]
+        self._has_started.wait(START_S)
+        assert self.url, self.log
         self.port = int(self.url.rpartition(":")[2])
         self.http = httpx.Client(base_url=self.url, timeout=60, verify=False)
 
@@ -107,7 +107,9 @@ class Running:
             self.lines.append(line.rstrip("\n"))
             found = READY.search(line)
             if found:
-                self._found.append(found[1])
+                self.url = found[1]
+                self._has_started.set()
+        self._has_started.set()  # it has ended
 
     @property
     def log(self) -> str:
@@ -120,6 +122,17 @@ class Running:
         return self.http.post(
             "/v1/inspections", files={"image": (name, content)}, data=fields, headers=headers
         )
+
+    def on_record(self) -> list[dict]:
+        """All inspections, oldest first."""
+        found, cursor = [], None
+        while True:
+            query = {"limit": 1000, **({"cursor": cursor} if cursor else {})}
+            page = self.http.get("/v1/inspections", params=query).json()
+            found += page["inspections"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return found[::-1]
 
     def stop(self) -> int:
         """Stop it as a service manager does.  -> its exit status."""
@@ -134,6 +147,10 @@ class Running:
         return self
 
     def __exit__(self, *_) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash does, if it runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(60)

@@ -273,3 +273,10 @@ def test_a_secret_may_be_in_a_file_that_only_the_service_reads(tmp_path, monkeyp
     monkeypatch.setenv("PATCHBANK_MES_SECRET_FILE", str(tmp_path / "none"))
     with pytest.raises(ParameterError, match="PATCHBANK_MES_SECRET_FILE: expected a file"):
         secret_of("mes", "secret")
+
+
+def test_a_password_in_an_address_is_refused_with_the_variable_of_its_own_channel():
+    spec = ChannelSpec.parse("press-2=mqtt://line:secret@broker")
+    with pytest.raises(ParameterError, match="set .* PATCHBANK_PRESS_2_PASSWORD$") as caught:
+        open_channels([spec], context())
+    assert "line:secret" not in str(caught.value)

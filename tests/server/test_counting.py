@@ -105,6 +105,15 @@ def test_the_newest_groups_are_given_and_it_is_said_that_others_are_not(records)
     assert records.counts("lot", limit=0).groups == ()
 
 
+def test_groups_are_in_the_order_of_their_first_inspections_whatever_was_reviewed_first(records):
+    new = [replace(inspection(n), fields=Fields(lot=lot)) for n, lot in enumerate("ABA")]
+    stored = [answer.inspection for answer in records.add(new)]
+    for one in (stored[2], stored[0]):
+        records.add_review(one.id, "confirmed_defect", "anna")
+    found = records.counts("lot").groups
+    assert [(one.group, one.missed_defects) for one in found] == [("A", 2), ("B", 0)]
+
+
 def test_nothing_is_counted_where_nothing_is(records):
     assert records.counts("day").groups == ()
     records.add([inspection(1)])

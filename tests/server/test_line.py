@@ -13,20 +13,10 @@ from PIL import Image
 
 import patchbank
 from tests.photographs import part, save
-from tests.server.real_servers import wait_until
+from tests.server.real_servers import SECRET, wait_until
 from tests.server.services import Running, check_error, png, run
-from tests.server.test_webhook import SECRET, Receiver
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def receiver(tmp_path):
-    (tmp_path / "receiver").mkdir()
-    made = Receiver(tmp_path / "receiver")
-    made.start()
-    yield made
-    made.kill()
 
 
 def by_key(receiver):
@@ -35,17 +25,6 @@ def by_key(receiver):
     for one in receiver.received():
         assert found.setdefault(one["key"], one["body"]) == one["body"]
     return list(found.values())
-
-
-def all_on_record(running):
-    found, cursor = [], None
-    while True:
-        query = {"limit": 500, **({"cursor": cursor} if cursor else {})}
-        page = running.http.get("/v1/inspections", params=query).json()
-        found += page["inspections"]
-        cursor = page["cursor"]
-        if cursor is None:
-            return list(reversed(found))
 
 
 def test_a_killed_service_misses_no_photograph_and_no_message_and_makes_none_twice(
@@ -77,7 +56,7 @@ def test_a_killed_service_misses_no_photograph_and_no_message_and_makes_none_twi
             running.process.wait()
     with Running(tmp_path / "data", file, *options, **secret) as running:
         wait_until(lambda: len(list((done / "parts").iterdir())) == total, "all photographs", 60)
-        recorded = all_on_record(running)
+        recorded = running.on_record()
         wait_until(lambda: len(by_key(receiver)) == total, "all messages", 60)
         wait_until(lambda: len(list(results.glob("*/*.json"))) == total, "all files", 60)
         parts = running.http.get("/v1/status").json()["parts"]
@@ -113,8 +92,8 @@ def test_the_watched_folder_gives_the_score_of_the_library_for_all_kinds_of_phot
     turned[0x0112] = 6
     Image.fromarray(np.rot90(image)).save(incoming / "turned.jpg", exif=turned, quality=95)
     with Running(tmp_path / "data", file, "--watch", f"parts={incoming}") as running:
-        wait_until(lambda: len(all_on_record(running)) == 6, "six inspections", 60)
-        recorded = {one["image"]: one for one in all_on_record(running)}
+        wait_until(lambda: len(running.on_record()) == 6, "six inspections", 60)
+        recorded = {one["image"]: one for one in running.on_record()}
     detector = patchbank.load(file)
     for name, one in recorded.items():
         expected = detector.predict(incoming / name)
@@ -199,6 +178,6 @@ def test_a_trigger_over_http_is_a_verdict_or_an_error_and_inspects_once_under_a_
         assert over.headers["Retry-After"] == "1"
         check_error(http.post("/v1/cameras/back/trigger"), 404)
         check_error(http.post("/v1/cameras/front/trigger", params={"path": "/etc"}), 422)
-        assert len(all_on_record(running)) == 2
+        assert len(running.on_record()) == 2
         time.sleep(0.3)
         assert running.stop() == 0, running.log

@@ -1,7 +1,12 @@
 """Messages wait with the inspection, in order, until they are delivered, dropped or set aside."""
 
 import json
+from contextlib import contextmanager
 
+import pytest
+from sqlalchemy import text
+
+from patchbank.server.records.errors import NotRecorded
 from patchbank.server.records.store import Records
 from tests.server.samples import inspection
 
@@ -18,6 +23,39 @@ def test_each_channel_has_each_inspection_in_order(records):
     first = records.messages("webhook", 1)[0]
     assert (first.product, first.key, first.attempts) == ("bolts", "here/1/webhook", 0)
     assert json.loads(first.payload) == records.inspection(1).to_json()
+
+
+@contextmanager
+def taking_nothing(records, table):
+    """A table that takes no row for a while; the others do."""
+    for old, new in ((table, "away"), ("away", table)):
+        with records._database.writing() as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+        if new == "away":
+            yield
+
+
+@pytest.mark.parametrize("table", ["inspections", "tallies", "outbox"])
+def test_an_inspection_its_counts_and_its_messages_are_recorded_together_or_not(records, table):
+    with taking_nothing(records, table), pytest.raises(NotRecorded):
+        records.add([inspection(1), inspection(2)], ["mqtt"])
+    assert records.inspections().inspections == ()
+    assert records.counts("product").groups == ()
+    assert waiting(records, "mqtt") == []
+    records.add([inspection(1)], ["mqtt"])
+    (one,) = records.inspections().inspections
+    assert waiting(records, "mqtt") == [one.id]
+    assert [group.good for group in records.counts("product").groups] == [1]
+
+
+@pytest.mark.parametrize("table", ["reviews", "tallies"])
+def test_a_review_and_the_counts_that_it_changes_are_recorded_together_or_not(records, table):
+    records.add([inspection(1, verdict="anomalous")])
+    with taking_nothing(records, table), pytest.raises(NotRecorded):
+        records.add_review(1, "false_alarm", "anna")
+    assert records.reviews(1) == []
+    assert records.inspection(1).review is None
+    assert [group.false_alarms for group in records.counts("product").groups] == [0]
 
 
 def test_a_photograph_under_its_key_is_sent_once(records):

@@ -223,6 +223,27 @@ def test_two_folders_with_the_same_names_sizes_and_times_are_two(records, folder
     assert sorted(v for _, v in found(records)) == ["anomalous", "good"]
 
 
+@pytest.mark.parametrize("changed", ["folder", "name", "size", "time"])
+def test_after_a_restart_a_file_of_which_one_fact_is_another_is_inspected(
+    changed, records, folder, watch, tmp_path
+):
+    second = tmp_path / "second" if changed == "folder" else folder
+    second.mkdir(exist_ok=True)
+    after = {
+        "path": second / ("0002.bmp" if changed == "name" else "0001.bmp"),
+        "size": (37, 54) if changed == "size" else (37, 53),
+        "time": 2e9 if changed == "time" else 1e9,
+    }
+    path, size, modified = folder / "0001.bmp", (37, 53), 1e9
+    for count in (1, 2):
+        path.write_bytes(picture(200, size, kind="BMP"))
+        os.utime(path, (modified, modified))
+        watching = watch(folder=path.parent)
+        wait_until(lambda n=count: len(found(records)) == n, "an inspection", 8)
+        watching.close()
+        path, size, modified = after.values()
+
+
 def test_a_restart_in_the_middle_inspects_nothing_twice_and_misses_nothing(records, folder, watch):
     intake = RecordingIntake(records)
     for number in range(30):

@@ -1,6 +1,5 @@
 """Results to a real receiver over HTTP: down, broken, slow, refusing, and with another secret."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -14,57 +13,10 @@ from patchbank.server.outbox.channels import ChannelContext, ChannelSpec
 from patchbank.server.outbox.delivery import Outbox, Retry
 from patchbank.server.outbox.opening import open_channels
 from patchbank.server.records.store import Records
-from tests.server.real_servers import free_port, is_listening, wait_until
+from tests.server.real_servers import SECRET, wait_until
 from tests.server.samples import inspection
 
 CONTEXT = ChannelContext(instance="line-1", photograph=lambda _: None)
-SECRET = "correct-horse-battery"
-
-
-class Receiver:
-    """The process of `receiver.py`."""
-
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder, free_port(), None
-        self.say("ok")
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/hook?plant=3"
-
-    def say(self, mode):
-        (self.folder / "mode").write_text(mode)
-
-    def start(self, secret=SECRET):
-        script = Path(__file__).with_name("receiver.py")
-        command = [sys.executable, str(script), str(self.port), str(self.folder), secret]
-        self.process = subprocess.Popen(command)
-        wait_until(lambda: is_listening(self.port), "the receiver")
-
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def received(self):
-        path = self.folder / "received"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
-
-    def numbers(self):
-        """Serial numbers in the order of arrival, each key once."""
-        by_key = {one["key"]: int(one["body"]["serial_number"]) for one in self.received()}
-        return list(by_key.values())
-
-
-@pytest.fixture
-def receiver(tmp_path):
-    (tmp_path / "receiver").mkdir()
-    made = Receiver(tmp_path / "receiver")
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from patchbank.client import Client, Verdict
 
 TOKEN = "PATCHBANK_TOKEN"
-FIELDS = ("serial_number", "lot", "station", "shift", "operator", "camera")
 TOO_LARGE = 413
 Text = Optional[str]
 
@@ -93,6 +92,8 @@ class SendOptions:
     @property
     def fields(self) -> dict[str, str | None]:
         """Facts of the parts, for the record."""
+        from patchbank.client.verdict import FIELDS
+
         return {name: getattr(self, name) for name in FIELDS}
 
     def token(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -49,10 +48,6 @@ class Intake(Protocol):
             Busy: the queue is full, or the service stops.
             UnknownProduct: there is no such product.
         """
-        ...
-
-    def products(self) -> Sequence[str]:
-        """Names of the products."""
         ...
 
 

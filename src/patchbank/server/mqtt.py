@@ -55,12 +55,15 @@ class Address:
     key: Path | None = None
 
     @classmethod
-    def parse(cls, option: str, url: str) -> Address:
+    def parse(
+        cls, option: str, url: str, password_variable: str = "PATCHBANK_MQTT_PASSWORD"
+    ) -> Address:
         """Read ``mqtt[s]://[USER@]HOST[:PORT][/PREFIX][?ca=FILE&cert=FILE&key=FILE]``.
 
         Args:
             option: that the address was given by, for errors.
             url: of the broker.
+            password_variable: environment variable of the password, for errors.
 
         Raises:
             ParameterError: it is none, has a password in it, or a file is not there.
@@ -76,7 +79,7 @@ class Address:
         if parts.password is not None:
             raise ParameterError(
                 f"{option}: expected no password in the address, where others see it, got one; "
-                "set the environment variable PATCHBANK_MQTT_PASSWORD"
+                f"set the environment variable {password_variable}"
             )
         unknown = query.keys() - {"ca", "cert", "key"}
         is_encrypted = parts.scheme == "mqtts"

@@ -5,7 +5,13 @@ from __future__ import annotations
 import secrets
 
 from patchbank.server.mqtt import Address, BrokerError, BrokerRefusal, Connection
-from patchbank.server.outbox.channels import ChannelContext, Refused, Undelivered, secret_of
+from patchbank.server.outbox.channels import (
+    ChannelContext,
+    Refused,
+    Undelivered,
+    secret_of,
+    secret_variable,
+)
 from patchbank.server.records.entries import Message
 
 
@@ -17,7 +23,7 @@ class MqttChannel:
     """
 
     def __init__(self, name: str, target: str, context: ChannelContext) -> None:
-        address = Address.parse(f"channel {name}", target)
+        address = Address.parse(f"channel {name}", target, secret_variable(name, "password"))
         self._prefix = address.prefix
         self._connection = Connection(
             address,

@@ -45,7 +45,8 @@ class Adding(Store):
         """
         outcomes: list[Added | None] = [_fault(one) for one in new]
         with self._database.writing(in_order=True) as connection:
-            known = _known(connection, [one for one in new if one.idempotency_key is not None])
+            sound = [one for one, fault in zip(new, outcomes, strict=True) if fault is None]
+            known = _known(connection, [one for one in sound if one.idempotency_key is not None])
             fresh: list[int] = []
             first: dict[tuple[str, str], int] = {}
             again: list[tuple[int, int]] = []
@@ -145,8 +146,7 @@ def _known(
     """The inspections that are recorded under the keys of new ones."""
     by_product: dict[str, list[str]] = defaultdict(list)
     for one in new:
-        if _fault(one) is None:
-            by_product[one.product].append(str(one.idempotency_key))
+        by_product[one.product].append(str(one.idempotency_key))
     found = {}
     for product, keys in by_product.items():
         for start in range(0, len(keys), KEYS_AT_ONCE):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, text
@@ -99,20 +100,20 @@ def append(
         select(AUDIT.c.number, AUDIT.c.hash).order_by(AUDIT.c.number.desc()).limit(1)
     ).first()
     number, previous = (0, BEGINNING) if last is None else (last.number, last.hash)
+    written = _canonical(details)
     entry = AuditEntry(
         number=number + 1,
         time=now(),
         by=by,
         action=action,
         product=product,
-        details=json.loads(_canonical(details)),
+        details=json.loads(written),
         previous=previous,
         hash="",
     )
-    row = {name: getattr(entry, name) for name in entry.__slots__}
-    row |= {"details": _canonical(details), "hash": hash_of(entry)}
-    connection.execute(insert(AUDIT), row)
-    return _with_hash(entry)
+    entry = replace(entry, hash=hash_of(entry))
+    connection.execute(insert(AUDIT), {**asdict(entry), "details": written})
+    return entry
 
 
 def hash_of(entry: AuditEntry) -> str:
@@ -135,11 +136,6 @@ def _canonical(content: Mapping[str, Any]) -> str:
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"details: expected what JSON can hold, got: {error}") from None
-
-
-def _with_hash(entry: AuditEntry) -> AuditEntry:
-    values = {name: getattr(entry, name) for name in entry.__slots__}
-    return AuditEntry(**{**values, "hash": hash_of(entry)})
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,7 @@ class Backup:
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``backup.json``."""
-        own = {name: getattr(self, name) for name in self.__slots__}
-        return {"schema_version": SCHEMA_VERSION, **own}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
 def back_up(data: DataFolder, url: str, target: Path) -> Backup:
@@ -68,10 +67,7 @@ def back_up(data: DataFolder, url: str, target: Path) -> Backup:
             copy_sqlite(Path(str(database.database)), folder / data.database.name)
         else:
             _run_postgres("pg_dump", database, "--format=custom", f"--file={folder / DUMP}")
-        for name in FOLDERS:
-            _copy(data.folder / name, folder / name)
-        if (data.folder / "instance").exists():
-            shutil.copy2(data.folder / "instance", folder)
+        _copy_files(data.folder, folder)
         facts = Backup(iso_utc(now()), kind, str(__version__))
         replace_file(folder / FACTS, (json_text(facts.to_json(), indent=2) + "\n").encode())
     return facts
@@ -92,10 +88,7 @@ def restore(source: Path, data: DataFolder, url: str) -> Backup:
             "give the URL of such a database with --database"
         )
     with _reported(data.folder, "restored records"), _folder_in_place_of(data.folder) as folder:
-        for name in FOLDERS:
-            _copy(source / name, folder / name)
-        if (source / "instance").exists():
-            shutil.copy2(source / "instance", folder)
+        _copy_files(source, folder)
         if kind == "sqlite":
             own = folder / data.database.name
             copy_sqlite(source / data.database.name, own)
@@ -108,6 +101,7 @@ def restore(source: Path, data: DataFolder, url: str) -> Backup:
                 "--single-transaction",
                 "--exit-on-error",
                 "--no-owner",
+                f"--dbname={database.database}",
                 str(source / DUMP),
             )
             _check_restored(url, facts)
@@ -202,6 +196,14 @@ def _folder_in_place_of(target: Path) -> Iterator[Path]:
         raise
 
 
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy all but the database."""
+    for name in FOLDERS:
+        _copy(source / name, target / name)
+    if (source / "instance").exists():
+        shutil.copy2(source / "instance", target)
+
+
 def _copy(source: Path, target: Path) -> None:
     """Copy a folder, if it is there, without files that are removed meanwhile."""
     for folder, _, names in os.walk(source):
@@ -233,9 +235,8 @@ def _run_postgres(program: str, url: URL, *arguments: str) -> None:
         "PGSSLMODE": query.get("sslmode"),
     }
     environment = {**os.environ, **{key: value for key, value in given.items() if value}}
-    target = [f"--dbname={url.database}"] if program == "pg_restore" else []
     done = subprocess.run(
-        [program, "--no-password", *target, *arguments],
+        [program, "--no-password", *arguments],
         env=environment,
         capture_output=True,
         text=True,

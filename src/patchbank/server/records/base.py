@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Row, Table
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -25,6 +25,11 @@ class Store:
     def is_sqlite(self) -> bool:
         """Whether the records are in a file of SQLite."""
         return self._database.is_sqlite
+
+
+def values_of(row: Row[Any], kind: Any) -> dict[str, Any]:
+    """The values of a row that are the fields of an entry, which has slots."""
+    return {name: getattr(row, name) for name in kind.__slots__}
 
 
 def insert_or_update(table: Table, *, is_sqlite: bool) -> Any:

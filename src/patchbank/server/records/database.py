@@ -27,7 +27,14 @@ SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """Execution options by which all statements of a transaction of PostgreSQL see the same state."""
 ORDER_LOCK = 0x7061746368
 """Advisory lock of PostgreSQL that whoever adds inspections holds until its commit."""
-MOST_CONNECTIONS = 40
+MOST_CONNECTIONS, KEPT_CONNECTIONS = 40, 5
+POOL: dict[str, Any] = {
+    "pool_size": KEPT_CONNECTIONS,
+    "max_overflow": MOST_CONNECTIONS - KEPT_CONNECTIONS,
+    "pool_timeout": WAIT_S,
+    "pool_use_lifo": True,
+}
+"""Arguments of `create_engine` for both databases."""
 
 
 class Database:
@@ -144,10 +151,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": WAIT_S, "check_same_thread": False},
-        pool_size=5,
-        max_overflow=MOST_CONNECTIONS - 5,
-        pool_timeout=WAIT_S,
-        pool_use_lifo=True,
+        **POOL,
     )
 
     @event.listens_for(engine, "connect")
@@ -180,10 +184,7 @@ def _postgres_engine(url: URL) -> Engine:
                 "application_name": "patchbank",
             },
             pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=MOST_CONNECTIONS - 5,
-            pool_timeout=WAIT_S,
-            pool_use_lifo=True,
+            **POOL,
         )
     except (ImportError, NoSuchModuleError):
         raise DataError(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from patchbank.errors import ParameterError
 from patchbank.server.records import rows
 from patchbank.server.records.audit import append
-from patchbank.server.records.base import Store, check_text, now
+from patchbank.server.records.base import Store, check_text, now, values_of
 from patchbank.server.records.entries import (
     DECISIONS,
     WITHDRAWN,
@@ -65,9 +64,8 @@ class Judging(Store):
                     "decision: expected confirmed_defect or unsure of a photograph that could not "
                     "be read, as it has no verdict, got 'false_alarm'"
                 )
-            values = {name: getattr(review, name) for name in review.__slots__}
             counts = decision if decision != WITHDRAWN else _before(connection, inspection_id, by)
-            connection.execute(insert(REVIEWS), values)
+            connection.execute(insert(REVIEWS), asdict(review))
             connection.execute(update(INSPECTIONS).where(own).values(review=counts))
             count_review(connection, before, replace(before, review=counts))
         return review
@@ -77,7 +75,7 @@ class Judging(Store):
         statement = select(REVIEWS).where(REVIEWS.c.inspection_id == inspection_id)
         with self._database.reading() as connection:
             found = connection.execute(statement.order_by(REVIEWS.c.id))
-            return [Review(**_values(row, Review)) for row in found]
+            return [Review(**values_of(row, Review)) for row in found]
 
     def detector_taken_up(self, entry: DetectorEntry) -> None:
         """Record a detector that a product has from now on, and note it in the audit.
@@ -89,7 +87,6 @@ class Judging(Store):
         check_text("product", entry.product, PRODUCT_LENGTH)
         check_text("by", entry.by, PRODUCT_LENGTH)
         check_text("reason", entry.reason, LONGEST_NOTE)
-        values = {name: getattr(entry, name) for name in entry.__slots__}
         details = {
             "detector_sha256": entry.sha256,
             "threshold": entry.threshold,
@@ -104,7 +101,9 @@ class Judging(Store):
                 .limit(1)
             ).first()
             newest = connection.execute(select(func.max(INSPECTIONS.c.id))).scalar()
-            connection.execute(insert(DETECTORS), {**values, "after_inspection": newest or 0})
+            connection.execute(
+                insert(DETECTORS), {**asdict(entry), "after_inspection": newest or 0}
+            )
             if last is not None:
                 details |= {"detector_before": last.sha256, "threshold_before": last.threshold}
             append(
@@ -120,7 +119,7 @@ class Judging(Store):
         statement = select(DETECTORS).where(DETECTORS.c.product == product)
         with self._database.reading() as connection:
             found = connection.execute(statement.order_by(DETECTORS.c.id.desc()))
-            return [DetectorEntry(**_values(row, DetectorEntry)) for row in found]
+            return [DetectorEntry(**values_of(row, DetectorEntry)) for row in found]
 
 
 def _before(connection: Connection, inspection_id: int, by: str) -> Decision | None:
@@ -143,7 +142,3 @@ def _before(connection: Connection, inspection_id: int, by: str) -> Decision | N
             f"decision: expected the latest review to be that of {by!r} to withdraw it, got {got}"
         )
     return standing[-2][0] if len(standing) > 1 else None
-
-
-def _values(row: Row[Any], kind: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in kind.__slots__}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from patchbank.server.records.audit import append
-from patchbank.server.records.base import Store
+from patchbank.server.records.base import Store, values_of
 from patchbank.server.records.entries import Message
 from patchbank.server.records.tables import OUTBOX
 
@@ -23,10 +23,8 @@ class Messages(Store):
         """The next messages of a channel, in the order of the inspections."""
         statement = select(OUTBOX).where(*self._waiting(channel)).order_by(COLUMNS.id).limit(limit)
         with self._database.reading() as connection:
-            return [
-                Message(**{name: getattr(row, name) for name in Message.__slots__})
-                for row in connection.execute(statement)
-            ]
+            found = connection.execute(statement)
+            return [Message(**values_of(row, Message)) for row in found]
 
     def delivered(self, numbers: Sequence[int]) -> None:
         """Remove messages that were received.
@@ -113,11 +111,7 @@ class Messages(Store):
 
     def refused(self, channel: str) -> int:
         """Number of messages of a channel that were refused for good."""
-        return self._count(
-            COLUMNS.instance == self.instance,
-            COLUMNS.channel == channel,
-            COLUMNS.refused.is_not(None),
-        )
+        return self._count(*self._refused(channel))
 
     def send_refused_again(self, channel: str) -> int:
         """Let messages that were refused be sent again, before all later ones.
@@ -128,20 +122,18 @@ class Messages(Store):
         Raises:
             NotRecorded: the database takes no write.
         """
-        statement = update(OUTBOX).where(
-            COLUMNS.instance == self.instance,
-            COLUMNS.channel == channel,
-            COLUMNS.refused.is_not(None),
-        )
+        statement = update(OUTBOX).where(*self._refused(channel))
         with self._database.writing() as connection:
             return connection.execute(statement.values(refused=None)).rowcount
 
     def _waiting(self, channel: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            COLUMNS.instance == self.instance,
-            COLUMNS.channel == channel,
-            COLUMNS.refused.is_(None),
-        )
+        return (*self._own(channel), COLUMNS.refused.is_(None))
+
+    def _refused(self, channel: str) -> tuple[ColumnElement[bool], ...]:
+        return (*self._own(channel), COLUMNS.refused.is_not(None))
+
+    def _own(self, channel: str) -> tuple[ColumnElement[bool], ...]:
+        return COLUMNS.instance == self.instance, COLUMNS.channel == channel
 
     def _count(self, *conditions: ColumnElement[bool]) -> int:
         statement = select(func.count()).select_from(OUTBOX).where(*conditions)

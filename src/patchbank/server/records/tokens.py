@@ -7,14 +7,13 @@ import hmac
 import re
 import secrets
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
 from patchbank.server.records.audit import append
-from patchbank.server.records.base import Store, check_time, now
+from patchbank.server.records.base import Store, check_time, now, values_of
 from patchbank.server.records.entries import ROLES, Role, Token, iso_utc
 from patchbank.server.records.tables import TOKENS
 
@@ -83,14 +82,15 @@ class Tokens(Store):
             row = connection.execute(select(TOKENS).where(TOKENS.c.digest == digest)).first()
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
-        token = _token(row)
+        token = Token(**values_of(row, Token))
         has_expired = token.expires is not None and token.expires <= now()
         return None if has_expired or token.revoked is not None else token
 
     def tokens(self) -> list[Token]:
         """All tokens, those that are expired or revoked too."""
         with self._database.reading() as connection:
-            return [_token(row) for row in connection.execute(select(TOKENS).order_by(TOKENS.c.id))]
+            found = connection.execute(select(TOKENS).order_by(TOKENS.c.id))
+            return [Token(**values_of(row, Token)) for row in found]
 
     def revoke_token(self, name: str, *, by: str = LOCAL) -> bool:
         """Revoke a token for good, and note it in the audit.
@@ -124,13 +124,3 @@ class Tokens(Store):
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _token(row: Row[Any]) -> Token:
-    return Token(
-        name=row.name,
-        role=row.role,
-        created=row.created,
-        expires=row.expires,
-        revoked=row.revoked,
-    )

@@ -127,7 +127,6 @@ class _File:
     is_sent: bool = False
     is_done: bool = False
     is_skipped: bool = False
-    is_to_move: bool = False
     has_own_key: bool = False
     """Whether its key is made of its content too, as another content had the same key."""
 
@@ -221,8 +220,7 @@ class Watch:
         ready = [
             (file.state.mtime_ns, name, file)
             for name, file in self._files.items()
-            if now >= max(file.since + self._pace.settle_s, file.not_before)
-            and (file.is_to_move or not (file.is_sent or file.is_done or file.is_skipped))
+            if now >= max(file.since + self._pace.settle_s, file.not_before) and self._waits(file)
         ]
         ready.sort(key=lambda each: each[:2])
         self._check_known([(name, file) for _, name, file in ready if file.is_older])
@@ -251,7 +249,12 @@ class Watch:
             for key, file in some.items():
                 file.is_older = False
                 file.is_done = key in known
-                file.is_to_move = file.is_done and self._done is not None
+
+    def _waits(self, file: _File) -> bool:
+        """Whether a file has to be inspected, or was and has to be moved."""
+        if file.is_done:
+            return self._done is not None
+        return not (file.is_sent or file.is_skipped)
 
     def _send(self, name: str, file: _File) -> None:
         """Hand in a file if it is a photograph, whole, and not too large."""
@@ -323,7 +326,6 @@ class Watch:
         """Move an inspected file, where that is wanted."""
         if self._done is None:
             return
-        file.is_to_move = True
         try:
             move(self._folder / name, self._done / name, file.state)
         except (FileNotFoundError, AnotherFile):  # it is listed again
