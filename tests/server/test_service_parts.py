@@ -119,7 +119,7 @@ def test_a_message_of_several_lines_becomes_one():
     [(404, "path: expected one"), (405, "method: expected one"), (400, "request: expected one")],
 )
 def test_errors_of_the_framework_get_the_words_of_the_project(status, beginning):
-    body = body_of(HTTPException(status))
+    body = body_of(api_error(HTTPException(status)))
     assert body["error"]["message"].startswith(beginning)
     assert body["error"]["status"] == status
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import json_text
-from patchbank.server.service.errors import ApiError, body_of, error_of
+from patchbank.server.service.errors import ApiError, body_of, error_of, words_of
+from patchbank.server.service.validation import words_of as words_of_values
 
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 """Header of pictures, which never change under their address."""
@@ -29,9 +32,13 @@ def error_answer(error: ApiError, **facts: Any) -> Response:
 
 
 def api_error(error: Exception) -> ApiError:
-    """The error to answer for any exception of the package."""
+    """The error to answer for any exception, of the package, the framework or nobody knows what."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, RequestValidationError):
+        return ApiError(422, words_of_values(error.errors()))
+    if isinstance(error, HTTPException):
+        return ApiError(error.status_code, words_of(error), headers=error.headers)
     if isinstance(error, PatchbankError):
         return error_of(error)
     return ApiError(
