@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,6 +17,10 @@ from patchbank.server.service.validation import words_of as words_of_values
 
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 """Header of pictures, which never change under their address."""
+
+
+Result = TypeVar("Result")
+RETRY_LATE_S = 5
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -46,3 +51,20 @@ def api_error(error: Exception) -> ApiError:
         f"service: expected to answer, got a fault of the program ({type(error).__name__}); "
         "its log has more",
     )
+
+
+async def in_time(waited: Awaitable[Result], seconds: float, late: str) -> Result:
+    """What is waited for, if it comes in time.
+
+    Args:
+        waited: is cancelled where it takes longer.
+        seconds: that it may take.
+        late: message of the error.
+
+    Raises:
+        ApiError: 503 where it takes longer.
+    """
+    try:
+        return await asyncio.wait_for(waited, seconds)
+    except (TimeoutError, asyncio.TimeoutError):
+        raise ApiError(503, late, code="timeout", retry_s=RETRY_LATE_S) from None

@@ -6,7 +6,6 @@ caller before it reads the body, limits the body, and refuses what it does not k
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -24,6 +23,7 @@ from starlette.routing import compile_path
 from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import printable
 from patchbank.server.records.entries import Role
+from patchbank.server.service.answers import in_time
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.request_facts import is_same_site, session_of, texts_of_form
 from patchbank.server.service.sessions import (
@@ -45,7 +45,6 @@ FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")
 """Beginnings of the headers of a reverse proxy, which lets others in."""
 MOST_ADMITTED = 8
 """Threads that look up tokens at once; those of other work never keep them waiting."""
-RETRY_LATE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +96,11 @@ class Gate:
         """
         if role == "public":
             return None
-        try:
-            caller = await asyncio.wait_for(self._caller(request), self.timeout_s)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise ApiError(
-                503,
-                f"token: expected records that answer within {self.timeout_s:g} s, got none that "
-                "do; send it again",
-                code="timeout",
-                retry_s=RETRY_LATE_S,
-            ) from None
+        late = (
+            f"token: expected records that answer within {self.timeout_s:g} s, got none that do; "
+            "send it again"
+        )
+        caller = await in_time(self._caller(request), self.timeout_s, late)
         if not caller.may(role):
             raise ApiError(
                 403,
