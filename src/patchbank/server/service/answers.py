@@ -29,11 +29,9 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(text, status, dict(headers or {}), media_type="application/json")
 
 
-def error_answer(error: ApiError, **facts: Any) -> Response:
-    """The answer to an error, with further facts about it."""
-    body = body_of(error)
-    body["error"].update(facts)
-    return answer(body, error.status_code, error.headers)
+def error_answer(error: ApiError) -> Response:
+    """The answer to an error."""
+    return answer(body_of(error), error.status_code, error.headers)
 
 
 def api_error(error: Exception) -> ApiError:
@@ -54,7 +52,7 @@ def api_error(error: Exception) -> ApiError:
 
 
 async def in_time(waited: Awaitable[Result], seconds: float, late: str) -> Result:
-    """What is waited for, if it comes in time.
+    """The result of what is waited for, if it comes in time.
 
     Args:
         waited: is cancelled where it takes longer.

@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +16,7 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import INSPECTION
 from patchbank.server.service.guarding import Spec
 from patchbank.server.service.receiving import fields_of
-from patchbank.server.service.routes.inspections import Key, recorded
-from patchbank.server.service.routes.records import Short
+from patchbank.server.service.routes.inspections import Key, PartQuery, recorded
 from patchbank.server.service.service import service_of
 from patchbank.server.sources.camera import CameraError
 
@@ -26,22 +24,10 @@ RETRY_PICTURE_S = 1
 Name = Annotated[str, Path(max_length=100)]
 
 
-class TriggerQuery(BaseModel):
-    """Fields of the part that the camera sees."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    serial_number: Short = None
-    lot: Short = None
-    station: Short = None
-    shift: Short = None
-    operator: Short = None
-
-
 async def trigger(
     request: Request,
     name: Name,
-    query: Annotated[TriggerQuery, Query()],
+    query: Annotated[PartQuery, Query()],
     idempotency_key: Key = None,
 ) -> Response:
     """Take a picture with a camera, and inspect it.

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header, Query
@@ -39,20 +40,25 @@ UNNAMED = "photograph"
 WAIT_FOR_ROOM_S = 0.02
 
 
-class InspectQuery(BaseModel):
-    """Product and fields of a photograph; they may as well be parts of a form."""
+class PartQuery(BaseModel):
+    """Fields of the part in a photograph."""
 
     model_config = ConfigDict(extra="forbid")
 
-    product: str | None = Field(
-        None, max_length=200, description="Not needed where the service has one product."
-    )
-    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
     serial_number: Short = None
     lot: Short = None
     station: Short = None
     shift: Short = None
     operator: Short = None
+
+
+class InspectQuery(PartQuery):
+    """Product and fields of a photograph; they may as well be parts of a form."""
+
+    product: str | None = Field(
+        None, max_length=200, description="Not needed where the service has one product."
+    )
+    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
     camera: Short = None
 
 
@@ -83,34 +89,31 @@ async def inspect(
     came = await received(request, settings.allow_root, settings.max_bytes)
     said = _texts(came, query)
     terms = _Terms(
-        service,
+        service=service,
         product=said["product"] or _only_product(service),
         fields=fields_of(said),
         by=caller_of(request).name,
         name=named(query.name),
         key=keyed(idempotency_key),
+        end=time.monotonic() + settings.timeout_s,
     )
     if came.is_batch:
         return await _several(terms, came.photographs)
     return await _one(terms, came.photographs[0])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Terms:
     """Terms of a request: they are the same for all its photographs."""
 
-    def __init__(
-        self,
-        service: Service,
-        *,
-        product: str,
-        fields: Fields,
-        by: str,
-        name: str,
-        key: str | None,
-    ) -> None:
-        self.service, self.product, self.fields, self.by = service, product, fields, by
-        self.name, self.key = name, key
-        self.end = time.monotonic() + service.settings.timeout_s
+    service: Service
+    product: str
+    fields: Fields
+    by: str
+    name: str
+    key: str | None
+    end: float
+    """Time by the monotonic clock at which it has to be answered."""
 
     def submission(self, photograph: Photograph, number: int | None) -> Submission:
         """The submission for a photograph of the request.
