@@ -31,6 +31,7 @@ from patchbank.errors import (
     ShapeError,
 )
 from patchbank.runtime.file_lock import FolderInUse, locked_folder
+from patchbank.runtime.threads import usable_cores
 from patchbank.server.intake import (
     Answer,
     Busy,
@@ -41,6 +42,7 @@ from patchbank.server.intake import (
 )
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.entries import Fields
+from patchbank.server.service import inference as inference_module
 from patchbank.server.service.answers import answer, api_error
 from patchbank.server.service.catalog import Catalog, Change
 from patchbank.server.service.committing import Committer, Finished
@@ -119,7 +121,7 @@ def test_a_message_of_several_lines_becomes_one():
     [(404, "path: expected one"), (405, "method: expected one"), (400, "request: expected one")],
 )
 def test_errors_of_the_framework_get_the_words_of_the_project(status, beginning):
-    body = body_of(HTTPException(status))
+    body = body_of(api_error(HTTPException(status)))
     assert body["error"]["message"].startswith(beginning)
     assert body["error"]["status"] == status
 
@@ -486,6 +488,38 @@ def test_an_unknown_product_and_a_full_queue_are_refused_at_once(inference):
             refused = max(refused, error.retry_s)
     assert refused >= 1
     assert all(future.result(30).is_new for future in futures)
+
+
+def test_photographs_that_wait_have_a_limit_of_bytes_beside_that_of_their_number(
+    inference, tmp_path, monkeypatch
+):
+    content, may_look = png(1), threading.Event()
+    monkeypatch.setattr(inference_module, "LARGEST_QUEUE_BYTES", 2 * len(content))
+
+    def by_key(product, key):
+        may_look.wait(30)
+        return inference.records.by_key(product, key)
+
+    held = HeldRecords(inference.records, inference.may_commit)
+    held.by_key = by_key
+    settings = ServiceSettings(max_queue=1000, keep_good=0)
+    made = Inference(inference.catalog, held, DataFolder(tmp_path / "data").pictures, settings)
+
+    def submitted(number):
+        return made.submit(submission(1, content=content, idempotency_key=f"{number}"))
+
+    n_threads = inference_module.THREADS_PER_CORE * usable_cores()
+    futures = []
+    for number in range(n_threads):  # each thread has one, and none waits
+        futures.append(submitted(number))
+        wait_until(lambda: made.n_waiting == 0, "a thread that takes it")
+    futures += [submitted(n_threads), submitted(n_threads + 1)]
+    with pytest.raises(Busy):
+        submitted(n_threads + 2)
+    may_look.set()
+    assert all(future.result(30).is_new for future in futures)
+    assert submitted(n_threads + 2).result(30).is_new
+    assert made.close(20) == 0
 
 
 def test_the_same_key_at_once_is_one_inspection_and_another_photograph_an_error(inference):

@@ -209,12 +209,12 @@ def serve(options: ServeOptions) -> None:
     """
     gc.disable()  # nothing becomes garbage while modules are imported
     _check(options)
+    from patchbank.server.service.quick_start import import_framework
+
+    import_framework()  # before anything else imports it
     from patchbank.runtime.logs import LOGGER
     from patchbank.server.pages.specs import SPECS
     from patchbank.server.service.logs import logged
-    from patchbank.server.service.quick_start import import_framework
-
-    import_framework()
     from patchbank.server.service.running import opened
 
     with (

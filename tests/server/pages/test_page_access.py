@@ -177,6 +177,13 @@ def test_a_change_needs_the_text_of_an_own_page(guarded, headers, is_accepted):
             check_error(forged, 403, "csrf")
 
 
+def test_a_login_whose_bytes_are_no_text_is_refused_like_any_other(guarded):
+    with browser(guarded) as http:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = http.post("/login", content=b"token=\xff\xfe&csrf=\xff", headers=kind)
+        assert response.status_code == 403
+
+
 def test_the_text_of_one_session_is_no_use_in_another(guarded):
     with browser(guarded) as http, browser(guarded) as other:
         log_in(http, guarded.secrets["operator"])

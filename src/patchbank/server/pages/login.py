@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from typing import Annotated
-from urllib.parse import parse_qs
 
 from fastapi import Query
 from starlette.concurrency import run_in_threadpool
@@ -13,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from patchbank.server.pages.rendering import page, page_spec
-from patchbank.server.service.guarding import Gate, set_cookie
+from patchbank.server.service.guarding import set_cookie
+from patchbank.server.service.request_facts import is_same_site, session_of, texts_of_form
 from patchbank.server.service.service import service_of
-from patchbank.server.service.sessions import CSRF_FIELD
+from patchbank.server.service.sessions import CSRF_FIELD, LIFE_S
 
 FORM_COOKIE = "patchbank_login"
 """Cookie with the text that the form of the login carries, before there is a session."""
@@ -30,38 +30,35 @@ def login(request: Request, next: Next = START) -> Response:  # name of the quer
 
 async def begin(request: Request) -> Response:
     """Begin a session with a token."""
-    given = {key: values[0] for key, values in parse_qs((await request.body()).decode()).items()}
-    gate: Gate = request.app.state.gate
+    given, gate = await texts_of_form(request), service_of(request).gate
     target, expected = given.get("next", START), request.cookies.get(FORM_COOKIE, "")
-    is_own = request.headers.get("sec-fetch-site", "same-origin") in ("none", "same-origin")
-    if not (is_own and expected and _is_same(expected, given.get(CSRF_FIELD, ""))):
-        return _form(request, target, "stale", 403)
+    is_own = is_same_site(request) and _is_same(expected, given.get(CSRF_FIELD, ""))
+    if not (expected and is_own):
+        return await run_in_threadpool(_form, request, target, "stale", 403)
     caller = await run_in_threadpool(gate.tokens.caller_of, given.get("token", "").strip())
     if caller is None:
-        address = request.client.host if request.client else ""
-        is_over = gate.failures.wait_s(address) > 0
-        return _form(request, target, "too_many" if is_over else "unknown", 429 if is_over else 401)
+        trouble, status = ("too_many", 429) if gate.failed(request) else ("unknown", 401)
+        return await run_in_threadpool(_form, request, target, trouble, status)
     root = service_of(request).settings.root_path
     response = RedirectResponse(f"{root}{local_path(target)}", 303)
     session = gate.sessions.begin(caller.name)
-    set_cookie(request, response, gate.sessions.cookie(session))
+    set_cookie(request, response, gate.sessions.cookie(session), LIFE_S)
     return response
 
 
 def end(request: Request) -> Response:
     """End the session of this browser."""
-    session = getattr(request.state, "session", None)
-    root = service_of(request).settings.root_path
-    response = RedirectResponse(f"{root}/login", 303)
+    service, session = service_of(request), session_of(request)
+    response = RedirectResponse(f"{service.settings.root_path}/login", 303)
     if session is not None:
-        request.app.state.gate.sessions.end(session)
+        service.gate.sessions.end(session)
         set_cookie(request, response, "", 0)
     return response
 
 
 def _form(request: Request, target: str, trouble: str, status: int = 200) -> Response:
     text = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(16)
-    gate: Gate = request.app.state.gate
+    gate = service_of(request).gate
     response = page(
         request,
         "login.html",
@@ -71,14 +68,7 @@ def _form(request: Request, target: str, trouble: str, status: int = 200) -> Res
         trouble=trouble,
         is_needed=not gate.is_loopback or gate.tokens.is_needed(),
     )
-    response.set_cookie(
-        FORM_COOKIE,
-        text,
-        path=service_of(request).settings.root_path or "/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )
+    set_cookie(request, response, text, None, FORM_COOKIE)
     return response
 
 

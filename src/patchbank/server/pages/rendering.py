@@ -7,8 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,10 +14,9 @@ from patchbank.runtime.printable import json_text
 from patchbank.server.pages import words
 from patchbank.server.pages.assets import digest
 from patchbank.server.service.answers import api_error, error_answer
-from patchbank.server.service.errors import ApiError, words_of
 from patchbank.server.service.guarding import Access, Spec
+from patchbank.server.service.request_facts import session_of
 from patchbank.server.service.service import service_of
-from patchbank.server.service.validation import words_of as words_of_request
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,7 +61,7 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     service = service_of(request)
     language = words.language_of(request.headers.get("accept-language", ""))
     root = service.settings.root_path
-    session = getattr(request.state, "session", None)
+    session = session_of(request)
     text = (
         environment()
         .get_template(template)
@@ -106,7 +103,7 @@ def page_spec(
 
 def failed(request: Request, error: Exception) -> Response:
     """An error as a page, where a person asks; who is not known is asked for a token first."""
-    found = _error(error)
+    found = api_error(error)
     if not wants_page(request):
         return error_answer(found)
     if found.status_code == 401:
@@ -117,11 +114,3 @@ def failed(request: Request, error: Exception) -> Response:
     for name, value in (found.headers or {}).items():
         answer.headers[name] = value
     return answer
-
-
-def _error(error: Exception) -> ApiError:
-    if isinstance(error, RequestValidationError):
-        return ApiError(422, words_of_request(error.errors()))
-    if isinstance(error, HTTPException) and not isinstance(error, ApiError):
-        return ApiError(error.status_code, words_of(error))
-    return api_error(error)

@@ -18,8 +18,8 @@ from patchbank import __version__
 from patchbank.errors import PatchbankError
 from patchbank.runtime.logs import LOGGER
 from patchbank.server.service import document
-from patchbank.server.service.answers import answer, api_error, error_answer
-from patchbank.server.service.errors import ApiError, body_of
+from patchbank.server.service.answers import api_error, error_answer
+from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import SMALL_BODY, SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
@@ -31,7 +31,6 @@ from patchbank.server.service.routes import (
     statistics,
 )
 from patchbank.server.service.service import Service
-from patchbank.server.service.validation import words_of
 
 SPECS: tuple[Spec, ...] = (
     *service.SPECS,
@@ -74,7 +73,7 @@ def make_app(parts: Service, *, specs: Sequence[Spec] = SPECS) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service, app.state.gate = parts, parts.gate
+    app.state.service = parts
     for spec in specs:
         limit = getattr(parts.settings, spec.body_limit) if spec.body_limit else SMALL_BODY
         app.router.routes.append(_route(spec, limit))
@@ -93,7 +92,7 @@ def _route(spec: Spec, largest_body: int) -> SecuredRoute:
         summary=(spec.endpoint.__doc__ or "").partition("\n")[0].rstrip("."),
         tags=[spec.tag],
         name=spec.endpoint.__name__,
-        operation_id=f"{spec.endpoint.__name__}",
+        operation_id=spec.endpoint.__name__,
         responses=document.responses(spec),
         openapi_extra=document.extra(spec),
         response_class=Response,
@@ -101,10 +100,6 @@ def _route(spec: Spec, largest_body: int) -> SecuredRoute:
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, RequestValidationError):
-        return error_answer(ApiError(422, words_of(error.errors())))
-    if isinstance(error, HTTPException) and not isinstance(error, ApiError):
-        return answer(body_of(error), error.status_code, error.headers)
     return error_answer(api_error(error))
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from patchbank.detector.bundle import file_digest
 from patchbank.detector.changes import Thresholds, check_thresholds
 from patchbank.detector.detector import Detector
 from patchbank.detector.lineage.entry import Edit
@@ -190,7 +191,7 @@ class Changes:
             try:
                 save_again(after, product.path, replaces=digest)
             except DetectorFileError as error:
-                if hashlib.sha256(read_file(product.path)[1]).hexdigest() != digest:
+                if file_digest(product.path) != digest:
                     raise _changed_meanwhile(name) from None
                 raise NotRecorded(str(error)) from None
             change = Change(action, said.caller.name, said.reason, facts.details)
@@ -239,8 +240,7 @@ def _put(product: Product, content: bytes) -> None:
     elif state_of(product.path) is None:
         create_file(product.path, content, sync=True)
     else:
-        _, damaged = read_file(product.path)
-        replace_file(product.path, content, replaces=hashlib.sha256(damaged).hexdigest())
+        replace_file(product.path, content, replaces=file_digest(product.path))
 
 
 def _answer(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from patchbank.server.intake import Answer, Intake
+from patchbank.server.intake import Intake
 from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, KeptPhotograph, secret_of
 from patchbank.server.outbox.delivery import Outbox
 from patchbank.server.outbox.folder import FOLDERS
@@ -64,10 +64,6 @@ class Outlets:
     def names(self) -> tuple[str, ...]:
         """Names of the channels."""
         return self.outbox.channels
-
-    def committed(self, answers: Sequence[Answer]) -> None:
-        """Send what was recorded."""
-        self.outbox.notify()
 
     def measure(self, metrics: Metrics) -> None:
         """Add the figures of each channel."""

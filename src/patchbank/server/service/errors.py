@@ -111,11 +111,9 @@ def error_body(status: int, code: str, message: str, **facts: Any) -> dict[str, 
     return {"error": {"status": status, "code": code, "message": message, **facts}}
 
 
-def body_of(error: HTTPException) -> dict[str, Any]:
-    """The JSON of an exception of the framework, or of ours."""
-    if isinstance(error, ApiError):
-        return error_body(error.status_code, error.code, str(error.detail), **error.facts)
-    return error_body(error.status_code, code_of(error.status_code), words_of(error))
+def body_of(error: ApiError) -> dict[str, Any]:
+    """The JSON of an error."""
+    return error_body(error.status_code, error.code, str(error.detail), **error.facts)
 
 
 def words_of(error: HTTPException) -> str:

@@ -6,11 +6,10 @@ caller before it reads the body, limits the body, and refuses what it does not k
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -24,8 +23,17 @@ from starlette.routing import compile_path
 from patchbank.errors import PatchbankError
 from patchbank.runtime.printable import printable
 from patchbank.server.records.entries import Role
+from patchbank.server.service.answers import in_time
 from patchbank.server.service.errors import ApiError
-from patchbank.server.service.sessions import COOKIE, CSRF_FIELD, CSRF_HEADER, LIFE_S, Sessions
+from patchbank.server.service.request_facts import is_same_site, session_of, texts_of_form
+from patchbank.server.service.sessions import (
+    COOKIE,
+    CSRF_FIELD,
+    CSRF_HEADER,
+    LIFE_S,
+    Sessions,
+)
+from patchbank.server.service.settings import LOOPBACK
 from patchbank.server.service.tokens import LOCAL, Caller, Failures, TokenBook
 
 Found = TypeVar("Found")
@@ -33,13 +41,10 @@ Access = Role | Literal["public"]
 """The role that a route needs; ``public`` for none."""
 SMALL_BODY = 1_000_000
 UNCHANGING = ("GET", "HEAD", "OPTIONS")
-FORM = "application/x-www-form-urlencoded"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")
 """Beginnings of the headers of a reverse proxy, which lets others in."""
 MOST_ADMITTED = 8
 """Threads that look up tokens at once; those of other work never keep them waiting."""
-RETRY_LATE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +96,11 @@ class Gate:
         """
         if role == "public":
             return None
-        try:
-            caller = await asyncio.wait_for(self._caller(request), self.timeout_s)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise ApiError(
-                503,
-                f"token: expected records that answer within {self.timeout_s:g} s, got none that "
-                "do; send it again",
-                code="timeout",
-                retry_s=RETRY_LATE_S,
-            ) from None
+        late = (
+            f"token: expected records that answer within {self.timeout_s:g} s, got none that do; "
+            "send it again"
+        )
+        caller = await in_time(self._caller(request), self.timeout_s, late)
         if not caller.may(role):
             raise ApiError(
                 403,
@@ -115,10 +115,10 @@ class Gate:
         if scheme.lower() == "bearer" and secret:
             found = await self._asked(lambda: self.tokens.caller_of(secret))
             if found is None:
-                raise self._failed(request, "got one that is unknown, revoked or expired")
+                raise self._refused(request, "got one that is unknown, revoked or expired")
             return found
         if "authorization" in request.headers:
-            raise self._failed(request, "got another header")
+            raise self._refused(request, "got another header")
         found = await self._of_session(request)
         if found is not None:
             return found
@@ -143,9 +143,10 @@ class Gate:
             return None
         request.state.session = session
         if request.method not in UNCHANGING:
-            is_own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-            given = request.headers.get(CSRF_HEADER) or await _of_form(request)
-            if not is_own or not self.sessions.is_csrf(session, given):
+            given = request.headers.get(CSRF_HEADER)
+            if not given:
+                given = (await texts_of_form(request)).get(CSRF_FIELD, "")
+            if not is_same_site(request) or not self.sessions.is_csrf(session, given):
                 raise ApiError(
                     403,
                     f"{CSRF_HEADER}: expected the text of a page of this session, got another; "
@@ -156,10 +157,10 @@ class Gate:
 
     def renew(self, request: Request, response: Response) -> None:
         """Give a session that is used a later end."""
-        session = getattr(request.state, "session", None)
+        session = session_of(request)
         renewed = None if session is None else self.sessions.renewed(session)
         if renewed is not None:
-            set_cookie(request, response, self.sessions.cookie(renewed))
+            set_cookie(request, response, self.sessions.cookie(renewed), LIFE_S)
 
     async def _asked(self, ask: Callable[[], Found]) -> Found:
         """The answer of the records, in a thread that is left alone if there never is one."""
@@ -167,9 +168,12 @@ class Gate:
             self._threads = anyio.CapacityLimiter(MOST_ADMITTED)
         return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._threads)
 
-    def _failed(self, request: Request, got: str) -> ApiError:
-        address = request.client.host if request.client else ""
-        wait_s = self.failures.wait_s(address)
+    def failed(self, request: Request) -> int:
+        """Count a wrong token.  -> seconds to wait after too many; 0 before that."""
+        return self.failures.wait_s(request.client.host if request.client else "")
+
+    def _refused(self, request: Request, got: str) -> ApiError:
+        wait_s = self.failed(request)
         if wait_s:
             return ApiError(
                 429,
@@ -189,23 +193,23 @@ def _no_token(got: str) -> ApiError:
     )
 
 
-async def _of_form(request: Request) -> str:
-    """The text against forged requests in a form without files; empty if there is none."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != FORM:
-        return ""
-    content = parse_qs((await request.body()).decode("utf-8", "replace"))
-    return content.get(CSRF_FIELD, [""])[0]
+def set_cookie(
+    request: Request, response: Response, value: str, life_s: float | None, name: str = COOKIE
+) -> None:
+    """Set a cookie which no script can read and no other site can send.
 
-
-def set_cookie(request: Request, response: Response, value: str, life_s: float = LIFE_S) -> None:
-    """Set the cookie of the session, which no script can read and no other site can send."""
-    root = request.app.state.service.settings.root_path
+    Args:
+        request: that is answered.
+        response: its answer.
+        value: of the cookie.
+        life_s: time after which it ends; None for the end of the browser.
+        name: of the cookie; that of the session, unless another one is given.
+    """
     response.set_cookie(
-        COOKIE,
+        name,
         value,
-        max_age=int(life_s),
-        path=root or "/",
+        max_age=None if life_s is None else int(life_s),
+        path=request.app.state.service.settings.root_path or "/",
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",
@@ -227,14 +231,14 @@ def _check_local(request: Request) -> None:
     headers = request.headers
     host, origin = headers.get("host", ""), headers.get("origin")
     cure = "make a token: `patchbank serve token add NAME --role ROLE`"
-    if _host_of(host) not in LOCAL_HOSTS:
+    if _host_of(host) not in LOOPBACK:
         raise ApiError(
             403, f"Host: expected a loopback name without a token, got {printable(host)}; {cure}"
         )
     is_own = origin is None or (
         urlsplit(origin).netloc == host and urlsplit(origin).scheme in ("http", "https")
     )
-    if not is_own or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    if not is_own or not is_same_site(request):
         raise ApiError(
             403, f"Origin: expected none or this service without a token, got another site; {cure}"
         )
@@ -279,7 +283,7 @@ class SecuredRoute(APIRoute):
         handle, known = super().get_route_handler(), _query_names(self.dependant)
 
         async def guarded(request: Request) -> Response:
-            gate: Gate = request.app.state.gate
+            gate: Gate = request.app.state.service.gate
             limited = _limited(request, self._body_bytes)
             limited.state.caller = await gate.admit(limited, self.role)
             _check_query(limited, known)

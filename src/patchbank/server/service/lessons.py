@@ -24,6 +24,7 @@ from patchbank.server.service.receiving import (
     named,
     shown,
 )
+from patchbank.server.service.request_facts import media_type_of
 from patchbank.server.service.service import Service
 from patchbank.server.service.validation import words_of
 
@@ -85,9 +86,8 @@ async def lessons_of(request: Request, service: Service, product: str) -> tuple[
     Raises:
         ApiError: it is no such request, or a photograph is not kept.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     sent: list[ImageSource] = []
-    if kind == MULTIPART:
+    if media_type_of(request) == MULTIPART:
         content, sent = await _form(request)
     else:
         content = await json_of(request)

@@ -119,10 +119,6 @@ class MadePictures:
             content = self._pictures.read(name)
             if content is not None:
                 return content
-        return self._made(inspection, make)
-
-    def _made(self, inspection: StoredInspection, make: Callable[[Inspection], Result]) -> Result:
-        """The result of a function for the inspection, which is repeated; 429 without a place."""
         with self._place():
             return self._repeated(inspection, make)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from patchbank.runtime.printable import printable
 from patchbank.server.records.base import check_text
 from patchbank.server.records.entries import Fields
 from patchbank.server.service.errors import ApiError, error_of
+from patchbank.server.service.request_facts import media_type_of
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 PART = "image"
@@ -66,7 +67,7 @@ async def received(request: Request, root: Path | None, max_bytes: int) -> Recei
     Raises:
         ApiError: the body is not of the kind that its type says, or has other parts.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type_of(request)
     if kind == MULTIPART:
         return await _parts(request)
     if kind == JSON:
@@ -81,7 +82,7 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
         ApiError: it is no form, or has too many parts.
     """
     parser = _InMemory(
-        request.headers, _stream(request), max_files=most_files, max_fields=len(NAMES) + 1
+        request.headers, request.stream(), max_files=most_files, max_fields=len(NAMES) + 1
     )
     try:
         return (await parser.parse()).multi_items()
@@ -93,11 +94,6 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
         raise
     except Exception as error:  # the parser has errors of several packages
         raise ApiError(400, f"body: expected a form of type {MULTIPART}, got: {error}") from None
-
-
-async def _stream(request: Request) -> AsyncGenerator[bytes, None]:
-    async for chunk in request.stream():
-        yield chunk
 
 
 async def _parts(request: Request) -> Received:

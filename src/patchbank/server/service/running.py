@@ -175,7 +175,7 @@ class Running:
         """Count what is on record, and let those know that wait for it."""
         self.service.metrics.recorded(answers)
         self._commits.notify()
-        self._outlets.committed(answers)
+        self._outlets.outbox.notify()
 
     def _stopping(self) -> None:
         self.service.is_stopping = True
@@ -340,16 +340,15 @@ def opened(
     folder.make()
     with _locked(folder):
         records = Records.open(settings.database or folder.url, instance=folder.instance())
+        running: Running | None = None
         try:
             check_access(settings, records)
             running = Running(settings, folder, records, products, ends, specs)
-            try:
-                yield running
-            finally:
-                records.close()
-                running.ended()
+            yield running
         finally:
             records.close()
+            if running is not None:
+                running.ended()
 
 
 @contextmanager

@@ -88,10 +88,9 @@ class TokenBook:
 
     def _named(self, name: str) -> Token | None:
         found = next((one for one in self._store.tokens() if one.name == name), None)
-        if found is None or found.revoked is not None:
+        if found is None or found.revoked is not None or _is_expired(found):
             return None
-        has_expired = found.expires is not None and found.expires <= datetime.now(timezone.utc)
-        return None if has_expired else found
+        return found
 
     def _caller(self, key: bytes | str, find: Callable[[], Token | None]) -> Caller | None:
         """The caller of a token that was found a moment ago, or is found now."""

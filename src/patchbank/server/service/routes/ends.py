@@ -6,42 +6,28 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from patchbank.server.outbox.delivery import Outbox
-from patchbank.server.records.entries import StoredInspection
-from patchbank.server.service.answers import answer
+from patchbank.server.service.answers import answer, in_time
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import INSPECTION
 from patchbank.server.service.guarding import Spec
 from patchbank.server.service.receiving import fields_of
-from patchbank.server.service.routes.inspections import REPLAYED, RETRY_LATE_S, Key, Short
-from patchbank.server.service.service import Service, service_of
+from patchbank.server.service.routes.inspections import Key, PartQuery, recorded
+from patchbank.server.service.service import service_of
 from patchbank.server.sources.camera import CameraError
 
 RETRY_PICTURE_S = 1
 Name = Annotated[str, Path(max_length=100)]
 
 
-class TriggerQuery(BaseModel):
-    """Fields of the part that the camera sees."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    serial_number: Short = None
-    lot: Short = None
-    station: Short = None
-    shift: Short = None
-    operator: Short = None
-
-
 async def trigger(
     request: Request,
     name: Name,
-    query: Annotated[TriggerQuery, Query()],
+    query: Annotated[PartQuery, Query()],
     idempotency_key: Key = None,
 ) -> Response:
     """Take a picture with a camera, and inspect it.
@@ -56,28 +42,13 @@ async def trigger(
         raise ApiError(404, f"camera: expected one of {known}, got another one")
     fields = fields_of(query.model_dump())
     future, is_first = await run_in_threadpool(camera.trigger_once, fields, idempotency_key or None)
-    waited = asyncio.shield(asyncio.wrap_future(future))
+    waited, most_s = asyncio.shield(asyncio.wrap_future(future)), service.settings.timeout_s
+    late = f"camera: expected a verdict within {most_s:g} s, got none yet; it will be recorded"
     try:
-        found = await asyncio.wait_for(waited, service.settings.timeout_s)
+        found = await in_time(waited, most_s, late)
     except CameraError as error:
         raise ApiError(503, str(error), code="no_picture", retry_s=RETRY_PICTURE_S) from None
-    except (TimeoutError, asyncio.TimeoutError):
-        raise ApiError(
-            503,
-            f"camera: expected a verdict within {service.settings.timeout_s:g} s, got none "
-            "yet; it will be recorded",
-            code="timeout",
-            retry_s=RETRY_LATE_S,
-        ) from None
-    return _answered(service, found.inspection, {} if is_first and found.is_new else REPLAYED)
-
-
-def _answered(service: Service, found: StoredInspection, headers: dict[str, str]) -> Response:
-    content = found.to_json(service.settings.root_path)
-    if found.verdict == "unread":
-        facts = {"inspection": found.id, "verdict": "unread", "links": content["links"]}
-        raise ApiError(422, str(content["error"]), code="unread", facts=facts, headers=headers)
-    return answer(content, headers=headers | {"Location": content["links"]["self"]})
+    return recorded(service, found.inspection, is_new=is_first and found.is_new)
 
 
 def retry(request: Request, channel: Name) -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header, Query
@@ -16,8 +17,8 @@ from starlette.responses import Response
 
 from patchbank.errors import PatchbankError
 from patchbank.server.intake import Answer, Busy, Submission
-from patchbank.server.records.entries import Fields
-from patchbank.server.service.answers import answer, api_error, error_answer
+from patchbank.server.records.entries import Fields, StoredInspection
+from patchbank.server.service.answers import answer, api_error, in_time
 from patchbank.server.service.errors import ApiError, body_of
 from patchbank.server.service.examples import INSPECTION, PHOTOGRAPH_BODY
 from patchbank.server.service.guarding import Spec, caller_of
@@ -31,29 +32,33 @@ from patchbank.server.service.receiving import (
     named,
     received,
 )
+from patchbank.server.service.routes.records import Short
 from patchbank.server.service.service import Service, service_of
 
-Short = Annotated[str | None, Field(max_length=200)]
 REPLAYED = {"Idempotent-Replayed": "true"}
 UNNAMED = "photograph"
-RETRY_LATE_S = 5
 WAIT_FOR_ROOM_S = 0.02
 
 
-class InspectQuery(BaseModel):
-    """Product and fields of a photograph; they may as well be parts of a form."""
+class PartQuery(BaseModel):
+    """Fields of the part in a photograph."""
 
     model_config = ConfigDict(extra="forbid")
 
-    product: str | None = Field(
-        None, max_length=200, description="Not needed where the service has one product."
-    )
-    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
     serial_number: Short = None
     lot: Short = None
     station: Short = None
     shift: Short = None
     operator: Short = None
+
+
+class InspectQuery(PartQuery):
+    """Product and fields of a photograph; they may as well be parts of a form."""
+
+    product: str | None = Field(
+        None, max_length=200, description="Not needed where the service has one product."
+    )
+    name: str = Field("", max_length=255, description="Name of the photograph in its record.")
     camera: Short = None
 
 
@@ -84,34 +89,31 @@ async def inspect(
     came = await received(request, settings.allow_root, settings.max_bytes)
     said = _texts(came, query)
     terms = _Terms(
-        service,
+        service=service,
         product=said["product"] or _only_product(service),
         fields=fields_of(said),
         by=caller_of(request).name,
         name=named(query.name),
         key=keyed(idempotency_key),
+        end=time.monotonic() + settings.timeout_s,
     )
     if came.is_batch:
         return await _several(terms, came.photographs)
     return await _one(terms, came.photographs[0])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Terms:
     """Terms of a request: they are the same for all its photographs."""
 
-    def __init__(
-        self,
-        service: Service,
-        *,
-        product: str,
-        fields: Fields,
-        by: str,
-        name: str,
-        key: str | None,
-    ) -> None:
-        self.service, self.product, self.fields, self.by = service, product, fields, by
-        self.name, self.key = name, key
-        self.end = time.monotonic() + service.settings.timeout_s
+    service: Service
+    product: str
+    fields: Fields
+    by: str
+    name: str
+    key: str | None
+    end: float
+    """Time by the monotonic clock at which it has to be answered."""
 
     def submission(self, photograph: Photograph, number: int | None) -> Submission:
         """The submission for a photograph of the request.
@@ -138,17 +140,12 @@ class _Terms:
         Raises:
             ApiError: it takes too long; it is recorded all the same.
         """
+        late = (
+            f"inspection: expected within {self.service.settings.timeout_s:g} s, got none yet; it "
+            "will be recorded: send it again with the same Idempotency-Key for the answer"
+        )
         left = max(self.end - time.monotonic(), 0.001)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), left)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise ApiError(
-                503,
-                f"inspection: expected within {self.service.settings.timeout_s:g} s, got none yet; "
-                "it will be recorded: send it again with the same Idempotency-Key for the answer",
-                code="timeout",
-                retry_s=RETRY_LATE_S,
-            ) from None
+        return await in_time(asyncio.wrap_future(future), left, late)
 
 
 def _texts(came: Received, query: InspectQuery) -> dict[str, str | None]:
@@ -174,12 +171,24 @@ async def _one(terms: _Terms, photograph: Photograph) -> Response:
         terms.service.metrics.refused()
         raise
     found = await terms.result(future)
-    headers = {} if found.is_new else REPLAYED
-    content = found.inspection.to_json(terms.service.settings.root_path)
-    if found.inspection.verdict == "unread":
-        error = _unread(content)
-        error.headers = {**(error.headers or {}), **headers}
-        return error_answer(error)
+    return recorded(terms.service, found.inspection, is_new=found.is_new)
+
+
+def recorded(service: Service, found: StoredInspection, *, is_new: bool) -> Response:
+    """The answer to one photograph.
+
+    Args:
+        service: that has recorded it.
+        found: its record.
+        is_new: whether it was recorded for this request.
+
+    Raises:
+        ApiError: 422 where it could not be read.
+    """
+    headers = {} if is_new else REPLAYED
+    content = found.to_json(service.settings.root_path)
+    if found.verdict == "unread":
+        raise _unread(content, headers)
     return answer(content, headers=headers | {"Location": content["links"]["self"]})
 
 
@@ -230,13 +239,13 @@ async def _item(terms: _Terms, one: Future[Answer] | Exception) -> dict[str, Any
         return body_of(api_error(error))
     content = found.inspection.to_json(terms.service.settings.root_path)
     if found.inspection.verdict == "unread":
-        return {**content, **body_of(_unread(content))}
+        return {**content, **body_of(_unread(content, {}))}
     return content
 
 
-def _unread(content: dict[str, Any]) -> ApiError:
+def _unread(content: dict[str, Any], headers: Mapping[str, str]) -> ApiError:
     facts = {"inspection": content["id"], "verdict": "unread", "links": content["links"]}
-    return ApiError(422, str(content["error"]), code="unread", facts=facts)
+    return ApiError(422, str(content["error"]), code="unread", facts=facts, headers=headers)
 
 
 SPECS = (
