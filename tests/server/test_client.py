@@ -366,6 +366,45 @@ def test_send_without_a_service_is_one_line_and_status_2(line):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"token": "ü"}, "token: expected printable ASCII, got other characters"),
+        ({"idempotency_key": "ü"}, "expected a key and texts that can be sent, got 'ü'"),
+        ({"lot": "a\udcff"}, r"expected a key and texts that can be sent, got '\\\\udcff'"),
+    ],
+)
+def test_texts_that_cannot_be_sent_are_one_line(arguments, message):
+    token = arguments.pop("token", None)
+    with pytest.raises(ParameterError, match=message):
+        Client(f"http://127.0.0.1:{free_port()}", token).inspect(b"x", "parts", **arguments)
+
+
+def test_send_goes_on_after_a_photograph_at_which_the_service_fails(line):
+    class Faulty(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            content = b'{"error": {"status": 500, "code": "fault", "message": "fault: a test"}}'
+            self.send_response(500)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = run("send", f"http://127.0.0.1:{server.server_port}", line / "good")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == 1
+    assert done.stderr.count("fault: a test") == 3
+    assert done.stdout.splitlines()[-1] == "0 good, 0 anomalous, 3 not readable"
+
+
 def _command(*arguments):
     from tests.server.services import command
 

@@ -307,6 +307,39 @@ def test_what_is_kept_depends_on_the_verdict(fitted):
     assert files_of(b"text", "00", failed, 0.0).photograph == (b"text", ".bin")
 
 
+@pytest.mark.parametrize("size", [(65_500, 8), (8, 70_000)])
+def test_an_overlay_that_is_too_large_for_its_format_is_made_smaller(fitted, size, monkeypatch):
+    """The header over the photograph makes it larger still."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    content = _drawn_png(size)
+    seen = load(fitted).with_threshold(1e-6).predict(content)
+    files = files_of(content, digest_of(content), seen, 0.0)
+    with Image.open(io.BytesIO(files.overlay)) as overlay:
+        assert max(overlay.size) == 65_500
+    with Image.open(io.BytesIO(files.map)) as drawn:
+        assert drawn.size == size[::-1]
+
+
+def test_a_picture_that_cannot_be_made_costs_no_record(fitted, monkeypatch, caplog):
+    content = png(201, defect=9)
+    seen = load(fitted).predict(content)
+
+    def fails(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr("patchbank.server.service.keeping.draw_overlay", fails)
+    files = files_of(content, digest_of(content), seen, 0.0)
+    assert (files.photograph, files.overlay) == ((content, ".png"), None)
+    assert files.map is not None
+    assert "no overlay: OSError: no room" in caplog.text
+
+
+def _drawn_png(size):
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros(size, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 # --- detectors in memory and their copies
 
 

@@ -298,6 +298,23 @@ def test_a_file_whose_name_is_none_for_a_product_is_refused(fitted, tmp_path):
     assert "expected a product name" in done.stderr.splitlines()[-1]
 
 
+def test_a_damaged_file_of_a_folder_keeps_no_other_product_from_its_line(fitted, tmp_path):
+    folder = tmp_path / "products"
+    folder.mkdir()
+    shutil.copy(fitted, folder / "parts.patchbank")
+    (folder / "broken.patchbank").write_bytes(fitted.read_bytes()[:-9])
+    with Running(tmp_path / "data", folder) as running:
+        assert "no product: " in running.log
+        assert running.inspect(png(1), product="parts").status_code == 200
+        check_error(running.inspect(png(1), product="broken"), 404)
+        shutil.copy(fitted, folder / "broken.patchbank")
+        wait_until(
+            lambda: running.inspect(png(1), product="broken").status_code == 200, "the product"
+        )
+    done = run("serve", tmp_path / "products" / "gone.patchbank", "--data", tmp_path / "data")
+    assert done.returncode == 2
+
+
 def test_two_files_of_one_name_are_refused(fitted, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

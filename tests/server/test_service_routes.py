@@ -151,7 +151,13 @@ def test_reviews_are_added_and_the_latest_counts(service):
     found = service.http.get(f"/v1/inspections/{number}/reviews").json()["reviews"]
     assert [one["decision"] for one in found] == ["unsure", "confirmed_defect"]
     assert service.http.get(f"/v1/inspections/{number}").json()["review"] == "confirmed_defect"
-    check_error(service.http.post(path, json={"decision": "maybe"}), 422, "invalid")
+    error = check_error(service.http.post(path, json={"decision": "maybe"}), 422, "invalid")
+    words = "'confirmed_defect', 'false_alarm', 'unsure' or 'withdrawn'"
+    assert error["message"] == f"decision: expected {words}, got 'maybe'"
+    headers = {"content-type": "application/json"}
+    check_error(service.http.post(path, content=b"[", headers=headers), 422)
+    wrong = service.http.get("/v1/inspections", params={"min_score": "abc"})
+    assert check_error(wrong, 422)["message"] == "min_score: expected a valid number, got 'abc'"
     check_error(
         service.http.post("/v1/inspections/999999/review", json={"decision": "unsure"}), 404
     )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from patchbank.client import Client, Verdict
 
 TOKEN = "PATCHBANK_TOKEN"
-TOO_LARGE = 413
+OF_ONE_PHOTOGRAPH = (413, 500)
+"""Statuses of a photograph that is too large, or at which the service fails: others go on."""
 Text = Optional[str]
 
 
@@ -228,7 +229,7 @@ def _outcome(client: Client, path: Path, options: SendOptions) -> Outcome:
         verdict = client.inspection(error.inspection_id)
         return Outcome(verdict, verdict.error, verdict.content)
     except ClientError as error:
-        if error.status != TOO_LARGE:
+        if error.status not in OF_ONE_PHOTOGRAPH:
             raise
         return Outcome(None, str(error), FailedInspection.of(str(path), error).to_json())
     except DataError as error:

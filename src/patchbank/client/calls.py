@@ -14,6 +14,7 @@ import httpx
 
 from patchbank.client.errors import ClientError, NotInspected, Unread
 from patchbank.errors import ParameterError
+from patchbank.runtime.printable import printable
 
 AGAIN_LATER = frozenset({429, 502, 503, 504, 507})
 """Status codes after which the same may be asked again."""
@@ -40,7 +41,7 @@ class Calls:
         limits: times.
 
     Raises:
-        ParameterError: the address is none, or the file is not there.
+        ParameterError: the address or the token is none, or the file is not there.
     """
 
     def __init__(self, url: str, token: str | None, ca: str | None, limits: Limits) -> None:
@@ -48,6 +49,8 @@ class Calls:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise ParameterError(f"url: expected http://HOST:PORT or https://..., got {url!r}")
         self.url, self.limits = url.rstrip("/"), limits
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ParameterError("token: expected printable ASCII, got other characters")
         headers = {"User-Agent": "patchbank-client"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -93,6 +96,12 @@ class Calls:
             wait_s = min(LONGEST_WAIT_S, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
             try:
                 answer = self._client.request(method, self.url + path, headers=sent, **content)
+            except UnicodeEncodeError as error:
+                raise ParameterError(
+                    "expected a key and texts that can be sent, got "
+                    f"{printable(error.object[error.start : error.end])!r} in one of them; a key "
+                    "is printable ASCII"
+                ) from None
             except (httpx.TimeoutException, httpx.TransportError) as error:
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):  # time does not mend that
                     raise ClientError(

@@ -11,7 +11,7 @@ from patchbank.runtime.printable import json_text
 
 Verdict = Literal["good", "anomalous", "unread"]
 Decision = Literal["confirmed_defect", "false_alarm", "unsure"]
-Judgement = Decision | Literal["withdrawn"]
+Judgement = Literal["confirmed_defect", "false_alarm", "unsure", "withdrawn"]
 """A decision, or that the latest own one does not count any more."""
 Role = Literal["operator", "engineer", "admin"]
 VERDICTS: tuple[Verdict, ...] = ("good", "anomalous", "unread")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from patchbank.detector.detector import Detector, detector_from_bytes
-from patchbank.errors import DataError, DetectorFileError, PatchbankError
+from patchbank.errors import BackboneError, DataError, DetectorFileError, PatchbankError
 from patchbank.runtime.logs import LOGGER
 from patchbank.server.intake import UnknownProduct
 from patchbank.server.records.data_folder import DataFolder
@@ -105,9 +105,12 @@ class Catalog:
     def open(self, given: Iterable[Path]) -> None:
         """Open detector files, and those in folders and among the uploads.
 
+        A file of a folder that cannot be used is named in the log, and keeps no other product from
+        its line; `file_watch` adds it once it is whole.
+
         Raises:
             DataError: a path is not there, two files have one name, or there is none.
-            DetectorFileError, BackboneError: a file cannot be used.
+            DetectorFileError, BackboneError: a given file cannot be used.
             NotRecorded: the records take no entry.
         """
         files: list[Path] = []
@@ -117,9 +120,14 @@ class Catalog:
             else:
                 files.append(path)
         self._folders.append(self._uploads)
-        found = [*files, *(file for folder in self._folders for file in files_in(folder))]
-        for file in dict.fromkeys(absolute(file) for file in found):
-            self.add(file, Change("served"))
+        for file in files:
+            self.add(absolute(file), Change("served"))
+        for folder in self._folders:
+            for file in map(absolute, files_in(folder)):
+                try:
+                    self.add(file, Change("served"))
+                except (DetectorFileError, BackboneError) as error:
+                    LOGGER.error("no product: %s", error)
 
     @property
     def folders(self) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,9 +15,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import draw_overlay
+from patchbank.runtime.logs import LOGGER
 from patchbank.types import AnomalyMap
 
 JPEG_QUALITY = 90
+LARGEST_JPEG_PX = 65_500
+"""Largest side of a JPEG file; larger overlays are made smaller."""
 LOW, HIGH = "low", "high"
 """Texts in the PNG file of a map: the values that 0 and 65,535 stand for."""
 LARGEST_VALUE = 65_535
@@ -85,9 +89,20 @@ def files_of(
         return Files((content, OTHER))
     if outcome.is_anomalous:
         return Files(
-            (content, _suffix(content)), overlay_jpeg(outcome), map_png(outcome.anomaly_map)
+            (content, _suffix(content)),
+            _drawn("overlay", lambda: overlay_jpeg(outcome), outcome),
+            _drawn("map", lambda: map_png(outcome.anomaly_map), outcome),
         )
     return Files((content, _suffix(content)) if is_sampled(digest, keep_good) else None)
+
+
+def _drawn(what: str, draw: Callable[[], bytes], outcome: Inspection) -> bytes | None:
+    """A picture; None, and a line in the log, where it cannot be made: it costs no verdict."""
+    try:
+        return draw()
+    except Exception as error:
+        LOGGER.error("%s: no %s: %s: %s", outcome.image, what, type(error).__name__, error)
+        return None
 
 
 def is_sampled(digest: str, share: float) -> bool:
@@ -110,8 +125,9 @@ def overlay_jpeg(inspection: Inspection) -> bytes:
     Raises:
         ImageError: the photograph cannot be read any more.
     """
-    stream = io.BytesIO()
-    draw_overlay(inspection.pixels, inspection).save(stream, "JPEG", quality=JPEG_QUALITY)
+    drawn, stream = draw_overlay(inspection.pixels, inspection), io.BytesIO()
+    drawn.thumbnail((LARGEST_JPEG_PX, LARGEST_JPEG_PX))
+    drawn.save(stream, "JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()
 
 

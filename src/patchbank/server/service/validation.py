@@ -23,7 +23,7 @@ def words_of(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
     where = [str(part) for part in first["loc"] if part not in ("query", "path", "body", "header")]
     name = ".".join(where) or "body"
-    expected = _BEGINNING.sub("", str(first["msg"]))
+    expected = _BEGINNING.sub("", str(first["msg"])).partition(", unable to ")[0]
     if first["type"] == "missing":
         return f"{name}: expected a value, got none"
     if first["type"] == "extra_forbidden":
