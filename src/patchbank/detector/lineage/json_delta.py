@@ -105,11 +105,10 @@ def _runs(earlier: Sequence[Any], found: Sequence[int | None]) -> list[Any]:
 
 def _decoded_runs(runs: Sequence[Any], later: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
-    n_stored = 0
+    n_stored = sum(len(run["values"]) for run in runs if isinstance(run, dict))
     for run in runs:
         if isinstance(run, dict):
             found += run["values"]
-            n_stored += len(run["values"])
             continue
         first, count = run
         if not (first >= 0 and count > 0 and first + count <= len(later)):
