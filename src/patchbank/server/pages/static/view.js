@@ -5,6 +5,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const STATES = { good: "ok", anomalous: "ng", unread: "unread" };
+/** Time after which a picture that did not arrive is asked for again. */
+const AGAIN_MS = 2000;
 
 /**
  * @param {string} id
@@ -160,11 +162,28 @@ export class View {
       if (name === "small") element("small-figure").hidden = false;
     });
     image.addEventListener("error", () => {
-      if (name === "small" || !image.hasAttribute("src")) return;
+      const address = image.getAttribute("src");
+      if (address) void this.unloaded(name, address);
+    });
+  }
+
+  /**
+   * A picture that the service is too busy to make, or that was cut off, is asked for again.
+   * @param {string} name
+   * @param {string} address
+   */
+  async unloaded(name, address) {
+    const image = element(name);
+    const status = await fetch(address).then((answer) => answer.status, () => 0);
+    const isSame = () => image.getAttribute("src") === address;
+    if (!isSame()) return;
+    if ([0, 200, 429].includes(status) || status >= 500) {
+      setTimeout(() => isSame() && (image.src = address), AGAIN_MS);
+    } else if (name !== "small") {
       const absent = element(`${name}-absent`);
       absent.textContent = name === "nearest" ? this.words.no_good : this.words.no_picture;
       absent.hidden = false;
-    });
+    }
   }
 
   /**
