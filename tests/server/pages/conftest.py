@@ -16,6 +16,23 @@ def chromium():
         yield browser
 
 
+@pytest.fixture(scope="session")
+def bolts_detector(tmp_path_factory):
+    """The file of a detector of drawn bolts; a test copies it."""
+    from tests.server.pages.bolts import bolt
+    from tests.server.services import run
+
+    folder = tmp_path_factory.mktemp("bolts")
+    (folder / "good").mkdir()
+    for seed in range(12):
+        (folder / "good" / f"{seed}.png").write_bytes(bolt(seed))
+    file = folder / "bolts.patchbank"
+    fit = ("--preset", "fast", "--image-size", 128, "--false-alarm-rate", 0.1)
+    done = run("fit", folder / "good", "--out", file, *fit)
+    assert done.returncode == 0, done.stderr
+    return file
+
+
 @pytest.fixture(scope="module")
 def line(fitted, tmp_path_factory):
     """A service with the product `parts` alone; tests of a module feed it one after the other."""

@@ -122,7 +122,8 @@ def violations(page: Page) -> list[str]:
 def small_targets(page: Page) -> list[str]:
     """Whatever can be pressed, is seen, and is smaller than 44 px."""
     found = page.evaluate(
-        """() => [...document.querySelectorAll("a, button, summary, label:has(input), input")]
+        """() => [...document.querySelectorAll(
+                "a, button, summary, input, select, textarea, label:has(input)")]
             .filter(one => one.checkVisibility() && !(one.type === "checkbox"))
             .map(one => [one.id || one.textContent.trim(), one.getBoundingClientRect()])
             .filter(([_, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""

@@ -6,29 +6,26 @@ pictures of the guide.
 
 from __future__ import annotations
 
-import os
+import shutil
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.server.pages.bolts import bolt
-from tests.server.pages.screens import Screen, keep_picture, small_targets, violations
-from tests.server.services import Running, bearer, make_token, run
+from tests.server.pages.screens import Screen, small_targets, violations
+from tests.server.pages.views import check_views, opened_views
+from tests.server.services import Running, bearer, make_token
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools, pytest.mark.serve]
-SIZES = {"desktop": (1920, 1080), "tablet": (1024, 768), "phone": (390, 844)}
-SCHEMES = ("light", "dark")
-PICTURES = os.environ.get("PATCHBANK_PICTURES")
 PARTS = 11
 
 
 class Views:
     """The screen of one line in browsers of each size, light and dark."""
 
-    def __init__(self, running, secret, screens, folder) -> None:
-        self.running, self.secret, self.screens, self.folder = running, secret, screens, folder
+    def __init__(self, running, secret, screens) -> None:
+        self.running, self.secret, self.screens = running, secret, screens
 
     def send(self, content, serial) -> None:
         """Have a photograph inspected."""
@@ -38,46 +35,18 @@ class Views:
 
     def check(self, name: str) -> None:
         """Check what all of them show, and keep pictures."""
-        for view, screen in self.screens.items():
-            page = screen.page
-            page.wait_for_load_state("networkidle") if name in ("login", "lines") else None
-            assert violations(page) == [], (name, view)
-            assert small_targets(page) == [], (name, view)
-            wide, high = page.evaluate(
-                "[document.documentElement.scrollWidth - innerWidth,"
-                " document.documentElement.scrollHeight - innerHeight]"
-            )
-            assert wide <= 0, (name, view)
-            assert high <= 0 or view.startswith("phone"), (name, view)
-            keep_picture(page, self.folder / f"{name}-{view}.webp")
+        check_views({view: one.page for view, one in self.screens.items()}, name)
 
 
 @pytest.fixture(scope="module")
-def views(chromium, tmp_path_factory):
+def views(chromium, bolts_detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
-    for seed in range(12):
-        (folder / "good").mkdir(exist_ok=True)
-        (folder / "good" / f"{seed}.png").write_bytes(bolt(seed))
-    file = folder / "bolts.patchbank"
-    fit = ("--preset", "fast", "--image-size", 128, "--false-alarm-rate", 0.1)
-    done = run("fit", folder / "good", "--out", file, *fit)
-    assert done.returncode == 0, done.stderr
+    file = shutil.copy(bolts_detector, folder / "bolts.patchbank")
     secret = make_token(folder / "data", "press-1", "operator")
-    kept = Path(PICTURES) if PICTURES else folder / "pictures"
     with Running(folder / "data", file, "--keep-good", "1") as running, ExitStack() as stack:
-        screens = {}
-        for size, (width, height) in SIZES.items():
-            for scheme in SCHEMES:
-                context = chromium.new_context(
-                    locale="en-GB",
-                    viewport={"width": width, "height": height},
-                    color_scheme=scheme,
-                    reduced_motion="reduce",
-                )
-                stack.callback(context.close)
-                screen = Screen(context.new_page(), running.url, "bolts")
-                screens[f"{size}-{scheme}"] = screen
-        yield Views(running, secret, screens, kept)
+        pages = stack.enter_context(opened_views(chromium))
+        screens = {view: Screen(page, running.url, "bolts") for view, page in pages.items()}
+        yield Views(running, secret, screens)
 
 
 def test_the_login(views):

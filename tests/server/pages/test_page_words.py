@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from patchbank.server.pages import rendering, words
+from patchbank.server.pages import rendering, scripted, words
 
 ROOM = Path(words.__file__).parent
 HELD = re.compile(r"\{(\w+)\}")
@@ -17,10 +17,13 @@ OTHERS = [name for name in words.LANGUAGES if name != words.SOURCE]
 
 def messages() -> set[str]:
     """All messages of the templates and of the scripts."""
-    found = set(words.OF_SCRIPTS.values())
+    found = {text for each in scripted.ALL.values() for text in each.values()}
+    found |= {name for _, name, _ in rendering.NAVIGATION}
     environment = rendering.environment()
     for path in (ROOM / "templates").glob("*.html"):
         for _, _, message in environment.extract_translations(path.read_text(), ["_"]):
+            if message is None:  # a name of the navigation
+                continue
             assert isinstance(message, str), path
             found.add(message)
     return found
@@ -43,13 +46,15 @@ def test_translations_hold_the_same_facts(language):
         assert sorted(HELD.findall(message)) == sorted(HELD.findall(translation)), message
 
 
-def test_scripts_use_the_words_that_they_are_given():
-    text = "".join(path.read_text() for path in (ROOM / "static").glob("*.js"))
+def test_scripts_of_the_line_use_the_words_that_they_are_given():
+    names = ("line", "model", "stream", "view")
+    text = "".join((ROOM / "static" / f"{name}.js").read_text() for name in names)
     said = set(re.findall(r"(?:\bsay\(|words\[?\.?)\"?(\w+)", text))
     states = {"ok", "ng", "unread", "not_live", "waiting", "since", "not_recorded"}
     decisions = {"false_alarm", "confirmed_defect", "unsure"}
-    assert set(words.OF_SCRIPTS) - states - decisions <= said
-    assert states | decisions <= set(words.OF_SCRIPTS)
+    given = set(scripted.ALL["line"])
+    assert given - states - decisions <= said
+    assert states | decisions <= given
 
 
 def test_templates_have_no_text_outside_of_messages():
@@ -93,8 +98,12 @@ def test_catalogues_are_read_as_gettext_reads_them():
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_catalogue_is_one_of_gettext(language):
-    """Each block is a remark, a msgid and a msgstr; nothing stands twice."""
-    text = (ROOM / "locale" / f"{language}.po").read_text(encoding="utf-8")
-    ids = [ast.literal_eval(line[6:]) for line in text.splitlines() if line.startswith("msgid ")]
-    assert len(ids) == len(set(ids)) == text.count("\nmsgstr ")
-    assert "charset=UTF-8" in text
+    """Each block is a remark, a msgid and a msgstr; nothing stands twice in all of its files."""
+    seen: list[str] = []
+    for path in (ROOM / "locale" / language).glob("*.po"):
+        text = path.read_text(encoding="utf-8")
+        lines = [line[6:] for line in text.splitlines() if line.startswith("msgid ")]
+        assert len(lines) == text.count("\nmsgstr "), path
+        assert "charset=UTF-8" in text
+        seen += [ast.literal_eval(line) for line in lines if line != '""']
+    assert len(seen) == len(set(seen))

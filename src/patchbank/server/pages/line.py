@@ -29,7 +29,7 @@ def screen(request: Request, product: Product) -> Response:
     """The operator's screen."""
     service_of(request).catalog.product(product)
     language = words.language_of(request.headers.get("accept-language", ""))
-    return page(request, "line.html", product=product, words=words.for_scripts(language))
+    return page(request, "line.html", product=product, words=words.for_scripts(language, "line"))
 
 
 async def events(

@@ -13,10 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from patchbank.runtime.printable import json_text
 from patchbank.server.pages import words
 from patchbank.server.pages.assets import digest
+from patchbank.server.records.entries import Role
 from patchbank.server.service.answers import api_error, error_answer
 from patchbank.server.service.guarding import Access, Spec
 from patchbank.server.service.request_facts import session_of
 from patchbank.server.service.service import service_of
+from patchbank.server.service.tokens import Caller
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +37,14 @@ POLICY = "; ".join(
     )
 )
 """Content-Security-Policy of pages: only files of this service, and no script in the page."""
+NAVIGATION: tuple[tuple[str, str, Role], ...] = (
+    ("/line", "Line", "operator"),
+    ("/review", "Review", "operator"),
+    ("/history", "History", "operator"),
+    ("/products", "Products", "operator"),
+    ("/try", "Try it", "operator"),
+)
+"""Path of each part of the pages, its name, and the role that it needs."""
 HEADERS = {"Content-Security-Policy": POLICY, "Vary": "Accept-Language, Cookie"}
 
 
@@ -62,6 +72,7 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     language = words.language_of(request.headers.get("accept-language", ""))
     root = service.settings.root_path
     session = session_of(request)
+    caller: Caller | None = getattr(request.state, "caller", None)
     text = (
         environment()
         .get_template(template)
@@ -74,11 +85,23 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
                 "csrf": "" if session is None else service.gate.sessions.csrf(session),
                 "has_session": session is not None,
                 "who": "" if session is None else session.name,
+                "navigation": [] if caller is None else _navigation(request, caller),
+                "may": (lambda role: False) if caller is None else caller.may,
                 **content,
             }
         )
     )
     return Response(text.encode(), status, HEADERS, media_type=HTML)
+
+
+def _navigation(request: Request, caller: Caller) -> list[tuple[str, str, bool]]:
+    """Path and name of each part of the pages that a caller may see, and whether it is this one."""
+    path = request.url.path.removeprefix(service_of(request).settings.root_path)
+    return [
+        (target, name, path == target or path.startswith(f"{target}/"))
+        for target, name, role in NAVIGATION
+        if caller.may(role)
+    ]
 
 
 def wants_page(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""Messages in the reader's language, from the catalogues (gettext, ``locale/*.po``)."""
+"""Messages in the reader's language, from the catalogues (gettext, ``locale/*/*.po``)."""
 
 from __future__ import annotations
 
@@ -7,46 +7,12 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from patchbank.server.pages.scripted import ALL
+
 FOLDER = Path(__file__).parent / "locale"
 SOURCE = "en"
 """Language of the messages in templates and code, which has no catalogue."""
-LANGUAGES = (SOURCE, *sorted(path.stem for path in FOLDER.glob("*.po")))
-
-OF_SCRIPTS = {
-    "ok": "OK",
-    "ng": "NG",
-    "unread": "UNREAD",
-    "not_live": "NOT LIVE",
-    "waiting": "READY",
-    "first_part": "Waiting for the first part",
-    "share": "score {share} of the threshold",
-    "could_not_be_read": "Could not be inspected: not a good part",
-    "no_number": "no serial number",
-    "since": "No connection since {time}. It is tried again by itself.",
-    "not_recorded": "The service does not record since {time}.",
-    "last_part": "Last part: {part}, {time}",
-    "earlier": "Earlier part",
-    "missed": "While the screen was not live",
-    "false_alarm": "False alarm",
-    "confirmed_defect": "Confirmed defect",
-    "unsure": "Unsure",
-    "defect": "This is a defect",
-    "counts": "{inspected} parts · {ng} NG ({share}) · {unread} unread",
-    "today": "Today",
-    "shift": "Shift {name}",
-    "live": "live",
-    "connecting": "connecting",
-    "no_picture": "The photograph is not kept.",
-    "no_good": "There is no picture of a good part to compare with.",
-    "reviewed": "{part}: {decision}",
-    "withdrawn": "{part}: review withdrawn",
-    "failed": "Not recorded: {reason}",
-    "sound_waits": "Sound is on: touch the screen once, so that the browser allows it.",
-    "next": "Next: {number} more",
-    "acknowledge": "Acknowledge",
-    "just_came": "A new part has just come: press again.",
-}
-"""Messages that scripts show, by the keys under which they find them."""
+LANGUAGES = (SOURCE, *sorted(path.name for path in FOLDER.iterdir()))
 
 
 @cache
@@ -54,7 +20,10 @@ def catalogue(language: str) -> Mapping[str, str]:
     """Translations of a language by their messages."""
     if language == SOURCE:
         return {}
-    return read_po((FOLDER / f"{language}.po").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for path in sorted((FOLDER / language).glob("*.po")):
+        found |= read_po(path.read_text(encoding="utf-8"))
+    return found
 
 
 def translated(language: str, message: str) -> str:
@@ -62,9 +31,9 @@ def translated(language: str, message: str) -> str:
     return catalogue(language).get(message, message)
 
 
-def for_scripts(language: str) -> dict[str, str]:
-    """The messages of scripts in a language."""
-    return {key: translated(language, message) for key, message in OF_SCRIPTS.items()}
+def for_scripts(language: str, page: str) -> dict[str, str]:
+    """The messages of the script of a page in a language."""
+    return {key: translated(language, message) for key, message in ALL[page].items()}
 
 
 def read_po(text: str) -> dict[str, str]:

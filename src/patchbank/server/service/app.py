@@ -25,6 +25,7 @@ from patchbank.server.service.routes import (
     admin,
     ends,
     inspections,
+    jobs,
     products,
     records,
     service,
@@ -40,6 +41,7 @@ SPECS: tuple[Spec, ...] = (
     *statistics.SPECS,
     *admin.SPECS,
     *ends.SPECS,
+    *jobs.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

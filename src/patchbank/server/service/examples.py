@@ -154,3 +154,18 @@ PHOTOGRAPH_BODY: dict[str, Any] = {
         "example": {"paths": ["camera1/17.png"], "product": "bolts"},
     },
 }
+
+JOB = {
+    "id": "6f1c0a9be2d74c55",
+    "kind": "preview",
+    "product": "bolts",
+    "by": "eva",
+    "started": "2026-11-26T13:08:37.512000Z",
+    "state": "running",
+    "title": "inspecting",
+    "done": 120,
+    "total": 500,
+    "notes": [],
+    "result": None,
+    "error": None,
+}

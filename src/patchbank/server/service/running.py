@@ -39,6 +39,8 @@ from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.tokens import TokenBook
 
 TIDY_S = 3600.0
+LAST_STEP_S = 2.0
+"""Time in which a cancelled job has to end."""
 KEEP_ALIVE_S = 75
 LEAST_ADMIT_S = 1.0
 """Time in which the records have to say whose a token is, however short that of verdicts is."""
@@ -187,6 +189,7 @@ class Running:
     def _stop(self) -> None:
         """End what runs, after the last answer, until the end of the time for that."""
         self._stopping()
+        self.service.jobs.close(LAST_STEP_S)
         self._watch.close()
         self._tidying.close()
         self._sources.close(self._left_s)

@@ -19,6 +19,7 @@ from patchbank.server.service.changes import Changes
 from patchbank.server.service.commits import Commits
 from patchbank.server.service.guarding import Gate
 from patchbank.server.service.inference import Inference
+from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
@@ -52,6 +53,7 @@ class Service:
     metrics: Metrics
     gate: Gate
     commits: Commits
+    jobs: Jobs = field(default_factory=Jobs)
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""
