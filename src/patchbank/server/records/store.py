@@ -10,6 +10,7 @@ from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
 from patchbank.server.records.exporting import Exporting
+from patchbank.server.records.hours import Hours
 from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
@@ -21,7 +22,9 @@ from patchbank.server.records.verifying import Verifying
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages, Verifying):
+class Records(
+    Adding, Exporting, Counting, Hours, Monitors, Judging, Audit, Tokens, Messages, Verifying
+):
     """Inspections, reviews, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.
