@@ -36,10 +36,10 @@ def control_limits(number: int, mean: float) -> ControlLimits:
     They are three standard deviations on both sides of the mean, each point with its own number of
     parts (Montgomery, "Introduction to Statistical Quality Control", 7th edition, section 7.2.2;
     NIST/SEMATECH e-Handbook of Statistical Methods, section 6.3.3.2).  Where fewer than 10 parts
-    are expected to be flagged, or not to be, a binomial variable is too skew for that: with one that
-    is expected, chance puts 1.9 % above three sigmas.  The limits are quantiles then, so that the chance
-    on each side is at most that of a normal variable beyond three standard deviations
-    (probability limits; Montgomery, section 7.2.2).
+    are expected to be flagged, or not to be, a binomial variable is too skew for that: with one
+    that is expected, chance puts 1.9 % above three sigmas.  The limits are quantiles then, so that
+    the chance on each side is at most that of a normal variable beyond three standard deviations
+    (probability limits).
 
     Args:
         number: of parts, at least 1.

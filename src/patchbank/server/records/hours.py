@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, literal, select
 
 from patchbank.server.records.counting import Row, Tallied, tally_rows
-from patchbank.server.records.entries import Fields, Filter
+from patchbank.server.records.entries import Filter
 from patchbank.server.records.listing import Listing, check_filter
 from patchbank.server.records.rows import FIELD_NAMES
 from patchbank.server.records.tables import INSPECTIONS
