@@ -32,8 +32,17 @@ def test_the_tail_is_that_of_three_sigmas():
 
 @pytest.mark.parametrize(
     ("number", "mean"),
-    [(1, "1/100"), (1, "99/100"), (7, "1/2"), (19, "1/2"), (50, "1/50"), (200, "1/25")]
-    + [(450, "1/50"), (60, "19/20"), (300, "1/1000"), (12, "1/3")],
+    [
+        (1, "1/100"),
+        (1, "99/100"),
+        (7, "1/2"),
+        (19, "1/2"),
+        (50, "1/50"),
+        (200, "1/25"),
+        (450, "1/50"),
+        (60, "19/20"),
+        (300, "1/1000"),
+    ],
 )
 def test_few_flagged_parts_have_the_quantiles_of_the_binomial_distribution(number, mean):
     share = Fraction(mean)

@@ -21,7 +21,7 @@ def inspected(
     """A part of a share of the threshold; one above it has a region near the nick."""
     rng, name = random.Random(number), f"{number:05}.png"
     is_odd = share > 1
-    left, top = (NICK if rng.random() < 0.7 else (rng.randrange(300), rng.randrange(200)))
+    left, top = NICK if rng.random() < 0.7 else (rng.randrange(300), rng.randrange(200))
     region = {"left": left, "top": top, "width": 40, "height": 30, "area": 700, "score": 14.5}
     return NewInspection(
         time=time,

@@ -26,14 +26,6 @@ IN_A_PAGE = {"pictures": 24, "table": 50}
 TILE_PX = 320
 """Longer side of the photograph of a tile."""
 STATES = {"good": "ok", "anomalous": "ng", "unread": "unread"}
-WORDS = {"good": "OK", "anomalous": "NG", "unread": "UNREAD"}
-"""Words of the screen for verdicts."""
-REVIEWS = {
-    "confirmed_defect": "Confirmed defect",
-    "false_alarm": "False alarm",
-    "unsure": "Unsure",
-    "withdrawn": "Withdrawn",
-}
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Translate = Callable[[str], str]
 
@@ -56,8 +48,6 @@ def shared(request: Request, asked: Asked) -> tuple[Wanted, dict[str, Any]]:
         "zone_name": wanted.zone.name(now),
         "zone_offsets": wanted.zone.offsets(now.year),
         "states": STATES,
-        "verdict_words": WORDS,
-        "review_words": REVIEWS,
         "number": partial(number, language),
         "percent": partial(percent, language),
         "local": partial(written, wanted),

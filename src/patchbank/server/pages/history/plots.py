@@ -15,6 +15,7 @@ LABEL_PX = 86.0
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 TICKS = 4
 PARETO_WIDTH = 480.0
+WIDEST_BAR = 90.0
 HEADROOM = 1.1
 MOST_ABOVE = 3.0
 """Highest value of an axis, in shares of the highest point or of the mean: limits may be above."""
@@ -120,7 +121,7 @@ class ParetoBars:
 def pareto_bars(found: Pareto) -> ParetoBars:
     """The coordinates of the bars, on an axis of shares up to one."""
     axis = axis_of(1.0)
-    step = (PARETO_WIDTH - LEFT - RIGHT) / max(1, len(found.bars))
+    step = min(WIDEST_BAR, (PARETO_WIDTH - LEFT - RIGHT) / max(1, len(found.bars)))
     drawn = tuple(
         Drawn(
             round(LEFT + (at + 0.5) * step, 1),
