@@ -4,10 +4,10 @@
 
 The product is the name of the detector file, such as `bolts`.  The inspections are those of
 `records.py`, on SQLite: the first 20,000 are recorded by `Records.add`, the others are copies of
-them in SQL with their own times, lots, serial numbers and keys, and the tallies are counted anew.
-A service runs on them; each page is asked warm, and the median of nine answers is printed, with
-the slowest; then the time until Chromium has loaded some of them.  `--data` keeps the records for
-another run.
+them in SQL with their own times, lots, shifts, serial numbers and keys, and the tallies are counted
+anew.  A service runs on them; each page is asked warm, and the median of nine answers is printed,
+with the slowest, and what the service used of the processor; then the time until Chromium has
+loaded some of them.  `--data` keeps the records for another run.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+import psutil
 from tests.server.services import Running, records_of
 
 import patchbank
-from patchbank.server.records.entries import Filter
-from records import BEFORE_SERVER, BEGIN, DETECTOR, GROUP, drawn
+from patchbank.server.records.entries import DetectorEntry, Filter
+from records import BEFORE_SERVER, BEGIN, DETECTOR, GROUP, THRESHOLD, drawn
 
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 REPEATS = 9
@@ -38,6 +39,7 @@ OWN = {
     "time": "strftime('%Y-%m-%d %H:%M:%S', time, '+' || :n || ' seconds') || '.000000'",
     "serial_number": "printf('SN%09d', id - 1 + :n)",
     "lot": "printf('L%06d', (id - 1 + :n) / 500)",
+    "shift": "CASE (id - 1 + :n) / 28800 % 3 WHEN 0 THEN 'early' WHEN 1 THEN 'late' ELSE 'night' END",
     "idempotency_key": "printf('%032d', id + :n)",
 }
 """Values of a copied inspection that are its own."""
@@ -52,7 +54,18 @@ GROUP BY 2, 3, 4, 5, 6
 
 def fill(data: Path, number: int, sha256: str, product: str) -> None:
     """Record so many inspections."""
+    entry = DetectorEntry(
+        product=product,
+        sha256=sha256,
+        time=BEGIN,
+        action="served",
+        by="local",
+        reason="",
+        threshold=THRESHOLD,
+        false_alarm_rate=0.01,
+    )
     with records_of(data) as records:
+        records.detector_taken_up(entry)
         source = drawn(BEFORE_SERVER)
         while group := list(islice(source, GROUP)):
             records.add(group)
@@ -129,15 +142,25 @@ def main() -> None:
 
 def ask(service: Running, words: str, path: str) -> None:
     """Print how long a page takes."""
-    times, size = [], 0
+    times, spent, size = [], [], 0
+    process = psutil.Process(service.process.pid)
     for at in range(REPEATS + 1):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), cpu_s(process)
         answer = service.http.get(path, headers={"Accept": "text/html"})
         answer.raise_for_status()
         size = len(answer.content)
         if at:
             times.append(1000 * (time.perf_counter() - began))
-    print(f"{words}: {statistics.median(times):.0f} ms (to {max(times):.0f}), {size:,} bytes")
+            spent.append(1000 * (cpu_s(process) - before))
+    median, work = statistics.median(times), statistics.median(spent)
+    figures = f"{median:.0f} ms (to {max(times):.0f}), of the processor {work:.0f} ms"
+    print(f"{words}: {figures}, {size:,} bytes", flush=True)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Seconds of the processor that a service has used."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
 
 
 def load(service: Running, paths: list[str]) -> None:

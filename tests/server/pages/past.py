@@ -16,7 +16,13 @@ NICK = (230, 60)
 
 
 def inspected(
-    number: int, time: datetime, *, share: float, detector: str = DETECTOR, **fields
+    number: int,
+    time: datetime,
+    *,
+    share: float,
+    detector: str = DETECTOR,
+    threshold: float = THRESHOLD,
+    **fields,
 ) -> NewInspection:
     """A part of a share of the threshold; one above it has a region near the nick."""
     rng, name = random.Random(number), f"{number:05}.png"
@@ -33,9 +39,9 @@ def inspected(
             "detector_sha256": detector,
             "image": name,
             "size": SIZE,
-            "score": share * THRESHOLD,
+            "score": share * threshold,
             "p_value": 0.01 if is_odd else 0.5,
-            "threshold": THRESHOLD,
+            "threshold": threshold,
             "anomalous": is_odd,
             "regions": [region] if is_odd else [],
             "unlike": [],
@@ -48,11 +54,14 @@ def inspected(
     )
 
 
-def days(number: int, *, until: datetime, each: int = 60, bad_day: int = 3) -> list[NewInspection]:
+def days(
+    number: int, *, until: datetime, each: int = 60, bad_day: int = 3, **more
+) -> list[NewInspection]:
     """So many days of parts: a lot a day, three shifts; one day has four times as many NG."""
     rng, found = random.Random(0), []
     for back in range(number - 1, -1, -1):
-        noon = (until - timedelta(days=back)).replace(hour=6, minute=0, second=0, microsecond=0)
+        day = until - timedelta(days=back, microseconds=1)  # midnight ends the day before
+        begin = day.replace(hour=6, minute=0, second=0, microsecond=0)
         rate = 0.24 if back == bad_day else 0.06
         for at in range(each):
             shift = ("early", "late", "night")[3 * at // each]
@@ -60,12 +69,13 @@ def days(number: int, *, until: datetime, each: int = 60, bad_day: int = 3) -> l
             found.append(
                 inspected(
                     len(found),
-                    noon + timedelta(seconds=at * 3600 * 16 // each),
+                    begin + timedelta(seconds=at * 3600 * 16 // each),
                     share=share,
                     serial_number=f"{back:02}-{at:04}",
                     lot=f"L{number - back}",
                     shift=shift,
                     station="press 1",
+                    **more,
                 )
             )
     return [one for one in found if one.time < until]
