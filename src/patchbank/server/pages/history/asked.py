@@ -1,4 +1,4 @@
-"""What the form of the history asks for: the filter of the records, and the link back to it."""
+"""The form of the history: from its query to the filter of the records, and back to a link."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for, with the days and times that its words come to."""
+    """A query with the filter, days and times that it comes to."""
 
     asked: Asked
     filter: Filter
