@@ -219,5 +219,5 @@ def test_the_views_of_the_history(chromium, desk):
         for page in pages.values():
             page.goto(f"{desk.url}/history/charts")
             expect(page.locator("#statements svg")).to_be_visible()
-            page.locator("summary").first.click()
+            page.locator(".chart summary").first.click()
         check_views(pages, "history-charts", scrolls=True)

@@ -118,7 +118,7 @@ def drift(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         found["statement"] = statement
         found["plot"] = drift_plot(statement.course, statement.alarm_line)
         found["changed"] = {
-            kind: _time(service.records, change and change["inspection"])
+            kind: _time(service.records, None if change is None else change["inspection"])
             for kind, change in (
                 ("passed", statement.change),
                 ("flagged", statement.more_flagged),
