@@ -122,7 +122,8 @@ def pages(number: int, product: str) -> dict[str, str]:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("detector", type=Path)
     parser.add_argument("--inspections", type=int, default=1_000_000)
     parser.add_argument("--data", type=Path)
