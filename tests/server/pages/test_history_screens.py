@@ -220,4 +220,5 @@ def test_the_views_of_the_history(chromium, desk):
             page.goto(f"{desk.url}/history/charts")
             expect(page.locator("#statements svg")).to_be_visible()
             page.locator(".chart summary").first.click()
+            page.evaluate("scrollTo(0, 0)")
         check_views(pages, "history-charts", scrolls=True)
