@@ -14,6 +14,7 @@ from tests.server.pages.views import check_views, log_in, opened_views
 from tests.server.services import Running, bearer, make_token
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools, pytest.mark.serve]
+PREVIEW_MS = 90_000  # it is computed, on a machine that may be busy
 SCRIPT = "<img src=x onerror=alert(1)>"
 
 
@@ -152,18 +153,22 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     page.press("t")
     dialog = page.page.locator("#teach")
     expect(dialog).to_be_visible()
-    expect(dialog.locator("#findings li").first).to_contain_text("pass then: 2 of 2")
+    expect(dialog.locator("#findings li").first).to_contain_text(
+        "pass then: 2 of 2", timeout=PREVIEW_MS
+    )
     expect(dialog.locator("#changes li")).not_to_have_count(0)
     expect(dialog.locator("#changes")).to_contain_text("NG → OK")
     dialog.get_by_role("checkbox").first.uncheck()
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.locator("#again").click()
-    expect(dialog.locator("#findings li").first).to_contain_text("pass then: 1 of 1")
+    expect(dialog.locator("#findings li").first).to_contain_text(
+        "pass then: 1 of 1", timeout=PREVIEW_MS
+    )
     page.press("Escape")
     expect(dialog).to_be_hidden()
     assert desk.http.get("/v1/products/bolts").json()["detector_sha256"] == before
     page.press("t")
-    expect(dialog.locator("#findings li").first).to_contain_text("2 of 2")
+    expect(dialog.locator("#findings li").first).to_contain_text("2 of 2", timeout=PREVIEW_MS)
     # Another engineer changes the detector meanwhile: what was shown does not hold.
     tuned = {"threshold": desk.border["threshold"] * 1.001, "reason": "meanwhile"}
     assert desk.http.post("/v1/products/bolts/tune", json=tuned).status_code == 200
@@ -172,9 +177,11 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     page.press("Enter")
     expect(dialog.locator("#teach-said")).to_contain_text("expected the detector of the preview")
     dialog.locator("#again").click()
-    expect(dialog.locator("#apply")).to_be_enabled()
+    expect(dialog.locator("#apply")).to_be_enabled(timeout=PREVIEW_MS)
     dialog.get_by_label("Reason").press("Enter")
-    page.says("bolts has learned: parts taught 2")
+    expect(page.page.locator("#said")).to_have_text(
+        "bolts has learned: parts taught 2", timeout=PREVIEW_MS
+    )
     expect(page.page.locator("#teach-open")).to_be_disabled()
     detectors = desk.http.get("/v1/products/bolts/detectors").json()["detectors"]
     assert (detectors[0]["action"], detectors[0]["reason"]) == ("updated", f"nicks {SCRIPT}")
@@ -190,7 +197,7 @@ def test_a_taught_defect_is_refused_and_what_is_discarded_is_gone(desk, page):
     desk.http.post(f"/v1/inspections/{ids['D-2']}/review", json=confirmed)
     page.open(lot="refused").shows("D-1").press("n").says("D-1: False alarm").press("t")
     dialog = page.page.locator("#teach")
-    expect(dialog.locator("#refusal")).to_contain_text(f"{ids['D-2']}-part.png")
+    expect(dialog.locator("#refusal")).to_contain_text(f"{ids['D-2']}-part.png", timeout=PREVIEW_MS)
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.get_by_role("button", name="Discard").click()
     expect(page.page.locator("#teach-open")).to_be_disabled()
@@ -229,7 +236,9 @@ def test_all_states_at_all_sizes(desk, chromium):
         check_views(views, "review")
         for each in pages.values():
             each.press("n").says("A-1017: False alarm").press("t")
-            expect(each.page.locator("#findings li").first).to_contain_text("1 of 1")
+            expect(each.page.locator("#findings li").first).to_contain_text(
+                "1 of 1", timeout=PREVIEW_MS
+            )
         check_views(views, "review-teach", scrolls=True)
         for each in pages.values():
             each.press("Escape")

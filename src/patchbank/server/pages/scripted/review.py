@@ -45,8 +45,8 @@ WORDS = {
     "preview_failed": "This cannot be taught: {reason}",
     "refused": "This is refused, as a confirmed defect would be lost: {names}",
     "passing": "Taught parts that pass then: {number} of {total}",
-    "changing": "Others of the last {total} parts with another verdict: {ok} become OK, {ng} become "
-    "NG",
+    "changing": "Others of the last {total} parts with another verdict: {ok} become OK, "
+    "{ng} become NG",
     "threshold": "Threshold: {before}, then {after}",
     "judged": "{law} stay OK by the rule that more learned patches never raise a score, "
     "{inspected} were inspected again",
