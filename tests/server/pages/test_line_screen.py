@@ -180,7 +180,7 @@ def test_a_key_that_was_meant_for_the_part_before_does_nothing(line, screen):
 
 def test_what_another_person_has_reviewed_since_is_not_undone(line, screen):
     serial = bad(line)
-    screen.says("NG", serial).press("f").said(f"{serial}: False alarm")
+    screen.says("NG", serial).press("n").said(f"{serial}: False alarm")
     number = record_of(line, serial)["id"]
     content = {"decision": "confirmed_defect", "by": "quality"}
     assert line.http.post(f"/v1/inspections/{number}/review", json=content).status_code == 201

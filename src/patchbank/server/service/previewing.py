@@ -138,6 +138,8 @@ class _Judging:
     after: Detector
     judged: Judged = field(default_factory=Judged)
     _laws: dict[str, bool] = field(default_factory=dict)
+    _scores: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    """Scores by the detector and the photograph."""
 
     def changes(self, parts: Sequence[StoredInspection], job: Job) -> list[Change]:
         """Parts with another verdict, in their order."""
@@ -197,7 +199,13 @@ class _Judging:
         return self._inspected(self.before, part)
 
     def _inspected(self, detector: Detector, part: StoredInspection) -> float | None:
-        """The score of a part whose photograph is inspected again; None where it is not kept."""
+        """The score of a part whose photograph is inspected again; None where it is not kept.
+
+        A photograph that was sent several times is inspected once.
+        """
+        key = detector.sha256, part.photograph_sha256
+        if key in self._scores:
+            return self._scores[key]
         name = part.photograph
         content = None if name is None else self.service.pictures.read(name)
         if content is None:
@@ -205,4 +213,6 @@ class _Judging:
         source = image_source(content, str(part.result["image"]))
         # An iterator is inspected in this thread: the line comes first.
         outcome: Inspection | FailedInspection = next(iter(detector.inspect(iter([source]))))
-        return None if isinstance(outcome, FailedInspection) else outcome.score
+        score = None if isinstance(outcome, FailedInspection) else outcome.score
+        self._scores[key] = score
+        return score
