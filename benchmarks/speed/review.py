@@ -22,14 +22,14 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import TimeoutError
 from tests.server.pages.bolts import bolt
-from tests.server.pages.reviewing import ReviewPage, copied
+from tests.server.pages.reviewing import UNSEEN_MS, ReviewPage, copied
 from tests.server.pages.screens import launched
 from tests.server.services import Running, records_of, run
 
 from contract import Run, arguments, summary
 
 LOT, DRAWN, KEYS = "bench", 8, "dnu"
-UNSEEN_MS, AGAIN_MS = 350, 3000
+AGAIN_MS = 3000
 NEXT = """id => { const part = document.getElementById("part");
     return part.dataset.state === "empty" || (part.dataset.id !== id
         && !document.getElementById("photograph").hidden); }"""
@@ -65,7 +65,6 @@ def review(url: str, ready: threading.Barrier, times: list[float], errors: list[
         page = ReviewPage(browser.new_page(viewport={"width": 1280, "height": 800}), url)
         page.open(lot=LOT)
         ready.wait(120)
-        page.page.wait_for_timeout(UNSEEN_MS)
         shown = ""
         while True:
             try:

@@ -166,7 +166,22 @@ def _lessons(
 
 
 def _source(service: Service, one: StoredInspection) -> ImageSource:
-    return image_source(service.made.photograph(one), f"{one.id}-{one.result['image']}")
+    return image_source(service.made.photograph(one), _name(one))
+
+
+def _name(one: StoredInspection) -> str:
+    """The name of a photograph in an update, which begins with the number of its inspection."""
+    return f"{one.id}-{one.result['image']}"
+
+
+def numbered(name: str) -> int | None:
+    """The number of an inspection by the name of its photograph in an update; None of another one.
+
+    >>> numbered("1204-17.png"), numbered("17.png")
+    (1204, None)
+    """
+    number, dash, _ = name.partition("-")
+    return int(number) if dash and number.isascii() and number.isdecimal() else None
 
 
 def _confirmed(service: Service, product: str) -> list[ImageSource]:
@@ -177,7 +192,7 @@ def _confirmed(service: Service, product: str) -> list[ImageSource]:
     for one in page.inspections:
         content = None if one.photograph is None else service.pictures.read(one.photograph)
         if content is not None and one.verdict != "unread":
-            found.append(image_source(content, f"{one.id}-{one.result['image']}"))
+            found.append(image_source(content, _name(one)))
     return found
 
 

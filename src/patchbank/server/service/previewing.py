@@ -19,6 +19,7 @@ from patchbank.images.source import image_source
 from patchbank.server.records.entries import Filter, StoredInspection, iso_utc
 from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.server.service.jobs import Job
+from patchbank.server.service.lessons import numbered
 from patchbank.server.service.service import Service
 
 LAST = 500
@@ -104,8 +105,10 @@ def _previewed(
     except GuardError as error:  # what would be learned is shown all the same
         refusal = {"message": str(error), "lost": list(error.lost)}
         after, lines, _ = learned(before, replace(lessons, force=True), said, job)
+    lost = [] if refusal is None else [numbered(one) for one in refusal["lost"]]
+    further = [*lessons.taught, *(number for number in lost if number is not None)]
     judging = _Judging(service, name, before, after)
-    changes = judging.changes(_last(service, name, lessons.taught), job)
+    changes = judging.changes(_last(service, name, further), job)
     return {
         "detector_sha256": before.sha256,
         "threshold_before": before.calibration.threshold,
@@ -117,11 +120,11 @@ def _previewed(
     }
 
 
-def _last(service: Service, name: str, taught: Sequence[int]) -> list[StoredInspection]:
-    """The last parts of a product, newest first, and those that are taught."""
+def _last(service: Service, name: str, further: Sequence[int]) -> list[StoredInspection]:
+    """The last parts of a product, newest first, and further ones by their numbers."""
     page = service.records.inspections(Filter(product=name), limit=LAST)
     found = {one.id: one for one in page.inspections}
-    for number in taught:
+    for number in further:
         one = service.records.inspection(number)
         if one is not None:
             found.setdefault(number, one)

@@ -51,6 +51,7 @@ WORDS = {
     "judged": "{law} stay OK by the rule that more learned patches never raise a score, "
     "{inspected} were inspected again",
     "not_kept": "{number} could not be checked, as their photographs are not kept",
+    "further": "and {number} more",
     "turned": "{before} → {after}, {share} of the threshold",
     "taught_mark": "taught",
     "defect_mark": "confirmed defect",

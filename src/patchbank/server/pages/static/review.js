@@ -37,7 +37,7 @@ function draw() {
   const id = part?.id ?? 0;
   if (id !== seen.id) seen = { id, since: isOwnStep ? -Infinity : performance.now() };
   isOwnStep = false;
-  element("part").dataset.state = part ? "part" : "empty";
+  element("part").dataset.state = part ? "part" : queue.isKnown || queue.isLost ? "empty" : "loading";
   element("part").dataset.id = String(id || "");
   if (!part) set("empty", emptyText());
   drawCounts();

@@ -7,6 +7,8 @@ import { element, set } from "./view.js";
 /** @typedef {(key: string, values?: Record<string, string>) => string} Say */
 
 const OFTEN_MS = 500;
+const MOST_SHOWN = 24;
+const MOST_NAMED = 10;
 
 export class Teaching {
   /**
@@ -119,7 +121,7 @@ export class Teaching {
     this.detector = "";
     element("apply").disabled = true;
     element("refusal").hidden = element("more").hidden = true;
-    for (const id of ["findings", "changes", "lines"]) element(id).replaceChildren();
+    for (const id of ["findings", "changes", "further", "lines"]) element(id).replaceChildren();
   }
 
   async cancel() {
@@ -187,13 +189,41 @@ export class Teaching {
     set("outcome-said", "");
     const refusal = element("refusal");
     refusal.hidden = !result.refusal;
-    refusal.textContent = result.refusal && this.say("refused", { names: result.refusal.lost.join(", ") || result.refusal.message });
+    refusal.textContent = result.refusal && this.say("refused", { names: this.lost(result) });
     element("apply").disabled = !!result.refusal;
     this.list("findings", this.findings(parts, result));
     this.list("lines", result.lines);
     element("more").hidden = !result.lines.length;
-    const changes = result.changes.map((/** @type {any} */ change) => this.change(change, result));
-    element("changes").replaceChildren(...changes);
+    const weight = (/** @type {any} */ one) => (one.is_taught ? 2 : this.isDefect(one) ? 1 : 0);
+    const changes = [...result.changes].sort((/** @type {any} */ one, /** @type {any} */ other) => weight(other) - weight(one));
+    element("changes").replaceChildren(
+      ...changes.slice(0, MOST_SHOWN).map((/** @type {any} */ change) => this.change(change, result)),
+    );
+    const number = this.numbers.format(changes.length - MOST_SHOWN);
+    set("further", changes.length > MOST_SHOWN ? this.say("further", { number }) : "");
+  }
+
+  /** @param {any} change */
+  isDefect(change) {
+    return change.review === "confirmed_defect" && change.verdict === "good";
+  }
+
+  /**
+   * Names of the defects for which the guard refuses it.
+   * @param {any} result
+   * @returns {string}
+   */
+  lost(result) {
+    const names = result.changes.filter((/** @type {any} */ one) => this.isDefect(one)).map((/** @type {any} */ one) => this.title(one));
+    return names.slice(0, MOST_NAMED).join(", ") || result.refusal.lost.join(", ") || result.refusal.message;
+  }
+
+  /**
+   * @param {any} change
+   * @returns {string}
+   */
+  title(change) {
+    return change.serial_number ?? change.image ?? this.say("no_number");
   }
 
   /**
@@ -225,12 +255,11 @@ export class Teaching {
     const item = document.createElement("li");
     item.dataset.verdict = change.verdict;
     const [name, turned, mark] = ["strong", "span", "span"].map((tag) => document.createElement(tag));
-    name.textContent = change.serial_number ?? change.image ?? this.say("no_number");
+    name.textContent = this.title(change);
     const before = change.verdict === "good" ? "anomalous" : "good";
     const share = this.whole.format(change.score_after / result.threshold_after);
     turned.textContent = this.say("turned", { before: this.say(before), after: this.say(change.verdict), share });
-    const isDefect = change.review === "confirmed_defect" && change.verdict === "good";
-    mark.textContent = isDefect ? this.say("defect_mark") : change.is_taught ? this.say("taught_mark") : "";
+    mark.textContent = this.isDefect(change) ? this.say("defect_mark") : change.is_taught ? this.say("taught_mark") : "";
     item.append(this.picture(this.shown[0].product, change.inspection), name, turned, mark);
     return item;
   }
