@@ -134,7 +134,7 @@ def test_a_review_by_key_by_button_and_undone(line, screen):
     screen.page.locator("#confirmed-defect").click()
     screen.said(f"{serial}: Confirmed defect")
     assert record_of(line, serial)["review"] == "confirmed_defect"
-    screen.press("u").said(f"{serial}: review withdrawn")
+    screen.press("z").said(f"{serial}: review withdrawn")
     assert record_of(line, serial)["review"] == "false_alarm"
     assert screen.review_of(serial) == "False alarm"
     good(line)
@@ -183,11 +183,11 @@ def test_a_key_that_was_meant_for_the_part_before_does_nothing(line, screen):
 
 def test_what_another_person_has_reviewed_since_is_not_undone(line, screen):
     serial = bad(line)
-    screen.says("NG", serial).press("f").said(f"{serial}: False alarm")
+    screen.says("NG", serial).press("n").said(f"{serial}: False alarm")
     number = record_of(line, serial)["id"]
     content = {"decision": "confirmed_defect", "by": "quality"}
     assert line.http.post(f"/v1/inspections/{number}/review", json=content).status_code == 201
-    screen.press("u")
+    screen.press("z")
     expect(screen.page.locator("#said")).to_contain_text("Not recorded: decision: expected")
     assert record_of(line, serial)["review"] == "confirmed_defect"
 
@@ -211,7 +211,7 @@ def test_defects_are_held_one_after_the_other_until_acknowledged(line, screen):
     screen.press("d").said(f"{third}: Confirmed defect")  # who has decided has seen it
     screen.says("OK", last)
     assert record_of(line, third)["review"] == "confirmed_defect"
-    screen.press("u").says("NG", third)
+    screen.press("z").says("NG", third)
     screen.choose("freeze", False)
 
 

@@ -6,6 +6,7 @@ from patchbank.errors import DataError
 from patchbank.server.records.adding import Adding
 from patchbank.server.records.audit import Audit
 from patchbank.server.records.base import check_text, insert_or_update, now
+from patchbank.server.records.claiming import Claiming
 from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
@@ -21,8 +22,19 @@ from patchbank.server.records.verifying import Verifying
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages, Verifying):
-    """Inspections, reviews, detectors, audit, tokens and outbox in one database.
+class Records(
+    Adding,
+    Exporting,
+    Counting,
+    Monitors,
+    Judging,
+    Claiming,
+    Audit,
+    Tokens,
+    Messages,
+    Verifying,
+):
+    """Inspections, reviews, claims, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.
     """

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -111,6 +112,34 @@ for _name in INDEXED_WHERE_GIVEN:
     # its dialect, a fifth of the time that SQLAlchemy takes.
     _column = INSPECTIONS.c[_name]
     Index(None, _column, INSPECTIONS.c.id, sqlite_where=_column.is_not(None))
+
+TO_REVIEW = (
+    "review IS NULL AND (verdict <> 'good' "
+    "OR (photograph IS NOT NULL AND score >= 0.9 * threshold))"
+)
+"""Condition of inspections that wait for a review: flagged, unread, and border cases.
+
+Border cases are good parts with a score of nine tenths of the threshold or more, as far as their
+photographs were kept.  Databases find them by an index only where a question has this very text.
+"""
+Index(
+    "ix_inspections_to_review",
+    INSPECTIONS.c.id,
+    INSPECTIONS.c.product,
+    INSPECTIONS.c.lot,
+    sqlite_where=text(TO_REVIEW),
+)
+
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("inspection_id", ForeignKey("inspections.id"), primary_key=True, autoincrement=False),
+    Column("reviewer", String(FIELD_LENGTH), nullable=False),
+    Column("expires", UtcTime, nullable=False),
+    Index(None, "reviewer"),
+    sqlite_with_rowid=False,
+)
+"""Inspections that somebody is about to review, so that nobody else gets them meanwhile."""
 
 TALLIES = Table(
     "tallies",

@@ -28,6 +28,7 @@ from patchbank.server.service.routes import (
     jobs,
     products,
     records,
+    reviews,
     service,
     statistics,
 )
@@ -37,6 +38,7 @@ SPECS: tuple[Spec, ...] = (
     *service.SPECS,
     *inspections.SPECS,
     *records.SPECS,
+    *reviews.SPECS,
     *products.SPECS,
     *statistics.SPECS,
     *admin.SPECS,

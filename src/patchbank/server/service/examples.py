@@ -62,6 +62,13 @@ REVIEW: dict[str, Any] = {
     "by": "press-3",
     "note": "a water drop",
 }
+CLAIMED: dict[str, Any] = {
+    "inspections": [INSPECTION],
+    "held": [1198, 1204],
+    "waiting": 37,
+    "others": 5,
+    "ends_s": 120,
+}
 PRODUCT: dict[str, Any] = {
     "product": "bolts",
     "detector_sha256": DIGEST,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from patchbank.server.pages.scripted import line
+from patchbank.server.pages.scripted import line, review
 
-ALL: Mapping[str, Mapping[str, str]] = {"line": line.WORDS}
+ALL: Mapping[str, Mapping[str, str]] = {"line": line.WORDS, "review": review.WORDS}
 """Messages of each page, by the keys under which its script finds them."""

@@ -15,16 +15,17 @@ const { root = "", csrf = "" } = document.body.dataset;
  * @param {string} path of the service, as "/v1/products"
  * @param {any} [body] FormData as a form, anything else as JSON
  * @param {AbortSignal} [signal]
+ * @param {boolean} [keepalive] whether it is sent to its end also where the page is left
  * @returns {Promise<Told>}
  */
-export async function ask(method, path, body, signal) {
+export async function ask(method, path, body, signal, keepalive = false) {
   /** @type {Record<string, string>} */
   const headers = { accept: "application/json", "x-csrf-token": csrf };
   const isForm = body instanceof FormData || body instanceof Blob;
   if (body !== undefined && !isForm) headers["content-type"] = "application/json";
   const sent = body === undefined || isForm ? body : JSON.stringify(body);
   try {
-    const response = await fetch(root + path, { method, headers, body: sent, signal });
+    const response = await fetch(root + path, { method, headers, body: sent, signal, keepalive });
     const text = await response.text();
     const content = text ? JSON.parse(text) : null;
     const message = response.ok ? "" : content?.error?.message ?? String(response.status);

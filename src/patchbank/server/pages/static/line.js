@@ -167,13 +167,14 @@ function acknowledge() {
 /** @type {Record<string, [string, () => void]>} key -> its button, and what that does */
 const actions = {
   f: ["false-alarm", () => review("false_alarm")],
+  n: ["false-alarm", () => review("false_alarm")],
   d: ["confirmed-defect", () => review("confirmed_defect")],
-  u: ["undo", undo],
+  z: ["undo", undo],
   a: ["acknowledge", acknowledge],
   escape: ["back", backToLive],
 };
 
-for (const [id, act] of Object.values(actions)) element(id).addEventListener("click", act);
+for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
