@@ -76,20 +76,20 @@ def _rates(summary: Summary, metrics: Sequence[str], shots: int | None) -> list[
 
 
 def _best(table: Table) -> tuple[str, Cell]:
-    """The method of the highest mean over all categories; without a name if none is complete."""
+    """The methods of the highest mean over all categories; without a name if none is complete."""
     complete = [(label, mean) for label, _, mean in table.lines if mean.is_complete]
-    return max(complete, key=lambda one: one[1].mean, default=("", Cell((math.nan,), 0)))
+    _, best = max(complete, key=lambda one: one[1].mean, default=("", Cell((math.nan,), 0)))
+    return " and ".join(label for label, mean in complete if mean.mean == best.mean), best
 
 
 def _fastest(summary: Summary, shots: int | None) -> tuple[str, float] | None:
-    """The method of the shortest time of an image, with that time."""
+    """The methods of the shortest time of an image, with that time."""
     column = list(COSTS).index("ms_per_image")
-    known = [
-        (label, figure)
-        for label, figures in summary.cost(shots).lines
-        if (figure := figures[column]) is not None
-    ]
-    return min(known, key=lambda one: one[1], default=None)
+    times = [(label, figures[column]) for label, figures in summary.cost(shots).lines]
+    shortest = min((time for _, time in times if time is not None), default=None)
+    if shortest is None:
+        return None
+    return " and ".join(label for label, time in times if time == shortest), shortest
 
 
 def _name(metric: str) -> str:

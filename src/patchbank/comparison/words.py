@@ -27,7 +27,7 @@ def headline(found: Comparison) -> str:
 
 
 def sentence(found: Comparison) -> str:
-    """What changes from A to B, in one sentence."""
+    """One sentence about what changes from A to B."""
     if not found.changed:
         return "A and B have the same verdict on every photograph."
     if not found.has_labels:

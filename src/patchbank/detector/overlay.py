@@ -178,8 +178,8 @@ def heat_layer(strength: NDArray[np.float32]) -> NDArray[np.uint8]:
     share = (position - low)[..., None]
     colours = HEAT[low] * (1 - share) + HEAT[low + 1] * share
     opacity = 255 * OPACITY * np.minimum(strength * 4, 1)
-    layer: NDArray[np.uint8] = np.concatenate([colours, opacity[..., None]], axis=2).astype(np.uint8)
-    return layer
+    layer = np.concatenate([colours, opacity[..., None]], axis=2)
+    return layer.astype(np.uint8)
 
 
 def lit(band: Image, box: Box, inspected: Mask | None, begin: int = 0) -> Image:

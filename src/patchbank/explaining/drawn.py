@@ -110,13 +110,14 @@ def _caption(crop: Crop) -> tuple[str, ...]:
 
 
 def _gallery(spot: OddSpot, patch: OddPatch, crops: list[Crop]) -> Gallery:
-    pictures = [
-        Picture(" · ".join(_caption(crop)), error=crop.reason)
-        if crop.image is None
-        else Picture(" · ".join(_caption(crop)), data_url(pillow.fromarray(crop.image)), opens=False)
-        for crop in crops
-    ]
-    return Gallery(_title(spot, patch), "", tuple(pictures))
+    return Gallery(_title(spot, patch), "", tuple(map(_picture, crops)))
+
+
+def _picture(crop: Crop) -> Picture:
+    caption = " · ".join(_caption(crop))
+    if crop.image is None:
+        return Picture(caption, error=crop.reason)
+    return Picture(caption, data_url(pillow.fromarray(crop.image)), opens=False)
 
 
 def _remarks(explanation: Explanation) -> list[str]:

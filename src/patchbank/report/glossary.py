@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Its id in a page.
+        """The id of the entry in a page.
 
         >>> Entry(("F1-max", "F1"), (), "...").id
         'word-f1-max'

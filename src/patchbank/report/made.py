@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 
 from patchbank.runtime.invocation import command
 
@@ -15,7 +16,7 @@ same bytes each time it is made (reproducible-builds.org/specs/source-date-epoch
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """How a page was made."""
+    """Facts of the making of a page."""
 
     time: datetime
     """In UTC."""
@@ -35,11 +36,9 @@ class Made:
 
 
 def made_now() -> Made:
-    """How the page that is written now is made."""
-    from patchbank import __version__  # noqa: PLC0415  # the package imports this module
-
+    """Facts of a page that is written now."""
     seconds = os.environ.get(EPOCH, "")
     is_set = seconds.isascii() and seconds.isdecimal()
     now = datetime.now(timezone.utc)
     time = datetime.fromtimestamp(int(seconds), timezone.utc) if is_set else now
-    return Made(time, str(__version__), command())
+    return Made(time, version("patchbank"), command())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -96,7 +97,5 @@ def _without_straight(loop: list[Point]) -> list[Point]:
 
 
 def _written(loop: list[Point]) -> str:
-    steps = [
-        f"{x - ax} {y - ay}" for (ax, ay), (x, y) in zip(loop[:-1], loop[1:], strict=True)
-    ]
+    steps = [f"{x - ax} {y - ay}" for (ax, ay), (x, y) in pairwise(loop)]
     return f"M{loop[0][0]} {loop[0][1]}l{' '.join(steps)}z"

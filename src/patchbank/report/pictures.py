@@ -31,7 +31,7 @@ HEAT_QUALITY = 70
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is drawn over a photograph; outlines are paths in halves of `cell` pixels."""
+    """Drawings over a photograph; outlines are paths in halves of `cell` pixels."""
 
     cell: int
     found: str

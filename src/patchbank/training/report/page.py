@@ -59,7 +59,7 @@ def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path
 
 
 def _sentence(facts: FitFacts) -> str:
-    """What was learned, and what it lets expect, in one or two sentences."""
+    """One or two sentences about what was learned, and what to expect of it."""
     if facts.calibration.views_of_one:
         return (
             "Learned from one good photograph: how many good parts it will flag is not known. "
