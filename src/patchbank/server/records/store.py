@@ -14,6 +14,7 @@ from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
 from patchbank.server.records.monitors import Monitors
+from patchbank.server.records.recent import Recent
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 from patchbank.server.records.verifying import Verifying
@@ -21,7 +22,9 @@ from patchbank.server.records.verifying import Verifying
 LONGEST_INSTANCE = 64
 
 
-class Records(Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages, Verifying):
+class Records(
+    Adding, Exporting, Counting, Monitors, Judging, Audit, Tokens, Messages, Verifying, Recent
+):
     """Inspections, reviews, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.

@@ -30,6 +30,8 @@ from patchbank.server.service.routes import (
     records,
     service,
     statistics,
+    thresholds,
+    trials,
 )
 from patchbank.server.service.service import Service
 
@@ -42,6 +44,8 @@ SPECS: tuple[Spec, ...] = (
     *admin.SPECS,
     *ends.SPECS,
     *jobs.SPECS,
+    *trials.SPECS,
+    *thresholds.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
