@@ -37,7 +37,7 @@ def heat_layer(inspection: Drawable) -> pillow.Image:
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
     layer = np.empty((*strength.shape, 4), np.uint8)
     for channel, colours in enumerate(HEAT.T):
-        layer[..., channel] = np.interp(strength, np.linspace(0, 1, len(HEAT)), colours)
+        layer[..., channel] = np.rint(np.interp(strength, np.linspace(0, 1, len(HEAT)), colours))
     layer[..., 3] = np.round(255 * np.minimum(strength / OPAQUE_FROM, 1))
     layer[~_shown(inspection.box, inspection.inspected, (height, width), size)] = (0, 0, 0, 255)
     return pillow.fromarray(layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 WORDS = {
     "failed": "This did not work: {reason}",
-    "left_out_scores": "Learned good photographs, left out: {number}",
+    "left_out_scores": "Learned good photographs: {number}",
     "recent": "Latest parts: {number}",
     "confirmed_defect": "Confirmed defect",
     "false_alarm": "False alarm",

@@ -17,7 +17,8 @@ WORDS = {
     "unknown_chance": "How many good parts look this odd is not known: one photograph was learned.",
     "before": "{share} of the photograph without the map",
     "spot": "Spot {number}",
-    "spot_times": "Spot {number}: {times} times as odd as the oddest spot of a good part usually is",
+    "spot_times": "Spot {number}: {times} times as odd as the oddest spot of a good part usually "
+    "is",
     "crop": "Spot {number} of this part, next to the most similar spots of good parts",
     "file": "File",
     "bytes": "Size of the file",
@@ -25,7 +26,7 @@ WORDS = {
     "kind": "Kind",
     "changed": "Last changed",
     "product": "Product",
-    "pixel_size": "{width} × {height} pixels",
+    "pixel_size": "{width} \N{MULTIPLICATION SIGN} {height} pixels",
     "recorded": "Recorded as part {number}: {verdict}",
     "not_recorded_now": "Not recorded: {reason}",
 }

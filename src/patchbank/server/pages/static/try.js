@@ -24,6 +24,8 @@ import { Viewer } from "./trial_viewer.js";
  */
 
 const MOST_SPOTS = 6;
+/** Side of one crop in a picture of several. */
+const CROP_PX = 240;
 const say = spoken();
 const { root = "" } = document.body.dataset;
 const mostBytes = Number(document.body.dataset.maxBytes);
@@ -56,7 +58,9 @@ function made(tag, text) {
 
 /** @param {number} bytes */
 function bytesInWords(bytes) {
-  const [size, unit] = bytes < 1e6 ? [bytes / 1e3, "kilobyte"] : [bytes / 1e6, "megabyte"];
+  /** @type {[number, string]} */
+  const [size, unit] =
+    bytes < 1e3 ? [bytes, "byte"] : bytes < 1e6 ? [bytes / 1e3, "kilobyte"] : [bytes / 1e6, "megabyte"];
   return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: 1 }).format(size);
 }
 
@@ -179,6 +183,9 @@ function drawSpot(spot, index) {
   scrolls.setAttribute("aria-label", say("crop", values));
   const image = document.createElement("img");
   image.alt = say("crop", values);
+  image.addEventListener("load", () => {
+    image.style.setProperty("--rows", String(image.naturalHeight / CROP_PX));
+  });
   image.src = spot.crop;
   scrolls.append(image);
   item.append(scrolls);
