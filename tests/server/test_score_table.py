@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from patchbank.core.scores.calibration import Calibration
+from patchbank.detector.detector import detector_of, parts_of
+from patchbank.detector.loading import load
 from patchbank.server.records.entries import DetectorEntry
 from patchbank.server.records.recent import RecentScore, ShiftSize
 from patchbank.server.service.score_table import (
@@ -130,23 +132,26 @@ def test_a_rate_is_that_of_scores_above_the_threshold_and_not_at_it():
 
 def test_expectations_say_what_is_known_and_what_is_not():
     calibration = Calibration(LEFT_OUT, LEFT_OUT, 0.2, rule="tail")
-    assert expectation(calibration) == {
+    assert expectation(calibration, is_proved=True) == {
         "threshold": calibration.threshold,
         "false_alarm_rate": 0.2,
         "guaranteed_rate": calibration.guaranteed_rate,
+        "is_bound_proved": True,
         "is_extrapolated": False,
     }
     by_hand = calibration.with_threshold(30.0)
-    found = expectation(by_hand)
-    assert found["threshold"] == 30.0
+    assert expectation(calibration, is_proved=False)["is_bound_proved"] is False
+    found = expectation(by_hand, is_proved=True)
+    assert (found["threshold"], found["is_bound_proved"]) == (30.0, False)
     assert found["guaranteed_rate"] is None
     assert 0 < found["false_alarm_rate"] < 1 / 11
     assert found["is_extrapolated"]
     one_photograph = Calibration(LEFT_OUT, LEFT_OUT, 0.2, views_of_one=True)
-    assert expectation(one_photograph) == {
+    assert expectation(one_photograph, is_proved=True) == {
         "threshold": 11.0,
         "false_alarm_rate": None,
         "guaranteed_rate": None,
+        "is_bound_proved": False,
         "is_extrapolated": False,
     }
     assert {one["false_alarm_rate"] for one in steps(one_photograph, 5.0, 20.0)} == {None}
@@ -163,9 +168,10 @@ def test_the_range_has_all_scores_but_those_far_beyond_the_threshold():
     assert range_of(calibration, [0.01])[0] == 0.0  # not below the lowest score there can be
 
 
-def test_the_object_has_counts_scores_and_kinds():
+def test_the_object_has_counts_scores_and_kinds(fitted):
+    detector = load(fitted)
     calibration = Calibration(LEFT_OUT, LEFT_OUT, 0.1, rule="tail")
-    detector = SimpleNamespace(calibration=calibration, sha256="c" * 64)
+    detector = detector_of(replace(parts_of(detector), calibration=calibration), "c" * 64)
     recent = comparable(
         [part(14.0, "anomalous", "false_alarm"), part(2.0, "anomalous"), part(sha256="x")], {"c"}
     )

@@ -6,6 +6,7 @@ import io
 import shutil
 import threading
 from concurrent.futures import wait
+from contextlib import closing
 
 import httpx
 import numpy as np
@@ -53,20 +54,20 @@ def test_a_trial_has_pictures_of_the_whole_photograph(guarded):
     assert answer["verdict"] == "anomalous"
     assert answer["is_rate_known"] is True
     pictures = {}
-    for name in ("photograph", "overlay", "map", "layer"):
+    for name in ("photograph", "overlay", "map", "heat"):
         response = guarded.http.get(own[name], headers=headers)
         assert response.status_code == 200
         assert response.headers["cache-control"] == "no-store"
         pictures[name] = Image.open(io.BytesIO(response.content))
     assert pictures["photograph"].size == pictures["map"].size == (104, 72)
-    assert pictures["layer"].size == (104, 72)
-    assert pictures["layer"].mode == "RGBA"
+    assert pictures["heat"].size == (104, 72)
+    assert pictures["heat"].mode == "RGBA"
     map_response = guarded.http.get(own["map"], headers=headers)
     low, high = (float(map_response.headers[f"x-map-{end}"]) for end in ("low", "high"))
     values = low + np.asarray(pictures["map"]).astype(float) / 65535 * (high - low)
     region = answer["regions"][0]
     assert values.max() == pytest.approx(region["score"], abs=(high - low) / 65535)
-    odd = np.asarray(pictures["layer"])[..., 3] > 0
+    odd = np.asarray(pictures["heat"])[..., 3] > 0
     assert odd[region["top"] : region["top"] + region["height"]].any()
     spots = answer["spots"]
     assert [spot["region"] for spot in spots] == list(range(len(answer["regions"])))
@@ -137,7 +138,7 @@ def test_a_session_that_ends_takes_its_trials_with_it(guarded):
         return one.post("/v1/trials", files=files, data={"product": "parts"}, **options)
 
     (one, csrf), (other, _) = begun(), begun()
-    with one, other:
+    with closing(one), closing(other):
         check_error(sent(), 403, "csrf")
         path = sent(headers=csrf).json()["links"]["photograph"]
         assert one.get(path).status_code == 200
@@ -233,16 +234,16 @@ def test_a_picture_that_cannot_be_made_costs_no_verdict(detector, monkeypatch, c
     def broken(*_):
         raise ValueError("no room")
 
-    monkeypatch.setattr(trial_pictures, "heat_layer", broken)
+    monkeypatch.setattr(trial_pictures, "heat_picture", broken)
     monkeypatch.setattr(trial_pictures, "explained", broken)
     trials = Trials()
     answer = made(trials, detector, png(2, defect=9)).to_json("/behind")
     trials.close()
     assert answer["verdict"] == "anomalous"
-    assert answer["links"]["layer"] is None
+    assert answer["links"]["heat"] is None
     assert answer["links"]["map"] == f"/behind/v1/trials/{answer['id']}/map"
     assert answer["spots"] == []
-    assert "no layer: ValueError: no room" in caplog.text
+    assert "no heat: ValueError: no room" in caplog.text
     assert "no explanation: ValueError: no room" in caplog.text
 
 

@@ -190,7 +190,7 @@ TRIAL: dict[str, Any] = {
     ],
     "links": {
         "self": _TRIAL_OWN,
-        **{name: f"{_TRIAL_OWN}/{name}" for name in ("photograph", "overlay", "map", "layer")},
+        **{name: f"{_TRIAL_OWN}/{name}" for name in ("photograph", "overlay", "map", "heat")},
     },
 }
 TRIAL_BODY: dict[str, Any] = {
@@ -210,6 +210,7 @@ THRESHOLD: dict[str, Any] = {
     "threshold": 12.4,
     "false_alarm_rate": 0.005,
     "guaranteed_rate": 0.032,
+    "is_bound_proved": False,
     "is_extrapolated": True,
 }
 SCORES: dict[str, Any] = {

@@ -99,7 +99,7 @@ TRIAL_SCHEMA: dict[str, Any] = {
             "required": ["self"],
             "properties": {
                 "self": {"type": "string"},
-                **dict.fromkeys(("photograph", "overlay", "map", "layer"), _NULLABLE),
+                **dict.fromkeys(("photograph", "overlay", "map", "heat"), _NULLABLE),
             },
         },
     },

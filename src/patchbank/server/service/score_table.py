@@ -15,6 +15,7 @@ import numpy as np
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.changes import Thresholds, with_thresholds
 from patchbank.detector.detector import Detector, parts_of
+from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import ParameterError
 from patchbank.server.records.entries import DetectorEntry
 from patchbank.server.records.recent import RecentScore, ShiftSize
@@ -91,7 +92,7 @@ def scores_json(detector: Detector, recent: RecentParts, shift: ShiftSize) -> di
     low, high = range_of(calibration, scores)
     return {
         "detector_sha256": detector.sha256,
-        **expectation(calibration),
+        **expectation(calibration, is_proved=FitFacts.of(detector).is_bound_proved),
         "is_set_by_hand": calibration.set_threshold is not None,
         "smallest_rate": calibration.smallest_rate,
         "lowest_threshold": calibration.score_origin,
@@ -115,11 +116,15 @@ def scores_json(detector: Detector, recent: RecentParts, shift: ShiftSize) -> di
     }
 
 
-def expectation(calibration: Calibration) -> dict[str, Any]:
+def expectation(calibration: Calibration, *, is_proved: bool) -> dict[str, Any]:
     """Threshold, and the false-alarm rates that are expected of it and guaranteed.
 
     They are null where nothing is known: with one learned photograph, and for the guarantee of a
     threshold that was set by hand.
+
+    Args:
+        calibration: with the threshold.
+        is_proved: whether the guarantee is proved for the method (`FitFacts.is_bound_proved`).
     """
     is_known = not calibration.views_of_one
     is_promised = is_known and calibration.set_threshold is None
@@ -127,12 +132,13 @@ def expectation(calibration: Calibration) -> dict[str, Any]:
         "threshold": calibration.threshold,
         "false_alarm_rate": calibration.expected_rate if is_known else None,
         "guaranteed_rate": calibration.guaranteed_rate if is_promised else None,
+        "is_bound_proved": is_promised and is_proved,
         "is_extrapolated": is_known and calibration.expected_rate < calibration.smallest_rate,
     }
 
 
-def tuned(detector: Detector, thresholds: Thresholds) -> Calibration:
-    """The calibration that `tune` would give a detector.
+def expected_of(detector: Detector, thresholds: Thresholds) -> dict[str, Any]:
+    """What is expected of the thresholds that `tune` would set.
 
     Raises:
         ParameterError: as of `Detector.with_false_alarm_rate` and `with_threshold`; or none is
@@ -140,7 +146,8 @@ def tuned(detector: Detector, thresholds: Thresholds) -> Calibration:
     """
     if all(value is None for value in thresholds.values()):
         raise ParameterError("false_alarm_rate: expected it or threshold, got neither")
-    return with_thresholds(parts_of(detector), thresholds).calibration
+    calibration = with_thresholds(parts_of(detector), thresholds).calibration
+    return expectation(calibration, is_proved=FitFacts.of(detector).is_bound_proved)
 
 
 def steps(calibration: Calibration, low: float, high: float) -> list[dict[str, float | None]]:

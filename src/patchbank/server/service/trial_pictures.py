@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from PIL import Image as pillow
 
-from patchbank.detector.heat_layer import heat_layer
+from patchbank.detector.heat import heat_picture
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.overlay import png_bytes
 from patchbank.images.opening import opened
@@ -57,7 +57,7 @@ def pictures_of(content: bytes, inspection: Inspection) -> TrialPictures:
     """
     made = {
         "photograph": lambda: shown_photograph(content, inspection.image, inspection.pixels),
-        "layer": lambda: (png_bytes(heat_layer(inspection)), "image/png"),
+        "heat": lambda: (png_bytes(heat_picture(inspection)), "image/png"),
         "map": lambda: (map_png(inspection.anomaly_map), "image/png"),
         "overlay": lambda: (overlay_jpeg(inspection), "image/jpeg"),
     }

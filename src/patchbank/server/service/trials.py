@@ -52,7 +52,7 @@ class Trial:
             root: path of the service behind a proxy, in front of its links.
         """
         own = f"{root}/v1/trials/{self.id}"
-        names = ("photograph", "overlay", "map", "layer")
+        names = ("photograph", "overlay", "map", "heat")
         links = {name: f"{own}/{name}" if name in self.pictures.files else None for name in names}
         explained = self.pictures.explained
         spots = [] if explained is None else explained.content["spots"]

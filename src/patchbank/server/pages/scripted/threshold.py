@@ -39,8 +39,10 @@ WORDS = {
     "known.",
     "no_parts": "None of the latest parts can be compared.",
     "by_hand": "Will be set by hand: threshold {threshold}. No false-alarm rate is guaranteed.",
-    "by_rate": "Will be set: a false-alarm rate of {share}, whose threshold is {threshold}. On "
-    "average at most {most} of good parts are flagged, whatever they look like.",
+    "by_rate": "Will be set: a false-alarm rate of {share}, whose threshold is {threshold}.",
+    "proved": "On average at most {most} of good parts are flagged, whatever they look like.",
+    "about": "On average about {most} of good parts are flagged at most, whatever they look like "
+    "(proved for one memory bank only).",
     "unchanged": "This is the present threshold.",
     "applied": "Applied: the threshold is {threshold}.",
     "undone": "Undone: the threshold is {threshold}.",

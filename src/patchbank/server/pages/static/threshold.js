@@ -106,8 +106,8 @@ function reset() {
  */
 function choose(wanted, by, from) {
   if (!scores) return;
-  const { threshold, false_alarm_rate, guaranteed_rate } = wanted;
-  chosen = { threshold, false_alarm_rate, guaranteed_rate };
+  const { threshold, false_alarm_rate, guaranteed_rate, is_bound_proved } = wanted;
+  chosen = { threshold, false_alarm_rate, guaranteed_rate, is_bound_proved };
   mode = by;
   if (from !== "threshold") element("threshold").value = String(Number(threshold.toPrecision(6)));
   if (from !== "rate") {
@@ -157,7 +157,10 @@ function draw() {
   const threshold = score(chosen.threshold);
   const values = { threshold, share: rate(chosen.false_alarm_rate), most: rate(chosen.guaranteed_rate) };
   const words = { present: "unchanged", threshold: "by_hand", false_alarm_rate: "by_rate" };
-  element("mode").textContent = say(words[mode], values);
+  const most = chosen.guaranteed_rate;
+  const isPromised = mode === "false_alarm_rate" && most !== null && most !== undefined;
+  const promise = isPromised ? ` ${say(chosen.is_bound_proved ? "proved" : "about", values)}` : "";
+  element("mode").textContent = say(words[mode], values) + promise;
   hold(false);
 }
 

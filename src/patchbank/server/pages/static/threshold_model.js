@@ -7,6 +7,7 @@
  * @property {number} threshold
  * @property {number | null} false_alarm_rate expected; null where nothing is known
  * @property {number | null} [guaranteed_rate] null for a threshold that is set by hand
+ * @property {boolean} [is_bound_proved] whether that is proved for the method
  *
  * @typedef {object} ScoresOnly
  * @property {number} smallest_rate that ranks of the learned photographs distinguish

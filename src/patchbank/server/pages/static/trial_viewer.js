@@ -18,7 +18,7 @@ export class Viewer {
     for (const id of ["divider", "strength", "boxes-on"]) {
       this.element(id).addEventListener("input", () => this.draw());
     }
-    for (const id of ["photograph", "layer"]) {
+    for (const id of ["photograph", "heat"]) {
       this.element(id).addEventListener("error", () => this.fail());
     }
   }
@@ -33,7 +33,7 @@ export class Viewer {
 
   /**
    * @param {[number, number]} size width and height
-   * @param {{photograph: string | null, layer: string | null}} links
+   * @param {{photograph: string | null, heat: string | null}} links
    * @param {Region[]} regions
    */
   show([width, height], links, regions) {
@@ -41,7 +41,7 @@ export class Viewer {
     this.frame.style.setProperty("--height", String(height));
     this.element("picture-absent").hidden = true;
     this.frame.hidden = false;
-    for (const [id, address] of Object.entries({ photograph: links.photograph, layer: links.layer })) {
+    for (const [id, address] of Object.entries({ photograph: links.photograph, heat: links.heat })) {
       if (address) this.element(id).src = address;
       else this.fail();
     }
@@ -65,8 +65,8 @@ export class Viewer {
   draw() {
     const divider = this.element("divider"), strength = this.element("strength");
     const line = Number(divider.value);
-    this.element("layer").style.opacity = String(Number(strength.value) / 100);
-    this.element("layer").style.clipPath = `inset(0 0 0 ${line}%)`;
+    this.element("heat").style.opacity = String(Number(strength.value) / 100);
+    this.element("heat").style.clipPath = `inset(0 0 0 ${line}%)`;
     this.element("boxes").style.clipPath = `inset(0 0 0 ${line}%)`;
     this.element("divides").style.left = `${line}%`;
     this.element("boxes").toggleAttribute("hidden", !this.element("boxes-on").checked);

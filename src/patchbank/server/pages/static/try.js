@@ -20,7 +20,7 @@ import { Viewer } from "./trial_viewer.js";
  * @property {{left: number, top: number, width: number, height: number}[]} regions
  * @property {{text: string}[]} unlike
  * @property {Spot[]} spots
- * @property {{photograph: string | null, layer: string | null}} links
+ * @property {{photograph: string | null, heat: string | null}} links
  */
 
 const MOST_SPOTS = 6;

@@ -17,9 +17,8 @@ from patchbank.server.service.routes.products import Name
 from patchbank.server.service.score_table import (
     alike,
     comparable,
-    expectation,
+    expected_of,
     scores_json,
-    tuned,
 )
 from patchbank.server.service.service import service_of
 
@@ -44,7 +43,7 @@ def scores(
     return answer({"product": name, **found})
 
 
-def threshold(
+def expected_threshold(
     request: Request,
     name: Name,
     threshold: Annotated[float | None, Query(allow_inf_nan=False)] = None,  # name of the query
@@ -54,7 +53,7 @@ def threshold(
     service = service_of(request)
     detector = service.catalog.detector(service.catalog.product(name))
     wanted = Thresholds(threshold=threshold, false_alarm_rate=false_alarm_rate)
-    return answer({"product": name, **expectation(tuned(detector, wanted))})
+    return answer({"product": name, **expected_of(detector, wanted)})
 
 
 SPECS = (
@@ -70,7 +69,7 @@ SPECS = (
     Spec(
         method="GET",
         path="/v1/products/{name}/threshold",
-        endpoint=threshold,
+        endpoint=expected_threshold,
         role="engineer",
         tag="products",
         example=THRESHOLD,

@@ -85,22 +85,22 @@ def trial(request: Request, id: TrialId) -> Response:  # name in the path
     return answer(_found(request, id).to_json(service_of(request).settings.root_path))
 
 
-def photograph(request: Request, id: TrialId) -> Response:
+def trial_photograph(request: Request, id: TrialId) -> Response:
     """The photograph as a browser shows it: what it would not show is converted."""
     return _picture(request, id, "photograph")
 
 
-def overlay(request: Request, id: TrialId) -> Response:
+def trial_overlay(request: Request, id: TrialId) -> Response:
     """The photograph with map and regions drawn over it, as JPEG."""
     return _picture(request, id, "overlay")
 
 
-def layer(request: Request, id: TrialId) -> Response:
+def trial_heat(request: Request, id: TrialId) -> Response:
     """The heat of the map alone, transparent where nothing is odd, as PNG."""
-    return _picture(request, id, "layer")
+    return _picture(request, id, "heat")
 
 
-def anomaly_map(request: Request, id: TrialId) -> Response:
+def trial_map(request: Request, id: TrialId) -> Response:
     """The anomaly map as PNG of 16 bits; the headers X-Map-Low, X-Map-High say its range."""
     response = _picture(request, id, "map")
     low, high = map_range(bytes(response.body))
@@ -108,7 +108,7 @@ def anomaly_map(request: Request, id: TrialId) -> Response:
     return response
 
 
-def crop(
+def trial_crop(
     request: Request,
     id: TrialId,
     spot: Annotated[int, Path(ge=0, le=1000, description="Number of the odd spot, from 0.")],
@@ -171,9 +171,9 @@ SPECS = (
         body_limit="max_bytes",
     ),
     _get("", trial, "application/json", example=TRIAL, schema="Trial"),
-    _get("/photograph", photograph, media_types=("image/png", "image/jpeg", "image/webp")),
-    _get("/overlay", overlay, "image/jpeg"),
-    _get("/map", anomaly_map),
-    _get("/layer", layer),
-    _get("/crops/{spot}", crop),
+    _get("/photograph", trial_photograph, media_types=("image/png", "image/jpeg", "image/webp")),
+    _get("/overlay", trial_overlay, "image/jpeg"),
+    _get("/map", trial_map),
+    _get("/heat", trial_heat),
+    _get("/crops/{spot}", trial_crop),
 )

@@ -11,12 +11,12 @@ from patchbank.detector.overlay import FAINT, FULL, HEAT, SMALLEST_THRESHOLD, Dr
 from patchbank.types import Mask
 
 LONGEST_PX = 1600
-"""Longer side of a layer: maps are smooth, and a larger photograph is shown smaller anyway."""
+"""Longer side of the picture: maps are smooth, and a larger photograph is shown smaller anyway."""
 OPAQUE_FROM = 0.25
-"""Strength of the heat from which the layer is opaque."""
+"""Strength of the heat from which the picture is opaque."""
 
 
-def heat_layer(inspection: Drawable) -> pillow.Image:
+def heat_picture(inspection: Drawable) -> pillow.Image:
     """Colours of the overlay, transparent where nothing is odd, black where nothing was inspected.
 
     Whoever shows it chooses how strongly it covers the photograph.  `draw_overlay` is the same with
@@ -35,12 +35,12 @@ def heat_layer(inspection: Drawable) -> pillow.Image:
         values = values.resize(size, pillow.Resampling.BOX)
     heat = (np.asarray(values) - normal) / unit
     strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
-    layer = np.empty((*strength.shape, 4), np.uint8)
+    drawn = np.empty((*strength.shape, 4), np.uint8)
     for channel, colours in enumerate(HEAT.T):
-        layer[..., channel] = np.rint(np.interp(strength, np.linspace(0, 1, len(HEAT)), colours))
-    layer[..., 3] = np.round(255 * np.minimum(strength / OPAQUE_FROM, 1))
-    layer[~_shown(inspection.box, inspection.inspected, (height, width), size)] = (0, 0, 0, 255)
-    return pillow.fromarray(layer)
+        drawn[..., channel] = np.rint(np.interp(strength, np.linspace(0, 1, len(HEAT)), colours))
+    drawn[..., 3] = np.round(255 * np.minimum(strength / OPAQUE_FROM, 1))
+    drawn[~_shown(inspection.box, inspection.inspected, (height, width), size)] = (0, 0, 0, 255)
+    return pillow.fromarray(drawn)
 
 
 def _shown(
