@@ -121,7 +121,7 @@ def test_what_is_odd_is_seen_as_much_of_it_as_one_wants(bolts, tried):
     at = float(page.get_attribute("#limit", "x")) + limit / 2
     assert value / at == pytest.approx(share, rel=1e-6)
     expect(page.locator("#chance")).to_have_text("Fewer than 1 of 1,000 good parts look this odd.")
-    for name in ("photograph", "layer"):
+    for name in ("photograph", "heat"):
         page.wait_for_function(f"document.getElementById('{name}').naturalWidth === 360")
     frame = page.locator("#frame").bounding_box()
     assert frame["width"] / frame["height"] == pytest.approx(360 / 240, rel=0.01)
@@ -132,17 +132,17 @@ def test_what_is_odd_is_seen_as_much_of_it_as_one_wants(bolts, tried):
     assert boxes.first.get_attribute("width") == str(answer["regions"][0]["width"])
     page.get_by_label("Boxes").uncheck()
     expect(page.locator("#boxes")).to_be_hidden()
-    assert tried.css("#layer", "opacity") == "0.6"
+    assert tried.css("#heat", "opacity") == "0.6"
     page.get_by_label("Strength of the map").focus()
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
-    assert tried.css("#layer", "opacity") == "0.5"
+    assert tried.css("#heat", "opacity") == "0.5"
     # Before and after: by keys, and by the mouse.
     divider = page.locator("#divider")
     divider.focus()
     for _ in range(7):
         page.keyboard.press("ArrowRight")
-    assert tried.css("#layer", "clipPath") == "inset(0px 0px 0px 7%)"
+    assert tried.css("#heat", "clipPath") == "inset(0px 0px 0px 7%)"
     assert divider.get_attribute("aria-valuetext") == "7% of the photograph without the map"
     middle = frame["y"] + frame["height"] / 2
     page.mouse.move(frame["x"] + 0.07 * frame["width"], middle)
@@ -248,7 +248,8 @@ def test_all_states_at_all_sizes(bolts, chromium):
             for one in views:
                 one.give(content, f"{state}.png").says(word, f"{state}.png")
                 if state != "unread":
-                    one.page.wait_for_function("document.getElementById('layer').complete")
+                    one.page.wait_for_function("document.getElementById('heat').complete")
                     one.page.locator("#divider").fill("25")
+                one.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
             check_views(pages, f"try-{state}", scrolls=True)
         assert [one.errors for one in views] == [[]] * len(views)

@@ -1,4 +1,4 @@
-"""The page on which the threshold of a product is looked at and moved."""
+"""The page on which the threshold of a product is judged and moved."""
 
 from __future__ import annotations
 

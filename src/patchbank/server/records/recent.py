@@ -29,7 +29,7 @@ HourCount = tuple[int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class RecentScore:
-    """What a threshold is judged by, of one inspection."""
+    """The facts of one inspection by which a threshold is judged."""
 
     id: int
     score: float | None
@@ -42,7 +42,7 @@ class RecentScore:
 
 @dataclass(frozen=True, slots=True)
 class ShiftSize:
-    """How many parts a shift has."""
+    """The number of parts that a shift has."""
 
     parts: int | None
     """The median; None where there was none."""
@@ -77,7 +77,7 @@ class Recent(Store):
             return [RecentScore(*row) for row in rows]
 
     def shift_size(self, product: str) -> ShiftSize:
-        """How many parts of a product a shift of the last seven days has.
+        """Count the parts of a product that a shift of the last seven days has.
 
         Raises:
             NotRecorded: the database does not answer.
@@ -96,7 +96,7 @@ class Recent(Store):
 
 
 def shift_size(hours: Sequence[HourCount], this_hour: int) -> ShiftSize:
-    """How many parts a shift has.
+    """Count the parts that a shift has.
 
     The shift or hour that is not over yet counts only where there is no other.
 
@@ -116,7 +116,7 @@ def shift_size(hours: Sequence[HourCount], this_hour: int) -> ShiftSize:
         shifts = [
             shift
             for _, group in groupby(sorted(named, key=lambda one: one[1]), lambda one: one[1])
-            for shift in _apart(sorted(group))
+            for shift in _separate(sorted(group))
         ]
         over = [one for one in shifts if one[-1][0] < this_hour] or shifts
         sizes = [sum(number for _, _, number in shift) for shift in over]
@@ -128,7 +128,7 @@ def shift_size(hours: Sequence[HourCount], this_hour: int) -> ShiftSize:
     return ShiftSize(round(SHIFT_HOURS * median(full)), "hours", len(full))
 
 
-def _apart(hours: Sequence[HourCount]) -> list[list[HourCount]]:
+def _separate(hours: Sequence[HourCount]) -> list[list[HourCount]]:
     """Hours of one name, in order, as shifts."""
     shifts = [[hours[0]]]
     for one in hours[1:]:

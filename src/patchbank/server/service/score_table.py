@@ -68,7 +68,7 @@ def comparable(recent: Sequence[RecentScore], digests: set[str]) -> RecentParts:
 
 
 def kind_of(part: RecentScore) -> Kind:
-    """What is known of a part: reviews go before verdicts.
+    """Say what is known of a part: reviews go before verdicts.
 
     A part that passed counts as good unless a person has called it a defect.
     """
@@ -138,7 +138,7 @@ def expectation(calibration: Calibration, *, is_proved: bool) -> dict[str, Any]:
 
 
 def expected_of(detector: Detector, thresholds: Thresholds) -> dict[str, Any]:
-    """What is expected of the thresholds that `tune` would set.
+    """Say what is expected of the thresholds that `tune` would set.
 
     Raises:
         ParameterError: as of `Detector.with_false_alarm_rate` and `with_threshold`; or none is

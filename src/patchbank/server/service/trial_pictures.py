@@ -34,7 +34,7 @@ class TrialPictures:
 
     files: Mapping[str, tuple[bytes, str]]
     explained: Explained | None
-    """None where the explanation failed, which the log says."""
+    """Odd spots with their crops; None where that failed, which the log says."""
 
     @property
     def n_bytes(self) -> int:

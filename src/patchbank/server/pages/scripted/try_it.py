@@ -12,7 +12,7 @@ WORDS = {
     "no_file": "There is no file in what was dropped or pasted.",
     "first_of": "{number} files came: only {name} is shown.",
     "share": "score {share} of the threshold",
-    "chance": "About {number} of 1,000 good parts look at least this odd.",
+    "chance": "About {number} of 1,000 good parts look this odd or odder.",
     "no_chance": "Fewer than 1 of 1,000 good parts look this odd.",
     "unknown_chance": "How many good parts look this odd is not known: one photograph was learned.",
     "before": "{share} of the photograph without the map",

@@ -42,8 +42,8 @@ class TrialQuery(BaseModel):
 async def try_photograph(request: Request, query: Annotated[TrialQuery, Query()]) -> Response:
     """Inspect one photograph without a record.
 
-    It is sent as to `/v1/inspections`, and answered by the line of `predict --json`, with the
-    places of its pictures.  These stay in memory, for the caller alone, for half an hour at most.
+    It is sent as to `/v1/inspections`, and answered by the line of `predict --json`, with
+    links to its pictures.  These stay in memory, for the caller alone, for half an hour at most.
     """
     service = service_of(request)
     if service.trials.is_full:  # before the body is read
