@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from patchbank.server.pages import line, login, review, start, static
+from patchbank.server.pages import line, login, review, start, static, threshold, try_it
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
 
-PAGES: tuple[Spec, ...] = (*start.SPECS, *static.SPECS, *login.SPECS, *line.SPECS, *review.SPECS)
+PAGES: tuple[Spec, ...] = (
+    *start.SPECS,
+    *static.SPECS,
+    *login.SPECS,
+    *line.SPECS,
+    *review.SPECS,
+    *try_it.SPECS,
+    *threshold.SPECS,
+)
 SPECS: tuple[Spec, ...] = (
     *(start.shared(spec) if spec.path == start.PATH else spec for spec in FOR_PROGRAMS),
     *PAGES,

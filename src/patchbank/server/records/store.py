@@ -15,6 +15,7 @@ from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
 from patchbank.server.records.monitors import Monitors
+from patchbank.server.records.recent import Recent
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 from patchbank.server.records.verifying import Verifying
@@ -33,6 +34,7 @@ class Records(
     Tokens,
     Messages,
     Verifying,
+    Recent,
 ):
     """Inspections, reviews, claims, detectors, audit, tokens and outbox in one database.
 

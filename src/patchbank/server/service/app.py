@@ -31,6 +31,8 @@ from patchbank.server.service.routes import (
     reviews,
     service,
     statistics,
+    thresholds,
+    trials,
 )
 from patchbank.server.service.service import Service
 
@@ -44,6 +46,8 @@ SPECS: tuple[Spec, ...] = (
     *admin.SPECS,
     *ends.SPECS,
     *jobs.SPECS,
+    *trials.SPECS,
+    *thresholds.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Any, Protocol
 
 from patchbank import __version__
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
-from patchbank.images.source import image_source
+from patchbank.images.source import ImageSource, image_source
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import usable_cores
 from patchbank.server.intake import Answer, Busy, KeyReused, NotRecorded, Submission
@@ -247,13 +247,11 @@ class Inference:
         with self._cores:
             outcome, files = self._computed(detector, job)
         kept = files.keep(self._pictures)
-        stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
-        result = outcome.to_json()
         new = NewInspection(
             time=datetime.now(timezone.utc),
             product=given.product,
             fields=given.fields,
-            result={"schema_version": result["schema_version"], **stamp, **result},
+            result=line_of(outcome, detector),
             photograph_sha256=job.digest,
             source=given.source,
             by=given.by,
@@ -293,17 +291,31 @@ def inspected(
     detector: Detector, given: Submission, max_pixels: int
 ) -> Inspection | FailedInspection:
     """The outcome for a photograph, as `Detector.inspect` gives it for a file of that name."""
-    source = image_source(given.content, given.name)
-    height, width = source.header.height, source.header.width
-    if height * width > max_pixels:
-        message = (
-            f"{given.name}: expected at most {max_pixels / 1e6:g} million pixels, got "
-            f"{width} x {height}; send a smaller one, or start the service with a higher "
-            "--max-pixels"
-        )
-        return FailedInspection(given.name, message, ImageError)
+    source = source_within(given.name, given.content, max_pixels)
+    if isinstance(source, FailedInspection):
+        return source
     # An iterator is inspected in this thread; a list would get threads of its own.
     return next(iter(detector.inspect(iter([source]))))
+
+
+def source_within(name: str, content: bytes, max_pixels: int) -> ImageSource | FailedInspection:
+    """The source of a photograph; what is said of it where its header states too many pixels."""
+    source = image_source(content, name)
+    height, width = source.header.height, source.header.width
+    if height * width <= max_pixels:
+        return source
+    message = (
+        f"{name}: expected at most {max_pixels / 1e6:g} million pixels, got {width} x {height}; "
+        "send a smaller one, or start the service with a higher --max-pixels"
+    )
+    return FailedInspection(name, message, ImageError)
+
+
+def line_of(outcome: Inspection | FailedInspection, detector: Detector) -> dict[str, Any]:
+    """The object of `patchbank predict --json`, with the version and the digest of the detector."""
+    result = outcome.to_json()
+    stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
+    return {"schema_version": result["schema_version"], **stamp, **result}
 
 
 def _replayed(given: Submission, digest: str, stored: StoredInspection) -> Answer:

@@ -190,6 +190,7 @@ class Running:
         """End what runs, after the last answer, until the end of the time for that."""
         self._stopping()
         self.service.jobs.close(LAST_STEP_S)
+        self.service.trials.close()
         self._watch.close()
         self._tidying.close()
         self._sources.close(self._left_s)

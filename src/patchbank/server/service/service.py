@@ -23,6 +23,7 @@ from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.trials import Trials
 from patchbank.server.sources.camera import Camera
 
 PROBE, PROBE_BYTES = "probe", 65_536
@@ -54,6 +55,7 @@ class Service:
     gate: Gate
     commits: Commits
     jobs: Jobs = field(default_factory=Jobs)
+    trials: Trials = field(default_factory=Trials)
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from patchbank.server.pages.scripted import line, review
+from patchbank.server.pages.scripted import line, review, threshold, try_it
 
-ALL: Mapping[str, Mapping[str, str]] = {"line": line.WORDS, "review": review.WORDS}
+ALL: Mapping[str, Mapping[str, str]] = {
+    "line": line.WORDS,
+    "review": review.WORDS,
+    "threshold": threshold.WORDS,
+    "try_it": try_it.WORDS,
+}
 """Messages of each page, by the keys under which its script finds them."""

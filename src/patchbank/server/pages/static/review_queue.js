@@ -162,7 +162,7 @@ export class Queue {
    */
   send(part, decision, note) {
     const body = { decision, note, reviewer: this.reviewer };
-    return ask("POST", `/v1/inspections/${part.id}/review`, body, undefined, true);
+    return ask("POST", `/v1/inspections/${part.id}/review`, body, { keepalive: true });
   }
 
   /** Give all parts back, as others may want them. */
@@ -174,6 +174,6 @@ export class Queue {
 
   /** @returns {Promise<Told>} */
   releaseNow() {
-    return ask("DELETE", `/v1/reviews/claims/${this.reviewer}`, undefined, undefined, true);
+    return ask("DELETE", `/v1/reviews/claims/${this.reviewer}`, undefined, { keepalive: true });
   }
 }
