@@ -23,12 +23,14 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import SMALL_BODY, SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
+    comparisons,
     ends,
     inspections,
     jobs,
     products,
     records,
     service,
+    setups,
     statistics,
 )
 from patchbank.server.service.service import Service
@@ -42,6 +44,8 @@ SPECS: tuple[Spec, ...] = (
     *admin.SPECS,
     *ends.SPECS,
     *jobs.SPECS,
+    *setups.SPECS,
+    *comparisons.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -31,11 +31,13 @@ from patchbank.server.service.errors import error_body
 from patchbank.server.service.file_watch import FileWatch
 from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
+from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.service import Service
 from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.setups.preparation import Preparation
 from patchbank.server.service.tokens import TokenBook
 
 TIDY_S = 3600.0
@@ -67,7 +69,7 @@ class Running:
     ) -> None:
         """Open the products; see `opened`."""
         self._specs, self._commits = specs, Commits()
-        metrics = Metrics()
+        metrics, jobs = Metrics(), Jobs()
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
         self._outlets = Outlets(ends, records, folder.pictures)
@@ -99,6 +101,8 @@ class Running:
                 max(settings.timeout_s, LEAST_ADMIT_S),
             ),
             commits=self._commits,
+            jobs=jobs,
+            preparation=Preparation.of(folder, settings, catalog.versions, records, jobs),
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
@@ -217,7 +221,7 @@ class Running:
 
 
 class Tidying:
-    """Deletes the oldest pictures beyond the limits, at the start and now and then."""
+    """Deletes old pictures and set-ups beyond the limits, at the start and now and then."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -236,6 +240,7 @@ class Tidying:
         settings, wait_s = self._service.settings, 0.0
         while not self._stop.wait(wait_s):
             wait_s = TIDY_S
+            self._service.preparation.tidy()
             try:
                 gone = self._service.pictures.tidy(
                     int(settings.pictures_gb * 1e9), settings.pictures_days

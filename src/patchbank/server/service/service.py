@@ -23,6 +23,7 @@ from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.setups.preparation import Preparation
 from patchbank.server.sources.camera import Camera
 
 PROBE, PROBE_BYTES = "probe", 65_536
@@ -53,7 +54,8 @@ class Service:
     metrics: Metrics
     gate: Gate
     commits: Commits
-    jobs: Jobs = field(default_factory=Jobs)
+    jobs: Jobs
+    preparation: Preparation
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""
