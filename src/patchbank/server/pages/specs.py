@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from patchbank.server.pages import line, login, start, static
+from patchbank.server.pages import line, login, products, setting_up, start, static
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
 
-PAGES: tuple[Spec, ...] = (*start.SPECS, *static.SPECS, *login.SPECS, *line.SPECS)
+PAGES: tuple[Spec, ...] = (
+    *start.SPECS,
+    *static.SPECS,
+    *login.SPECS,
+    *line.SPECS,
+    *setting_up.SPECS,  # before those with the name of a product in the same path
+    *products.SPECS,
+)
 SPECS: tuple[Spec, ...] = (
     *(start.shared(spec) if spec.path == start.PATH else spec for spec in FOR_PROGRAMS),
     *PAGES,

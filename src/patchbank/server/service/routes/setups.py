@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patchbank.server.intake import UnknownProduct
-from patchbank.server.service.answers import UNCHANGING, answer
+from patchbank.server.service.answers import answer
 from patchbank.server.service.change_requests import Said
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import BINARY, CHANGED, JOB, SETUP
@@ -26,6 +26,8 @@ from patchbank.server.service.versions import check_name
 MOST_AT_ONCE = 500
 """Photographs of one request."""
 MOST_LISTED = 500
+A_WHILE = {"Cache-Control": "private, max-age=300"}
+"""Header of pictures whose name another photograph may have later."""
 REPORT_POLICY = (
     "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -164,7 +166,7 @@ def picture(
     """A photograph of a set-up as JPEG."""
     service, found = service_of(request), found_setup(request, id)
     content = service.preparation.setups.picture(found, name, side)
-    return Response(content, headers=UNCHANGING, media_type="image/jpeg")
+    return Response(content, headers=A_WHILE, media_type="image/jpeg")
 
 
 def check(request: Request, id: SetupId) -> Response:  # name in the path

@@ -224,6 +224,8 @@ class Setups:
         with self._lock:
             if setup.id not in self._setups or setup.facts.job not in (None, job.id):
                 return
+            if setup.facts.task == "fit" and ended is None:
+                setup.facts.activated = None  # another detector
             setup.facts.task, setup.facts.ended, setup.facts.error = None, ended, error
             with suppress(OSError):  # after a restart it is called interrupted
                 setup.save()
