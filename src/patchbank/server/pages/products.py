@@ -136,12 +136,12 @@ def _detector(
     except PatchbankError as error:
         return {}, [], str(error)
     first = detector.members[0]
-    settings = {"method": first.method, **first.settings.to_mapping()}
-    settings = {name: value for name, value in settings.items() if value is not None}
+    settings: dict[str, Any] = {"method": first.method, **first.settings.to_mapping()}
     facts = {
         "photographs": len(detector.fitted_on),
-        "members": len(detector.members),
-        "settings": {name: settings[name] for name in SHOWN_SETTINGS if name in settings},
+        "settings": {
+            name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None
+        },
     }
     lineage = detector.lineage
     if lineage is None:

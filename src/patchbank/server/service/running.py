@@ -31,7 +31,6 @@ from patchbank.server.service.errors import error_body
 from patchbank.server.service.file_watch import FileWatch
 from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
-from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.service import Service
@@ -69,7 +68,7 @@ class Running:
     ) -> None:
         """Open the products; see `opened`."""
         self._specs, self._commits = specs, Commits()
-        metrics, jobs = Metrics(), Jobs()
+        metrics = Metrics()
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
         self._outlets = Outlets(ends, records, folder.pictures)
@@ -101,8 +100,7 @@ class Running:
                 max(settings.timeout_s, LEAST_ADMIT_S),
             ),
             commits=self._commits,
-            jobs=jobs,
-            preparation=Preparation.of(folder, settings, catalog.versions, records, jobs),
+            preparation=Preparation.of(folder, settings, catalog.versions, records),
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
@@ -113,8 +111,7 @@ class Running:
         self._outlets.measure(metrics)
         metrics.gauge("waiting", "Photographs in the queue.", lambda: inference.n_waiting)
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
-        self._watch = FileWatch(catalog)
-        self._tidying = Tidying(self.service)
+        self._watch, self._tidying = FileWatch(catalog), Tidying(self.service)
         self._last = threading.Timer(settings.stop_s + OVERTIME_S, self._give_up)
         self._last.daemon = True
         self._end: float | None = None

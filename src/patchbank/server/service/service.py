@@ -54,7 +54,6 @@ class Service:
     metrics: Metrics
     gate: Gate
     commits: Commits
-    jobs: Jobs
     preparation: Preparation
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
@@ -63,6 +62,11 @@ class Service:
     is_stopping: bool = False
     _checked: tuple[float, dict[str, str]] = field(default_factory=lambda: (0.0, {}))
     _checking: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def jobs(self) -> Jobs:
+        """All jobs."""
+        return self.preparation.jobs
 
     def reasons(self) -> dict[str, str]:
         """Reasons why no verdict can be given now, by a word for each; none if it is ready."""

@@ -26,6 +26,8 @@ from patchbank.server.service.versions import check_name
 MOST_AT_ONCE = 500
 """Photographs of one request."""
 MOST_LISTED = 500
+PATH_OF_PAGE = "new"
+"""Name in the path of the page on which a product is set up."""
 A_WHILE = {"Cache-Control": "private, max-age=300"}
 """Header of pictures whose name another photograph may have later."""
 REPORT_POLICY = (
@@ -66,7 +68,7 @@ class FolderCopy(BaseModel):
 
 
 class FitRequest(BaseModel):
-    """How a detector is fitted."""
+    """Settings of a fit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,6 +89,10 @@ def begin(request: Request, new: NewSetup) -> Response:
     """Begin a set-up; for a new product it needs the role admin."""
     service, caller = service_of(request), caller_of(request)
     check_name(new.product, "product")
+    if new.product == PATH_OF_PAGE:
+        raise ApiError(
+            422, f"product: expected another name than that of a page, got {new.product}"
+        )
     check_may(request, new.product)
     setup = service.preparation.setups.begin(new.product, caller.name)
     return answer(setup_json(service, setup), 201)

@@ -1,4 +1,4 @@
-"""All that people prepare before it is in use: set-ups, their jobs, and comparisons."""
+"""Preparation of products before they are in use: set-ups, their jobs, and comparisons."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from patchbank.server.service.versions import Versions
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Set-ups, what works on them, and comparisons of a service."""
+    """Set-ups, the jobs that work on them, and comparisons of a service."""
 
+    jobs: Jobs
+    """Jobs of all kinds, those of other parts of the service too."""
     setups: Setups
     work: SetupJobs
     comparisons: Comparisons
@@ -30,11 +32,12 @@ class Preparation:
         settings: ServiceSettings,
         versions: Versions,
         records: Records,
-        jobs: Jobs,
     ) -> Preparation:
         """The set-ups and comparisons of a data folder."""
+        jobs = Jobs()
         setups = Setups(folder.setups, settings)
         return cls(
+            jobs,
             setups,
             SetupJobs(setups, jobs, settings),
             Comparisons(folder.comparisons, versions, records, folder.pictures, jobs, settings),

@@ -34,7 +34,7 @@ class SetupFacts:
     job: str | None = None
     """Id of its job, or of the last one."""
     ended: End | None = None
-    """How the last work ended, if without a result."""
+    """End of the last work, if it has no result."""
     error: str | None = None
     """Line that says why it failed."""
     activated: str | None = None
