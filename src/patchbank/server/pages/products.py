@@ -124,7 +124,7 @@ def _today(service: Service) -> dict[str, Count]:
     """Counts of each product since midnight here."""
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     found = service.records.counts("product", since=midnight.astimezone(timezone.utc))
-    return {one.group: one for one in found.groups}
+    return {str(one.group): one for one in found.groups}
 
 
 def _detector(
