@@ -102,9 +102,9 @@ def test_an_error_of_the_library_is_its_line(job, folder, tmp_path):
         run_in_child(
             job, "fit", terms(folder, preset="fast", false_alarm_rate=7, folder=str(tmp_path))
         )
-    gone = terms(folder, preset="fast", false_alarm_rate=0.1, folder=str(tmp_path / "gone"))
-    with pytest.raises(DataError, match="gone"):
-        run_in_child(job, "fit", gone)
+    missing = {"detectors": [["a" * 64, str(tmp_path / "a")]] * 2, "photographs": [], "folder": ""}
+    with pytest.raises(DataError, match="/a: expected"):
+        run_in_child(job, "compare", missing | {"device": "cpu", "engine": None})
 
 
 def test_progress_and_notes_are_those_of_the_process(job, monkeypatch):

@@ -4,7 +4,7 @@ import { ask } from "./ask.js";
 
 const MOST_AT_ONCE = 20;
 const SHARE = 0.9; // of the largest request: a form has more than its files
-const SYSTEM_FILES = /^(\.|thumbs\.db$|desktop\.ini$)/i;
+const SYSTEM_FILES = /^(\.ds_store|\._.*|thumbs\.db|desktop\.ini)$/i; // which folders have that were copied
 
 /**
  * @typedef {object} Sent
