@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patchbank.errors import PatchbankError
+from patchbank.runtime.percent import percent
 from patchbank.server.pages import words
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.counting import Count
@@ -92,6 +93,9 @@ def comparison(
     found = service.catalog.product(product)
     content = service.preparation.comparisons.find(product, id)
     changed = [one for one in content["images"] if one["changed"]]
+    for side in (content["a"], content["b"]):
+        rate = side["false_alarm_rate"]
+        side["expected"] = "-" if rate is None else percent(rate)
     return page(
         request,
         "comparison.html",
@@ -139,6 +143,7 @@ def _detector(
     settings: dict[str, Any] = {"method": first.method, **first.settings.to_mapping()}
     facts = {
         "photographs": len(detector.fitted_on),
+        "expected": percent(detector.calibration.expected_rate),
         "settings": {
             name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None
         },
