@@ -75,6 +75,7 @@ def test_from_photographs_to_a_verdict(empty):
     assert [one["name"] for one in answer["refused"]] == ["a.txt"]
     own = f"/v1/setups/{setup}"
     check_error(empty.http.post(f"{own}/activate", json={"reason": "too early"}), 409)
+    check_error(empty.http.post(f"{own}/try", files={"image": ("1.png", png(1))}), 409)
     assert ended(empty, empty.http.post(f"{own}/check"))["state"] == "done"
     checked = json.loads((empty.data / "setups" / setup / "check.json").read_bytes())
     assert [one["kind"] for one in checked["findings"]] == ["unreadable"]
@@ -92,6 +93,16 @@ def test_from_photographs_to_a_verdict(empty):
     assert "script" not in policy
     assert empty.http.get(f"{own}/fit/odd/2").headers["content-type"] == "image/jpeg"
     check_error(empty.http.get(f"{own}/fit/odd/3"), 404)
+    tried = empty.http.post(f"{own}/try", files={"image": ("d.png", png(9, defect=60))}).json()
+    assert (tried["anomalous"], tried["error"]) == (True, None)
+    assert tried["share"] > 1
+    picture = empty.http.get(f"{own}/tried/{tried['key']}")
+    assert picture.headers["content-type"] == "image/jpeg"
+    cut = empty.http.post(f"{own}/try", files={"image": ("cut.png", png(9)[:700])}).json()
+    assert cut["error"].startswith("cut.png: expected a readable image")
+    check_error(empty.http.get(f"{own}/tried/{tried['key']}"), 404)
+    check_error(empty.http.post(f"{own}/try", files={"image": ("a.txt", b"text")}), 422)
+    assert empty.on_record() == []
     engineer = bearer(empty.secrets["engineer"])
     refused = empty.http.post(f"{own}/activate", json={"reason": "new"}, headers=engineer)
     assert "role admin for a new product" in check_error(refused, 403)["message"]

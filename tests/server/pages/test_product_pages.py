@@ -131,6 +131,10 @@ def test_a_fit_is_cancelled_and_done_and_its_detector_put_to_use(desk):
     page.get_by_role("button", name="Fit", exact=True).click()
     expect(page.get_by_text("Learned from 8 photographs.")).to_be_visible(timeout=WORK_MS)
     shown(desk, page.url.removeprefix(url), "setup-fitted", at="#title-fitted")
+    nick = {"name": "new.png", "mimeType": PNG, "buffer": bolt(51, nick=True)}
+    page.set_input_files("#trial", nick)
+    expect(page.locator("#tried-verdict")).to_have_text("NG", timeout=WORK_MS)
+    expect(page.locator("#tried-picture")).to_be_visible()
     expect(page.get_by_label("Reason, for the audit")).to_have_value(
         "First detector of this product"
     )

@@ -59,7 +59,13 @@ def _work_of(name: str) -> Callable[[Mapping[str, Any], ProgressLines], Any]:
     """
     from patchbank.server.service.setups import work
 
-    return {"check": work.check, "fit": work.fit, "compare": work.compare}[name]
+    known = {
+        "check": work.check,
+        "fit": work.fit,
+        "compare": work.compare,
+        "inspect": work.inspect,
+    }
+    return known[name]
 
 
 def main() -> None:

@@ -39,4 +39,8 @@ WORDS = {
     "delete": "Delete",
     "show_large": "Show {name} in full",
     "unreadable": "cannot be read",
+    "trying": "The photograph is inspected",
+    "ok": "OK",
+    "ng": "NG",
+    "share": "score {share} of the threshold",
 }

@@ -167,6 +167,29 @@ byId("fit").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
   const chosen = new FormData(byId("fit")).get("preset");
   void begin("fit", { preset: chosen, false_alarm_rate: Number(byId("rate").value) });
 });
+document.getElementById("choose-trial")?.addEventListener("click", () => byId("trial").click());
+document.getElementById("trial")?.addEventListener("change", async () => {
+  const [file] = byId("trial").files;
+  if (!file) return;
+  const form = new FormData();
+  form.append("image", file, file.name);
+  tell(say("trying"));
+  byId("choose-trial").disabled = true;
+  const answer = await ask("POST", `${own}/try`, form);
+  byId("choose-trial").disabled = false;
+  byId("trial").value = "";
+  const problem = answer.ok ? answer.body.error ?? "" : answer.message;
+  tell(problem);
+  byId("tried").hidden = problem !== "";
+  if (problem) return;
+  const { anomalous, share } = answer.body;
+  byId("tried-picture").src = `${root}${own}/tried/${answer.body.key}`;
+  byId("tried-verdict").dataset.state = anomalous ? "ng" : "ok";
+  byId("tried-verdict").textContent = say(anomalous ? "ng" : "ok");
+  const percent = share === null ? "" : `${Math.round(100 * share)} %`;
+  byId("tried-share").textContent = percent && say("share", { share: percent });
+  byId("tried").scrollIntoView({ block: "nearest" });
+});
 document.getElementById("activate")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const answer = await ask("POST", `${own}/activate`, { reason: byId("reason").value });

@@ -131,13 +131,8 @@ def photographs(
 
 async def add(request: Request, id: SetupId) -> Response:  # name in the path
     """Add photographs: parts `image` of a form, each kept as it is under a name that is no path."""
-    found, given = found_setup(request, id), list[tuple[str, bytes]]()
-    for name, part in await form_of(request, MOST_AT_ONCE):
-        if not isinstance(part, UploadFile) or name != PART:
-            raise ApiError(422, f"part: expected photographs as {PART!r}, got {shown(name)}")
-        given.append((part.filename or "", await part.read()))
-    if not given:
-        raise ApiError(422, f"body: expected a photograph as the part {PART!r}, got none")
+    found = found_setup(request, id)
+    given = await _photographs(request, MOST_AT_ONCE)
     kept = service_of(request).preparation.setups.add
     return answer(await run_in_threadpool(kept, found, given))
 
@@ -208,6 +203,45 @@ def fit_report(request: Request, id: SetupId) -> Response:  # name in the path
         raise ApiError(404, "fit: expected one that is done, got none")
     headers = {"Content-Security-Policy": REPORT_POLICY}
     return Response(path.read_bytes(), headers=headers, media_type="text/html; charset=utf-8")
+
+
+async def try_out(request: Request, id: SetupId) -> Response:  # name in the path
+    """Inspect one photograph, part `image` of a form, by the fitted detector; nothing is recorded.
+
+    The score is a share of the threshold; `tried` has the overlay, by its key, until the next one.
+    """
+    found = found_setup(request, id)
+    (photograph,) = await _photographs(request, 1)
+    work, by = service_of(request).preparation.work, caller_of(request).name
+    return answer(await run_in_threadpool(work.inspect, found, photograph, by))
+
+
+def tried(
+    request: Request,
+    id: SetupId,  # name in the path
+    key: SetupId,
+) -> Response:
+    """The overlay of the photograph that was tried last, as JPEG."""
+    path = found_setup(request, id).tried / f"{key}.jpg"
+    if not path.is_file():
+        raise ApiError(404, "photograph: expected one that was tried, got none")
+    return Response(path.read_bytes(), media_type="image/jpeg")
+
+
+async def _photographs(request: Request, most: int) -> list[tuple[str, bytes]]:
+    """Name and bytes of each photograph of a form.
+
+    Raises:
+        ApiError: it has none, too many, or something else.
+    """
+    given: list[tuple[str, bytes]] = []
+    for name, part in await form_of(request, most):
+        if not isinstance(part, UploadFile) or name != PART:
+            raise ApiError(422, f"part: expected photographs as {PART!r}, got {shown(name)}")
+        given.append((part.filename or "", await part.read()))
+    if not given:
+        raise ApiError(422, f"body: expected a photograph as the part {PART!r}, got none")
+    return given
 
 
 def activate(request: Request, id: SetupId, wanted: Reasoned) -> Response:  # name in the path
@@ -339,5 +373,15 @@ SPECS = (
     _spec("POST", "/{id}/fit", fit, example=JOB, errors=CHANGING),
     _spec("GET", "/{id}/fit/odd/{number}", odd, media_types=("image/jpeg",), errors=OF_ONE),
     _spec("GET", "/{id}/fit/report", fit_report, media_types=("text/html",), errors=OF_ONE),
+    _spec(
+        "POST",
+        "/{id}/try",
+        try_out,
+        example={"error": None, "anomalous": True, "share": 1.7, "key": "5a1c0a9be2d74c55"},
+        errors=(*CHANGING, 413),
+        body=FORM,
+        body_limit="max_bytes",
+    ),
+    _spec("GET", "/{id}/tried/{key}", tried, media_types=("image/jpeg",), errors=OF_ONE),
     _spec("POST", "/{id}/activate", activate, example=CHANGED, errors=CHANGING),
 )

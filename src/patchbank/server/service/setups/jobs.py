@@ -6,7 +6,9 @@ One at a time runs, so that the line has the processor: all are of one kind.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +19,12 @@ from patchbank.images.folders import list_images
 from patchbank.images.formats import SUFFIXES
 from patchbank.runtime.atomic_file import make_folders, replace_file
 from patchbank.runtime.printable import json_text, printable
+from patchbank.server.intake import NotRecorded
 from patchbank.server.service.child import run_in_child
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.jobs import Cancelled, Job, Jobs
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.setups.photographs import check_photograph, safe_name
 from patchbank.server.service.setups.setup import Setup, Task
 from patchbank.server.service.setups.store import Setups
 
@@ -37,6 +41,7 @@ class SetupJobs:
 
     def __init__(self, setups: Setups, jobs: Jobs, settings: ServiceSettings) -> None:
         self._setups, self._jobs, self._settings = setups, jobs, settings
+        self._trying = threading.Lock()
 
     def copy(self, setup: Setup, folder: str, by: str) -> Job:
         """Copy the photographs of a folder of this computer.
@@ -94,6 +99,51 @@ class SetupJobs:
                 shutil.rmtree(setup.fitting, ignore_errors=True)
 
         return self._start(setup, "fit", by, fitted)
+
+    def inspect(self, setup: Setup, photograph: tuple[str, bytes], by: str) -> dict[str, Any]:
+        """Inspect a photograph by the fitted detector, before that is in use.
+
+        Args:
+            setup: that has the detector.
+            photograph: its name, and its bytes.
+            by: who has asked for it.
+
+        Returns:
+            The verdict, with the score as a share of the threshold and the key of its picture; or
+            the reason for none.
+
+        Raises:
+            ApiError: 409 before a fit, 429 while another one is inspected.
+            NotRecorded: the disk takes it not.
+        """
+        if not setup.detector.is_file():
+            raise ApiError(409, "fit: expected one that is done, got none; fit first")
+        if not self._trying.acquire(blocking=False):
+            raise ApiError(
+                429, "photograph: expected one at a time, got one more", code="busy", retry_s=2
+            )
+        name, key = safe_name(photograph[0]), secrets.token_hex(8)
+        try:
+            check_photograph(name, photograph[1], self._settings.max_pixels)
+            shutil.rmtree(setup.tried, ignore_errors=True)
+            make_folders(setup.tried)
+            replace_file(setup.tried / "photograph", photograph[1], sync=False)
+            terms = {
+                "detector": str(setup.detector.absolute()),
+                "photograph": str((setup.tried / "photograph").absolute()),
+                "name": name,
+                "picture": str((setup.tried / f"{key}.jpg").absolute()),
+                "device": self._settings.device,
+                "engine": self._settings.engine,
+            }
+            found = run_in_child(Job(KIND, setup.facts.product, by), "inspect", terms)
+        except OSError as error:
+            raise NotRecorded(
+                f"{name}: expected to write it to the disk, got: {error.strerror or error}"
+            ) from None
+        finally:
+            self._trying.release()
+        return {**found, "key": key}
 
     def _terms(self, setup: Setup) -> dict[str, Any]:
         learned = self._setups.learned(setup)

@@ -80,6 +80,11 @@ class Setup:
         return read_json(self.fit / "facts.json")
 
     @property
+    def tried(self) -> Path:
+        """Folder of the photograph that was tried last, and of its overlay."""
+        return self.folder / "tried"
+
+    @property
     def detector(self) -> Path:
         """File of the fitted detector."""
         return self.fit / "detector.patchbank"

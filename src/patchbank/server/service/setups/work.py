@@ -113,6 +113,21 @@ KEPT_KEYS = ("a", "b", "photographs", "changed", "images", "unread", "settings",
 """Keys of the JSON of a comparison that name no file of this computer."""
 
 
+def inspect(terms: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Inspect one photograph, and draw it.  -> verdict, or the reason why there is none."""
+    from patchbank.detector.inspection import FailedInspection
+    from patchbank.detector.loading import load
+
+    detector = load(terms["detector"], device=terms["device"], engine=terms["engine"])
+    source = image_source(Path(terms["photograph"]), terms["name"])
+    found = next(iter(detector.inspect(iter([source]))))
+    if isinstance(found, FailedInspection):
+        return {"error": found.error}
+    replace_file(Path(terms["picture"]), _drawn(found), sync=False)
+    share = found.score / found.threshold if found.threshold > 0 else None
+    return {"error": None, "anomalous": found.is_anomalous, "share": share}
+
+
 def _distance(image: Mapping[str, Any]) -> float:
     """Difference of both shares of the thresholds; 0 where one is not known."""
     a, b = image["a"]["share"], image["b"]["share"]
