@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from patchbank.server.pages import line, login, review, start, static, threshold, try_it
+from patchbank.server.pages import (
+    line,
+    login,
+    products,
+    review,
+    setting_up,
+    start,
+    static,
+    threshold,
+    try_it,
+)
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
 
@@ -14,6 +24,8 @@ PAGES: tuple[Spec, ...] = (
     *review.SPECS,
     *try_it.SPECS,
     *threshold.SPECS,
+    *setting_up.SPECS,  # before those with the name of a product in the same path
+    *products.SPECS,
 )
 SPECS: tuple[Spec, ...] = (
     *(start.shared(spec) if spec.path == start.PATH else spec for spec in FOR_PROGRAMS),

@@ -23,6 +23,7 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import SMALL_BODY, SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
+    comparisons,
     ends,
     inspections,
     jobs,
@@ -30,6 +31,7 @@ from patchbank.server.service.routes import (
     records,
     reviews,
     service,
+    setups,
     statistics,
     thresholds,
     trials,
@@ -48,6 +50,8 @@ SPECS: tuple[Spec, ...] = (
     *jobs.SPECS,
     *trials.SPECS,
     *thresholds.SPECS,
+    *setups.SPECS,
+    *comparisons.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

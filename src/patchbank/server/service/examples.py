@@ -236,3 +236,25 @@ SCORES: dict[str, Any] = {
     "n_unread": 1,
     "shift": {"parts": 1180, "counted": "shifts", "n": 14, "days": 7},
 }
+SETUP: dict[str, Any] = {
+    "id": "0d5e7f1a2b3c4d6e",
+    "product": "bolts",
+    "by": "eva",
+    "begun": TIME,
+    "changed": TIME,
+    "photographs": 60,
+    "bytes": 5_210_000,
+    "left_out": 1,
+    "task": None,
+    "job": None,
+    "ended": None,
+    "error": None,
+    "is_checked": True,
+    "is_fitted": True,
+    "activated": None,
+    "links": {
+        "self": "/v1/setups/0d5e7f1a2b3c4d6e",
+        "photographs": "/v1/setups/0d5e7f1a2b3c4d6e/photographs",
+        "report": "/v1/setups/0d5e7f1a2b3c4d6e/fit/report",
+    },
+}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from patchbank.server.pages.scripted import line, review, threshold, try_it
+from patchbank.server.pages.scripted import line, products, review, setup, threshold, try_it
 
 ALL: Mapping[str, Mapping[str, str]] = {
     "line": line.WORDS,
+    "products": products.WORDS,
     "review": review.WORDS,
+    "setup": setup.WORDS,
     "threshold": threshold.WORDS,
     "try_it": try_it.WORDS,
 }
