@@ -23,8 +23,8 @@ from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
-from patchbank.server.service.trials import Trials
 from patchbank.server.service.setups.preparation import Preparation
+from patchbank.server.service.trials import Trials
 from patchbank.server.sources.camera import Camera
 
 PROBE, PROBE_BYTES = "probe", 65_536

@@ -79,7 +79,7 @@ export async function send(path, files, maxBytes, show, tooLarge, signal) {
       position += 1;
     }
     if (number) {
-      const answer = await ask("POST", path, form, signal);
+      const answer = await ask("POST", path, form, { signal });
       if (!answer.ok) {
         sent.error = signal.aborted ? "" : answer.message;
         break;
