@@ -13,6 +13,7 @@ from patchbank.server.pages import (
     threshold,
     try_it,
 )
+from patchbank.server.pages.history import lists, parts, screens
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
 
@@ -26,6 +27,9 @@ PAGES: tuple[Spec, ...] = (
     *threshold.SPECS,
     *setting_up.SPECS,  # before those with the name of a product in the same path
     *products.SPECS,
+    *lists.SPECS,
+    *screens.SPECS,
+    *parts.SPECS,
 )
 SPECS: tuple[Spec, ...] = (
     *(start.shared(spec) if spec.path == start.PATH else spec for spec in FOR_PROGRAMS),

@@ -151,22 +151,30 @@ class Counting(Store):
         check_text("product", product)
         check_time("since", since)
         check_time("until", until)
+        asked = Tallied(
+            field=by if by in COUNTED_FIELDS else None,
+            is_hourly=by in TIMES,
+            product=product,
+            since=since,
+            until=until,
+        )
         found: dict[str, dict[str, int]] = {}
         first: dict[str, int] = {}
         with self._database.reading() as connection:
-            for row in _rows(connection, by, product, since, until):
+            for row in tally_rows(connection, asked):
                 _, _, _, verdict, review, number, first_id = row
                 if number:
                     group = _name(by, row, zone)
                     first[group] = min(first.get(group, first_id), first_id)
-                    _add(found.setdefault(group, {}), verdict, review, number)
+                    add_up(found.setdefault(group, {}), verdict, review, number)
         in_order = sorted(found, key=lambda group: first[group])
         chosen = in_order[-limit:] if limit else []
         groups = tuple(Count(group=group or None, **found[group]) for group in chosen)
         return Counts(groups, len(groups) < len(found))
 
 
-def _add(counts: dict[str, int], verdict: str, review: str, number: int) -> None:
+def add_up(counts: dict[str, int], verdict: str, review: str, number: int) -> None:
+    """Add inspections to the numbers of a `Count`."""
     name = {
         ("anomalous", "confirmed_defect"): "confirmed_defects",
         ("anomalous", "false_alarm"): "false_alarms",
@@ -176,67 +184,74 @@ def _add(counts: dict[str, int], verdict: str, review: str, number: int) -> None
         counts[each] = counts.get(each, 0) + number
 
 
-def _rows(
-    connection: Connection,
-    by: Grouping,
-    product: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallied:
+    """Which rows of the tallies are asked for."""
+
+    field: str | None
+    """Field by whose values they count, of `COUNTED_FIELDS`; None for none."""
+    is_hourly: bool
+    """Whether each hour has rows of its own."""
+    product: str | None = None
+    value: str | None = None
+    """Value of the field, if only one is wanted."""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def tally_rows(connection: Connection, asked: Tallied) -> Iterator[Row]:
     """Rows of the tallies for all whole hours, and inspections counted for those in part."""
+    since, until = asked.since, asked.until
     if since is not None and until is not None and since >= until:
         return
     first = None if since is None else _hour_from(since)
     last = None if until is None else hour_of(until)
     if first is not None and last is not None and first > last:  # both in one hour
-        yield from _counted(connection, by, product, since, until)
+        yield from _counted(connection, asked, since, until)
         return
-    yield from _tallied(connection, by, product, first, last)
-    if first is not None and since != _begin(first):
-        yield from _counted(connection, by, product, since, _begin(first))
-    if last is not None and until != _begin(last):
-        yield from _counted(connection, by, product, _begin(last), until)
+    yield from _tallied(connection, asked, first, last)
+    if first is not None and since != begin_of(first):
+        yield from _counted(connection, asked, since, begin_of(first))
+    if last is not None and until != begin_of(last):
+        yield from _counted(connection, asked, begin_of(last), until)
 
 
 def _tallied(
-    connection: Connection, by: Grouping, product: str | None, first: int | None, last: int | None
+    connection: Connection, asked: Tallied, first: int | None, last: int | None
 ) -> Iterator[Row]:
     """Sums of the tallies from an hour to the one before another."""
     own = TALLIES.c
-    field = by if by in COUNTED_FIELDS else None
-    hour = own.hour if by in TIMES else literal(0)
+    hour = own.hour if asked.is_hourly else literal(0)
     group = (hour, own.product, own.value, own.verdict, own.review)
     statement = select(*group, func.sum(own.number), func.min(own.first_id)).where(
-        own.kind == (field or ALL)
+        own.kind == (asked.field or ALL)
     )
-    if product is not None:
-        statement = statement.where(own.product == product)
+    if asked.product is not None:
+        statement = statement.where(own.product == asked.product)
+    if asked.value is not None:
+        statement = statement.where(own.value == asked.value)
     if first is not None:
         statement = statement.where(own.hour >= first)
     if last is not None:
         statement = statement.where(own.hour < last)
     grouped = [own.product, own.value, own.verdict, own.review]
-    grouped += [own.hour] if by in TIMES else []
+    grouped += [own.hour] if asked.is_hourly else []
     for row in connection.execute(statement.group_by(*grouped)):
         yield _row(row)
 
 
 def _counted(
-    connection: Connection,
-    by: Grouping,
-    product: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    connection: Connection, asked: Tallied, since: datetime | None, until: datetime | None
 ) -> Iterator[Row]:
     """Inspections of a part of one hour."""
     assert since is not None
-    bounds = hours_bounds(connection, product, since, since)
+    bounds = hours_bounds(connection, asked.product, since, since)
     if not bounds:
         return
     own = INSPECTIONS.c
     value: ColumnElement[Any] = literal("")
-    if by in COUNTED_FIELDS:
-        value = func.coalesce(own[by], "")
+    if asked.field is not None:
+        value = func.coalesce(own[asked.field], "")
     review = func.coalesce(own.review, "")
     statement = select(
         literal(hour_of(since)),
@@ -247,8 +262,10 @@ def _counted(
         func.count(),
         func.min(own.id),
     ).where(own.id.between(*bounds), own.time >= since, own.time < until)
-    if product is not None:
-        statement = statement.where(own.product == product)
+    if asked.product is not None:
+        statement = statement.where(own.product == asked.product)
+    if asked.value is not None:
+        statement = statement.where(value == asked.value)
     for row in connection.execute(
         statement.group_by(own.product, text("value"), own.verdict, text("reviewed"))
     ):
@@ -263,10 +280,15 @@ def _row(row: Any) -> Row:
 def _hour_from(time: datetime) -> int:
     """The first hour that begins at a time or later."""
     hour = hour_of(time)
-    return hour if _begin(hour) == time else hour + 1
+    return hour if begin_of(hour) == time else hour + 1
 
 
-def _begin(hour: int) -> datetime:
+def begin_of(hour: int) -> datetime:
+    """Time at which an hour of the tallies begins.
+
+    >>> begin_of(27).isoformat()
+    '1970-01-02T03:00:00+00:00'
+    """
     return EPOCH + timedelta(hours=hour)
 
 
@@ -275,7 +297,7 @@ def _name(by: Grouping, row: Row, zone: tzinfo) -> str:
     if by == "product":
         return row[1]
     if by == "hour":
-        return iso_utc(_begin(row[0]))
+        return iso_utc(begin_of(row[0]))
     if by == "day":
-        return _begin(row[0]).astimezone(zone).date().isoformat()
+        return begin_of(row[0]).astimezone(zone).date().isoformat()
     return row[2]

@@ -11,6 +11,7 @@ from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
 from patchbank.server.records.exporting import Exporting
+from patchbank.server.records.hours import Hours
 from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
@@ -27,6 +28,7 @@ class Records(
     Adding,
     Exporting,
     Counting,
+    Hours,
     Monitors,
     Judging,
     Claiming,

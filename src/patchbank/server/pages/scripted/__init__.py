@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from patchbank.server.pages.scripted import line, products, review, setup, threshold, try_it
+from patchbank.server.pages.scripted import (
+    history,
+    line,
+    products,
+    review,
+    setup,
+    threshold,
+    try_it,
+)
 
 ALL: Mapping[str, Mapping[str, str]] = {
+    "history": history.WORDS,
     "line": line.WORDS,
     "products": products.WORDS,
     "review": review.WORDS,

@@ -1,0 +1,48 @@
+/** One part: keys for its buttons and links, and all of its odd spots. */
+
+import { ask, spoken } from "./ask.js";
+
+const say = spoken();
+/** @type {Record<string, string>} */
+const SAME = { N: "F" };
+
+document.addEventListener("keydown", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const isTyping = target.matches("textarea, input, select");
+  if (isTyping || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = event.key.toUpperCase();
+  const found = document.querySelector(`[data-key="${CSS.escape(SAME[key] ?? key)}"]`);
+  if (found instanceof HTMLElement) {
+    event.preventDefault();
+    found.click();
+  }
+});
+
+const spots = document.getElementById("spots");
+if (spots) void draw(spots);
+
+/**
+ * The page has the first spot; the others are known once the inspection is explained.
+ * @param {HTMLElement} list
+ */
+async function draw(list) {
+  const said = /** @type {HTMLElement} */ (document.getElementById("spots-said"));
+  const found = await ask("GET", `/v1/inspections/${list.dataset.number}/explanation`);
+  if (!found.ok || found.body.crops.length === 0) {
+    list.replaceChildren();
+    said.textContent = found.ok ? say("no_more_spots") : say("no_pictures", { reason: found.message });
+    return;
+  }
+  const first = /** @type {HTMLElement} */ (list.firstElementChild);
+  found.body.crops.slice(1).forEach((/** @type {string} */ address, /** @type {number} */ at) => {
+    const figure = /** @type {HTMLElement} */ (first.cloneNode(true));
+    const [link, caption] = [figure.querySelector("a"), figure.querySelector("figcaption")];
+    const image = figure.querySelector("img");
+    if (!link || !image || !caption) return;
+    const text = say("spot", { number: String(at + 2) });
+    link.href = image.src = address;
+    image.id = `spot-${at + 1}`;
+    image.alt = caption.textContent = text;
+    list.append(figure);
+  });
+}
