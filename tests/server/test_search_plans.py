@@ -139,3 +139,12 @@ def test_keys_are_found_by_their_index(plan):
     assert "uq_inspections" in plans[-1][0] or "sqlite_autoindex_inspections" in plans[-1][0]
     _, plans = plan(lambda records: records.known_keys("bolts", ["k", "l"]))
     assert "SEARCH" in plans[-1][0]
+
+
+def test_what_a_threshold_is_judged_by_is_found_by_indexes(plan):
+    found, (lines,) = plan(lambda records: records.recent_scores("bolts", 5))
+    assert [one.id for one in found] == [600, 599, 598, 597, 596]
+    assert lines == ["SEARCH inspections USING INDEX ix_inspections_product_id (product=?)"]
+    found, (lines,) = plan(lambda records: records.shift_size("bolts"))
+    assert found.counted == "nothing"  # all of them are too old
+    assert lines[0] == "SEARCH tallies USING PRIMARY KEY (kind=? AND hour>?)"

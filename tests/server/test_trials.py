@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import threading
 from concurrent.futures import wait
 from contextlib import closing
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,8 +19,10 @@ from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.loading import load
 from patchbank.server.service import trials as module
 from patchbank.server.service.errors import ApiError
+from patchbank.server.service.examples import TRIAL
 from patchbank.server.service.trial_pictures import shown_photograph
 from patchbank.server.service.trials import Trials
+from tests.pages import ROOT
 from tests.photographs import part
 from tests.server.pages.test_page_access import PAGE_TEXT, log_in
 from tests.server.services import Running, bearer, check_error, make_token, png
@@ -50,6 +54,10 @@ def tried(running, content, name="part.png", who="anna", **fields):
 
 def test_a_trial_has_pictures_of_the_whole_photograph(guarded):
     answer = tried(guarded, png(2, defect=9)).json()
+    schema = json.loads((ROOT / "docs/schemas/trial.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(answer, schema)
+    jsonschema.validate(TRIAL, schema)
+    assert set(answer) == set(TRIAL) <= set(schema["properties"])
     own, headers = answer["links"], guarded.own["anna"]
     assert answer["verdict"] == "anomalous"
     assert answer["is_rate_known"] is True

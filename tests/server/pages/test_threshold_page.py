@@ -131,16 +131,16 @@ def test_what_is_counted_is_what_a_look_at_each_part_counts(bolts, opened):
     assert opened.counts() == by_hand(found, thresholds[0])
     assert opened.counts()["flagged"] > 20
     # As many in a shift as somebody says: 240 parts are ten times those that were counted.
-    expect(page.locator("#counted")).to_contain_text("the median of 1 shifts of the last 7 days")
+    expect(page.locator("#counted")).to_contain_text(
+        "the median of the last 7 days, by the shifts that parts name (1)"
+    )
     assert opened.value("shift") == N_PARTS
     page.locator("#shift").fill(str(10 * N_PARTS))
     for row, number in opened.counts().items():
         assert opened.in_a_shift(row) == str(10 * number)
     expected = 10 * N_PARTS * found["steps"][0]["false_alarm_rate"]
     assert float(opened.in_a_shift("expected")) == pytest.approx(expected, abs=0.5)
-    expect(page.locator("#left-out")).to_have_text(
-        "1 of the latest parts are left out: they could not be read."
-    )
+    expect(page.locator("#left-out")).to_have_text("Left out: 1 that could not be read.")
     expect(page.locator("#warnings")).to_contain_text("Few reviews: ")
     expect(page.locator("#spoken")).to_contain_text("Threshold ")
 

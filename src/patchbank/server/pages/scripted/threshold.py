@@ -11,12 +11,13 @@ WORDS = {
     "undecided": "NG, not reviewed",
     "good": "OK",
     "more": "and above",
-    "not_comparable": "{number} of the latest parts are left out: another detector inspected them.",
-    "unread": "{number} of the latest parts are left out: they could not be read.",
+    "not_comparable": "Left out: {number} that another detector inspected.",
+    "unread": "Left out: {number} that could not be read.",
     "of_present": "{share} of the present threshold, {present}.",
-    "shifts": "Parts in a shift: the median of {number} shifts of the last {days} days, as parts "
-    "name them.",
-    "hours": "Parts in a shift: eight times the median of {number} hours of the last {days} days.",
+    "shifts": "Parts in a shift: the median of the last {days} days, by the shifts that parts name "
+    "({number}).",
+    "hours": "Parts in a shift: eight times the median hour of the last {days} days (hours with "
+    "parts: {number}).",
     "nothing": "Parts in a shift: no part came in the last {days} days; enter your own number.",
     "flagged": "Flagged",
     "found": "of these confirmed defects: found",

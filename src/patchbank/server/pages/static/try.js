@@ -34,8 +34,10 @@ const whole = new Intl.NumberFormat(language, { style: "percent", maximumFractio
 const fine = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
 const number = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 const viewer = new Viewer(element("frame"), say, whole);
-/** @type {{file: File, name: string, key: string} | null} the photograph on the page */
+/** @type {{file: File, name: string, product: string, key: string} | null} the photograph on the page */
 let shown = null;
+/** @type {File | null} the last one that came */
+let given = null;
 let asking = new AbortController();
 
 /**
@@ -71,6 +73,18 @@ function newKey() {
 }
 
 /**
+ * @param {File} file
+ * @param {string} name
+ * @param {string} product
+ */
+function formOf(file, name, product) {
+  const form = new FormData();
+  form.append("image", file, name);
+  form.append("product", product);
+  return form;
+}
+
+/**
  * Try the first of some files.
  * @param {FileList | File[]} files
  */
@@ -83,8 +97,10 @@ async function take(files) {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
+  given = file;
   const name = file.name || "photograph";
   element("result").hidden = true;
+  document.body.removeAttribute("aria-busy");
   shown = null;
   if (file.size > mostBytes) {
     const reason = { name, bytes: bytesInWords(file.size), most: bytesInWords(mostBytes) };
@@ -93,10 +109,8 @@ async function take(files) {
   }
   element("said").textContent = say("busy", { name });
   document.body.setAttribute("aria-busy", "true");
-  const form = new FormData();
-  form.append("image", file, name);
-  form.append("product", element("product").value);
-  const told = await ask("POST", "/v1/trials", form, { signal });
+  const product = element("product").value;
+  const told = await ask("POST", "/v1/trials", formOf(file, name, product), { signal });
   if (signal.aborted) return; // another one has come meanwhile
   document.body.removeAttribute("aria-busy");
   const isUnread = told.body?.error?.code === "unread";
@@ -106,7 +120,7 @@ async function take(files) {
   }
   const more = files.length > 1 ? say("first_of", { number: String(files.length), name }) : "";
   element("said").textContent = more;
-  shown = { file, name, key: newKey() };
+  shown = { file, name, product, key: newKey() };
   if (isUnread) drawUnread(told.message);
   else draw(told.body);
   drawFacts(isUnread ? null : told.body);
@@ -195,14 +209,14 @@ function drawSpot(spot, index) {
 /** @param {Trial | null} trial None where it was not read */
 function drawFacts(trial) {
   if (!shown) return;
-  const { file, name } = shown;
+  const { file, name, product } = shown;
   /** @type {[string, string][]} */
   const facts = [
     [say("file"), name],
     [say("kind"), file.type || "–"],
     [say("bytes"), bytesInWords(file.size)],
     [say("changed"), new Date(file.lastModified).toLocaleString(language)],
-    [say("product"), element("product").value],
+    [say("product"), product],
   ];
   if (trial) {
     const [width, height] = trial.size.map((side) => number.format(side));
@@ -216,11 +230,9 @@ async function record(event) {
   event.preventDefault();
   const button = element("record").querySelector("button");
   if (!shown || button.disabled) return;
-  const { file, name, key } = shown;
+  const { file, name, product, key } = shown;
   button.disabled = true;
-  const form = new FormData();
-  form.append("image", file, name);
-  form.append("product", element("product").value);
+  const form = formOf(file, name, product);
   for (const [field, id] of [["serial_number", "serial"], ["lot", "lot"]]) {
     if (element(id).value) form.append(field, element(id).value);
   }
@@ -248,7 +260,7 @@ if (element("give")) {
       element(id).value = ""; // so that the same file can be chosen again
     });
   }
-  element("product").addEventListener("change", () => shown && void take([shown.file]));
+  element("product").addEventListener("change", () => given && void take([given]));
   element("record").addEventListener("submit", record);
   document.addEventListener("paste", (event) => {
     const files = event.clipboardData?.files ?? [];
