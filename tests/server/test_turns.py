@@ -1,4 +1,4 @@
-"""Places are given in the order in which they are asked for, and never more than there are."""
+"""Threads pass in the order in which they come, and never more at once than may."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def test_nobody_overtakes_whoever_waits():
             threads.append(threading.Thread(target=work, args=(number,)))
             threads[-1].start()
             wait_until(lambda: len(turns._waiting) == len(threads), "it waits")
-    # The place was handed over when it was given back: whoever comes now is behind all of them.
+    # The first was let in when this thread left: whoever comes now is behind all of them.
     work("late")
     for thread in threads:
         thread.join()
     assert order == [*range(6), "late"]
 
 
-@pytest.mark.parametrize("n_places", [1, 3])
-def test_no_more_have_a_place_than_there_are(n_places):
-    turns, at_once, most = Turns(n_places), [], []
+@pytest.mark.parametrize("n_at_once", [1, 3])
+def test_no_more_are_in_than_may(n_at_once):
+    turns, at_once, most = Turns(n_at_once), [], []
 
     def work():
         for _ in range(200):
@@ -45,11 +45,11 @@ def test_no_more_have_a_place_than_there_are(n_places):
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(most) <= n_places
-    assert turns._n_free == n_places
+    assert max(most) <= n_at_once
+    assert turns._n_free == n_at_once
 
 
-def test_a_failure_gives_the_place_back():
+def test_a_failure_lets_the_next_one_in():
     turns = Turns(1)
     with pytest.raises(KeyError), turns:
         raise KeyError

@@ -1,4 +1,4 @@
-"""A number of places that are given in the order in which they are asked for."""
+"""A semaphore that threads pass in the order in which they come."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from types import TracebackType
 
 
 class Turns:
-    """A semaphore that nobody overtakes: a place that is given back goes to whoever waits longest.
+    """A semaphore without overtaking: whoever leaves lets in the thread that waits longest.
 
-    With `threading.Semaphore` a thread that has just come may take the place before the one that
-    was woken for it, and some photographs of a crowd wait much longer than others.
+    With `threading.Semaphore` a thread that has just come may pass before the one that was woken,
+    and some photographs of a crowd wait much longer than others.
     """
 
-    def __init__(self, n_places: int) -> None:
-        """Nobody has a place yet.
+    def __init__(self, n_at_once: int) -> None:
+        """Let a number of threads in at once.
 
         >>> turns = Turns(1)
         >>> with turns:
@@ -23,7 +23,7 @@ class Turns:
         alone
         """
         self._lock = threading.Lock()
-        self._n_free = n_places
+        self._n_free = n_at_once
         self._waiting: deque[threading.Lock] = deque()
 
     def __enter__(self) -> None:
