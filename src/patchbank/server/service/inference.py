@@ -34,6 +34,7 @@ from patchbank.server.service.committing import Committer, Finished, InspectionS
 from patchbank.server.service.congestion import Congestion
 from patchbank.server.service.keeping import Files, PictureStore, digest_of, files_of
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
+from patchbank.server.service.turns import Turns
 
 THREADS_PER_CORE = 2
 LEAST_COMMIT_S = 1.0
@@ -91,7 +92,7 @@ class Inference:
         self._waiting: deque[Job] = deque()
         self._n_bytes = self._n_running = self._n_accepted = 0
         self._congestion = Congestion(usable_cores())
-        self._cores = threading.BoundedSemaphore(usable_cores())
+        self._cores = Turns(usable_cores())
         self._is_closed = False
         self._under_key: dict[tuple[str, str], tuple[str, Future[Answer]]] = {}
         self._threads = [
