@@ -371,6 +371,34 @@ def test_the_page_has_both_overlays_of_each_change(detector, blind, plates, tmp_
     assert 'src="http' not in text
 
 
+def test_the_page_begins_with_what_changes_and_two_rates(detector, blind, plates, tmp_path):
+    """The blind detector finds none of 4 defects, and flags none of 3 good photographs."""
+    text = page(tmp_path, compare(detector, blind, plates))
+    sentence = (
+        "B finds 0 defects that A misses, and misses 4 that A finds; it flags 0 good photographs "
+        "that A passes, and passes 0 that A flags."
+    )
+    assert f'<p class="verdict"><span>{sentence}</span></p>' in text
+    rates = text.split('<div class="figures rates">')[1].split("<p")[0]
+    arrow = "\N{RIGHTWARDS ARROW}"
+    assert re.findall("<b>(.*?)</b>(.*?)</div>", rates) == [
+        (f"100.0 % {arrow} 0.0 %", f"defects found, by A {arrow} by B"),
+        (f"0.0 % {arrow} 0.0 %", f"good parts flagged, by A {arrow} by B"),
+    ]
+
+
+def test_without_labels_the_sentence_is_about_flags():
+    found = comparison(pair(2, 0.5, name="a"), pair(2, 0.5, name="b"), pair(0.5, 2, name="c"))
+    assert words.sentence(found) == "B flags 1 that A passes, and passes 2 that A flags."
+    arrow = "\N{RIGHTWARDS ARROW}"
+    assert words.rates(found) == [
+        (f"66.7 % {arrow} 33.3 %", f"flagged, by A {arrow} by B"),
+        ("3", "verdicts that differ"),
+    ]
+    same = comparison(pair(2, 3, name="a"))
+    assert words.sentence(same) == "A and B have the same verdict on every photograph."
+
+
 def test_a_page_without_changes_says_so(detector, plates, tmp_path):
     text = page(tmp_path, compare(detector, detector, plates))
     assert "<h1>No verdict differs</h1>" in text

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -21,7 +22,8 @@ from patchbank.evaluation.report import write_report
 from patchbank.explaining import drawn, write_explanations, write_lost_defects
 from patchbank.report import write_page
 from tests.photographs import part, save, write_dataset
-from tests.server.pages.screens import violations
+from tests.server.pages.screens import keep_picture, violations
+from tests.server.pages.views import PICTURES
 from tests.unit.test_benchmark import measured
 
 pytestmark = [
@@ -105,6 +107,8 @@ def test_every_page_is_accessible_and_alone_and_scrolls_no_way_but_down(
             expect(page.locator(".bar time")).to_have_text("2026-03-01 07:05 UTC")
             assert page.locator("script").count() == 0, kind
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            if PICTURES and kind in ("evaluate", "fit"):
+                keep_picture(page, Path(PICTURES) / f"report-{kind}-{size}-{scheme}.webp")
             assert paper == {"light": "rgb(242, 244, 245)", "dark": "rgb(15, 19, 23)"}[scheme]
     hosts = [url for url in asked if not url.startswith(("file:", "data:"))]
     assert hosts == []
