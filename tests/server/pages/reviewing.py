@@ -37,6 +37,7 @@ class ReviewPage:
         self.page, self.url, self.errors = page, url, []
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", lambda dialog: self.errors.append(dialog.message))
 
     def open(self, **query: str) -> ReviewPage:
         """Load it with filters, until nobody takes a key for one that was meant for nothing yet."""

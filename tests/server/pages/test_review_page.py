@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from urllib.parse import quote
 
 import pytest
 from PIL import Image, ImageDraw
@@ -17,6 +18,7 @@ from tests.server.services import Running, bearer, make_token
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools, pytest.mark.serve]
 PREVIEW_MS = 90_000  # it is computed, on a machine that may be busy
+ROOT = "/inspect"  # of a proxy
 SCRIPT = "<img src=x onerror=alert(1)>"
 
 
@@ -34,7 +36,8 @@ def desk(bolts_detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     data, file = folder / "data", shutil.copy(bolts_detector, folder / "bolts.patchbank")
     secrets = {role: make_token(data, f"a-{role}", role) for role in ("operator", "engineer")}
-    with Running(data, file, "--keep-good", "1") as running:
+    with Running(data, file, "--keep-good", "1", "--root-path", ROOT) as running:
+        running.page_url = running.url + ROOT
         running.secrets, running.file = secrets, file
         running.http.headers.update(bearer(secrets["engineer"]))
         first = running.inspect(bolt(100), lot="made").json()
@@ -65,8 +68,8 @@ def reviews(desk, number):
 def page(chromium, desk):
     """The page of an engineer, in a browser of its own; no script may fail."""
     context = chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 800})
-    opened = ReviewPage(context.new_page(), desk.url)
-    log_in(opened.page, desk.url, desk.secrets["engineer"], "/review")
+    opened = ReviewPage(context.new_page(), desk.page_url)
+    log_in(opened.page, desk.page_url, desk.secrets["engineer"], "/review")
     yield opened
     assert opened.errors == []
     context.close()
@@ -118,7 +121,7 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
         "confirmed_defect",
     ]
     assert [one for one, _ in reviews(desk, ids["A-6"])] == ["confirmed_defect", "withdrawn"]
-    # Whatever is pressed while a key is switched off does nothing.
+    # Whatever is pressed while keys are switched off does nothing.
     page.page.get_by_label("Keys").set_checked(False)
     page.press("d")
     page.page.wait_for_timeout(200)
@@ -129,7 +132,9 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
 def test_two_reviewers_at_once_never_see_the_same_part(desk, page, chromium):
     serials = [f"B-{number:02}" for number in range(20)]
     ids = add(desk, "two", *serials)
-    other = ReviewPage(page.page.context.new_page(), desk.url)  # a second tab of the same session
+    other = ReviewPage(
+        page.page.context.new_page(), desk.page_url
+    )  # a second tab of the same session
     page.open(lot="two").shows("B-00").waits(20)
     other.open(lot="two").shows("B-12")
     expect(other.page.locator("#others")).to_have_text("12 of them with other reviewers")
@@ -156,10 +161,10 @@ def test_two_reviewers_at_once_never_see_the_same_part(desk, page, chromium):
 
 
 def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
-    ids = add(desk, "taught", "C-1", "C-2", "C-3", of="stamped")
+    ids = add(desk, "taught", "C-1", SCRIPT, "C-3", of="stamped")
     page.open(lot="taught").shows("C-1").press("t")
     page.says("First press N on a false alarm: then T shows what teaching it would change.")
-    page.press("n").says("C-1: False alarm").press("n").says("C-2: False alarm")
+    page.press("n").says("C-1: False alarm").press("n").says(f"{SCRIPT}: False alarm")
     expect(page.page.locator("#teach-open")).to_contain_text("Teach 2")
     before = desk.http.get("/v1/products/bolts").json()["detector_sha256"]
     page.press("t")
@@ -170,6 +175,7 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     )
     expect(dialog.locator("#changes li")).not_to_have_count(0)
     expect(dialog.locator("#changes")).to_contain_text("NG → OK")
+    expect(dialog.locator("#taught")).to_contain_text(SCRIPT)
     dialog.get_by_role("checkbox").first.uncheck()
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.locator("#again").click()
@@ -216,10 +222,23 @@ def test_a_taught_defect_is_refused_and_what_is_discarded_is_gone(desk, page):
     expect(page.page.locator("#teach-open")).to_be_disabled()
 
 
+def test_a_script_for_a_lot_is_text(desk, page):
+    (number,) = add(desk, SCRIPT, "F-1").values()
+    page.open(lot=quote(SCRIPT), product="bolts").shows("F-1").waits(1)
+    expect(page.page.locator("#lot")).to_have_value(SCRIPT)
+    expect(page.page.locator("#of")).to_have_text(f"bolts · lot {SCRIPT}")
+    page.page.get_by_label("Lot").fill("another")
+    page.press("Enter").is_empty()
+    assert "lot=another" in page.page.url
+    page.page.get_by_label("Lot").fill(SCRIPT)
+    page.press("Enter").shows("F-1")
+    assert reviews(desk, number) == []  # no letter in the field was a key
+
+
 def test_an_operator_reviews_and_teaches_nothing(desk, chromium):
     add(desk, "operator", "E-1")
     context = chromium.new_context(locale="de-DE")
-    page = ReviewPage(context.new_page(), desk.url)
+    page = ReviewPage(context.new_page(), desk.page_url)
     log_in_german(page, desk)
     page.open(lot="operator").shows("E-1")
     assert page.page.locator("#teach-open").count() == 0
@@ -229,10 +248,10 @@ def test_an_operator_reviews_and_teaches_nothing(desk, chromium):
 
 
 def log_in_german(page, desk):
-    page.page.goto(f"{desk.url}/login?next=/review")
+    page.page.goto(f"{desk.page_url}/login?next=/review")
     page.page.locator("#token").fill(desk.secrets["operator"])
     page.press("Enter")
-    page.page.wait_for_url(f"{desk.url}/review")
+    page.page.wait_for_url(f"{desk.page_url}/review")
 
 
 def test_all_states_at_all_sizes(desk, chromium):
@@ -242,8 +261,8 @@ def test_all_states_at_all_sizes(desk, chromium):
             add(desk, f"view-{number}", "A-1017", of="stamped")
             add(desk, f"view-{number}", "A-1018", "A-1019")
             add(desk, f"view-{number}", "A-1020", of="border")
-            log_in(page, desk.url, desk.secrets["engineer"], "/review")
-            pages[view] = ReviewPage(page, desk.url).open(lot=f"view-{number}").shows("A-1017")
+            log_in(page, desk.page_url, desk.secrets["engineer"], "/review")
+            pages[view] = ReviewPage(page, desk.page_url).open(lot=f"view-{number}").shows("A-1017")
         for each in pages.values():
             for name in ("photograph", "odd", "nearest"):
                 expect(each.page.locator(f"#{name}")).to_be_visible()

@@ -17,7 +17,7 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.service import Service, service_of
 
 LARGE_PX = 1600
-"""Longer side of the pictures that are looked at."""
+"""Longer side of the pictures of a part."""
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Text = Annotated[str, Query(max_length=200)]
 

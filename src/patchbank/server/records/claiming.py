@@ -43,7 +43,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a reviewer has."""
+    """Claims of a reviewer."""
 
     new: tuple[StoredInspection, ...]
     """Inspections that were claimed now, in the order of the queue."""
@@ -191,7 +191,7 @@ def _renewed(connection: Connection, reviewer: str, moment: datetime) -> list[in
 def _counts(
     connection: Connection, conditions: list[ColumnElement[bool]], reviewer: str
 ) -> tuple[int, int]:
-    """How many wait in a queue, and how many of these others have."""
+    """Numbers of inspections that wait in a queue, and of those of them that others have."""
     waiting = select(COLUMNS.id).where(*conditions).limit(MOST_COUNTED).subquery()
     of_others = select(CLAIMS.c.inspection_id).where(CLAIMS.c.reviewer != reviewer)
     others = select(COLUMNS.id).where(*conditions, COLUMNS.id.in_(of_others)).subquery()

@@ -102,7 +102,7 @@ class Changes:
                 raise ApiError(
                     409,
                     f"{name}: expected the detector of the preview, got another one: it was "
-                    "changed since; look at a new preview",
+                    "changed since; make a new preview",
                     code="changed_meanwhile",
                 )
             after, facts.lines, facts.details = learned(before, lessons, said)

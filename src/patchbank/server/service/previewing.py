@@ -29,7 +29,7 @@ KIND = "preview"
 
 @dataclass(slots=True)
 class Judged:
-    """How many of the last parts were judged, and how."""
+    """Counts of the last parts, by how they were judged."""
 
     parts: int = 0
     by_law: int = 0

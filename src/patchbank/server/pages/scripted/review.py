@@ -16,7 +16,7 @@ WORDS = {
     "others": "{number} of them with other reviewers",
     "done": "Nothing waits for a review. New parts appear here by themselves.",
     "with_others": "All that wait are with other reviewers.",
-    "at_the_end": "The last part of this page: K goes back to those that were passed over.",
+    "at_the_end": "The last part of this page: K goes back to those that were skipped.",
     "lost": "No connection to the service. It is tried again by itself.",
     "just_came": "Another part has just come: press again.",
     "gone": "{part} was reviewed by somebody else.",
