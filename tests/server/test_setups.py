@@ -157,7 +157,7 @@ def test_photographs_are_left_out_learned_again_and_removed(setups):
     setups.remove(setup, "0.png")
     assert setup.facts.left_out == []
     assert not list(setup.small.rglob("0.png*"))
-    for missing in ("0.png", "../setup.json", ""):
+    for missing in ("0.png", "../setup.json", "", ".", "..", "\0", str(setup.good / "1.png")):
         with pytest.raises(ApiError, match="photograph: expected the name"):
             setups.remove(setup, missing)
         with pytest.raises(ApiError, match="photograph: expected the name"):

@@ -57,8 +57,13 @@ def products(request: Request) -> Response:
         )
         for one in service.catalog.products
     ]
-    begun = service.preparation.setups.all() if caller.may("engineer") else []
-    setups = [setup_json(service, one) for one in begun if one.facts.activated is None]
+    known = {one.name for one in service.catalog.products}
+    setups = [
+        setup_json(service, one)
+        for one in service.preparation.setups.all()
+        if one.facts.activated is None
+        and caller.may("engineer" if one.facts.product in known else "admin")
+    ]
     return page(request, "products.html", cards=cards, setups=setups, words=_words(request))
 
 

@@ -19,14 +19,16 @@ STEPS = {
     "inspecting": "Inspecting with both",
 }
 """Messages by the titles of tasks of the library."""
-WORDS = {
+PROGRESS = {
     **STEPS,
     "waiting": "Waiting for other work to end",
     "starting": "Starting",
     "steps": "{done} of {total}",
-    "cancelled": "Cancelled.",
-    "failed": "This did not work: {reason}",
     "no_answer": "The service does not answer. It is asked again.",
+}
+"""Messages about the progress of a job."""
+WORDS = {
+    **PROGRESS,
     "sending": "Sending: {done} of {total}",
     "added": "{added} added",
     "known": "{known} were there already",

@@ -154,7 +154,8 @@ class Setups:
         with self._lock, self._changing(setup):
             known = {one.name for one in self.photographs(setup)}
             for name in names:
-                self._check_known(name, known)
+                if name not in known:
+                    raise _unknown()
             before = set(setup.facts.left_out)
             after = before | set(names) if is_left_out else before - set(names)
             setup.facts.left_out = sorted(after & known)
@@ -166,8 +167,7 @@ class Setups:
             ApiError: 404 where there is none of that name, 409 while a job is under way.
         """
         with self._lock, self._changing(setup):
-            self._check_known(name, {one.name for one in self.photographs(setup)})
-            (setup.good / name).unlink()
+            _file_of(setup, name).unlink()
             for side in photographs.SIDES:
                 (setup.small / side / f"{name}.jpg").unlink(missing_ok=True)
             setup.facts.left_out = [one for one in setup.facts.left_out if one != name]
@@ -179,7 +179,7 @@ class Setups:
             ApiError: 404 where there is none of that name, 429 where many wait.
             ImageError: it cannot be read.
         """
-        self._check_known(name, {one.name for one in self.photographs(setup)})
+        photograph = _file_of(setup, name)
         path = setup.small / side / f"{name}.jpg"
         with suppress(OSError):
             return path.read_bytes()
@@ -192,7 +192,7 @@ class Setups:
             )
         try:
             with self._making:
-                content = photographs.picture(setup.good / name, photographs.SIDES[side])
+                content = photographs.picture(photograph, photographs.SIDES[side])
         finally:
             self._room.release()
         with suppress(OSError):  # it is made again the next time
@@ -289,9 +289,21 @@ class Setups:
                 "--pictures-gb",
             )
 
-    def _check_known(self, name: str, known: set[str]) -> None:
-        if name not in known:
-            raise ApiError(404, "photograph: expected the name of one of the set-up, got another")
+
+def _file_of(setup: Setup, name: str) -> Path:
+    """The file of a photograph of a set-up.
+
+    Raises:
+        ApiError: 404 where there is none of that name, which is never a path.
+    """
+    file = setup.good / name
+    if file.parent != setup.good or file.name != name or not file.is_file():
+        raise _unknown()
+    return file
+
+
+def _unknown() -> ApiError:
+    return ApiError(404, "photograph: expected the name of one of the set-up, got another")
 
 
 @contextmanager
