@@ -39,7 +39,8 @@ OWN = {
     "time": "strftime('%Y-%m-%d %H:%M:%S', time, '+' || :n || ' seconds') || '.000000'",
     "serial_number": "printf('SN%09d', id - 1 + :n)",
     "lot": "printf('L%06d', (id - 1 + :n) / 500)",
-    "shift": "CASE (id - 1 + :n) / 28800 % 3 WHEN 0 THEN 'early' WHEN 1 THEN 'late' ELSE 'night' END",
+    "shift": "CASE (id - 1 + :n) / 28800 % 3 WHEN 0 THEN 'early' WHEN 1 THEN 'late' "
+    "ELSE 'night' END",
     "idempotency_key": "printf('%032d', id + :n)",
 }
 """Values of a copied inspection that are its own."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from patchbank.core.scores.control_limits import control_limits
 from patchbank.server.pages.history import charts
+from patchbank.server.pages.history.asked import resolved
 from patchbank.server.pages.history.charts import course, pareto, usual_by
 from patchbank.server.pages.history.plots import (
     BOTTOM,
@@ -31,7 +32,7 @@ from patchbank.server.records.hours import HourCount
 from patchbank.server.records.tallies import hour_of
 from tests.server.pages.past import days
 from tests.server.pages.test_history_asked import asked
-from tests.server.samples import MOMENT
+from tests.server.samples import MOMENT, inspection
 
 UTC, BERLIN = asked_zone("UTC"), asked_zone("Europe/Berlin")
 HOUR = hour_of(datetime(2026, 3, 1, 6, tzinfo=timezone.utc))
@@ -263,8 +264,6 @@ def test_points_are_hours_for_short_times_and_days_for_long_ones():
 
 @pytest.fixture
 def forty_days(records):
-    from patchbank.server.pages.history.asked import resolved
-
     until = datetime(2026, 11, 26, 12, 0, tzinfo=timezone.utc)
     new = days(40, until=until, each=6)
     records.add(new)
@@ -299,6 +298,16 @@ def test_a_time_that_is_too_long_for_its_points_is_cut_and_said(forty_days):
     assert wanted.filter.since == datetime(2026, 11, 13, tzinfo=timezone.utc)
     assert begin_of(hour_of(wanted.filter.since)) == wanted.filter.since
     assert found.points[0].label.startswith("2026-11-13")
+
+
+def test_a_day_is_one_point_where_midnight_is_in_the_middle_of_an_hour(records):
+    midnight = datetime(2026, 11, 25, 18, 30, tzinfo=timezone.utc)  # of the 26th in Kolkata
+    near = [timedelta(minutes=n) for n in (-1, 1, 24 * 60 - 1, 24 * 60 + 1)]
+    records.add([inspection(at, time=midnight + one) for at, one in enumerate(near)])
+    query = {"from": "2026-11-26", "to": "2026-11-26", "zone": "Asia/Kolkata", "by": "day"}
+    wanted = resolved(asked(**query), records, midnight)
+    _, _, found, _ = counted(records, wanted)
+    assert [(point.label, point.count.inspected) for point in found.points] == [("2026-11-26", 2)]
 
 
 def test_lots_and_shifts_are_points_too(forty_days):

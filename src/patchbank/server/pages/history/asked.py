@@ -1,4 +1,4 @@
-"""What the form of the history asks for: the filter of the records, and the link back to it."""
+"""The form of the history: from its query to the filter of the records, and back to a link."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from patchbank.server.pages.history.zones import Zone, asked_zone
 from patchbank.server.records.entries import Decision, Fields, Filter, Verdict, iso_utc
+from patchbank.server.records.hours import CountedField
 from patchbank.server.records.store import Records
-from patchbank.server.records.tallies import COUNTED_FIELDS, hour_of
+from patchbank.server.records.tallies import hour_of
 
 When = Literal["today", "yesterday", "shift", "week"]
 View = Literal["pictures", "table"]
@@ -24,8 +25,8 @@ ONE_DAY = timedelta(days=1)
 RECENT_HOURS = 3 * 24
 MOST_SUGGESTED = 50
 FIELDS = ("serial_number", "lot", "shift", "station")
-FORM = ("product", "verdict", "review", *FIELDS)
-"""Parts of the form that are parts of the filter by the same name."""
+SUGGESTED: tuple[CountedField, ...] = ("lot", "shift", "station")
+"""Fields whose values of the last days are offered."""
 
 
 class Asked(BaseModel):
@@ -75,7 +76,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for, with the days and times that its words come to."""
+    """A query with the filter, days and times that it comes to."""
 
     asked: Asked
     filter: Filter
@@ -155,10 +156,10 @@ def suggestions(records: Records, product: str | None) -> dict[str, list[str]]:
     """Values of lot, shift and station in the last days that have parts, the newest first."""
     newest = records.inspections(Filter(product=product), limit=1).inspections
     if not newest:
-        return {name: [] for name in COUNTED_FIELDS}
+        return {name: [] for name in SUGGESTED}
     since = newest[0].time - timedelta(hours=RECENT_HOURS)
-    found = {}
-    for name in COUNTED_FIELDS:
+    found: dict[str, list[str]] = {}
+    for name in SUGGESTED:
         counts = records.counts(name, product=product, since=since, limit=MOST_SUGGESTED).groups
         found[name] = [one.group for one in reversed(counts) if one.group]
     return found

@@ -1,9 +1,9 @@
-"""What the charts of the history show: points of a p-chart, rates, and positions of regions."""
+"""Figures of the charts of the history: points of a p-chart, rates, and positions of regions."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -77,9 +77,23 @@ class Course:
         return self.total.good / everything if everything else None
 
 
-def course(counts: Iterable[HourCount], by: By, zone: Zone) -> Course:
-    """The p-chart of some hours, oldest point first; points without a verdict are left out."""
-    groups = {"hour": _hours, "day": _days, "shift": _shifts, "lot": _lots}[by](counts, zone)
+def course(
+    counts: Iterable[HourCount], by: By, zone: Zone, since: datetime | None = None
+) -> Course:
+    """The p-chart of some hours, oldest point first; points without a verdict are left out.
+
+    Args:
+        counts: of the hours.
+        by: what is one point.
+        zone: in which days begin; an hour that crosses midnight counts where it begins.
+        since: time from which parts are counted, in the middle of the first hour perhaps.
+    """
+
+    def begins(hour: int) -> datetime:
+        begin = begin_of(hour)
+        return zone.local(begin if since is None else max(begin, since))
+
+    groups = {"hour": _hours, "day": _days, "shift": _shifts, "lot": _lots}[by](counts, begins)
     found = [
         (label, _count(label, own), link)
         for label, own, link in groups
@@ -102,31 +116,33 @@ def course(counts: Iterable[HourCount], by: By, zone: Zone) -> Course:
 
 
 Group = tuple[str, list[HourCount], dict[str, Any]]
+Begins = Callable[[int], datetime]
+"""Local time at which an hour begins, or at which the parts begin that are counted of it."""
 
 
-def _hours(counts: Iterable[HourCount], zone: Zone) -> list[Group]:
+def _hours(counts: Iterable[HourCount], begins: Begins) -> list[Group]:
     found = []
     for hour, own in sorted(_by(counts, lambda one: one.hour).items()):
-        begin, end = zone.local(begin_of(hour)), zone.local(begin_of(hour + 1))
+        begin, end = begins(hour), begins(hour + 1)
         found.append((begin.strftime("%Y-%m-%d %H:%M"), own, _between(begin, end)))
     return found
 
 
-def _days(counts: Iterable[HourCount], zone: Zone) -> list[Group]:
-    days = _by(counts, lambda one: zone.local(begin_of(one.hour)).date())
+def _days(counts: Iterable[HourCount], begins: Begins) -> list[Group]:
+    days = _by(counts, lambda one: begins(one.hour).date())
     return [
         (day.isoformat(), own, _times(day.isoformat(), None, day.isoformat(), None))
         for day, own in sorted(days.items())
     ]
 
 
-def _lots(counts: Iterable[HourCount], zone: Zone) -> list[Group]:
+def _lots(counts: Iterable[HourCount], begins: Begins) -> list[Group]:
     lots = _by(counts, lambda one: one.value)
     in_order = sorted(lots.items(), key=lambda item: min(one.first_id for one in item[1]))
     return [(lot, own, {"lot": lot}) for lot, own in in_order if lot]
 
 
-def _shifts(counts: Iterable[HourCount], zone: Zone) -> list[Group]:
+def _shifts(counts: Iterable[HourCount], begins: Begins) -> list[Group]:
     """Hours in a row with one shift; its next day is another point."""
     found: list[tuple[int, Group]] = []
     for shift, all_own in _by(counts, lambda one: one.value).items():
@@ -139,8 +155,7 @@ def _shifts(counts: Iterable[HourCount], zone: Zone) -> list[Group]:
             runs.setdefault(begin, []).append(one)
         for begin, own in runs.items():
             if shift:
-                local = zone.local(begin_of(begin))
-                end = zone.local(begin_of(max(one.hour for one in own) + 1))
+                local, end = begins(begin), begins(max(one.hour for one in own) + 1)
                 link = {"shift": shift, **_between(local, end)}
                 found.append((begin, (f"{local:%Y-%m-%d} {shift}", own, link)))
     return [group for _, group in sorted(found, key=lambda one: (one[0], one[1][0]))]
@@ -194,7 +209,7 @@ class Pareto:
     """Number of flagged parts that it is made from."""
     regions: int
     cells: tuple[Cell, ...]
-    """Those with a region."""
+    """Cells with a region."""
 
     @property
     def bars(self) -> tuple[Cell, ...]:

@@ -31,7 +31,7 @@ Translate = Callable[[str], str]
 
 
 def shared(request: Request, asked: Asked) -> tuple[Wanted, dict[str, Any]]:
-    """What is asked for, and what all pages of the history show of it."""
+    """The filter of a query, and the content that all pages of the history have."""
     service, now = service_of(request), datetime.now(timezone.utc)
     wanted = resolved(asked, service.records, now)
     language = words.language_of(request.headers.get("accept-language", ""))

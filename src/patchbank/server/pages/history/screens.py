@@ -79,9 +79,10 @@ def charts(request: Request, asked: Annotated[Asked, Query()]) -> Response:
 
 
 def counted(records: Records, wanted: Wanted) -> tuple[Wanted, By, Course, bool]:
-    """What is counted, by which points, and whether earlier parts are left out.
+    """Count the parts of a filter; of the last days before the newest part where it has no time.
 
-    Where no time is asked for, these are the last days before the newest part.
+    Returns:
+        The filter, what one point is, the chart, and whether earlier parts are left out.
     """
     asked, given = wanted.asked, wanted.filter
     newest = records.inspections(Filter(product=given.product), limit=1).inspections
@@ -98,7 +99,8 @@ def counted(records: Records, wanted: Wanted) -> tuple[Wanted, By, Course, bool]
         every = [one.hour for one in hours.counts] or [0]
         by = usual_by(begin_of(min(every)), begin_of(max(every)))
     wanted = replace(wanted, filter=given)
-    return wanted, by, course(hours.counts, by, wanted.zone), is_cut or hours.is_cut
+    found = course(hours.counts, by, wanted.zone, given.since)
+    return wanted, by, found, is_cut or hours.is_cut
 
 
 def drift(request: Request, asked: Annotated[Asked, Query()]) -> Response:
@@ -116,7 +118,7 @@ def drift(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         found["statement"] = statement
         found["plot"] = drift_plot(statement.course, statement.alarm_line)
         found["changed"] = {
-            kind: _time(service.records, change and change["inspection"])
+            kind: _time(service.records, None if change is None else change["inspection"])
             for kind, change in (
                 ("passed", statement.change),
                 ("flagged", statement.more_flagged),

@@ -16,7 +16,7 @@ class Zone:
     """The zone in which a page writes times, and in which its days begin."""
 
     tz: tzinfo | None
-    """None for the zone of the computer on which the service runs."""
+    """The zone; None for that of the computer on which the service runs."""
     key: str = ""
     """Name of the zone as a browser knows it; empty for that of the service."""
 
