@@ -53,12 +53,6 @@ def other(records, database_url):
     opened.close()
 
 
-def scored(number, share, **others):
-    """A good part with a score of a share of its threshold."""
-    one = inspection(number, **others)
-    return replace(one, result={**one.result, "score": share * 11.84})
-
-
 def flagged(first, last):
     return [inspection(number, verdict="anomalous") for number in range(first, last + 1)]
 
@@ -72,10 +66,10 @@ def test_flagged_unread_and_border_cases_wait_and_nothing_else(records):
         [
             inspection(1, verdict="anomalous"),
             inspection(2, verdict="unread"),
-            scored(3, 0.95, photograph=KEPT),
-            scored(4, 0.95),  # a border case without a photograph cannot be looked at
-            scored(5, 0.85, photograph=KEPT),
-            scored(6, 0.9, photograph=KEPT),
+            inspection(3, is_border=True, photograph=KEPT),
+            inspection(4, is_border=True),  # without a photograph it cannot be looked at
+            inspection(5, photograph=KEPT),
+            inspection(6, is_border=True, photograph=KEPT),
             inspection(7, verdict="anomalous"),
         ]
     )

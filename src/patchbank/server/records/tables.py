@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -86,6 +88,7 @@ INSPECTIONS = Table(
     Column("photograph", String(100)),
     Column("overlay", String(100)),
     Column("map", String(100)),
+    Column("is_border", Boolean, nullable=False, server_default=false()),
     Column("source", String(20), nullable=False),
     Column("by", String(PRODUCT_LENGTH), nullable=False),
     Column("instance", String(64), nullable=False),
@@ -113,13 +116,10 @@ for _name in INDEXED_WHERE_GIVEN:
     _column = INSPECTIONS.c[_name]
     Index(None, _column, INSPECTIONS.c.id, sqlite_where=_column.is_not(None))
 
-TO_REVIEW = (
-    "review IS NULL AND (verdict <> 'good' "
-    "OR (photograph IS NOT NULL AND score >= 0.9 * threshold))"
-)
+TO_REVIEW = "review IS NULL AND (verdict <> 'good' OR (photograph IS NOT NULL AND is_border))"
 """Condition of inspections that wait for a review: flagged, unread, and border cases.
 
-Border cases are good parts with a score of nine tenths of the threshold or more, as far as their
+Border cases are parts that passed with a score that few good parts reach, as far as their
 photographs were kept.  Databases find them by an index only where a question has this very text.
 """
 Index(

@@ -21,6 +21,7 @@ from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from patchbank import __version__
+from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
@@ -39,6 +40,8 @@ from patchbank.server.service.turns import Turns
 THREADS_PER_CORE = 2
 LEAST_COMMIT_S = 1.0
 """Time that the last commit has, however late it is."""
+BORDER_RATES = 2
+"""Rates of flagged good parts within which a part that passes is a border case."""
 Observer = Callable[[str, float], None]
 """Is called for each inspection with the product, and the seconds that it took."""
 
@@ -259,6 +262,9 @@ class Inference:
             photograph=kept.photograph,
             overlay=kept.overlay,
             map=kept.map,
+            is_border=isinstance(outcome, Inspection)
+            and not outcome.is_anomalous
+            and is_border(detector.calibration, outcome.p_value),
         )
         self._committer.put(Finished(new, job.answered))
 
@@ -285,6 +291,16 @@ class Inference:
         if self._observe is not None:
             self._observe(job.submission.product, seconds)
         return outcome, files
+
+
+def is_border(calibration: Calibration, p_value: float) -> bool:
+    """Whether few good photographs have a p-value as low, for one that passed.
+
+    These are `BORDER_RATES` times as many as the threshold flags.  With a detector of a single
+    photograph nobody knows how many they are, and there is no border.
+    """
+    rate = calibration.rate_of(calibration.threshold)
+    return not calibration.views_of_one and p_value <= BORDER_RATES * rate
 
 
 def inspected(

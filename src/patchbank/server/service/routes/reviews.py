@@ -34,8 +34,8 @@ class Claim(BaseModel):
 def claim(request: Request, wanted: Claim) -> Response:
     """Claim further inspections that wait for a review, and renew those that a reviewer has.
 
-    These are flagged ones, unread ones, and good ones with a score of nine tenths of the threshold
-    or more whose photographs are kept.  A claim ends after two minutes, with a review, or when it
+    These are flagged ones, unread ones, and border cases: good ones with a p-value of at most twice
+    the false-alarm rate, whose photographs are kept.  A claim ends after two minutes, with a review, or when it
     is given back; `held` are all that the reviewer still has, `waiting` counts those that wait, up
     to 10,000, and `others` those of them that other reviewers have.
     """

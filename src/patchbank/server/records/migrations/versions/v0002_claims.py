@@ -1,4 +1,4 @@
-"""Claims of reviewers, and an index of the inspections that wait for a review.
+"""Claims of reviewers, border cases, and an index of the inspections that wait for a review.
 
 This file stays as it is when the tables change: a later migration changes them.
 """
@@ -15,14 +15,11 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-TO_REVIEW = (
-    "review IS NULL AND (verdict <> 'good' "
-    "OR (photograph IS NOT NULL AND score >= 0.9 * threshold))"
-)
+TO_REVIEW = "review IS NULL AND (verdict <> 'good' OR (photograph IS NOT NULL AND is_border))"
 
 
 def upgrade() -> None:
-    """Make the table and the index."""
+    """Make the table, the column and the index."""
     inspection = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "claims",
@@ -36,6 +33,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_claims_reviewer", "claims", ["reviewer"])
+    op.add_column(
+        "inspections",
+        sa.Column("is_border", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     waiting = sa.text(TO_REVIEW)
     op.create_index(
         "ix_inspections_to_review",
