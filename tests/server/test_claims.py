@@ -209,7 +209,7 @@ def test_the_queue_is_found_by_its_own_index(tmp_path, migrated_sqlite):
     opened.add([inspection(n, verdict="unread" if n % 50 == 0 else "good") for n in range(600)])
 
     def note(connection, cursor, statement, parameters, context, many):
-        if statement.lstrip().startswith("SELECT") and "threshold" in statement:
+        if statement.lstrip().startswith("SELECT") and "is_border" in statement:
             statements.append((statement, parameters))
 
     event.listen(opened._database.engine, "before_cursor_execute", note)

@@ -630,7 +630,7 @@ def test_border_cases_are_as_many_good_parts_again_as_are_flagged_by_chance(rule
     flagged = np.mean(good > calibration.threshold)
     near = np.mean((good >= border[0]) & (good <= calibration.threshold))
     assert 0.7 < near / flagged < 1.4
-    by_hand = replace(calibration, set_threshold=9.0)
-    assert is_border(by_hand, calibration.p_value(9.0))
-    assert not is_border(by_hand, 1.0)
+    by_hand = replace(calibration, set_threshold=11.0)
+    assert is_border(by_hand, calibration.p_value(10.8))
+    assert not is_border(by_hand, calibration.p_value(10.0))
     assert not is_border(replace(calibration, views_of_one=True), 0.0)

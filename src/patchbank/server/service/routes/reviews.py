@@ -35,9 +35,9 @@ def claim(request: Request, wanted: Claim) -> Response:
     """Claim further inspections that wait for a review, and renew those that a reviewer has.
 
     These are flagged ones, unread ones, and border cases: good ones with a p-value of at most twice
-    the false-alarm rate, whose photographs are kept.  A claim ends after two minutes, with a review, or when it
-    is given back; `held` are all that the reviewer still has, `waiting` counts those that wait, up
-    to 10,000, and `others` those of them that other reviewers have.
+    the false-alarm rate, whose photographs are kept.  A claim ends after two minutes, with a
+    review, or when it is given back; `held` are all that the reviewer still has, `waiting` counts
+    those that wait, up to 10,000, and `others` those of them that other reviewers have.
     """
     service = service_of(request)
     found = service.records.claim(
