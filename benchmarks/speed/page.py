@@ -1,19 +1,22 @@
-"""How long from an inspection to the word on the operator's screen, in Chromium?
+"""How long from an inspection to the word on the operator's screen, and until each page is loaded?
 
-    python benchmarks/speed/page.py DETECTOR PHOTOGRAPHS [--parts 100]
+    python benchmarks/speed/page.py DETECTOR PHOTOGRAPHS [--parts 100] [--out FILE]
 
-Prints the median, and the range from 5 % to 95 %, of the time from the end of each inspection
-(before it is on the disk) to the first frame with its word; and how long pages take to load.
+In Chromium on the same machine.  The first is the time from the end of an inspection (before it is
+on the disk) to the first frame with its word.  A page is loaded in a new profile, with nothing
+kept; its bytes are those of all that it loads but photographs.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -21,46 +24,89 @@ sys.path.insert(0, str(ROOT))
 from tests.server.pages.screens import Screen, launched
 from tests.server.services import Running
 
+from contract import Run, arguments, summary
+
 WATCH = """() => { window.shown = {}; const main = document.getElementById("main");
     new MutationObserver(() => requestAnimationFrame(() => {
         shown[main.dataset.part] ??= performance.timeOrigin + performance.now(); }))
     .observe(main, {attributes: true}); }"""
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+PAGES = (
+    "/login",
+    "/line",
+    "/line/{product}",
+    "/review",
+    "/history",
+    "/history/1",
+    "/products",
+    "/products/{product}",
+    "/products/{product}/threshold",
+    "/products/new",
+    "/try",
+)
+LOADS = 7
+PICTURES = ("image/jpeg", "image/png", "image/webp")
+
+
+def delays_ms(browser: Browser, service: Running, product: str, files: list[Path], n: int) -> Any:
+    """Times from the end of each inspection to the frame with its word."""
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    Screen(page, service.url, product).open()
+    page.evaluate(WATCH)
+    found = []
+    for number in range(n):
+        answer = service.inspect(files[number % len(files)].read_bytes(), lot="7").json()
+        page.wait_for_function("id => id in shown", arg=str(answer["id"]))
+        done = datetime.fromisoformat(answer["time"].replace("Z", "+00:00")).timestamp()
+        found.append(page.evaluate("id => shown[id]", str(answer["id"])) - 1000 * done)
+    page.close()
+    low, *_, high = statistics.quantiles(found, n=20)
+    return {**summary(found, "_ms"), "from_5_percent_ms": low, "to_95_percent_ms": high}
+
+
+def loaded(browser: Browser, url: str) -> dict[str, Any]:
+    """Time and bytes of a page, loaded again and again in new profiles."""
+    times, n_bytes = [], 0
+    for _ in range(LOADS):
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        answers: list[Any] = []
+        page.on("response", answers.append)
+        answered = page.goto(url)
+        assert answered is not None, url
+        assert answered.ok, url
+        times.append(page.evaluate(LOADED))
+        n_bytes = sum(
+            len(one.body())
+            for one in answers
+            if one.ok
+            and one.headers.get("content-type", "").partition(";")[0]
+            not in (*PICTURES, "text/event-stream")
+        )
+        context.close()
+    return {**summary(times, "_ms"), "bytes_without_photographs": n_bytes}
 
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("detector", type=Path)
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--parts", type=int, default=100)
-    given = parser.parse_args()
+    run = Run(__file__, __doc__, given := parser.parse_args())
     product = given.detector.stem
     files = sorted(path for path in given.photographs.iterdir() if path.is_file())
+    content: dict[str, Any] = {}
     with (
         tempfile.TemporaryDirectory() as data,
         launched() as browser,
-        Running(Path(data), given.detector.resolve()) as service,
+        Running(Path(data), given.detector.resolve(), "--keep-good", "1") as service,
     ):
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        Screen(page, service.url, product).open()
-        page.evaluate(WATCH)
-        delays = []
-        for number in range(given.parts):
-            answer = service.inspect(files[number % len(files)].read_bytes()).json()
-            page.wait_for_function("id => id in shown", arg=str(answer["id"]))
-            done = datetime.fromisoformat(answer["time"].replace("Z", "+00:00")).timestamp()
-            delays.append(page.evaluate("id => shown[id]", str(answer["id"])) - 1000 * done)
-        low, *_, high = statistics.quantiles(delays, n=20)
-        median = statistics.median(delays)
-        print(f"inspection to word: {median:.0f} ms ({low:.0f} to {high:.0f})")
-        for path in (f"/line/{product}", "/line", "/login"):
-            times = []
-            for _ in range(5):
-                fresh = browser.new_context().new_page()
-                fresh.goto(service.url + path)
-                times.append(fresh.evaluate(LOADED))
-            print(f"{path}: loaded in {statistics.median(times):.0f} ms")
+        content["inspection_to_word"] = delays_ms(browser, service, product, files, given.parts)
+        content["pages"] = {
+            path: loaded(browser, service.url + path.format(product=product)) for path in PAGES
+        }
+    run.write(content)
 
 
 if __name__ == "__main__":

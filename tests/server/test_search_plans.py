@@ -139,3 +139,13 @@ def test_keys_are_found_by_their_index(plan):
     assert "uq_inspections" in plans[-1][0] or "sqlite_autoindex_inspections" in plans[-1][0]
     _, plans = plan(lambda records: records.known_keys("bolts", ["k", "l"]))
     assert "SEARCH" in plans[-1][0]
+
+
+def test_what_a_threshold_is_judged_by_is_found_by_indexes(plan):
+    found, (lines,) = plan(lambda records: records.recent_scores("bolts", 5))
+    newest, _ = plan(listed(product="bolts"))
+    assert [one.id for one in found] == [one.id for one in newest.inspections]
+    assert lines == ["SEARCH inspections USING INDEX ix_inspections_product_id (product=?)"]
+    found, (lines,) = plan(lambda records: records.shift_size("bolts"))
+    assert found.counted == "nothing"  # all of them are too old
+    assert lines[0] == "SEARCH tallies USING PRIMARY KEY (kind=? AND hour>?)"

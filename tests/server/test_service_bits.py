@@ -96,3 +96,38 @@ def test_scores_under_load_are_those_of_one_photograph_alone(service, fitted):
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda content: service.inspect(content).json(), contents))
     assert [one["score"] for one in together] == alone
+
+
+AS_THEY_ARE = ("colour.png", "colour.jpg", "grey.png")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_trial_has_the_very_line_and_a_photograph_that_browsers_show(service, lines, name):
+    content, line = lines[name]
+    before = len(service.on_record())
+    sent = service.http.post("/v1/trials", files={"image": (name, content)})
+    assert sent.status_code == 200, sent.text
+    answer = sent.json()
+    assert {key: answer[key] for key in line} == {**line, "image": name}
+    assert [*answer][: len(line)] == [*line]
+    assert answer["verdict"] == ("anomalous" if line["anomalous"] else "good")
+    raw = service.http.post("/v1/trials", params={"name": name}, content=content).json()
+    assert [raw[key] for key in KEYS] == [answer[key] for key in KEYS]
+    assert service.http.get(answer["links"]["self"]).json() == answer
+    shown = service.http.get(answer["links"]["photograph"])
+    picture = Image.open(io.BytesIO(shown.content))
+    assert (shown.content == content) == (name in AS_THEY_ARE)
+    assert picture.get_format_mimetype() == shown.headers["content-type"]
+    assert picture.format in ("PNG", "JPEG")
+    assert picture.getexif().get(0x0112, 1) == 1
+    read = load_pixels(content)
+    if name != "colour.jpg":  # the decoder of a JPEG file is that of the package
+        assert (np.asarray(picture.convert("RGB")) == read).all()
+    assert picture.size == (read.shape[1], read.shape[0]) == tuple(line["size"])
+    assert len(service.on_record()) == before  # nothing of it is recorded
+
+
+def load_pixels(content):
+    from patchbank.images.source import read_image
+
+    return read_image(content)

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.loading import load
 from patchbank.errors import (
@@ -48,7 +50,7 @@ from patchbank.server.service.catalog import Catalog, Change
 from patchbank.server.service.committing import Committer, Finished
 from patchbank.server.service.congestion import LONGEST_S, Congestion
 from patchbank.server.service.errors import ApiError, body_of, error_of
-from patchbank.server.service.inference import Inference
+from patchbank.server.service.inference import Inference, is_border
 from patchbank.server.service.keeping import (
     digest_of,
     files_of,
@@ -612,3 +614,23 @@ def test_many_senders_get_each_their_own_answer(inference):
         answers = list(pool.map(send, range(40)))
     assert [one.inspection.result["image"] for one in answers] == [f"{n}.png" for n in range(40)]
     assert len({one.inspection.id for one in answers}) == 40
+
+
+@pytest.mark.parametrize("rule", ["ranks", "tail"])
+def test_border_cases_are_as_many_good_parts_again_as_are_flagged_by_chance(rule):
+    scores = np.random.default_rng(0).normal(10, 1, 400)
+    calibration = Calibration(scores, scores, 0.05, rule=rule)
+    drawn = np.linspace(8, 14, 2401)
+    border = [
+        score
+        for score in drawn
+        if score <= calibration.threshold and is_border(calibration, calibration.p_value(score))
+    ]
+    good = np.random.default_rng(1).normal(10, 1, 100_000)
+    flagged = np.mean(good > calibration.threshold)
+    near = np.mean((good >= border[0]) & (good <= calibration.threshold))
+    assert 0.7 < near / flagged < 1.4
+    by_hand = replace(calibration, set_threshold=11.0)
+    assert is_border(by_hand, calibration.p_value(10.8))
+    assert not is_border(by_hand, calibration.p_value(10.0))
+    assert not is_border(replace(calibration, views_of_one=True), 0.0)

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +31,7 @@ from patchbank.errors import DataError, ParameterError
 from patchbank.methods import METHODS
 from patchbank.runtime.devices import HOST
 from tests.photographs import part, write_dataset
+from tests.report_pages import without_explanations
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9)
@@ -330,7 +333,8 @@ def test_tables_are_those_of_papers(summed):
     assert "cost,full,ms an image,a|b,median,,20.0," in lines
 
 
-def test_tables_do_not_depend_on_the_order_of_finishing(summed):
+def test_tables_do_not_depend_on_the_order_of_finishing(summed, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1772348759")
     plan, rows = summed
     backwards = dict(reversed(rows.items()))
     strangers = {"of another plan": measured(0.1)}
@@ -353,7 +357,7 @@ def test_the_page_says_names_as_they_are_and_needs_nothing_beside_it(summed):
     text = page(summarise(*summed))
     assert "&lt;i&gt;" in text
     assert "<i>" not in text
-    assert text.count("<svg") == 2
+    assert text.count('role="img"') == 2
     assert "http" not in text
     assert "nan" not in text
 
@@ -362,7 +366,35 @@ def test_a_page_without_results_says_so(summed):
     plan, _ = summed
     text = page(summarise(plan, {}))
     assert "0 of 12 runs" in text
-    assert "<svg" not in text
+    assert 'role="img"' not in text
+    assert "0 of 12 runs are done, which is too few for a comparison." in text
+    assert "rates" not in text.split("</style>")[1]
+
+
+def test_the_page_begins_with_the_best_methods_of_the_largest_number_of_shots(summed):
+    text = unescape(without_explanations(page(summarise(*summed))))
+    sentence = re.search(r'<p class="verdict"><span>(.*?)</span>', text)[1]
+    both = "a|b and <i>"  # their means are the same
+    assert sentence == f"Highest image AUROC: {both}; fastest: {both} (all training images)."
+    rates = text.split('<div class="figures rates">')[1].split("<p")[0]
+    assert re.findall("<b>(.*?)</b>(.*?)</div>", rates) == [
+        ("0.600", f"mean image AUROC of {both}"),
+        ("20 ms", f"an image, with {both}"),
+    ]
+    assert text.count('class="best"') == 6  # in two metrics: of two shots one method has no mean
+
+
+def test_of_several_methods_the_page_names_the_best_and_the_fastest(categories):
+    specs = [MethodSpec.parse("slow=patchcore"), MethodSpec.parse("quick=graphcore")]
+    plan = make_plan(categories, specs, full_seeds=1)
+    rows = {}
+    for run in plan.runs:
+        is_slow = run.spec.label == "slow"
+        time = 80.0 if is_slow else 5.0
+        rows[run.key] = {**measured(0.9 if is_slow else 0.7), "ms_per_image": time}
+    text = without_explanations(page(summarise(plan, rows)))
+    assert "Highest image AUROC: slow; fastest: quick (all training images)." in text
+    assert "<b>5 ms</b>an image, with quick</div>" in text
 
 
 @settings(deadline=None, max_examples=50)

@@ -14,11 +14,11 @@ import pytest
 from patchbank.benchmark.measure import measure
 from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.benchmark.plan import make_plan
-from patchbank.benchmark.process import PARENT_GONE
 from patchbank.benchmark.results import locked
 from patchbank.benchmark.runner import Resources, _job
 from patchbank.benchmark.worker_pool import COMMAND
 from patchbank.datasets import find_categories
+from patchbank.runtime.child import PARENT_GONE
 from tests import command_line
 from tests.photographs import write_dataset
 

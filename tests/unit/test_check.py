@@ -213,4 +213,17 @@ def test_the_page_holds_all_pictures_and_shows_names_as_text(plates, tmp_path):
     assert page.count("data:image/jpeg;base64,") == 2
     assert "a&lt;b&gt;.png" in page
     assert "broken.png" in page
+    assert "A fit would stop at what cannot be read: mend that first." in page
+    assert '<p class="verdict" data-state="unread">' in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_the_page_says_first_whether_a_fit_can_follow(plates, tmp_path):
+    clean = write_check_report(quick(plates), tmp_path / "page").read_text()
+    assert '<p class="verdict" data-state="ok">' in clean
+    assert "Nothing was found. Go on with the fit." in clean
+    assert "<b>0</b>to decide about</div>" in clean
+    shutil.copy(plates / "03.png", plates / "copy.png")
+    found = write_check_report(quick(plates), tmp_path / "page").read_text()
+    assert "1 finding about 2 photographs or files. A fit can follow; decide about them" in found
+    assert "<b>2</b>to decide about</div>" in found

@@ -31,6 +31,7 @@ from patchbank.comparison.scatter import MOST_POINTS, scatter
 from patchbank.report.plots import HEIGHT, WIDTH
 from patchbank.runtime.progress import NullProgress
 from tests.photographs import part, parts, save, write_dataset
+from tests.report_pages import shots_of, without_explanations
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning"),
@@ -350,7 +351,8 @@ def test_lines_of_several_detectors_are_said_and_have_no_digest(tmp_path):
 
 
 def page(tmp_path, found):
-    return unescape(write_comparison(found, tmp_path).read_text(encoding="utf-8"))
+    text = write_comparison(found, tmp_path).read_text(encoding="utf-8")
+    return unescape(without_explanations(text))
 
 
 def test_the_page_has_both_overlays_of_each_change(detector, blind, plates, tmp_path):
@@ -358,11 +360,43 @@ def test_the_page_has_both_overlays_of_each_change(detector, blind, plates, tmp_
     text = page(tmp_path, found)
     assert "<h1>4 verdicts differ</h1>" in text
     assert "Defects lost: A finds them, B does not (4)" in text
-    assert text.count('alt="overlay of A"') == text.count('alt="overlay of B"') == 4
+    overlays = [text.count(f'aria-label="overlay of {side}"') for side in "AB"]
+    assert overlays == [4, 4]
+    shots = shots_of(text)
+    assert len(shots) == 4
+    assert all(shot.photograph is not None for shot in shots)
     assert text.count('<path class="now-good"') == 4 + 1  # and the key
     assert text.count('class="both-good"') == 3 + 1
     assert "<td>AUPRO</td>" in text
     assert 'src="http' not in text
+
+
+def test_the_page_begins_with_what_changes_and_two_rates(detector, blind, plates, tmp_path):
+    """The blind detector finds none of 4 defects, and flags none of 3 good photographs."""
+    text = page(tmp_path, compare(detector, blind, plates))
+    sentence = (
+        "B finds 0 defects that A misses, and misses 4 that A finds; it flags 0 good photographs "
+        "that A passes, and passes 0 that A flags."
+    )
+    assert f'<p class="verdict"><span>{sentence}</span></p>' in text
+    rates = text.split('<div class="figures rates">')[1].split("<p")[0]
+    arrow = "\N{RIGHTWARDS ARROW}"
+    assert re.findall("<b>(.*?)</b>(.*?)</div>", rates) == [
+        (f"100.0 % {arrow} 0.0 %", f"defects found, by A {arrow} by B"),
+        (f"0.0 % {arrow} 0.0 %", f"good parts flagged, by A {arrow} by B"),
+    ]
+
+
+def test_without_labels_the_sentence_is_about_flags():
+    found = comparison(pair(2, 0.5, name="a"), pair(2, 0.5, name="b"), pair(0.5, 2, name="c"))
+    assert words.sentence(found) == "B flags 1 that A passes, and passes 2 that A flags."
+    arrow = "\N{RIGHTWARDS ARROW}"
+    assert words.rates(found) == [
+        (f"66.7 % {arrow} 33.3 %", f"flagged, by A {arrow} by B"),
+        ("3", "verdicts that differ"),
+    ]
+    same = comparison(pair(2, 3, name="a"))
+    assert words.sentence(same) == "A and B have the same verdict on every photograph."
 
 
 def test_a_page_without_changes_says_so(detector, plates, tmp_path):
@@ -378,7 +412,7 @@ def test_a_page_of_lines_shows_photographs_or_why_it_does_not(tmp_path):
         tmp_path,
         comparison(pair(2, 0.5, name=str(there)), pair(0.5, 2, name=str(tmp_path / "gone.png"))),
     )
-    assert text.count('alt="photograph"') == 1
+    assert text.count('alt="photograph"') == 1  # there is no overlay
     assert "not drawn: " in text
     assert "Anomalous for A, good for B (1)" in text
     assert "Settings that differ" not in text

@@ -1,7 +1,5 @@
 """The report of an evaluation: its figures are those of the evaluation, and names stay names."""
 
-import base64
-import io
 import os
 import re
 from dataclasses import replace
@@ -9,7 +7,6 @@ from html import unescape
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from patchbank.core.scores.calibration import Calibration
 from patchbank.datasets import Dataset, Sample
@@ -19,7 +16,8 @@ from patchbank.evaluation.evaluate import DefectResult, evaluate
 from patchbank.evaluation.metrics.curves import count_images
 from patchbank.evaluation.report import write_report
 from patchbank.evaluation.report.plots import roc_points
-from tests.painted import detector, member, photograph, write
+from tests.painted import detector, member, photograph, write, write_mask
+from tests.report_pages import shots_of, without_explanations
 
 DASH = "\N{EN DASH}"
 FIGURES = {
@@ -58,7 +56,7 @@ def page(tmp_path, evaluation, one=None):
     """The text of the page of an evaluation."""
     path = write_report(evaluation, one or detector(), tmp_path / "new" / "report")
     assert path == tmp_path / "new" / "report" / "index.html"
-    return path.read_text(encoding="utf-8")
+    return without_explanations(path.read_text(encoding="utf-8"))
 
 
 def test_each_figure_stands_above_its_name(tmp_path, evaluation):
@@ -145,16 +143,14 @@ def test_photographs_that_could_not_be_read_are_counted_and_named(tmp_path, eval
 
 
 def galleries(text):
-    """Title of each gallery -> its remark, captions, and pairs of pictures."""
+    """Title of each gallery -> its remark, captions, and pictures."""
     found = {}
     for part in text.split("<h2>")[1:]:
         title = part.split("</h2>")[0]
         if '<div class="gallery">' in part:
             remark = re.search(r'<p class="remark">(.*?)</p>', part)[1]
             captions = re.findall(r"<figcaption>(.*?)</figcaption>", part)
-            urls = re.findall(r'src="data:image/jpeg;base64,(.*?)"', part)
-            images = [Image.open(io.BytesIO(base64.b64decode(url))) for url in urls]
-            found[title] = remark, captions, list(zip(images[::2], images[1::2], strict=True))
+            found[title] = remark, captions, shots_of(part)
     return found
 
 
@@ -174,16 +170,70 @@ def test_galleries_show_eight_photographs_most_telling_first(tmp_path, evaluatio
 
 
 def test_each_photograph_stands_beside_its_own_overlay(tmp_path, evaluation):
-    _, captions, pairs = galleries(page(tmp_path, evaluation))["Clearest finds"]
-    for caption, (plain, overlay) in zip(captions, pairs, strict=True):
+    """`shots_of` checks that the overlay is over the photograph of the same figure."""
+    _, captions, shots = galleries(page(tmp_path, evaluation))["Clearest finds"]
+    for caption, shot in zip(captions, shots, strict=True):
         number = int(re.search(r"dent-(\d)", caption)[1])
         score = 95 + 10 * number
-        assert plain.size == (40, 32)
-        assert np.abs(np.asarray(plain)[5, 5] - np.array([0, score, 12 * number])).max() <= 4
-        assert overlay.size == (360, 311)  # of 400 x 346
-        below = np.asarray(overlay)[200, 180]
-        assert np.abs(below - np.array([0, score, 12 * number])).max() <= 4
-        assert np.abs(np.asarray(overlay)[3, 2] - np.array([214, 39, 40])).max() <= 12
+        assert shot.photograph.size == shot.size == (40, 32)
+        colour = np.array([0, score, 12 * number])
+        assert np.abs(np.asarray(shot.photograph)[5, 5] - colour).max() <= 4
+        assert shot.heat is None  # the map of a dent is 0
+        assert shot.outlines == {}
+        assert shot.state == "ng"
+        assert shot.said == f"score {score}, {score} % of the threshold, p = 0.25"
+
+
+def test_what_is_wrong_is_said_with_each_photograph(tmp_path, evaluation):
+    shown = galleries(page(tmp_path, evaluation))
+    misses, alarms = shown["Worst misses"][2], shown["Worst false alarms"][2]
+    assert [(shot.state, shot.wrong) for shot in misses] == [("ok", "missed"), *[("ng", "")] * 7]
+    assert [(s.state, s.wrong) for s in alarms] == [("ng", "false alarm"), *[("ok", "")] * 7]
+
+
+def test_the_first_sentence_and_two_rates_are_those_at_the_threshold(tmp_path, evaluation):
+    text = page(tmp_path, evaluation)
+    sentence = "9 of 10 defects found, and 1 of 11 good parts flagged, at the threshold in use."
+    assert f'<p class="verdict"><span>{sentence}</span></p>' in text
+    rates = text.split('<div class="figures rates">')[1].split("<p")[0]
+    assert re.findall("<b>(.*?)</b>(.*?)</div>", rates) == [
+        ("90.0 %", "of defects found"),
+        ("9.1 %", "of good parts flagged"),
+    ]
+    assert text.index(sentence) < text.index("<b>90.0 %") < text.index("<h2>")
+
+
+def test_a_true_mask_and_what_is_above_the_threshold_are_outlined(tmp_path):
+    """A map of 200 in 10 x 8 pixels where 90 is the threshold; the mask is one pixel wider."""
+    dent = write(tmp_path / "dent.png", photograph(150, (200, slice(8, 16), slice(20, 30))))
+    mask = write_mask(tmp_path / "mask.png", slice(7, 17), slice(19, 31))
+    samples = (
+        Sample(dent, "dent", mask),
+        Sample(write(tmp_path / "good.png", photograph(20)), "good"),
+    )
+    text = page(tmp_path, evaluate(detector(), Dataset("plates", samples)))
+    (shot,) = galleries(text)["Worst misses"][2]
+    assert shot.scale == 0.5
+    assert shot.outlines == {
+        "found": "M41 16l18 0 1 1 0 14 -1 1 -18 0 -1 -1 0 -14z",
+        "defect": "M39 14l22 0 1 1 0 18 -1 1 -22 0 -1 -1 0 -18z",
+    }
+    assert shot.heat.shape == (32, 40, 4)
+    assert (shot.heat[10:14, 22:28, 3] > 100).all()
+    assert (shot.heat[:4, :, 3] < 8).all()
+
+
+def test_a_mask_that_is_gone_takes_no_photograph_with_it(tmp_path):
+    mask = write_mask(tmp_path / "mask.png", slice(7, 17), slice(19, 31))
+    samples = (
+        Sample(write(tmp_path / "dent.png", photograph(150)), "dent", mask),
+        Sample(write(tmp_path / "good.png", photograph(20)), "good"),
+    )
+    found = evaluate(detector(), Dataset("plates", samples))
+    mask.unlink()
+    (shot,) = galleries(page(tmp_path, found))["Worst misses"][2]
+    assert shot.outlines == {}
+    assert shot.photograph.size == (40, 32)
 
 
 def test_settings_facts_and_versions_are_listed(tmp_path, evaluation):
@@ -221,7 +271,10 @@ def test_names_are_shown_as_they_are_and_never_run(tmp_path):
 
 def test_the_page_needs_nothing_beside_it(tmp_path, evaluation):
     text = page(tmp_path, evaluation)
-    assert {url[:10] for url in re.findall(r'(?:src|href)="(.*?)"', text)} == {"data:image"}
+    urls = re.findall(r'(?:src|href)="(.*?)"', text)
+    assert {url[:10] for url in urls if url[0] != "#"} == {"data:image"}
+    assert {url[1:] for url in urls if url[0] == "#"} <= set(re.findall(r'id="(.*?)"', text))
+    assert not re.search(r"url\(|@import|<script|<link|<iframe| on\w+=", text)
     assert [p.name for p in (tmp_path / "new" / "report").iterdir()] == ["index.html"]
 
 
@@ -284,7 +337,8 @@ def test_a_photograph_that_is_gone_or_replaced_has_a_line_in_its_place(tmp_path)
     assert text.count("not drawn: ") == 3  # 160 is in two galleries
     assert f"not drawn: {samples[0].path}: expected " in text
     assert f"not drawn: {samples[3].path}: expected the file that was inspected, got a" in text
-    assert text.count("data:image/jpeg") == 2 * (2 * 2 + 2 - 3)
+    assert text.count("data:image/jpeg") == 2 * 2 + 2 - 3
+    assert text.count('aria-label="photograph"') == text.count('aria-label="overlay"') == 3
 
 
 def test_names_that_are_no_text_are_escaped(tmp_path):
@@ -309,5 +363,6 @@ def test_files_that_are_not_read_and_remarks_on_masks_are_on_the_page(tmp_path, 
 def test_a_table_is_scrolled_by_itself(tmp_path, evaluation):
     """On a telephone the page would scroll sideways with it."""
     text = page(tmp_path, evaluation)
-    assert text.count("<table>") == text.count('<div class="wide"><table>') == 3
+    scrolled = r'<div class="wide" role="region" aria-label="[^"]+" tabindex="0"><table>'
+    assert text.count("<table>") == len(re.findall(scrolled, text)) == 3
     assert ".wide { overflow-x: auto; }" in text

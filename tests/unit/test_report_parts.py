@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from patchbank.errors import DataError
 from patchbank.images.source import image_source
 from patchbank.report import Gallery, draw_photograph, render, write_page
+from patchbank.report.page import environment
 from patchbank.report.plots import Bar, histogram, line_plot, round_numbers
 from tests.painted import photograph, write
 
@@ -111,10 +111,11 @@ def test_of_many_points_each_peak_stays():
 def test_a_picture_is_small_and_in_the_page(tmp_path):
     path = write(tmp_path / "a.png", photograph(150, size=(900, 450)))
     drawn = draw_photograph("a", image_source(path))
-    assert (drawn.caption, drawn.overlay, drawn.error) == ("a", "", "")
+    assert (drawn.caption, drawn.marks, drawn.error) == ("a", None, "")
+    assert drawn.size == (450, 900)
     content = base64.b64decode(drawn.photograph.removeprefix("data:image/jpeg;base64,"))
     picture = Image.open(io.BytesIO(content))
-    assert picture.size == (180, 360)
+    assert picture.size == (240, 480)
     assert np.abs(np.asarray(picture)[100, 90] - np.array([0, 150, 0])).max() <= 4
     path.unlink()
     gone = draw_photograph("a", image_source(path))
@@ -128,12 +129,11 @@ MACROS = """{% import "parts.html" as parts %}
 
 
 def test_the_macros_draw_what_they_are_given():
-    environment = Environment(loader=PackageLoader("patchbank.report", ""), autoescape=True)
-    environment.globals.update(width=420, height=280)
     picture = draw_photograph("<a>", image_source(photograph(90)))
     drawn = histogram({"good": np.array([0.0, 40.0])}, [(10.0, "5 %")])
     curves = line_plot({"bad": ([0, 1], [1.0, 2.0])}, [(1.5, "limit")])
-    text = environment.from_string(MACROS).render(
+    template = environment().from_string(MACROS)
+    text = template.render(
         gallery=Gallery("Odd", "two", (picture,)), histogram=drawn, line_plot=curves
     )
     assert "<h2>Odd</h2>" in text
@@ -147,8 +147,7 @@ def test_the_macros_draw_what_they_are_given():
 
 
 def test_a_page_needs_no_other_host_and_has_a_dark_style():
-    environment = Environment(loader=PackageLoader("patchbank.report", ""), autoescape=True)
-    text = environment.get_template("base.html").render()
+    text = environment().get_template("base.html").render()
     assert "http" not in text
     assert "@media (prefers-color-scheme: dark)" in text
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text

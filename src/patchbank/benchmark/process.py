@@ -1,4 +1,4 @@
-"""Surroundings of a worker process: cores, memory limit, and ending with its parent.
+"""Surroundings of a worker process: its cores, and the limit of its memory.
 
 Nothing heavy is imported here: this runs before the libraries that count the cores.
 """
@@ -10,7 +10,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from patchbank.runtime.machine import processor
 if sys.platform != "win32":
     import resource
 
-PARENT_GONE = 70
 TOO_MUCH_MEMORY = 71
-"""Exit statuses of a worker that ended itself."""
+"""Exit status of a worker that has ended itself for that."""
 CHECK_INTERVAL_S = 0.05  # between two checks of the memory
 
 
@@ -63,17 +62,6 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def end_with_parent() -> None:
-    """End this process at once when the parent closes its standard input, or ends."""
-
-    def wait() -> None:
-        while os.read(0, 1024):
-            pass
-        os._exit(PARENT_GONE)
-
-    _in_background(wait)
-
-
 def end_beyond(limit_bytes: int) -> None:
     """End this process when its peak memory exceeds a limit."""
 
@@ -82,7 +70,7 @@ def end_beyond(limit_bytes: int) -> None:
             time.sleep(CHECK_INTERVAL_S)
         os._exit(TOO_MUCH_MEMORY)
 
-    _in_background(check)
+    threading.Thread(target=check, daemon=True).start()
 
 
 def machine(cores: Sequence[int]) -> dict[str, Any]:
@@ -94,7 +82,3 @@ def machine(cores: Sequence[int]) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
     }
-
-
-def _in_background(function: Callable[[], None]) -> None:
-    threading.Thread(target=function, daemon=True).start()

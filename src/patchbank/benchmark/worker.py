@@ -11,13 +11,14 @@ import json
 import os
 from typing import Any
 
-from patchbank.benchmark.process import end_beyond, end_with_parent, hold_to
+from patchbank.benchmark.process import end_beyond, hold_to
 from patchbank.errors import PatchbankError
+from patchbank.runtime.child import end_with_parent, first_line
 
 
 def main() -> None:
     """Execute the job; errors of data or settings are answered in one line."""
-    job = json.loads(_first_line())
+    job = json.loads(first_line())
     end_with_parent()
     if job["memory_bytes"] is not None:
         end_beyond(job["memory_bytes"])
@@ -38,17 +39,6 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
     except MemoryError as error:
         return {"error": f"expected enough memory, got: {error or 'none left'}"}
-
-
-def _first_line() -> bytes:
-    """Read one line only: the rest of the stream belongs to `end_with_parent`."""
-    line = b""
-    while not line.endswith(b"\n"):
-        some = os.read(0, 65536)
-        if not some:
-            raise SystemExit("expected a job on standard input, got its end")
-        line += some
-    return line
 
 
 if __name__ == "__main__":

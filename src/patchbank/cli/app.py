@@ -40,6 +40,7 @@ from patchbank.cli.tune import tune
 from patchbank.cli.undo import undo
 from patchbank.cli.update import update
 from patchbank.errors import ParameterError
+from patchbank.runtime.invocation import invoked
 
 app = typer.Typer(
     name="patchbank",
@@ -75,7 +76,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its errors are raised."""
     refuse_empty(arguments)
-    with program().make_context("patchbank", arguments) as context:
+    is_service = arguments[:1] == ["serve"]  # its addresses may have passwords, its pages many ways
+    with (
+        invoked([] if is_service else arguments),
+        program().make_context("patchbank", arguments) as context,
+    ):
         program().invoke(context)
     return Exit.DONE
 

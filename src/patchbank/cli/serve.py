@@ -22,7 +22,7 @@ NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "httptools", "prometheus_client", 
 
 
 class ServeCommand(TyperCommand):
-    """`serve FILE...`; with the first argument ``token``, the commands of tokens."""
+    """`serve [FILE...]`; with the first argument ``token``, the commands of tokens."""
 
     @property
     def first_words(self) -> dict[str, Any]:
@@ -48,7 +48,8 @@ class ServeOptions:
         Optional[list[Path]],
         typer.Argument(
             metavar="FILE...",
-            help="Detector files, or folders of them: each is a product, by the name of its file.",
+            help="Detector files, or folders of them: each is a product, by the name of its file. "
+            "Without one, products are set up in a browser.",
         ),
     ] = None
     data: DataDir = Path("patchbank-data")

@@ -26,6 +26,36 @@ def headline(found: Comparison) -> str:
     )
 
 
+def sentence(found: Comparison) -> str:
+    """One sentence about what changes from A to B."""
+    if not found.changed:
+        return "A and B have the same verdict on every photograph."
+    if not found.has_labels:
+        return (
+            f"B flags {len(found.newly_flagged):,} that A passes, and passes "
+            f"{len(found.newly_passed):,} that A flags."
+        )
+    return (
+        f"B finds {_of(len(found.found), 'defect')} that A misses, and misses "
+        f"{len(found.lost):,} that A finds; it flags "
+        f"{_of(len(found.new_false_alarms), 'good photograph')} that A passes, and passes "
+        f"{len(found.gone_false_alarms):,} that A flags."
+    )
+
+
+def rates(found: Comparison) -> list[tuple[str, str]]:
+    """The two figures that are asked for first, of A and of B."""
+    if found.has_labels:
+        return [
+            (_both(found, True), "defects found, by A \N{RIGHTWARDS ARROW} by B"),
+            (_both(found, False), "good parts flagged, by A \N{RIGHTWARDS ARROW} by B"),
+        ]
+    return [
+        (_both(found, None), "flagged, by A \N{RIGHTWARDS ARROW} by B"),
+        (f"{len(found.changed):,}", "verdicts that differ"),
+    ]
+
+
 def by_label(found: Comparison) -> list[str]:
     """Changes among defects and among good photographs; nothing without labels."""
     if not found.has_labels:
@@ -143,6 +173,22 @@ def _flagged(found: Comparison, is_defect: bool | None) -> tuple[str, str]:
     a = sum(pair.a.is_anomalous for pair in pairs)
     b = sum(pair.b.is_anomalous for pair in pairs)
     return _part(a, len(pairs)), _part(b, len(pairs))
+
+
+def _both(found: Comparison, is_defect: bool | None) -> str:
+    """Share of the photographs of a label that A flags, and that B flags."""
+    pairs = [pair for pair in found.pairs if is_defect is None or pair.is_defect is is_defect]
+    if not pairs:
+        return UNKNOWN
+    shares = (
+        sum(pair.a.is_anomalous for pair in pairs) / len(pairs),
+        sum(pair.b.is_anomalous for pair in pairs) / len(pairs),
+    )
+    return " \N{RIGHTWARDS ARROW} ".join(map(percent_to_a_tenth, shares))
+
+
+def _of(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _part(number: int, total: int) -> str:

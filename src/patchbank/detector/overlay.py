@@ -135,19 +135,51 @@ def _paint(
     picture: pillow.Image, image: Image, inspection: Drawable, scale: int, caption: int
 ) -> None:
     """Paint the image with its heat colours below the caption, in bands."""
-    normal = inspection.normal_map_value
-    unit = max(inspection.pixel_threshold - normal, SMALLEST_THRESHOLD)
+    normal, unit = inspection.normal_map_value, heat_unit(inspection)
     anomaly_map, box, inspected = inspection.anomaly_map, inspection.box, inspection.inspected
     height, width = image.shape[:2]
     # An enlarged picture is small, and is enlarged as a whole: pixels mix across bands.
     n_rows = max(1, BAND_PIXELS // width) if scale == 1 else height
     for begin in range(0, height, n_rows):
         rows = slice(begin, begin + n_rows)
-        heat = (anomaly_map[rows] - normal) / unit
-        strength = np.clip((heat - FAINT) / (FULL - FAINT), 0, 1)
+        strength = heat_strength(anomaly_map[rows], normal, unit)
         band = pillow.fromarray(_blended(lit(image[rows], box, inspected, begin), strength))
         enlarged = band.resize((band.width * scale, band.height * scale))
         picture.paste(enlarged, (0, caption + scale * begin))
+
+
+def heat_unit(inspection: Drawable) -> float:
+    """Difference between the pixel threshold and the value of a normal patch; never 0."""
+    return max(inspection.pixel_threshold - inspection.normal_map_value, SMALLEST_THRESHOLD)
+
+
+def heat_strength(values: AnomalyMap, normal: float, unit: float) -> NDArray[np.float32]:
+    """Strength of the colour of map values, from 0 to 1: none a little below the pixel threshold.
+
+    Args:
+        values: (h, W) of an anomaly map.
+        normal: value of a normal patch.
+        unit: as `heat_unit` gives it.
+    """
+    strength: NDArray[np.float32] = np.clip(
+        ((values - normal) / unit - FAINT) / (FULL - FAINT), 0, 1
+    )
+    return strength
+
+
+def heat_layer(strength: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The colours of an (h, W) strength as a layer to lay over a photograph.  -> (h, W, 4), RGBA.
+
+    >>> heat_layer(np.array([[0, 1]], np.float32)).tolist()
+    [[[255, 236, 120, 0], [200, 0, 30, 140]]]
+    """
+    position = strength * (len(HEAT) - 1)
+    low = np.minimum(position.astype(np.intp), len(HEAT) - 2)
+    share = (position - low)[..., None]
+    colours = HEAT[low] * (1 - share) + HEAT[low + 1] * share
+    opacity = 255 * OPACITY * np.minimum(strength * 4, 1)
+    layer = np.concatenate([colours, opacity[..., None]], axis=2)
+    return layer.astype(np.uint8)
 
 
 def lit(band: Image, box: Box, inspected: Mask | None, begin: int = 0) -> Image:

@@ -34,6 +34,12 @@ def counts(drift: Drift) -> str:
     )
 
 
+def share_flagged(drift: Drift) -> str:
+    """Share of the inspected parts that are flagged, as text."""
+    inspected = drift.state.passed + drift.state.flagged
+    return percent(drift.state.flagged / inspected) if inspected else "none"
+
+
 def verdict(drift: Drift) -> Iterator[str]:
     """Each change that was found, and what to do; one sentence where there is none."""
     if drift.change is not None:

@@ -13,7 +13,7 @@ from patchbank.detector.explanation.words import box_words
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.explaining.sheet import Row, sheet
-from patchbank.report import Gallery, Picture, data_url, draw_inspection
+from patchbank.report import PLAIN_PX, Gallery, Picture, data_url, draw_inspection
 
 SHOWN_SPOTS = 5
 """Odd spots of a photograph that are drawn at most."""
@@ -76,7 +76,7 @@ def drawn_explanation(inspection: Inspection, explanation: Explanation, text: st
     return Drawn(
         explanation,
         png_bytes(picture),
-        draw_inspection("", inspection),
+        draw_inspection("", inspection, side_px=PLAIN_PX),
         tuple(_gallery(*row) for row in rows),
         tuple(_remarks(explanation)),
         text,
@@ -110,13 +110,14 @@ def _caption(crop: Crop) -> tuple[str, ...]:
 
 
 def _gallery(spot: OddSpot, patch: OddPatch, crops: list[Crop]) -> Gallery:
-    pictures = [
-        Picture(" · ".join(_caption(crop)), error=crop.reason)
-        if crop.image is None
-        else Picture(" · ".join(_caption(crop)), data_url(pillow.fromarray(crop.image)))
-        for crop in crops
-    ]
-    return Gallery(_title(spot, patch), "", tuple(pictures))
+    return Gallery(_title(spot, patch), "", tuple(map(_picture, crops)))
+
+
+def _picture(crop: Crop) -> Picture:
+    caption = " · ".join(_caption(crop))
+    if crop.image is None:
+        return Picture(caption, error=crop.reason)
+    return Picture(caption, data_url(pillow.fromarray(crop.image)), opens=False)
 
 
 def _remarks(explanation: Explanation) -> list[str]:

@@ -41,7 +41,10 @@ def write_explanations(
         n=n_flagged,
         undrawn=(),
         detector=detector,
+        kind="Explanations",
         heading=flagged,
+        sentence="",
+        state="",
         remark=remark,
         nothing="No photograph was flagged.",
     )
@@ -75,6 +78,9 @@ def write_lost_defects(
         n=len(shown),
         undrawn=undrawn,
         detector=detector,
+        kind="Update",
+        sentence=f"The new detector would find {'it' if one else 'them'} no more.",
+        state="ng",
         heading=f"{n_lost} defect{'' if one else 's'} that the update loses",
         remark="The place of each defect that was odd before the update (red outline) next to the "
         "patches that are nearest to it after the update (green outlines): those of the new "

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from patchbank.errors import DataError
+from patchbank.report.glossary import Glossary
+from patchbank.report.made import made_now
 from patchbank.report.plots import HEIGHT, WIDTH
 from patchbank.runtime.atomic_file import make_folders, real_target, replace_file
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PAGE = "index.html"
 """Name of the file in its folder."""
@@ -19,23 +25,38 @@ def render(room: str, **content: Any) -> str:
     """Render the template ``page.html`` of a room.  -> HTML, in which names stay text.
 
     The template begins with ``{% extends "base.html" %}`` and fills the blocks `title` and
-    `content`; ``{% import "parts.html" as parts %}`` gives it figures, plots and galleries.
+    `content`; ``{% import "parts.html" as parts %}`` gives it figures, plots and galleries, and
+    `glossary` explains words.
 
     Args:
         room: the package in which the template lies, as ``patchbank.evaluation.report``.
         content: all that the template names.
     """
+    return environment(room).get_template("page.html").render(content)
+
+
+def environment(*rooms: str) -> Environment:
+    """The environment of the templates of one page: those of its rooms, and those of this one.
+
+    It counts pictures and collects words, so each page needs its own.
+    """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(room, ""), PackageLoader("patchbank.report", "")]),
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(room, "") for room in (*rooms, "patchbank.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(width=WIDTH, height=HEIGHT)
-    return environment.get_template("page.html").render(content)
+    made.globals.update(
+        width=WIDTH,
+        height=HEIGHT,
+        glossary=Glossary(),
+        made=made_now(),
+        number_of_picture=count(1).__next__,
+    )
+    return made
 
 
 def check_page(folder: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
+from itertools import groupby
 
 import pytest
 from playwright.sync_api import expect
 
+from patchbank.server.records.entries import NewInspection
 from tests.server.pages.screens import Screen
-from tests.server.services import Running, make_token, png
+from tests.server.services import Running, make_token, png, records_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.serve]
 NAMES = iter(f"N-{number:03d}" for number in range(1000))
@@ -62,8 +65,8 @@ def test_a_defect_makes_room_for_the_photograph_and_the_nearest_good_part(line, 
     for name in ("overlay", "odd", "nearest"):
         image = screen.page.locator(f"#{name}")
         expect(image).to_be_visible()
-        assert image.evaluate("one => one.naturalWidth") > 100
-        assert image.get_attribute("alt")
+        assert image.evaluate("one => one.width") > 100
+        assert image.get_attribute("aria-label")
     overlay = screen.page.locator("#overlay").bounding_box()
     assert overlay["width"] > 450
     # No picture of the part before is seen with the word of the next one.
@@ -131,7 +134,7 @@ def test_a_review_by_key_by_button_and_undone(line, screen):
     screen.page.locator("#confirmed-defect").click()
     screen.said(f"{serial}: Confirmed defect")
     assert record_of(line, serial)["review"] == "confirmed_defect"
-    screen.press("u").said(f"{serial}: review withdrawn")
+    screen.press("z").said(f"{serial}: review withdrawn")
     assert record_of(line, serial)["review"] == "false_alarm"
     assert screen.review_of(serial) == "False alarm"
     good(line)
@@ -180,11 +183,11 @@ def test_a_key_that_was_meant_for_the_part_before_does_nothing(line, screen):
 
 def test_what_another_person_has_reviewed_since_is_not_undone(line, screen):
     serial = bad(line)
-    screen.says("NG", serial).press("f").said(f"{serial}: False alarm")
+    screen.says("NG", serial).press("n").said(f"{serial}: False alarm")
     number = record_of(line, serial)["id"]
     content = {"decision": "confirmed_defect", "by": "quality"}
     assert line.http.post(f"/v1/inspections/{number}/review", json=content).status_code == 201
-    screen.press("u")
+    screen.press("z")
     expect(screen.page.locator("#said")).to_contain_text("Not recorded: decision: expected")
     assert record_of(line, serial)["review"] == "confirmed_defect"
 
@@ -208,8 +211,28 @@ def test_defects_are_held_one_after_the_other_until_acknowledged(line, screen):
     screen.press("d").said(f"{third}: Confirmed defect")  # who has decided has seen it
     screen.says("OK", last)
     assert record_of(line, third)["review"] == "confirmed_defect"
-    screen.press("u").says("NG", third)
+    screen.press("z").says("NG", third)
     screen.choose("freeze", False)
+
+
+def test_a_defect_is_seen_however_soon_the_next_part_comes(line, screen):
+    flagged, passed = (record_of(line, made(line))["id"] for made in (bad, good))
+    screen.says("OK").page.evaluate(
+        """() => { const main = document.getElementById("main"); window.drawn = [];
+        new MutationObserver(() => requestAnimationFrame(() => drawn.push(main.dataset.state)))
+        .observe(main, {attributes: true}); }"""
+    )
+    names = [field.name for field in fields(NewInspection)]
+    with records_of(line.data) as records:
+        flagged, passed = (records.inspection(number) for number in (flagged, passed))
+        burst = [
+            NewInspection(**{name: getattr(one, name) for name in names})
+            for one in (flagged, passed, flagged, passed)
+        ]
+        records.add(burst)
+    screen.says("NG").says("OK")
+    assert [state for state, _ in groupby(screen.page.evaluate("drawn"))] == ["ng", "ok"]
+    assert screen.strip[:4] == [one.fields.serial_number for one in burst[::-1]]
 
 
 def test_sound_is_off_at_first_and_plays_once_for_each_defect(line, screen):
@@ -242,7 +265,8 @@ def test_script_in_what_senders_say_is_shown_as_text(line, screen, text):
     answer = line.inspect(png(5, defect=9), name=text).json()
     screen.says("NG", answer["image"])
     assert answer["image"] in (text, text.replace('"', "%22"))
-    assert screen.page.locator("main img, #strip img").count() == 4
+    assert screen.page.locator("main canvas").count() == 4
+    assert screen.page.locator("main img, #strip img").count() == 0
     screen.page.reload()
     screen.live().says("NG", answer["image"])
     assert alerts == []

@@ -57,11 +57,21 @@ def test_scripts_of_the_line_use_the_words_that_they_are_given():
     assert states | decisions <= given
 
 
+def test_scripts_of_the_reviews_use_the_words_that_they_are_given():
+    names = ("review", "review_queue", "review_pictures", "review_teach")
+    text = "".join((ROOM / "static" / f"{name}.js").read_text() for name in names)
+    verdicts = {"good", "anomalous", "unread", "false_alarm", "normal", "unsure"}
+    given = set(scripted.ALL["review"])
+    for key in given - verdicts:
+        assert f'"{key}"' in text, key
+    assert set(re.findall(r"\bsay\(\"(\w+)\"", text)) <= given
+
+
 def test_templates_have_no_text_outside_of_messages():
     plain = {"Patchbank"}
     for path in (ROOM / "templates").glob("*.html"):
         text = re.sub(r"<(script|style|svg|kbd)\b.*?</\1>", "", path.read_text(), flags=re.S)
-        text = re.sub(r"\{% block (attributes|data) %\}.*\{% endblock %\}", "", text)
+        text = re.sub(r"\{% block (?:attributes|data) %\}.*\{% endblock %\}", "", text)
         text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", "\n", text, flags=re.S)
         said = {line.strip(" ·()\n") for line in text.splitlines()} - {""} - plain
         assert not said, (path.name, said)

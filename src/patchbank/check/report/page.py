@@ -27,17 +27,34 @@ def write_check_report(found: PhotographCheck, folder: Path) -> Path:
     page = render(
         "patchbank.check.report",
         found=found,
+        sentence=_sentence(found),
         figures=_figures(found),
         sections=[(finding, _galleries(finding, found)) for finding in found.findings],
     )
     return write_page(folder, page)
 
 
+def _sentence(found: PhotographCheck) -> str:
+    """Whether a fit can follow, in one or two sentences."""
+    if not found.findings:
+        return "Nothing was found. Go on with the fit."
+    n, total = len(found.accused), len(found.findings)
+    kinds = "1 finding" if total == 1 else f"{total} findings"
+    about = "1 photograph or file" if n == 1 else f"{n:,} photographs or files"
+    text = f"{kinds} about {about}. A fit can follow; decide about them first."
+    unreadable = found.finding("unreadable")
+    if unreadable is None:
+        return text
+    return f"{kinds} about {about}. A fit would stop at what cannot be read: mend that first."
+
+
 def _figures(found: PhotographCheck) -> list[tuple[str, str]]:
-    figures = [(str(found.n_good), "photographs to learn from")]
+    figures = [
+        (f"{len(found.accused):,}", "to decide about"),
+        (f"{found.n_good:,}", "photographs to learn from"),
+    ]
     if found.n_test:
-        figures.append((str(found.n_test), "to test on"))
-    figures.append((str(len(found.accused)), "to decide about"))
+        figures.append((f"{found.n_test:,}", "to test on"))
     return figures
 
 

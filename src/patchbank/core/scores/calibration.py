@@ -141,7 +141,11 @@ class Calibration:
         """
         if self.set_threshold is None or self.views_of_one:
             return self.false_alarm_rate
-        return self._p_value(math.nextafter(self.set_threshold, math.inf))
+        return self.rate_of(self.set_threshold)
+
+    def rate_of(self, threshold: float) -> float:
+        """False-alarm rate that is expected of a threshold that would be set by hand."""
+        return self._p_value(math.nextafter(threshold, math.inf))
 
     @property
     def guaranteed_rate(self) -> float:

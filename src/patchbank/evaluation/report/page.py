@@ -12,8 +12,10 @@ from patchbank.detector.inspection import Inspection
 from patchbank.evaluation.evaluate import Evaluation
 from patchbank.evaluation.report.plots import roc_points
 from patchbank.images.folders import not_read_line
+from patchbank.images.masks import read_mask
 from patchbank.report import Gallery, Picture, draw_inspection, render, write_page
 from patchbank.report.plots import histogram
+from patchbank.types import Mask
 
 SHOWN = 8  # images in each gallery
 LOW_FALSE_POSITIVE_RATE = 0.1
@@ -37,6 +39,7 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
     page = render(
         "patchbank.evaluation.report",
         evaluation=evaluation,
+        sentence=_sentence(evaluation),
         detector=detector,
         roc=roc_points(evaluation.ranking),
         roc_left=roc_points(evaluation.ranking, share=LOW_FALSE_POSITIVE_RATE),
@@ -45,9 +48,20 @@ def write_report(evaluation: Evaluation, detector: Detector, folder: Path) -> Pa
             {"good": scores[False], "bad": scores[True]}, [(detector.calibration.threshold, "")]
         ),
         galleries=_galleries(evaluation),
+        has_masks=any(sample.mask is not None for sample, _ in evaluation.inspections),
         not_read=not_read_line(evaluation.not_read) if evaluation.not_read else "",
     )
     return write_page(folder, page)
+
+
+def _sentence(evaluation: Evaluation) -> str:
+    """The result in one sentence."""
+    found = round(evaluation.detection_rate * evaluation.n_defect)
+    flagged = round(evaluation.false_alarm_rate * evaluation.n_good)
+    return (
+        f"{found:,} of {evaluation.n_defect:,} defects found, and {flagged:,} of "
+        f"{evaluation.n_good:,} good parts flagged, at the threshold in use."
+    )
 
 
 def _galleries(evaluation: Evaluation) -> list[Gallery]:
@@ -76,4 +90,13 @@ def _galleries(evaluation: Evaluation) -> list[Gallery]:
 
 
 def _picture(sample: Sample, inspection: Inspection) -> Picture:
-    return draw_inspection(f"{sample.label} · {sample.path.name}", inspection)
+    def defect() -> Mask | None:
+        size = inspection.size[1], inspection.size[0]
+        return None if sample.mask is None else read_mask(sample.mask, size)
+
+    return draw_inspection(
+        f"{sample.label} · {sample.path.name}",
+        inspection,
+        is_defect=sample.is_defect,
+        defect=defect,
+    )

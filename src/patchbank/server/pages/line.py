@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from patchbank.images.source import read_image
 from patchbank.server.pages import words
 from patchbank.server.pages.feed import Feed, stream
+from patchbank.server.pages.photographs import plain_jpeg
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection
 from patchbank.server.service.answers import UNCHANGING
@@ -54,16 +53,9 @@ async def events(
 
 def small(request: Request, product: Product, number: Number) -> Response:
     """The kept photograph, small, as JPEG."""
-    from PIL import Image as pillow
-
     service = service_of(request)
-    found = _found(service, product, number)
-    content = service.made.photograph(found)
-    picture = pillow.fromarray(read_image(content, str(found.result["image"])))
-    picture.thumbnail((SMALL_PX, SMALL_PX))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    return Response(stream.getvalue(), headers=UNCHANGING, media_type="image/jpeg")
+    content = plain_jpeg(service, _found(service, product, number), SMALL_PX)
+    return Response(content, headers=UNCHANGING, media_type="image/jpeg")
 
 
 def odd(request: Request, product: Product, number: Number) -> Response:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from patchbank.server.pages import line, login, start, static
+from patchbank.server.pages import (
+    line,
+    login,
+    products,
+    review,
+    setting_up,
+    start,
+    static,
+    threshold,
+    try_it,
+)
 from patchbank.server.pages.history import lists, parts, screens
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
@@ -12,6 +22,11 @@ PAGES: tuple[Spec, ...] = (
     *static.SPECS,
     *login.SPECS,
     *line.SPECS,
+    *review.SPECS,
+    *try_it.SPECS,
+    *threshold.SPECS,
+    *setting_up.SPECS,  # before those with the name of a product in the same path
+    *products.SPECS,
     *lists.SPECS,
     *screens.SPECS,
     *parts.SPECS,

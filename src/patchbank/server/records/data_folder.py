@@ -29,6 +29,9 @@ class DataFolder:
         """Detectors that were uploaded."""
         self.versions = folder / "versions"
         """Each detector that a product had, as PRODUCT/SHA.patchbank."""
+        self.setups = folder / "setups"
+        """Photographs from which people set up products, and what was fitted."""
+        self.comparisons = folder / "comparisons"
         self.pictures = Pictures(folder / "pictures")
 
     @property

@@ -57,6 +57,8 @@ class NewInspection:
     """Name of the kept overlay."""
     map: str | None = None
     """Name of the kept anomaly map."""
+    is_border: bool = False
+    """Whether it passed, and few good parts have a score as high."""
 
     @property
     def verdict(self) -> Verdict:

@@ -15,3 +15,7 @@ class KeyReused(PatchbankError):
 
 class NoSuchInspection(PatchbankError):
     """The records have no inspection of a number."""
+
+
+class NotClaimed(PatchbankError):
+    """A reviewer decides about an inspection that another one has, or has decided about."""

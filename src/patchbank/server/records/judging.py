@@ -10,6 +10,7 @@ from patchbank.errors import ParameterError
 from patchbank.server.records import rows
 from patchbank.server.records.audit import append
 from patchbank.server.records.base import Store, check_text, now, values_of
+from patchbank.server.records.claiming import claim_again, end_claim, moment_of
 from patchbank.server.records.entries import (
     DECISIONS,
     WITHDRAWN,
@@ -17,6 +18,7 @@ from patchbank.server.records.entries import (
     DetectorEntry,
     Judgement,
     Review,
+    StoredInspection,
 )
 from patchbank.server.records.errors import NoSuchInspection
 from patchbank.server.records.tables import DETECTORS, INSPECTIONS, PRODUCT_LENGTH, REVIEWS
@@ -29,23 +31,34 @@ class Judging(Store):
     """The part of the records that keeps reviews and the detectors of products."""
 
     def add_review(
-        self, inspection_id: int, decision: Judgement, by: str, note: str = ""
+        self,
+        inspection_id: int,
+        decision: Judgement,
+        by: str,
+        note: str = "",
+        *,
+        reviewer: str | None = None,
     ) -> Review:
         """Record what a person says of an inspection; earlier reviews stay, the latest counts.
 
         ``withdrawn`` takes the latest one back, which must be of the same person: the one before
         counts again.
 
+        Args:
+            inspection_id: number of the inspection.
+            decision: that is recorded.
+            by: name of the person.
+            note: in free words.
+            reviewer: name under which it was claimed (`claiming`), and is claimed again where the
+                review is withdrawn; None for a decision whatever others have claimed.
+
         Raises:
+            NotClaimed: another reviewer has it, or has been quicker.
             NoSuchInspection: there is none of this number.
             ParameterError: the decision is none, or none of a photograph that could not be read,
                 a text is too long, or there is no own review to withdraw.
             NotRecorded: the database takes no write.
         """
-        if decision not in (*DECISIONS, WITHDRAWN):
-            raise ParameterError(
-                f"decision: expected one of {', '.join((*DECISIONS, WITHDRAWN))}, got {decision!r}"
-            )
         check_text("by", by, PRODUCT_LENGTH)
         check_text("note", note, LONGEST_NOTE)
         review = Review(
@@ -53,18 +66,22 @@ class Judging(Store):
         )
         own = INSPECTIONS.c.id == inspection_id
         with self._database.writing(in_order=True) as connection:
+            moment = None if reviewer is None else moment_of(connection)
             row = connection.execute(select(INSPECTIONS).where(own)).first()
             if row is None:
                 raise NoSuchInspection(
                     f"inspection: expected the number of one on record, got {inspection_id}"
                 )
             before = rows.from_row(row)
-            if before.verdict == "unread" and decision == "false_alarm":
-                raise ParameterError(
-                    "decision: expected confirmed_defect or unsure of a photograph that could not "
-                    "be read, as it has no verdict, got 'false_alarm'"
-                )
-            counts = decision if decision != WITHDRAWN else _before(connection, inspection_id, by)
+            _check_decision(before, decision)
+            counts: Decision | None
+            if decision == WITHDRAWN:
+                counts = _before(connection, inspection_id, by)
+                if reviewer is not None and moment is not None:
+                    claim_again(connection, inspection_id, reviewer, moment)
+            else:
+                counts = decision
+                end_claim(connection, before, reviewer)
             connection.execute(insert(REVIEWS), asdict(review))
             connection.execute(update(INSPECTIONS).where(own).values(review=counts))
             count_review(connection, before, replace(before, review=counts))
@@ -120,6 +137,23 @@ class Judging(Store):
         with self._database.reading() as connection:
             found = connection.execute(statement.order_by(DETECTORS.c.id.desc()))
             return [DetectorEntry(**values_of(row, DetectorEntry)) for row in found]
+
+
+def _check_decision(inspection: StoredInspection, decision: Judgement) -> None:
+    """Check that an inspection can have a decision.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    if decision not in (*DECISIONS, WITHDRAWN):
+        raise ParameterError(
+            f"decision: expected one of {', '.join((*DECISIONS, WITHDRAWN))}, got {decision!r}"
+        )
+    if inspection.verdict == "unread" and decision == "false_alarm":
+        raise ParameterError(
+            "decision: expected confirmed_defect or unsure of a photograph that could not be "
+            "read, as it has no verdict, got 'false_alarm'"
+        )
 
 
 def _before(connection: Connection, inspection_id: int, by: str) -> Decision | None:

@@ -178,9 +178,9 @@ class Listing(Store):
             conditions.append(COLUMNS.review.is_(None))
         for name, condition in criteria.items():
             as_it_is = not self.is_sqlite or name == driver
-            conditions.append(condition(COLUMNS[name] if as_it_is else _unindexed(name)))
+            conditions.append(condition(COLUMNS[name] if as_it_is else unindexed(name)))
         # The index of scores has numbers in no order; SQLite would walk through all others instead.
-        return Search(conditions, _unindexed("id") if driver == "score" else COLUMNS.id)
+        return Search(conditions, unindexed("id") if driver == "score" else COLUMNS.id)
 
 
 def hours_bounds(
@@ -273,7 +273,8 @@ def _driver(
     return found or next(iter(in_order), None)
 
 
-def _unindexed(name: str) -> ColumnElement[Any]:
+def unindexed(name: str) -> ColumnElement[Any]:
+    """A column by whose index SQLite does not search."""
     column = COLUMNS[name]
     return UnaryExpression(column, operator=PLUS, type_=column.type)
 

@@ -57,7 +57,7 @@ class Pictures:
         if not SUFFIX.fullmatch(suffix):
             raise ParameterError(f"suffix: expected one such as .png, got {suffix[:20]!r}")
         name = hashlib.sha256(content).hexdigest() + suffix
-        path = self._path(name)
+        path = self.path(name)
         try:
             if self._is_kept(path):
                 return name
@@ -76,7 +76,7 @@ class Pictures:
         if not NAME.fullmatch(name):
             return None
         try:
-            return self._path(name).read_bytes()
+            return self.path(name).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -134,14 +134,15 @@ class Pictures:
 
     def has(self, name: str) -> bool:
         """Whether a picture is there."""
-        return self._path(name).is_file()
+        return self.path(name).is_file()
 
     def paths(self) -> Iterator[Path]:
         """Paths of all pictures."""
         for _, _, path in self._found():
             yield path
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Path of a picture, whether or not it is there."""
         return self.folder / name[:2] / name[2:4] / name
 
     def _found(self) -> Iterator[tuple[float, int, Path]]:

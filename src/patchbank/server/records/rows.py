@@ -26,6 +26,7 @@ PLAIN = (
     "photograph",
     "overlay",
     "map",
+    "is_border",
 )
 """Columns that are attributes of an inspection."""
 

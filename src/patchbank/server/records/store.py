@@ -6,6 +6,7 @@ from patchbank.errors import DataError
 from patchbank.server.records.adding import Adding
 from patchbank.server.records.audit import Audit
 from patchbank.server.records.base import check_text, insert_or_update, now
+from patchbank.server.records.claiming import Claiming
 from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
@@ -15,6 +16,7 @@ from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
 from patchbank.server.records.monitors import Monitors
+from patchbank.server.records.recent import Recent
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 from patchbank.server.records.verifying import Verifying
@@ -23,9 +25,20 @@ LONGEST_INSTANCE = 64
 
 
 class Records(
-    Adding, Exporting, Counting, Hours, Monitors, Judging, Audit, Tokens, Messages, Verifying
+    Adding,
+    Exporting,
+    Counting,
+    Hours,
+    Monitors,
+    Judging,
+    Claiming,
+    Audit,
+    Tokens,
+    Messages,
+    Verifying,
+    Recent,
 ):
-    """Inspections, reviews, detectors, audit, tokens and outbox in one database.
+    """Inspections, reviews, claims, detectors, audit, tokens and outbox in one database.
 
     All threads may use it at once.  What changes something is on the disk when it returns.
     """

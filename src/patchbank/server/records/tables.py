@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -18,6 +19,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -85,6 +88,7 @@ INSPECTIONS = Table(
     Column("photograph", String(100)),
     Column("overlay", String(100)),
     Column("map", String(100)),
+    Column("is_border", Boolean, nullable=False, server_default=false()),
     Column("source", String(20), nullable=False),
     Column("by", String(PRODUCT_LENGTH), nullable=False),
     Column("instance", String(64), nullable=False),
@@ -111,6 +115,31 @@ for _name in INDEXED_WHERE_GIVEN:
     # its dialect, a fifth of the time that SQLAlchemy takes.
     _column = INSPECTIONS.c[_name]
     Index(None, _column, INSPECTIONS.c.id, sqlite_where=_column.is_not(None))
+
+TO_REVIEW = "review IS NULL AND (verdict <> 'good' OR (photograph IS NOT NULL AND is_border))"
+"""Condition of inspections that wait for a review: flagged, unread, and border cases.
+
+Border cases are parts that passed with a score that few good parts reach, as far as their
+photographs were kept.  Databases find them by an index only where a question has this very text.
+"""
+Index(
+    "ix_inspections_to_review",
+    INSPECTIONS.c.id,
+    INSPECTIONS.c.product,
+    INSPECTIONS.c.lot,
+    sqlite_where=text(TO_REVIEW),
+)
+
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("inspection_id", ForeignKey("inspections.id"), primary_key=True, autoincrement=False),
+    Column("reviewer", String(FIELD_LENGTH), nullable=False),
+    Column("expires", UtcTime, nullable=False),
+    Index(None, "reviewer"),
+    sqlite_with_rowid=False,
+)
+"""Inspections that somebody is about to review, so that nobody else gets them meanwhile."""
 
 TALLIES = Table(
     "tallies",

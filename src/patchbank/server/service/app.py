@@ -23,13 +23,18 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.guarding import SMALL_BODY, SecuredRoute, Spec
 from patchbank.server.service.routes import (
     admin,
+    comparisons,
     ends,
     inspections,
     jobs,
     products,
     records,
+    reviews,
     service,
+    setups,
     statistics,
+    thresholds,
+    trials,
 )
 from patchbank.server.service.service import Service
 
@@ -37,11 +42,16 @@ SPECS: tuple[Spec, ...] = (
     *service.SPECS,
     *inspections.SPECS,
     *records.SPECS,
+    *reviews.SPECS,
     *products.SPECS,
     *statistics.SPECS,
     *admin.SPECS,
     *ends.SPECS,
     *jobs.SPECS,
+    *trials.SPECS,
+    *thresholds.SPECS,
+    *setups.SPECS,
+    *comparisons.SPECS,
 )
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -32,7 +32,11 @@ class Lessons:
     good: Sequence[ImageSource] = ()
     normal: Sequence[Any] = ()
     """Parts of photographs that are normal (`training.update.request.NormalPart`)."""
+    taught: Sequence[int] = ()
+    """Numbers of the inspections whose photographs these are."""
     must_find: Sequence[ImageSource] = ()
     remember: Sequence[ImageSource] = ()
     limit_rows: int | None = None
     force: bool = False
+    expects: str | None = None
+    """Digest of the only detector that may learn them, such as that of a preview; None for any."""

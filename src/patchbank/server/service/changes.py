@@ -98,6 +98,13 @@ class Changes:
         from patchbank.server.service.learning import learned
 
         def updated(before: Detector, facts: _Facts) -> Detector:
+            if lessons.expects not in (None, before.sha256):
+                raise ApiError(
+                    409,
+                    f"{name}: expected the detector of the preview, got another one: it was "
+                    "changed since; make a new preview",
+                    code="changed_meanwhile",
+                )
             after, facts.lines, facts.details = learned(before, lessons, said)
             return after
 

@@ -112,7 +112,7 @@ def describe(app: FastAPI, root_path: str) -> None:
 
 def _made(app: FastAPI, root_path: str) -> dict[str, Any]:
     from patchbank.server.service.lessons import UpdateRequest
-    from patchbank.server.service.schema import INSPECTION_SCHEMA
+    from patchbank.server.service.schema import INSPECTION_SCHEMA, TRIAL_SCHEMA
 
     document = get_openapi(
         title=app.title,
@@ -130,5 +130,6 @@ def _made(app: FastAPI, root_path: str) -> dict[str, Any]:
     update = UpdateRequest.model_json_schema(ref_template=template)
     schemas.update(update.pop("$defs", {}))
     schemas.update(Error=_ERROR, Inspection=INSPECTION_SCHEMA, Page=_PAGE, UpdateRequest=update)
+    schemas.update(Trial=TRIAL_SCHEMA)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document

@@ -20,6 +20,7 @@ from patchbank.errors import (
 )
 from patchbank.runtime.printable import one_line
 from patchbank.server.intake import Busy, KeyReused, NotRecorded, UnknownProduct
+from patchbank.server.records.errors import NotClaimed
 
 CODES = {
     400: "bad_request",
@@ -48,6 +49,7 @@ _OF_CLASSES: tuple[tuple[type[PatchbankError], int, str, int | None], ...] = (
     (UnknownProduct, 404, "unknown_product", None),
     (KeyReused, 422, "key_reused", None),
     (GuardError, 409, "defects_lost", None),
+    (NotClaimed, 409, "claimed", None),
     (ImageError, 422, "unread", None),
     (DetectorFileError, 422, "bad_detector", None),
     (BackboneError, 422, "bad_detector", None),

@@ -62,6 +62,13 @@ REVIEW: dict[str, Any] = {
     "by": "press-3",
     "note": "a water drop",
 }
+CLAIMED: dict[str, Any] = {
+    "inspections": [INSPECTION],
+    "held": [1198, 1204],
+    "waiting": 37,
+    "others": 5,
+    "ends_s": 120,
+}
 PRODUCT: dict[str, Any] = {
     "product": "bolts",
     "detector_sha256": DIGEST,
@@ -168,4 +175,86 @@ JOB = {
     "notes": [],
     "result": None,
     "error": None,
+}
+
+_TRIAL_OWN = "/v1/trials/0f2c51c9b1de4d6c9a37e2f4b8a60d13"
+TRIAL: dict[str, Any] = {
+    **{key: INSPECTION[key] for key in (*INSPECTION,)[: (*INSPECTION,).index("id")]},
+    "id": "0f2c51c9b1de4d6c9a37e2f4b8a60d13",
+    "product": "bolts",
+    "verdict": "anomalous",
+    "is_rate_known": True,
+    "spots": [
+        {
+            "region": 0,
+            "box": {"left": 16, "top": 16, "width": 8, "height": 8},
+            "distance": 3.1,
+            "usual_distance": 1.0,
+            "text": "region 1 (rows 16 to 23, columns 16 to 23): 3.1 times as far from anything "
+            "good as the oddest spot of a good photograph usually is (3.1 against 1)",
+            "crop": f"{_TRIAL_OWN}/crops/0",
+        }
+    ],
+    "links": {
+        "self": _TRIAL_OWN,
+        **{name: f"{_TRIAL_OWN}/{name}" for name in ("photograph", "overlay", "map", "heat")},
+    },
+}
+TRIAL_BODY: dict[str, Any] = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["image"],
+            "properties": {"image": {"type": "string", "format": "binary"}, "product": _TEXT},
+            "additionalProperties": False,
+        }
+    },
+    "application/octet-stream": BINARY,
+}
+
+THRESHOLD: dict[str, Any] = {
+    "product": "bolts",
+    "threshold": 12.4,
+    "false_alarm_rate": 0.005,
+    "guaranteed_rate": 0.032,
+    "is_bound_proved": False,
+    "is_extrapolated": True,
+}
+SCORES: dict[str, Any] = {
+    **THRESHOLD,
+    "detector_sha256": DIGEST,
+    "is_set_by_hand": False,
+    "smallest_rate": 0.016,
+    "lowest_threshold": 0.0,
+    "n_learned": 60,
+    "n_groups": 60,
+    "left_out": [7.91, 8.02, 8.4],
+    "range": [6.8, 31.0],
+    "steps": [{"threshold": 12.4, "false_alarm_rate": 0.005}],
+    "parts": [{"id": 1204, "score": 23.01, "kind": "undecided", "is_always_flagged": False}],
+    "n_other_detector": 120,
+    "n_unread": 1,
+    "shift": {"parts": 1180, "counted": "shifts", "n": 14, "days": 7},
+}
+SETUP: dict[str, Any] = {
+    "id": "0d5e7f1a2b3c4d6e",
+    "product": "bolts",
+    "by": "eva",
+    "begun": TIME,
+    "changed": TIME,
+    "photographs": 60,
+    "bytes": 5_210_000,
+    "left_out": 1,
+    "task": None,
+    "job": None,
+    "ended": None,
+    "error": None,
+    "is_checked": True,
+    "is_fitted": True,
+    "activated": None,
+    "links": {
+        "self": "/v1/setups/0d5e7f1a2b3c4d6e",
+        "photographs": "/v1/setups/0d5e7f1a2b3c4d6e/photographs",
+        "report": "/v1/setups/0d5e7f1a2b3c4d6e/fit/report",
+    },
 }

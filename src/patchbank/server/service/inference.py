@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Any, Protocol
 
 from patchbank import __version__
+from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
-from patchbank.images.source import image_source
+from patchbank.images.source import ImageSource, image_source
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import usable_cores
 from patchbank.server.intake import Answer, Busy, KeyReused, NotRecorded, Submission
@@ -34,10 +35,13 @@ from patchbank.server.service.committing import Committer, Finished, InspectionS
 from patchbank.server.service.congestion import Congestion
 from patchbank.server.service.keeping import Files, PictureStore, digest_of, files_of
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
+from patchbank.server.service.turns import Turns
 
 THREADS_PER_CORE = 2
 LEAST_COMMIT_S = 1.0
 """Time that the last commit has, however late it is."""
+BORDER_RATES = 2
+"""Rates of flagged good parts within which a part that passes is a border case."""
 Observer = Callable[[str, float], None]
 """Is called for each inspection with the product, and the seconds that it took."""
 
@@ -91,7 +95,7 @@ class Inference:
         self._waiting: deque[Job] = deque()
         self._n_bytes = self._n_running = self._n_accepted = 0
         self._congestion = Congestion(usable_cores())
-        self._cores = threading.BoundedSemaphore(usable_cores())
+        self._cores = Turns(usable_cores())
         self._is_closed = False
         self._under_key: dict[tuple[str, str], tuple[str, Future[Answer]]] = {}
         self._threads = [
@@ -246,13 +250,11 @@ class Inference:
         with self._cores:
             outcome, files = self._computed(detector, job)
         kept = files.keep(self._pictures)
-        stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
-        result = outcome.to_json()
         new = NewInspection(
             time=datetime.now(timezone.utc),
             product=given.product,
             fields=given.fields,
-            result={"schema_version": result["schema_version"], **stamp, **result},
+            result=line_of(outcome, detector),
             photograph_sha256=job.digest,
             source=given.source,
             by=given.by,
@@ -260,6 +262,9 @@ class Inference:
             photograph=kept.photograph,
             overlay=kept.overlay,
             map=kept.map,
+            is_border=isinstance(outcome, Inspection)
+            and not outcome.is_anomalous
+            and is_border(detector.calibration, outcome.p_value),
         )
         self._committer.put(Finished(new, job.answered))
 
@@ -288,21 +293,45 @@ class Inference:
         return outcome, files
 
 
+def is_border(calibration: Calibration, p_value: float) -> bool:
+    """Whether few good photographs have a p-value as low, for one that passed.
+
+    These are `BORDER_RATES` times as many as the threshold flags.  With a detector of a single
+    photograph nobody knows how many they are, and there is no border.
+    """
+    rate = calibration.rate_of(calibration.threshold)
+    return not calibration.views_of_one and p_value <= BORDER_RATES * rate
+
+
 def inspected(
     detector: Detector, given: Submission, max_pixels: int
 ) -> Inspection | FailedInspection:
     """The outcome for a photograph, as `Detector.inspect` gives it for a file of that name."""
-    source = image_source(given.content, given.name)
-    height, width = source.header.height, source.header.width
-    if height * width > max_pixels:
-        message = (
-            f"{given.name}: expected at most {max_pixels / 1e6:g} million pixels, got "
-            f"{width} x {height}; send a smaller one, or start the service with a higher "
-            "--max-pixels"
-        )
-        return FailedInspection(given.name, message, ImageError)
+    source = source_within(given.name, given.content, max_pixels)
+    if isinstance(source, FailedInspection):
+        return source
     # An iterator is inspected in this thread; a list would get threads of its own.
     return next(iter(detector.inspect(iter([source]))))
+
+
+def source_within(name: str, content: bytes, max_pixels: int) -> ImageSource | FailedInspection:
+    """The source of a photograph; what is said of it where its header states too many pixels."""
+    source = image_source(content, name)
+    height, width = source.header.height, source.header.width
+    if height * width <= max_pixels:
+        return source
+    message = (
+        f"{name}: expected at most {max_pixels / 1e6:g} million pixels, got {width} x {height}; "
+        "send a smaller one, or start the service with a higher --max-pixels"
+    )
+    return FailedInspection(name, message, ImageError)
+
+
+def line_of(outcome: Inspection | FailedInspection, detector: Detector) -> dict[str, Any]:
+    """The object of `patchbank predict --json`, with the version and the digest of the detector."""
+    result = outcome.to_json()
+    stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
+    return {"schema_version": result["schema_version"], **stamp, **result}
 
 
 def _replayed(given: Submission, digest: str, stored: StoredInspection) -> Answer:

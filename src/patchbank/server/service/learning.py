@@ -7,7 +7,7 @@ from typing import Any
 from patchbank.detector.detector import Detector, detector_of, parts_of
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.remembering import with_remembered
-from patchbank.runtime.progress import NullProgress
+from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.training.photographs import Remarks
 from patchbank.training.update.request import UpdateFacts, UpdateRequest
@@ -15,9 +15,15 @@ from patchbank.training.update.updating import updated
 
 
 def learned(
-    before: Detector, lessons: Lessons, said: Said
+    before: Detector, lessons: Lessons, said: Said, progress: Progress | None = None
 ) -> tuple[Detector, list[str], dict[str, Any]]:
     """The detector that has learned, lines about it, and facts for the audit.
+
+    Args:
+        before: the detector as it is.
+        lessons: what it learns.
+        said: who and why.
+        progress: shows the steps; None for nobody.
 
     Raises:
         PatchbankError: as `Detector.updated` and `Detector.remembering`.
@@ -37,7 +43,7 @@ def learned(
     remarks, facts = Remarks(), UpdateFacts()
     if lessons.good or request.normal or not lessons.remember:
         good = list(lessons.good) or None
-        parts, _ = updated(parts, good, request, NullProgress(), remarks, facts)
+        parts, _ = updated(parts, good, request, progress or NullProgress(), remarks, facts)
     lines += [f"left out: {unread}" for unread in remarks.unread]
     lines += [*remarks.lines, *facts.rows_lines, *facts.lines, *facts.guard.lines]
     if facts.learned:

@@ -60,6 +60,11 @@ class UpdateRequest(BaseModel):
     )
     limit_rows: int | None = Field(None, ge=2)
     force: bool = False
+    detector_sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="The only detector that may learn this, such as that of a preview.",
+    )
 
 
 UPDATE_BODY: dict[str, Any] = {
@@ -80,8 +85,16 @@ UPDATE_BODY: dict[str, Any] = {
 }
 
 
-async def lessons_of(request: Request, service: Service, product: str) -> tuple[Lessons, str]:
+async def lessons_of(
+    request: Request, service: Service, product: str, reason: str | None = None
+) -> tuple[Lessons, str]:
     """The lessons of a request to a product, and the reason.
+
+    Args:
+        request: with the body.
+        service: that it came to.
+        product: that learns.
+        reason: where none is given; None where one has to be.
 
     Raises:
         ApiError: it is no such request, or a photograph is not kept.
@@ -91,6 +104,8 @@ async def lessons_of(request: Request, service: Service, product: str) -> tuple[
         content, sent = await _form(request)
     else:
         content = await json_of(request)
+    if reason is not None and isinstance(content, dict):
+        content = {"reason": reason, **content}
     try:
         wanted = UpdateRequest.model_validate(content)
     except ValidationError as error:
@@ -141,15 +156,32 @@ def _lessons(
     return Lessons(
         good=[*sent, *sources(wanted.good)],
         normal=normal,
+        taught=[part.inspection for part in wanted.normal],
         must_find=defects,
         remember=sources(wanted.remember),
         limit_rows=wanted.limit_rows,
         force=wanted.force,
+        expects=wanted.detector_sha256,
     )
 
 
 def _source(service: Service, one: StoredInspection) -> ImageSource:
-    return image_source(service.made.photograph(one), f"{one.id}-{one.result['image']}")
+    return image_source(service.made.photograph(one), _name(one))
+
+
+def _name(one: StoredInspection) -> str:
+    """The name of a photograph in an update, which begins with the number of its inspection."""
+    return f"{one.id}-{one.result['image']}"
+
+
+def numbered(name: str) -> int | None:
+    """The number of an inspection by the name of its photograph in an update; None of another one.
+
+    >>> numbered("1204-17.png"), numbered("17.png")
+    (1204, None)
+    """
+    number, dash, _ = name.partition("-")
+    return int(number) if dash and number.isascii() and number.isdecimal() else None
 
 
 def _confirmed(service: Service, product: str) -> list[ImageSource]:
@@ -160,7 +192,7 @@ def _confirmed(service: Service, product: str) -> list[ImageSource]:
     for one in page.inspections:
         content = None if one.photograph is None else service.pictures.read(one.photograph)
         if content is not None and one.verdict != "unread":
-            found.append(image_source(content, f"{one.id}-{one.result['image']}"))
+            found.append(image_source(content, _name(one)))
     return found
 
 

@@ -106,7 +106,7 @@ class MadePictures:
         with self._place(), self._explaining:
             found = self._explained.get(inspection.id)
             if found is None:
-                found = self._repeated(inspection, _explained)
+                found = self._repeated(inspection, explained)
                 self._explained[inspection.id] = found
                 while len(self._explained) > MOST_REMEMBERED:
                     self._explained.popitem(last=False)
@@ -167,7 +167,8 @@ class MadePictures:
             self._room.release()
 
 
-def _explained(inspection: Inspection) -> Explained:
+def explained(inspection: Inspection) -> Explained:
+    """The explanation of an inspection that has its pixels, with its crops."""
     from patchbank.detector.explanation.crops import good_crops, odd_crop
 
     explanation, crops, pairs = inspection.explain(), [], []

@@ -36,6 +36,7 @@ from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.service import Service
 from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.setups.preparation import Preparation
 from patchbank.server.service.tokens import TokenBook
 
 TIDY_S = 3600.0
@@ -99,6 +100,7 @@ class Running:
                 max(settings.timeout_s, LEAST_ADMIT_S),
             ),
             commits=self._commits,
+            preparation=Preparation.of(folder, settings, catalog.versions, records),
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
@@ -109,8 +111,7 @@ class Running:
         self._outlets.measure(metrics)
         metrics.gauge("waiting", "Photographs in the queue.", lambda: inference.n_waiting)
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
-        self._watch = FileWatch(catalog)
-        self._tidying = Tidying(self.service)
+        self._watch, self._tidying = FileWatch(catalog), Tidying(self.service)
         self._last = threading.Timer(settings.stop_s + OVERTIME_S, self._give_up)
         self._last.daemon = True
         self._end: float | None = None
@@ -190,6 +191,7 @@ class Running:
         """End what runs, after the last answer, until the end of the time for that."""
         self._stopping()
         self.service.jobs.close(LAST_STEP_S)
+        self.service.trials.close()
         self._watch.close()
         self._tidying.close()
         self._sources.close(self._left_s)
@@ -217,7 +219,7 @@ class Running:
 
 
 class Tidying:
-    """Deletes the oldest pictures beyond the limits, at the start and now and then."""
+    """Deletes old pictures and set-ups beyond the limits, at the start and now and then."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -236,6 +238,7 @@ class Tidying:
         settings, wait_s = self._service.settings, 0.0
         while not self._stop.wait(wait_s):
             wait_s = TIDY_S
+            self._service.preparation.tidy()
             try:
                 gone = self._service.pictures.tidy(
                     int(settings.pictures_gb * 1e9), settings.pictures_days

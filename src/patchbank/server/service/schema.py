@@ -63,3 +63,44 @@ INSPECTION_SCHEMA: dict[str, Any] = {
         },
     },
 }
+TRIAL_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The line of `predict --json` of a photograph that is not recorded.",
+    "required": ["schema_version", "image", "score", "id", "product", "verdict", "spots", "links"],
+    "properties": {
+        **{
+            name: INSPECTION_SCHEMA["properties"][name]
+            for name in (*INSPECTION_SCHEMA["properties"],)
+            if name
+            in (
+                "schema_version",
+                "version",
+                "detector_sha256",
+                "image",
+                "size",
+                "score",
+                "normalised_score",
+                "p_value",
+                "threshold",
+                "anomalous",
+                "regions",
+                "unlike",
+                "error",
+                "error_type",
+                "product",
+            )
+        },
+        "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "verdict": {"enum": ["good", "anomalous"]},
+        "is_rate_known": {"type": "boolean"},
+        "spots": {"type": "array", "items": {"type": "object"}},
+        "links": {
+            "type": "object",
+            "required": ["self"],
+            "properties": {
+                "self": {"type": "string"},
+                **dict.fromkeys(("photograph", "overlay", "map", "heat"), _NULLABLE),
+            },
+        },
+    },
+}

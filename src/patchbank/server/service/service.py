@@ -23,6 +23,8 @@ from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
 from patchbank.server.service.settings import ServiceSettings
+from patchbank.server.service.setups.preparation import Preparation
+from patchbank.server.service.trials import Trials
 from patchbank.server.sources.camera import Camera
 
 PROBE, PROBE_BYTES = "probe", 65_536
@@ -53,7 +55,8 @@ class Service:
     metrics: Metrics
     gate: Gate
     commits: Commits
-    jobs: Jobs = field(default_factory=Jobs)
+    preparation: Preparation
+    trials: Trials = field(default_factory=Trials)
     cameras: dict[str, Camera] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     """Outboxes and sources by their names."""
@@ -61,6 +64,11 @@ class Service:
     is_stopping: bool = False
     _checked: tuple[float, dict[str, str]] = field(default_factory=lambda: (0.0, {}))
     _checking: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def jobs(self) -> Jobs:
+        """All jobs."""
+        return self.preparation.jobs
 
     def reasons(self) -> dict[str, str]:
         """Reasons why no verdict can be given now, by a word for each; none if it is ready."""

@@ -19,6 +19,8 @@ MOST_GROUPS = 12
 """Groups that are drawn at most."""
 MOST_PICTURES = 6
 """Photographs of a group that are drawn at most."""
+MOST_IN_SENTENCE = 3
+"""Photographs that the first sentence names."""
 MOST_NAMES = 20
 """Photographs of a group that are named without being drawn."""
 
@@ -41,6 +43,8 @@ def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path
         "patchbank.training.report",
         detector=detector,
         facts=facts,
+        sentence=_sentence(facts),
+        rates=_rates(facts),
         figures=_figures(facts),
         remarks=[*facts.remarks, *remarks.lines],
         unread=remarks.unread,
@@ -54,16 +58,38 @@ def write_fit_report(detector: Detector, remarks: Remarks, folder: Path) -> Path
     return write_page(folder, page)
 
 
+def _sentence(facts: FitFacts) -> str:
+    """One or two sentences about what was learned, and what to expect of it."""
+    if facts.calibration.views_of_one:
+        return (
+            "Learned from one good photograph: how many good parts it will flag is not known. "
+            "Learn more of them."
+        )
+    rate = percent(facts.calibration.expected_rate)
+    expected = f"Learned from {facts.sample}. Expect it to flag {rate} of the good parts."
+    odd = facts.unlike_others
+    if not odd:
+        return expected
+    names = few([one.name for one in odd], "photograph", MOST_IN_SENTENCE)
+    verb = "is" if len(odd) == 1 else "are"
+    return f"{expected} {names} {verb} unlike the others: decide whether that is a good part."
+
+
+def _rates(facts: FitFacts) -> list[tuple[str, str]]:
+    """The two figures that are asked for first."""
+    learned = (str(len(facts.names)), "good photographs")
+    calibration = facts.calibration
+    if calibration.views_of_one:
+        return [learned]
+    return [(percent(calibration.expected_rate), "false alarms expected"), learned]
+
+
 def _figures(facts: FitFacts) -> list[tuple[str, str]]:
-    """The figures at the head of the page, each with its name."""
+    """Further figures, each with its name."""
     calibration = facts.calibration
     figures = [(f"{calibration.threshold:.4g}", "threshold")]
     if not calibration.views_of_one:
-        figures += [
-            (percent(calibration.expected_rate), "false alarms expected"),
-            (percent_at_most(calibration.guaranteed_rate), "at most, on average"),
-        ]
-    figures.append((str(len(facts.names)), "good photographs"))
+        figures.append((percent_at_most(calibration.guaranteed_rate), "at most, on average"))
     if calibration.groups is not None:
         figures.append((str(calibration.n_groups), "groups"))
     if not calibration.views_of_one:

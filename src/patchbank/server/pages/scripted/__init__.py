@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from patchbank.server.pages.scripted import history, line
+from patchbank.server.pages.scripted import (
+    history,
+    line,
+    products,
+    review,
+    setup,
+    threshold,
+    try_it,
+)
 
-ALL: Mapping[str, Mapping[str, str]] = {"history": history.WORDS, "line": line.WORDS}
+ALL: Mapping[str, Mapping[str, str]] = {
+    "history": history.WORDS,
+    "line": line.WORDS,
+    "products": products.WORDS,
+    "review": review.WORDS,
+    "setup": setup.WORDS,
+    "threshold": threshold.WORDS,
+    "try_it": try_it.WORDS,
+}
 """Messages of each page, by the keys under which its script finds them."""

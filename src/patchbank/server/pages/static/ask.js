@@ -14,17 +14,18 @@ const { root = "", csrf = "" } = document.body.dataset;
  * @param {string} method
  * @param {string} path of the service, as "/v1/products"
  * @param {any} [body] FormData as a form, anything else as JSON
- * @param {AbortSignal} [signal]
+ * @param {{signal?: AbortSignal, keepalive?: boolean, headers?: Record<string, string>}} [more] keepalive:
+ *   sent to its end also where the page is left
  * @returns {Promise<Told>}
  */
-export async function ask(method, path, body, signal) {
+export async function ask(method, path, body, { signal, keepalive = false, headers: further = {} } = {}) {
   /** @type {Record<string, string>} */
-  const headers = { accept: "application/json", "x-csrf-token": csrf };
+  const headers = { accept: "application/json", "x-csrf-token": csrf, ...further };
   const isForm = body instanceof FormData || body instanceof Blob;
   if (body !== undefined && !isForm) headers["content-type"] = "application/json";
   const sent = body === undefined || isForm ? body : JSON.stringify(body);
   try {
-    const response = await fetch(root + path, { method, headers, body: sent, signal });
+    const response = await fetch(root + path, { method, headers, body: sent, signal, keepalive });
     const text = await response.text();
     const content = text ? JSON.parse(text) : null;
     const message = response.ok ? "" : content?.error?.message ?? String(response.status);
@@ -43,4 +44,10 @@ export function spoken() {
   /** @type {Record<string, string>} */
   const words = JSON.parse(document.body.dataset.words ?? "{}");
   return (key, values = {}) => (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+}
+
+/** The way in which the reader writes numbers and times, in the language of the page. */
+export function locale() {
+  const language = document.documentElement.lang;
+  return navigator.language.startsWith(language) ? navigator.language : language;
 }

@@ -9,6 +9,8 @@ import { element, set, View } from "./view.js";
 /** @typedef {import("./model.js").Part} Part */
 
 const EARLIER_MS = 30000;
+/** Time for which each part that is not good is seen, however soon the next one comes. */
+const LEAST_SHOWN_MS = 300;
 /** Nobody decides so quickly: a part that has just come in is not the one that was meant. */
 const UNSEEN_MS = 300;
 const { root = "", product = "", csrf = "", version = "", words = "{}" } = document.body.dataset;
@@ -21,6 +23,7 @@ const settings = { freeze: element("freeze"), sound: element("sound"), keys: ele
 let lost = null;
 let isSending = false;
 let earlierTimer = 0;
+let briefTimer = 0;
 let seen = { id: 0, since: 0 };
 
 const stream = new Stream(
@@ -35,6 +38,7 @@ function draw() {
   const id = line.shown?.id ?? 0;
   if (id !== seen.id) seen = { id, since: performance.now() };
   view.draw(line, lost);
+  if (line.brief.length && !briefTimer) briefTimer = setTimeout(endBrief, LEAST_SHOWN_MS);
   view.drawLive(line.isLive && !lost);
   if (line.position !== null) keep(sessionStorage, position, String(line.position));
 }
@@ -63,6 +67,12 @@ function heard(name, content) {
   } else {
     return;
   }
+  draw();
+}
+
+function endBrief() {
+  briefTimer = 0;
+  line.seen();
   draw();
 }
 
@@ -157,13 +167,14 @@ function acknowledge() {
 /** @type {Record<string, [string, () => void]>} key -> its button, and what that does */
 const actions = {
   f: ["false-alarm", () => review("false_alarm")],
+  n: ["false-alarm", () => review("false_alarm")],
   d: ["confirmed-defect", () => review("confirmed_defect")],
-  u: ["undo", undo],
+  z: ["undo", undo],
   a: ["acknowledge", acknowledge],
   escape: ["back", backToLive],
 };
 
-for (const [id, act] of Object.values(actions)) element(id).addEventListener("click", act);
+for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;

@@ -25,6 +25,8 @@ export class Line {
     this.parts = [];
     /** @type {Part[]} to acknowledge, the first is shown */
     this.held = [];
+    /** @type {Part[]} not good, and not seen long enough yet; the first is shown */
+    this.brief = [];
     /** @type {Part | null} an earlier part that somebody wants to see */
     this.earlier = null;
     /** @type {Part[]} reviewed on this screen, the latest last */
@@ -57,21 +59,32 @@ export class Line {
     }
     if (part.verdict === "good") return true;
     this.earlier = null;
-    if (this.freezes || !this.isLive || this.held.length > 0) {
-      this.held.push(part);
-      if (!this.isLive) this.missed.add(part.id);
-    }
+    this.brief.push(part);
+    if (this.freezes || !this.isLive || this.held.length > 0) this.hold();
     return true;
+  }
+
+  /** Hold the parts that nobody can have seen yet, until they are acknowledged. */
+  hold() {
+    if (!this.isLive) for (const part of this.brief) this.missed.add(part.id);
+    this.held.push(...this.brief.splice(0));
+  }
+
+  /** The first of those that were to be seen for a moment has been seen. */
+  seen() {
+    if (this.isLive) this.brief.shift();
+    else this.hold();
   }
 
   /** The part on the screen. */
   get shown() {
-    return this.earlier ?? this.held[0] ?? this.parts[this.parts.length - 1] ?? null;
+    return this.earlier ?? this.held[0] ?? this.brief[0] ?? this.parts[this.parts.length - 1] ?? null;
   }
 
   /** Number after which a screen that is loaded again goes on, so that it holds the same parts. */
   get position() {
-    return this.held.length > 0 ? this.held[0].id - 1 : this.last;
+    const first = this.held[0] ?? this.brief[0];
+    return first ? first.id - 1 : this.last;
   }
 
   acknowledge() {

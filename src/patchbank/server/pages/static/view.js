@@ -39,7 +39,8 @@ export class View {
     /** @type {Map<number, HTMLLIElement>} */
     this.items = new Map();
     this.drawn = "";
-    for (const name of ["small", "overlay", "odd", "nearest"]) this.watch(name);
+    /** @type {Record<string, string | null>} addresses of the pictures that are shown or come */
+    this.wanted = {};
   }
 
   /**
@@ -147,43 +148,53 @@ export class View {
    * @param {string | null} address
    */
   load(name, address) {
-    const image = element(name);
-    image.hidden = true;
+    this.wanted[name] = address;
+    element(name).hidden = true;
     if (name !== "small") element(`${name}-absent`).hidden = true;
-    if (address) image.src = address;
-    else image.removeAttribute("src");
-  }
-
-  /** @param {string} name */
-  watch(name) {
-    const image = element(name);
-    image.addEventListener("load", () => {
-      image.hidden = false;
-      if (name === "small") element("small-figure").hidden = false;
-    });
-    image.addEventListener("error", () => {
-      const address = image.getAttribute("src");
-      if (address) void this.unloaded(name, address);
-    });
+    if (address) void this.fetch(name, address);
   }
 
   /**
-   * A picture that the service is too busy to make, or that was cut off, is asked for again.
+   * A picture is drawn on a canvas, since browsers keep hundreds of megabytes of decoded images.
+   * One that the service is too busy to make, or that was cut off, is asked for again.
    * @param {string} name
    * @param {string} address
    */
-  async unloaded(name, address) {
-    const image = element(name);
-    const status = await fetch(address).then((answer) => answer.status, () => 0);
-    const isSame = () => image.getAttribute("src") === address;
-    if (!isSame()) return;
-    if ([0, 200, 429].includes(status) || status >= 500) {
-      setTimeout(() => isSame() && (image.src = address), AGAIN_MS);
+  async fetch(name, address) {
+    let status = 0;
+    try {
+      const answer = await fetch(address);
+      status = answer.status;
+      if (answer.ok) {
+        const bitmap = await createImageBitmap(await answer.blob());
+        if (this.wanted[name] === address) this.drawPicture(name, bitmap);
+        else bitmap.close();
+        return;
+      }
+    } catch {
+      // there is no service at the moment
+    }
+    if (this.wanted[name] !== address) return;
+    if (status === 0 || status === 429 || status >= 500) {
+      setTimeout(() => this.wanted[name] === address && this.fetch(name, address), AGAIN_MS);
     } else if (name !== "small") {
       const absent = element(`${name}-absent`);
       absent.textContent = name === "nearest" ? this.words.no_good : this.words.no_picture;
       absent.hidden = false;
     }
+  }
+
+  /**
+   * @param {string} name
+   * @param {ImageBitmap} bitmap
+   */
+  drawPicture(name, bitmap) {
+    const canvas = element(name);
+    canvas.width = bitmap.width;
+    canvas.height = bitmap.height;
+    canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
+    canvas.hidden = false;
+    if (name === "small") element("small-figure").hidden = false;
   }
 
   /**

@@ -90,7 +90,7 @@ async def inspect(
     said = _texts(came, query)
     terms = _Terms(
         service=service,
-        product=said["product"] or _only_product(service),
+        product=said["product"] or only_product(service),
         fields=fields_of(said),
         by=caller_of(request).name,
         name=named(query.name),
@@ -156,7 +156,12 @@ def _texts(came: Received, query: InspectQuery) -> dict[str, str | None]:
     return {name: came.texts.get(name, getattr(query, name)) for name in NAMES}
 
 
-def _only_product(service: Service) -> str:
+def only_product(service: Service) -> str:
+    """The product of a service that has one alone.
+
+    Raises:
+        ApiError: 422 where it has none, or several.
+    """
     products = service.inference.products()
     if len(products) != 1:
         names = ", ".join(products) or "none yet"

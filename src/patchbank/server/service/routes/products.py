@@ -15,9 +15,10 @@ from patchbank.server.records.entries import Role, iso_utc
 from patchbank.server.service.answers import answer
 from patchbank.server.service.catalog import Product
 from patchbank.server.service.change_requests import Said
-from patchbank.server.service.examples import BINARY, CHANGED, DETECTOR, PRODUCT
+from patchbank.server.service.examples import BINARY, CHANGED, DETECTOR, JOB, PRODUCT
 from patchbank.server.service.guarding import Spec, caller_of
 from patchbank.server.service.lessons import UPDATE_BODY, lessons_of
+from patchbank.server.service.previewing import begun
 from patchbank.server.service.routes.records import moment
 from patchbank.server.service.service import Service, service_of
 
@@ -134,6 +135,21 @@ async def update(request: Request, name: Name) -> Response:
     return answer(await run_in_threadpool(service.changes.update, name, lessons, said))
 
 
+async def preview(request: Request, name: Name) -> Response:
+    """Begin a job that says what an update would change, and changes nothing.
+
+    The body is that of the update; its `reason` may be left out.  The result of the job has the
+    digest of the detector that it was made of (give it with the update as `detector_sha256`), the
+    lines of the update, whether the guard would refuse it, and each of the last 500 parts whose
+    verdict would be another one.
+    """
+    service = service_of(request)
+    service.catalog.product(name)
+    lessons, reason = await lessons_of(request, service, name, "preview")
+    said = Said(caller_of(request), reason)
+    return answer(begun(service, name, lessons, said).to_json(), 201)
+
+
 async def upload(request: Request, name: Name, reason: Reason) -> Response:
     """Use a detector file from now on; a new product needs the role admin."""
     service = service_of(request)
@@ -186,6 +202,16 @@ SPECS = (
         errors=(*CHANGING, 413),
         body=UPDATE_BODY,
         body_limit="max_bytes",
+    ),
+    _spec(
+        "POST",
+        "/{name}/update/preview",
+        preview,
+        example=JOB,
+        errors=(404, 413),
+        body=UPDATE_BODY,
+        body_limit="max_bytes",
+        creates=True,
     ),
     _spec(
         "PUT",

@@ -28,6 +28,7 @@ from patchbank.server.service.examples import INSPECTION, PAGE, REVIEW
 from patchbank.server.service.guarding import Spec, caller_of
 from patchbank.server.service.keeping import map_range
 from patchbank.server.service.service import Service, service_of
+from patchbank.server.service.tokens import Caller
 
 MOST_IN_A_PAGE = 1000
 LONGEST_NOTE = 2000
@@ -41,6 +42,8 @@ KINDS = {
 OTHER_KIND = "application/octet-stream"
 Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the inspection.")]
 Short = Annotated[str | None, Field(max_length=200)]
+Reviewer = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{8,64}$")]
+"""Name of a page or a program that reviews; each of them has its own."""
 
 
 def _moment_of(written: Any) -> Any:
@@ -113,6 +116,10 @@ class NewReview(BaseModel):
         max_length=60,
         description="Name of the person, where several share a token.",
     )
+    reviewer: Reviewer | None = Field(
+        None,
+        description="Name under which the inspection was claimed: nobody else's is decided.",
+    )
 
 
 def inspections(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
@@ -181,7 +188,8 @@ def add_review(request: Request, number: Number, review: NewReview) -> Response:
     service, caller = service_of(request), caller_of(request)
     _found(service, number)
     by = caller.name if review.by is None else f"{review.by} ({caller.name})"
-    added = service.records.add_review(number, review.decision, by, review.note)
+    claimed = None if review.reviewer is None else reviewer_of(caller, review.reviewer)
+    added = service.records.add_review(number, review.decision, by, review.note, reviewer=claimed)
     service.metrics.reviewed(review.decision)
     return answer(_review(added), 201)
 
@@ -198,6 +206,11 @@ def _found(service: Service, number: int) -> StoredInspection:
     if found is None:
         raise ApiError(404, f"inspection: expected the number of one on record, got {number}")
     return found
+
+
+def reviewer_of(caller: Caller, reviewer: str) -> str:
+    """The name of a reviewer in the records, which nobody with another token can have."""
+    return f"{caller.name}/{reviewer}"
 
 
 def _review(review: Review) -> dict[str, Any]:
@@ -244,7 +257,7 @@ SPECS = (
         role="operator",
         tag="reviews",
         example=REVIEW,
-        errors=OF_ONE,
+        errors=(404, 409),
         creates=True,
     ),
     Spec(

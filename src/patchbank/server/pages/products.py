@@ -1,0 +1,172 @@
+"""Pages of the products: all of them, one with its detectors, and a comparison of two of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from patchbank.errors import PatchbankError
+from patchbank.runtime.percent import percent
+from patchbank.server.pages import words
+from patchbank.server.pages.rendering import page, page_spec
+from patchbank.server.records.counting import Count
+from patchbank.server.records.entries import DetectorEntry, Filter
+from patchbank.server.service.catalog import Product
+from patchbank.server.service.guarding import caller_of
+from patchbank.server.service.routes.setups import setup_json
+from patchbank.server.service.service import Service, service_of
+
+ProductName = Annotated[str, Path(max_length=100)]
+SEARCHED = 60
+"""Good inspections among which one with a photograph is looked for."""
+SHOWN_SETTINGS = ("method", "backbone", "image_size", "bank_rows")
+MOST_SHOWN = 60
+"""Parts of a comparison that are shown; its own page has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A product as the list shows it."""
+
+    name: str
+    product: Product
+    today: Count
+    since: datetime
+    """Time at which it got its detector."""
+    photograph: int | None
+    """Number of an inspection with a typical photograph; None where none is kept."""
+
+
+def products(request: Request) -> Response:
+    """All products, and set-ups that are under way."""
+    service, caller = service_of(request), caller_of(request)
+    today = _today(service)
+    cards = [
+        Card(
+            one.name,
+            one,
+            today.get(one.name, Count(group=one.name)),
+            _since(one, service.records.detectors(one.name)),
+            typical(service, one.name),
+        )
+        for one in service.catalog.products
+    ]
+    known = {one.name for one in service.catalog.products}
+    setups = [
+        setup_json(service, one)
+        for one in service.preparation.setups.all()
+        if one.facts.activated is None
+        and caller.may("engineer" if one.facts.product in known else "admin")
+    ]
+    return page(request, "products.html", cards=cards, setups=setups, words=_words(request))
+
+
+def product(request: Request, product: ProductName) -> Response:
+    """A product: the detector in use, those before it, and the history in its file."""
+    service = service_of(request)
+    found = service.catalog.product(product)
+    facts, history, error = _detector(service, found)
+    entries = service.records.detectors(product)
+    return page(
+        request,
+        "product.html",
+        product=product,
+        found=found,
+        since=_since(found, entries),
+        error=found.error or error,
+        facts=facts,
+        history=history,
+        entries=[(one, service.catalog.versions.has(product, one.sha256)) for one in entries],
+        photograph=typical(service, product),
+        words=_words(request),
+    )
+
+
+def comparison(
+    request: Request,
+    product: ProductName,
+    id: Annotated[str, Path(pattern="^[0-9a-f]{16}$")],  # name in the path
+) -> Response:
+    """A comparison: verdicts that differ first, with their photographs."""
+    service = service_of(request)
+    found = service.catalog.product(product)
+    content = service.preparation.comparisons.find(product, id)
+    changed = [one for one in content["images"] if one["changed"]]
+    for side in (content["a"], content["b"]):
+        rate = side["false_alarm_rate"]
+        side["expected"] = "-" if rate is None else percent(rate)
+    return page(
+        request,
+        "comparison.html",
+        product=product,
+        comparison=content,
+        changed=changed[:MOST_SHOWN],
+        n_more=max(len(changed) - MOST_SHOWN, 0),
+        n_flagged=sum(one["b"]["anomalous"] for one in changed),
+        n_passed=sum(one["a"]["anomalous"] for one in changed),
+        in_use=found.sha256,
+        words=_words(request),
+    )
+
+
+def typical(service: Service, product: str) -> int | None:
+    """Number of a late inspection whose photograph is kept, a good one; None if there is none."""
+    page = service.records.inspections(Filter(product=product, verdict="good"), limit=SEARCHED)
+    kept = (one for one in page.inspections if one.photograph is not None)
+    return next((one.id for one in kept if service.pictures.has(str(one.photograph))), None)
+
+
+def _since(product: Product, entries: Sequence[DetectorEntry]) -> datetime:
+    """Time at which a product got its detector; that of the start for one that is not on record."""
+    found = next((one.time for one in entries if one.sha256 == product.sha256), product.since)
+    assert found is not None  # it is in use
+    return found
+
+
+def _today(service: Service) -> dict[str, Count]:
+    """Counts of each product since midnight here."""
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    found = service.records.counts("product", since=midnight.astimezone(timezone.utc))
+    return {str(one.group): one for one in found.groups}
+
+
+def _detector(
+    service: Service, product: Product
+) -> tuple[dict[str, Any], Sequence[dict[str, Any]], str | None]:
+    """Facts of the detector in use, its history, newest first, and why it cannot be opened."""
+    try:
+        detector = service.catalog.detector(product)
+    except PatchbankError as error:
+        return {}, [], str(error)
+    first = detector.members[0]
+    settings: dict[str, Any] = {"method": first.method, **first.settings.to_mapping()}
+    facts = {
+        "photographs": len(detector.fitted_on),
+        "expected": percent(detector.calibration.expected_rate),
+        "settings": {
+            name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None
+        },
+    }
+    lineage = detector.lineage
+    if lineage is None:
+        return facts, [], None
+    content = lineage.to_json()
+    return facts | {"position": content["position"]}, content["entries"][::-1], None
+
+
+def _words(request: Request) -> dict[str, str]:
+    language = words.language_of(request.headers.get("accept-language", ""))
+    return words.for_scripts(language, "products")
+
+
+SPECS = (
+    page_spec("GET", "/products", products, "operator"),
+    page_spec("GET", "/products/{product}", product, "operator"),
+    page_spec("GET", "/products/{product}/comparisons/{id}", comparison, "engineer"),
+)
