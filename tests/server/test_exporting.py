@@ -9,7 +9,7 @@ from datetime import timedelta, timezone
 import hypothesis.strategies as st
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.printable import printable
@@ -199,6 +199,7 @@ def many(tmp_path_factory):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(TEXTS, min_size=6, max_size=6), st.sampled_from([".", ","]))
+@example(["1", "two\nlines", "a", "a", "a", "a"], ".")
 def test_every_text_comes_back_and_none_is_a_formula(many, texts, decimal):
     serial_number, lot, station, operator, image, error = texts
     fields = Fields(serial_number=serial_number, lot=lot, station=station, operator=operator)

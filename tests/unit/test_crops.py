@@ -219,7 +219,7 @@ def test_five_spots_are_drawn_and_the_page_says_how_many_there_are():
     assert len(found.spots) == SHOWN_SPOTS == 5
     assert found.remarks == ("5 of 20 odd spots are drawn",)
     assert found.picture.startswith(b"\x89PNG")
-    assert found.overlay.overlay.startswith("data:image/jpeg;base64,")
+    assert found.overlay.photograph.startswith("data:image/jpeg;base64,")
     [own] = found.spots[0].pictures
     assert own.caption == "this photograph · rows 0 to 0, columns 0 to 0"
     assert found.spots[0].title.endswith(". this method cannot say what it compared")

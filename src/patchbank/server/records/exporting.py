@@ -204,8 +204,9 @@ class _Csv(_Table):
             return [c.replace(".", ",") for c in cells] if self._decimal == "," else cells
         if name in CONTROLLED:
             return [value or "" for value in values]
-        texts = "\n".join(["", *filter(None, values)])
-        is_harmless = texts.replace("\n", "").isprintable() and not any(
+        given = list(filter(None, values))
+        texts = "\n".join(["", *given])
+        is_harmless = "".join(given).isprintable() and not any(
             risk in texts for risk in (*FORMULAS, self._delimiter, '"')
         )
         return [value or "" if is_harmless else self._text(value or "") for value in values]
