@@ -1,6 +1,7 @@
 /** One part: keys for its buttons and links, and all of its odd spots. */
 
 import { ask, spoken } from "./ask.js";
+import { keep, read } from "./kept.js";
 
 const say = spoken();
 /** @type {Record<string, string>} */
@@ -17,6 +18,22 @@ document.addEventListener("keydown", (event) => {
     found.click();
   }
 });
+
+const note = document.querySelector("textarea[name=note]");
+if (note instanceof HTMLTextAreaElement) keepNote(note);
+
+/**
+ * A note outlives whatever keeps its review from being saved, such as a session that is over.
+ * @param {HTMLTextAreaElement} field
+ */
+function keepNote(field) {
+  const key = `note.${field.dataset.number}`;
+  const kept = read(sessionStorage, key) ?? "";
+  const isSaved = [...document.querySelectorAll(".note")].some((one) => one.textContent === kept.trim());
+  if (isSaved) keep(sessionStorage, key, "");
+  else field.value ||= kept;
+  field.addEventListener("input", () => keep(sessionStorage, key, field.value));
+}
 
 const spots = document.getElementById("spots");
 if (spots) void draw(spots);
