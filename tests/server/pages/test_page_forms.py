@@ -107,7 +107,8 @@ def test_a_review_that_is_refused_leads_back_to_the_part_and_its_note(
 
 FOREIGN = """<!doctype html><title>foreign</title>
 <form method="post" action="TARGET"><input name="decision" value="unsure">
-<button>send</button></form><iframe sandbox="allow-forms allow-scripts" srcdoc='<form method="post" action="TARGET">
+<button>send</button></form>
+<iframe sandbox="allow-forms allow-scripts" srcdoc='<form method="post" action="TARGET">
 <input name="decision" value="unsure"><button>send</button></form>'></iframe>"""
 
 

@@ -204,8 +204,15 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     detectors = desk.http.get("/v1/products/bolts/detectors").json()["detectors"]
     assert (detectors[0]["action"], detectors[0]["reason"]) == ("updated", f"nicks {SCRIPT}")
     assert desk.inspect(stamped(300), lot="none").json()["verdict"] == "good"
+    # The review of what the detector has learned stays until that is undone.
+    learned = reviews(desk, ids[SCRIPT])
+    page.press("z").says(re.compile("was taught, so its review stays"))
+    link = page.page.locator("#said").get_by_role("link", name="Changes of bolts")
+    assert link.get_attribute("href") == f"{ROOT}/products/bolts"
+    assert reviews(desk, ids[SCRIPT]) == learned == [("false_alarm", "")]
     undone = desk.http.post("/v1/products/bolts/undo", json={"reason": "test"})
     assert undone.status_code == 200
+    page.press("z").says(f"{SCRIPT}: review withdrawn").shows(SCRIPT)
     assert reviews(desk, ids["C-3"]) == []
 
 

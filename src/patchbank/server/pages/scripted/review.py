@@ -22,6 +22,8 @@ WORDS = {
     "gone": "{part} was reviewed by somebody else.",
     "reviewed": "{part}: {decision}",
     "withdrawn": "{part}: review withdrawn",
+    "is_taught": "{part} was taught, so its review stays: undo the teaching first.",
+    "undo_there": "Changes of {product}",
     "failed": "Not recorded: {reason}",
     "false_alarm": "False alarm",
     "normal": "Normal",

@@ -141,12 +141,25 @@ async function decide(decision) {
 }
 
 async function undo() {
-  const undone = await queue.undo();
+  const undone = await queue.undo(async (part) => (await teaching?.isTaught(part)) ?? false);
   if (!undone) return;
   const { part, told } = undone;
+  if (!told) return sayTaught(part);
   if (told.ok) teaching?.remove(part.id);
   set("said", told.ok ? say("withdrawn", { part: name(part) }) : say("failed", { reason: told.message }));
   step();
+}
+
+/**
+ * The detector would still have learned it: that is undone where the changes of the product are.
+ * @param {Part} part
+ */
+function sayTaught(part) {
+  const link = document.createElement("a");
+  link.href = `${root}/products/${encodeURIComponent(part.product)}`;
+  link.textContent = say("undo_there", { product: part.product });
+  set("said", say("is_taught", { part: name(part) }));
+  element("said").append(" ", link);
 }
 
 /** Draw what the person at the page has asked for. */

@@ -137,12 +137,17 @@ export class Queue {
 
   /**
    * Take the last decision back, and show its part again.
-   * @returns {Promise<{part: Part, told: Told} | null>}
+   * @param {(part: Part) => Promise<boolean>} isFixed whether more hangs on it than this page can take back
+   * @returns {Promise<{part: Part, told: Told | null} | null>} told: null for one that is fixed
    */
-  async undo() {
+  async undo(isFixed) {
     await this.chain;
     const last = this.done.pop();
     if (!last) return null;
+    if (await isFixed(last.part)) {
+      this.done.push(last);
+      return { part: last.part, told: null };
+    }
     const told = await this.inTurn(() => this.send(last.part, "withdrawn", ""));
     if (told.ok) this.putBack(last.part);
     else if (told.status === 0 || told.status >= 500) this.done.push(last);
