@@ -10,6 +10,7 @@ WORDS = {
     "share": "score {share} of the threshold",
     "could_not_be_read": "Could not be inspected: not a good part",
     "no_number": "no serial number",
+    "yesterday": "yesterday {time}",
     "lot": "lot {lot}",
     "waiting": "{number} to review",
     "many": "more than {number} to review",
@@ -34,9 +35,13 @@ WORDS = {
     "is_false_alarm": "False alarm: this is normal",
     "with_mark": "With the mark",
     "without_mark": "Without the mark",
+    "hide_mark": "Hide mark",
+    "show_mark": "Show mark",
     "loading": "loading",
     "no_picture": "The photograph is not kept.",
-    "no_good": "There is no picture of a good part to compare with.",
+    "no_good": "There is no picture of a good part to compare with: the file of the "
+    "detector has no small pictures of its photographs. A detector "
+    "that is set up anew has them.",
     "teach": "Teach",
     "teach_some": "Teach {number}",
     "teach_title": "Teach {product}",

@@ -5,6 +5,7 @@ import { keep, read } from "./kept.js";
 import { Pictures } from "./review_pictures.js";
 import { Queue } from "./review_queue.js";
 import { Teaching } from "./review_teach.js";
+import { spokenTime } from "./times.js";
 import { element, set } from "./view.js";
 
 /** @typedef {import("./review_queue.js").Part} Part */
@@ -71,6 +72,8 @@ function drawFacts(part) {
   const share = hasShare ? whole.format(/** @type {number} */ (part.score) / /** @type {number} */ (part.threshold)) : "";
   set("share", hasShare ? say("share", { share }) : part.verdict === "unread" ? say("could_not_be_read") : "");
   set("of", [part.product, part.lot && say("lot", { lot: part.lot })].filter(Boolean).join(" · "));
+  element("time").dateTime = part.time;
+  set("time", spokenTime(new Date(part.time), say("yesterday")));
 }
 
 /** @param {Part | null} part */
@@ -83,6 +86,7 @@ function drawButtons(part) {
   element("next").disabled = !part || queue.isAtEnd;
   element("undo").disabled = !queue.done.length;
   element("mark").setAttribute("aria-pressed", String(isMarked));
+  set("mark-text", say(isMarked ? "hide_mark" : "show_mark"));
   teaching?.drawButton();
 }
 

@@ -5,6 +5,7 @@ import { ask } from "./ask.js";
 /**
  * @typedef {object} Part
  * @property {number} id
+ * @property {string} time in UTC
  * @property {string} product
  * @property {"good" | "anomalous" | "unread"} verdict
  * @property {number | null} score
