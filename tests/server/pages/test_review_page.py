@@ -79,11 +79,17 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     ids = add(desk, "keys", "A-1", "A-2", SCRIPT, "A-4")
     ids |= add(desk, "keys", "A-5", of="border") | add(desk, "keys", "A-6", of="unread")
     page.open(lot="keys").shows("A-1").waits(6)
+    expect(page.page.locator("#time")).to_have_text(re.compile(r"^(yesterday )?\d\d:\d\d:\d\d$"))
     for name in ("photograph", "odd", "nearest"):
         expect(page.page.locator(f"#{name}")).to_be_visible()
     expect(page.page.locator("#chip")).to_have_text("NG")
     expect(page.page.locator("#photograph")).to_have_attribute("src", re.compile("/marked$"))
+    mark = page.page.locator("#mark")
+    expect(mark).to_contain_text("Hide mark")
+    expect(mark).to_have_attribute("aria-pressed", "true")
     page.press("m")
+    expect(mark).to_contain_text("Show mark")
+    expect(mark).to_have_attribute("aria-pressed", "false")
     expect(page.page.locator("#photograph")).to_have_attribute("src", re.compile("/plain$"))
     expect(page.page.locator("#photograph-caption")).to_have_text("Without the mark")
     sizes = page.page.evaluate(
@@ -261,6 +267,30 @@ def log_in_german(page, desk):
     page.page.wait_for_url(f"{desk.page_url}/review")
 
 
+def check_phone(page):
+    """On a phone, all of a part and its two decisions are seen at once, and nothing else."""
+    boxes = {
+        name: page.locator(f"#{name}").bounding_box()
+        for name in ("chip", "serial", "share", "photograph", "confirmed-defect", "false-alarm")
+    }
+    photograph = boxes["photograph"]
+    for name in ("chip", "serial", "share"):
+        assert boxes[name]["y"] + boxes[name]["height"] <= photograph["y"], name
+    assert photograph["height"] > 190
+    for name in ("confirmed-defect", "false-alarm"):
+        assert photograph["y"] + photograph["height"] <= boxes[name]["y"]
+        assert boxes[name]["y"] + boxes[name]["height"] <= page.viewport_size["height"]
+    for name in ("unsure", "previous", "mark", "teach-open", "lot", "keys"):
+        expect(page.locator(f"#{name}")).to_be_hidden()
+    assert page.locator("kbd:visible").count() == 0
+    page.get_by_role("button", name="More").click()
+    expect(page.locator("#unsure")).to_be_visible()
+    expect(page.locator("#more-buttons")).to_have_attribute("aria-expanded", "true")
+    page.get_by_text("Which parts").click()
+    expect(page.locator("#lot")).to_be_visible()
+    page.get_by_text("Which parts").click()
+
+
 def test_all_states_at_all_sizes(desk, chromium):
     with opened_views(chromium) as views:
         pages = {}
@@ -274,6 +304,7 @@ def test_all_states_at_all_sizes(desk, chromium):
             for name in ("photograph", "odd", "nearest"):
                 expect(each.page.locator(f"#{name}")).to_be_visible()
         check_views(views, "review")
+        check_phone(pages["phone-light"].page)
         for each in pages.values():
             each.press("n").says("A-1017: False alarm").press("t")
             expect(each.page.locator("#findings li").first).to_contain_text(

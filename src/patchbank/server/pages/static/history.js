@@ -10,12 +10,3 @@ if (!zone && own && here !== offsets) {
   address.searchParams.set("zone", own);
   location.replace(address);
 }
-
-/** On a phone, what was found comes first: the form is folded above it. */
-const find = document.getElementById("find");
-const phone = matchMedia("(max-width: 700px)");
-function fold() {
-  if (find instanceof HTMLDetailsElement) find.open = !(phone.matches && "folds" in find.dataset);
-}
-phone.addEventListener("change", fold);
-fold();

@@ -195,6 +195,11 @@ if (teaching) actions.t = ["teach-open", () => teaching.open()];
 
 for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
+element("more-buttons").addEventListener("click", () => {
+  const isOpen = element("decisions").classList.toggle("all");
+  element("more-buttons").setAttribute("aria-expanded", String(isOpen));
+});
+
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || teaching?.isOpen) return;

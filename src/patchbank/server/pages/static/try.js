@@ -26,7 +26,6 @@ import { Viewer } from "./trial_viewer.js";
  */
 
 const MOST_SPOTS = 6;
-/** Side of one crop in a picture of several. */
 const say = spoken();
 const { root = "" } = document.body.dataset;
 const mostBytes = Number(document.body.dataset.maxBytes);
