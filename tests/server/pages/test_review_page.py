@@ -79,6 +79,7 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     ids = add(desk, "keys", "A-1", "A-2", SCRIPT, "A-4")
     ids |= add(desk, "keys", "A-5", of="border") | add(desk, "keys", "A-6", of="unread")
     page.open(lot="keys").shows("A-1").waits(6)
+    expect(page.page.locator("#kinds")).to_have_text("4 NG, 1 unread, 1 near the threshold")
     expect(page.page.locator("#time")).to_have_text(re.compile(r"^(yesterday )?\d\d:\d\d:\d\d$"))
     for name in ("photograph", "odd", "nearest"):
         expect(page.page.locator(f"#{name}")).to_be_visible()
@@ -103,6 +104,7 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     page.press("m", "j").shows("A-2").press("k").shows("A-1")
     page.press("e").page.keyboard.type(f"dent {SCRIPT}")  # n and d are letters here
     page.press("Enter", "d").shows("A-2").says("A-1: Confirmed defect").waits(5)
+    expect(page.page.locator("#kinds")).to_have_text("3 NG, 1 unread, 1 near the threshold")
     page.press("n").shows(SCRIPT).says("A-2: False alarm")
     page.press("f").says(f"{SCRIPT}: False alarm").shows("A-4")
     page.press("u").says("A-4: Unsure").shows("A-5")
@@ -127,6 +129,12 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
         "confirmed_defect",
     ]
     assert [one for one, _ in reviews(desk, ids["A-6"])] == ["confirmed_defect", "withdrawn"]
+    # Who wants NG and unread ones alone sees no border case.
+    add(desk, "keys", "A-7", of="border")
+    page.page.get_by_label("Which").select_option("NG and unread only")
+    page.shows("A-6").waits(1)
+    expect(page.page.locator("#kinds")).to_have_text("1 unread")
+    assert "which=flagged" in page.page.url
     # Whatever is pressed while keys are switched off does nothing.
     page.page.get_by_label("Keys").set_checked(False)
     page.press("d")

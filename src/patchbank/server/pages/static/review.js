@@ -58,7 +58,17 @@ function emptyText() {
 function drawCounts() {
   const number = numbers.format(queue.waiting);
   set("waiting", queue.isKnown ? say(queue.waiting >= MOST_COUNTED ? "many" : "waiting", { number }) : "");
+  set("kinds", queue.isKnown && queue.waiting && queue.waiting < MOST_COUNTED ? kinds() : "");
   set("others", queue.others ? say("others", { number: numbers.format(queue.others) }) : "");
+}
+
+/** How many are flagged, unread and near the threshold, without those of which there are none. */
+function kinds() {
+  const { anomalous, unread } = queue.kinds;
+  /** @type {[string, number][]} */
+  const all = [["some_ng", anomalous], ["some_unread", unread], ["some_border", queue.waiting - anomalous - unread]];
+  const some = all.filter(([_, number]) => number > 0);
+  return some.map(([key, number]) => say(key, { number: numbers.format(number) })).join(", ");
 }
 
 /** @param {Part | null} part */
@@ -221,7 +231,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-for (const id of ["product", "lot", "order"]) element(id).addEventListener("change", chosen);
+for (const id of ["product", "lot", "order", "which"]) element(id).addEventListener("change", chosen);
 element("filters").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   element("lot").blur();
@@ -229,9 +239,15 @@ element("filters").addEventListener("submit", (/** @type {Event} */ event) => {
 element("keys").checked = read(localStorage, "review-keys") !== "no";
 element("keys").addEventListener("change", () => keep(localStorage, "review-keys", element("keys").checked ? "yes" : "no"));
 
+/** What the form says. */
+function chosenFilters() {
+  const [product, lot, order, which] = ["product", "lot", "order", "which"].map((id) => element(id).value.trim());
+  return { product, lot, order, which };
+}
+
 /** Another queue is wanted: what this page has goes back. */
 async function chosen() {
-  const filters = { product: element("product").value, lot: element("lot").value.trim(), order: element("order").value };
+  const filters = chosenFilters();
   queue.filters = filters;
   queue.isKnown = false;
   const query = new URLSearchParams(Object.entries(filters).filter(([_, value]) => value));
@@ -246,6 +262,6 @@ addEventListener("pagehide", () => void queue.releaseNow());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("visibilitychange", () => document.hidden || void queue.fill());
 setInterval(() => void queue.fill(), OFTEN_MS);
-queue.filters = { product: element("product").value, lot: element("lot").value, order: element("order").value };
+queue.filters = chosenFilters();
 draw();
 void queue.fill();
