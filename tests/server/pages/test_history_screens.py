@@ -103,6 +103,7 @@ def test_a_lot_by_another_name_is_not_there_and_those_that_are_stand_below(page)
 def test_the_shift_is_exported(page):
     page.get_by_role("button", name="This shift").click()
     expect(page.get_by_role("status")).to_contain_text(f"Parts: {REAL}")
+    expect(page.get_by_role("status")).to_contain_text("the shift that the newest part names")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export these parts as CSV").click()
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
@@ -129,6 +130,13 @@ def test_a_part_is_reviewed_with_a_note_and_the_next_one_by_keys(page, desk):
     page.get_by_role("link", name="A-1009").click()
     for name in ("overlay", "spot-0", "photograph"):
         drawn(page.locator(f"#{name}"))
+    first = page.locator("#spots figcaption").first
+    expect(first).to_have_text(
+        "The spot that differs most, and the most similar spots of good parts"
+    )
+    expect(page.locator("#spots-said")).to_have_text("")
+    hint = page.get_by_role("button", name="False alarm: this is normal")
+    expect(hint.locator("kbd")).to_have_text("N")
     page.get_by_label("Note").fill("a nick, und")  # D and N in a note are letters
     page.get_by_role("button", name="Confirmed defect").click()
     reviews = page.locator("#reviews li")
@@ -209,6 +217,11 @@ def test_the_views_of_the_history(chromium, desk):
                 drawn(image)
             page.evaluate("scrollTo(0, 0)")
         check_views(pages, "history", scrolls=True)
+        expect(pages["desktop-light"].locator("#filter")).to_be_visible()
+        expect(pages["phone-light"].locator("#filter")).to_be_hidden()
+        expect(pages["phone-light"].locator(".tiles").first).to_contain_text("of the threshold")
+        pages["phone-dark"].get_by_text("Find parts").click()
+        expect(pages["phone-dark"].locator("#filter")).to_be_visible()
         for page in pages.values():
             page.goto(f"{desk.url}/history?view=table&verdict=anomalous&shift=late")
         check_views({view: pages[view] for view in TABLES}, "history-table", scrolls=True)

@@ -79,11 +79,18 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     ids = add(desk, "keys", "A-1", "A-2", SCRIPT, "A-4")
     ids |= add(desk, "keys", "A-5", of="border") | add(desk, "keys", "A-6", of="unread")
     page.open(lot="keys").shows("A-1").waits(6)
+    expect(page.page.locator("#kinds")).to_have_text("4 NG, 1 unread, 1 near the threshold")
+    expect(page.page.locator("#time")).to_have_text(re.compile(r"^(yesterday )?\d\d:\d\d:\d\d$"))
     for name in ("photograph", "odd", "nearest"):
         expect(page.page.locator(f"#{name}")).to_be_visible()
     expect(page.page.locator("#chip")).to_have_text("NG")
     expect(page.page.locator("#photograph")).to_have_attribute("src", re.compile("/marked$"))
+    mark = page.page.locator("#mark")
+    expect(mark).to_contain_text("Hide mark")
+    expect(mark).to_have_attribute("aria-pressed", "true")
     page.press("m")
+    expect(mark).to_contain_text("Show mark")
+    expect(mark).to_have_attribute("aria-pressed", "false")
     expect(page.page.locator("#photograph")).to_have_attribute("src", re.compile("/plain$"))
     expect(page.page.locator("#photograph-caption")).to_have_text("Without the mark")
     sizes = page.page.evaluate(
@@ -97,6 +104,7 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     page.press("m", "j").shows("A-2").press("k").shows("A-1")
     page.press("e").page.keyboard.type(f"dent {SCRIPT}")  # n and d are letters here
     page.press("Enter", "d").shows("A-2").says("A-1: Confirmed defect").waits(5)
+    expect(page.page.locator("#kinds")).to_have_text("3 NG, 1 unread, 1 near the threshold")
     page.press("n").shows(SCRIPT).says("A-2: False alarm")
     page.press("f").says(f"{SCRIPT}: False alarm").shows("A-4")
     page.press("u").says("A-4: Unsure").shows("A-5")
@@ -121,6 +129,12 @@ def test_parts_are_reviewed_by_keyboard_alone(desk, page):
         "confirmed_defect",
     ]
     assert [one for one, _ in reviews(desk, ids["A-6"])] == ["confirmed_defect", "withdrawn"]
+    # Who wants NG and unread ones alone sees no border case.
+    add(desk, "keys", "A-7", of="border")
+    page.page.get_by_label("Which").select_option("NG and unread only")
+    page.shows("A-6").waits(1)
+    expect(page.page.locator("#kinds")).to_have_text("1 unread")
+    assert "which=flagged" in page.page.url
     # Whatever is pressed while keys are switched off does nothing.
     page.page.get_by_label("Keys").set_checked(False)
     page.press("d")
@@ -204,8 +218,15 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     detectors = desk.http.get("/v1/products/bolts/detectors").json()["detectors"]
     assert (detectors[0]["action"], detectors[0]["reason"]) == ("updated", f"nicks {SCRIPT}")
     assert desk.inspect(stamped(300), lot="none").json()["verdict"] == "good"
+    # The review of what the detector has learned stays until that is undone.
+    learned = reviews(desk, ids[SCRIPT])
+    page.press("z").says(re.compile("was taught, so its review stays"))
+    link = page.page.locator("#said").get_by_role("link", name="Changes of bolts")
+    assert link.get_attribute("href") == f"{ROOT}/products/bolts"
+    assert reviews(desk, ids[SCRIPT]) == learned == [("false_alarm", "")]
     undone = desk.http.post("/v1/products/bolts/undo", json={"reason": "test"})
     assert undone.status_code == 200
+    page.press("z").says(f"{SCRIPT}: review withdrawn").shows(SCRIPT)
     assert reviews(desk, ids["C-3"]) == []
 
 
@@ -254,6 +275,30 @@ def log_in_german(page, desk):
     page.page.wait_for_url(f"{desk.page_url}/review")
 
 
+def check_phone(page):
+    """On a phone, all of a part and its two decisions are seen at once, and nothing else."""
+    boxes = {
+        name: page.locator(f"#{name}").bounding_box()
+        for name in ("chip", "serial", "share", "photograph", "confirmed-defect", "false-alarm")
+    }
+    photograph = boxes["photograph"]
+    for name in ("chip", "serial", "share"):
+        assert boxes[name]["y"] + boxes[name]["height"] <= photograph["y"], name
+    assert photograph["height"] > 190
+    for name in ("confirmed-defect", "false-alarm"):
+        assert photograph["y"] + photograph["height"] <= boxes[name]["y"]
+        assert boxes[name]["y"] + boxes[name]["height"] <= page.viewport_size["height"]
+    for name in ("unsure", "previous", "mark", "teach-open", "lot", "keys"):
+        expect(page.locator(f"#{name}")).to_be_hidden()
+    assert page.locator("kbd:visible").count() == 0
+    page.get_by_role("button", name="More").click()
+    expect(page.locator("#unsure")).to_be_visible()
+    expect(page.locator("#more-buttons")).to_have_attribute("aria-expanded", "true")
+    page.get_by_text("Which parts").click()
+    expect(page.locator("#lot")).to_be_visible()
+    page.get_by_text("Which parts").click()
+
+
 def test_all_states_at_all_sizes(desk, chromium):
     with opened_views(chromium) as views:
         pages = {}
@@ -267,6 +312,7 @@ def test_all_states_at_all_sizes(desk, chromium):
             for name in ("photograph", "odd", "nearest"):
                 expect(each.page.locator(f"#{name}")).to_be_visible()
         check_views(views, "review")
+        check_phone(pages["phone-light"].page)
         for each in pages.values():
             each.press("n").says("A-1017: False alarm").press("t")
             expect(each.page.locator("#findings li").first).to_contain_text(

@@ -94,13 +94,18 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     return Response(text.encode(), status, HEADERS, media_type=HTML)
 
 
-def _navigation(request: Request, caller: Caller) -> list[tuple[str, str, bool]]:
-    """Path and name of each part of the pages that a caller may see, and whether it is this one."""
+def _navigation(request: Request, caller: Caller | None) -> list[tuple[str, str, bool]]:
+    """Path and name of each part of the pages that a caller may see, and whether it is this one.
+
+    Args:
+        request: of the page.
+        caller: None for nobody who is known, such as where a request was refused: all parts then.
+    """
     path = request.url.path.removeprefix(service_of(request).settings.root_path)
     return [
         (target, name, path == target or path.startswith(f"{target}/"))
         for target, name, role in NAVIGATION
-        if caller.may(role)
+        if caller is None or caller.may(role)
     ]
 
 
@@ -124,8 +129,14 @@ def page_spec(
     )
 
 
-def failed(request: Request, error: Exception) -> Response:
-    """An error as a page, where a person asks; who is not known is asked for a token first."""
+def failed(request: Request, error: Exception, *, back: str = "") -> Response:
+    """An error as a page, where a person asks; who is not known is asked for a token first.
+
+    Args:
+        request: that failed.
+        error: for which it did.
+        back: path of the page whose form was not saved; empty where no form was sent.
+    """
     found = api_error(error)
     if not wants_page(request):
         return error_answer(found)
@@ -133,7 +144,14 @@ def failed(request: Request, error: Exception) -> Response:
         root = service_of(request).settings.root_path
         query = urlencode({"next": request.url.path.removeprefix(root)})
         return RedirectResponse(f"{root}/login?{query}", 303)
-    answer = page(request, "error.html", found.status_code, message=str(found.detail))
+    answer = page(
+        request,
+        "error.html",
+        found.status_code,
+        message=str(found.detail),
+        back=back,
+        navigation=_navigation(request, getattr(request.state, "caller", None)),
+    )
     for name, value in (found.headers or {}).items():
         answer.headers[name] = value
     return answer

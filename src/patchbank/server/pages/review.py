@@ -27,6 +27,7 @@ def review(
     product: Text = "",
     lot: Text = "",
     order: Literal["oldest", "newest"] = "oldest",
+    which: Literal["all", "flagged"] = "all",
 ) -> Response:
     """The page; its script claims the parts."""
     service = service_of(request)
@@ -37,7 +38,7 @@ def review(
         request,
         "review.html",
         products=[one.name for one in service.catalog.products],
-        chosen={"product": product, "lot": lot, "order": order},
+        chosen={"product": product, "lot": lot, "order": order, "which": which},
         words=words.for_scripts(language, "review"),
     )
 

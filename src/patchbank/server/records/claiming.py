@@ -7,7 +7,7 @@ services on one database, and by the clock of the database.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from patchbank.server.records.base import Store, check_text, now
 from patchbank.server.records.entries import StoredInspection
 from patchbank.server.records.errors import NotClaimed
 from patchbank.server.records.listing import COLUMNS, unindexed
-from patchbank.server.records.tables import CLAIMS, INSPECTIONS, TO_REVIEW
+from patchbank.server.records.tables import CLAIMS, FLAGGED, INSPECTIONS, TO_REVIEW
 
 LIFE = timedelta(minutes=2)
 """Time after which a claim ends that nobody renews."""
@@ -39,6 +39,8 @@ class Queue:
     lot: str | None = None
     newest_first: bool = False
     """Whether the newest are reviewed first, and not the oldest."""
+    has_border: bool = True
+    """Whether border cases are among them, and not only flagged and unread ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Claimed:
     """Number that wait in the queue, whoever has claimed them; `MOST_COUNTED` for more."""
     others: int
     """Number of these that others have claimed."""
+    anomalous: int
+    """Number of those that wait that are flagged."""
+    unread: int
+    """Number of those that wait that could not be read; all others are border cases."""
 
 
 class Claiming(Store):
@@ -90,8 +96,11 @@ class Claiming(Store):
             new = [rows.from_row(row) for row in connection.execute(statement)] if count else []
             _give(connection, reviewer, [one.id for one in new], moment)
             waiting, others = _counts(connection, conditions, reviewer)
+            flagged = self._conditions(replace(queue, has_border=False))
+            kinds = _kinds(connection, flagged)
         held = sorted([*held, *(one.id for one in new)])
-        return Claimed(tuple(new), tuple(held), waiting, others)
+        anomalous, unread = kinds.get("anomalous", 0), kinds.get("unread", 0)
+        return Claimed(tuple(new), tuple(held), waiting, others, anomalous, unread)
 
     def release(self, reviewer: str) -> int:
         """Give back all that a reviewer has.  -> how many these were.
@@ -110,7 +119,8 @@ class Claiming(Store):
         def column(name: str) -> ColumnElement[Any]:
             return unindexed(name) if self.is_sqlite else COLUMNS[name]
 
-        found: list[ColumnElement[bool]] = [text(TO_REVIEW)]  # type: ignore[list-item]
+        own = text(TO_REVIEW if queue.has_border else FLAGGED)
+        found: list[ColumnElement[bool]] = [own]  # type: ignore[list-item]
         if queue.product is not None:
             found.append(column("product") == queue.product)
         if queue.lot is not None:
@@ -199,3 +209,10 @@ def _counts(
         connection.execute(select(func.count()).select_from(waiting)).scalar_one(),
         connection.execute(select(func.count()).select_from(others)).scalar_one(),
     )
+
+
+def _kinds(connection: Connection, flagged: list[ColumnElement[bool]]) -> dict[str, int]:
+    """Numbers of flagged inspections that wait by their verdict, up to `MOST_COUNTED` in all."""
+    found = select(COLUMNS.verdict).where(*flagged).limit(MOST_COUNTED).subquery()
+    statement = select(found.c.verdict, func.count()).group_by(found.c.verdict)
+    return {str(row.verdict): int(row[1]) for row in connection.execute(statement)}

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from patchbank.errors import DataError
 from patchbank.server.records.database import Database
 
-NEWEST = "0002"
+NEWEST = "0003"
 """Revision that `tables` describes: the last one in ``migrations/versions``."""
 FOLDER = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x7061746369

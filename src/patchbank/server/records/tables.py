@@ -130,6 +130,16 @@ Index(
     sqlite_where=text(TO_REVIEW),
 )
 
+FLAGGED = "review IS NULL AND verdict <> 'good'"
+"""Condition of those of them that are no border cases, with an index of its own."""
+Index(
+    "ix_inspections_flagged",
+    INSPECTIONS.c.id,
+    INSPECTIONS.c.product,
+    INSPECTIONS.c.lot,
+    sqlite_where=text(FLAGGED),
+)
+
 CLAIMS = Table(
     "claims",
     METADATA,

@@ -67,6 +67,8 @@ CLAIMED: dict[str, Any] = {
     "held": [1198, 1204],
     "waiting": 37,
     "others": 5,
+    "anomalous": 30,
+    "unread": 1,
     "ends_s": 120,
 }
 PRODUCT: dict[str, Any] = {

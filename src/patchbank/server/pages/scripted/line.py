@@ -15,6 +15,7 @@ WORDS = {
     "since": "No connection since {time}. It is tried again by itself.",
     "not_recorded": "The service does not record since {time}.",
     "last_part": "Last part: {part}, {time}",
+    "yesterday": "yesterday {time}",
     "earlier": "Earlier part",
     "missed": "While the screen was not live",
     "false_alarm": "False alarm",
@@ -27,7 +28,9 @@ WORDS = {
     "live": "live",
     "connecting": "connecting",
     "no_picture": "The photograph is not kept.",
-    "no_good": "There is no picture of a good part to compare with.",
+    "no_good": "There is no picture of a good part to compare with: the file of the "
+    "detector has no small pictures of its photographs. A detector "
+    "that is set up anew has them.",
     "reviewed": "{part}: {decision}",
     "withdrawn": "{part}: review withdrawn",
     "failed": "Not recorded: {reason}",

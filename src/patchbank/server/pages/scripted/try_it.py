@@ -19,6 +19,10 @@ WORDS = {
     "spot": "Spot {number}",
     "spot_times": "Spot {number}: {times} times as odd as the oddest spot of a good part usually "
     "is",
+    "crop_alone": "Spot {number} of this part",
+    "no_good": "There is no picture of a good part to compare with: the file of the "
+    "detector has no small pictures of its photographs. A detector "
+    "that is set up anew has them.",
     "crop": "Spot {number} of this part, next to the most similar spots of good parts",
     "file": "File",
     "bytes": "Size of the file",

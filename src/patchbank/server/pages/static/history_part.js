@@ -1,10 +1,12 @@
 /** One part: keys for its buttons and links, and all of its odd spots. */
 
 import { ask, spoken } from "./ask.js";
+import { keep, read } from "./kept.js";
+import { whenCome } from "./spots.js";
 
 const say = spoken();
 /** @type {Record<string, string>} */
-const SAME = { N: "F" };
+const SAME = { F: "N" };
 
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
@@ -17,6 +19,22 @@ document.addEventListener("keydown", (event) => {
     found.click();
   }
 });
+
+const note = document.querySelector("textarea[name=note]");
+if (note instanceof HTMLTextAreaElement) keepNote(note);
+
+/**
+ * A note outlives whatever keeps its review from being saved, such as a session that is over.
+ * @param {HTMLTextAreaElement} field
+ */
+function keepNote(field) {
+  const key = `note.${field.dataset.number}`;
+  const kept = read(sessionStorage, key) ?? "";
+  const isSaved = [...document.querySelectorAll(".note")].some((one) => one.textContent === kept.trim());
+  if (isSaved) keep(sessionStorage, key, "");
+  else field.value ||= kept;
+  field.addEventListener("input", () => keep(sessionStorage, key, field.value));
+}
 
 const spots = document.getElementById("spots");
 if (spots) void draw(spots);
@@ -36,13 +54,29 @@ async function draw(list) {
   const first = /** @type {HTMLElement} */ (list.firstElementChild);
   found.body.crops.slice(1).forEach((/** @type {string} */ address, /** @type {number} */ at) => {
     const figure = /** @type {HTMLElement} */ (first.cloneNode(true));
-    const [link, caption] = [figure.querySelector("a"), figure.querySelector("figcaption")];
-    const image = figure.querySelector("img");
-    if (!link || !image || !caption) return;
-    const text = say("spot", { number: String(at + 2) });
+    const [link, image] = [figure.querySelector("a"), figure.querySelector("img")];
+    if (!link || !image) return;
     link.href = image.src = address;
     image.id = `spot-${at + 1}`;
-    image.alt = caption.textContent = text;
     list.append(figure);
   });
+  [...list.children].forEach((figure, at) => caption(figure, at, said));
+}
+
+/**
+ * A caption announces only what its picture shows.
+ * @param {Element} figure
+ * @param {number} at
+ * @param {HTMLElement} said where it is said why spots of good parts are missing
+ */
+function caption(figure, at, said) {
+  const [image, text] = [figure.querySelector("img"), figure.querySelector("figcaption")];
+  if (!image || !text) return;
+  const tell = (/** @type {boolean} */ hasGood) => {
+    const key = at ? (hasGood ? "spot" : "spot_alone") : hasGood ? "first_spot" : "first_alone";
+    image.alt = text.textContent = say(key, { number: String(at + 1) });
+    if (!hasGood) said.textContent = say("no_good");
+  };
+  image.alt = text.textContent = say(at ? "spot_alone" : "first_alone", { number: String(at + 1) });
+  whenCome(image, tell);
 }

@@ -5,6 +5,7 @@ import { keep, read } from "./kept.js";
 import { Pictures } from "./review_pictures.js";
 import { Queue } from "./review_queue.js";
 import { Teaching } from "./review_teach.js";
+import { spokenTime } from "./times.js";
 import { element, set } from "./view.js";
 
 /** @typedef {import("./review_queue.js").Part} Part */
@@ -57,7 +58,17 @@ function emptyText() {
 function drawCounts() {
   const number = numbers.format(queue.waiting);
   set("waiting", queue.isKnown ? say(queue.waiting >= MOST_COUNTED ? "many" : "waiting", { number }) : "");
+  set("kinds", queue.isKnown && queue.waiting && queue.waiting < MOST_COUNTED ? kinds() : "");
   set("others", queue.others ? say("others", { number: numbers.format(queue.others) }) : "");
+}
+
+/** How many are flagged, unread and near the threshold, without those of which there are none. */
+function kinds() {
+  const { anomalous, unread } = queue.kinds;
+  /** @type {[string, number][]} */
+  const all = [["some_ng", anomalous], ["some_unread", unread], ["some_border", queue.waiting - anomalous - unread]];
+  const some = all.filter(([_, number]) => number > 0);
+  return some.map(([key, number]) => say(key, { number: numbers.format(number) })).join(", ");
 }
 
 /** @param {Part | null} part */
@@ -71,6 +82,8 @@ function drawFacts(part) {
   const share = hasShare ? whole.format(/** @type {number} */ (part.score) / /** @type {number} */ (part.threshold)) : "";
   set("share", hasShare ? say("share", { share }) : part.verdict === "unread" ? say("could_not_be_read") : "");
   set("of", [part.product, part.lot && say("lot", { lot: part.lot })].filter(Boolean).join(" · "));
+  element("time").dateTime = part.time;
+  set("time", spokenTime(new Date(part.time), say("yesterday")));
 }
 
 /** @param {Part | null} part */
@@ -83,6 +96,7 @@ function drawButtons(part) {
   element("next").disabled = !part || queue.isAtEnd;
   element("undo").disabled = !queue.done.length;
   element("mark").setAttribute("aria-pressed", String(isMarked));
+  set("mark-text", say(isMarked ? "hide_mark" : "show_mark"));
   teaching?.drawButton();
 }
 
@@ -141,12 +155,25 @@ async function decide(decision) {
 }
 
 async function undo() {
-  const undone = await queue.undo();
+  const undone = await queue.undo(async (part) => (await teaching?.isTaught(part)) ?? false);
   if (!undone) return;
   const { part, told } = undone;
+  if (!told) return sayTaught(part);
   if (told.ok) teaching?.remove(part.id);
   set("said", told.ok ? say("withdrawn", { part: name(part) }) : say("failed", { reason: told.message }));
   step();
+}
+
+/**
+ * The detector would still have learned it: that is undone where the changes of the product are.
+ * @param {Part} part
+ */
+function sayTaught(part) {
+  const link = document.createElement("a");
+  link.href = `${root}/products/${encodeURIComponent(part.product)}`;
+  link.textContent = say("undo_there", { product: part.product });
+  set("said", say("is_taught", { part: name(part) }));
+  element("said").append(" ", link);
 }
 
 /** Draw what the person at the page has asked for. */
@@ -178,6 +205,11 @@ if (teaching) actions.t = ["teach-open", () => teaching.open()];
 
 for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
+element("more-buttons").addEventListener("click", () => {
+  const isOpen = element("decisions").classList.toggle("all");
+  element("more-buttons").setAttribute("aria-expanded", String(isOpen));
+});
+
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || teaching?.isOpen) return;
@@ -199,7 +231,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-for (const id of ["product", "lot", "order"]) element(id).addEventListener("change", chosen);
+for (const id of ["product", "lot", "order", "which"]) element(id).addEventListener("change", chosen);
 element("filters").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   element("lot").blur();
@@ -207,9 +239,15 @@ element("filters").addEventListener("submit", (/** @type {Event} */ event) => {
 element("keys").checked = read(localStorage, "review-keys") !== "no";
 element("keys").addEventListener("change", () => keep(localStorage, "review-keys", element("keys").checked ? "yes" : "no"));
 
+/** What the form says. */
+function chosenFilters() {
+  const [product, lot, order, which] = ["product", "lot", "order", "which"].map((id) => element(id).value.trim());
+  return { product, lot, order, which };
+}
+
 /** Another queue is wanted: what this page has goes back. */
 async function chosen() {
-  const filters = { product: element("product").value, lot: element("lot").value.trim(), order: element("order").value };
+  const filters = chosenFilters();
   queue.filters = filters;
   queue.isKnown = false;
   const query = new URLSearchParams(Object.entries(filters).filter(([_, value]) => value));
@@ -224,6 +262,6 @@ addEventListener("pagehide", () => void queue.releaseNow());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("visibilitychange", () => document.hidden || void queue.fill());
 setInterval(() => void queue.fill(), OFTEN_MS);
-queue.filters = { product: element("product").value, lot: element("lot").value, order: element("order").value };
+queue.filters = chosenFilters();
 draw();
 void queue.fill();

@@ -5,6 +5,7 @@ import { ask } from "./ask.js";
 /**
  * @typedef {object} Part
  * @property {number} id
+ * @property {string} time in UTC
  * @property {string} product
  * @property {"good" | "anomalous" | "unread"} verdict
  * @property {number | null} score
@@ -34,7 +35,7 @@ export class Queue {
   constructor(changed) {
     this.reviewer = newName();
     this.changed = changed;
-    this.filters = { product: "", lot: "", order: "oldest" };
+    this.filters = { product: "", lot: "", order: "oldest", which: "all" };
     /** @type {Part[]} those that are claimed and not decided */
     this.parts = [];
     this.at = 0;
@@ -42,6 +43,8 @@ export class Queue {
     this.done = [];
     this.waiting = 0;
     this.others = 0;
+    /** How many of those that wait are flagged, and how many unread; the rest is near the threshold. */
+    this.kinds = { anomalous: 0, unread: 0 };
     /** Whether the service has answered at all, and the last time. */
     this.isKnown = false;
     this.isLost = false;
@@ -87,15 +90,17 @@ export class Queue {
   async claim() {
     const ahead = this.parts.length - this.at;
     const count = ahead < LEAST_AHEAD ? AHEAD - ahead : 0;
-    const { product, lot, order } = this.filters;
+    const { product, lot, order, which } = this.filters;
     const told = await ask("POST", "/v1/reviews/claims", {
       reviewer: this.reviewer, count, order, product: product || null, lot: lot || null,
+      border: which !== "flagged",
     });
     this.isLost = !told.ok;
     if (!told.ok) return;
     this.isKnown = true;
     this.waiting = told.body.waiting;
     this.others = told.body.others;
+    this.kinds = { anomalous: told.body.anomalous, unread: told.body.unread };
     this.keepOnly(new Set(told.body.held));
     this.parts.push(...told.body.inspections);
   }
@@ -122,7 +127,7 @@ export class Queue {
   async decide(decision, note) {
     const [part] = this.parts.splice(this.at, 1);
     this.at = Math.min(this.at, Math.max(this.parts.length - 1, 0));
-    this.waiting = Math.max(this.waiting - 1, 0);
+    this.count(part, -1);
     const sent = this.inTurn(() => this.send(part, decision, note));
     if (this.parts.length - this.at < LEAST_AHEAD) void this.fill();
     const told = await sent;
@@ -137,12 +142,17 @@ export class Queue {
 
   /**
    * Take the last decision back, and show its part again.
-   * @returns {Promise<{part: Part, told: Told} | null>}
+   * @param {(part: Part) => Promise<boolean>} isFixed whether more hangs on it than this page can take back
+   * @returns {Promise<{part: Part, told: Told | null} | null>} told: null for one that is fixed
    */
-  async undo() {
+  async undo(isFixed) {
     await this.chain;
     const last = this.done.pop();
     if (!last) return null;
+    if (await isFixed(last.part)) {
+      this.done.push(last);
+      return { part: last.part, told: null };
+    }
     const told = await this.inTurn(() => this.send(last.part, "withdrawn", ""));
     if (told.ok) this.putBack(last.part);
     else if (told.status === 0 || told.status >= 500) this.done.push(last);
@@ -152,7 +162,16 @@ export class Queue {
   /** @param {Part} part is shown again */
   putBack(part) {
     this.parts.splice(this.at, 0, part);
-    this.waiting += 1;
+    this.count(part, 1);
+  }
+
+  /**
+   * @param {Part} part that waits no more, or again
+   * @param {number} by
+   */
+  count(part, by) {
+    this.waiting = Math.max(this.waiting + by, 0);
+    if (part.verdict !== "good") this.kinds[part.verdict] = Math.max(this.kinds[part.verdict] + by, 0);
   }
 
   /**

@@ -24,6 +24,8 @@ export class Teaching {
     this.changed = changed;
     /** @type {Part[]} false alarms of this page, the latest last */
     this.collected = [];
+    /** @type {{product: string, before: string, parts: Set<number>}[]} what was applied, the latest last */
+    this.applied = [];
     /** @type {Part[]} those in the dialog */
     this.shown = [];
     this.job = "";
@@ -56,6 +58,19 @@ export class Teaching {
   /** @param {number} id */
   remove(id) {
     this.collected = this.collected.filter((part) => part.id !== id);
+  }
+
+  /**
+   * Whether a detector has learned a part of this page, and that was not undone since.
+   * @param {Part} part
+   */
+  async isTaught(part) {
+    if (!this.applied.some((one) => one.parts.has(part.id))) return false;
+    const told = await ask("GET", `/v1/products/${encodeURIComponent(part.product)}`);
+    const own = this.applied.filter((one) => one.product === part.product);
+    const undone = told.ok ? own.findIndex((one) => one.before === told.body.detector_sha256) : -1;
+    if (undone >= 0) this.applied = this.applied.filter((one) => !own.slice(undone).includes(one));
+    return this.applied.some((one) => one.parts.has(part.id));
   }
 
   drawButton() {
@@ -297,8 +312,10 @@ export class Teaching {
       return;
     }
     for (const part of parts) this.remove(part.id);
+    const { product, before_sha256: before } = told.body;
+    if (told.body.changed) this.applied.push({ product, before, parts: new Set(parts.map((part) => part.id)) });
     const number = this.numbers.format(parts.length);
-    set("said", this.say("applied", { product: told.body.product, number }));
+    set("said", this.say("applied", { product, number }));
     this.dialog.close();
   }
 

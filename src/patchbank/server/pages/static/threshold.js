@@ -3,6 +3,7 @@
 import { ask, locale, spoken } from "./ask.js";
 import { Chart } from "./threshold_chart.js";
 import { effect, KINDS, nearest } from "./threshold_model.js";
+import { dated } from "./times.js";
 
 /**
  * @typedef {import("./threshold_model.js").Scores} Scores
@@ -248,7 +249,7 @@ function drawChanges(changes) {
   const rows = changes.slice(0, SHOWN_CHANGES).map((change) => {
     const row = document.createElement("tr");
     const what = say(change.action === "undone" ? "restored" : change.action);
-    const time = new Date(change.time).toLocaleString(language, { dateStyle: "short", timeStyle: "short" });
+    const time = dated(new Date(change.time));
     for (const text of [time, change.by, what]) row.append(made("td", text));
     row.append(made("td", score(change.threshold), "number"), made("td", change.reason, "why"));
     return row;

@@ -1,6 +1,8 @@
 /** The page of trials: a photograph comes in by a file, a drop, the clipboard or a camera. */
 
 import { ask, locale, spoken } from "./ask.js";
+import { SPOT_PX, whenCome } from "./spots.js";
+import { dated } from "./times.js";
 import { Viewer } from "./trial_viewer.js";
 
 /**
@@ -24,8 +26,6 @@ import { Viewer } from "./trial_viewer.js";
  */
 
 const MOST_SPOTS = 6;
-/** Side of one crop in a picture of several. */
-const CROP_PX = 240;
 const say = spoken();
 const { root = "" } = document.body.dataset;
 const mostBytes = Number(document.body.dataset.maxBytes);
@@ -194,11 +194,16 @@ function drawSpot(spot, index) {
   scrolls.className = "scrolls";
   scrolls.tabIndex = 0;
   scrolls.setAttribute("role", "group");
-  scrolls.setAttribute("aria-label", say("crop", values));
+  scrolls.setAttribute("aria-label", say("crop_alone", values));
   const image = document.createElement("img");
-  image.alt = say("crop", values);
-  image.addEventListener("load", () => {
-    image.style.setProperty("--rows", String(image.naturalHeight / CROP_PX));
+  image.alt = say("crop_alone", values);
+  whenCome(image, (hasGood) => {
+    image.style.setProperty("--rows", String(image.naturalHeight / SPOT_PX));
+    const words = say(hasGood ? "crop" : "crop_alone", values);
+    scrolls.setAttribute("aria-label", words);
+    image.alt = words;
+    element("compared").textContent = hasGood ? "" : say("no_good");
+    element("compared-with").hidden = !hasGood;
   });
   image.src = spot.crop;
   scrolls.append(image);
@@ -215,7 +220,7 @@ function drawFacts(trial) {
     [say("file"), name],
     [say("kind"), file.type || "–"],
     [say("bytes"), bytesInWords(file.size)],
-    [say("changed"), new Date(file.lastModified).toLocaleString(language)],
+    [say("changed"), dated(new Date(file.lastModified))],
     [say("product"), product],
   ];
   if (trial) {

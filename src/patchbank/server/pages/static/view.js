@@ -3,6 +3,8 @@
 /** @typedef {import("./model.js").Part} Part */
 /** @typedef {import("./model.js").Line} Line */
 
+import { spokenTime } from "./times.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const STATES = { good: "ok", anomalous: "ng", unread: "unread" };
 /** Time after which a picture that did not arrive is asked for again. */
@@ -32,7 +34,6 @@ export class View {
     this.words = words;
     this.chosen = chosen;
     const language = document.documentElement.lang;
-    this.times = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
     this.numbers = new Intl.NumberFormat(language);
     this.whole = new Intl.NumberFormat(language, { style: "percent" });
     this.fine = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
@@ -63,7 +64,7 @@ export class View {
 
   /** @param {Date} time */
   time(time) {
-    return this.times.format(time);
+    return spokenTime(time, this.words.yesterday);
   }
 
   /**
@@ -98,6 +99,7 @@ export class View {
     const review = element("review");
     review.hidden = !part?.review || lost !== null;
     review.textContent = part?.review ? this.words[part.review] : "";
+    set("time", part && !lost ? this.time(new Date(part.time)) : "");
     if (lost) {
       const key = lost.isRecorded ? "since" : "not_recorded";
       set("share", this.say(key, { time: this.time(lost.since) }));

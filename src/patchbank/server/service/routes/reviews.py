@@ -29,6 +29,9 @@ class Claim(BaseModel):
         0, ge=0, le=MOST_CLAIMED, strict=True, description="Of further ones; 0 renews alone."
     )
     order: Literal["oldest", "newest"] = "oldest"
+    border: bool = Field(
+        True, strict=True, description="Whether border cases are wanted, too; `false` for none."
+    )
 
 
 def claim(request: Request, wanted: Claim) -> Response:
@@ -38,11 +41,13 @@ def claim(request: Request, wanted: Claim) -> Response:
     the false-alarm rate, whose photographs are kept.  A claim ends after two minutes, with a
     review, or when it is given back; `held` are all that the reviewer still has, `waiting` counts
     those that wait, up to 10,000, and `others` those of them that other reviewers have.
+    `anomalous` and `unread` count the flagged and the unread ones among them; all others are border
+    cases, of which `"border": false` wants none.
     """
     service = service_of(request)
     found = service.records.claim(
         reviewer_of(caller_of(request), wanted.reviewer),
-        Queue(wanted.product, wanted.lot, wanted.order == "newest"),
+        Queue(wanted.product, wanted.lot, wanted.order == "newest", wanted.border),
         wanted.count,
     )
     root = service.settings.root_path
@@ -51,6 +56,8 @@ def claim(request: Request, wanted: Claim) -> Response:
         "held": list(found.held),
         "waiting": found.waiting,
         "others": found.others,
+        "anomalous": found.anomalous,
+        "unread": found.unread,
         "ends_s": int(LIFE.total_seconds()),
     }
     return answer(content)
