@@ -175,27 +175,36 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     expect(page.locator(".photograph img")).to_have_count(1)
     shown(desk, page.url.removeprefix(running.url), "comparison")
     page.get_by_role("button", name="Activate").click()
-    page.get_by_role("button", name="Change it").click()
-    expect(page.locator("#ask")).to_be_visible()  # a reason is missing
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Activate").click()
+    expect(dialog).to_be_visible()  # a reason is missing
     page.get_by_label("Reason, for the audit").fill("the defect was missed")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Activate").click()
     expect(page.locator("#said")).to_contain_text("In use: the detector of")
     assert running.http.get("/v1/products/bolts").json()["false_alarm_rate"] == 0.1
     entry = running.http.get("/v1/audit").json()["audit"][0]
     assert (entry["by"], entry["details"]["reason"]) == ("eva", "the defect was missed")
 
+    # The same detector is in the list twice; the one that came last is in use.
     page.goto(f"{running.url}/products/bolts")
+    listed = page.locator("section", has=page.locator("#title-detectors"))
+    expect(listed.locator(".chip", has_text="In use")).to_have_count(1)
+    expect(listed.locator("tbody tr").first).to_contain_text("In use")
+    expect(listed.get_by_text("same as the one in use")).to_have_count(1)
+    expect(listed.get_by_role("button", name="Activate")).to_have_count(1)
+
     page.get_by_role("button", name="Send a detector file").click()
     page.get_by_label("Detector file", exact=True).set_input_files(
         {"name": "x.patchbank", "mimeType": PNG, "buffer": b"no detector"}
     )
     page.get_by_label("Reason, for the audit").fill("a test")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Send").click()
     expect(page.locator("#said")).to_contain_text("expected a whole detector file")
 
     assert running.http.post("/v1/products/bolts/tune", json=tuned).status_code == 200
     page.reload()
     page.get_by_role("button", name="Undo the last change").click()
+    expect(dialog.get_by_role("heading")).to_contain_text("Undo: threshold changed, ")
     page.get_by_label("Reason, for the audit").fill("it was a slip")
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")  # nothing happens
@@ -203,7 +212,7 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     assert running.http.get("/v1/products/bolts").json()["threshold"] == 1000.0
     page.get_by_role("button", name="Undo the last change").click()
     page.get_by_label("Reason, for the audit").fill("it was a slip")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Undo").click()
     expect(page.locator("#said")).to_contain_text("Undone. Threshold")
     assert running.http.get("/v1/products/bolts").json()["threshold"] < 1000.0
 

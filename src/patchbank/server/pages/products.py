@@ -11,9 +11,10 @@ from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from patchbank.detector.lineage.chain import Lineage
 from patchbank.errors import PatchbankError
 from patchbank.runtime.percent import percent
-from patchbank.server.pages import words
+from patchbank.server.pages import learned, words
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.counting import Count
 from patchbank.server.records.entries import DetectorEntry, Filter
@@ -71,8 +72,9 @@ def product(request: Request, product: ProductName) -> Response:
     """A product: the detector in use, those before it, and the history in its file."""
     service = service_of(request)
     found = service.catalog.product(product)
-    facts, history, error = _detector(service, found)
+    facts, lineage, error = _detector(service, found)
     entries = service.records.detectors(product)
+    newest = next((n for n, one in enumerate(entries) if one.sha256 == found.sha256), None)
     return page(
         request,
         "product.html",
@@ -81,7 +83,9 @@ def product(request: Request, product: ProductName) -> Response:
         since=_since(found, entries),
         error=found.error or error,
         facts=facts,
-        history=history,
+        history=[] if lineage is None else learned.states(lineage),
+        last_change=None if lineage is None else learned.last_change(lineage),
+        newest=newest,
         entries=[(one, service.catalog.versions.has(product, one.sha256)) for one in entries],
         photograph=typical(service, product),
         words=_words(request),
@@ -138,12 +142,12 @@ def _today(service: Service) -> dict[str, Count]:
 
 def _detector(
     service: Service, product: Product
-) -> tuple[dict[str, Any], Sequence[dict[str, Any]], str | None]:
-    """Facts of the detector in use, its history, newest first, and why it cannot be opened."""
+) -> tuple[dict[str, Any], Lineage | None, str | None]:
+    """Facts of the detector in use, its history, and the reason why it cannot be opened."""
     try:
         detector = service.catalog.detector(product)
     except PatchbankError as error:
-        return {}, [], str(error)
+        return {}, None, str(error)
     first = detector.members[0]
     settings: dict[str, Any] = {"method": first.method, **first.settings.to_mapping()}
     facts = {
@@ -153,11 +157,7 @@ def _detector(
             name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None
         },
     }
-    lineage = detector.lineage
-    if lineage is None:
-        return facts, [], None
-    content = lineage.to_json()
-    return facts | {"position": content["position"]}, content["entries"][::-1], None
+    return facts, detector.lineage, None
 
 
 def _words(request: Request) -> dict[str, str]:
