@@ -1,4 +1,4 @@
-"""States that a detector had: which one is in use, which can be restored, what an undo takes back."""
+"""States that a detector had: the one in use, those that can be restored, and the last change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector has learned since its fit, as the page of its product lists it."""
+"""States that a detector had since its fit, as the page of its product lists them."""
 
 from __future__ import annotations
 
