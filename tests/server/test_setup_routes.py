@@ -9,7 +9,10 @@ import time
 
 import pytest
 
+from patchbank.images.source import image_source
+from patchbank.server.service.setups.earlier import is_other, seen_by
 from tests.photographs import part, save
+from tests.server.pages.bolts import bolt
 from tests.server.services import Running, bearer, check_error, make_token, png
 
 pytestmark = pytest.mark.serve
@@ -116,6 +119,55 @@ def test_from_photographs_to_a_verdict(empty):
     # An engineer may make another detector for a product that is there.
     again = empty.http.post("/v1/setups", json={"product": "parts"}, headers=engineer)
     assert again.status_code == 201
+
+
+def page_of(running, path) -> str:
+    response = running.http.get(path, headers={"accept": "text/html"})
+    assert response.status_code == 200, response.text
+    return response.text
+
+
+def test_pages_of_a_set_up_keep_what_was_asked_for_and_know_another_product(empty):
+    first = next(one for one in empty.http.get("/v1/setups").json()["setups"] if one["activated"])
+    shown = page_of(empty, f"/products/parts/new/{first['id']}")
+    assert 'value="fast" checked' in shown
+    assert '<option value="0.2" data-needed="4" selected>' in shown
+    assert "<dd>25 %</dd>" in shown  # one of four ranks, as in the report
+    assert "parts is in use" in shown
+    assert "-F product=parts http://" in shown
+    learned = empty.http.get("/products/parts/photograph")
+    assert (learned.status_code, learned.headers["content-type"]) == (200, "image/jpeg")
+    tile = page_of(empty, "/line")
+    assert "OK 1" in tile or "NG 1" in tile
+    assert "Last part" in tile
+    assert "no log-in on this service" not in tile
+
+    other = begun(empty, "parts")
+    sent(empty, other, *[(f"{seed}.png", bolt(seed)) for seed in range(3)])
+    own = f"/products/parts/new/{other}"
+    assert "have not been checked" in page_of(empty, own)
+    assert 'value="balanced" checked' in page_of(empty, own)
+    fit = {"preset": "fast", "false_alarm_rate": 0.2}
+    assert ended(empty, empty.http.post(f"/v1/setups/{other}/fit", json=fit))["state"] == "done"
+    folder = empty.data / "setups"
+    facts = json.loads((folder / other / "fit" / "facts.json").read_bytes())
+    assert facts["seen_before"] == {"inspected": 3, "odd": 3}
+    assert "calls 3 of 3 of these photographs NG" in page_of(empty, own)
+    detector = str(folder / first["id"] / "fit" / "detector.patchbank")
+    sources = [image_source(path) for path in (folder / first["id"] / "good").iterdir()]
+    same = seen_by(detector, [one for one in sources if "cut" not in str(one.name)], "cpu", None)
+    assert same["inspected"] == 3
+    assert not is_other(same)
+
+    copies = [{"name": f"{n}.png", "detail": ""} for n in range(3)]
+    finding = {
+        "kind": "near_copies",
+        "photographs": copies,
+        "groups": [["0.png", "1.png"], ["2.png"]],
+    }
+    content = {"good_photographs": 3, "findings": [finding], "notes": [], "names": []}
+    (folder / other / "check.json").write_text(json.dumps(content))
+    assert page_of(empty, own).count('role="group" aria-label="Copies of each other"') == 2
 
 
 def test_roles_are_those_of_detectors(empty):

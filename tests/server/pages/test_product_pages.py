@@ -73,7 +73,13 @@ def test_a_product_is_set_up_from_nothing(desk):
     shown(desk, "/products", "products-first", scrolls=False)
     page.goto(f"{url}/products")
     page.get_by_role("link", name="Set up the first product").click()
-    page.get_by_label("Name of the product").fill("new")
+    name = page.get_by_label("Name of the product")
+    name.fill("Größe links 2")
+    page.keyboard.press("Enter")
+    assert name.evaluate("one => one.validationMessage") == (
+        "Letters, digits, dots, hyphens and underscores: try Grosse-links-2"
+    )
+    name.fill("new")
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_contain_text("expected another name than that of a page")
     page.get_by_label("Name of the product").fill("bolts")
@@ -102,6 +108,12 @@ def test_a_product_is_set_up_from_nothing(desk):
     expect(page.locator("#large-picture")).to_be_visible()
     page.get_by_role("button", name="Close").click()
 
+    needs = page.locator("#rate-needs")
+    expect(needs).to_contain_text("at least 99 different photographs; there are 10.")
+    page.get_by_label("False alarms that you accept").select_option("0.1")
+    expect(needs).to_contain_text("at least 9 different photographs")
+    expect(page.get_by_role("button", name="Fit without a check")).to_be_enabled()
+
     # A page that is loaded again in the middle shows the same work.
     page.get_by_role("button", name="Check the photographs").click()
     expect(page.locator("#working")).to_be_visible()
@@ -126,10 +138,13 @@ def test_a_fit_is_cancelled_and_done_and_its_detector_put_to_use(desk):
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("The last step was cancelled.")).to_be_visible()
     expect(page.locator("#count")).to_have_text("8 photographs to learn from, 2 left out")
-    page.get_by_label("Fast").check()
-    page.get_by_label("False alarms that you accept").select_option("0.1")
+    expect(page.get_by_label("Fast")).to_be_checked()
+    expect(page.get_by_label("False alarms that you accept")).to_have_value("0.1")
     page.get_by_role("button", name="Fit", exact=True).click()
     expect(page.get_by_text("Learned from 8 photographs.")).to_be_visible(timeout=WORK_MS)
+    expect(page.get_by_role("heading", name="What it has learned")).to_be_focused()
+    expect(page.locator("#said")).to_have_text("The fit is done: see what it has learned.")
+    expect(page.get_by_label("Fast")).to_be_checked()
     shown(desk, page.url.removeprefix(url), "setup-fitted", at="#title-fitted")
     nick = {"name": "new.png", "mimeType": PNG, "buffer": bolt(51, nick=True)}
     page.set_input_files("#trial", nick)
@@ -139,12 +154,21 @@ def test_a_fit_is_cancelled_and_done_and_its_detector_put_to_use(desk):
         "First detector of this product"
     )
     page.get_by_role("button", name="Activate").click()
-    expect(page.locator(".chip", has_text="In use")).to_be_visible()
+    expect(page.get_by_role("heading", name="bolts is in use")).to_be_focused()
+    expect(page.get_by_role("button", name="Leave out")).to_have_count(0)
+    expect(page.get_by_role("button", name="Discard this set-up")).to_have_count(0)
+    shown(desk, page.url.removeprefix(url), "setup-in-use", at="#title-activate")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Full report of the fit").click()
     expect(opened.value.locator("h1")).to_contain_text("8")
     opened.value.close()
     page.get_by_role("link", name="To the line").click()
+    page.goto(f"{url}/products")
+    learned = page.locator(".product img")
+    expect(learned).to_have_attribute("src", "/products/bolts/photograph")
+    expect(learned).to_have_js_property("complete", True)
+    assert learned.evaluate("one => one.naturalWidth") > 0
+    page.goto(f"{url}/line/bolts")
     screen = Screen(page, url, "bolts").live()
     for seed, nick, word in ((100, False, "OK"), (101, True, "NG")):
         desk.running.inspect(bolt(seed, nick=nick), serial_number=f"A-{seed}")
@@ -155,6 +179,22 @@ def test_a_fit_is_cancelled_and_done_and_its_detector_put_to_use(desk):
     expect(card.locator("img")).to_be_visible()
     expect(page.get_by_text("Set-ups under way")).to_be_hidden()
     shown(desk, "/products", "products", scrolls=False)
+    shown(desk, "/line", "lines", scrolls=False)
+    expect(page.locator(".bar")).not_to_contain_text("no log-in")
+
+
+def test_the_name_of_a_product_that_exists_is_asked_about(desk):
+    page, running = desk.page, desk.running
+    n_before = len(running.http.get("/v1/setups").json()["setups"])
+    page.goto(f"{running.url}/products/new")
+    page.get_by_label("Name of the product").fill("bolts")
+    page.keyboard.press("Enter")
+    expect(page.locator("#exists")).to_have_text(
+        re.compile(r"bolts exists already: fit a new detector for it\?")
+    )
+    assert len(running.http.get("/v1/setups").json()["setups"]) == n_before
+    page.keyboard.press("Enter")  # the one button has the focus
+    expect(page.get_by_role("heading", name="New detector for bolts")).to_be_visible()
 
 
 def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk):
@@ -166,6 +206,9 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     expect(page.get_by_role("heading", name="bolts")).to_be_visible()
     expect(page.locator(".why", has_text="<b>nothing</b> is NG").first).to_be_visible()
     shown(desk, "/products/bolts", "product")
+    for one in desk.views["phone-light"].get_by_role("button").all():
+        box = one.bounding_box()
+        assert box is None or box["x"] + box["width"] <= 390, one.inner_text()
 
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url(re.compile("/comparisons/[0-9a-f]{16}$"), timeout=WORK_MS)
@@ -175,27 +218,36 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     expect(page.locator(".photograph img")).to_have_count(1)
     shown(desk, page.url.removeprefix(running.url), "comparison")
     page.get_by_role("button", name="Activate").click()
-    page.get_by_role("button", name="Change it").click()
-    expect(page.locator("#ask")).to_be_visible()  # a reason is missing
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Activate").click()
+    expect(dialog).to_be_visible()  # a reason is missing
     page.get_by_label("Reason, for the audit").fill("the defect was missed")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Activate").click()
     expect(page.locator("#said")).to_contain_text("In use: the detector of")
     assert running.http.get("/v1/products/bolts").json()["false_alarm_rate"] == 0.1
     entry = running.http.get("/v1/audit").json()["audit"][0]
     assert (entry["by"], entry["details"]["reason"]) == ("eva", "the defect was missed")
 
+    # The same detector is in the list twice; the one that came last is in use.
     page.goto(f"{running.url}/products/bolts")
+    listed = page.locator("section", has=page.locator("#title-detectors"))
+    expect(listed.locator(".chip", has_text="In use")).to_have_count(1)
+    expect(listed.locator("tbody tr").first).to_contain_text("In use")
+    expect(listed.get_by_text("same as the one in use")).to_have_count(1)
+    expect(listed.get_by_role("button", name="Activate")).to_have_count(1)
+
     page.get_by_role("button", name="Send a detector file").click()
     page.get_by_label("Detector file", exact=True).set_input_files(
         {"name": "x.patchbank", "mimeType": PNG, "buffer": b"no detector"}
     )
     page.get_by_label("Reason, for the audit").fill("a test")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Send").click()
     expect(page.locator("#said")).to_contain_text("expected a whole detector file")
 
     assert running.http.post("/v1/products/bolts/tune", json=tuned).status_code == 200
     page.reload()
     page.get_by_role("button", name="Undo the last change").click()
+    expect(dialog.get_by_role("heading")).to_contain_text("Undo: threshold changed, ")
     page.get_by_label("Reason, for the audit").fill("it was a slip")
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")  # nothing happens
@@ -203,7 +255,7 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     assert running.http.get("/v1/products/bolts").json()["threshold"] == 1000.0
     page.get_by_role("button", name="Undo the last change").click()
     page.get_by_label("Reason, for the audit").fill("it was a slip")
-    page.get_by_role("button", name="Change it").click()
+    dialog.get_by_role("button", name="Undo").click()
     expect(page.locator("#said")).to_contain_text("Undone. Threshold")
     assert running.http.get("/v1/products/bolts").json()["threshold"] < 1000.0
 

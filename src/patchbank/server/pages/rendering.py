@@ -18,7 +18,7 @@ from patchbank.server.service.answers import api_error, error_answer
 from patchbank.server.service.guarding import Access, Spec
 from patchbank.server.service.request_facts import session_of
 from patchbank.server.service.service import service_of
-from patchbank.server.service.tokens import Caller
+from patchbank.server.service.tokens import LOCAL, Caller
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -84,6 +84,7 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
                 "static": f"{root}/static/{digest()}",
                 "csrf": "" if session is None else service.gate.sessions.csrf(session),
                 "has_session": session is not None,
+                "is_local": session is None and caller == LOCAL,
                 "who": "" if session is None else session.name,
                 "navigation": [] if caller is None else _navigation(request, caller),
                 "may": (lambda role: False) if caller is None else caller.may,

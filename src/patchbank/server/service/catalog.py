@@ -176,6 +176,11 @@ class Catalog:
             raise UnknownProduct(f"product: expected one of {known}, got {name[:120]!r}")
         return found
 
+    def file_in_use(self, name: str) -> Path | None:
+        """The copy of the detector that a product uses; None for a name without a product."""
+        found = self._products.get(name)
+        return None if found is None else self.versions.path(name, found.sha256)
+
     def detector(self, product: Product) -> Detector:
         """The detector in use; opened again if others have got its memory.
 

@@ -11,5 +11,9 @@ WORDS = {
     "activated": "In use: the detector of {time}. Threshold {threshold}.",
     "undone": "Undone. Threshold {threshold}.",
     "uploaded": "In use: the detector that was sent. Threshold {threshold}.",
+    "undo_of": "Undo: {what}",
+    "go_back": "Go back to No. {n}: {what}",
+    "one_photograph": "1 photograph",
+    "n_photographs": "{n} photographs",
     "unchanged": "Nothing has changed: it was in use already.",
 }

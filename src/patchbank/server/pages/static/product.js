@@ -28,11 +28,23 @@ document.addEventListener("click", (event) => {
 function open(wanted) {
   asked = wanted;
   const title = byId("ask-title");
-  title.textContent = title.dataset[`${wanted.ask}`] + (wanted.time ? `: ${localTime(wanted.time)}` : "");
+  const time = wanted.time ? `: ${localTime(wanted.time)}` : "";
+  title.textContent = wanted.ask === "undo" ? undone(wanted) : title.dataset[`${wanted.ask}`] + time;
+  const yes = byId("ask-yes");
+  yes.textContent = yes.dataset[wanted.to ? "back" : `${wanted.ask}`];
   byId("ask-file").hidden = wanted.ask !== "upload";
   byId("detector").required = wanted.ask === "upload";
   byId("reason").value = "";
   dialog.showModal();
+}
+
+/** @param {DOMStringMap} wanted @returns {string} the change that is undone, or the state that is restored */
+function undone({ to, what = "", when, photographs }) {
+  const parts = [what.trim()];
+  if (when) parts.push(localTime(when));
+  if (photographs) parts.push(photographs === "1" ? say("one_photograph") : say("n_photographs", { n: photographs }));
+  const found = parts.join(", ");
+  return to ? say("go_back", { n: to, what: found }) : say("undo_of", { what: found });
 }
 
 byId("ask-no").addEventListener("click", () => dialog.close());

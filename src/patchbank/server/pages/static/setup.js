@@ -2,6 +2,7 @@
 
 import { ask, spoken } from "./ask.js";
 import { byId, tell, watch } from "./job_progress.js";
+import { keep, read } from "./kept.js";
 import { gallery, showChoice } from "./setup_gallery.js";
 import { dropped, send } from "./uploads.js";
 
@@ -10,10 +11,20 @@ const own = `/v1/setups/${setup}`;
 const say = spoken();
 const photographs = gallery(own);
 
+let there = 0;
+
+/** Say how many photographs the chosen rate takes. */
+function needs() {
+  const chosen = byId("rate").selectedOptions[0];
+  byId("rate-needs").textContent = say("needed", { needed: chosen.dataset.needed, there: `${there}` });
+}
+
 /** @param {any} facts of the set-up */
 function count(facts) {
   const learned = facts.photographs - facts.left_out;
   byId("count").textContent = say("photographs", { learned: `${learned}`, left_out: `${facts.left_out}` });
+  there = learned;
+  needs();
   for (const one of [byId("check"), byId("fit").querySelector("button")]) one.disabled = learned === 0;
 }
 
@@ -40,8 +51,20 @@ async function follow(id) {
   for (const one of document.querySelectorAll("main button:not(#work-cancel, .view)")) {
     /** @type {HTMLButtonElement} */ (one).disabled = true;
   }
-  await watch(id);
+  const done = await watch(id);
+  if (done.state === "done" && done.result?.task === "fit") keep(sessionStorage, "next", "title-fitted");
   location.reload();
+}
+
+/** After a step the next one is in view, has the focus, and is said. */
+function goOn() {
+  const title = document.getElementById(read(sessionStorage, "next") || "");
+  keep(sessionStorage, "next", "");
+  if (!title) return;
+  const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  title.focus({ preventScroll: true });
+  title.scrollIntoView({ behavior: isStill ? "auto" : "smooth", block: "start" });
+  tell(say(title.id === "title-fitted" ? "fit_done" : "now_in_use", { product }));
 }
 
 // Photographs
@@ -161,6 +184,7 @@ byId("large-close").addEventListener("click", () => byId("large").close());
 
 // Check, fit, use
 
+byId("rate").addEventListener("change", needs);
 byId("check").addEventListener("click", () => void begin("check"));
 byId("fit").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
@@ -197,6 +221,7 @@ document.getElementById("activate")?.addEventListener("submit", async (event) =>
     tell(answer.message);
     return;
   }
+  keep(sessionStorage, "next", "title-activate");
   location.reload();
 });
 byId("discard").addEventListener("click", () => byId("sure").showModal());
@@ -211,3 +236,4 @@ byId("sure-yes").addEventListener("click", async () => {
 void counted();
 void photographs.load();
 if (job) void follow(job);
+else goOn();

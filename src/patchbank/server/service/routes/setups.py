@@ -179,9 +179,11 @@ def check(request: Request, id: SetupId) -> Response:  # name in the path
 
 def fit(request: Request, id: SetupId, wanted: FitRequest) -> Response:  # name in the path
     """Fit a detector on the photographs that are not left out, as a job."""
-    found, by = found_setup(request, id), caller_of(request).name
-    work = service_of(request).preparation.work
-    return answer(work.fit(found, wanted.preset, wanted.false_alarm_rate, by).to_json())
+    service, found = service_of(request), found_setup(request, id)
+    asked = wanted.preset, wanted.false_alarm_rate
+    in_use = service.catalog.file_in_use(found.facts.product)
+    job = service.preparation.work.fit(found, asked, caller_of(request).name, in_use)
+    return answer(job.to_json())
 
 
 def odd(

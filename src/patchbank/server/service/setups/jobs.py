@@ -70,21 +70,25 @@ class SetupJobs:
 
         return self._start(setup, "check", by, checked)
 
-    def fit(self, setup: Setup, preset: str, false_alarm_rate: float, by: str) -> Job:
+    def fit(
+        self, setup: Setup, asked: tuple[str, float], by: str, in_use: Path | None = None
+    ) -> Job:
         """Fit a detector on the photographs that are not left out.
 
         Args:
             setup: that gets the detector.
-            preset: of PatchCore, or ``auto``.
-            false_alarm_rate: in (0, 1).
+            asked: preset of PatchCore, or ``auto``; false-alarm rate in (0, 1).
             by: who has asked for it.
+            in_use: file of the detector that the product has, which inspects some of the
+                photographs: they may be of another product; None for a new one.
 
         Raises:
             ApiError: 422 where there is none.
         """
         terms = self._terms(setup) | {
-            "preset": preset,
-            "false_alarm_rate": false_alarm_rate,
+            "preset": asked[0],
+            "false_alarm_rate": asked[1],
+            "in_use": None if in_use is None else str(in_use.absolute()),
             "folder": str(setup.fitting.absolute()),
         }
 
@@ -98,7 +102,7 @@ class SetupJobs:
             finally:
                 shutil.rmtree(setup.fitting, ignore_errors=True)
 
-        return self._start(setup, "fit", by, fitted)
+        return self._start(setup, "fit", by, fitted, asked)
 
     def inspect(self, setup: Setup, photograph: tuple[str, bytes], by: str) -> dict[str, Any]:
         """Inspect a photograph by the fitted detector, before that is in use.
@@ -155,7 +159,14 @@ class SetupJobs:
             "engine": self._settings.engine,
         }
 
-    def _start(self, setup: Setup, task: Task, by: str, work: Callable[[Job], Any]) -> Job:
+    def _start(
+        self,
+        setup: Setup,
+        task: Task,
+        by: str,
+        work: Callable[[Job], Any],
+        asked: tuple[str, float] | None = None,
+    ) -> Job:
         def noted(job: Job) -> Mapping[str, str]:
             ended, error = "failed", "a fault of the program; the log has more"
             try:
@@ -174,9 +185,12 @@ class SetupJobs:
                 self._setups.end_work(setup, job, ended or None, error or None)
             return {"setup": setup.id, "task": task}
 
-        return self._setups.begin_work(
-            setup, task, lambda: self._jobs.start(Job(KIND, setup.facts.product, by), noted)
-        )
+        def start() -> Job:
+            if asked is not None:
+                setup.facts.preset, setup.facts.false_alarm_rate = asked
+            return self._jobs.start(Job(KIND, setup.facts.product, by), noted)
+
+        return self._setups.begin_work(setup, task, start)
 
 
 def allowed_folder(root: Path | None, folder: str) -> Path:

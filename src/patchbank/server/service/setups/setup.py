@@ -37,6 +37,10 @@ class SetupFacts:
     """End of the last work, if it has no result."""
     error: str | None = None
     """Line that says why it failed."""
+    preset: str | None = None
+    """Preset that was asked for last."""
+    false_alarm_rate: float | None = None
+    """The rate that was asked for with it."""
     activated: str | None = None
     """Time at which its detector came into use."""
 

@@ -17,6 +17,7 @@ from patchbank.images.source import ImageSource, image_source
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.printable import json_text
 from patchbank.runtime.progress import Progress
+from patchbank.server.service.setups.earlier import seen_by
 
 if TYPE_CHECKING:
     from patchbank.detector.inspection import Inspection
@@ -69,11 +70,14 @@ def fit(terms: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         except BackboneError:
             detector.save(file, backbone="torch")
         write_fit_report(detector, remarks, folder)
+        in_use = terms["in_use"]
+        good = _sources(terms["good"])
         facts = {
             "preset": terms["preset"],
             "names": [Path(one).name for one in terms["good"]],
             "seconds": time.monotonic() - begin,
             "file_bytes": file.stat().st_size,
+            "seen_before": in_use and seen_by(in_use, good, terms["device"], terms["engine"]),
             **_facts(detector, remarks, folder),
         }
     replace_file(folder / "facts.json", json_text(facts).encode())
