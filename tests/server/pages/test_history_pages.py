@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shutil
 from dataclasses import replace
@@ -16,6 +18,7 @@ from tests.server.services import Running, bearer, check_error, make_token, png,
 pytestmark = pytest.mark.serve
 EVIL = "<script>alert(1)</script>\"'&"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+NUMBER, SHARE = "Nummer der Aufzeichnung", "Wert (% der Schwelle)"
 CSRF = re.compile(r'name="csrf" value="(\w+)"')
 
 
@@ -59,7 +62,8 @@ def of(desk):
 def test_an_operator_sees_parts_and_no_charts_and_no_export(desk, of):
     page = of("operator").get("/history").text
     assert "/history/charts" not in page
-    assert "/v1/records/export" not in page
+    assert "/history/parts.csv" not in page
+    assert of("operator").get("/history/parts.csv").status_code == 403
     refused = of("operator").get("/history/charts")
     assert refused.status_code == 403
     assert "<h1>" in refused.text
@@ -74,15 +78,25 @@ def test_an_engineer_sees_both_and_exports_what_is_seen(desk, of):
     rows = http.get(link).text.strip().splitlines()
     shown = int(re.search(r"Parts: (\d+)", page)[1])
     assert len(rows) - 1 == shown > 0
-    assert all(",L4," in row and ",anomalous," in row for row in rows[1:])
+    assert all(",L4," in row and ",NG," in row for row in rows[1:])
 
 
-def test_the_export_of_a_german_has_commas(desk, of):
-    page = of("engineer").get("/history", headers={**PAGE, "Accept-Language": "de"}).text
-    assert "decimal=%2C" in page
+def test_the_export_of_a_german_is_a_sheet_for_a_german_in_the_zone_of_the_page(desk, of):
+    http = of("engineer")
+    http.headers.update({"Accept-Language": "de"})
+    page = http.get("/history", params={"zone": "Europe/Berlin", "product": "bolts"}).text
     assert "Diese Teile als CSV exportieren" in page
-    english = of("engineer").get("/history").text
-    assert "decimal=." in english
+    link = re.search(r'id="export" href="([^"]+)"', page)[1].replace("&amp;", "&")
+    answer = http.get(link)
+    assert answer.headers["content-disposition"] == 'attachment; filename="bolts.csv"'
+    text = answer.content.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=";"))
+    assert rows[0].keys() >= {"Zeit (Europe/Berlin)", SHARE, "Bewertet von"}
+    (evil,) = [row for row in rows if row[NUMBER] == str(desk.evil)]
+    assert [evil[name] for name in ("Urteil", SHARE, "p-Wert")] == ["NG", "140,0", "0,01"]
+    assert (evil["Los"], evil["Bemerkung"], evil["Bewertet von"]) == (EVIL, EVIL, "eva")
+    numbers = [int(row[NUMBER]) for row in rows]
+    assert numbers == sorted(numbers, reverse=True)
 
 
 def test_texts_of_people_are_text(desk, of):

@@ -109,8 +109,8 @@ def test_the_shift_is_exported(page):
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     assert len(rows) == REAL
-    assert {row["shift"] for row in rows} == {"late"}
-    assert rows[0]["serial_number"] == "A-1000"
+    assert {row["Shift"] for row in rows} == {"late"}
+    assert rows[-1]["Serial number"] == "A-1000"
 
 
 def test_older_parts_come_in_pages(page):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
+from patchbank.runtime.percent import percent_at_most
 from tests.server.pages.bolts import bolt
 from tests.server.pages.screens import WAIT_MS
 from tests.server.pages.views import check_views, log_in, opened_views
@@ -84,16 +85,16 @@ class Opened:
         place = "td.then" if column == "then" else "td:nth-of-type(1)"
         found = {}
         for row in ROWS:
-            text = self.page.locator(f"[data-row={row}] {place} small").inner_text()
-            parts, _, all_ = text.partition(" of ")
+            text = self.page.locator(f"[data-row={row}] {place} small").text_content()
+            parts, _, all_ = str(text).partition(" of ")
             assert int(all_) == N_PARTS
             found[row] = int(parts)
         return found
 
     def in_a_shift(self, row):
         """The number in a shift."""
-        text = self.page.locator(f"[data-row={row}] td.then").inner_text()
-        return text.split()[0]
+        text = self.page.locator(f"[data-row={row}] td.then").text_content()
+        return str(text).split()[0]
 
     def value(self, name):
         return float(self.page.locator(f"#{name}").input_value())
@@ -124,7 +125,7 @@ def test_what_is_counted_is_what_a_look_at_each_part_counts(bolts, opened):
         step = found["steps"][first + 4 * n_right]
         assert opened.counts() == by_hand(found, step["threshold"])
         assert opened.value("threshold") == step["threshold"]
-        assert opened.value("rate") == float(f"{100 * step['false_alarm_rate']:.3g}")
+        assert opened.value("rate") == float(f"{100 * step['false_alarm_rate']:.2g}")
     page.keyboard.press("End")
     assert opened.counts() == by_hand(found, thresholds[-1])
     page.keyboard.press("Home")
@@ -154,13 +155,16 @@ def test_a_threshold_or_a_rate_is_written_and_the_other_follows_exactly(bolts, o
     expect(button).to_be_enabled()
     exact = bolts.http.get("/v1/products/bolts/threshold", params={"threshold": one}).json()
     assert opened.counts() == by_hand(found, one)
-    assert opened.value("rate") == float(f"{100 * exact['false_alarm_rate']:.3g}")
-    expect(page.locator("#mode")).to_contain_text("by hand")
+    assert opened.value("rate") == float(f"{100 * exact['false_alarm_rate']:.2g}")
+    expect(page.locator("#mode")).to_contain_text("by hand, to ")
     page.locator("#rate").fill("0.7")
-    expect(page.locator("#mode")).to_contain_text("a false-alarm rate of 0.7%")
     expect(button).to_be_enabled()
     asked = {"false_alarm_rate": 0.007}
     exact = bolts.http.get("/v1/products/bolts/threshold", params=asked).json()
+    most = percent_at_most(exact["guaranteed_rate"]).replace(" ", "")
+    words = f"Expected 0.7%, at most {most} on average."
+    expect(page.locator("#mode")).to_have_text(words)
+    expect(page.locator("[data-row=expected] td.then small")).to_have_text("0.7%")
     assert opened.value("threshold") == float(f"{exact['threshold']:.6g}")
     assert opened.counts() == by_hand(found, exact["threshold"])
     expect(page.locator("#warnings")).to_contain_text("12 independent ones show")
@@ -171,6 +175,29 @@ def test_a_threshold_or_a_rate_is_written_and_the_other_follows_exactly(bolts, o
     assert opened.counts() == opened.counts("now")
     expect(button).to_be_disabled()
     assert scores(bolts)["threshold"] == found["threshold"]  # nothing was applied
+
+
+def test_what_changes_is_first_and_all_is_seen_without_scrolling(opened):
+    page = opened.page
+    page.locator("#rate").fill("0.7")
+    expect(page.locator("#mode")).to_contain_text("Expected 0.7%, at most ")
+    rows = page.locator("#effects tr")
+    assert rows.evaluate_all("rows => rows.map(row => row.dataset.row)") == [
+        "expected",
+        "flagged",
+        "found",
+        "missed",
+    ]
+    weight = rows.first.locator("td").last.evaluate("one => getComputedStyle(one).fontWeight")
+    assert weight == "700"
+    for width, height in ((1280, 800), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        for name in ("Apply", "Back to the present one"):
+            box = page.get_by_role("button", name=name).bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= height, (width, name)
+    page.get_by_text("Where these numbers come from").click()
+    expect(page.locator("#bound")).to_contain_text("of good parts are flagged")
 
 
 @pytest.mark.page_tools

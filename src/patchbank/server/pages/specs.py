@@ -13,7 +13,7 @@ from patchbank.server.pages import (
     threshold,
     try_it,
 )
-from patchbank.server.pages.history import lists, parts, screens
+from patchbank.server.pages.history import lists, parts, screens, sheet
 from patchbank.server.service.app import SPECS as FOR_PROGRAMS
 from patchbank.server.service.guarding import Spec
 
@@ -29,6 +29,7 @@ PAGES: tuple[Spec, ...] = (
     *products.SPECS,
     *lists.SPECS,
     *screens.SPECS,
+    *sheet.SPECS,  # before that of a part by its number
     *parts.SPECS,
 )
 SPECS: tuple[Spec, ...] = (

@@ -96,39 +96,43 @@ class Exporting(Listing):
         if decimal not in DECIMALS:
             raise ParameterError(f"decimal: expected . or , got {decimal!r}")
         check_filter(wanted)
-        table = _Csv(decimal) if form == "csv" else _JsonLines() if form == "jsonl" else _Parquet()
+        table = Csv(decimal) if form == "csv" else _JsonLines() if form == "jsonl" else _Parquet()
         return self._parts(wanted, table)
 
-    def _parts(self, wanted: Filter, table: _Table) -> Iterator[Part]:
+    def _parts(self, wanted: Filter, table: Table, *, newest_first: bool = False) -> Iterator[Part]:
         yield Part(table.begin(), 0)
-        for rows in self._rows(wanted, table.columns):
+        for rows in self._rows(wanted, table.columns, newest_first):
             yield Part(table.rows(rows), len(rows))
         yield Part(table.end(), 0)
 
-    def _rows(self, wanted: Filter, names: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
+    def _rows(
+        self, wanted: Filter, names: Sequence[str], newest_first: bool
+    ) -> Iterator[Sequence[Sequence[Any]]]:
         """Rows in the order of their numbers, in parts; each part is one short transaction.
 
         A reader that waits for a slow network then holds back nothing.  Inspections that come
         while it reads are not among them.
         """
-        after = newest = -1
+        last = newest = -1
         while True:
             with self._database.reading() as connection:
                 if newest < 0:
                     newest = connection.execute(select(func.max(INSPECTIONS.c.id))).scalar() or 0
+                    last = newest + 1 if newest_first else -1
                 search = self._search(connection, wanted, newest + 1)
                 if search is None:
                     return
+                number = INSPECTIONS.c.id
                 statement = (
                     select(*map(self._column, names))
-                    .where(*search.conditions, INSPECTIONS.c.id > after)
-                    .order_by(search.number)
+                    .where(*search.conditions, number < last if newest_first else number > last)
+                    .order_by(search.number.desc() if newest_first else search.number)
                     .limit(AT_ONCE)
                 )
                 rows = connection.execute(statement).all()
             if rows:
                 yield rows
-                after = rows[-1][0]
+                last = rows[-1][0]
             if len(rows) < AT_ONCE:
                 return
 
@@ -159,66 +163,75 @@ def written(parts: Iterable[Part], stream: BinaryIO) -> int:
     return number
 
 
-class _Table:
+class Table:
     """A format."""
 
     columns: Sequence[str] = tuple(COLUMNS)
     """Columns of the table of inspections that it needs."""
 
     def begin(self) -> bytes:
+        """What is before all rows."""
         return b""
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Some rows, which have the values of `columns`."""
         raise NotImplementedError
 
     def end(self) -> bytes:
+        """What is after all rows."""
         return b""
 
 
-class _Csv(_Table):
-    """UTF-8 with the mark by which Excel recognises it; texts are no formulas.
+class Csv(Table):
+    """Rows for spreadsheets: UTF-8 with the mark by which Excel knows it; texts are no formulas.
 
     Columns are made one after the other, which is three times as fast as `csv.writer`.
     """
 
     def __init__(self, decimal: str) -> None:
-        self._decimal = decimal
-        self._delimiter = ";" if decimal == "," else ","
+        self.decimal = decimal
+        self.delimiter = ";" if decimal == "," else ","
 
     def begin(self) -> bytes:
+        """The names of the columns."""
         names = ("time_utc" if name == "time" else name for name in COLUMNS)
-        return b"\xef\xbb\xbf" + f"{self._delimiter.join(names)}\r\n".encode()
+        return b"\xef\xbb\xbf" + f"{self.delimiter.join(names)}\r\n".encode()
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """A line for each inspection."""
         columns = map(self._cells, COLUMNS, zip(*rows, strict=True))
-        lines = map(self._delimiter.join, zip(*columns, strict=True))
+        lines = map(self.delimiter.join, zip(*columns, strict=True))
         return ("\r\n".join(lines) + "\r\n").encode()
 
     def _cells(self, name: str, values: Sequence[Any]) -> list[str]:
-        """Cells of a column; most columns have only harmless texts, which one test shows."""
+        """Cells of a column."""
         kind = COLUMNS[name]
         if kind == TIME:
             return [value[:23] for value in values]  # Excel knows no microseconds
         if kind != TEXT:
             cells = ["" if value is None else repr(value) for value in values]
-            return [c.replace(".", ",") for c in cells] if self._decimal == "," else cells
+            return [c.replace(".", ",") for c in cells] if self.decimal == "," else cells
         if name in CONTROLLED:
             return [value or "" for value in values]
+        return self.texts(values)
+
+    def texts(self, values: Sequence[str | None]) -> list[str]:
+        """Cells of texts that anybody may have written; most are harmless, which one test shows."""
         given = list(filter(None, values))
         texts = "\n".join(["", *given])
         is_harmless = "".join(given).isprintable() and not any(
-            risk in texts for risk in (*FORMULAS, self._delimiter, '"')
+            risk in texts for risk in (*FORMULAS, self.delimiter, '"')
         )
         return [value or "" if is_harmless else self._text(value or "") for value in values]
 
     def _text(self, value: str) -> str:
         cell = text_cell(value)
-        if self._delimiter in cell or '"' in cell:
+        if self.delimiter in cell or '"' in cell:
             return '"' + cell.replace('"', '""') + '"'
         return cell
 
 
-class _JsonLines(_Table):
+class _JsonLines(Table):
     """The line of ``predict --json`` and what is recorded, for each inspection."""
 
     columns = (*OWN_KEYS, RESULT)
@@ -246,7 +259,7 @@ def _json_cells(name: str, values: Sequence[Any]) -> Sequence[str]:
     return [json_text(value) for value in values]
 
 
-class _Parquet(_Table):
+class _Parquet(Table):
     """A row group for each part."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from patchbank.server.records.claiming import Claiming
 from patchbank.server.records.counting import Counting
 from patchbank.server.records.database import Database, sqlite_is_new_enough
 from patchbank.server.records.errors import NotRecorded
-from patchbank.server.records.exporting import Exporting
 from patchbank.server.records.hours import Hours
 from patchbank.server.records.judging import Judging
 from patchbank.server.records.messages import Messages
 from patchbank.server.records.migrating import migrate
 from patchbank.server.records.monitors import Monitors
 from patchbank.server.records.recent import Recent
+from patchbank.server.records.sheet import Sheets
 from patchbank.server.records.tables import INSTANCES
 from patchbank.server.records.tokens import Tokens
 from patchbank.server.records.verifying import Verifying
@@ -26,7 +26,7 @@ LONGEST_INSTANCE = 64
 
 class Records(
     Adding,
-    Exporting,
+    Sheets,
     Counting,
     Hours,
     Monitors,

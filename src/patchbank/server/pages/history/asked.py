@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from patchbank.server.pages.history.zones import Zone, asked_zone
-from patchbank.server.records.entries import Decision, Fields, Filter, Verdict, iso_utc
+from patchbank.server.records.entries import Decision, Fields, Filter, Verdict
 from patchbank.server.records.hours import CountedField
 from patchbank.server.records.store import Records
 from patchbank.server.records.tallies import hour_of
@@ -83,18 +83,6 @@ class Wanted:
     zone: Zone
     days: tuple[date | None, date | None]
     times: tuple[time | None, time | None]
-
-    def export(self, decimal: str) -> str:
-        """The query of `/v1/records/export` for the same inspections."""
-        found = self.filter
-        given = {name: getattr(found, name) for name in ("product", "verdict", "review")}
-        given |= {name: getattr(found.fields, name) for name in FIELDS}
-        given |= {
-            "since": found.since and iso_utc(found.since),
-            "until": found.until and iso_utc(found.until),
-        }
-        named = {name: value for name, value in given.items() if value is not None}
-        return urlencode({"format": "csv", "decimal": decimal, **named})
 
 
 def resolved(asked: Asked, records: Records, now: datetime) -> Wanted:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from patchbank.images.source import read_image
 from patchbank.server.pages import words
 from patchbank.server.pages.history.asked import Asked, Wanted, resolved, suggestions
-from patchbank.server.pages.history.figures import decimal_mark, number, percent
+from patchbank.server.pages.history.figures import number, percent
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection, iso_utc
 from patchbank.server.service.answers import UNCHANGING
@@ -52,7 +52,7 @@ def shared(request: Request, asked: Asked) -> tuple[Wanted, dict[str, Any]]:
         "percent": partial(percent, language),
         "local": partial(written, wanted),
     }
-    return wanted, content | {"export": wanted.export(decimal_mark(language))}
+    return wanted, content
 
 
 def written(wanted: Wanted, moment: datetime) -> str:

@@ -10,6 +10,7 @@ from patchbank.server.pages.scripted import (
     products,
     review,
     setup,
+    sheet,
     threshold,
     try_it,
 )
@@ -20,6 +21,7 @@ ALL: Mapping[str, Mapping[str, str]] = {
     "products": products.WORDS,
     "review": review.WORDS,
     "setup": setup.WORDS,
+    "sheet": sheet.WORDS,
     "threshold": threshold.WORDS,
     "try_it": try_it.WORDS,
 }

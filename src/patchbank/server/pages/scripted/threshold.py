@@ -20,11 +20,11 @@ WORDS = {
     "parts: {number}).",
     "nothing": "Parts in a shift: no part came in the last {days} days; enter your own number.",
     "flagged": "Flagged",
-    "found": "of these confirmed defects: found",
-    "alarms": "of these known false alarms",
-    "open": "of these not reviewed",
-    "missed": "Missed: confirmed defects below it",
-    "expected": "Good parts expected to be flagged, by the learned photographs",
+    "found": "Confirmed defects found",
+    "alarms": "Known false alarms",
+    "open": "Not reviewed",
+    "missed": "Confirmed defects missed",
+    "expected": "Good parts expected to be flagged",
     "of_all": "{parts} of {all}",
     "unknown": "not known",
     "less_than": "less than {share}",
@@ -39,12 +39,18 @@ WORDS = {
     "no_defects": "None of the latest parts is a confirmed defect: what would be missed is not "
     "known.",
     "no_parts": "None of the latest parts can be compared.",
-    "by_hand": "Will be set by hand: threshold {threshold}. No false-alarm rate is guaranteed.",
-    "by_rate": "Will be set: a false-alarm rate of {share}, whose threshold is {threshold}.",
-    "proved": "On average at most {most} of good parts are flagged, whatever they look like.",
-    "about": "On average about {most} of good parts are flagged at most, whatever they look like "
-    "(proved for one memory bank only).",
-    "unchanged": "This is the present threshold.",
+    "by_hand": "Set by hand, to {threshold}: expected {share}, no bound.",
+    "by_rate": "Expected {share}, at most {most} on average.",
+    "by_rate_alone": "Expected {share}.",
+    "proved": "Threshold {threshold}. At most {most} of good parts are flagged on average, "
+    "whatever they look like.",
+    "about": "Threshold {threshold}. About {most} of good parts are flagged at most on average, "
+    "whatever they look like (proved for one memory bank only).",
+    "no_bound": "Threshold {threshold}. What is expected follows from the scores of the learned "
+    "good photographs; no bound is promised for a threshold that is set by hand.",
+    "present_bound": "Threshold {threshold}. What is expected follows from the scores of the "
+    "learned good photographs.",
+    "unchanged": "The present threshold: expected {share}.",
     "applied": "Applied: the threshold is {threshold}.",
     "undone": "Undone: the threshold is {threshold}.",
     "served": "began with",

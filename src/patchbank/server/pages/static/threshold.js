@@ -2,7 +2,7 @@
 
 import { ask, locale, spoken } from "./ask.js";
 import { Chart } from "./threshold_chart.js";
-import { effect, KINDS, nearest } from "./threshold_model.js";
+import { atMost, effect, KINDS, nearest, rounded } from "./threshold_model.js";
 import { dated } from "./times.js";
 
 /**
@@ -57,7 +57,7 @@ function made(tag, text, name = "") {
 /** @param {number | null | undefined} share */
 function rate(share) {
   if (share === null || share === undefined) return say("unknown");
-  return share < 1e-4 ? say("less_than", { share: percent.format(1e-4) }) : percent.format(share);
+  return share < 1e-4 ? say("less_than", { share: percent.format(1e-4) }) : percent.format(rounded(share));
 }
 
 /** @param {number} value */
@@ -67,6 +67,7 @@ function score(value) {
 
 /** @param {number} value */
 function count(value) {
+  if (value > 0 && value < 0.1) return say("less_than", { share: few.format(0.1) });
   return (value < 10 ? few : many).format(value);
 }
 
@@ -112,7 +113,7 @@ function choose(wanted, by, from) {
   mode = by;
   if (from !== "threshold") element("threshold").value = String(Number(threshold.toPrecision(6)));
   if (from !== "rate") {
-    element("rate").value = false_alarm_rate === null ? "" : String(Number((100 * false_alarm_rate).toPrecision(3)));
+    element("rate").value = false_alarm_rate === null ? "" : String(Number((100 * false_alarm_rate).toPrecision(2)));
   }
   if (from !== "slider") element("slider").value = String(nearest(scores.steps, "threshold", threshold));
   draw();
@@ -156,12 +157,13 @@ function draw() {
   element("of-present").textContent = say("of_present", { share, present: score(scores.threshold) });
   element("slider").setAttribute("aria-valuetext", `${score(chosen.threshold)}, ${rate(chosen.false_alarm_rate)}`);
   const threshold = score(chosen.threshold);
-  const values = { threshold, share: rate(chosen.false_alarm_rate), most: rate(chosen.guaranteed_rate) };
-  const words = { present: "unchanged", threshold: "by_hand", false_alarm_rate: "by_rate" };
   const most = chosen.guaranteed_rate;
   const isPromised = mode === "false_alarm_rate" && most !== null && most !== undefined;
-  const promise = isPromised ? ` ${say(chosen.is_bound_proved ? "proved" : "about", values)}` : "";
-  element("mode").textContent = say(words[mode], values) + promise;
+  const values = { threshold, share: rate(chosen.false_alarm_rate), most: isPromised ? percent.format(atMost(most)) : "" };
+  const words = { present: "unchanged", threshold: "by_hand", false_alarm_rate: isPromised ? "by_rate" : "by_rate_alone" };
+  element("mode").textContent = say(words[mode], values);
+  const bound = isPromised ? (chosen.is_bound_proved ? "proved" : "about") : "no_bound";
+  element("bound").textContent = say(mode === "present" ? "present_bound" : bound, values);
   hold(false);
 }
 
@@ -177,20 +179,12 @@ function drawEffects(of) {
   const expected = (/** @type {Expectation} */ one) =>
     one.false_alarm_rate === null
       ? [say("unknown"), ""] : [count(one.false_alarm_rate * shift), rate(one.false_alarm_rate)];
-  /** @type {[string, string[], string[]][]} */
-  const rows = [];
-  for (const key of /** @type {const} */ (["flagged", "found", "alarms", "open", "missed"])) {
-    rows.push([key, cell(now[key]), cell(then[key])]);
-  }
-  rows.push(["expected", expected(of), expected(chosen)]);
-  element("effects").replaceChildren(...rows.map(([key, before, after]) => {
-    const row = document.createElement("tr");
-    row.dataset.row = key;
-    const head = made("th", say(key));
-    head.setAttribute("scope", "row");
-    row.append(head, figure(before, "number"), figure(after, "number then"));
-    return row;
-  }));
+  const seen = /** @type {const} */ (["flagged", "found", "missed"]);
+  const finer = /** @type {const} */ (["alarms", "open"]);
+  element("effects").replaceChildren(
+    line("expected", expected(of), expected(chosen)), ...seen.map((key) => line(key, cell(now[key]), cell(then[key]))),
+  );
+  element("flagged-of").replaceChildren(...finer.map((key) => line(key, cell(now[key]), cell(then[key]))));
   clearTimeout(speaking);
   speaking = setTimeout(() => {
     element("spoken").textContent = say("summary", {
@@ -198,6 +192,21 @@ function drawEffects(of) {
       flagged: perShift(then.flagged), found: perShift(then.found), missed: perShift(then.missed),
     });
   }, SPOKEN_MS);
+}
+
+/**
+ * A row of a table: now and then.
+ * @param {string} key
+ * @param {string[]} before
+ * @param {string[]} after
+ */
+function line(key, before, after) {
+  const row = document.createElement("tr");
+  row.dataset.row = key;
+  const head = made("th", say(key));
+  head.setAttribute("scope", "row");
+  row.append(head, figure(before, "number"), figure(after, "number then"));
+  return row;
 }
 
 /**

@@ -60,3 +60,21 @@ export function nearest(steps, key, value) {
   });
   return found;
 }
+
+/**
+ * A rate as all rows and sentences say it: two digits.
+ * @param {number} share
+ */
+export function rounded(share) {
+  return Number(share.toPrecision(2));
+}
+
+/**
+ * A bound, rounded up to a tenth of a percent; a small one to two digits.
+ * @param {number} share
+ */
+export function atMost(share) {
+  if (!(share > 0)) return 0;
+  const step = 10 ** Math.min(-1, Math.floor(Math.log10(100 * share)) - 1);
+  return Number((Math.ceil((100 * share) / step - 1e-9) * step / 100).toPrecision(10));
+}
