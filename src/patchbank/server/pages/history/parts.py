@@ -105,7 +105,7 @@ def _add_review(request: Request, number: int, given: dict[str, str]) -> None:
 
 
 def not_saved(request: Request, error: Exception) -> Response:
-    """The error of a review that was not taken at all, with the way back to the part."""
+    """The error of a review that was refused unread, with the way back to the part."""
     path = request.url.path.removeprefix(service_of(request).settings.root_path)
     back = f"{path}{'?' if request.url.query else ''}{request.url.query}"
     return failed(request, error, back=back)
