@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import threading
 import time
 
 import pytest
+from PIL import Image
 
 from patchbank.images.source import image_source
+from patchbank.runtime.percent import percent, percent_at_most
 from patchbank.server.service.setups.earlier import is_other, seen_by
 from tests.photographs import part, save
 from tests.server.pages.bolts import bolt
@@ -121,6 +124,13 @@ def test_from_photographs_to_a_verdict(empty):
     assert again.status_code == 201
 
 
+def small_bolt(seed) -> bytes:
+    """Another product than `png`, in a file that the small limit lets pass."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(bolt(seed))).resize((180, 120)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def page_of(running, path) -> str:
     response = running.http.get(path, headers={"accept": "text/html"})
     assert response.status_code == 200, response.text
@@ -132,7 +142,12 @@ def test_pages_of_a_set_up_keep_what_was_asked_for_and_know_another_product(empt
     shown = page_of(empty, f"/products/parts/new/{first['id']}")
     assert 'value="fast" checked' in shown
     assert '<option value="0.2" data-needed="4" selected>' in shown
-    assert "<dd>25 %</dd>" in shown  # one of four ranks, as in the report
+    facts = json.loads((empty.data / "setups" / first["id"] / "fit" / "facts.json").read_bytes())
+    bound = percent_at_most(facts["guaranteed_false_alarm_rate"])
+    assert f"<dd>{bound}</dd>" in shown
+    assert f"About {percent(facts['expected_false_alarm_rate'])} of good parts" in shown
+    report = empty.http.get(f"/v1/setups/{first['id']}/fit/report").text
+    assert bound in report
     assert "parts is in use" in shown
     assert "-F product=parts http://" in shown
     learned = empty.http.get("/products/parts/photograph")
@@ -143,7 +158,7 @@ def test_pages_of_a_set_up_keep_what_was_asked_for_and_know_another_product(empt
     assert "no log-in on this service" not in tile
 
     other = begun(empty, "parts")
-    sent(empty, other, *[(f"{seed}.png", bolt(seed)) for seed in range(3)])
+    sent(empty, other, *[(f"{seed}.png", small_bolt(seed)) for seed in range(3)])
     own = f"/products/parts/new/{other}"
     assert "have not been checked" in page_of(empty, own)
     assert 'value="balanced" checked' in page_of(empty, own)

@@ -260,6 +260,7 @@ def test_a_program_at_the_start_gets_json_and_a_browser_the_screens(service):
     with browser(service) as http:
         assert http.get("/").headers["location"] == "/line"
         page = http.get("/line")
+        assert "no log-in on this service" in page.text
         assert page.status_code == 200
         assert 'href="/line/parts"' in page.text
         assert "Log out" not in page.text  # there is no session: everybody here is local

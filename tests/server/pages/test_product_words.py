@@ -17,7 +17,7 @@ OTHERS = {"learning what is normal", "inspecting defects", "pasting spots"}
 """Tasks of an update, which these pages do not begin, and one within another."""
 TITLE = re.compile(r"\.task\(\s*\"([^\"]+)\"")
 SCRIPTS = {
-    "setup": ("setup", "setup_gallery", "job_progress"),
+    "setup": ("setup", "setup_gallery", "setup_start", "job_progress"),
     "products": ("product", "job_progress"),
 }
 
