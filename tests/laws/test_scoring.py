@@ -157,7 +157,7 @@ def test_too_few_images_are_said_in_one_line():
     few = Calibration(np.arange(10.0), np.arange(10.0), 0.01)
     assert few.remark is not None
     assert "10 good images are too few" in few.remark
-    assert "99 images would resolve it" in few.remark
+    assert "89 more images would show it" in few.remark
     assert "\n" not in few.remark
     assert few.threshold == 9.0
     enough = Calibration(np.arange(99.0), np.arange(99.0), 0.01)

@@ -11,15 +11,15 @@ import pytest
 from patchbank.errors import ParameterError
 from patchbank.server.pages import words
 from patchbank.server.records.entries import Fields, Filter
-from patchbank.server.records.sheet import Look
+from patchbank.server.records.sheet import Locale
 from tests.server.samples import MOMENT, inspection
 
 NOTE = 'a "nick";\nand more'
 
 
-def look(language="en", zone="UTC"):
+def locale(language="en", zone="UTC"):
     decimal = "," if language == "de" else "."
-    return Look(words.for_scripts(language, "sheet"), decimal, ZoneInfo(zone), zone)
+    return Locale(words.for_scripts(language, "sheet"), decimal, ZoneInfo(zone), zone)
 
 
 def rows_of(records, seen, wanted=None):
@@ -48,7 +48,7 @@ def filled(records):
 
 
 def test_a_row_is_what_the_page_shows(filled):
-    rows = rows_of(filled, look())
+    rows = rows_of(filled, locale())
     assert [row["Number on record"] for row in rows] == ["3", "2", "1"]
     assert rows[1] == {
         "Time (UTC)": "2026-06-09 08:30:01",
@@ -70,7 +70,7 @@ def test_a_row_is_what_the_page_shows(filled):
 
 
 def test_a_german_in_berlin_has_commas_words_and_hours_of_berlin(filled):
-    newest, second, first = rows_of(filled, look("de", "Europe/Berlin"))
+    newest, second, first = rows_of(filled, locale("de", "Europe/Berlin"))
     assert second["Zeit (Europe/Berlin)"] == "2026-06-09 10:30:01"  # in summer
     assert first["Zeit (Europe/Berlin)"] == "2026-03-01 09:30:00"  # in winter
     assert (newest["Urteil"], second["Urteil"], first["Urteil"]) == ("UNGEPR\u00dcFT", "NG", "OK")
@@ -81,16 +81,16 @@ def test_a_german_in_berlin_has_commas_words_and_hours_of_berlin(filled):
 def test_each_part_that_is_asked_for_is_there_once(records, monkeypatch):
     monkeypatch.setattr("patchbank.server.records.exporting.AT_ONCE", 2)
     records.add([inspection(n) for n in range(5)])
-    parts = records.sheet(Filter(), look())
+    parts = records.sheet(Filter(), locale())
     pieces = [next(parts), next(parts)]
     records.add([inspection(99)])
     pieces += parts
     assert [part.inspections for part in pieces] == [0, 2, 2, 1, 0]
     numbers = b"".join(part.content for part in pieces[1:]).decode().splitlines()
     assert [line.rpartition(",")[2] for line in numbers] == list("54321")
-    assert rows_of(records, look(), Filter(product="nuts")) == []
+    assert rows_of(records, locale(), Filter(product="nuts")) == []
 
 
 def test_a_time_without_a_zone_is_refused(records):
     with pytest.raises(ParameterError, match="since: expected a time with its zone"):
-        records.sheet(Filter(since=MOMENT.replace(tzinfo=None)), look())
+        records.sheet(Filter(since=MOMENT.replace(tzinfo=None)), locale())

@@ -11,6 +11,7 @@ from patchbank.core.scores.calibration import (
     conformal_threshold,
 )
 from patchbank.errors import ParameterError, ShapeError
+from patchbank.runtime.percent import percent_at_most
 
 SCORES = np.array([7.0, 1.0, 4.0, 9.0, 2.0, 8.0, 3.0, 6.0, 5.0])  # nine: ranks of a tenth
 PEAKS = SCORES * 10
@@ -76,8 +77,15 @@ def test_the_smallest_rate_is_one_rank():
 def test_a_rate_below_one_rank_is_remarked():
     assert Calibration(SCORES, PEAKS, 0.1).remark is None
     assert Calibration(SCORES, PEAKS, 0.03).remark == (
-        "9 good images are too few to distinguish a false-alarm rate of 3 % from 10 %: the "
-        "threshold is their highest score; 33 images would resolve it"
+        "9 good images are too few to be sure of 3 % false alarms: expect 10 %; 24 more images "
+        "would show it; until then the threshold is their highest score"
+    )
+    tail = Calibration(SCORES, PEAKS, 0.03, rule="tail")
+    most = percent_at_most(tail.guaranteed_rate)
+    assert tail.remark == (
+        "9 good images are too few to be sure of 3 % false alarms: that is expected, but up to "
+        f"{most} on average is possible; 24 more images would show it; until then the threshold "
+        "is extrapolated from the spread of their scores"
     )
 
 

@@ -99,6 +99,20 @@ def test_the_export_of_a_german_is_a_sheet_for_a_german_in_the_zone_of_the_page(
     assert numbers == sorted(numbers, reverse=True)
 
 
+def test_a_p_value_is_said_in_words_and_never_with_an_exponent(desk, of):
+    with records_of(desk.data) as records:
+        odd = inspected(998, now(), share=1.7)
+        odd = replace(odd, result={**odd.result, "p_value": 1.4e-05})
+        number = records.add([odd])[0].inspection.id
+    http = of("engineer")
+    page = " ".join(http.get(f"/history/{number}").text.split())
+    assert "fewer than 1 of 10,000 good parts have this score or a higher one" in page
+    assert "(p &lt; 0.0001)" in page
+    assert "e-05" not in page
+    http.headers.update({"Accept-Language": "de"})
+    assert "(p = 0,01)" in " ".join(http.get(f"/history/{desk.evil}").text.split())
+
+
 def test_texts_of_people_are_text(desk, of):
     http = of("engineer")
     for path in (

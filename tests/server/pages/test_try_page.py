@@ -19,6 +19,7 @@ from tests.server.services import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.serve]
 MOST_BYTES = 600_000
+PAGE = re.compile(r"/try(\?.*)?$")
 DROP = """files => {
     const all = new DataTransfer();
     for (const [name, content] of Object.entries(files)) {
@@ -233,6 +234,36 @@ def test_the_page_is_in_german_and_names_its_product(bolts, chromium):
     assert tried.page.locator("#product").input_value() == "bolts"
     assert tried.errors == []
     context.close()
+
+
+def test_the_chooser_opens_by_enter(tried):
+    for field in ("file", "camera"):
+        tried.open().page.locator(f"#{field}").focus()
+        with tried.page.expect_file_chooser() as chooser:
+            tried.page.keyboard.press("Enter")
+        assert not chooser.value.is_multiple()
+
+
+def test_the_product_is_the_last_one_of_this_browser_or_that_of_the_address(bolts, tried):
+    page = tried.page
+    page.route(PAGE, with_another_product)
+    tried.open()
+    assert page.get_by_label("Product").input_value() == "bolts"
+    page.get_by_label("Product").select_option("nuts")
+    tried.open()
+    assert page.get_by_label("Product").input_value() == "nuts"
+    tried.open("?product=bolts")
+    assert page.get_by_label("Product").input_value() == "bolts"
+    page.unroute(PAGE)
+    tried.open()  # the last one is there no more
+    assert page.locator("#product").input_value() == "bolts"
+
+
+def with_another_product(route):
+    """The page as it is where there are two products."""
+    answer = route.fetch()
+    text = answer.text().replace("</select>", "<option>nuts</option></select>")
+    route.fulfill(response=answer, body=text.replace('of-product" hidden', 'of-product"'))
 
 
 @pytest.mark.page_tools

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from patchbank.core.scores.left_out import LeftOutScores, group_shares
 from patchbank.errors import ParameterError, ShapeError
-from patchbank.runtime.percent import percent
+from patchbank.runtime.percent import percent, percent_at_most
 
 Rule: TypeAlias = Literal["tail", "ranks"]
 """``tail``: conformal ranks, refined by a tail model.  ``ranks``: conformal ranks alone, as
@@ -230,15 +230,17 @@ class Calibration:
             )
         if rate >= self.smallest_rate or self.set_threshold is not None:
             return None
-        few = (
-            f"{self._sample} are too few to distinguish a false-alarm rate "
-            f"of {percent(rate)} from {percent(self.smallest_rate)}: the threshold is "
-        )
+        n_now = len(self.image_scores) if self.groups is None else self.n_groups
+        unit = "images" if self.groups is None else "groups"
+        more = f"{_images_to_resolve(rate) - n_now} more {unit} would show it"
+        few = f"{self._sample} are too few to be sure of {percent(rate)} false alarms: "
         if self.rule == "ranks":
-            return f"{few}their highest score; {_images_to_resolve(rate)} images would resolve it"
+            most = percent_at_most(self.smallest_rate)
+            return f"{few}expect {most}; {more}; until then the threshold is their highest score"
+        most = percent_at_most(self.guaranteed_rate)
         return (
-            f"{few}extrapolated from the spread of their scores; {_images_to_resolve(rate)} "
-            f"{'images' if self.groups is None else 'groups'} would resolve it"
+            f"{few}that is expected, but up to {most} on average is possible; {more}; until then "
+            "the threshold is extrapolated from the spread of their scores"
         )
 
     @property

@@ -170,7 +170,7 @@ class Table:
     """Columns of the table of inspections that it needs."""
 
     def begin(self) -> bytes:
-        """What is before all rows."""
+        """Return the bytes before all rows."""
         return b""
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
@@ -178,7 +178,7 @@ class Table:
         raise NotImplementedError
 
     def end(self) -> bytes:
-        """What is after all rows."""
+        """Return the bytes after all rows."""
         return b""
 
 

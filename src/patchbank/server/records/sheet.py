@@ -22,7 +22,7 @@ Said = Mapping[int, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Locale:
     """The language and the zone of a reader."""
 
     words: Mapping[str, str]
@@ -36,7 +36,7 @@ class Look:
 class Sheets(Exporting):
     """The part of the records that writes tables for people."""
 
-    def sheet(self, wanted: Filter, look: Look) -> Iterator[Part]:
+    def sheet(self, wanted: Filter, locale: Locale) -> Iterator[Part]:
         """Yield the parts of a CSV file of inspections, newest first.
 
         Raises:
@@ -44,7 +44,7 @@ class Sheets(Exporting):
             NotRecorded: the database does not answer.
         """
         check_filter(wanted)
-        return self._parts(wanted, _Sheet(look, self.counting_reviews), newest_first=True)
+        return self._parts(wanted, _Sheet(locale, self.counting_reviews), newest_first=True)
 
     def counting_reviews(self, numbers: Sequence[int]) -> Said:
         """The review that counts of each inspection that has one."""
@@ -69,19 +69,19 @@ class _Sheet(Csv):
 
     columns = ("id", "time", *TEXTS, "verdict", "score", "threshold", "p_value", "review")
 
-    def __init__(self, look: Look, said: Callable[[Sequence[int]], Said]) -> None:
-        super().__init__(look.decimal)
-        self._look = look
+    def __init__(self, locale: Locale, said: Callable[[Sequence[int]], Said]) -> None:
+        super().__init__(locale.decimal)
+        self._locale = locale
         self._said = said
 
     def begin(self) -> bytes:
-        words = [self._look.words[name] for name in HEADS]
-        words[0] = words[0].format(zone=self._look.zone)
+        words = [self._locale.words[name] for name in HEADS]
+        words[0] = words[0].format(zone=self._locale.zone)
         return b"\xef\xbb\xbf" + f"{self.delimiter.join(self.texts(words))}\r\n".encode()
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> bytes:
         of = dict(zip(self.columns, zip(*rows, strict=True), strict=True))
-        numbers, words = of["id"], self._look.words
+        numbers, words = of["id"], self._locale.words
         reviewed = [n for n, one in zip(numbers, of["review"], strict=True) if one]
         said = self._said(reviewed) if reviewed else {}
         people = [said.get(number, ("", "")) for number in numbers]
@@ -100,7 +100,7 @@ class _Sheet(Csv):
         return ("\r\n".join(map(self.delimiter.join, lines)) + "\r\n").encode()
 
     def _times(self, values: Sequence[str]) -> list[str]:
-        zone = self._look.tz
+        zone = self._locale.tz
         moments = (datetime.fromisoformat(f"{value}+00:00") for value in values)
         return [moment.astimezone(zone).isoformat(" ", "seconds")[:19] for moment in moments]
 

@@ -95,7 +95,7 @@ def _figures(facts: FitFacts) -> list[tuple[str, str]]:
     if not calibration.views_of_one:
         figures += [
             (str(len(facts.above_threshold)), "above the threshold when left out"),
-            (str(len(facts.unlike_others)), "unlike the others"),
+            (str(len(facts.unlike_others) or "none"), "unlike the others"),
         ]
     return figures
 

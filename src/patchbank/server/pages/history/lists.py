@@ -15,7 +15,7 @@ from starlette.responses import Response
 from patchbank.images.source import read_image
 from patchbank.server.pages import words
 from patchbank.server.pages.history.asked import Asked, Wanted, resolved, suggestions
-from patchbank.server.pages.history.figures import number, percent
+from patchbank.server.pages.history.figures import decimal_mark, number, percent
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection, iso_utc
 from patchbank.server.service.answers import UNCHANGING
@@ -48,6 +48,7 @@ def shared(request: Request, asked: Asked) -> tuple[Wanted, dict[str, Any]]:
         "zone_name": wanted.zone.name(now),
         "zone_offsets": wanted.zone.offsets(now.year),
         "states": STATES,
+        "mark": decimal_mark(language),
         "number": partial(number, language),
         "percent": partial(percent, language),
         "local": partial(written, wanted),

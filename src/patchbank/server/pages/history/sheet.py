@@ -16,7 +16,7 @@ from patchbank.server.pages import words
 from patchbank.server.pages.history.asked import Asked, Wanted, resolved
 from patchbank.server.pages.history.figures import decimal_mark
 from patchbank.server.pages.rendering import page_spec
-from patchbank.server.records.sheet import Look
+from patchbank.server.records.sheet import Locale
 from patchbank.server.service.service import service_of
 
 PATH = "/history/parts.csv"
@@ -29,8 +29,10 @@ def sheet(request: Request, asked: Annotated[Asked, Query()]) -> Response:
     wanted = resolved(asked, records, now)
     language = words.language_of(request.headers.get("accept-language", ""))
     zone = wanted.zone.key or str(wanted.zone.local(now).tzname())
-    look = Look(words.for_scripts(language, "sheet"), decimal_mark(language), wanted.zone.tz, zone)
-    parts = records.sheet(wanted.filter, look)
+    locale = Locale(
+        words.for_scripts(language, "sheet"), decimal_mark(language), wanted.zone.tz, zone
+    )
+    parts = records.sheet(wanted.filter, locale)
     first = next(parts)  # what is wrong is raised before the answer begins
 
     def content() -> Iterator[bytes]:

@@ -58,8 +58,8 @@ WORDS = {
     "changing": "Others of the last {total} parts with another verdict: {ok} become OK, "
     "{ng} become NG",
     "threshold": "Threshold: {before}, then {after}",
-    "judged": "{law} stay OK by the rule that more learned patches never raise a score, "
-    "{inspected} were inspected again",
+    "judged": "{law} cannot change: learning more never raises a score; {inspected} were inspected "
+    "again",
     "not_kept": "{number} could not be checked, as their photographs are not kept",
     "further": "and {number} more",
     "turned": "{before} → {after}, {share} of the threshold",

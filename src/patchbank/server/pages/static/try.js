@@ -1,6 +1,7 @@
 /** The page of trials: a photograph comes in by a file, a drop, the clipboard or a camera. */
 
 import { ask, locale, spoken } from "./ask.js";
+import { keep, read } from "./kept.js";
 import { SPOT_PX, whenCome } from "./spots.js";
 import { dated } from "./times.js";
 import { Viewer } from "./trial_viewer.js";
@@ -110,6 +111,7 @@ async function take(files) {
   element("said").textContent = say("busy", { name });
   document.body.setAttribute("aria-busy", "true");
   const product = element("product").value;
+  keep(localStorage, "tried-product", product);
   const told = await ask("POST", "/v1/trials", formOf(file, name, product), { signal });
   if (signal.aborted) return; // another one has come meanwhile
   document.body.removeAttribute("aria-busy");
@@ -264,8 +266,20 @@ if (element("give")) {
       void take([...element(id).files]);
       element(id).value = ""; // so that the same file can be chosen again
     });
+    element(id).addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Enter" || event.repeat) return; // browsers open the chooser by Space alone
+      event.preventDefault();
+      element(id).click();
+    });
   }
-  element("product").addEventListener("change", () => given && void take([given]));
+  const products = element("product");
+  const last = read(localStorage, "tried-product");
+  const isNamed = new URLSearchParams(location.search).has("product");
+  if (!isNamed && [...products.options].some((option) => option.value === last)) products.value = last;
+  products.addEventListener("change", () => {
+    keep(localStorage, "tried-product", products.value);
+    if (given) void take([given]);
+  });
   element("record").addEventListener("submit", record);
   document.addEventListener("paste", (event) => {
     const files = event.clipboardData?.files ?? [];
