@@ -186,7 +186,7 @@ def test_all_of_it_works_without_script(chromium, desk):
     expect(page.locator("#reviews li")).to_contain_text("Unsure · eva")
     page.get_by_role("link", name="Back to the list").click()
     page.get_by_role("link", name="Charts").click()
-    assert page.locator("svg.plot").count() == 3
+    expect(page.locator("svg.plot")).to_have_count(3)
     page.get_by_role("link", name="Show drift and the lot").click()
     expect(page.get_by_role("heading", name="Lot L3")).to_be_visible()
     context.close()
