@@ -71,7 +71,11 @@ def loaded(browser: Browser, url: str) -> dict[str, Any]:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
         answers: list[Any] = []
-        page.on("response", answers.append)
+
+        def note(answer: Any, answers: list[Any] = answers) -> None:
+            answers.append(answer)
+
+        page.on("response", note)
         answered = page.goto(url)
         assert answered is not None, url
         assert answered.ok, url
