@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 def terms(photographs, **more):
     files = [str(path) for path in sorted(photographs.glob("*.png"))]
-    return {"good": files, "device": "cpu", "engine": None, **more}
+    return {"good": files, "device": "cpu", "engine": None, "in_use": None, **more}
 
 
 def scripted(monkeypatch, code):

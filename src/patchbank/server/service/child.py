@@ -26,6 +26,8 @@ from patchbank.server.service.jobs import Job
 COMMAND = (sys.executable, "-m", "patchbank.server.service.child_work")
 CHECK_S = 0.1
 """Time between two questions whether the job was cancelled."""
+LAST_S = 5.0
+"""Time that a process has to end after its last line."""
 LONGEST_LINE = 300
 """Characters of the last words of a process that are passed on."""
 
@@ -107,6 +109,8 @@ def _lines(process: subprocess.Popen[bytes], job: Job) -> Iterator[bytes]:
             with suppress(queue.Empty):
                 line = found.get(timeout=CHECK_S)
                 if line is None:
+                    with suppress(subprocess.TimeoutExpired):  # its status says why it ended
+                        process.wait(LAST_S)
                     return
                 yield line
     finally:
