@@ -1,10 +1,9 @@
 """The database below the records: URLs, transactions, and what is said when it fails."""
 
-import sqlite3
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ObjectNotExecutableError
 
 from patchbank.errors import DataError
@@ -171,11 +170,10 @@ def test_a_new_connection_that_cannot_be_set_up_is_closed(tmp_path):
 
 
 def test_other_programs_read_while_the_service_writes(database, empty_url):
-    if not database.is_sqlite:
-        pytest.skip("SQLite only")
     insert(database, 1)
     with database.writing() as connection:
         connection.execute(text("INSERT INTO t VALUES (2)"))
-        other = sqlite3.connect(empty_url.removeprefix("sqlite:///"))
-        assert other.execute("SELECT n FROM t").fetchall() == [(1,)]
-        other.close()
+        other = create_engine(checked_url(empty_url))
+        with other.connect() as reading:
+            assert reading.execute(text("SELECT n FROM t")).scalars().all() == [1]
+        other.dispose()

@@ -71,6 +71,9 @@ def test_rows_count_as_often_as_they_are_there(plain):
 
     own = parts_of(plain)
     assert not only_lowers(own, with_model(plain, without_last))
+    assert not only_lowers(own, own, with_model(plain, without_last))
+    assert not only_lowers(own, with_model(plain, without_last), own)
+    assert only_lowers(own, own, own)
     assert only_lowers(with_model(plain, without_last), own)
     assert only_lowers(own, with_model(plain, in_other_order))
     twice = with_model(plain, with_one_twice)
@@ -122,3 +125,5 @@ def test_each_map_has_a_bank_that_grows():
 )
 def test_a_score_stays_below_with_room_for_rounding(score, threshold, is_below):
     assert stays_below(score, threshold) == is_below
+    assert stays_below(score, threshold, threshold + 1) == is_below
+    assert stays_below(score, threshold + 1, threshold) == is_below

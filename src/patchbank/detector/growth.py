@@ -27,19 +27,23 @@ RISING = ("max", "smooth_max", "top_fraction")
 """Image scores that are no higher where no patch score is."""
 
 
-def only_lowers(before: DetectorParts, after: DetectorParts) -> bool:
-    """Whether every photograph has the same score from a second detector or a lower one.
+def only_lowers(before: DetectorParts, *others: DetectorParts) -> bool:
+    """Whether every photograph has the same score from each of other detectors or a lower one.
 
     True only where that follows from what they are; thresholds may be any.
     """
+    return all(_is_lower(before, after) for after in others)
+
+
+def _is_lower(before: DetectorParts, after: DetectorParts) -> bool:
     if len(before.members) != len(after.members) or not _are_equal_rois(before.roi, after.roi):
         return False
     return all(map(_only_lowers, before.members, after.members))
 
 
-def stays_below(score: float, threshold: float) -> bool:
-    """Whether a score that does not rise but by rounding is at most a threshold."""
-    return score + ROUNDING * abs(score) <= threshold
+def stays_below(score: float, *thresholds: float) -> bool:
+    """Whether a score that does not rise but by rounding is at most each of some thresholds."""
+    return all(score + ROUNDING * abs(score) <= one for one in thresholds)
 
 
 def _only_lowers(before: Member, after: Member) -> bool:

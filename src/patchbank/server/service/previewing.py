@@ -178,8 +178,8 @@ class _Judging:
 
     def _stays_good(self, part: StoredInspection) -> bool:
         """Whether a part is good by both detectors, whatever its photograph shows."""
-        lowest = min(self.before.calibration.threshold, self.after.calibration.threshold)
-        return stays_below(float(part.result["score"]), lowest) and self._has_law(
+        thresholds = (one.calibration.threshold for one in (self.before, self.after))
+        return stays_below(float(part.result["score"]), *thresholds) and self._has_law(
             str(part.result["detector_sha256"])
         )
 
@@ -192,7 +192,7 @@ class _Judging:
                 self._laws[sha256] = False
             else:
                 both = parts_of(self.before), parts_of(self.after)
-                self._laws[sha256] = all(only_lowers(then, one) for one in both)
+                self._laws[sha256] = only_lowers(then, *both)
         return self._laws[sha256]
 
     def _score_before(self, part: StoredInspection) -> float | None:
