@@ -93,7 +93,7 @@ class Calibration:
 
     def threshold_at(self, rate: float) -> float:
         """Threshold of the image score at another false-alarm rate, in (0, 1)."""
-        return self._threshold_at(rate, self._images)
+        return self._threshold_at(rate, self.left_out_scores)
 
     def pixel_threshold_at(self, rate: float) -> float:
         """Threshold of the anomaly map at another false-alarm rate, in (0, 1)."""
@@ -108,7 +108,8 @@ class Calibration:
         return left_out.threshold(rate)
 
     @cached_property
-    def _images(self) -> LeftOutScores:
+    def left_out_scores(self) -> LeftOutScores:
+        """The left-out image scores, with their tail model."""
         return LeftOutScores(self.image_scores, self._weights, self.score_origin)
 
     @cached_property
@@ -123,7 +124,7 @@ class Calibration:
     @property
     def n_groups(self) -> int:
         """Number of groups that were left out: the size of the sample."""
-        return self._images.n_groups
+        return self.left_out_scores.n_groups
 
     @property
     def smallest_rate(self) -> float:
@@ -165,7 +166,7 @@ class Calibration:
             return 1.0
         if self.rule == "ranks":
             return max(rate, self.smallest_rate)
-        return self._images.guaranteed_rate(rate)
+        return self.left_out_scores.guaranteed_rate(rate)
 
     @property
     def is_set_by_hand(self) -> bool:
@@ -186,7 +187,7 @@ class Calibration:
         """
         if self.views_of_one:
             return []
-        model, limit = self._images.model, UNLIKE_SHARE / len(self.image_scores)
+        model, limit = self.left_out_scores.model, UNLIKE_SHARE / len(self.image_scores)
         odd = [model.tail_probability(float(score)) < limit for score in self.image_scores]
         return self._highest(np.array(odd))
 
@@ -279,7 +280,7 @@ class Calibration:
     def _p_value(self, score: float) -> float:
         if self.rule == "ranks" or self.views_of_one:
             return conformal_p_value(self.image_scores, score)
-        return self._images.p_value(score)
+        return self.left_out_scores.p_value(score)
 
 
 def conformal_p_value(good_scores: NDArray[np.float64], score: float) -> float:

@@ -57,7 +57,7 @@ class LeftOutScores:
         return TailModel.fit(self.scores, self.weights, self.origin)
 
     @cached_property
-    def _descending(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def descending(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(m,) the distinct scores, highest first, and r(x) at each of them."""
         distinct, index = np.unique(self.scores, return_inverse=True)
         shares = np.bincount(index, weights=self.weights, minlength=len(distinct))
@@ -65,14 +65,14 @@ class LeftOutScores:
 
     def at_or_above(self, score: float) -> float:
         """r(x): number of groups that score at least x; a part of a group counts as its share."""
-        scores, counts = self._descending
+        scores, counts = self.descending
         at = int(np.searchsorted(-scores, -score, side="right"))
         return float(counts[at - 1]) if at else 0.0
 
     def threshold(self, rate: float) -> float:
         """The score above which the p-value is at most `rate`."""
         ranks = self._ranks(rate)
-        scores, counts = self._descending
+        scores, counts = self.descending
         certain = scores[counts > ranks - 1]
         refused = scores[_lowest(counts) > ranks]
         high = float(certain[0]) if ranks >= 1 and len(certain) else math.inf

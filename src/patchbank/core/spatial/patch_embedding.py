@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.choices import Interpolation
 from patchbank.core.array_api import device_of, namespace, on_device_of
@@ -90,7 +91,7 @@ def adaptively_pooled(
     channels = tuple(m.shape[0] for m in maps)
     total = on_device_of(np.zeros((target_dims, h, w), dtype=np.float32), maps[0])
     for planes, mixer in zip(
-        maps, _mixers(channels, patch_size, layer_dims, target_dims), strict=True
+        maps, mixers(channels, patch_size, layer_dims, target_dims), strict=True
     ):
         mixed = _mixed(planes, mixer, patch_size, stride)
         total[mixer.rows] += _resized(mixed, (h, w), alignment)
@@ -164,18 +165,18 @@ def _resized(planes: Array, grid: tuple[int, int], alignment: Interpolation) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Mixer:
+class Mixer:
     """Both poolings of one layer: a channel matrix for the window sum, and corrections to it."""
 
     rows: slice
     """The target dimensions that this layer contributes to."""
-    common: _ChannelMix
+    common: ChannelMix
     """Matrix that is applied to the sum over all offsets."""
-    corrections: tuple[tuple[int, _ChannelMix], ...]
+    corrections: tuple[tuple[int, ChannelMix], ...]
     """(offset, difference of its matrix from `common`) where there is a difference."""
 
 
-def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
+def _mixed(planes: Array, mixer: Mixer, patch_size: int, stride: int) -> Array:
     """(c, h, w) -> (rows, h', w') on the layer's own grid."""
     h, w = planes.shape[1:]
     down, across = (
@@ -189,12 +190,16 @@ def _mixed(planes: Array, mixer: _Mixer, patch_size: int, stride: int) -> Array:
     return mixed
 
 
-class _ChannelMix:
+class ChannelMix:
     """A sparse matrix over channels, (rows, c); dense for tensors, made once per device."""
 
     def __init__(self, matrix: sparse.csr_array) -> None:
         self._matrix = matrix
         self._dense: dict[str, Array] = {}
+
+    def dense(self) -> NDArray[np.float32]:
+        """The matrix, (rows, c)."""
+        return np.asarray(self._matrix.toarray(), dtype=np.float32)
 
     def __call__(self, planes: Array) -> Array:
         """(c, h, w) -> (rows, h, w)."""
@@ -209,9 +214,10 @@ class _ChannelMix:
 
 
 @lru_cache(maxsize=8)
-def _mixers(
+def mixers(
     channels: tuple[int, ...], patch_size: int, layer_dims: int, target_dims: int
-) -> tuple[_Mixer, ...]:
+) -> tuple[Mixer, ...]:
+    """Both poolings of each layer, from its channels."""
     second = _adaptive_pooling(layer_dims * len(channels), target_dims)
     mixers = []
     for number, c in enumerate(channels):
@@ -224,7 +230,7 @@ def _mixers(
     return tuple(mixers)
 
 
-def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
+def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> Mixer:
     matrices = [both[:, offset::n_offsets].tocsr() for offset in range(n_offsets)]
     alike = [sum(_same(m, other) for other in matrices) for m in matrices]
     common = matrices[int(np.argmax(alike))]
@@ -235,8 +241,8 @@ def _mixer_of(both: sparse.csc_array, rows: slice, n_offsets: int) -> _Mixer:
         difference.data[np.abs(difference.data) < 1e-12] = 0.0
         difference.eliminate_zeros()
         if difference.nnz:
-            corrections.append((offset, _ChannelMix(difference.astype(np.float32))))
-    return _Mixer(rows, _ChannelMix(common.astype(np.float32)), tuple(corrections))
+            corrections.append((offset, ChannelMix(difference.astype(np.float32))))
+    return Mixer(rows, ChannelMix(common.astype(np.float32)), tuple(corrections))
 
 
 def _same(one: sparse.csr_array, other: sparse.csr_array) -> bool:

@@ -1,0 +1,170 @@
+"""Scores of the patches of photographs by the model of each method, as nodes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from patchbank.export.graph import embedding, scores
+from patchbank.export.graph.builder import Tensor, counting, stacked
+from patchbank.methods.graphcore.settings import GraphCoreParameters
+from patchbank.methods.memory_bank import BankModel, MapBanks
+from patchbank.methods.padim.model import PadimModel, channels_kept
+from patchbank.methods.patchcore.method import parts_of
+from patchbank.methods.patchcore.settings import PatchCoreParameters
+from patchbank.methods.simplenet.discriminator import SLOPE
+from patchbank.methods.simplenet.method import SimpleNetModel
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGrids:
+    """Scores of n photographs by one member."""
+
+    patch_scores: Tensor
+    """(n, h, w) float32."""
+    image_score: Tensor
+    """(n,)."""
+    stride: int = 1
+    """Cells of the first layer's grid from one patch to the next."""
+
+
+def grids_of(model: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> PatchGrids:
+    """Scores by a fitted model.
+
+    Args:
+        model: of one member.
+        maps: feature maps, (n, c, h, w) of each layer and scale.
+        channels: c of each.
+    """
+    if isinstance(model, MapBanks):
+        return _of_map_banks(model, maps)
+    if isinstance(model, BankModel):
+        return _of_bank(model, maps, channels)
+    if isinstance(model, PadimModel):
+        return _of_gaussians(model, maps)
+    if isinstance(model, SimpleNetModel):
+        return _of_discriminator(model, maps)
+    raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
+
+
+def _of_bank(
+    model: BankModel, maps: Sequence[Tensor], channels: Sequence[int]
+) -> PatchGrids:
+    settings = model.settings
+    patches = _embedded(settings, maps, channels)  # (n, h, w, d)
+    rows = patches.reshaped(-1, patches.size(3))
+    distances, _ = scores.nearest(rows, model.bank, settings.n_neighbours)
+    grid = _on_grid(scores.patch_scores(distances, settings.metric), patches)
+    kind = settings.image_score
+    if kind in ("reweighted", "hcw") and model.n_rows > 1:
+        flat = patches.reshaped(patches.size(0), -1, patches.size(3))
+        first = distances.sliced(1, 0, 1).reshaped(patches.size(0), -1)
+        worst = scores.worst_patch(flat, first)
+        count = min(settings.n_reweight_neighbours, model.n_rows)
+        of_worst = scores.reweighted if kind == "reweighted" else scores.hcw_reweighted
+        return PatchGrids(grid, of_worst(worst, model.bank, count), settings.patch_stride)
+    score = scores.grid_score(grid, kind, settings.top_fraction)
+    return PatchGrids(grid, score, settings.patch_stride)
+
+
+def _of_map_banks(model: MapBanks, maps: Sequence[Tensor]) -> PatchGrids:
+    """Distances to each bank in units of its spread, averaged by the weights of the maps."""
+    settings, banks = model.settings, model.banks
+    used = [maps[each.part.number] for each in banks]
+    planes = embedding.aligned(
+        used, settings.patch_size, settings.patch_stride, settings.alignment
+    )
+    weights = np.array([each.part.weight for each in banks])
+    shares = weights * len(weights) / weights.sum()
+    found, grid = [], planes[0].transposed(0, 2, 3, 1)
+    for each, plane, share in zip(banks, planes, shares.tolist(), strict=True):
+        last = plane.transposed(0, 2, 3, 1)
+        rows = last.reshaped(-1, each.model.n_features)
+        distances, _ = scores.nearest(rows, each.model.bank, settings.n_neighbours)
+        mean = scores.patch_scores(distances, "euclidean")
+        found.append(mean * np.float32(share / each.spread))
+    columns = stacked(found, 1)  # (n h w, b)
+    whole = _on_grid(columns.reduced("ReduceMean", (1,)), grid)
+    score = scores.grid_score(whole, settings.image_score, settings.top_fraction)
+    mapped = [number for number, each in enumerate(banks) if each.part.is_mapped]
+    factor = weights.sum() / (len(weights) * weights[mapped].sum())
+    shown = stacked([found[number] for number in mapped], 1).sum(1) * np.float32(factor)
+    return PatchGrids(_on_grid(shown, grid), score, settings.patch_stride)
+
+
+def _of_gaussians(model: PadimModel, maps: Sequence[Tensor]) -> PatchGrids:
+    """Mahalanobis distances to the Gaussian at the same place (`core.gaussians`)."""
+    settings, gaussians = model.settings, model.gaussians
+    builder = maps[0].builder
+    whole = embedding.concatenated(
+        maps, settings.patch_size, settings.patch_stride, settings.alignment
+    )
+    kept = channels_kept(settings, model.n_channels).astype(np.int64)
+    patches = whole.gathered(builder.constant(kept), axis=3)  # (n, h, w, d)
+    h, w = patches.size(1), patches.size(2)
+    down, across = (
+        (counting(n) * 2 + 1) * own / (n * 2) for n, own in zip((h, w), model.grid, strict=True)
+    )
+    position = (down.with_axis(1) * model.grid[1] + across.with_axis(0)).reshaped(-1)
+    means, bases, variances, rests = (
+        builder.constant(np.asarray(part, np.float32)).gathered(position)
+        for part in (gaussians.means, gaussians.bases, gaussians.variances, gaussians.rests)
+    )
+    points = patches.reshaped(0, -1, len(kept)).transposed(1, 0, 2)  # (p, n, d)
+    centred = points - means.with_axis(1)
+    along = centred @ bases  # (p, n, r)
+    squared = (along * along / variances.with_axis(1)).sum(2)
+    if gaussians.bases.shape[2] < gaussians.bases.shape[1]:
+        outside = centred - along @ bases.transposed(0, 2, 1)
+        squared = squared + (outside * outside).sum(2) / rests.with_axis(1)
+    grid = squared.apply("Sqrt").transposed(1, 0).reshaped(0, h, w)
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
+    return PatchGrids(grid, score, settings.patch_stride)
+
+
+def _of_discriminator(model: SimpleNetModel, maps: Sequence[Tensor]) -> PatchGrids:
+    settings, builder = model.settings, maps[0].builder
+    patches = embedding.concatenated(
+        maps, settings.patch_size, settings.patch_stride, settings.alignment
+    )
+    net = model.discriminator
+    hidden = patches @ builder.constant(np.ascontiguousarray(net.weight.T)) + net.bias
+    output = hidden.apply("LeakyRelu", alpha=SLOPE) @ builder.constant(net.tail[:, None])
+    exponent = output.without_axis(3) * np.float32(-1 / settings.margin)
+    # log(1 + exp(x)), without an overflow
+    grid = exponent.maximum(0.0) + ((-exponent.apply("Abs")).apply("Exp") + 1).apply("Log")
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
+    return PatchGrids(grid, score, settings.patch_stride)
+
+
+def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
+    """The patches of a method with one bank.  -> (n, h, w, d)."""
+    used = list(maps)
+    if isinstance(settings, PatchCoreParameters):
+        if settings.banks == "per_map":
+            numbers = [part.number for part in parts_of(settings, len(maps))]
+            used, channels = ([given[n] for n in numbers] for given in (maps, channels))
+        if settings.target_dims is not None:
+            return embedding.adaptively_pooled(
+                used,
+                settings.patch_size,
+                settings.patch_stride,
+                settings.alignment,
+                channels=channels,
+                layer_dims=settings.layer_dims or settings.target_dims,
+                target_dims=settings.target_dims,
+            )
+    plain = embedding.concatenated(
+        used, settings.patch_size, settings.patch_stride, settings.alignment
+    )
+    if isinstance(settings, GraphCoreParameters) and settings.graph_neighbours and settings.graph_weight:
+        return embedding.with_graph(plain, settings.graph_neighbours, settings.graph_weight)
+    return plain
+
+
+def _on_grid(values: Tensor, patches: Tensor) -> Tensor:
+    """(n h w,) -> (n, h, w)."""
+    return values.reshaped(*(patches.size(axis) for axis in range(3)))

@@ -1,0 +1,72 @@
+"""The network of a backbone within a larger graph: its nodes, and its weights once."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from patchbank.backbones import OnnxExtractor
+from patchbank.errors import BackboneError
+from patchbank.export.graph.builder import OPSET, GraphBuilder, Tensor
+
+
+class Network:
+    """The network of an extractor, which may be used for several inputs."""
+
+    def __init__(self, builder: GraphBuilder, extractor: OnnxExtractor, prefix: str) -> None:
+        """Take over the weights.
+
+        Args:
+            builder: of the graph.
+            extractor: whose network it is.
+            prefix: of the names of its nodes and weights.
+
+        Raises:
+            BackboneError: its operators are of a version that is not known to mean the same.
+        """
+        self._builder, self._extractor, self._prefix = builder, extractor, prefix
+        model = onnx.load_from_string(extractor.content)
+        self._graph = model.graph
+        versions = {one.domain: one.version for one in model.opset_import}
+        if set(versions) - {"", "ai.onnx"} or versions.get("", OPSET) != OPSET:
+            model = _converted(model, extractor.info.name)
+            self._graph = model.graph
+        self._weights = {}
+        for weight in self._graph.initializer:
+            self._weights[weight.name] = f"{prefix}/{weight.name}"
+            copy = onnx.TensorProto()
+            copy.CopyFrom(weight)
+            copy.name = self._weights[weight.name]
+            builder.initializers.append(copy)
+
+    def features(self, pixels: Tensor, number: int) -> list[Tensor]:
+        """Feature maps.  (n, h, w, 3) float32 from 0 to 255 -> (n, c, h', w') for each layer."""
+        scale, shift = (v[:, None, None] for v in self._extractor.info.scale_and_shift)
+        planes = pixels.transposed(0, 3, 1, 2) * scale + shift
+        names = dict(self._weights)
+        names |= {self._input(): planes.name, "": ""}
+        for node in self._graph.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = f"{self._prefix}/{number}/{node.name or node.output[0]}"
+            for outputs in node.output:
+                names.setdefault(outputs, f"{self._prefix}/{number}/{outputs}")
+            copy.input[:] = [names[name] for name in node.input]
+            copy.output[:] = [names[name] for name in node.output]
+            self._builder.nodes.append(copy)
+        return [Tensor(self._builder, names[layer], np.float32) for layer in self._extractor.layers]
+
+    def _input(self) -> str:
+        given = {weight.name for weight in self._graph.initializer}
+        return next(one.name for one in self._graph.input if one.name not in given)
+
+
+def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter is in C++ and raises its own
+        raise BackboneError(
+            f"{name}: expected operators of ONNX version {OPSET}, or that can be converted, got: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+

@@ -1,0 +1,129 @@
+"""Resizing of photographs in whole numbers, to the bit as Pillow does it for 8 bits a channel.
+
+Pillow filters rows, then columns.  The weights of an output pixel are fractions of 2**22, and what
+they give is rounded to a whole number after each of the two passes (`src/libImaging/Resample.c`).
+float32 has 24 bits: so each weight is taken apart into a high and a low part, whose products with
+pixels and their sums are whole numbers below 2**24, and exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from patchbank.choices import Resampling
+from patchbank.export.graph.builder import Tensor, concatenated, counting, shape_of_parts
+
+PRECISION_BITS = 22
+"""Pillow's weights are multiples of 2**-22."""
+LARGEST_SUM = 2**23
+LOW_BITS = (6, 11)
+"""Least and most bits of the low part of a weight."""
+SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+"""Half the width of a filter, in pixels of the smaller picture."""
+BICUBIC_A = -0.5
+BLOCK = 32
+"""Rows of the output that are computed together."""
+
+
+def resized(pixels: Tensor, height: Tensor, width: Tensor, resampling: Resampling) -> Tensor:
+    """Resize photographs of 8 bits a channel.  (n, H, W, c) -> (n, h, w, c), whole float32."""
+    n, channels = pixels.size(0), pixels.size(3)
+    columns = pixels.transposed(2, 0, 1, 3)  # (W, n, H, c)
+    across = _filtered_rows(columns.reshaped(0, -1), width, resampling)
+    rows = across.reshaped(width, -1, pixels.size(1), channels).transposed(2, 1, 0, 3)
+    down = _filtered_rows(rows.reshaped(0, -1), height, resampling)
+    return down.reshaped(height, n, width, channels).transposed(1, 0, 2, 3)
+
+
+def _filtered_rows(rows: Tensor, n_out: Tensor, resampling: Resampling) -> Tensor:
+    """One pass.  (n_in, k) -> (n_out, k), whole float32.
+
+    The output goes in blocks of rows, each of which needs few rows of the input.
+    """
+    n_in = rows.size(0)
+    n_blocks = (n_out + (BLOCK - 1)) / BLOCK
+    n_padded = n_blocks * BLOCK
+    scale = n_in.cast(np.float64) / n_out.cast(np.float64)
+    filter_scale = scale.maximum(1.0)
+    half = (filter_scale * SUPPORT[resampling]).apply("Ceil").cast(np.int64)
+    tap = counting(half * 2 + 1) - half  # rows around the one that has the centre
+    # The centre of output row i is (2 i + 1) n_in / (2 n_out): a whole number and a rest.
+    position, whole = (counting(n_padded) * 2 + 1) * n_in, n_out * 2
+    nearest = position / whole
+    rest = (position - nearest * whole).cast(np.float64) / whole.cast(np.float64)
+    distance = (tap.cast(np.float64) + 0.5).with_axis(0) - rest.with_axis(1)
+    row = nearest.with_axis(1) + tap.with_axis(0)  # (n_padded, taps)
+    is_inside = (row >= 0) & (row < n_in)
+    weight = is_inside.where(filtered(distance / filter_scale, resampling), 0.0)
+    total = weight.sum(1, keep=True)
+    weight = weight / (total > 0).where(total, 1.0)
+    parts = _Parts(weight, tap.size(0))
+
+    first = nearest.gathered(counting(n_blocks) * BLOCK) - half  # (n_blocks,)
+    n_seen = (n_in * (BLOCK - 1)) / n_out + half * 2 + 2  # rows that a block may need
+    blocks = rows.gathered(
+        (first.with_axis(1) + counting(n_seen).with_axis(0)).clipped(0, n_in - 1)
+    ).cast(np.float32)  # (n_blocks, n_seen, k)
+    own = counting(n_padded) / BLOCK
+    place = (row - first.gathered(own).with_axis(1)).clipped(0, n_seen - 1)
+    matrices = [
+        _banded(part, place, n_seen).reshaped(n_blocks, BLOCK, n_seen) for part in parts.of_weights
+    ]
+    products = concatenated(matrices, 1) @ blocks  # (n_blocks, 2 BLOCK, k)
+    high, low = (
+        products.sliced(1, at, at + BLOCK).reshaped(n_padded, -1).sliced(0, 0, n_out)
+        for at in (0, BLOCK)
+    )
+    return parts.joined(high, low)
+
+
+class _Parts:
+    """Weights as multiples of 2**-22, taken apart into two whole numbers."""
+
+    def __init__(self, weight: Tensor, n_taps: Tensor) -> None:
+        self.builder = weight.builder
+        weight = weight * float(2**PRECISION_BITS)
+        weight = (weight.apply("Abs") + 0.5).apply("Floor") * weight.apply("Sign")
+        room = (LARGEST_SUM / 255 / n_taps.cast(np.float32)).apply("Log") * (1 / math.log(2))
+        bits = room.apply("Floor").clipped(*map(np.float32, LOW_BITS))
+        two = self.builder.constant(np.float32(2))
+        self._low, self._high = two.apply("Pow", bits), two.apply("Pow", PRECISION_BITS - bits)
+        low = self._low.cast(np.float64)
+        high = (weight / low).apply("Floor")
+        self.of_weights = [high.cast(np.float32), (weight - high * low).cast(np.float32)]
+
+    def joined(self, high: Tensor, low: Tensor) -> Tensor:
+        """Pixels, from the products with both parts of the weights: rounded, and clipped."""
+        whole = (high / self._high).apply("Floor")
+        rest = (high - whole * self._high) * self._low + low + float(2 ** (PRECISION_BITS - 1))
+        carry = (rest * 2.0**-PRECISION_BITS).apply("Floor")
+        return (whole + carry).clipped(0, 255)
+
+
+def _banded(values: Tensor, columns: Tensor, n_columns: Tensor) -> Tensor:
+    """A matrix of values, (n, taps), in the columns of each.  -> (n, n_columns)."""
+    builder = values.builder
+    shape = shape_of_parts(builder, (values.size(0), n_columns))
+    zeros = builder.node("Expand", [builder.constant(np.float32(0)), shape], np.float32)
+    return builder.node(
+        "ScatterElements", [zeros, columns, values], np.float32, {"axis": 1, "reduction": "add"}
+    )
+
+
+def filtered(distance: Tensor, resampling: Resampling) -> Tensor:
+    """The filter at some distances from its centre, float64."""
+    x = distance.apply("Abs")
+    if resampling == "bilinear":
+        return (1 - x).maximum(0.0)
+    if resampling == "bicubic":
+        near = ((BICUBIC_A + 2) * x - (BICUBIC_A + 3)) * x * x + 1
+        far = (((x - 5) * x + 8) * x - 4) * BICUBIC_A
+        return (x < 1).where(near, (x < 2).where(far, 0.0))
+    return (x < 3).where(_sinc(x) * _sinc(x / 3), 0.0)
+
+
+def _sinc(x: Tensor) -> Tensor:
+    angle = (x * math.pi).maximum(1e-12)
+    return angle.apply("Sin") / angle

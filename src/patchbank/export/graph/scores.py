@@ -1,0 +1,124 @@
+"""Patches, their nearest bank rows, image scores and p-values, as nodes of a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from patchbank.choices import ImageScore, Metric
+from patchbank.export.graph import operators
+from patchbank.export.graph.builder import Tensor, concatenated, counting, rounded
+from patchbank.types import Features
+
+ROWS_AT_ONCE = 2048
+"""Rows of a bank that patches are compared with at a time: more need memory, and gain nothing."""
+
+
+def nearest(patches: Tensor, bank: Features, k: int) -> tuple[Tensor, Tensor]:
+    """Distances to the nearest rows of a bank, and their numbers.  (n, d) -> (n, k) twice.
+
+    The rows are found by |p|^2 - 2 p m + |m|^2, block by block; the distances to those found are
+    then computed from differences, which do not cancel.
+    """
+    builder = patches.builder
+    best: tuple[Tensor, Tensor] | None = None
+    for begin in range(0, len(bank), ROWS_AT_ONCE):
+        rows = bank[begin : begin + ROWS_AT_ONCE]
+        half_squares = np.square(rows.astype(np.float64)).sum(axis=1) / 2
+        close = builder.constant(half_squares.astype(np.float32)) - patches @ builder.constant(
+            np.ascontiguousarray(rows.T)
+        )  # (n, rows): half the squared distance, less half the square of the patch
+        best = _better(best, close, begin, k)
+    assert best is not None
+    found = builder.constant(bank).gathered(best[1])  # (n, k, d)
+    difference = found - patches.with_axis(1)
+    squared = (difference * difference).sum(2)
+    return squared.apply("Sqrt"), best[1]
+
+
+def _better(
+    best: tuple[Tensor, Tensor] | None, close: Tensor, begin: int, k: int
+) -> tuple[Tensor, Tensor]:
+    """The k least numbers of those found before and of another block, and their rows."""
+    if k == 1:
+        least = close.reduced("ReduceMin", (1,), keep=True)
+        row = close.arg("ArgMin", 1).with_axis(1) + begin
+        if best is None:
+            return least, row
+        is_less = least < best[0]
+        return is_less.where(least, best[0]), is_less.where(row, best[1])
+    count = close.size(1).minimum(k)
+    least, row = close.largest(count, smallest=True)
+    row = row + begin
+    if best is None:
+        return least, row
+    values, rows = concatenated([best[0], least], 1), concatenated([best[1], row], 1)
+    kept, at = values.largest(values.size(1).minimum(k), smallest=True)
+    return kept, rows.builder.node("GatherElements", [rows, at], rows.dtype, {"axis": 1})
+
+
+def patch_scores(distances: Tensor, metric: Metric) -> Tensor:
+    """Mean over the neighbours of each patch.  (n, k) -> (n,)."""
+    values = distances * distances if metric == "squared" else distances
+    return values.reduced("ReduceMean", (1,))
+
+
+def grid_score(grid: Tensor, kind: ImageScore, top_fraction: float) -> Tensor:
+    """Score of images by their patches alone.  (n, h, w) -> (n,)."""
+    if kind == "smooth_max":
+        return _smooth_largest(grid)
+    flat = grid.reshaped(0, -1)
+    if kind == "top_fraction":
+        share = flat.size(1).cast(np.float64) * top_fraction
+        count = rounded(share).maximum(1.0).cast(np.int64)
+        values, _ = flat.largest(count)
+        return values.reduced("ReduceMean", (1,))
+    return flat.reduced("ReduceMax", (1,))
+
+
+def _smooth_largest(grid: Tensor) -> Tensor:
+    down, across = (operators.window_mean(grid.size(axis), 3) for axis in (1, 2))
+    ones = grid.sliced(0, 0, 1) * 0.0 + 1.0
+    means = operators.applied(down, across, grid) / operators.applied(down, across, ones)
+    return means.reduced("ReduceMax", (1, 2))
+
+
+def worst_patch(patches: Tensor, scores: Tensor) -> Tensor:
+    """The patch of the highest score of each image.  (n, p, d), (n, p) -> (n, d)."""
+    n, p = patches.size(0), patches.size(1)
+    number = counting(n) * p + scores.arg("ArgMax", 1)
+    return patches.reshaped(-1, patches.size(2)).gathered(number)
+
+
+def reweighted(worst: Tensor, bank: Features, k: int) -> Tensor:
+    """Re-weighted distance of the worst patch (equation 7 of PatchCore).  (n, d) -> (n,).
+
+    Args:
+        worst: the worst patch of each image.
+        bank: (m, d), of two rows or more.
+        k: rows around the nearest one.
+    """
+    distance, row = nearest(worst, bank, 1)
+    star = worst.builder.constant(bank).gathered(row.without_axis(1))
+    _, around = nearest(star, bank, k)
+    support = _distances(worst, bank, around)
+    own = distance.without_axis(1).cast(np.float64)
+    top = support.reduced("ReduceMax", (1,)).maximum(own)
+    shares = (support - top.with_axis(1)).apply("Exp").sum(1)
+    return (1 - (own - top).apply("Exp") / shares) * own
+
+
+def hcw_reweighted(worst: Tensor, bank: Features, k: int) -> Tensor:
+    """Re-weighted squared distance of the worst patch, as hcw-00 does.  (n, d) -> (n,)."""
+    _, around = nearest(worst, bank, k)
+    distances = _distances(worst, bank, around)
+    squared = distances * distances
+    top = squared.reduced("ReduceMax", (1,), keep=True)
+    weight = 1 - 1 / (squared - top).apply("Exp").sum(1)
+    return weight * squared.reduced("ReduceMin", (1,))
+
+
+def _distances(patches: Tensor, bank: Features, rows: Tensor) -> Tensor:
+    """Distances to some rows of each patch, in float64.  (n, d), (n, k) -> (n, k)."""
+    found = patches.builder.constant(bank).gathered(rows).cast(np.float64)
+    difference = found - patches.with_axis(1).cast(np.float64)
+    return (difference * difference).sum(2).apply("Sqrt")
