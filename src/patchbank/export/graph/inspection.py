@@ -45,6 +45,8 @@ class Seen:
     """The inspected part of the photograph, in its pixels."""
     photograph: tuple[Tensor, Tensor]
     """Height and width."""
+    is_cut: bool
+    """Whether the inspected part is not all of it."""
 
 
 Look = Callable[[Member], Seen]
@@ -96,7 +98,7 @@ def looked_at(pixels: Tensor, member: Member) -> Seen:
         )
         part = pixels if settings.crop is None else box.of(pixels)
         inputs.append(resizing.resized(part, *size, settings.resampling))
-    return Seen(inputs, box, (height, width))
+    return Seen(inputs, box, (height, width), settings.crop is not None)
 
 
 def _by_member(
@@ -138,7 +140,7 @@ def _anomaly_map(member: Member, grids: PatchGrids, seen: Seen, first: Tensor) -
         for axis, length in ((1, crop.height), (2, crop.width))
     )
     inside = operators.applied(rows, columns, grids.patch_scores)
-    if settings.crop is None:
+    if not seen.is_cut:
         return inside
     (height, width), zero = seen.photograph, first.builder.constant(0, np.int64)
     below, right = height - crop.top - crop.height, width - crop.left - crop.width
@@ -185,3 +187,11 @@ def _mean(values: list[Tensor]) -> Tensor:
 def named(outputs: Outputs) -> Mapping[str, Tensor]:
     """Outputs by their names in the file."""
     return {name: getattr(outputs, name) for name in Outputs.__slots__}
+
+
+def seen_pixels(inputs: list[Tensor]) -> Seen:
+    """Pixels as the network sees them, (n, h, w, 3) uint8 for each scale; the map is of these."""
+    height, width = inputs[0].size(1), inputs[0].size(2)
+    zero = inputs[0].builder.constant(0, np.int64)
+    whole = sizes.Crop(zero, zero, height, width)
+    return Seen([one.cast(np.float32) for one in inputs], whole, (height, width), False)

@@ -1,0 +1,97 @@
+"""Exports a detector as one graph, verifies it, and only then gives it its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from patchbank.detector.detector import Detector
+from patchbank.errors import DataError, ParameterError
+from patchbank.export.files import onnx_file, openvino_files
+from patchbank.export.model import ENTRIES, Entry
+from patchbank.export.running import ExportedDetector, Runtime
+from patchbank.export.verification import Verification
+from patchbank.export.verifying import photographs_at_hand, verified
+from patchbank.images.several import several_images
+from patchbank.images.source import ImageInput, ImageSource
+from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.logs import LOGGER
+from patchbank.settings.rules import Choice
+
+Format: TypeAlias = Literal["onnx", "openvino"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how it compares with the detector."""
+
+    files: tuple[Path, ...]
+    """The graph; for OpenVINO also its weights."""
+    verification: Verification
+
+
+def export_detector(
+    detector: Detector,
+    path: str | os.PathLike[str],
+    *,
+    format: Format = "onnx",
+    entry: Entry = "photograph",
+    photographs: Iterable[ImageInput] = (),
+) -> Exported:
+    """Write a detector as one graph that runs without Patchbank.
+
+    The graph is verified before it gets its name: on the photographs that are given, on the
+    pictures of learned ones that the detector keeps, and on drawn ones of several sizes.
+
+    Args:
+        detector: to export.
+        path: of the file, which ends in .onnx, or in .xml for OpenVINO.
+        format: ``onnx``, or ``openvino`` for its own files.
+        entry: ``photograph``: the graph takes photographs as they come, and resizes them as the
+            detector does; ``pixels``: it takes what the network sees.
+        photographs: further ones to verify with; good ones and defects say most.
+
+    Raises:
+        ParameterError: the detector has something that no graph can compute; nothing was done.
+        DataError: the graph does not give what the detector gives, or cannot be written; no file
+            of that name was made or changed.
+    """
+    Choice(FORMATS).check("format", format)
+    Choice(ENTRIES).check("entry", entry)
+    target = Path(path)
+    if target.suffix != SUFFIXES[format]:
+        raise ParameterError(
+            f"out: expected a name that ends in {SUFFIXES[format]} for the format {format}, "
+            f"got {target.name}"
+        )
+    given = _sources(photographs)
+    content = onnx_file(detector, entry)
+    files = {target: content}
+    if format == "openvino":
+        graph, weights = openvino_files(content, target.name)
+        files = {target.with_suffix(".bin"): weights, target: graph}
+    runtime: Runtime = "openvino" if format == "openvino" else "onnxruntime"
+    opened = ExportedDetector.of_bytes(tuple(files.values()), target.name, runtime)
+    found = verified(detector, opened, [*given, *photographs_at_hand(detector)])
+    if not found.is_passed:
+        raise DataError(
+            f"{target}: expected what the detector gives, got {found.failure}; it was not written"
+        )
+    for name, bytes_of_it in files.items():
+        try:
+            replace_file(name, bytes_of_it)
+        except OSError as error:
+            raise DataError(
+                f"{name}: expected a file that can be written, got: {error.strerror or error}"
+            ) from None
+    LOGGER.info("exported %s", target)
+    return Exported(tuple(reversed(files)), found)
+
+
+def _sources(photographs: Iterable[ImageInput]) -> list[ImageSource]:
+    return list(several_images(list(photographs)).sources)

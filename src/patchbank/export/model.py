@@ -1,0 +1,153 @@
+"""The ONNX model of a detector: the graph with names, types and metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from patchbank import __version__
+from patchbank.detector.detector import Detector, parts_of
+from patchbank.detector.member import Member
+from patchbank.detector.packing import DetectorParts
+from patchbank.detector.settings_file import pack_settings
+from patchbank.errors import ParameterError
+from patchbank.export.exportable import check_exportable
+from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
+from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
+from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
+
+Entry: TypeAlias = Literal["photograph", "pixels"]
+ENTRIES: tuple[Entry, ...] = get_args(Entry)
+PHOTOGRAPHS = "photographs"
+OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
+    "score": (TensorProto.FLOAT, ("n",), "Image score; higher is more anomalous."),
+    "p_value": (
+        TensorProto.FLOAT,
+        ("n",),
+        "Probability that a good photograph scores this high or higher.",
+    ),
+    "is_anomalous": (
+        TensorProto.BOOL,
+        ("n",),
+        "The verdict: whether the score is above the threshold.",
+    ),
+    "anomaly_map": (
+        TensorProto.FLOAT,
+        ("n", "height", "width"),
+        "Score of each pixel of the photograph.",
+    ),
+    "regions": (
+        TensorProto.BOOL,
+        ("n", "height", "width"),
+        "Pixels whose value in the map is above the pixel threshold.",
+    ),
+}
+
+
+def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelProto:
+    """The graph of a detector.
+
+    Raises:
+        ParameterError: the detector has something that no graph can compute.
+        BackboneError: the operators of a backbone are of an unknown version.
+    """
+    parts = parts_of(detector)
+    check_exportable(parts)
+    builder = GraphBuilder()
+    look, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
+    outputs = named(inspected(builder, parts, look))
+    for name, tensor in outputs.items():
+        builder.named(tensor, name)
+    graph = helper.make_graph(
+        builder.nodes,
+        "patchbank",
+        [
+            helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
+            for name, shape in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(name, kind, list(shape))
+            for name, (kind, shape, _) in OUTPUTS.items()
+        ],
+        builder.initializers,
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="patchbank",
+        producer_version=str(__version__),
+    )
+    model.doc_string = "A Patchbank detector, from photographs to verdicts."
+    record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
+    helper.set_model_props(model, {METADATA_KEY: record})
+    onnx.checker.check_model(model)
+    return model
+
+
+def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
+    """What the file says of itself."""
+    calibration = detector.calibration
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": str(__version__),
+        "detector_sha256": detector.sha256,
+        "entry": entry,
+        "threshold": calibration.threshold,
+        "pixel_threshold": calibration.pixel_threshold,
+        "false_alarm_rate": calibration.expected_rate,
+        "outputs": {name: text for name, (_, _, text) in OUTPUTS.items()},
+        "members": [
+            {
+                "method": member.method,
+                "backbone": member.extractor.info.name,
+                "backbone_license": member.extractor.info.license,
+                "backbone_sha256": member.extractor.info.sha256,
+                "layers": list(member.extractor.layers),
+                "settings": pack_settings(member.settings),
+            }
+            for member in detector.members
+        ],
+    }
+
+
+def _photographs(builder: GraphBuilder) -> tuple[Any, dict[str, list[Any]]]:
+    """One input for photographs of any size."""
+    pixels = Tensor(builder, PHOTOGRAPHS, np.uint8)
+    return partial(looked_at, pixels), {PHOTOGRAPHS: ["n", "height", "width", 3]}
+
+
+def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str, list[Any]]]:
+    """An input for each scale of the network."""
+    if len(parts.members) > 1:
+        raise ParameterError(
+            f"entry: expected photograph for an ensemble, whose {len(parts.members)} members see "
+            "pixels of their own, got pixels"
+        )
+    names = pixel_inputs(parts.members[0])
+    inputs = {
+        name: ["n", "height", "width", 3]
+        if number == 0
+        else ["n", f"height_{number + 1}", f"width_{number + 1}", 3]
+        for number, name in enumerate(names)
+    }
+    tensors = [Tensor(builder, name, np.uint8) for name in names]
+
+    def look(member: Member) -> Seen:
+        return seen_pixels(tensors)
+
+    return look, inputs
+
+
+def pixel_inputs(member: Member) -> tuple[str, ...]:
+    """Names of the inputs of the entry ``pixels``: one for each scale."""
+    return tuple(
+        "pixels" if number == 0 else f"pixels_{number + 1}"
+        for number in range(len(member.settings.scales))
+    )

@@ -1,0 +1,182 @@
+"""Runs exported graphs, in ONNX Runtime or OpenVINO."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchbank.errors import BackboneError, DataError
+from patchbank.runtime.printable import one_line
+from patchbank.runtime.threads import usable_cores
+from patchbank.types import AnomalyMap, Image
+
+Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+METADATA_KEY = "patchbank"
+SCHEMA_VERSION = 1
+"""Version of inputs, outputs and metadata; another one means something else."""
+OUTPUTS = ("score", "p_value", "is_anomalous", "anomaly_map", "regions")
+Run: TypeAlias = Callable[[Mapping[str, NDArray[np.uint8]]], list[NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a graph says of one photograph."""
+
+    score: float
+    p_value: float
+    is_anomalous: bool
+    anomaly_map: AnomalyMap
+    """(H, W) float32."""
+    regions: NDArray[np.bool_]
+    """(H, W): where the map is above its threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedDetector:
+    """An exported graph that is open in a runtime."""
+
+    name: str
+    runtime: Runtime
+    metadata: Mapping[str, Any]
+    """What the file says of itself; see docs/guides/export.md."""
+    run: Run
+
+    @classmethod
+    def of_bytes(cls, content: Sequence[bytes], name: str, runtime: Runtime) -> ExportedDetector:
+        """Open the bytes of a graph.
+
+        Args:
+            content: of the file; of OpenVINO's own two files the weights, then the graph.
+            name: of the file, for messages.
+            runtime: that runs it.
+
+        Raises:
+            DataError: it is no exported detector, or one of another version.
+            BackboneError: the runtime cannot run it.
+        """
+        opened = _in_onnxruntime if runtime == "onnxruntime" else _in_openvino
+        text, run = opened(content, name)
+        return cls(name, runtime, _metadata(text, name), run)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return tuple(self.metadata["inputs"])
+
+    def __call__(self, *photographs: NDArray[np.uint8]) -> list[Verdict]:
+        """Inspect n photographs of one size, (n, H, W, 3) uint8.
+
+        With the entry ``pixels`` there is an array for each input.
+        """
+        given = dict(zip(self.inputs, photographs, strict=True))
+        scores, p_values, verdicts, maps, regions = self.run(given)
+        return [
+            Verdict(float(score), float(p), bool(verdict), one, inside)
+            for score, p, verdict, one, inside in zip(
+                scores, p_values, verdicts, maps, regions, strict=True
+            )
+        ]
+
+    def inspect(self, photograph: Image) -> Verdict:
+        """Inspect one photograph, (H, W, 3) uint8."""
+        return self(photograph[None])[0]
+
+
+def open_exported(
+    path: str | os.PathLike[str], runtime: Runtime = "onnxruntime"
+) -> ExportedDetector:
+    """Open an exported file.
+
+    Args:
+        path: of a file that ends in .onnx, or in .xml with its .bin beside it.
+        runtime: that runs it; OpenVINO's own files need ``openvino``.
+
+    Raises:
+        DataError: it cannot be read, is no exported detector, or one of another version.
+        BackboneError: the runtime is not installed, or cannot run it.
+    """
+    file = Path(path)
+    names = [file.with_suffix(".bin"), file] if file.suffix == ".xml" else [file]
+    if file.suffix == ".xml" and runtime != "openvino":
+        raise DataError(f"{file}: expected a file of ONNX for {runtime}, got one of OpenVINO")
+    try:
+        content = [name.read_bytes() for name in names]
+    except OSError as error:
+        raise DataError(
+            f"{file}: expected an exported detector, got: {error.strerror or error}"
+        ) from None
+    return ExportedDetector.of_bytes(content, str(file), runtime)
+
+
+def _in_onnxruntime(content: Sequence[bytes], name: str) -> tuple[str, Run]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = usable_cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(
+            content[-1], options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has no exception type of its own
+        raise _unusable(name, error) from None
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
+
+    def run(given: Mapping[str, NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        return [np.asarray(one) for one in session.run(list(OUTPUTS), dict(given))]
+
+    return text, run
+
+
+def _in_openvino(content: Sequence[bytes], name: str) -> tuple[str, Run]:
+    try:
+        import openvino
+    except ImportError:
+        raise BackboneError(
+            "runtime: expected OpenVINO to be installed, got none; "
+            "pip install 'patchbank[openvino]'"
+        ) from None
+    core = openvino.Core()
+    try:
+        model = core.read_model(content[-1], content[0] if len(content) > 1 else b"")
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+        compiled = core.compile_model(model, "CPU", hints)
+    except Exception as error:  # openvino raises RuntimeError for everything
+        raise _unusable(name, error) from None
+    key = ["framework", METADATA_KEY]
+    text = str(model.get_rt_info(key).value) if model.has_rt_info(key) else ""
+
+    def run(given: Mapping[str, NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        found = compiled(dict(given))
+        return [np.array(found[output]) for output in OUTPUTS]
+
+    return text, run
+
+
+def _unusable(name: str, error: Exception) -> DataError:
+    reason = one_line(str(error))[-200:]
+    return DataError(f"{name}: expected an exported detector that can be run, got: {reason}")
+
+
+def _metadata(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "schema_version" not in record:
+        raise DataError(f"{name}: expected an exported detector, got a graph of something else")
+    if record["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{name}: expected version {SCHEMA_VERSION} of the exported graph, got "
+            f"{record['schema_version']}; export it again with this program"
+        )
+    return record

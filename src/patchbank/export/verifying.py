@@ -1,0 +1,123 @@
+"""Verifies an exported graph: the same photographs by the detector and by the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from patchbank.core.spatial.box import Box
+from patchbank.detector.detector import Detector, parts_of
+from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.preprocessing import prepare
+from patchbank.errors import PatchbankError
+from patchbank.export.running import ExportedDetector
+from patchbank.export.verification import Pair, Verification, correlation, share
+from patchbank.images.several import several_images
+from patchbank.images.source import ImageInput, ImageSource, image_source
+from patchbank.types import Image
+
+DRAWN_SIZES = ((96, 160), (301, 203), (480, 640), (40, 30))
+"""Height and width of drawn photographs: none square, some smaller than the network's input."""
+MOST_PICTURES = 4
+"""Pictures of learned photographs that a graph is verified with."""
+
+
+def verify(
+    detector: Detector,
+    exported: ExportedDetector,
+    images: str | Iterable[ImageInput],
+) -> Verification:
+    """Compare an exported graph with its detector.
+
+    Args:
+        detector: that was exported.
+        exported: the graph.
+        images: photographs to compare them on: a folder, or several.
+
+    Raises:
+        ImageTypeError: something is no image.
+        DataError: no such folder, or no image in it; or the graph cannot be run.
+    """
+    return verified(detector, exported, several_images(images).sources)
+
+
+def verified(
+    detector: Detector, exported: ExportedDetector, sources: Iterable[ImageSource]
+) -> Verification:
+    """`verify` for the sources of photographs."""
+    pairs, errors = [], []
+    for source in sources:
+        try:
+            pairs.append(_pair(detector, exported, source))
+        except PatchbankError as error:
+            errors.append(str(error))
+    return Verification(
+        exported.name, exported.runtime, tuple(pairs), _problems(detector, exported), tuple(errors)
+    )
+
+
+def _problems(detector: Detector, exported: ExportedDetector) -> tuple[str, ...]:
+    theirs = str(exported.metadata.get("detector_sha256"))
+    if theirs == detector.sha256:
+        return ()
+    return (f"the graph of another detector ({theirs[:12]} instead of {detector.sha256[:12]})",)
+
+
+def _pair(detector: Detector, exported: ExportedDetector, source: ImageSource) -> Pair:
+    parts = parts_of(detector)
+    inspection = inspect_photograph(parts, source, keep_image=True)
+    if exported.metadata["entry"] == "pixels":
+        member, prediction = parts.members[0], inspection.predictions[0]
+        prepared = prepare(member.extractor, member.settings, inspection.pixels)
+        verdict = exported(*(one[None] for one in prepared.inputs))[0]
+        size = prediction.geometry.input_size
+        geometry = replace(prediction.geometry, photograph=size, crop_box=Box(0, 0, *size))
+        anomaly_map = replace(prediction, geometry=geometry).anomaly_map()
+    else:
+        verdict = exported.inspect(inspection.pixels)
+        anomaly_map = inspection.anomaly_map
+    difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
+    highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
+    return Pair(
+        source.name,
+        inspection.score,
+        verdict.score,
+        inspection.p_value,
+        verdict.p_value,
+        inspection.is_anomalous,
+        verdict.is_anomalous,
+        share(difference, highest),
+        correlation(anomaly_map, verdict.anomaly_map),
+        inspection.threshold,
+    )
+
+
+def photographs_at_hand(detector: Detector) -> Iterator[ImageSource]:
+    """Photographs that need no files: pictures of learned ones, and drawn ones."""
+    for number, image in enumerate(islice(_pictures(detector), MOST_PICTURES), start=1):
+        yield image_source(image, f"learned {number}")
+    for number, (height, width) in enumerate(DRAWN_SIZES, start=1):
+        yield image_source(drawn(height, width, number), f"drawn {width} x {height}")
+
+
+def _pictures(detector: Detector) -> Iterator[Image]:
+    kept = None if detector.photographs is None else detector.photographs.pictures
+    if kept is not None:
+        for number in kept.photographs.tolist():
+            picture = kept.picture(number)
+            if picture is not None:
+                yield picture.image
+
+
+def drawn(height: int, width: int, seed: int) -> Image:
+    """A drawn photograph, (height, width, 3): a gradient, a disc and noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
+    grey = 90 + 60 * x + 40 * np.sin(9 * y)
+    grey[(y - 0.5) ** 2 + (x - 0.4) ** 2 < 0.04] += 50
+    colours = grey[..., None] * rng.uniform(0.7, 1.0, 3) + rng.normal(0, 8, (height, width, 3))
+    image: Image = np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    return image
