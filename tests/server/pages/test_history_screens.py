@@ -29,7 +29,7 @@ TABLES = ("desktop-light", "phone-dark")
 
 @pytest.fixture(scope="module")
 def desk(bolts_detector, tmp_path_factory):
-    """Seven days of drawn parts until midnight, lots L1 to L7; photographs of bolts today."""
+    """Seven days of drawn parts until midnight, lots L1 to L7; one shift of photographs today."""
     import patchbank
 
     folder = tmp_path_factory.mktemp("desk")
@@ -49,7 +49,7 @@ def desk(bolts_detector, tmp_path_factory):
         running.secret, running.flagged = secret, flagged
         for seed in range(REAL):
             content = b"no photograph" if seed == 7 else bolt(300 + seed, nick=seed in NICKS)
-            fields = {"serial_number": f"A-{1000 + seed}", "lot": "L8", "shift": "late"}
+            fields = {"serial_number": f"A-{1000 + seed}", "lot": "L8", "shift": "morning"}
             running.inspect(content, f"bolt-{seed}.png", **fields, headers=bearer(secret))
         yield running
 
@@ -109,7 +109,7 @@ def test_the_shift_is_exported(page):
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     assert len(rows) == REAL
-    assert {row["Shift"] for row in rows} == {"late"}
+    assert {row["Shift"] for row in rows} == {"morning"}
     assert rows[-1]["Serial number"] == "A-1000"
 
 
