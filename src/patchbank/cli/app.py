@@ -18,6 +18,7 @@ from patchbank.cli.compare import compare
 from patchbank.cli.cut import cut
 from patchbank.cli.detector_options import DetectorOptions, DetectorPath
 from patchbank.cli.drift import drift
+from patchbank.cli.export import export, verify
 from patchbank.cli.fit import FitCommand, fit
 from patchbank.cli.guard import expanded, guarded, open_standard_streams, refuse_empty
 from patchbank.cli.history import history
@@ -57,12 +58,14 @@ app.command(epilog=EPILOG)(benchmark)
 app.command(epilog=EPILOG)(compare)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)
+app.command(epilog=EPILOG)(export)
 app.command(epilog=EPILOG)(history)
 app.command(cls=ServeCommand, epilog=EPILOG)(serve)
 app.command(epilog=EPILOG)(send)
 app.command(epilog=EPILOG)(tune)
 app.command(epilog=EPILOG)(undo)
 app.command(epilog=EPILOG)(update)
+app.command(epilog=EPILOG)(verify)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(records.app, name="records")
 

@@ -24,7 +24,8 @@ MEANINGS = {
     Exit.INCOMPLETE: "done, but some photographs were not read or not sorted, some runs of a "
     "benchmark failed, check had findings, records verify found a fault, or drift found a change "
     "or lines that it could not use",
-    Exit.WRONG: "wrong use, data or file; one line says what was expected",
+    Exit.WRONG: "wrong use, data or file; one line says what was expected. Also where verify finds "
+    "that an export gives something else",
     Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, or a verdict differs and "
     "--fail-on-change given, whether or not all was read",
     Exit.DEFECT_LOST: "an update was refused, as it would lose defects that were found before",

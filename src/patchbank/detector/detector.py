@@ -47,6 +47,7 @@ from patchbank.settings.rules import Choice
 
 if TYPE_CHECKING:
     from patchbank.detector.monitor import Monitor
+    from patchbank.export import Exported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -266,6 +267,23 @@ class Detector(Inspector):
         for line in lines:
             warnings.warn(line, PhotographWarning, stacklevel=2)
         return detector_of(parts, None)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: Literal["onnx", "openvino"] = "onnx",
+        entry: Literal["photograph", "pixels"] = "photograph",
+        photographs: ImageInput | Iterable[ImageInput] = (),
+    ) -> Exported:
+        """Write the detector as one graph, from photographs to verdicts, and verify it.
+
+        It runs wherever ONNX Runtime or OpenVINO does, without Patchbank.  Arguments and errors are
+        those of `patchbank.export.export_detector`.
+        """
+        from patchbank.export import export_detector  # goes up, as `updated` does
+
+        return export_detector(self, path, format=format, entry=entry, photographs=photographs)
 
     @property
     def sha256(self) -> str:

@@ -10,13 +10,13 @@ from typing import Literal, TypeAlias, get_args
 
 from patchbank.detector.detector import Detector
 from patchbank.errors import DataError, ParameterError
-from patchbank.export.files import onnx_file, openvino_files
+from patchbank.export.files import onnx_file, openvino_files, require_openvino
 from patchbank.export.model import ENTRIES, Entry
 from patchbank.export.running import ExportedDetector, Runtime
 from patchbank.export.verification import Verification
 from patchbank.export.verifying import photographs_at_hand, verified
 from patchbank.images.several import several_images
-from patchbank.images.source import ImageInput, ImageSource
+from patchbank.images.source import ImageInput
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.logs import LOGGER
 from patchbank.settings.rules import Choice
@@ -41,7 +41,7 @@ def export_detector(
     *,
     format: Format = "onnx",
     entry: Entry = "photograph",
-    photographs: Iterable[ImageInput] = (),
+    photographs: ImageInput | Iterable[ImageInput] = (),
 ) -> Exported:
     """Write a detector as one graph that runs without Patchbank.
 
@@ -69,7 +69,9 @@ def export_detector(
             f"out: expected a name that ends in {SUFFIXES[format]} for the format {format}, "
             f"got {target.name}"
         )
-    given = _sources(photographs)
+    if format == "openvino":
+        require_openvino()
+    given = several_images(photographs).sources
     content = onnx_file(detector, entry)
     files = {target: content}
     if format == "openvino":
@@ -91,7 +93,3 @@ def export_detector(
             ) from None
     LOGGER.info("exported %s", target)
     return Exported(tuple(reversed(files)), found)
-
-
-def _sources(photographs: Iterable[ImageInput]) -> list[ImageSource]:
-    return list(several_images(list(photographs)).sources)

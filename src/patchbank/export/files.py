@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from patchbank.detector.detector import Detector
@@ -36,12 +37,9 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
     Raises:
         BackboneError: OpenVINO is not installed, or cannot convert it.
     """
-    try:
-        import openvino
-    except ImportError:
-        raise BackboneError(
-            "format: expected OpenVINO to be installed, got none; pip install 'patchbank[openvino]'"
-        ) from None
+    require_openvino()
+    import openvino
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.xml"
         try:
@@ -54,3 +52,15 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
                 "use the format onnx"
             ) from None
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+
+
+def require_openvino() -> None:
+    """Check that OpenVINO is there.
+
+    Raises:
+        BackboneError: it is not installed.
+    """
+    if find_spec("openvino") is None:
+        raise BackboneError(
+            "format: expected OpenVINO to be installed, got none; pip install 'patchbank[openvino]'"
+        )

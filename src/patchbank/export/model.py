@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from patchbank import __version__
 from patchbank.detector.detector import Detector, parts_of
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
@@ -19,8 +18,9 @@ from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import ParameterError
 from patchbank.export.exportable import check_exportable
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
-from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
+from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
+from patchbank.runtime.machine import versions
 
 Entry: TypeAlias = Literal["photograph", "pixels"]
 ENTRIES: tuple[Entry, ...] = get_args(Entry)
@@ -82,7 +82,7 @@ def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelPro
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="patchbank",
-        producer_version=str(__version__),
+        producer_version=versions()["patchbank"],
     )
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
     record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
@@ -96,7 +96,7 @@ def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
     calibration = detector.calibration
     return {
         "schema_version": SCHEMA_VERSION,
-        "version": str(__version__),
+        "version": versions()["patchbank"],
         "detector_sha256": detector.sha256,
         "entry": entry,
         "threshold": calibration.threshold,

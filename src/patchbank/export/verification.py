@@ -146,9 +146,10 @@ class Verification:
             return ""
         worst = max(self.beyond, key=lambda pair: (not pair.has_equal_verdict, pair.map_difference))
         return (
-            f"something else for {len(self.beyond)} of {len(self.pairs)} photographs: {worst.image} "
-            f"has score {worst.exported_score:.6g} ({word(worst.exported_is_anomalous)}) instead "
-            f"of {worst.score:.6g} ({word(worst.is_anomalous)}), and its map differs by "
+            f"something else for {len(self.beyond)} of {len(self.pairs)} photographs: "
+            f"{worst.image} has score {worst.exported_score:.6g} "
+            f"({word(worst.exported_is_anomalous)}) instead of {worst.score:.6g} "
+            f"({word(worst.is_anomalous)}), and its map differs by "
             f"{worst.map_difference:.2g} of its highest value"
         )
 

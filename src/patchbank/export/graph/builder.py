@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 OPSET = 17
 """Version of the operators; that of the embedded backbones, and old enough for all runtimes."""
 IR_VERSION = 8
-Operand: TypeAlias = "Tensor | float | int | NDArray[Any]"
+Operand: TypeAlias = "Tensor | float | int | np.generic | NDArray[Any]"
 
 
 class GraphBuilder:
@@ -35,7 +35,7 @@ class GraphBuilder:
         self._count += 1
         return "/".join([*self._scopes, f"{what}_{self._count}"])
 
-    def constant(self, value: ArrayLike, dtype: DTypeLike = None) -> Tensor:
+    def constant(self, value: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
         """A constant; equal ones are kept once."""
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -65,9 +65,7 @@ class GraphBuilder:
         """Add an operator with several outputs."""
         names = [self.name(kind) for _ in dtypes]
         given = ["" if tensor is None else tensor.name for tensor in inputs]
-        self.nodes.append(
-            helper.make_node(kind, given, names, name=names[0], **(attributes or {}))
-        )
+        self.nodes.append(helper.make_node(kind, given, names, name=names[0], **(attributes or {})))
         return [Tensor(self, name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
 
     def named(self, tensor: Tensor, name: str) -> Tensor:
@@ -107,7 +105,7 @@ class Tensor:
         self,
         kind: str,
         *others: Operand | None,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         **attributes: Any,
     ) -> Tensor:
         """An operator whose first input this is."""
@@ -250,8 +248,9 @@ class Tensor:
 
 def shape_of_parts(builder: GraphBuilder, parts: Sequence[int | Tensor]) -> Tensor:
     """A shape, (n,), of numbers and of integers that are computed."""
-    if all(isinstance(part, int) for part in parts):
-        return builder.constant(list(parts), np.int64)
+    numbers = [part for part in parts if isinstance(part, int)]
+    if len(numbers) == len(parts):
+        return builder.constant(numbers, np.int64)
     pieces = [
         part.reshaped(1) if isinstance(part, Tensor) else builder.constant([part], np.int64)
         for part in parts

@@ -21,9 +21,7 @@ def aligned(
     maps: Sequence[Tensor], patch_size: int, stride: int, alignment: Interpolation
 ) -> list[Tensor]:
     """Neighbourhood means of each map on the patch grid of the first.  -> (n, c, h, w) each."""
-    cells = [
-        [_n_windows(layer.size(axis), patch_size, 1) for axis in (2, 3)] for layer in maps
-    ]
+    cells = [[_n_windows(layer.size(axis), patch_size, 1) for axis in (2, 3)] for layer in maps]
     planes = []
     for layer in maps:
         rows, columns = (

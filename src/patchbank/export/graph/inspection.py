@@ -92,12 +92,12 @@ def looked_at(pixels: Tensor, member: Member) -> Seen:
             resized = resizing.resized(pixels, *whole, settings.resampling)
             inputs.append(resized if settings.crop is None else crop.of(resized))
             continue
-        size = (
+        down, across = (
             sizes.to_multiple(side.cast(np.float64) * scale, step)
             for side in (crop.height, crop.width)
         )
         part = pixels if settings.crop is None else box.of(pixels)
-        inputs.append(resizing.resized(part, *size, settings.resampling))
+        inputs.append(resizing.resized(part, down, across, settings.resampling))
     return Seen(inputs, box, (height, width), settings.crop is not None)
 
 

@@ -50,9 +50,7 @@ def grids_of(model: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> Pat
     raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
 
 
-def _of_bank(
-    model: BankModel, maps: Sequence[Tensor], channels: Sequence[int]
-) -> PatchGrids:
+def _of_bank(model: BankModel, maps: Sequence[Tensor], channels: Sequence[int]) -> PatchGrids:
     settings = model.settings
     patches = _embedded(settings, maps, channels)  # (n, h, w, d)
     rows = patches.reshaped(-1, patches.size(3))
@@ -74,9 +72,7 @@ def _of_map_banks(model: MapBanks, maps: Sequence[Tensor]) -> PatchGrids:
     """Distances to each bank in units of its spread, averaged by the weights of the maps."""
     settings, banks = model.settings, model.banks
     used = [maps[each.part.number] for each in banks]
-    planes = embedding.aligned(
-        used, settings.patch_size, settings.patch_stride, settings.alignment
-    )
+    planes = embedding.aligned(used, settings.patch_size, settings.patch_stride, settings.alignment)
     weights = np.array([each.part.weight for each in banks])
     shares = weights * len(weights) / weights.sum()
     found, grid = [], planes[0].transposed(0, 2, 3, 1)
@@ -146,7 +142,7 @@ def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) ->
     if isinstance(settings, PatchCoreParameters):
         if settings.banks == "per_map":
             numbers = [part.number for part in parts_of(settings, len(maps))]
-            used, channels = ([given[n] for n in numbers] for given in (maps, channels))
+            used, channels = [maps[n] for n in numbers], [channels[n] for n in numbers]
         if settings.target_dims is not None:
             return embedding.adaptively_pooled(
                 used,
@@ -160,7 +156,11 @@ def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) ->
     plain = embedding.concatenated(
         used, settings.patch_size, settings.patch_stride, settings.alignment
     )
-    if isinstance(settings, GraphCoreParameters) and settings.graph_neighbours and settings.graph_weight:
+    if (
+        isinstance(settings, GraphCoreParameters)
+        and settings.graph_neighbours
+        and settings.graph_weight
+    ):
         return embedding.with_graph(plain, settings.graph_neighbours, settings.graph_weight)
     return plain
 

@@ -58,7 +58,7 @@ class Network:
 
     def _input(self) -> str:
         given = {weight.name for weight in self._graph.initializer}
-        return next(one.name for one in self._graph.input if one.name not in given)
+        return str(next(one.name for one in self._graph.input if one.name not in given))
 
 
 def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -69,4 +69,3 @@ def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             f"{name}: expected operators of ONNX version {OPSET}, or that can be converted, got: "
             f"{str(error).splitlines()[0]}"
         ) from None
-

@@ -91,4 +91,3 @@ def smoothed(operator: Tensor, sigma: Tensor, border: Border = "reflect") -> Ten
 def applied(rows: Tensor, columns: Tensor, planes: Tensor) -> Tensor:
     """Apply one operator to the rows and one to the columns.  (..., h, w) -> (..., H, W)."""
     return rows @ (planes @ columns.transposed(1, 0))
-

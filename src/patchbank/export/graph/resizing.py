@@ -87,7 +87,7 @@ class _Parts:
         weight = weight * float(2**PRECISION_BITS)
         weight = (weight.apply("Abs") + 0.5).apply("Floor") * weight.apply("Sign")
         room = (LARGEST_SUM / 255 / n_taps.cast(np.float32)).apply("Log") * (1 / math.log(2))
-        bits = room.apply("Floor").clipped(*map(np.float32, LOW_BITS))
+        bits = room.apply("Floor").clipped(*LOW_BITS)
         two = self.builder.constant(np.float32(2))
         self._low, self._high = two.apply("Pow", bits), two.apply("Pow", PRECISION_BITS - bits)
         low = self._low.cast(np.float64)

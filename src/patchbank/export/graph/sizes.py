@@ -37,7 +37,9 @@ def input_size(
     rows, columns = height.cast(np.float64), width.cast(np.float64)
     is_short = settings.resize == "short_side"
     own = rows.minimum(columns) if is_short else (rows * columns).apply("Sqrt")
-    side = (own * settings.max_upscale).maximum(float(resize.SMALLEST_INPUT_PX)).minimum(float(size))
+    side = (
+        (own * settings.max_upscale).maximum(float(resize.SMALLEST_INPUT_PX)).minimum(float(size))
+    )
     if settings.resize == "squash":
         both = to_multiple(side, multiple)
         return both, both
