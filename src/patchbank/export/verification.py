@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+JSON_VERSION = 1
 SCORE_TOLERANCE = 1e-3
 """Largest difference of a score, as a share of it."""
 MAP_TOLERANCE = 1e-3
@@ -154,8 +155,9 @@ class Verification:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The object of `patchbank verify --json`."""
+        """The object of `patchbank verify --json`, without `version` and `detector_sha256`."""
         return {
+            "schema_version": JSON_VERSION,
             "exported": self.exported,
             "runtime": self.runtime,
             "is_passed": self.is_passed,
