@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from patchbank.detector.detector import Detector
+from patchbank.detector.inspector import Inspector
 from patchbank.errors import DataError, ParameterError
 from patchbank.export.files import onnx_file, openvino_files, require_openvino
 from patchbank.export.model import ENTRIES, Entry
@@ -36,7 +36,7 @@ class Exported:
 
 
 def export_detector(
-    detector: Detector,
+    detector: Inspector,
     path: str | os.PathLike[str],
     *,
     format: Format = "onnx",

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from patchbank.detector.detector import Detector, parts_of
+from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
@@ -50,14 +50,14 @@ OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
 }
 
 
-def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelProto:
+def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelProto:
     """The graph of a detector.
 
     Raises:
         ParameterError: the detector has something that no graph can compute.
         BackboneError: the operators of a backbone are of an unknown version.
     """
-    parts = parts_of(detector)
+    parts = parts_of_inspector(detector)
     check_exportable(parts)
     builder = GraphBuilder()
     look, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
@@ -91,9 +91,10 @@ def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelPro
     return model
 
 
-def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
+def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
     """What the file says of itself."""
-    calibration = detector.calibration
+    parts = parts_of_inspector(detector)
+    calibration = parts.calibration
     return {
         "schema_version": SCHEMA_VERSION,
         "version": versions()["patchbank"],
@@ -112,7 +113,7 @@ def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
                 "layers": list(member.extractor.layers),
                 "settings": pack_settings(member.settings),
             }
-            for member in detector.members
+            for member in parts.members
         ],
     }
 

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 
 from patchbank.core.spatial.box import Box
-from patchbank.detector.detector import Detector, parts_of
 from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
 from patchbank.export.running import ExportedDetector
@@ -26,7 +26,7 @@ MOST_PICTURES = 4
 
 
 def verify(
-    detector: Detector,
+    detector: Inspector,
     exported: ExportedDetector,
     images: str | Iterable[ImageInput],
 ) -> Verification:
@@ -45,7 +45,7 @@ def verify(
 
 
 def verified(
-    detector: Detector, exported: ExportedDetector, sources: Iterable[ImageSource]
+    detector: Inspector, exported: ExportedDetector, sources: Iterable[ImageSource]
 ) -> Verification:
     """`verify` for the sources of photographs."""
     pairs, errors = [], []
@@ -59,15 +59,15 @@ def verified(
     )
 
 
-def _problems(detector: Detector, exported: ExportedDetector) -> tuple[str, ...]:
+def _problems(detector: Inspector, exported: ExportedDetector) -> tuple[str, ...]:
     theirs = str(exported.metadata.get("detector_sha256"))
     if theirs == detector.sha256:
         return ()
     return (f"the graph of another detector ({theirs[:12]} instead of {detector.sha256[:12]})",)
 
 
-def _pair(detector: Detector, exported: ExportedDetector, source: ImageSource) -> Pair:
-    parts = parts_of(detector)
+def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) -> Pair:
+    parts = parts_of_inspector(detector)
     inspection = inspect_photograph(parts, source, keep_image=True)
     if exported.metadata["entry"] == "pixels":
         member, prediction = parts.members[0], inspection.predictions[0]
@@ -95,7 +95,7 @@ def _pair(detector: Detector, exported: ExportedDetector, source: ImageSource) -
     )
 
 
-def photographs_at_hand(detector: Detector) -> Iterator[ImageSource]:
+def photographs_at_hand(detector: Inspector) -> Iterator[ImageSource]:
     """Photographs that need no files: pictures of learned ones, and drawn ones."""
     for number, image in enumerate(islice(_pictures(detector), MOST_PICTURES), start=1):
         yield image_source(image, f"learned {number}")
@@ -103,8 +103,9 @@ def photographs_at_hand(detector: Detector) -> Iterator[ImageSource]:
         yield image_source(drawn(height, width, number), f"drawn {width} x {height}")
 
 
-def _pictures(detector: Detector) -> Iterator[Image]:
-    kept = None if detector.photographs is None else detector.photographs.pictures
+def _pictures(detector: Inspector) -> Iterator[Image]:
+    photographs = parts_of_inspector(detector).photographs
+    kept = None if photographs is None else photographs.pictures
     if kept is not None:
         for number in kept.photographs.tolist():
             picture = kept.picture(number)
