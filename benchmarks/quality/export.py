@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from environment import environment
-from patchbank import GraphCore, Padim, PatchCore, SimpleNet, Spade
+from patchbank import SPADE, GraphCore, PaDiM, PatchCore, SimpleNet
 from patchbank.datasets import find_dataset
 from patchbank.export import Runtime, export_detector, open_exported
 from patchbank.export.verifying import verified
@@ -35,8 +35,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "patchcore, one bank, re-weighted": partial(PatchCore, image_score="reweighted"),
     "patchcore, official": partial(PatchCore.preset, "official"),
     "graphcore": GraphCore,
-    "padim": Padim,
-    "spade": Spade,
+    "padim": PaDiM,
+    "spade": SPADE,
     "simplenet": SimpleNet,
 }
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite2")
