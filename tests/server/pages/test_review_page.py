@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -12,9 +14,10 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 from tests.server.pages.bolts import bolt
-from tests.server.pages.reviewing import UNSEEN_MS, ReviewPage, add_copies
+from tests.server.pages.past import now
+from tests.server.pages.reviewing import UNSEEN_MS, ReviewPage, add_copies, copied
 from tests.server.pages.views import check_views, log_in, opened_views
-from tests.server.services import Running, bearer, make_token
+from tests.server.services import Running, bearer, make_token, records_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools, pytest.mark.serve]
 PREVIEW_MS = 90_000  # it is computed, on a machine that may be busy
@@ -241,6 +244,32 @@ def test_a_taught_defect_is_refused_and_what_is_discarded_is_gone(desk, page):
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.get_by_role("button", name="Discard").click()
     expect(page.page.locator("#teach-open")).to_be_disabled()
+
+
+def test_parts_of_a_time_and_of_this_shift_are_chosen(desk, page):
+    with records_of(desk.data) as records:
+        one = records.inspection(desk.flagged["id"])
+        parts = (("T-1", 9, "late"), ("T-2", 3, "late"), ("T-3", 0, "early"), ("T-4", 0, "late"))
+        for serial, days, shift in parts:
+            new = copied(one, lot="times", serial_number=serial, shift=shift)
+            records.add([replace(new, time=now() - timedelta(days=days))])
+    page.open(lot="times", product="bolts").shows("T-1").waits(4)
+    time = page.page.get_by_label("Time")
+    time.select_option("Last 7 days")
+    page.shows("T-2").waits(3)
+    time.select_option("Today")
+    page.shows("T-3").waits(2)
+    expect(page.page.locator("#period")).to_have_text("")
+    time.select_option("This shift")
+    page.shows("T-4").waits(1)
+    expect(page.page.locator("#period")).to_have_text(re.compile(r"^shift late, since .*:00:00$"))
+    page.page.reload()
+    page.shows("T-4").waits(1)
+    expect(time).to_have_value("shift")
+    page.page.wait_for_timeout(UNSEEN_MS)
+    page.press("d").says("T-4: Confirmed defect").is_empty()
+    time.select_option("any time")
+    page.shows("T-1").waits(3)
 
 
 def test_a_script_for_a_lot_is_text(desk, page):

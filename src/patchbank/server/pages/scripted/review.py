@@ -15,6 +15,8 @@ WORDS = {
     "waiting": "{number} to review",
     "many": "more than {number} to review",
     "others": "{number} of them with other reviewers",
+    "of_shift": "shift {name}, since {time}",
+    "no_shift": "the newest part names no shift: since {time}",
     "some_ng": "{number} NG",
     "some_unread": "{number} unread",
     "some_border": "{number} near the threshold",
