@@ -81,7 +81,8 @@ def page(chromium, desk):
 def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     ids = add(desk, "keys", "A-1", "A-2", SCRIPT, "A-4")
     ids |= add(desk, "keys", "A-5", of="border") | add(desk, "keys", "A-6", of="unread")
-    page.open(lot="keys").shows("A-1").waits(6)
+    page.open(lot="keys").shows("A-1").waits(6).press("t")
+    page.says("First press N on a false alarm: then T shows what teaching it would change.")
     expect(page.page.locator("#kinds")).to_have_text("4 NG, 1 unread, 1 near the threshold")
     expect(page.page.locator("#time")).to_have_text(re.compile(r"^(yesterday )?\d\d:\d\d:\d\d$"))
     for name in ("photograph", "odd", "nearest"):
@@ -179,9 +180,9 @@ def test_two_reviewers_at_once_never_see_the_same_part(desk, page, chromium):
 
 def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     ids = add(desk, "taught", "C-1", SCRIPT, "C-3", of="stamped")
-    page.open(lot="taught").shows("C-1").press("t")
-    page.says("First press N on a false alarm: then T shows what teaching it would change.")
-    page.press("n").says("C-1: False alarm").press("n").says(f"{SCRIPT}: False alarm")
+    page.open(lot="taught").shows("C-1").press("n").says("C-1: False alarm").press("n").says(
+        f"{SCRIPT}: False alarm"
+    )
     expect(page.page.locator("#teach-open")).to_contain_text("Teach 2")
     before = desk.http.get("/v1/products/bolts").json()["detector_sha256"]
     page.press("t")
@@ -217,7 +218,7 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     expect(page.page.locator("#said")).to_have_text(
         "bolts has learned: parts taught 2", timeout=PREVIEW_MS
     )
-    expect(page.page.locator("#teach-open")).to_be_disabled()
+    expect(page.page.locator("#teach-text")).to_have_text("Teach")
     detectors = desk.http.get("/v1/products/bolts/detectors").json()["detectors"]
     assert (detectors[0]["action"], detectors[0]["reason"]) == ("updated", f"nicks {SCRIPT}")
     assert desk.inspect(stamped(300), lot="none").json()["verdict"] == "good"
@@ -243,7 +244,18 @@ def test_a_taught_defect_is_refused_and_what_is_discarded_is_gone(desk, page):
     expect(dialog.locator("#changes")).to_contain_text("confirmed defect")
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.get_by_role("button", name="Discard").click()
-    expect(page.page.locator("#teach-open")).to_be_disabled()
+    expect(page.page.locator("#teach-text")).to_have_text("Teach")
+    # It is still a false alarm that was not taught: another page offers it, and nothing is chosen.
+    page.open(lot="refused")
+    expect(page.page.locator("#teach-open")).to_be_enabled()
+    page.press("t")
+    expect(dialog.locator("#taught")).to_be_hidden()
+    expect(dialog.locator("#earlier-said")).to_contain_text("that were not taught: ")
+    expect(dialog.locator("#outcome-said")).to_have_text("Choose at least one part.")
+    dialog.get_by_label("D-1").check()
+    dialog.locator("#again").click()
+    expect(dialog.locator("#refusal")).to_contain_text("would be lost: D-2", timeout=PREVIEW_MS)
+    page.press("Escape")
 
 
 def test_parts_of_a_time_and_of_this_shift_are_chosen(desk, page):
@@ -329,6 +341,9 @@ def check_phone(page):
 
 
 def test_all_states_at_all_sizes(desk, chromium):
+    (further,) = add(desk, "further", "A-1003", of="stamped").values()
+    said = {"decision": "false_alarm"}
+    assert desk.http.post(f"/v1/inspections/{further}/review", json=said).status_code == 201
     with opened_views(chromium) as views:
         pages = {}
         for number, (view, page) in enumerate(views.items()):
@@ -347,6 +362,8 @@ def test_all_states_at_all_sizes(desk, chromium):
             expect(each.page.locator("#findings li").first).to_contain_text(
                 "1 of 1", timeout=PREVIEW_MS
             )
+            expect(each.page.locator("#earlier-said")).to_be_visible()
+            expect(each.page.locator("#earlier")).to_be_hidden()
         check_views(views, "review-teach", scrolls=True)
         for each in pages.values():
             each.press("Escape")

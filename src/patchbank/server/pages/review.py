@@ -14,6 +14,7 @@ from patchbank.server.pages.history.asked import Asked, When, resolved
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import iso_utc
 from patchbank.server.service.answers import answer
+from patchbank.server.service.lessons import unlearned
 from patchbank.server.service.service import service_of
 
 Text = Annotated[str, Query(max_length=200)]
@@ -57,7 +58,16 @@ def period(
     return answer({**times, "shift": found.fields.shift})
 
 
+def false_alarms(request: Request, product: Text = "") -> Response:
+    """Late false alarms that were not taught, the newest first."""
+    service = service_of(request)
+    root = service.settings.root_path
+    found = unlearned(service, product or None)
+    return answer({"inspections": [one.to_json(root) for one in found]})
+
+
 SPECS = (
     page_spec("GET", "/review", review, "operator"),
     page_spec("GET", "/review/period", period, "operator"),
+    page_spec("GET", "/review/false-alarms", false_alarms, "engineer"),
 )

@@ -51,6 +51,7 @@ WORDS = {
     "teach_some": "Teach {number}",
     "teach_title": "Teach {product}",
     "teach_nothing": "First press N on a false alarm: then T shows what teaching it would change.",
+    "earlier": "Further false alarms of the last 7 days that were not taught: {number}",
     "choose": "Choose at least one part.",
     "previewing": "Working out what would change: {done} of {total}",
     "beginning": "Working out what would change",

@@ -210,7 +210,7 @@ const actions = {
   z: ["undo", () => void undo()],
   m: ["mark", () => ((isMarked = !isMarked), step())],
 };
-if (teaching) actions.t = ["teach-open", () => teaching.open()];
+if (teaching) actions.t = ["teach-open", () => void teaching.open()];
 
 for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
@@ -258,6 +258,7 @@ function chosenFilters() {
 async function chosen() {
   const filters = chosenFilters();
   queue.filters = filters;
+  void teaching?.renew(filters.product);
   queue.isKnown = false;
   const query = new URLSearchParams(Object.entries(filters).filter(([_, value]) => value));
   history.replaceState(null, "", `?${query}`);
@@ -272,5 +273,6 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("visibilitychange", () => document.hidden || void queue.fill());
 setInterval(() => void queue.fill(), OFTEN_MS);
 queue.filters = chosenFilters();
+void teaching?.renew(queue.filters.product);
 draw();
 void queue.fill();
