@@ -11,8 +11,7 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
 
 METHODS = ("patchcore", "graphcore", "padim", "simplenet")
-"""Methods whose models have a graph; one of another package may have a bank, and patches of its own.
-"""
+"""Methods whose models have a graph; one of another package may embed patches otherwise."""
 
 
 def check_exportable(parts: DetectorParts) -> None:
