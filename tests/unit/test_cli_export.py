@@ -88,6 +88,15 @@ def test_a_photograph_that_cannot_be_read_is_named_and_not_counted(command, tmp_
     assert str(broken) in err
 
 
+def test_an_export_names_what_it_could_not_read(command, tmp_path):
+    broken, out = tmp_path / "broken.png", tmp_path / "a.onnx"
+    broken.write_bytes(b"no image")
+    status, _, err = command("export", "plates.patchbank", broken, "--out", out)
+    assert status == 1
+    assert str(broken) in err
+    assert out.exists()
+
+
 def test_without_any_photograph_nothing_is_proved(command, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

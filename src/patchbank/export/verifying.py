@@ -17,6 +17,7 @@ from patchbank.export.running import ExportedDetector
 from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
+from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.types import Image
 
 DRAWN_SIZES = ((96, 160), (301, 203), (480, 640), (40, 30))
@@ -28,32 +29,40 @@ MOST_PICTURES = 4
 def verify(
     detector: Inspector,
     exported: ExportedDetector,
-    images: str | Iterable[ImageInput],
+    images: ImageInput | Iterable[ImageInput],
+    *,
+    progress: Progress | None = None,
 ) -> Verification:
     """Compare an exported graph with its detector.
 
     Args:
         detector: that was exported.
         exported: the graph.
-        images: photographs to compare them on: a folder, or several.
+        images: photographs to compare them on: a folder, one, or several.
+        progress: shows the steps.
 
     Raises:
         ImageTypeError: something is no image.
         DataError: no such folder, or no image in it; or the graph cannot be run.
     """
-    return verified(detector, exported, several_images(images).sources)
+    return verified(detector, exported, several_images(images).sources, progress)
 
 
 def verified(
-    detector: Inspector, exported: ExportedDetector, sources: Iterable[ImageSource]
+    detector: Inspector,
+    exported: ExportedDetector,
+    sources: Iterable[ImageSource],
+    progress: Progress | None = None,
 ) -> Verification:
     """`verify` for the sources of photographs."""
-    pairs, errors = [], []
-    for source in sources:
-        try:
-            pairs.append(_pair(detector, exported, source))
-        except PatchbankError as error:
-            errors.append(str(error))
+    pairs, errors, given = [], [], list(sources)
+    with (progress or NullProgress()).task("comparing", len(given)) as advance:
+        for source in given:
+            try:
+                pairs.append(_pair(detector, exported, source))
+            except PatchbankError as error:
+                errors.append(str(error))
+            advance(1)
     return Verification(
         exported.name, exported.runtime, tuple(pairs), _problems(detector, exported), tuple(errors)
     )
