@@ -150,6 +150,33 @@ def test_a_graph_that_gives_something_else_is_told(command, root, tmp_path, chan
     assert " instead of " in said
 
 
+def halve_p_values(model):
+    """The p-values are half of what they are."""
+    replace_output(model, "p_value", lambda name: ("Mul", [name, "half"]))
+
+
+def lose_regions(model):
+    """No pixel is in a region."""
+    replace_output(model, "regions", lambda name: ("Xor", [name, name]))
+
+
+def replace_output(model, output, made):
+    half = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    model.graph.initializer.append(half)
+    for node in model.graph.node:
+        node.output[:] = [f"{name}_before" if name == output else name for name in node.output]
+    kind, inputs = made(f"{output}_before")
+    model.graph.node.append(onnx.helper.make_node(kind, inputs, [output]))
+
+
+@pytest.mark.parametrize("change", [halve_p_values, lose_regions])
+def test_p_values_and_regions_have_to_follow_from_score_and_map(command, root, tmp_path, change):
+    other = altered(root, tmp_path / "other.onnx", change)
+    status, said, _ = command("verify", "plates.patchbank", other, "test")
+    assert status == 2
+    assert "p-values or regions that do not follow from its scores and maps" in said
+
+
 def metadata(**changes):
     def change(model):
         for entry in model.metadata_props:

@@ -8,12 +8,13 @@ from itertools import islice
 
 import numpy as np
 
+from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.box import Box
 from patchbank.detector.inspecting import inspect_photograph
 from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
-from patchbank.export.running import ExportedDetector
+from patchbank.export.running import ExportedDetector, Verdict
 from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
@@ -22,6 +23,11 @@ from patchbank.types import Image
 
 DRAWN_SIZES = ((96, 160), (301, 203), (480, 640), (40, 30))
 """Height and width of drawn photographs: none square, some smaller than the network's input."""
+ROUNDING = 1e-6
+"""Share of a number that float32 rounds."""
+P_VALUE_TOLERANCE = 1e-3
+SMALLEST_P_VALUE = 1e-37
+"""Lower p-values have no float32."""
 MOST_PICTURES = 4
 """Pictures of learned photographs that a graph is verified with."""
 
@@ -101,7 +107,20 @@ def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) 
         share(difference, highest),
         correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
+        _is_consistent(parts.calibration, verdict),
     )
+
+
+def _is_consistent(calibration: Calibration, verdict: Verdict) -> bool:
+    """Whether p-value and regions of a graph follow from its own score and map."""
+    above = verdict.anomaly_map > calibration.pixel_threshold
+    edge = np.abs(verdict.anomaly_map - calibration.pixel_threshold)
+    is_sure = edge > ROUNDING * np.abs(verdict.anomaly_map)
+    room = ROUNDING * abs(verdict.score)
+    least, most = (calibration.p_value(verdict.score + shift) for shift in (room, -room))
+    is_p_value = (1 - P_VALUE_TOLERANCE) * least <= max(verdict.p_value, SMALLEST_P_VALUE)
+    is_p_value &= verdict.p_value <= (1 + P_VALUE_TOLERANCE) * max(most, SMALLEST_P_VALUE)
+    return bool(is_p_value and (verdict.regions == above)[is_sure].all())
 
 
 def photographs_at_hand(detector: Inspector) -> Iterator[ImageSource]:
