@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.examples.exported import EXAMPLES, command, is_close, red, said
 
-# OpenVINO computes the weights of a resize in float32: a few of the pixels that the network sees may
+# OpenVINO computes the weights of a resize in float32: a few pixels that the network sees may
 # differ by one grey level, and next to nothing, a score shows it.
 TOLERANCES = {"onnxruntime": 1e-5, "openvino": 5e-3}
 LINE = re.compile(r"(.+): (good|anomalous), score (\S+), p-value ([^\s,]+)")
