@@ -15,12 +15,13 @@ from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
-from patchbank.errors import ParameterError
+from patchbank.errors import BackboneError, ParameterError
 from patchbank.export.exportable import check_exportable
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
 from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
 from patchbank.runtime.machine import versions
+from patchbank.runtime.printable import one_line
 
 Entry: TypeAlias = Literal["photograph", "pixels"]
 ENTRIES: tuple[Entry, ...] = get_args(Entry)
@@ -55,7 +56,7 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
 
     Raises:
         ParameterError: the detector has something that no graph can compute.
-        BackboneError: the operators of a backbone are of an unknown version.
+        BackboneError: a backbone cannot be part of another graph.
     """
     parts = parts_of_inspector(detector)
     check_exportable(parts)
@@ -87,7 +88,12 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
     record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
     helper.set_model_props(model, {METADATA_KEY: record})
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise BackboneError(
+            f"export: expected backbones that make a valid graph, got: {one_line(str(error))[:200]}"
+        ) from None
     return model
 
 
