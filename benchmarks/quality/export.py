@@ -100,6 +100,20 @@ HEAD = (
 )
 
 
+def write(results: list[dict[str, Any]], out: Path) -> None:
+    """Write all that is measured so far."""
+    where = environment()
+    record = {"command": " ".join(sys.argv), "environment": where, "results": results}
+    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    lines = "\n".join([HEAD, *map(row, results)])
+    out.with_suffix(".md").write_text(
+        f"# Exported graphs beside their detectors\n\nMade by `python {' '.join(sys.argv)}` on "
+        f"{where['processor']}, {where['cores']} cores, commit {where['commit']}. Differences of "
+        "scores are shares of the score, those of maps of the highest value; near the threshold is "
+        f"within 1e-5 of it.\n\n{lines}\n"
+    )
+
+
 def main() -> None:
     """Measure all combinations."""
     parser = argparse.ArgumentParser(
@@ -115,23 +129,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="photographs of each set; 0 for all")
     parser.add_argument("--out", type=Path, default=HERE / "export")
     given = parser.parse_args()
-    results = [
-        one
-        for root in given.roots
-        for name in given.methods
-        for backbone in given.backbones
-        for one in measure(name, backbone, root, given.entries, given.runtimes, given.limit)
-    ]
-    where = environment()
-    record = {"command": " ".join(sys.argv), "environment": where, "results": results}
-    given.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    lines = "\n".join([HEAD, *map(row, results)])
-    given.out.with_suffix(".md").write_text(
-        f"# Exported graphs beside their detectors\n\nMade by `python {' '.join(sys.argv)}` on "
-        f"{where['processor']}, {where['cores']} cores, commit {where['commit']}. Differences of "
-        "scores are shares of the score, those of maps of the highest value; near the threshold is "
-        f"within 1e-5 of it.\n\n{lines}\n"
-    )
+    results: list[dict[str, Any]] = []
+    for root in given.roots:
+        for name in given.methods:
+            for backbone in given.backbones:
+                results += measure(name, backbone, root, given.entries, given.runtimes, given.limit)
+                write(results, given.out)
     sys.exit(not all(one["is_passed"] for one in results))
 
 

@@ -81,9 +81,9 @@ def said(cases: Sequence[Case]) -> list[tuple[str, str]]:
     return [(str(case.file), word) for case, word in zip(cases, words, strict=True)]
 
 
-def is_close(score: float, case: Case, tolerance: float = 1e-5) -> bool:
+def is_close(score: float, case: Case) -> bool:
     """Whether a score is the detector's, but for rounding."""
-    return bool(np.isclose(score, case.inspection.score, rtol=tolerance, atol=0))
+    return bool(np.isclose(score, case.inspection.score, rtol=1e-5, atol=0))
 
 
 def red(file: Path, photograph: Path) -> np.ndarray:

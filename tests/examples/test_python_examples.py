@@ -30,7 +30,7 @@ def test_an_example_prints_the_detector_s_answers(runtime, small, tmp_path):
     assert status == 1
     for (_, _, score, p_value), case in zip(found, small.cases, strict=True):
         assert is_close(float(score), case)
-        assert float(p_value) == pytest.approx(case.inspection.p_value, rel=0.03)
+        assert float(p_value) == pytest.approx(case.inspection.p_value, rel=0.01)
 
 
 def test_overlays_are_red_where_the_map_is_above_its_threshold(small, tmp_path):

@@ -30,11 +30,13 @@ MOST_BYTES = 60_000
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+def launched(*further: str) -> Iterator[Browser]:
+    """Debian's Chromium, without a window; with further arguments."""
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[*ARGUMENTS, *further]
+        )
         try:
             yield browser
         finally:
