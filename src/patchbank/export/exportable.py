@@ -1,4 +1,4 @@
-"""What can be exported, checked before any work begins."""
+"""Checks, before any work begins, that a detector can be exported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_exportable(parts: DetectorParts) -> None:
 
 
 def _reasons(member: Member) -> list[str]:
-    """What of a member no graph can compute, and what to do instead."""
+    """Reasons why a member cannot be exported, and the remedy of each."""
     settings: Any = member.settings
     found = []
     if not isinstance(member.extractor, OnnxExtractor):

@@ -29,7 +29,7 @@ SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written, and how it compares with the detector."""
+    """The files that were written, and their comparison with the detector."""
 
     files: tuple[Path, ...]
     """The graph; for OpenVINO also its weights."""

@@ -61,8 +61,8 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     parts = parts_of_inspector(detector)
     check_exportable(parts)
     builder = GraphBuilder()
-    look, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
-    outputs = named(inspected(builder, parts, look))
+    inputs_of, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
+    outputs = named(inspected(builder, parts, inputs_of))
     for name, tensor in outputs.items():
         builder.named(tensor, name)
     graph = helper.make_graph(
@@ -98,7 +98,7 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
 
 
 def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
-    """What the file says of itself."""
+    """The record in the metadata of the file."""
     parts = parts_of_inspector(detector)
     calibration = parts.calibration
     return {
@@ -146,10 +146,10 @@ def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str,
     }
     tensors = [Tensor(builder, name, np.uint8) for name in names]
 
-    def look(member: Member) -> Seen:
+    def inputs_of(member: Member) -> Seen:
         return seen_pixels(tensors)
 
-    return look, inputs
+    return inputs_of, inputs
 
 
 def pixel_inputs(member: Member) -> tuple[str, ...]:

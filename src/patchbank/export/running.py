@@ -28,7 +28,7 @@ Run: TypeAlias = Callable[[Mapping[str, NDArray[np.uint8]]], list[NDArray[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a graph says of one photograph."""
+    """The outputs of a graph for one photograph."""
 
     score: float
     p_value: float
@@ -46,7 +46,7 @@ class ExportedDetector:
     name: str
     runtime: Runtime
     metadata: Mapping[str, Any]
-    """What the file says of itself; see docs/guides/export.md."""
+    """The record in the metadata of the file; see docs/guides/export.md."""
     run: Run
 
     @classmethod
@@ -96,7 +96,7 @@ def open_exported(
     """Open an exported file.
 
     Args:
-        path: of a file that ends in .onnx, or in .xml with its .bin beside it.
+        path: of a file that ends in .onnx, or in .xml next to its .bin.
         runtime: that runs it; OpenVINO's own files need ``openvino``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How an exported graph compares with its detector on photographs."""
+"""The comparison of an exported graph with its detector."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Verification:
-    """An exported graph beside its detector, photograph by photograph."""
+    """An exported graph and its detector, photograph by photograph."""
 
     exported: str
     """Name of the graph."""
     runtime: str
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
-    """What is wrong with the graph itself, such as another detector's digest."""
+    """Faults of the graph itself, such as the digest of another detector."""
     errors: tuple[str, ...] = ()
     """Photographs that could not be read."""
 
@@ -135,14 +135,14 @@ class Verification:
 
     @cached_property
     def n_swapped(self) -> int:
-        """Neighbours in the order of the scores that have changed places."""
+        """Neighbours in the order of the scores whose order is another one."""
         order = np.argsort([pair.score for pair in self.pairs], kind="stable")
         exported = np.array([pair.exported_score for pair in self.pairs])[order]
         return int((np.diff(exported) < 0).sum())
 
     @property
     def failure(self) -> str:
-        """What is wrong, in one clause; empty where nothing is."""
+        """The fault in one clause; empty where there is none."""
         if self.problems:
             return "; ".join(self.problems)
         if not self.pairs:

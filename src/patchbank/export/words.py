@@ -32,7 +32,7 @@ def facts(found: Verification) -> list[str]:
         "threshold that rounding may decide",
     ]
     if len(found.pairs) > 1:
-        lines.append(f"order of the scores: {found.n_swapped} neighbours have changed places")
+        lines.append(f"order of the scores: {found.n_swapped} pairs of neighbours are swapped")
     return lines
 
 

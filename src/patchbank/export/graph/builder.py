@@ -31,7 +31,7 @@ class GraphBuilder:
         return _Scope(self._scopes, name)
 
     def name(self, what: str) -> str:
-        """A name that is not taken."""
+        """A name that no node has yet."""
         self._count += 1
         return "/".join([*self._scopes, f"{what}_{self._count}"])
 
@@ -196,7 +196,7 @@ class Tensor:
         return self.builder.node("Unsqueeze", [self, self._axes(axes)], self.dtype)
 
     def without_axis(self, *axes: int) -> Tensor:
-        """Without axes of length 1."""
+        """Remove axes of length 1."""
         return self.builder.node("Squeeze", [self, self._axes(axes)], self.dtype)
 
     def sum(self, axis: int, *, keep: bool = False) -> Tensor:
@@ -279,5 +279,5 @@ def counting(count: Tensor) -> Tensor:
 
 
 def rounded(value: Tensor) -> Tensor:
-    """The nearest whole number, the even one of two: as `round` of Python."""
+    """Round to the nearest integer, to the even one of two: as `round` of Python."""
     return value.apply("Round")

@@ -22,7 +22,7 @@ from patchbank.export.graph.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the graph gives for n photographs of one size."""
+    """Outputs of the graph for n photographs of one size."""
 
     score: Tensor
     """(n,) float32."""
@@ -50,21 +50,21 @@ class Seen:
     """Whether the photograph is large enough for the crop; None where all of it is inspected."""
 
 
-Look = Callable[[Member], Seen]
+InputsOf = Callable[[Member], Seen]
 
 
-def inspected(builder: GraphBuilder, parts: DetectorParts, look: Look) -> Outputs:
+def inspected(builder: GraphBuilder, parts: DetectorParts, inputs_of: InputsOf) -> Outputs:
     """Inspect photographs by all members.
 
     Args:
         builder: of the graph.
         parts: of the detector.
-        look: makes the inputs of a member's network.
+        inputs_of: makes the inputs of a member's network.
     """
     scores, maps = [], []
     for number, member in enumerate(parts.members):
         with builder.scope(f"member{number}"):
-            score, anomaly_map = _by_member(builder, member, look(member), f"network{number}")
+            score, anomaly_map = _by_member(builder, member, inputs_of(member), f"network{number}")
         scores.append(score)
         maps.append(anomaly_map)
     calibration = parts.calibration

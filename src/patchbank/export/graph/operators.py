@@ -1,6 +1,6 @@
 """Linear operators along one axis as matrices that the graph makes, for axes of any length.
 
-They are those of `core.spatial.resampling`, row by row.  Positions are computed in whole numbers,
+They are those of `core.spatial.resampling`, row by row.  Positions are computed in integers,
 so that they are exact in runtimes that have no float64.
 """
 

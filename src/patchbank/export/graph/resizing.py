@@ -1,9 +1,9 @@
-"""Resizing of photographs in whole numbers, to the bit as Pillow does it for 8 bits a channel.
+"""Resizing of photographs in integers, to the bit as Pillow does it for 8 bits a channel.
 
-Pillow filters rows, then columns.  The weights of an output pixel are fractions of 2**22, and what
-they give is rounded to a whole number after each of the two passes (`src/libImaging/Resample.c`).
-float32 has 24 bits: so each weight is taken apart into a high and a low part, whose products with
-pixels and their sums are whole numbers below 2**24, and exact.
+Pillow filters rows, then columns, as `images.resize` asks it to.  The weights of an output pixel
+are fractions of 2**22, and what they give is rounded to an integer after each of the two passes
+(`src/libImaging/Resample.c`).  float32 has 24 bits: so each weight is split into a high and a low
+part, whose products with pixels and their sums are integers below 2**24, and exact.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BLOCK = 32
 
 
 def resized(pixels: Tensor, height: Tensor, width: Tensor, resampling: Resampling) -> Tensor:
-    """Resize photographs of 8 bits a channel.  (n, H, W, c) -> (n, h, w, c), whole float32."""
+    """Resize photographs of 8 bits a channel.  (n, H, W, c) -> (n, h, w, c) float32 of integers."""
     n, channels = pixels.size(0), pixels.size(3)
     columns = pixels.transposed(2, 0, 1, 3)  # (W, n, H, c)
     across = _filtered_rows(columns.reshaped(0, -1), width, resampling)
@@ -40,7 +40,7 @@ def resized(pixels: Tensor, height: Tensor, width: Tensor, resampling: Resamplin
 
 
 def _filtered_rows(rows: Tensor, n_out: Tensor, resampling: Resampling) -> Tensor:
-    """One pass.  (n_in, k) -> (n_out, k), whole float32.
+    """One pass.  (n_in, k) -> (n_out, k), integers in float32.
 
     The output goes in blocks of rows, each of which needs few rows of the input.
     """
@@ -68,7 +68,7 @@ def _filtered_rows(rows: Tensor, n_out: Tensor, resampling: Resampling) -> Tenso
 class _Taps:
     """The rows of the input that make each row of the output, and their weights.
 
-    The centre of output row i is (2 i + 1) n_in / (2 n_out): a whole number and a rest.
+    The centre of output row i is (2 i + 1) n_in / (2 n_out): an integer and a rest.
     """
 
     def __init__(self, n_in: Tensor, n_out: Tensor, n_rows: Tensor, resampling: Resampling) -> None:
@@ -85,7 +85,7 @@ class _Taps:
         self._is_inside = (self.row >= 0) & (self.row < n_in)
 
     def weights(self) -> Tensor:
-        """Weights as multiples of 2**-22, (n_rows, taps), whole float64."""
+        """Weights as multiples of 2**-22, (n_rows, taps), integers in float64."""
         # Distances from the centre, in units of 1 / (2 n_out).
         distance = (self.offset * 2 + 1).with_axis(0) * self._n_out - self._rest.with_axis(1)
         if self._resampling == "bilinear":
@@ -98,7 +98,7 @@ class _Taps:
         return (share.apply("Abs") + 0.5).apply("Floor") * share.apply("Sign")
 
     def _quotients(self, numerators: Tensor) -> Tensor:
-        """Numerators by their sum, by long division: OpenVINO has whole numbers of 32 bits."""
+        """Numerators by their sum, by long division: OpenVINO has integers of 32 bits."""
         left = self._is_inside.where(numerators, 0)
         total = left.sum(1, keep=True).maximum(1)
         digits = []
@@ -113,7 +113,7 @@ class _Taps:
 
 
 class _Parts:
-    """Weights taken apart into two whole numbers."""
+    """Weights that are split into two integers."""
 
     def __init__(self, weight: Tensor, n_taps: Tensor) -> None:
         builder = weight.builder

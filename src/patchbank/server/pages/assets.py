@@ -30,7 +30,7 @@ def digest() -> str:
 def imported(names: Iterable[str]) -> list[str]:
     """Names of all scripts that some scripts import, and of those that these import in turn.
 
-    A browser that is told of them fetches them at once, and not one after the other.
+    A browser that knows of them fetches them at once, and not one after the other.
 
     >>> imported(["history_part"])
     ['ask', 'kept', 'spots']
