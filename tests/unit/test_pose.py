@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank.images.pose import find_pose
+from patchbank.images.pose import _reduced, find_pose
 from tests.long_parts import BAR, PIN, SHAPES, photograph
+from tests.oracles import resizing as oracle
 from tests.photographs import part
 
 ANGLES = range(0, 360, 36)
@@ -108,3 +109,10 @@ def test_lengths_are_pixels_of_the_photograph_whatever_its_size():
     assert large.length == pytest.approx(4 * small.length, rel=0.03)
     assert large.area == pytest.approx(16 * small.area, rel=0.12)
     assert large.centre == pytest.approx(4 * np.array(small.centre), abs=6)
+
+
+def test_a_photograph_is_reduced_across_first_then_down():
+    """Also where Pillow 13 would filter the columns first."""
+    image = np.random.default_rng(0).integers(0, 256, (2000, 300, 3), dtype=np.uint8)
+    expected = oracle.resized(image, (512, 77), "box")
+    np.testing.assert_array_equal(_reduced(image), expected.astype(np.float32))

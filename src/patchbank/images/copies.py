@@ -35,6 +35,7 @@ from PIL import Image as pillow
 from patchbank.images.alignment import blurred, detail, halved
 from patchbank.images.copy_candidates import Neighbours, neighbours
 from patchbank.images.digest import pixel_digest
+from patchbank.images.resize import across_then_down
 from patchbank.images.shared_detail import Comparison
 from patchbank.types import Image
 
@@ -117,7 +118,7 @@ def _thumbnail(pixels: Image) -> NDArray[np.float32]:
     luminance = pillow.fromarray(pixels).convert("L").convert("F")
     is_small = min(luminance.size) < 2 * SIDE
     filter_ = pillow.Resampling.BICUBIC if is_small else pillow.Resampling.BOX
-    return np.asarray(luminance.resize((SIDE, SIDE), filter_), dtype=np.float32)
+    return np.asarray(across_then_down(luminance, (SIDE, SIDE), filter_), dtype=np.float32)
 
 
 BLUR_SIGMA = 0.9

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from patchbank.images.resize import across_then_down
 from patchbank.types import Image, Mask
 
 Vector: TypeAlias = tuple[float, float]
@@ -118,8 +119,9 @@ def _reduced(image: Image) -> NDArray[np.float32]:
     """The photograph with a longer side of SIDE_PX at most; one channel where it is grey."""
     factor = max(image.shape[:2]) / SIDE_PX
     if factor > 1:
-        size = max(1, round(image.shape[1] / factor)), max(1, round(image.shape[0] / factor))
-        image = np.asarray(pillow.fromarray(image).resize(size, pillow.Resampling.BOX))
+        size = max(1, round(image.shape[0] / factor)), max(1, round(image.shape[1] / factor))
+        picture = pillow.fromarray(image)
+        image = np.asarray(across_then_down(picture, size, pillow.Resampling.BOX))
     is_grey = bool((image == image[..., :1]).all())
     return (image[..., :1] if is_grey else image).astype(np.float32)
 

@@ -59,9 +59,20 @@ def resized(image: Image, size: tuple[int, int], resampling: Resampling = "bilin
     """Resize an image to (H, W), anti-aliased."""
     if image.shape[:2] == size:
         return image
-    height, width = size
     filter_ = pillow.Resampling[resampling.upper()]
-    return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
+    return np.asarray(across_then_down(pillow.fromarray(image), size, filter_))
+
+
+def across_then_down(
+    picture: pillow.Image, size: tuple[int, int], filter_: pillow.Resampling
+) -> pillow.Image:
+    """Resize a picture to (H, W) in two passes: first its width, then its height.
+
+    Pixels are rounded between the passes, so that their order matters by a few grey levels.
+    Pillow 13 chooses it by cost, older versions always filter across first.
+    """
+    height, width = size
+    return picture.resize((width, picture.height), filter_).resize((width, height), filter_)
 
 
 def to_multiple(side: float, multiple: int) -> int:
