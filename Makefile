@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-page test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-page test-native test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -39,7 +39,12 @@ test-page: export PATCHBANK_REQUIRE = browser,page_tools
 test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debian, with packages from npm
 	tools/install_page_tools.sh
 	tools/page/node_modules/.bin/tsc --project tools/page
-	.venv/bin/pytest -m 'browser or page_tools' -n auto --dist loadfile tests/server/pages
+	.venv/bin/pytest -m 'browser or page_tools' -n auto --dist loadfile tests/server/pages tests/examples
+
+test-native: export PATCHBANK_REQUIRE = native_tools
+test-native: .venv/ready  ## the example in C++, with what it needs from Debian
+	tools/install_native_tools.sh
+	.venv/bin/pytest -m native_tools tests/examples
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO

@@ -29,6 +29,7 @@ settings.load_profile("patchbank")
 
 VARIABLE = "PATCHBANK_REQUIRE"
 PAGE_TOOLS = Path(__file__).parents[1] / "tools" / "page"
+NATIVE_TOOLS = Path(__file__).parents[1] / "tools" / "native"
 PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -73,6 +74,15 @@ def _has_mosquitto() -> bool:
     return find_spec("paho") is not None and bool(programs)
 
 
+def _has_native_tools() -> bool:
+    programs = [shutil.which(program) for program in ("g++", "cmake")]
+    return (
+        all(programs)
+        and Path("/usr/include/png.h").exists()
+        and (NATIVE_TOOLS / "include" / "onnxruntime_cxx_api.h").exists()
+    )
+
+
 def chromium() -> str | None:
     """The program of Debian's Chromium, if it is installed."""
     return shutil.which("chromium")
@@ -114,9 +124,17 @@ REQUIREMENTS = {
         "apt-get install chromium and pip install '.[dev]', or make test-page",
     ),
     "page_tools": Requirement(
-        "axe-core and TypeScript from npm",
-        lambda: (PAGE_TOOLS / "node_modules" / "axe-core").is_dir(),
+        "axe-core, ONNX Runtime Web and TypeScript from npm",
+        lambda: all(
+            (PAGE_TOOLS / "node_modules" / package).is_dir()
+            for package in ("axe-core", "onnxruntime-web", "typescript")
+        ),
         "npm ci --prefix tools/page, or make test-page",
+    ),
+    "native_tools": Requirement(
+        "a C++ compiler, CMake, libpng and the headers of ONNX Runtime",
+        _has_native_tools,
+        "tools/install_native_tools.sh, or make test-native",
     ),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),

@@ -65,7 +65,7 @@ def test_a_score_is_above_the_threshold_exactly_when_its_p_value_is_at_most_the_
         assert 0 < p_value <= 1
         assert (score > threshold) == (p_value <= rate)
         # The agreement is that of the formulas, not of the correction for rounding.
-        assert p_value == pytest.approx(calibration._images.p_value(score), rel=1e-8)
+        assert p_value == pytest.approx(calibration.left_out_scores.p_value(score), rel=1e-8)
 
 
 @given(scores=SCORES, news=st.lists(st.floats(0, 2e3), min_size=2, max_size=10))

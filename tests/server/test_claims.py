@@ -108,6 +108,45 @@ def test_products_and_lots_have_their_own_queues_in_either_order(records):
         records.claim("x", ALL, -1)
 
 
+def test_counts_and_claims_are_those_of_a_time_and_a_shift(records):
+    late, night = Fields(shift="late"), Fields(shift="night")
+    minutes = (0, 29, 30, 75, 76, 600, 1500)
+    kinds = ["anomalous", "unread", "anomalous", "anomalous", "good", "anomalous", "unread"]
+    records.add(
+        [
+            replace(
+                inspection(n, verdict=kind, is_border=kind == "good", photograph=KEPT),
+                time=MOMENT + timedelta(minutes=minute),
+                fields=night if n < 3 else late,
+            )
+            for n, (minute, kind) in enumerate(zip(minutes, kinds, strict=True), 1)
+        ]
+    )
+
+    def wanted(since, until, **more):
+        times = [None if m is None else MOMENT + timedelta(minutes=m) for m in (since, until)]
+        queue = Queue("bolts", since=times[0], until=times[1], **more)
+        found = records.claim("a", queue, 50)
+        assert len(ids(found)) == found.waiting
+        records.release("a")
+        return ids(found), (found.anomalous, found.unread)
+
+    assert wanted(None, None) == ([1, 2, 3, 4, 5, 6, 7], (4, 2))
+    assert wanted(30, None) == ([3, 4, 5, 6, 7], (3, 1))  # that of 8:59 is of the same hour
+    assert wanted(29, 76) == ([2, 3, 4], (2, 1))
+    assert wanted(None, 30) == ([1, 2], (1, 1))
+    assert wanted(60, 700, newest_first=True, has_border=False) == ([6, 4], (2, 0))
+    assert wanted(0, 70, shift="night") == ([1, 2], (1, 1))
+    assert wanted(0, 70, shift="early") == ([], (0, 0))
+    assert wanted(700, 800) == wanted(3000, None) == ([], (0, 0))
+    records.claim("b", Queue(until=MOMENT + timedelta(minutes=30)), 50)
+    assert records.claim("a", Queue(since=MOMENT + timedelta(minutes=29)), 50).others == 1
+    with pytest.raises(ParameterError, match="since: expected"):
+        records.claim("a", Queue(since=MOMENT.replace(tzinfo=None)), 1)
+    with pytest.raises(ParameterError, match="without NUL"):
+        records.claim("a", Queue(shift="\0"), 1)
+
+
 def test_a_claim_ends_unless_it_is_renewed(records, clock):
     records.add(flagged(1, 3))
     assert ids(records.claim("a", ALL, 2)) == [1, 2]
@@ -221,7 +260,8 @@ def test_the_queue_is_found_by_its_own_index(tmp_path, migrated_sqlite):
 
     event.listen(opened._database.engine, "before_cursor_execute", note)
     flagged_alone = Queue("bolts", newest_first=True, has_border=False)
-    for queue in (ALL, Queue("bolts"), Queue("bolts", "7"), flagged_alone):
+    of_a_time = Queue("bolts", since=MOMENT, until=MOMENT + timedelta(hours=1))
+    for queue in (ALL, Queue("bolts"), Queue("bolts", "7"), flagged_alone, of_a_time):
         assert len(ids(opened.claim("a", queue, 3))) == (0 if queue.lot else 3)
     event.remove(opened._database.engine, "before_cursor_execute", note)
     with opened._database.reading() as connection:
@@ -233,7 +273,7 @@ def test_the_queue_is_found_by_its_own_index(tmp_path, migrated_sqlite):
             assert all("INTEGER PRIMARY KEY" in e or index in e for e in of_queue), lines
             is_sorted = any("TEMP B-TREE" in line for line in lines)
             assert is_sorted == ("GROUP BY" in statement), lines  # at most two verdicts
-    assert len(statements) == 16
+    assert len(statements) == 20
     opened.close()
 
 

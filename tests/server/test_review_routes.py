@@ -60,6 +60,15 @@ def test_claims_over_http_are_of_a_page_and_a_token(queue):
     assert queue.http.post("/v1/inspections/1/review", json=back, headers=anna).status_code == 201
     assert claim(queue, "anna", PAGE_1, 0)["held"] == [1, 2, 3]
     assert claim(queue, "anna", PAGE_1, 0, lot="none")["waiting"] == 0
+    for times, waiting in (
+        ({"since": "2026-03-01T08:30:00Z"}, 10),
+        ({"since": "2026-03-01T10:30:01+02:00"}, 0),
+        ({"until": "2026-03-01T08:30:00Z"}, 0),
+        ({"since": "2026-03-01", "until": "2026-03-02", "shift": None}, 10),
+        ({"shift": "late"}, 0),
+    ):
+        found = claim(queue, "anna", PAGE_1, 0, **times)
+        assert (found["waiting"], found["anomalous"]) == (waiting, waiting), times
 
 
 @pytest.mark.parametrize(
@@ -72,6 +81,8 @@ def test_claims_over_http_are_of_a_page_and_a_token(queue):
         {"reviewer": PAGE_1, "count": 101},
         {"reviewer": PAGE_1, "count": "1"},
         {"reviewer": PAGE_1, "order": "worst"},
+        {"reviewer": PAGE_1, "since": "today"},
+        {"reviewer": PAGE_1, "until": "yesterday"},
         {"reviewer": PAGE_1, "serial": "7"},
     ],
 )

@@ -369,6 +369,21 @@ def test_the_page_has_both_overlays_of_each_change(detector, blind, plates, tmp_
     assert text.count('class="both-good"') == 3 + 1
     assert "<td>AUPRO</td>" in text
     assert 'src="http' not in text
+    # The true defect is outlined in all, and the legends say so: one above all, and one in each.
+    assert text.count('<path class="defect"') == 8
+    assert text.count("the true defect") == 1 + 4
+
+
+def test_a_defect_without_a_mask_or_with_a_damaged_one_is_shown_without(detector, blind, tmp_path):
+    bare = write_dataset(tmp_path / "bare", n_train=1, n_good=2, n_defect=2, masks=False)
+    text = page(tmp_path / "of-bare", compare(detector, blind, bare))
+    assert "the true defect" not in text
+    root = write_dataset(tmp_path / "masked", n_train=1, n_good=2, n_defect=2)
+    found = compare(detector, blind, root)
+    next((root / "ground_truth" / "blot").iterdir()).write_bytes(b"no mask")
+    text = page(tmp_path / "of-masked", found)
+    assert text.count('aria-label="overlay of A"') == 2
+    assert text.count('<path class="defect"') == 2
 
 
 def test_the_page_begins_with_what_changes_and_two_rates(detector, blind, plates, tmp_path):

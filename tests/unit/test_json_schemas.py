@@ -18,7 +18,7 @@ from tests.photographs import part, parts, save, write_dataset
 SCHEMAS = ROOT / "docs" / "schemas"
 NAMES = (
     *("predict", "evaluate", "info", "history", "check", "compare", "drift", "monitor"),
-    *("backbones", "benchmark", "results", "statistics", "backup", "inspection", "trial"),
+    *("backbones", "benchmark", "results", "statistics", "backup", "inspection", "trial", "verify"),
 )
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
 

@@ -43,6 +43,12 @@ def test_a_small_photograph_is_enlarged_below_its_caption():
     assert drawn(photograph(20), detector()).shape == (CAPTION + 320, 400, 3)
 
 
+def test_without_its_caption_an_overlay_is_as_large_as_the_photograph():
+    image, one = photograph(20), detector()
+    bare = np.asarray(draw_overlay(image, one.predict(image), has_caption=False))
+    np.testing.assert_array_equal(bare, drawn(image, one)[CAPTION:])
+
+
 def test_a_tall_photograph_is_enlarged_by_its_longer_side():
     image = photograph(20, size=(72, 33))  # 400 / 72 is more than 5
     one = detector(member(image_size=(72, 33)))

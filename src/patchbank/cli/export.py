@@ -95,6 +95,7 @@ def export(options: ExportOptions) -> None:
     """
     check_file("--out", options.out)
     check_distinct({"--out": str(options.out)}, [options.file])
+    from patchbank.cli.progress import ConsoleProgress
     from patchbank.detector.loading import load
     from patchbank.export import export_detector
 
@@ -105,11 +106,13 @@ def export(options: ExportOptions) -> None:
         format=options.format,
         entry=options.entry,
         photographs=_sources(options.photographs or []),
+        progress=ConsoleProgress(),
     )
     n_bytes = sum(file.stat().st_size for file in done.files)
     names = " and ".join(str(file) for file in done.files)
     output.say(f"{names}: {n_bytes / 1e6:.1f} MB")
     _show(done.verification)
+    _end(done.verification)
 
 
 @with_options(VerifyOptions)
@@ -124,6 +127,7 @@ def verify(options: VerifyOptions) -> None:
         folders = [path for path in options.photographs if path.is_dir()]
         check_outside("--report", options.report, folders)
     check_distinct({"--json": options.to_json}, [options.file, options.exported])
+    from patchbank.cli.progress import ConsoleProgress
     from patchbank.detector.loading import load
     from patchbank.export import open_exported, write_verification
     from patchbank.export.verifying import verified
@@ -132,21 +136,15 @@ def verify(options: VerifyOptions) -> None:
         "openvino" if options.exported.suffix == ".xml" else "onnxruntime"
     )
     detector = load(options.file, sha256=options.sha256)
-    found = verified(
-        detector, open_exported(options.exported, runtime), _sources(options.photographs)
-    )
+    graph, sources = open_exported(options.exported, runtime), _sources(options.photographs)
+    found = verified(detector, graph, sources, ConsoleProgress())
     if options.to_json != "-":
         _show(found)
     if options.to_json is not None:
         output.write_json(output.stamped(found.to_json(), output.stamp(detector)), options.to_json)
     if options.report is not None:
         output.note(f"report: {write_verification(found, options.report)}")
-    for line in found.errors:
-        output.error(line)
-    if not found.is_passed:
-        raise typer.Exit(Exit.WRONG)
-    if found.errors:
-        raise typer.Exit(Exit.INCOMPLETE)
+    _end(found)
 
 
 def _sources(paths: list[Path]) -> list[ImageSource]:
@@ -156,6 +154,16 @@ def _sources(paths: list[Path]) -> list[ImageSource]:
 
     files = [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
     return [image_source(file) for file in files]
+
+
+def _end(found: Verification) -> None:
+    """Name photographs that could not be compared, and exit with a status that says so."""
+    for line in found.errors:
+        output.error(line)
+    if not found.is_passed:
+        raise typer.Exit(Exit.WRONG)
+    if found.errors:
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
 def _show(found: Verification) -> None:

@@ -120,6 +120,7 @@ def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) ->
         descent=descent(a.detector, b.detector),
         remarks=tuple(remarks),
         inspections=run.drawn(),
+        masks=run.masks(),
     )
 
 
@@ -145,8 +146,8 @@ class _Run:
     times_ms: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     kept: list[tuple[Sample, Both]] = field(default_factory=list)
     """All inspections, where they are kept, in the order of `pairs`."""
-    _clearest: list[tuple[float, int, Both]] = field(default_factory=list)
-    """Heap of changed verdicts by how far the shares of the thresholds differ."""
+    _clearest: list[tuple[float, int, Both, Path | None]] = field(default_factory=list)
+    """Heap of changed verdicts by how far the shares of the thresholds differ, with the masks."""
     _digests: list[set[bytes] | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -189,14 +190,19 @@ class _Run:
         if pair.is_changed:
             shares = (pair.a.share, pair.b.share)
             distance = 0.0 if None in shares else abs(shares[0] - shares[1])  # type: ignore[operator]
-            heapq.heappush(self._clearest, (distance, -len(self.pairs), both))
+            mask = None if sample is None else sample.mask
+            heapq.heappush(self._clearest, (distance, -len(self.pairs), both, mask))
             if len(self._clearest) > MOST_DRAWN:
                 heapq.heappop(self._clearest)
 
     def drawn(self) -> dict[int, Both]:
         """Inspections of the clearest changes, by the index of the pair, ascending."""
-        found = {-number - 1: both for _, number, both in self._clearest}
+        found = {-number - 1: both for _, number, both, _ in self._clearest}
         return dict(sorted(found.items()))
+
+    def masks(self) -> dict[int, Path]:
+        """Files with the masks of the true defects of these, as far as they have any."""
+        return {-number - 1: mask for _, number, _, mask in self._clearest if mask is not None}
 
     def _is_learned(self, inspection: Inspection) -> list[bool | None]:
         """Whether each detector has learned the pixels of a photograph; None if not known."""

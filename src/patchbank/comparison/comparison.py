@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from patchbank.datasets import GOOD
@@ -185,6 +186,8 @@ class Comparison:
         default_factory=dict, repr=False, compare=False
     )
     """Inspections by both of some photographs whose verdicts differ, by their index in `pairs`."""
+    masks: Mapping[int, Path] = field(default_factory=dict, repr=False, compare=False)
+    """Files with the masks of the true defects of these photographs, where they have any."""
 
     @property
     def changed(self) -> tuple[Pair, ...]:

@@ -10,8 +10,10 @@ from patchbank.comparison import words
 from patchbank.comparison.comparison import Comparison, Pair
 from patchbank.comparison.scatter import scatter
 from patchbank.images.folders import few
+from patchbank.images.masks import read_mask
 from patchbank.images.source import image_source
 from patchbank.report import Picture, draw_inspection, draw_photograph, render, write_page
+from patchbank.types import Mask
 
 MOST_SHOWN = 24
 """Photographs with pictures on the page, of all changed verdicts together."""
@@ -108,5 +110,10 @@ def _change(found: Comparison, number: int) -> Change:
     both = found.inspections.get(number)
     if both is None:
         return Change(pair, (("photograph", draw_photograph("", image_source(Path(pair.image)))),))
-    pictures: Sequence[Picture] = [draw_inspection("", one) for one in both]
+
+    def defect() -> Mask | None:
+        mask, (width, height) = found.masks.get(number), both[0].size
+        return None if mask is None else read_mask(mask, (height, width))
+
+    pictures: Sequence[Picture] = [draw_inspection("", one, defect=defect) for one in both]
     return Change(pair, tuple(zip(("A", "B"), pictures, strict=True)))

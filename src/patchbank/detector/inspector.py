@@ -35,6 +35,11 @@ class Inspector:
         """The parts of the detector."""
         raise NotImplementedError
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the content without its history in hexadecimal digits."""
+        raise NotImplementedError
+
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also an iterable of str
         self,
@@ -190,3 +195,8 @@ class Inspector:
 
     def _inspect(self, source: ImageSource, **keep: bool) -> Inspection:
         return inspect_photograph(self._parts(), source, **keep)
+
+
+def parts_of_inspector(detector: Inspector) -> DetectorParts:
+    """The parts of a detector that a file holds."""
+    return detector._parts()

@@ -85,8 +85,8 @@ class Drawable(Protocol):
         ...
 
 
-def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
-    """Draw map, regions and verdict over an image, (H, W, 3).
+def draw_overlay(image: Image, inspection: Drawable, *, has_caption: bool = True) -> pillow.Image:
+    """Draw map and regions over an image, (H, W, 3), and the verdict into a caption above it.
 
     A colour has the same meaning on every picture: colours begin a little below the pixel
     threshold, so that a good part stays as it is.  The picture is painted in bands: but for it and
@@ -96,7 +96,7 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
 
     height, width = image.shape[:2]
     scale = max(1, -(-SMALLEST_SIDE_PX // max(height, width)))
-    caption = max(CAPTION_PX, scale * width // 40)
+    caption = max(CAPTION_PX, scale * width // 40) if has_caption else 0
     picture = pillow.new("RGB", (scale * width, scale * height + caption))
     _paint(picture, image, inspection, scale, caption)
     draw = ImageDraw.Draw(picture)
@@ -106,7 +106,8 @@ def draw_overlay(image: Image, inspection: Drawable) -> pillow.Image:
         box = [scale * side for side in (region.left, region.top, right, bottom)]
         corners = [box[0], caption + box[1], box[2] - 1, caption + box[3] - 1]
         draw.rectangle(corners, outline=RED, width=line)
-    _write_caption(draw, inspection, (picture.width, caption))
+    if has_caption:
+        _write_caption(draw, inspection, (picture.width, caption))
     return picture
 
 

@@ -9,11 +9,9 @@ from patchbank.backbones import OnnxExtractor
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
-from patchbank.methods.memory_bank import BankModel
-from patchbank.methods.padim.model import PadimModel
-from patchbank.methods.simplenet.method import SimpleNetModel
 
-MODELS = (BankModel, PadimModel, SimpleNetModel)
+METHODS = ("patchcore", "graphcore", "padim", "simplenet")
+"""Methods whose models have a graph; one of another package may embed patches otherwise."""
 
 
 def check_exportable(parts: DetectorParts) -> None:
@@ -45,8 +43,8 @@ def _reasons(member: Member) -> list[str]:
             f"the backbone {member.extractor.info.name}, which runs in torch (save the detector "
             "with its backbone as ONNX, and export that file)"
         )
-    if not isinstance(member.model, MODELS):
-        found.append(f"the method {member.method}, whose model has no graph")
+    if member.method not in METHODS:
+        found.append(f"the method {member.method}, which has no graph")
     if settings.tiles:
         found.append("tiles (fit without tiles)")
     if settings.position != "as_photographed":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from patchbank.detector.detector import Detector
+from patchbank.detector.inspector import Inspector
 from patchbank.errors import DataError, ParameterError
 from patchbank.export.files import onnx_file, openvino_files, require_openvino
 from patchbank.export.model import ENTRIES, Entry
@@ -19,6 +19,7 @@ from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.logs import LOGGER
+from patchbank.runtime.progress import Progress
 from patchbank.settings.rules import Choice
 
 Format: TypeAlias = Literal["onnx", "openvino"]
@@ -36,12 +37,13 @@ class Exported:
 
 
 def export_detector(
-    detector: Detector,
+    detector: Inspector,
     path: str | os.PathLike[str],
     *,
     format: Format = "onnx",
     entry: Entry = "photograph",
     photographs: ImageInput | Iterable[ImageInput] = (),
+    progress: Progress | None = None,
 ) -> Exported:
     """Write a detector as one graph that runs without Patchbank.
 
@@ -55,6 +57,7 @@ def export_detector(
         entry: ``photograph``: the graph takes photographs as they come, and resizes them as the
             detector does; ``pixels``: it takes what the network sees.
         photographs: further ones to verify with; good ones and defects say most.
+        progress: shows the steps.
 
     Raises:
         ParameterError: the detector has something that no graph can compute; nothing was done.
@@ -79,7 +82,8 @@ def export_detector(
         files = {target.with_suffix(".bin"): weights, target: graph}
     runtime: Runtime = "openvino" if format == "openvino" else "onnxruntime"
     opened = ExportedDetector.of_bytes(tuple(files.values()), target.name, runtime)
-    found = verified(detector, opened, [*given, *photographs_at_hand(detector)])
+    sources = [*given, *photographs_at_hand(detector)]
+    found = verified(detector, opened, sources, progress)
     if not found.is_passed:
         raise DataError(
             f"{target}: expected what the detector gives, got {found.failure}; it was not written"

@@ -6,7 +6,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from patchbank.detector.detector import Detector
+from patchbank.detector.inspector import Inspector
 from patchbank.errors import BackboneError, ParameterError
 from patchbank.export.model import Entry, onnx_model
 from patchbank.runtime.printable import one_line
@@ -15,7 +15,7 @@ LARGEST_BYTES = 2**31 - 1
 """A file of ONNX is one message of protobuf, which has this limit."""
 
 
-def onnx_file(detector: Detector, entry: Entry) -> bytes:
+def onnx_file(detector: Inspector, entry: Entry) -> bytes:
     """The bytes of an ONNX file.
 
     Raises:

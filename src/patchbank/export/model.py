@@ -11,16 +11,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from patchbank.detector.detector import Detector, parts_of
+from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
-from patchbank.errors import ParameterError
+from patchbank.errors import BackboneError, ParameterError
 from patchbank.export.exportable import check_exportable
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
 from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
 from patchbank.runtime.machine import versions
+from patchbank.runtime.printable import one_line
 
 Entry: TypeAlias = Literal["photograph", "pixels"]
 ENTRIES: tuple[Entry, ...] = get_args(Entry)
@@ -50,14 +51,14 @@ OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
 }
 
 
-def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelProto:
+def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelProto:
     """The graph of a detector.
 
     Raises:
         ParameterError: the detector has something that no graph can compute.
-        BackboneError: the operators of a backbone are of an unknown version.
+        BackboneError: a backbone cannot be part of another graph.
     """
-    parts = parts_of(detector)
+    parts = parts_of_inspector(detector)
     check_exportable(parts)
     builder = GraphBuilder()
     look, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
@@ -87,13 +88,19 @@ def onnx_model(detector: Detector, entry: Entry = "photograph") -> onnx.ModelPro
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
     record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
     helper.set_model_props(model, {METADATA_KEY: record})
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise BackboneError(
+            f"export: expected backbones that make a valid graph, got: {one_line(str(error))[:200]}"
+        ) from None
     return model
 
 
-def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
+def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
     """What the file says of itself."""
-    calibration = detector.calibration
+    parts = parts_of_inspector(detector)
+    calibration = parts.calibration
     return {
         "schema_version": SCHEMA_VERSION,
         "version": versions()["patchbank"],
@@ -112,7 +119,7 @@ def metadata(detector: Detector, entry: Entry) -> dict[str, Any]:
                 "layers": list(member.extractor.layers),
                 "settings": pack_settings(member.settings),
             }
-            for member in detector.members
+            for member in parts.members
         ],
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+JSON_VERSION = 1
 SCORE_TOLERANCE = 1e-3
 """Largest difference of a score, as a share of it."""
 MAP_TOLERANCE = 1e-3
@@ -37,6 +38,8 @@ class Pair:
     map_correlation: float
     """Pearson's; 1 where both maps are flat."""
     threshold: float
+    is_consistent: bool
+    """Whether the graph's p-value follows from its score, and its regions from its map."""
 
     @property
     def score_difference(self) -> float:
@@ -62,6 +65,7 @@ class Pair:
         """Whether the graph gives what the detector gives."""
         return (
             (self.has_equal_verdict or self.is_near_threshold)
+            and self.is_consistent
             and self.score_difference <= SCORE_TOLERANCE
             and self.map_difference <= MAP_TOLERANCE
             and self.map_correlation >= LEAST_CORRELATION
@@ -81,6 +85,7 @@ class Pair:
             "is_near_threshold": self.is_near_threshold,
             "map_difference": self.map_difference,
             "map_correlation": self.map_correlation,
+            "is_consistent": self.is_consistent,
             "is_within_tolerance": self.is_within_tolerance,
         }
 
@@ -145,6 +150,11 @@ class Verification:
         if not self.beyond:
             return ""
         worst = max(self.beyond, key=lambda pair: (not pair.has_equal_verdict, pair.map_difference))
+        if all(not pair.is_consistent for pair in self.beyond):
+            return (
+                f"p-values or regions that do not follow from its scores and maps for "
+                f"{len(self.beyond)} of {len(self.pairs)} photographs, such as {worst.image}"
+            )
         return (
             f"something else for {len(self.beyond)} of {len(self.pairs)} photographs: "
             f"{worst.image} has score {worst.exported_score:.6g} "
@@ -154,8 +164,9 @@ class Verification:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The object of `patchbank verify --json`."""
+        """The object of `patchbank verify --json`, without `version` and `detector_sha256`."""
         return {
+            "schema_version": JSON_VERSION,
             "exported": self.exported,
             "runtime": self.runtime,
             "is_passed": self.is_passed,

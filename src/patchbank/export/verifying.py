@@ -8,66 +8,81 @@ from itertools import islice
 
 import numpy as np
 
+from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.box import Box
-from patchbank.detector.detector import Detector, parts_of
 from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
-from patchbank.export.running import ExportedDetector
+from patchbank.export.running import ExportedDetector, Verdict
 from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
+from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.types import Image
 
 DRAWN_SIZES = ((96, 160), (301, 203), (480, 640), (40, 30))
 """Height and width of drawn photographs: none square, some smaller than the network's input."""
+ROUNDING = 1e-6
+"""Share of a number that float32 rounds."""
+P_VALUE_TOLERANCE = 1e-3
+SMALLEST_P_VALUE = 1e-37
+"""Lower p-values have no float32."""
 MOST_PICTURES = 4
 """Pictures of learned photographs that a graph is verified with."""
 
 
 def verify(
-    detector: Detector,
+    detector: Inspector,
     exported: ExportedDetector,
-    images: str | Iterable[ImageInput],
+    images: ImageInput | Iterable[ImageInput],
+    *,
+    progress: Progress | None = None,
 ) -> Verification:
     """Compare an exported graph with its detector.
 
     Args:
         detector: that was exported.
         exported: the graph.
-        images: photographs to compare them on: a folder, or several.
+        images: photographs to compare them on: a folder, one, or several.
+        progress: shows the steps.
 
     Raises:
         ImageTypeError: something is no image.
         DataError: no such folder, or no image in it; or the graph cannot be run.
     """
-    return verified(detector, exported, several_images(images).sources)
+    return verified(detector, exported, several_images(images).sources, progress)
 
 
 def verified(
-    detector: Detector, exported: ExportedDetector, sources: Iterable[ImageSource]
+    detector: Inspector,
+    exported: ExportedDetector,
+    sources: Iterable[ImageSource],
+    progress: Progress | None = None,
 ) -> Verification:
     """`verify` for the sources of photographs."""
-    pairs, errors = [], []
-    for source in sources:
-        try:
-            pairs.append(_pair(detector, exported, source))
-        except PatchbankError as error:
-            errors.append(str(error))
+    pairs, errors, given = [], [], list(sources)
+    with (progress or NullProgress()).task("comparing", len(given)) as advance:
+        for source in given:
+            try:
+                pairs.append(_pair(detector, exported, source))
+            except PatchbankError as error:
+                errors.append(str(error))
+            advance(1)
     return Verification(
         exported.name, exported.runtime, tuple(pairs), _problems(detector, exported), tuple(errors)
     )
 
 
-def _problems(detector: Detector, exported: ExportedDetector) -> tuple[str, ...]:
+def _problems(detector: Inspector, exported: ExportedDetector) -> tuple[str, ...]:
     theirs = str(exported.metadata.get("detector_sha256"))
     if theirs == detector.sha256:
         return ()
     return (f"the graph of another detector ({theirs[:12]} instead of {detector.sha256[:12]})",)
 
 
-def _pair(detector: Detector, exported: ExportedDetector, source: ImageSource) -> Pair:
-    parts = parts_of(detector)
+def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) -> Pair:
+    parts = parts_of_inspector(detector)
     inspection = inspect_photograph(parts, source, keep_image=True)
     if exported.metadata["entry"] == "pixels":
         member, prediction = parts.members[0], inspection.predictions[0]
@@ -92,10 +107,23 @@ def _pair(detector: Detector, exported: ExportedDetector, source: ImageSource) -
         share(difference, highest),
         correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
+        _is_consistent(parts.calibration, verdict),
     )
 
 
-def photographs_at_hand(detector: Detector) -> Iterator[ImageSource]:
+def _is_consistent(calibration: Calibration, verdict: Verdict) -> bool:
+    """Whether p-value and regions of a graph follow from its own score and map."""
+    above = verdict.anomaly_map > calibration.pixel_threshold
+    edge = np.abs(verdict.anomaly_map - calibration.pixel_threshold)
+    is_sure = edge > ROUNDING * np.abs(verdict.anomaly_map)
+    room = ROUNDING * abs(verdict.score)
+    least, most = (calibration.p_value(verdict.score + shift) for shift in (room, -room))
+    is_p_value = (1 - P_VALUE_TOLERANCE) * least <= max(verdict.p_value, SMALLEST_P_VALUE)
+    is_p_value &= verdict.p_value <= (1 + P_VALUE_TOLERANCE) * max(most, SMALLEST_P_VALUE)
+    return bool(is_p_value and (verdict.regions == above)[is_sure].all())
+
+
+def photographs_at_hand(detector: Inspector) -> Iterator[ImageSource]:
     """Photographs that need no files: pictures of learned ones, and drawn ones."""
     for number, image in enumerate(islice(_pictures(detector), MOST_PICTURES), start=1):
         yield image_source(image, f"learned {number}")
@@ -103,8 +131,9 @@ def photographs_at_hand(detector: Detector) -> Iterator[ImageSource]:
         yield image_source(drawn(height, width, number), f"drawn {width} x {height}")
 
 
-def _pictures(detector: Detector) -> Iterator[Image]:
-    kept = None if detector.photographs is None else detector.photographs.pictures
+def _pictures(detector: Inspector) -> Iterator[Image]:
+    photographs = parts_of_inspector(detector).photographs
+    kept = None if photographs is None else photographs.pictures
     if kept is not None:
         for number in kept.photographs.tolist():
             picture = kept.picture(number)

@@ -137,7 +137,8 @@ def test_the_part_page_has_all_facts(desk, of):
     page = of("operator").get(f"/history/{desk.real}").text
     for text in ("R-1", "real.png", "of the threshold", "Decided by the detector", "an-engineer"):
         assert text in page
-    assert f'href="/v1/inspections/{desk.real}/overlay"' in page
+    assert f'src="/parts/{desk.real}/marked"' in page
+    assert f'href="/parts/{desk.real}/marked?size=full"' in page
     old = of("operator").get(f"/history/{desk.evil}").text
     assert "The photograph is not kept." in old
     assert "about 1 of 100 good parts" in old

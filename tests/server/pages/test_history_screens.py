@@ -29,7 +29,7 @@ TABLES = ("desktop-light", "phone-dark")
 
 @pytest.fixture(scope="module")
 def desk(bolts_detector, tmp_path_factory):
-    """Seven days of drawn parts until midnight, lots L1 to L7; one shift of photographs today."""
+    """Seven days of drawn parts until midnight, lots L1 to L7; photographs of bolts today."""
     import patchbank
 
     folder = tmp_path_factory.mktemp("desk")
@@ -49,7 +49,8 @@ def desk(bolts_detector, tmp_path_factory):
         running.secret, running.flagged = secret, flagged
         for seed in range(REAL):
             content = b"no photograph" if seed == 7 else bolt(300 + seed, nick=seed in NICKS)
-            fields = {"serial_number": f"A-{1000 + seed}", "lot": "L8", "shift": "morning"}
+            # Even just after midnight, no early shift of before began in the last twelve hours.
+            fields = {"serial_number": f"A-{1000 + seed}", "lot": "L8", "shift": "early"}
             running.inspect(content, f"bolt-{seed}.png", **fields, headers=bearer(secret))
         yield running
 
@@ -68,6 +69,7 @@ def page(chromium, desk):
 
 
 def shown(page) -> list[str]:
+    page.wait_for_load_state("domcontentloaded")
     return page.locator(".name, a.open").all_inner_texts()
 
 
@@ -76,6 +78,11 @@ def drawn(image) -> None:
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("one => one.naturalWidth") > 40
+
+
+def shape_of(image) -> float:
+    """Width of a picture, in its heights."""
+    return float(image.evaluate("one => one.naturalWidth / one.naturalHeight"))
 
 
 def test_yesterdays_ng_parts_of_lot_7_are_found(page, desk):
@@ -109,7 +116,7 @@ def test_the_shift_is_exported(page):
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     assert len(rows) == REAL
-    assert {row["Shift"] for row in rows} == {"morning"}
+    assert {row["Shift"] for row in rows} == {"early"}
     assert rows[-1]["Serial number"] == "A-1000"
 
 
@@ -130,6 +137,7 @@ def test_a_part_is_reviewed_with_a_note_and_the_next_one_by_keys(page, desk):
     page.get_by_role("link", name="A-1009").click()
     for name in ("overlay", "spot-0", "photograph"):
         drawn(page.locator(f"#{name}"))
+    assert shape_of(page.locator("#overlay")) == pytest.approx(3 / 2, rel=0.01)  # no caption
     first = page.locator("#spots figcaption").first
     expect(first).to_have_text(
         "The spot that differs most, and the most similar spots of good parts"

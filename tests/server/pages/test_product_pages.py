@@ -149,7 +149,11 @@ def test_a_fit_is_cancelled_and_done_and_its_detector_put_to_use(desk):
     nick = {"name": "new.png", "mimeType": PNG, "buffer": bolt(51, nick=True)}
     page.set_input_files("#trial", nick)
     expect(page.locator("#tried-verdict")).to_have_text("NG", timeout=WORK_MS)
-    expect(page.locator("#tried-picture")).to_be_visible()
+    seen = page.locator("#tried-picture")
+    expect(seen).to_be_visible()
+    assert (
+        seen.evaluate("one => one.decode().then(() => one.naturalWidth / one.naturalHeight)") == 1.5
+    )
     expect(page.get_by_label("Reason, for the audit")).to_have_value(
         "First detector of this product"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -12,9 +14,10 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 from tests.server.pages.bolts import bolt
-from tests.server.pages.reviewing import UNSEEN_MS, ReviewPage, add_copies
+from tests.server.pages.past import now
+from tests.server.pages.reviewing import UNSEEN_MS, ReviewPage, add_copies, copied
 from tests.server.pages.views import check_views, log_in, opened_views
-from tests.server.services import Running, bearer, make_token
+from tests.server.services import Running, bearer, make_token, records_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools, pytest.mark.serve]
 PREVIEW_MS = 90_000  # it is computed, on a machine that may be busy
@@ -78,7 +81,8 @@ def page(chromium, desk):
 def test_parts_are_reviewed_by_keyboard_alone(desk, page):
     ids = add(desk, "keys", "A-1", "A-2", SCRIPT, "A-4")
     ids |= add(desk, "keys", "A-5", of="border") | add(desk, "keys", "A-6", of="unread")
-    page.open(lot="keys").shows("A-1").waits(6)
+    page.open(lot="keys").shows("A-1").waits(6).press("t")
+    page.says("First press N on a false alarm: then T shows what teaching it would change.")
     expect(page.page.locator("#kinds")).to_have_text("4 NG, 1 unread, 1 near the threshold")
     expect(page.page.locator("#time")).to_have_text(re.compile(r"^(yesterday )?\d\d:\d\d:\d\d$"))
     for name in ("photograph", "odd", "nearest"):
@@ -176,9 +180,9 @@ def test_two_reviewers_at_once_never_see_the_same_part(desk, page, chromium):
 
 def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     ids = add(desk, "taught", "C-1", SCRIPT, "C-3", of="stamped")
-    page.open(lot="taught").shows("C-1").press("t")
-    page.says("First press N on a false alarm: then T shows what teaching it would change.")
-    page.press("n").says("C-1: False alarm").press("n").says(f"{SCRIPT}: False alarm")
+    page.open(lot="taught").shows("C-1").press("n").says("C-1: False alarm").press("n").says(
+        f"{SCRIPT}: False alarm"
+    )
     expect(page.page.locator("#teach-open")).to_contain_text("Teach 2")
     before = desk.http.get("/v1/products/bolts").json()["detector_sha256"]
     page.press("t")
@@ -214,7 +218,7 @@ def test_what_teaching_would_change_is_shown_before_it_is_applied(desk, page):
     expect(page.page.locator("#said")).to_have_text(
         "bolts has learned: parts taught 2", timeout=PREVIEW_MS
     )
-    expect(page.page.locator("#teach-open")).to_be_disabled()
+    expect(page.page.locator("#teach-text")).to_have_text("Teach")
     detectors = desk.http.get("/v1/products/bolts/detectors").json()["detectors"]
     assert (detectors[0]["action"], detectors[0]["reason"]) == ("updated", f"nicks {SCRIPT}")
     assert desk.inspect(stamped(300), lot="none").json()["verdict"] == "good"
@@ -240,7 +244,44 @@ def test_a_taught_defect_is_refused_and_what_is_discarded_is_gone(desk, page):
     expect(dialog.locator("#changes")).to_contain_text("confirmed defect")
     expect(dialog.locator("#apply")).to_be_disabled()
     dialog.get_by_role("button", name="Discard").click()
-    expect(page.page.locator("#teach-open")).to_be_disabled()
+    expect(page.page.locator("#teach-text")).to_have_text("Teach")
+    # It is still a false alarm that was not taught: another page offers it, and nothing is chosen.
+    page.open(lot="refused")
+    expect(page.page.locator("#teach-open")).to_be_enabled()
+    page.press("t")
+    expect(dialog.locator("#taught")).to_be_hidden()
+    expect(dialog.locator("#earlier-said")).to_contain_text("that were not taught: ")
+    expect(dialog.locator("#outcome-said")).to_have_text("Choose at least one part.")
+    dialog.get_by_label("D-1").check()
+    dialog.locator("#again").click()
+    expect(dialog.locator("#refusal")).to_contain_text("would be lost: D-2", timeout=PREVIEW_MS)
+    page.press("Escape")
+
+
+def test_parts_of_a_time_and_of_this_shift_are_chosen(desk, page):
+    with records_of(desk.data) as records:
+        one = records.inspection(desk.flagged["id"])
+        parts = (("T-1", 9, "late"), ("T-2", 3, "late"), ("T-3", 0, "early"), ("T-4", 0, "late"))
+        for serial, days, shift in parts:
+            new = copied(one, lot="times", serial_number=serial, shift=shift)
+            records.add([replace(new, time=now() - timedelta(days=days))])
+    page.open(lot="times", product="bolts").shows("T-1").waits(4)
+    time = page.page.get_by_label("Time")
+    time.select_option("Last 7 days")
+    page.shows("T-2").waits(3)
+    time.select_option("Today")
+    page.shows("T-3").waits(2)
+    expect(page.page.locator("#period")).to_have_text("")
+    time.select_option("This shift")
+    page.shows("T-4").waits(1)
+    expect(page.page.locator("#period")).to_have_text(re.compile(r"^shift late, since .*:00:00$"))
+    page.page.reload()
+    page.shows("T-4").waits(1)
+    expect(time).to_have_value("shift")
+    page.page.wait_for_timeout(UNSEEN_MS)
+    page.press("d").says("T-4: Confirmed defect").is_empty()
+    time.select_option("any time")
+    page.shows("T-1").waits(3)
 
 
 def test_a_script_for_a_lot_is_text(desk, page):
@@ -300,6 +341,9 @@ def check_phone(page):
 
 
 def test_all_states_at_all_sizes(desk, chromium):
+    (further,) = add(desk, "further", "A-1003", of="stamped").values()
+    said = {"decision": "false_alarm"}
+    assert desk.http.post(f"/v1/inspections/{further}/review", json=said).status_code == 201
     with opened_views(chromium) as views:
         pages = {}
         for number, (view, page) in enumerate(views.items()):
@@ -318,6 +362,8 @@ def test_all_states_at_all_sizes(desk, chromium):
             expect(each.page.locator("#findings li").first).to_contain_text(
                 "1 of 1", timeout=PREVIEW_MS
             )
+            expect(each.page.locator("#earlier-said")).to_be_visible()
+            expect(each.page.locator("#earlier")).to_be_hidden()
         check_views(views, "review-teach", scrolls=True)
         for each in pages.values():
             each.press("Escape")

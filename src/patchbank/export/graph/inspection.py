@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,8 @@ class Seen:
     """The inspected part of the photograph, in its pixels."""
     photograph: tuple[Tensor, Tensor]
     """Height and width."""
-    is_cut: bool
-    """Whether the inspected part is not all of it."""
+    fits: Tensor | None = None
+    """Whether the photograph is large enough for the crop; None where all of it is inspected."""
 
 
 Look = Callable[[Member], Seen]
@@ -98,7 +99,10 @@ def looked_at(pixels: Tensor, member: Member) -> Seen:
         )
         part = pixels if settings.crop is None else box.of(pixels)
         inputs.append(resizing.resized(part, down, across, settings.resampling))
-    return Seen(inputs, box, (height, width), settings.crop is not None)
+    fits = None
+    if settings.crop is not None:
+        fits = (crop.height <= whole[0]) & (crop.width <= whole[1])
+    return Seen(inputs, box, (height, width), fits)
 
 
 def _by_member(
@@ -118,6 +122,8 @@ def _by_member(
     grids = grids_of(member.model, maps, channels)
     anomaly_map = _anomaly_map(member, grids, seen, maps[0])
     score = _standardised(grids.image_score.cast(np.float64), member.image_scale)
+    if seen.fits is not None:  # a score of something else would say nothing of the part
+        score = seen.fits.where(score, math.nan)
     return score, _standardised(anomaly_map, member.map_scale)
 
 
@@ -140,7 +146,7 @@ def _anomaly_map(member: Member, grids: PatchGrids, seen: Seen, first: Tensor) -
         for axis, length in ((1, crop.height), (2, crop.width))
     )
     inside = operators.applied(rows, columns, grids.patch_scores)
-    if not seen.is_cut:
+    if seen.fits is None:
         return inside
     (height, width), zero = seen.photograph, first.builder.constant(0, np.int64)
     below, right = height - crop.top - crop.height, width - crop.left - crop.width
@@ -194,4 +200,4 @@ def seen_pixels(inputs: list[Tensor]) -> Seen:
     height, width = inputs[0].size(1), inputs[0].size(2)
     zero = inputs[0].builder.constant(0, np.int64)
     whole = sizes.Crop(zero, zero, height, width)
-    return Seen([one.cast(np.float32) for one in inputs], whole, (height, width), False)
+    return Seen([one.cast(np.float32) for one in inputs], whole, (height, width))

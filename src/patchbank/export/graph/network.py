@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.version_converter
 
 from patchbank.backbones import OnnxExtractor
 from patchbank.errors import BackboneError
 from patchbank.export.graph.builder import OPSET, GraphBuilder, Tensor
+from patchbank.runtime.printable import one_line
 
 
 class Network:
@@ -25,12 +27,7 @@ class Network:
             BackboneError: its operators are of a version that is not known to mean the same.
         """
         self._builder, self._extractor, self._prefix = builder, extractor, prefix
-        model = onnx.load_from_string(extractor.content)
-        self._graph = model.graph
-        versions = {one.domain: one.version for one in model.opset_import}
-        if set(versions) - {"", "ai.onnx"} or versions.get("", OPSET) != OPSET:
-            model = _converted(model, extractor.info.name)
-            self._graph = model.graph
+        self._graph = _checked(onnx.load_from_string(extractor.content), extractor.info.name).graph
         self._weights = {}
         for weight in self._graph.initializer:
             self._weights[weight.name] = f"{prefix}/{weight.name}"
@@ -61,11 +58,26 @@ class Network:
         return str(next(one.name for one in self._graph.input if one.name not in given))
 
 
-def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+def _checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model with the operators of our version, if it can be part of another graph."""
+    inner = [
+        node.op_type
+        for node in model.graph.node
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+    ]
+    foreign = [one.domain for one in model.opset_import if one.domain not in ("", "ai.onnx")]
+    if inner or foreign or model.functions:
+        found = (inner or foreign or [one.name for one in model.functions])[0]
+        raise BackboneError(
+            f"{name}: expected a network of plain operators of ONNX, to be part of an exported "
+            f"graph, got one with {found}"
+        )
+    if all(one.version == OPSET for one in model.opset_import):
+        return model
     try:
         return onnx.version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter is in C++ and raises its own
         raise BackboneError(
             f"{name}: expected operators of ONNX version {OPSET}, or that can be converted, got: "
-            f"{str(error).splitlines()[0]}"
+            f"{one_line(str(error))[:200]}"
         ) from None

@@ -19,17 +19,20 @@ def nearest(patches: Tensor, bank: Features, k: int) -> tuple[Tensor, Tensor]:
     The rows are found by |p|^2 - 2 p m + |m|^2, block by block; the distances to those found are
     then computed from differences, which do not cancel.
     """
-    builder = patches.builder
-    best: tuple[Tensor, Tensor] | None = None
+    builder, best = patches.builder, None
+    whole = builder.constant(bank)
+    half_squares = np.square(bank.astype(np.float64)).sum(axis=1) / 2
     for begin in range(0, len(bank), ROWS_AT_ONCE):
-        rows = bank[begin : begin + ROWS_AT_ONCE]
-        half_squares = np.square(rows.astype(np.float64)).sum(axis=1) / 2
-        close = builder.constant(half_squares.astype(np.float32)) - patches @ builder.constant(
-            np.ascontiguousarray(rows.T)
-        )  # (n, rows): half the squared distance, less half the square of the patch
+        end = min(begin + ROWS_AT_ONCE, len(bank))
+        rows = whole if end - begin == len(bank) else whole.sliced(0, begin, end)
+        halves = builder.constant(half_squares[begin:end].astype(np.float32))
+        # Half the squared distance to each row, less half the square of the patch.
+        close = builder.node(
+            "Gemm", [patches, rows, halves], np.float32, {"alpha": -1.0, "transB": 1}
+        )
         best = _better(best, close, begin, k)
     assert best is not None
-    found = builder.constant(bank).gathered(best[1])  # (n, k, d)
+    found = whole.gathered(best[1])  # (n, k, d)
     difference = found - patches.with_axis(1)
     squared = (difference * difference).sum(2)
     return squared.apply("Sqrt"), best[1]

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from patchbank.runtime.printable import json_text
 from patchbank.server.pages import words
-from patchbank.server.pages.assets import digest
+from patchbank.server.pages.assets import digest, imported
 from patchbank.server.records.entries import Role
 from patchbank.server.service.answers import api_error, error_answer
 from patchbank.server.service.guarding import Access, Spec
@@ -62,6 +62,7 @@ def environment() -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.filters["json"] = json_text
+    made.globals["imported"] = imported
     made.filters["segment"] = lambda text: quote(text, safe="")
     return made
 

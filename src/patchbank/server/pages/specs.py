@@ -5,6 +5,7 @@ from __future__ import annotations
 from patchbank.server.pages import (
     line,
     login,
+    photographs,
     products,
     review,
     setting_up,
@@ -21,6 +22,7 @@ PAGES: tuple[Spec, ...] = (
     *start.SPECS,
     *static.SPECS,
     *login.SPECS,
+    *photographs.SPECS,
     *line.SPECS,
     *review.SPECS,
     *try_it.SPECS,

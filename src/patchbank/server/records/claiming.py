@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, false, func, insert, select, text, update
 
 from patchbank.errors import ParameterError
 from patchbank.server.records import rows
-from patchbank.server.records.base import Store, check_text, now
+from patchbank.server.records.base import Store, check_text, check_time, now
 from patchbank.server.records.entries import StoredInspection
 from patchbank.server.records.errors import NotClaimed
-from patchbank.server.records.listing import COLUMNS, unindexed
+from patchbank.server.records.listing import COLUMNS, hours_bounds, unindexed
 from patchbank.server.records.tables import CLAIMS, FLAGGED, INSPECTIONS, TO_REVIEW
 
 LIFE = timedelta(minutes=2)
@@ -41,6 +41,11 @@ class Queue:
     """Whether the newest are reviewed first, and not the oldest."""
     has_border: bool = True
     """Whether border cases are among them, and not only flagged and unread ones."""
+    shift: str | None = None
+    since: datetime | None = None
+    """At this time or later."""
+    until: datetime | None = None
+    """Before this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,21 @@ class Claiming(Store):
                 reviewer has there would be more than `MOST_CLAIMED`.
 
         Raises:
-            ParameterError: a text is none, or the count is below 0.
+            ParameterError: a text is none, a time has no zone, or the count is below 0.
             NotRecorded: the database takes no write.
         """
         check_text("reviewer", reviewer)
         check_text("product", queue.product)
         check_text("lot", queue.lot)
+        check_text("shift", queue.shift)
+        check_time("since", queue.since)
+        check_time("until", queue.until)
         if count < 0:
             raise ParameterError(f"count: expected 0 or more, got {count}")
         with self._database.writing() as connection:
             moment = moment_of(connection)
             held = _renewed(connection, reviewer, moment)
-            conditions = self._conditions(queue)
+            conditions = self._conditions(connection, queue)
             number = COLUMNS.id.desc() if queue.newest_first else COLUMNS.id
             statement = (
                 select(INSPECTIONS)
@@ -96,7 +104,7 @@ class Claiming(Store):
             new = [rows.from_row(row) for row in connection.execute(statement)] if count else []
             _give(connection, reviewer, [one.id for one in new], moment)
             waiting, others = _counts(connection, conditions, reviewer)
-            flagged = self._conditions(replace(queue, has_border=False))
+            flagged = self._conditions(connection, replace(queue, has_border=False))
             kinds = _kinds(connection, flagged)
         held = sorted([*held, *(one.id for one in new)])
         anomalous, unread = kinds.get("anomalous", 0), kinds.get("unread", 0)
@@ -113,7 +121,7 @@ class Claiming(Store):
             gone = connection.execute(delete(CLAIMS).where(CLAIMS.c.reviewer == reviewer))
             return gone.rowcount
 
-    def _conditions(self, queue: Queue) -> list[ColumnElement[bool]]:
+    def _conditions(self, connection: Connection, queue: Queue) -> list[ColumnElement[bool]]:
         """Conditions of the inspections of a queue, for its own index."""
 
         def column(name: str) -> ColumnElement[Any]:
@@ -125,6 +133,17 @@ class Claiming(Store):
             found.append(column("product") == queue.product)
         if queue.lot is not None:
             found.append(column("lot") == queue.lot)
+        if queue.shift is not None:
+            found.append(column("shift") == queue.shift)
+        bounds = hours_bounds(connection, queue.product, queue.since, queue.until)
+        if bounds is None:
+            return [*found, false()]
+        if bounds:  # the index has numbers and no times
+            found.append(COLUMNS.id.between(*bounds))
+        if queue.since is not None:
+            found.append(COLUMNS.time >= queue.since)
+        if queue.until is not None:
+            found.append(COLUMNS.time < queue.until)
         return found
 
 

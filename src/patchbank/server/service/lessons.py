@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +29,10 @@ from patchbank.server.service.request_facts import media_type_of
 from patchbank.server.service.service import Service
 from patchbank.server.service.validation import words_of
 
+RECENT = timedelta(days=7)
+"""Time in which false alarms are offered to be taught."""
+MOST_SEARCHED, MOST_OFFERED = 200, 50
+"""False alarms among which those that are not learned are sought, and most that are offered."""
 GOOD, REQUEST = "good", "request"
 MOST_CONFIRMED = 200
 """Confirmed defects that an update has to find where it does not say which."""
@@ -172,6 +177,34 @@ def _source(service: Service, one: StoredInspection) -> ImageSource:
 def _name(one: StoredInspection) -> str:
     """The name of a photograph in an update, which begins with the number of its inspection."""
     return f"{one.id}-{one.result['image']}"
+
+
+def unlearned(service: Service, product: str | None) -> list[StoredInspection]:
+    """Late false alarms that the detectors in use have not learned, the newest first.
+
+    A detector has learned one if it is among its photographs; after an undo it is not.  One that
+    passes since the detector has learned another is among them: only an inspection would show it.
+
+    Args:
+        service: that has recorded them.
+        product: whose they are; all products if None.
+    """
+    since = datetime.now(timezone.utc) - RECENT
+    wanted = Filter(product=product, verdict="anomalous", review="false_alarm", since=since)
+    names: dict[str, frozenset[str]] = {}
+    found: list[StoredInspection] = []
+    for one in service.records.inspections(wanted, limit=MOST_SEARCHED).inspections:
+        if one.product not in names:
+            names[one.product] = _learned_names(service, one.product)
+        is_kept = one.photograph is not None and service.pictures.has(one.photograph)
+        if is_kept and _name(one) not in names[one.product]:
+            found.append(one)
+    return found[:MOST_OFFERED]
+
+
+def _learned_names(service: Service, product: str) -> frozenset[str]:
+    """Names of the photographs that the detector of a product has learned."""
+    return frozenset(service.catalog.detector(service.catalog.product(product)).fitted_on)
 
 
 def numbered(name: str) -> int | None:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from patchbank.images.source import read_image
 from patchbank.server.pages import words
 from patchbank.server.pages.history.asked import Asked, Wanted, resolved, suggestions
 from patchbank.server.pages.history.figures import decimal_mark, number, percent
+from patchbank.server.pages.photographs import Number, found_part, plain_jpeg
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection, iso_utc
 from patchbank.server.service.answers import UNCHANGING
-from patchbank.server.service.errors import ApiError
-from patchbank.server.service.service import Service, service_of
+from patchbank.server.service.service import service_of
 
 IN_A_PAGE = {"pictures": 24, "table": 50}
 TILE_PX = 320
 """Longer side of the photograph of a tile."""
 STATES = {"good": "ok", "anomalous": "ng", "unread": "unread"}
-Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Translate = Callable[[str], str]
 
 
@@ -102,28 +99,9 @@ def seen(one: StoredInspection) -> dict[str, Any]:
 
 def small(request: Request, number: Number) -> Response:
     """The kept photograph of a part, small, as JPEG."""
-    from PIL import Image as pillow
-
     service = service_of(request)
-    one = found_part(service, number)
-    image = read_image(service.made.photograph(one), str(one.result["image"]))
-    picture = pillow.fromarray(image)
-    picture.thumbnail((TILE_PX, TILE_PX))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    return Response(stream.getvalue(), headers=UNCHANGING, media_type="image/jpeg")
-
-
-def found_part(service: Service, number: int) -> StoredInspection:
-    """The inspection of a number.
-
-    Raises:
-        ApiError: there is none.
-    """
-    found = service.records.inspection(number)
-    if found is None:
-        raise ApiError(404, f"inspection: expected the number of one on record, got {number}")
-    return found
+    content = plain_jpeg(service, found_part(service, number), TILE_PX)
+    return Response(content, headers=UNCHANGING, media_type="image/jpeg")
 
 
 SPECS = (

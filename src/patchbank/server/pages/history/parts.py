@@ -13,7 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from patchbank.errors import ParameterError, PatchbankError
 from patchbank.server.pages.history.asked import Asked
-from patchbank.server.pages.history.lists import Number, found_part, seen, shared
+from patchbank.server.pages.history.lists import seen, shared
+from patchbank.server.pages.photographs import Number, found_part
 from patchbank.server.pages.rendering import failed, page, page_spec
 from patchbank.server.records.entries import WITHDRAWN, DetectorEntry, Review, StoredInspection
 from patchbank.server.service.answers import api_error

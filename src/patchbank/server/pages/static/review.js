@@ -15,6 +15,7 @@ const OFTEN_MS = 3000;
 /** Nobody decides so quickly about a part that has come by itself. */
 const UNSEEN_MS = 300;
 const MOST_COUNTED = 10000;
+const FILTERS = ["product", "lot", "order", "which", "when"];
 const STATES = { good: "ok", anomalous: "ng", unread: "unread" };
 const { root = "", teaches = "no" } = document.body.dataset;
 const say = spoken();
@@ -59,7 +60,15 @@ function drawCounts() {
   const number = numbers.format(queue.waiting);
   set("waiting", queue.isKnown ? say(queue.waiting >= MOST_COUNTED ? "many" : "waiting", { number }) : "");
   set("kinds", queue.isKnown && queue.waiting && queue.waiting < MOST_COUNTED ? kinds() : "");
+  set("period", queue.isKnown && queue.filters.when === "shift" ? shift() : "");
   set("others", queue.others ? say("others", { number: numbers.format(queue.others) }) : "");
+}
+
+/** Which shift it is, and since when. */
+function shift() {
+  const { since, shift: name } = queue.period;
+  const time = since ? spokenTime(new Date(since), say("yesterday")) : "";
+  return name ? say("of_shift", { name, time }) : say("no_shift", { time });
 }
 
 /** How many are flagged, unread and near the threshold, without those of which there are none. */
@@ -201,7 +210,7 @@ const actions = {
   z: ["undo", () => void undo()],
   m: ["mark", () => ((isMarked = !isMarked), step())],
 };
-if (teaching) actions.t = ["teach-open", () => teaching.open()];
+if (teaching) actions.t = ["teach-open", () => void teaching.open()];
 
 for (const [id, act] of new Map(Object.values(actions))) element(id).addEventListener("click", act);
 
@@ -231,7 +240,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-for (const id of ["product", "lot", "order", "which"]) element(id).addEventListener("change", chosen);
+for (const id of FILTERS) element(id).addEventListener("change", chosen);
 element("filters").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   element("lot").blur();
@@ -241,14 +250,15 @@ element("keys").addEventListener("change", () => keep(localStorage, "review-keys
 
 /** What the form says. */
 function chosenFilters() {
-  const [product, lot, order, which] = ["product", "lot", "order", "which"].map((id) => element(id).value.trim());
-  return { product, lot, order, which };
+  const [product, lot, order, which, when] = FILTERS.map((id) => element(id).value.trim());
+  return { product, lot, order, which, when };
 }
 
 /** Another queue is wanted: what this page has goes back. */
 async function chosen() {
   const filters = chosenFilters();
   queue.filters = filters;
+  void teaching?.renew(filters.product);
   queue.isKnown = false;
   const query = new URLSearchParams(Object.entries(filters).filter(([_, value]) => value));
   history.replaceState(null, "", `?${query}`);
@@ -263,5 +273,6 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("visibilitychange", () => document.hidden || void queue.fill());
 setInterval(() => void queue.fill(), OFTEN_MS);
 queue.filters = chosenFilters();
+void teaching?.renew(queue.filters.product);
 draw();
 void queue.fill();

@@ -25,12 +25,12 @@ export class Pictures {
 
   /** @param {Part} part */
   plain(part) {
-    return `${this.root}/review/parts/${part.id}/plain`;
+    return `${this.root}/parts/${part.id}/plain`;
   }
 
   /** @param {Part} part */
   marked(part) {
-    return `${this.root}/review/parts/${part.id}/marked`;
+    return `${this.root}/parts/${part.id}/marked`;
   }
 
   /**

@@ -24,6 +24,12 @@ const AHEAD = 12;
 const LEAST_AHEAD = 6;
 const MOST_UNDONE = 100;
 
+/** Time after which it is asked anew which day or shift it is. */
+const PERIOD_MS = 60_000;
+/** @typedef {{since: string | null, until: string | null, shift: string | null}} Period */
+/** @type {Period} */
+const ALWAYS = { since: null, until: null, shift: null };
+
 /** A page without a secure context has no randomUUID. */
 function newName() {
   const numbers = crypto.getRandomValues(new Uint8Array(16));
@@ -35,7 +41,11 @@ export class Queue {
   constructor(changed) {
     this.reviewer = newName();
     this.changed = changed;
-    this.filters = { product: "", lot: "", order: "oldest", which: "all" };
+    this.filters = { product: "", lot: "", order: "oldest", which: "all", when: "" };
+    /** What the chosen time comes to, for which filters and since when that is known. */
+    this.period = ALWAYS;
+    this.periodOf = "";
+    this.periodSince = 0;
     /** @type {Part[]} those that are claimed and not decided */
     this.parts = [];
     this.at = 0;
@@ -90,10 +100,12 @@ export class Queue {
   async claim() {
     const ahead = this.parts.length - this.at;
     const count = ahead < LEAST_AHEAD ? AHEAD - ahead : 0;
-    const { product, lot, order, which } = this.filters;
+    const { product, lot, order, which, when } = this.filters;
+    this.isLost = !(await this.renewPeriod(when, product));
+    if (this.isLost) return;
     const told = await ask("POST", "/v1/reviews/claims", {
       reviewer: this.reviewer, count, order, product: product || null, lot: lot || null,
-      border: which !== "flagged",
+      border: which !== "flagged", ...this.period,
     });
     this.isLost = !told.ok;
     if (!told.ok) return;
@@ -103,6 +115,25 @@ export class Queue {
     this.kinds = { anomalous: told.body.anomalous, unread: told.body.unread };
     this.keepOnly(new Set(told.body.held));
     this.parts.push(...told.body.inspections);
+  }
+
+  /**
+   * Learn from when until when the parts are that are wanted, which another day or shift changes.
+   * @param {string} when
+   * @param {string} product
+   * @returns {Promise<boolean>} whether it is known
+   */
+  async renewPeriod(when, product) {
+    const wanted = JSON.stringify([when, product]);
+    const isNew = wanted === this.periodOf && performance.now() - this.periodSince < PERIOD_MS;
+    if (isNew) return true;
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const query = new URLSearchParams({ when, product, ...(zone && { zone }) });
+    const told = when ? await ask("GET", `/review/period?${query}`) : null;
+    if (told && !told.ok) return false;
+    this.period = told ? told.body : ALWAYS;
+    [this.periodOf, this.periodSince] = [wanted, performance.now()];
+    return true;
   }
 
   /** @param {Set<number>} held others were reviewed elsewhere */

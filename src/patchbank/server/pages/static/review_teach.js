@@ -24,6 +24,10 @@ export class Teaching {
     this.changed = changed;
     /** @type {Part[]} false alarms of this page, the latest last */
     this.collected = [];
+    /** @type {Part[]} false alarms that were not taught, of everybody, the newest first */
+    this.earlier = [];
+    /** Product of which these are; all products if empty. */
+    this.wanted = "";
     /** @type {{product: string, before: string, parts: Set<number>}[]} what was applied, the latest last */
     this.applied = [];
     /** @type {Part[]} those in the dialog */
@@ -58,6 +62,7 @@ export class Teaching {
   /** @param {number} id */
   remove(id) {
     this.collected = this.collected.filter((part) => part.id !== id);
+    this.earlier = this.earlier.filter((part) => part.id !== id);
   }
 
   /**
@@ -73,9 +78,25 @@ export class Teaching {
     return this.applied.some((one) => one.parts.has(part.id));
   }
 
+  /**
+   * Learn which false alarms were not taught: this page may be new, and others review too.
+   * @param {string} product all products if empty
+   */
+  async renew(product) {
+    this.wanted = product;
+    const told = await ask("GET", `/review/false-alarms?${new URLSearchParams({ product })}`);
+    if (told.ok && product === this.wanted) this.earlier = told.body.inspections;
+    this.changed();
+  }
+
+  /** Those of the service that are not of this page. */
+  get others() {
+    return this.earlier.filter((part) => !this.collected.some((own) => own.id === part.id));
+  }
+
   drawButton() {
     const number = this.collected.length;
-    element("teach-open").disabled = !number;
+    element("teach-open").disabled = !number && !this.earlier.length;
     set("teach-text", number ? this.say("teach_some", { number: String(number) }) : this.say("teach"));
   }
 
@@ -84,24 +105,35 @@ export class Teaching {
     return this.shown.filter((part) => element(`taught-${part.id}`).checked);
   }
 
-  open() {
-    const product = this.collected.at(-1)?.product;
-    this.shown = this.collected.filter((part) => part.product === product);
+  async open() {
+    await this.renew(this.wanted);
+    const product = (this.collected.at(-1) ?? this.others[0])?.product;
+    const [own, others] = [this.collected, this.others].map((all) => all.filter((part) => part.product === product));
+    this.shown = [...own, ...others];
     if (!this.shown.length || this.isOpen) return;
     set("teach-title", this.say("teach_title", { product: product ?? "" }));
-    element("taught").replaceChildren(...this.shown.map((part) => this.choice(part)));
+    element("taught").replaceChildren(...own.map((part) => this.choice(part, true)));
+    element("earlier").replaceChildren(...others.map((part) => this.choice(part, false)));
+    element("taught-of").hidden = !own.length;
+    element("earlier-of").hidden = !others.length;
+    element("earlier-of").open = !own.length;
+    set("earlier-said", this.say("earlier", { number: this.numbers.format(others.length) }));
     element("reason").value = "";
     set("teach-said", "");
     this.dialog.showModal();
-    void this.preview();
+    if (own.length) void this.preview();
+    else this.stale();
   }
 
-  /** @param {Part} part */
-  choice(part) {
+  /**
+   * @param {Part} part
+   * @param {boolean} isChosen
+   */
+  choice(part, isChosen) {
     const [item, label, box, text] = ["li", "label", "input", "span"].map((tag) => document.createElement(tag));
     const input = /** @type {HTMLInputElement} */ (box);
     input.type = "checkbox";
-    input.checked = true;
+    input.checked = isChosen;
     input.id = `taught-${part.id}`;
     input.addEventListener("change", () => this.stale());
     text.textContent = this.name(part);

@@ -29,7 +29,7 @@ export class View {
    */
   constructor(root, product, words, chosen) {
     this.own = `${root}/line/${encodeURIComponent(product)}/parts`;
-    this.inspections = `${root}/v1/inspections`;
+    this.parts = `${root}/parts`;
     this.product = product;
     this.words = words;
     this.chosen = chosen;
@@ -139,7 +139,7 @@ export class View {
     element("small-figure").hidden = true;
     const own = part && `${this.own}/${part.id}`;
     this.load("small", part && part.verdict === "good" && part.is_kept ? `${own}/small` : null);
-    this.load("overlay", isNg ? `${this.inspections}/${part.id}/overlay` : null);
+    this.load("overlay", isNg ? `${this.parts}/${part.id}/marked` : null);
     this.load("odd", isNg ? `${own}/odd` : null);
     this.load("nearest", isNg ? `${own}/nearest` : null);
   }

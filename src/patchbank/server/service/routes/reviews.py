@@ -13,7 +13,7 @@ from patchbank.server.records.claiming import LIFE, MOST_CLAIMED, Queue
 from patchbank.server.service.answers import answer
 from patchbank.server.service.examples import CLAIMED
 from patchbank.server.service.guarding import Spec, caller_of
-from patchbank.server.service.routes.records import Reviewer, Short, reviewer_of
+from patchbank.server.service.routes.records import Moment, Reviewer, Short, reviewer_of
 from patchbank.server.service.service import service_of
 
 
@@ -32,6 +32,9 @@ class Claim(BaseModel):
     border: bool = Field(
         True, strict=True, description="Whether border cases are wanted, too; `false` for none."
     )
+    shift: Short = None
+    since: Moment | None = Field(None, description="At this time or later.")
+    until: Moment | None = Field(None, description="Before this time.")
 
 
 def claim(request: Request, wanted: Claim) -> Response:
@@ -47,7 +50,15 @@ def claim(request: Request, wanted: Claim) -> Response:
     service = service_of(request)
     found = service.records.claim(
         reviewer_of(caller_of(request), wanted.reviewer),
-        Queue(wanted.product, wanted.lot, wanted.order == "newest", wanted.border),
+        Queue(
+            wanted.product,
+            wanted.lot,
+            newest_first=wanted.order == "newest",
+            has_border=wanted.border,
+            shift=wanted.shift,
+            since=wanted.since,
+            until=wanted.until,
+        ),
         wanted.count,
     )
     root = service.settings.root_path

@@ -191,7 +191,7 @@ def odd(
     id: SetupId,  # name in the path
     number: Annotated[int, Path(ge=0, le=100)],
 ) -> Response:
-    """The overlay of one of the oddest photographs of the fit, from 0, as JPEG."""
+    """One of the oddest photographs of the fit, from 0, with its marks, as JPEG."""
     path = found_setup(request, id).fit / f"odd-{number}.jpg"
     if not path.is_file():
         raise ApiError(404, "number: expected that of an odd photograph of the fit, got another")
@@ -210,7 +210,8 @@ def fit_report(request: Request, id: SetupId) -> Response:  # name in the path
 async def try_out(request: Request, id: SetupId) -> Response:  # name in the path
     """Inspect one photograph, part `image` of a form, by the fitted detector; nothing is recorded.
 
-    The score is a share of the threshold; `tried` has the overlay, by its key, until the next one.
+    The score is a share of the threshold; `tried` has the photograph with its marks, by its key,
+    until the next one.
     """
     found = found_setup(request, id)
     (photograph,) = await _photographs(request, 1)
@@ -223,7 +224,7 @@ def tried(
     id: SetupId,  # name in the path
     key: SetupId,
 ) -> Response:
-    """The overlay of the photograph that was tried last, as JPEG."""
+    """The photograph that was tried last with its marks, as JPEG."""
     path = found_setup(request, id).tried / f"{key}.jpg"
     if not path.is_file():
         raise ApiError(404, "photograph: expected one that was tried, got none")

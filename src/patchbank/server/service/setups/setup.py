@@ -85,7 +85,7 @@ class Setup:
 
     @property
     def tried(self) -> Path:
-        """Folder of the photograph that was tried last, and of its overlay."""
+        """Folder of the photograph that was tried last, and of its picture with marks."""
         return self.folder / "tried"
 
     @property

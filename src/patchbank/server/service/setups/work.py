@@ -188,11 +188,14 @@ def _facts(detector: Detector, remarks: Remarks, folder: Path) -> dict[str, Any]
 
 
 def _drawn(inspection: Inspection) -> bytes:
-    """The overlay of a photograph as JPEG, or a grey picture where it cannot be drawn any more."""
+    """A photograph with its marks as JPEG, or a grey picture where it cannot be drawn any more.
+
+    Pages say its verdict in words of their own, so it has no caption.
+    """
     from patchbank.detector.overlay import draw_overlay
 
     try:
-        picture = draw_overlay(inspection.pixels, inspection)
+        picture = draw_overlay(inspection.pixels, inspection, has_caption=False)
     except PatchbankError:
         picture = pillow.new("RGB", (ODD_PX, ODD_PX // 2), (128, 128, 128))
     picture.thumbnail((ODD_PX, ODD_PX))

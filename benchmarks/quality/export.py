@@ -1,0 +1,139 @@
+"""Does an exported graph give what its detector gives: scores, maps and verdicts?
+
+    python benchmarks/quality/export.py ../shared/data/screw ../shared/data/mtd
+        [--methods patchcore joint ...] [--backbones efficientnet_lite0 ...]
+        [--entries photograph pixels] [--runtimes onnxruntime openvino] [--limit N]
+
+Every combination is fitted on the good photographs of a set, exported, and compared with its graph
+on all test photographs as they come (or on N of them, spread evenly).  Exit status 1 if a graph is
+beyond the tolerance of `patchbank verify`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from environment import environment
+from patchbank import SPADE, GraphCore, PaDiM, PatchCore, SimpleNet
+from patchbank.datasets import find_dataset
+from patchbank.export import Runtime, export_detector, open_exported
+from patchbank.export.verifying import verified
+from patchbank.images.source import image_source
+
+HERE = Path(__file__).parent
+METHODS: dict[str, Callable[..., Any]] = {
+    "patchcore": PatchCore,
+    "patchcore, one bank, re-weighted": partial(PatchCore, image_score="reweighted"),
+    "patchcore, official": partial(PatchCore.preset, "official"),
+    "graphcore": GraphCore,
+    "padim": PaDiM,
+    "spade": SPADE,
+    "simplenet": SimpleNet,
+}
+BACKBONES = ("efficientnet_lite0", "efficientnet_lite2")
+NEED_TORCH = ("simplenet",)
+
+
+def measure(
+    name: str,
+    backbone: str,
+    root: Path,
+    entries: Sequence[str],
+    runtimes: Sequence[Runtime],
+    n: int,
+) -> list[dict[str, Any]]:
+    """Fit one detector, and compare its graphs."""
+    dataset = find_dataset(root)
+    paths = [sample.path for sample in dataset.samples]
+    paths = paths[:: max(1, len(paths) // n)][:n] if n else paths
+    detector = METHODS[name](backbone=backbone).fit(root)
+    found = []
+    for entry in entries:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "detector.onnx"
+            export_detector(detector, file, entry=entry)
+            for runtime in runtimes:
+                opened = open_exported(file, runtime)
+                result = verified(detector, opened, map(image_source, paths))
+                figures = result.to_json()
+                del figures["results"], figures["exported"]
+                size_mb = file.stat().st_size / 1e6
+                where = {"dataset": root.name, "method": name, "backbone": backbone}
+                found.append({**where, "entry": entry, "file_mb": size_mb, **figures})
+                print(row(found[-1]), flush=True)
+    return found
+
+
+def row(one: dict[str, Any]) -> str:
+    """A line of the table."""
+    cells = [
+        one["runtime"],
+        one["method"],
+        one["backbone"],
+        one["entry"],
+        one["dataset"],
+        f"{one['photographs']}",
+        f"{one['largest_score_difference']:.1e}",
+        f"{one['typical_score_difference']:.1e}",
+        f"{one['largest_map_difference']:.1e}",
+        f"{one['least_map_correlation']:.7f}",
+        f"{one['other_verdicts']}",
+        f"{one['near_threshold']}",
+        f"{one['file_mb']:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = (
+    "| runtime | method | backbone | entry | set | photographs | largest difference of a score | "
+    "median | largest of a map | least correlation of a map | other verdicts | near the threshold "
+    "| MB |\n|---|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def main() -> None:
+    """Measure all combinations."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("roots", nargs="+", type=Path)
+    able = [name for name in METHODS if name not in NEED_TORCH or find_spec("torch")]
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=able)
+    parser.add_argument("--backbones", nargs="+", default=BACKBONES)
+    parser.add_argument("--entries", nargs="+", default=["photograph", "pixels"])
+    have = ["onnxruntime"] + ["openvino"] * (find_spec("openvino") is not None)
+    parser.add_argument("--runtimes", nargs="+", default=have)
+    parser.add_argument("--limit", type=int, default=0, help="photographs of each set; 0 for all")
+    parser.add_argument("--out", type=Path, default=HERE / "export")
+    given = parser.parse_args()
+    results = [
+        one
+        for root in given.roots
+        for name in given.methods
+        for backbone in given.backbones
+        for one in measure(name, backbone, root, given.entries, given.runtimes, given.limit)
+    ]
+    where = environment()
+    record = {"command": " ".join(sys.argv), "environment": where, "results": results}
+    given.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    lines = "\n".join([HEAD, *map(row, results)])
+    given.out.with_suffix(".md").write_text(
+        f"# Exported graphs beside their detectors\n\nMade by `python {' '.join(sys.argv)}` on "
+        f"{where['processor']}, {where['cores']} cores, commit {where['commit']}. Differences of "
+        "scores are shares of the score, those of maps of the highest value; near the threshold is "
+        f"within 1e-5 of it.\n\n{lines}\n"
+    )
+    sys.exit(not all(one["is_passed"] for one in results))
+
+
+if __name__ == "__main__":
+    main()

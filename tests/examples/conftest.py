@@ -1,0 +1,11 @@
+"""One exported detector for the tests of all examples."""
+
+import pytest
+
+from tests.examples.exported import exported
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A small detector that was exported, and what it says of some photographs."""
+    return exported(tmp_path_factory.mktemp("exported"))

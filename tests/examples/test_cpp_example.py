@@ -1,0 +1,68 @@
+"""The example in C++ is built, and says what the detector says."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from tests.examples.exported import EXAMPLES, is_close
+from tests.requirements import NATIVE_TOOLS
+
+pytestmark = pytest.mark.native_tools
+
+STRICT = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """Build it as a user does, against a folder like the archive of ONNX Runtime for C++."""
+    folder = tmp_path_factory.mktemp("cpp")
+    root, build = folder / "onnxruntime", folder / "build"
+    (root / "lib").mkdir(parents=True)
+    (root / "include").symlink_to(NATIVE_TOOLS / "include")
+    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (root / "lib" / name).symlink_to(library)
+    configure = ["cmake", "-S", EXAMPLES / "cpp", "-B", build, f"-DONNXRUNTIME_ROOT={root}", STRICT]
+    for command in (configure, ["cmake", "--build", build]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return build / "inspect_photographs"
+
+
+def test_it_prints_the_detector_s_answers(program, small):
+    done = subprocess.run(
+        [program, small.graph, *small.files], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(small.cases)
+    for answer, case in zip(found, small.cases, strict=True):
+        assert set(answer) == {"score", "p_value", "is_anomalous"}
+        assert is_close(answer["score"], case)
+        assert answer["p_value"] == pytest.approx(case.inspection.p_value, rel=1e-3)
+        assert answer["is_anomalous"] == case.inspection.is_anomalous
+    assert done.returncode == 1
+
+
+def test_good_photographs_alone_have_status_0(program, small):
+    (good, *_) = [case.file for case in small.cases if not case.inspection.is_anomalous]
+    assert subprocess.run([program, small.graph, good], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("broken", ["detector", "no photograph", "absent"])
+def test_what_cannot_be_read_is_named_and_has_status_2(program, small, tmp_path, broken):
+    no_image = tmp_path / "no image.png"
+    no_image.write_bytes(b"text")
+    graph, file = {
+        "detector": (no_image, small.files[0]),
+        "no photograph": (small.graph, no_image),
+        "absent": (small.graph, tmp_path / "absent.png"),
+    }[broken]
+    done = subprocess.run([program, graph, file], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    named = graph if broken == "detector" else file
+    assert Path(named).name in done.stderr
