@@ -94,6 +94,7 @@ def test_what_no_graph_can_compute_is_refused_in_one_line(name, reason, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore::patchbank.errors.PhotographWarning")
 def test_a_canonical_position_is_refused(tmp_path):
     detector = PatchCore(**BANK, position="canonical", part_size=(40, 64)).fit(parts(5))
     with pytest.raises(ParameterError, match="position canonical"):
