@@ -1,0 +1,224 @@
+"""Laws of exported graphs: their operators give what the library's functions give."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from patchbank.core.scores.calibration import Calibration
+from patchbank.core.spatial import resampling
+from patchbank.core.spatial.box import Box
+from patchbank.detector.preprocessing import _in_photograph
+from patchbank.export.graph import judging, operators, resizing, scores, sizes
+from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
+from patchbank.images.resize import input_size, resized
+from patchbank.settings import Settings
+from tests.oracles import neighbours as oracle
+
+BORDERS = st.sampled_from(["reflect", "mirror"])
+INTERPOLATIONS = st.sampled_from(["bilinear", "nearest"])
+FILTERS = st.sampled_from(["bilinear", "bicubic", "lanczos"])
+
+
+def computed(make, *arrays):
+    """What a graph gives for arrays; `make` writes it from its inputs."""
+    builder = GraphBuilder()
+    inputs = [Tensor(builder, f"in{n}", array.dtype) for n, array in enumerate(arrays)]
+    made = make(*inputs)
+    outputs = [made] if isinstance(made, Tensor) else list(made)
+    graph = helper.make_graph(
+        builder.nodes,
+        "part",
+        [
+            helper.make_tensor_value_info(
+                one.name, helper.np_dtype_to_tensor_dtype(array.dtype), [None] * array.ndim
+            )
+            for one, array in zip(inputs, arrays, strict=True)
+        ],
+        [
+            helper.make_tensor_value_info(
+                one.name, helper.np_dtype_to_tensor_dtype(one.dtype), None
+            )
+            for one in outputs
+        ],
+        builder.initializers,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, {f"in{n}": array for n, array in enumerate(arrays)})
+
+
+def whole(*numbers):
+    return [np.array(number, np.int64) for number in numbers]
+
+
+@settings(max_examples=25)
+@given(
+    photograph=st.tuples(st.integers(1, 600), st.integers(1, 600)),
+    size=st.tuples(st.integers(1, 600), st.integers(1, 600)),
+    name=FILTERS,
+    n=st.integers(1, 2),
+    seed=st.integers(0, 99),
+)
+def test_photographs_are_resized_to_the_bit(photograph, size, name, n, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (n, *photograph, 3), dtype=np.uint8)
+    pixels[0, photograph[0] // 2 :, : photograph[1] // 3] = 255  # filters overshoot at edges
+    (made,) = computed(lambda p, h, w: resizing.resized(p, h, w, name), pixels, *whole(*size))
+    expected = np.stack([resized(one, size, name) for one in pixels])
+    np.testing.assert_array_equal(made, expected.astype(np.float32))
+
+
+@settings(max_examples=25)
+@given(
+    n=st.integers(1, 60),
+    size=st.integers(1, 6),
+    stride=st.integers(1, 3),
+    offset=st.integers(0, 5),
+)
+def test_windows_are_those_of_the_library(n, size, stride, offset):
+    n, offset = max(n, size), min(offset, size - 1)
+    mean, element = computed(
+        lambda side: [
+            operators.window_mean(side, size, stride),
+            operators.window_element(side, size, stride, offset),
+        ],
+        *whole(n),
+    )
+    np.testing.assert_array_equal(mean, resampling.window_mean(n, size, stride).matrix())
+    np.testing.assert_array_equal(
+        element, resampling.window_element(n, size, stride, offset).matrix()
+    )
+
+
+@settings(max_examples=25)
+@given(
+    n_patches=st.integers(1, 30),
+    stride=st.integers(1, 3),
+    more_cells=st.integers(0, 2),
+    n_out=st.integers(1, 120),
+    sigma=st.floats(0.1, 20),
+    interpolation=INTERPOLATIONS,
+    border=BORDERS,
+)
+def test_resizing_and_smoothing_are_those_of_the_library(
+    n_patches, stride, more_cells, n_out, sigma, interpolation, border
+):
+    n_cells = (n_patches - 1) * stride + 1 + min(more_cells, stride - 1)
+
+    def make(n, n_out, cells, sigma):
+        enlarged = operators.resized(
+            operators.identity(n), n_out, interpolation, stride=stride, n_cells=cells
+        )
+        return [enlarged, operators.smoothed(enlarged, sigma, border)]
+
+    sides = whole(n_patches, n_out, n_cells)
+    enlarged, smoothed = computed(make, *sides, np.array(sigma))
+    expected = resampling.resize(n_patches, n_out, interpolation, stride=stride, n_cells=n_cells)
+    np.testing.assert_allclose(enlarged, expected.matrix(), atol=2e-6)
+    expected = resampling.smoothed(expected, sigma, border)
+    np.testing.assert_allclose(smoothed, expected.matrix(), atol=3e-6)
+
+
+@settings(max_examples=25)
+@given(
+    photograph=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    image_size=st.one_of(
+        st.integers(32, 900), st.tuples(st.integers(32, 900), st.integers(32, 900))
+    ),
+    resize=st.sampled_from(["area", "short_side", "squash"]),
+    multiple=st.sampled_from([1, 8, 14, 32]),
+    max_upscale=st.sampled_from([1.0, 1.25, 3.7, 100.0]),
+)
+def test_input_sizes_are_those_of_the_library(
+    photograph, image_size, resize, multiple, max_upscale
+):
+    if isinstance(image_size, tuple):
+        resize = "area"
+    chosen = Settings(image_size=image_size, resize=resize, max_upscale=max_upscale)
+    made = computed(
+        lambda height, width: sizes.input_size(height, width, chosen, multiple), *whole(*photograph)
+    )
+    expected = input_size(photograph, image_size, resize, multiple, max_upscale)
+    assert tuple(int(side) for side in made) == expected
+
+
+@settings(max_examples=25)
+@given(
+    photograph=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    seen=st.tuples(st.integers(64, 400), st.integers(64, 400)),
+    crop=st.one_of(st.integers(1, 64), st.tuples(st.integers(1, 64), st.integers(1, 64))),
+)
+def test_crops_are_those_of_the_library(photograph, seen, crop):
+    def make(height, width, down, across):
+        own = sizes.centre_crop((down, across), crop)
+        there = sizes.in_photograph(own, (down, across), height, width)
+        return [side for one in (own, there) for side in (one.top, one.left, one.height, one.width)]
+
+    made = [int(side) for side in computed(make, *whole(*photograph, *seen))]
+    height, width = (crop, crop) if isinstance(crop, int) else crop
+    own = Box(round((seen[0] - height) / 2), round((seen[1] - width) / 2), height, width)
+    there = _in_photograph(own, seen, photograph)
+    assert made[:4] == [own.top, own.left, own.height, own.width]
+    assert made[4:] == [there.top, there.left, there.height, there.width]
+
+
+@settings(max_examples=25)
+@given(
+    drawn=st.lists(st.integers(0, 12), min_size=2, max_size=40),
+    factor=st.sampled_from([0.01, 0.31, 1.0, 700.0]),
+    rate=st.sampled_from([1e-4, 0.01, 0.05, 0.5]),
+    rule=st.sampled_from(["tail", "ranks"]),
+    is_grouped=st.booleans(),
+    views=st.booleans(),
+    by_hand=st.sampled_from([None, 0.0, 3.5]),
+    origin=st.sampled_from([0.0, -1.0]),
+)
+def test_p_values_are_those_of_the_library(
+    drawn, factor, rate, rule, is_grouped, views, by_hand, origin
+):
+    good = np.array(drawn) * factor
+    calibration = Calibration(
+        good,
+        good,
+        rate,
+        rule=rule,
+        views_of_one=views,
+        groups=np.arange(len(good), dtype=np.int32) // 3 if is_grouped else None,
+        score_origin=origin,
+        set_threshold=by_hand,
+    )
+    asked = np.concatenate([good, good * 1.01, good + 1e-9, np.linspace(-2, 60, 50) * factor])
+    threshold = calibration.threshold
+    asked = np.concatenate([asked, [threshold, np.nextafter(threshold, np.inf), 1e9, -1e9]])
+    (made,) = computed(lambda score: judging.p_value(score, calibration), asked)
+    expected = np.array([calibration.p_value(float(score)) for score in asked])
+    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-290)
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    rows=st.integers(1, 90),
+    n=st.integers(1, 20),
+    d=st.integers(1, 9),
+    k=st.integers(1, 5),
+    at_once=st.integers(1, 40),
+)
+def test_nearest_rows_are_those_of_brute_force(seed, rows, n, d, k, at_once):
+    rng = np.random.default_rng(seed)
+    bank, patches = (rng.integers(-3, 4, (count, d)).astype(np.float32) for count in (rows, n))
+    k = min(k, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "ROWS_AT_ONCE", at_once)
+        distances, found = computed(lambda p: scores.nearest(p, bank, k), patches)
+    expected = oracle.nearest(bank, patches, k)
+    np.testing.assert_allclose(np.sort(distances, axis=1), expected, rtol=1e-6)
+    apart = np.linalg.norm(bank[found] - patches[:, None], axis=2)
+    np.testing.assert_allclose(apart, distances, rtol=1e-6)
