@@ -203,7 +203,7 @@ def word(is_anomalous: bool) -> str:
 def correlation(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
     """Pearson's correlation of two maps; 1 where both are flat, 0 where one is.
 
-    >>> correlation([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+    >>> round(correlation([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), 6)
     1.0
     """
     a, b = (np.ravel(values).astype(np.float64) for values in (one, other))
