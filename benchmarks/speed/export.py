@@ -26,9 +26,10 @@ from patchbank.export import export_detector, open_exported
 from patchbank.images.source import image_source
 
 ALONE = """
-import json, resource, sys
+import json, sys
 import numpy as np, onnxruntime
-peak_mb = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+lines = lambda: open("/proc/self/status").read().splitlines()
+peak_mb = lambda: next(int(line.split()[1]) for line in lines() if line.startswith("VmHWM")) / 1024
 before = peak_mb()
 session = onnxruntime.InferenceSession(sys.argv[1])
 opened = peak_mb()
