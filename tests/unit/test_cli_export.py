@@ -193,6 +193,28 @@ def test_an_export_of_another_version_is_told(command, root, tmp_path):
     assert "expected version 1 of the exported graph, got 2; export it again" in err
 
 
+def test_metadata_without_what_is_needed_are_told(command, root, tmp_path):
+    def forget(model):
+        for entry in model.metadata_props:
+            record = json.loads(entry.value)
+            del record["inputs"]
+            entry.value = json.dumps(record)
+
+    other = altered(root, tmp_path / "other.onnx", forget)
+    status, _, err = command("verify", "plates.patchbank", other, "test")
+    assert status == 2
+    assert "got one whose metadata lack inputs" in err
+
+
+def test_a_graph_that_fails_as_it_runs_is_told(command, root, tmp_path):
+    other = altered(root, tmp_path / "other.onnx", lambda model: model.graph.output.pop())
+    status, said, err = command("verify", "plates.patchbank", other, "test/good")
+    assert status == 2
+    assert "no photograph that could be inspected" in said
+    assert "expected an exported detector that can be run, got: " in err
+    assert err.count("\n") == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"no graph", None])
 def test_a_damaged_export_is_told_in_one_line(command, root, tmp_path, content):
     other = tmp_path / "other.onnx"

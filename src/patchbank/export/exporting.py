@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, get_args
 
 from patchbank.detector.inspector import Inspector
 from patchbank.errors import DataError, ParameterError
-from patchbank.export.files import onnx_file, openvino_files, require_openvino
+from patchbank.export.files import onnx_file, openvino_files
 from patchbank.export.model import ENTRIES, Entry
-from patchbank.export.running import ExportedDetector, Runtime
+from patchbank.export.running import ExportedDetector, Runtime, require_openvino
 from patchbank.export.verification import Verification
 from patchbank.export.verifying import photographs_at_hand, verified
 from patchbank.images.several import several_images
@@ -73,7 +73,7 @@ def export_detector(
             f"got {target.name}"
         )
     if format == "openvino":
-        require_openvino()
+        require_openvino("format")
     given = several_images(photographs).sources
     content = onnx_file(detector, entry)
     files = {target: content}

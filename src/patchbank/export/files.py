@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 from patchbank.detector.inspector import Inspector
 from patchbank.errors import BackboneError, ParameterError
 from patchbank.export.model import Entry, onnx_model
+from patchbank.export.running import require_openvino
 from patchbank.runtime.printable import one_line
 
 LARGEST_BYTES = 2**31 - 1
@@ -37,7 +37,7 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
     Raises:
         BackboneError: OpenVINO is not installed, or cannot convert it.
     """
-    require_openvino()
+    require_openvino("format")
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
@@ -52,15 +52,3 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
                 "use the format onnx"
             ) from None
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
-
-
-def require_openvino() -> None:
-    """Check that OpenVINO is there.
-
-    Raises:
-        BackboneError: it is not installed.
-    """
-    if find_spec("openvino") is None:
-        raise BackboneError(
-            "format: expected OpenVINO to be installed, got none; pip install 'patchbank[openvino]'"
-        )

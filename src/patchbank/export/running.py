@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,6 +23,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 METADATA_KEY = "patchbank"
 SCHEMA_VERSION = 1
 """Version of inputs, outputs and metadata; another one means something else."""
+KEYS = ("detector_sha256", "entry", "inputs")
+"""Entries of the metadata that are needed to run it."""
 OUTPUTS = ("score", "p_value", "is_anomalous", "anomaly_map", "regions")
 Run: TypeAlias = Callable[[Mapping[str, NDArray[np.uint8]]], list[NDArray[Any]]]
 
@@ -75,9 +78,15 @@ class ExportedDetector:
         """Inspect n photographs of one size, (n, H, W, 3) uint8.
 
         With the entry ``pixels`` there is an array for each input.
+
+        Raises:
+            DataError: the graph cannot be run on them.
         """
         given = dict(zip(self.inputs, photographs, strict=True))
-        scores, p_values, verdicts, maps, regions = self.run(given)
+        try:
+            scores, p_values, verdicts, maps, regions = self.run(given)
+        except Exception as error:  # runtimes raise types of their own
+            raise _unusable(self.name, error) from None
         return [
             Verdict(float(score), float(p), bool(verdict), one, inside)
             for score, p, verdict, one, inside in zip(
@@ -138,13 +147,9 @@ def _in_onnxruntime(content: Sequence[bytes], name: str) -> tuple[str, Run]:
 
 
 def _in_openvino(content: Sequence[bytes], name: str) -> tuple[str, Run]:
-    try:
-        import openvino
-    except ImportError:
-        raise BackboneError(
-            "runtime: expected OpenVINO to be installed, got none; "
-            "pip install 'patchbank[openvino]'"
-        ) from None
+    require_openvino("runtime")
+    import openvino
+
     core = openvino.Core()
     try:
         model = core.read_model(content[-1], content[0] if len(content) > 1 else b"")
@@ -160,6 +165,19 @@ def _in_openvino(content: Sequence[bytes], name: str) -> tuple[str, Run]:
         return [np.array(found[output]) for output in OUTPUTS]
 
     return text, run
+
+
+def require_openvino(option: str) -> None:
+    """Check that OpenVINO is there, which an option asks for.
+
+    Raises:
+        BackboneError: it is not installed.
+    """
+    if find_spec("openvino") is None:
+        raise BackboneError(
+            f"{option}: expected OpenVINO to be installed, got none; "
+            "pip install 'patchbank[openvino]'"
+        )
 
 
 def _unusable(name: str, error: Exception) -> DataError:
@@ -178,5 +196,10 @@ def _metadata(text: str, name: str) -> Mapping[str, Any]:
         raise DataError(
             f"{name}: expected version {SCHEMA_VERSION} of the exported graph, got "
             f"{record['schema_version']}; export it again with this program"
+        )
+    missing = [key for key in KEYS if key not in record]
+    if missing:
+        raise DataError(
+            f"{name}: expected an exported detector, got one whose metadata lack {missing[0]}"
         )
     return record

@@ -48,7 +48,7 @@ class GraphBuilder:
     def node(
         self,
         kind: str,
-        inputs: Sequence[Tensor | None],
+        inputs: Sequence[Tensor],
         dtype: DTypeLike,
         attributes: Mapping[str, Any] | None = None,
     ) -> Tensor:
@@ -58,13 +58,13 @@ class GraphBuilder:
     def nodes_outputs(
         self,
         kind: str,
-        inputs: Sequence[Tensor | None],
+        inputs: Sequence[Tensor],
         dtypes: Sequence[DTypeLike],
         attributes: Mapping[str, Any] | None = None,
     ) -> list[Tensor]:
         """Add an operator with several outputs."""
         names = [self.name(kind) for _ in dtypes]
-        given = ["" if tensor is None else tensor.name for tensor in inputs]
+        given = [tensor.name for tensor in inputs]
         self.nodes.append(helper.make_node(kind, given, names, name=names[0], **(attributes or {})))
         return [Tensor(self, name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
 
@@ -104,15 +104,13 @@ class Tensor:
     def apply(
         self,
         kind: str,
-        *others: Operand | None,
+        *others: Operand,
         dtype: DTypeLike | None = None,
         **attributes: Any,
     ) -> Tensor:
         """An operator whose first input this is."""
-        inputs = [None if other is None else self.like(other) for other in others]
-        return self.builder.node(
-            kind, [self, *inputs], self.dtype if dtype is None else dtype, attributes
-        )
+        inputs = [self, *map(self.like, others)]
+        return self.builder.node(kind, inputs, self.dtype if dtype is None else dtype, attributes)
 
     def __add__(self, other: Operand) -> Tensor:
         return self.apply("Add", other)

@@ -21,7 +21,7 @@ def aligned(
     maps: Sequence[Tensor], patch_size: int, stride: int, alignment: Interpolation
 ) -> list[Tensor]:
     """Neighbourhood means of each map on the patch grid of the first.  -> (n, c, h, w) each."""
-    cells = [[_n_windows(layer.size(axis), patch_size, 1) for axis in (2, 3)] for layer in maps]
+    cells = [_n_windows(maps[0].size(axis), patch_size, 1) for axis in (2, 3)]
     planes = []
     for layer in maps:
         rows, columns = (
@@ -31,7 +31,7 @@ def aligned(
                 ),
                 stride,
             )
-            for axis, n_cells in zip((2, 3), cells[0], strict=True)
+            for axis, n_cells in zip((2, 3), cells, strict=True)
         )
         planes.append(operators.applied(rows, columns, layer))
     return planes
