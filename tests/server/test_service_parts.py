@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import threading
 import time
@@ -263,6 +264,16 @@ def test_the_time_to_wait_is_within_its_limits(n_waiting, n_threads, seconds):
     for each in seconds:
         congestion.inspected(each)
     assert 1 <= congestion.refused(n_waiting) <= LONGEST_S
+
+
+@given(st.integers(1, 64), st.integers(0, 200))
+def test_a_crowd_has_a_shorter_queue_until_it_is_over(max_queue, n_refused):
+    congestion, now = Congestion(2), time.monotonic()
+    for _ in range(n_refused):
+        congestion.refused(max_queue, now)
+    most = congestion.most_accepted(max_queue, now)
+    assert most == (math.ceil(0.75 * max_queue) if n_refused > max_queue else max_queue)
+    assert congestion.most_accepted(max_queue, now + 60) == max_queue
 
 
 # --- files that are kept

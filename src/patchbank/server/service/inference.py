@@ -127,12 +127,17 @@ class Inference:
     @property
     def is_full(self) -> bool:
         """Whether another photograph would be refused."""
-        return self._is_closed or self._n_accepted >= self._settings.max_queue
+        return self._is_closed or self._n_accepted >= self._most_accepted
+
+    @property
+    def _most_accepted(self) -> int:
+        return self._congestion.most_accepted(self._settings.max_queue)
 
     def busy(self) -> Busy:
         """The error for a photograph that is refused, with the time to come again."""
+        limit = self._most_accepted
         wait_s = self._congestion.refused(self._n_accepted)
-        limit, s = self._settings.max_queue, "" if wait_s == 1 else "s"
+        s = "" if wait_s == 1 else "s"
         return Busy(
             f"queue: expected fewer than {limit} photographs at once, got {self._n_accepted}; "
             f"send it again in {wait_s} second{s}",
