@@ -2,11 +2,12 @@
 
     python benchmarks/quality/export.py ../shared/data/screw ../shared/data/mtd
         [--methods patchcore joint ...] [--backbones efficientnet_lite0 ...]
-        [--entries photograph pixels] [--runtimes onnxruntime openvino] [--limit N]
+        [--entries photograph pixels] [--runtimes onnxruntime openvino] [--limit N] [--resume]
 
 Every combination is fitted on the good photographs of a set, exported, and compared with its graph
-on all test photographs as they come (or on N of them, spread evenly).  Exit status 1 if a graph is
-beyond the tolerance of `patchbank verify`.
+on all test photographs as they come (or on N of them, spread evenly).  With --resume, combinations
+that export.json has already are not measured again.  Exit status 1 if a graph is beyond the
+tolerance of `patchbank verify`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from environment import environment
 from patchbank import SPADE, GraphCore, PaDiM, PatchCore, SimpleNet
 from patchbank.datasets import find_dataset
 from patchbank.export import Runtime, export_detector, open_exported
-from patchbank.export.verifying import verified
+from patchbank.export.verifying import verified_together
 from patchbank.images.source import image_source
 
 HERE = Path(__file__).parent
@@ -56,20 +57,22 @@ def measure(
     paths = [sample.path for sample in dataset.samples]
     paths = paths[:: max(1, len(paths) // n)][:n] if n else paths
     detector = METHODS[name](backbone=backbone).fit(root)
-    found = []
-    for entry in entries:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "detector.onnx"
+    with tempfile.TemporaryDirectory() as folder:
+        graphs, where = [], []
+        for entry in entries:
+            file = Path(folder) / f"{entry}.onnx"
             export_detector(detector, file, entry=entry)
             for runtime in runtimes:
-                opened = open_exported(file, runtime)
-                result = verified(detector, opened, map(image_source, paths))
-                figures = result.to_json()
-                del figures["results"], figures["exported"]
-                size_mb = file.stat().st_size / 1e6
-                where = {"dataset": root.name, "method": name, "backbone": backbone}
-                found.append({**where, "entry": entry, "file_mb": size_mb, **figures})
-                print(row(found[-1]), flush=True)
+                graphs.append(open_exported(file, runtime))
+                where.append({"entry": entry, "file_mb": file.stat().st_size / 1e6})
+        compared = verified_together(detector, graphs, map(image_source, paths))
+    found = []
+    for place, one in zip(where, compared, strict=True):
+        figures = one.to_json()
+        del figures["results"], figures["exported"]
+        combination = {"dataset": root.name, "method": name, "backbone": backbone}
+        found.append({**combination, **place, **figures})
+        print(row(found[-1]), flush=True)
     return found
 
 
@@ -114,6 +117,13 @@ def write(results: list[dict[str, Any]], out: Path) -> None:
     )
 
 
+def earlier(out: Path) -> list[dict[str, Any]]:
+    """What a run that was stopped has measured."""
+    file = out.with_suffix(".json")
+    results: list[dict[str, Any]] = json.loads(file.read_text())["results"] if file.exists() else []
+    return results
+
+
 def main() -> None:
     """Measure all combinations."""
     parser = argparse.ArgumentParser(
@@ -127,12 +137,16 @@ def main() -> None:
     have = ["onnxruntime"] + ["openvino"] * (find_spec("openvino") is not None)
     parser.add_argument("--runtimes", nargs="+", default=have)
     parser.add_argument("--limit", type=int, default=0, help="photographs of each set; 0 for all")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--out", type=Path, default=HERE / "export")
     given = parser.parse_args()
-    results: list[dict[str, Any]] = []
+    results = earlier(given.out) if given.resume else []
+    known = {(one["dataset"], one["method"], one["backbone"]) for one in results}
     for root in given.roots:
         for name in given.methods:
             for backbone in given.backbones:
+                if (root.name, name, backbone) in known:
+                    continue
                 results += measure(name, backbone, root, given.entries, given.runtimes, given.limit)
                 write(results, given.out)
     sys.exit(not all(one["is_passed"] for one in results))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -11,7 +11,9 @@ import numpy as np
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial.box import Box
 from patchbank.detector.inspecting import inspect_photograph
+from patchbank.detector.inspection import Inspection
 from patchbank.detector.inspector import Inspector, parts_of_inspector
+from patchbank.detector.packing import DetectorParts
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
 from patchbank.export.running import ExportedDetector, Verdict
@@ -61,17 +63,40 @@ def verified(
     progress: Progress | None = None,
 ) -> Verification:
     """`verify` for the sources of photographs."""
-    pairs, errors, given = [], [], list(sources)
+    return verified_together(detector, [exported], sources, progress)[0]
+
+
+def verified_together(
+    detector: Inspector,
+    graphs: Sequence[ExportedDetector],
+    sources: Iterable[ImageSource],
+    progress: Progress | None = None,
+) -> list[Verification]:
+    """`verified` for several graphs of one detector, which inspects each photograph once."""
+    given, parts = list(sources), parts_of_inspector(detector)
+    pairs: list[list[Pair]] = [[] for _ in graphs]
+    errors: list[list[str]] = [[] for _ in graphs]
     with (progress or NullProgress()).task("comparing", len(given)) as advance:
         for source in given:
             try:
-                pairs.append(_pair(detector, exported, source))
+                inspection = inspect_photograph(parts, source, keep_image=True)
             except PatchbankError as error:
-                errors.append(str(error))
-            advance(1)
-    return Verification(
-        exported.name, exported.runtime, tuple(pairs), _problems(detector, exported), tuple(errors)
-    )
+                for lines in errors:
+                    lines.append(str(error))
+                continue
+            finally:
+                advance(1)
+            for graph, found, lines in zip(graphs, pairs, errors, strict=True):
+                try:
+                    found.append(_pair(parts, inspection, graph, source.name))
+                except PatchbankError as error:
+                    lines.append(str(error))
+    return [
+        Verification(
+            graph.name, graph.runtime, tuple(found), _problems(detector, graph), tuple(lines)
+        )
+        for graph, found, lines in zip(graphs, pairs, errors, strict=True)
+    ]
 
 
 def _problems(detector: Inspector, exported: ExportedDetector) -> tuple[str, ...]:
@@ -81,9 +106,10 @@ def _problems(detector: Inspector, exported: ExportedDetector) -> tuple[str, ...
     return (f"the graph of another detector ({theirs[:12]} instead of {detector.sha256[:12]})",)
 
 
-def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) -> Pair:
-    parts = parts_of_inspector(detector)
-    inspection = inspect_photograph(parts, source, keep_image=True)
+def _pair(
+    parts: DetectorParts, inspection: Inspection, exported: ExportedDetector, name: str
+) -> Pair:
+    """The inspection of a photograph, beside what a graph gives for it."""
     if exported.metadata["entry"] == "pixels":
         member, prediction = parts.members[0], inspection.predictions[0]
         prepared = prepare(member.extractor, member.settings, inspection.pixels)
@@ -97,7 +123,7 @@ def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) 
     difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
     highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
     return Pair(
-        source.name,
+        name,
         inspection.score,
         verdict.score,
         inspection.p_value,
