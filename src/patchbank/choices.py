@@ -20,7 +20,7 @@ Metric: TypeAlias = Literal["euclidean", "squared"]
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Mean and standard deviation of red, green and blue."""
 Position: TypeAlias = Literal["as_photographed", "canonical", "auto"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 Projection: TypeAlias = Literal["gaussian", "uniform", "sparse"]
 Resampling: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 Resize: TypeAlias = Literal["area", "short_side", "squash"]

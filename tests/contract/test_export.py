@@ -66,6 +66,10 @@ def test_a_graph_gives_what_the_detector_gives(name, tmp_path):
     agrees(RECIPES[name].fit(parts(5)), tmp_path / "a.onnx")
 
 
+def test_a_graph_of_a_network_in_int8_gives_the_same(tmp_path):
+    agrees(RECIPES["plain"].fit(parts(5), precision="int8"), tmp_path / "a.onnx")
+
+
 @pytest.mark.parametrize("name", PAST)
 def test_a_graph_of_a_detector_of_the_past_gives_the_same(name, tmp_path):
     agrees(load(DETECTORS / f"{name}.patchbank"), tmp_path / "a.onnx")

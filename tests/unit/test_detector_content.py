@@ -103,7 +103,7 @@ RECORDS = [
     ((*BACKBONE, "layers"), ["deep", "deep"], "layers: expected names, each once"),
     ((*BACKBONE, "layers"), ["none"], r"backbone\.layers: expected layers of the backbone"),
     ((*BACKBONE, "layers"), ["deep"], "bank: expected the shape"),
-    ((*BACKBONE, "precision"), "float8", "precision: expected float32 or bfloat16"),
+    ((*BACKBONE, "precision"), "float8", "precision: expected float32, bfloat16 or int8"),
     ((*BACKBONE, "normalisation"), [[0, 0, 0], [1, 1, 0]], "normalisation: expected null, or"),
     ((*INFO, "taps", "deep", "channels"), 7, r"info\.taps: expected .* of 'deep'"),
     ((*INFO, "taps", "deep", "stride"), 16, r"info\.taps: expected .* of 'deep'"),

@@ -196,7 +196,7 @@ def test_predict_and_evaluate_take_an_engine(capsys, tmp_path, monkeypatch):
     ("options", "message"),
     [
         (("quick",), "engine: expected onnxruntime or openvino, got 'quick'"),
-        (("onnxruntime", "int4"), "precision: expected float32 or bfloat16, got 'int4'"),
+        (("onnxruntime", "int4"), "precision: expected one of float32, bfloat16, int8, got 'int4'"),
         (("onnxruntime", "bfloat16"), "bfloat16, which needs the engine openvino"),
     ],
 )

@@ -31,6 +31,10 @@ from patchbank.runtime.devices import Device
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
 
 
+_ENGINES: Mapping[str, EngineName] = {"bfloat16": "openvino"}
+"""Engines of precisions that only one has."""
+
+
 class _OnnxSource(BackboneSource):
     """The common part of the sources whose backbones are ONNX models."""
 
@@ -54,10 +58,13 @@ class _OnnxSource(BackboneSource):
 
     @override
     def pack(self, extractor: OnnxExtractor) -> Packed:
-        record = {
+        engine = extractor.engine
+        record: dict[str, Any] = {
             "normalisation": extractor.normalisation,
-            "precision": extractor.engine.precision,
+            "precision": engine.precision,
         }
+        if engine.precision == "int8":  # each engine rounds in its own way
+            record["engine"] = engine.name
         return record, {"onnx": np.frombuffer(extractor.content, dtype=np.uint8)}
 
     @override
@@ -71,8 +78,8 @@ class _OnnxSource(BackboneSource):
         given = record.get("normalisation")
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
         precision = record.get("precision", "float32")  # missing in early files of format 2
-        needed: EngineName = "onnxruntime" if precision == "float32" else "openvino"
-        if engine == "onnxruntime" and needed != engine:
+        needed: EngineName = record.get("engine", _ENGINES.get(precision, "onnxruntime"))
+        if engine not in (None, needed) and precision != "float32":
             raise BackboneError(
                 f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
             )

@@ -37,7 +37,8 @@ class Engine:
 
     Args:
         name: ``onnxruntime`` or ``openvino``.
-        precision: ``float32``, or with OpenVINO ``bfloat16``.
+        precision: ``float32``, with OpenVINO ``bfloat16``; ``int8`` for a network that is
+            quantised.
 
     Raises:
         ParameterError: unknown name or precision, or a precision that the engine does not have.
@@ -51,7 +52,8 @@ class Engine:
         if self.name not in get_args(EngineName):
             raise ParameterError(f"engine: expected onnxruntime or openvino, got {self.name!r}")
         if self.precision not in get_args(Precision):
-            raise ParameterError(f"precision: expected float32 or bfloat16, got {self.precision!r}")
+            expected = ", ".join(get_args(Precision))
+            raise ParameterError(f"precision: expected one of {expected}, got {self.precision!r}")
         if self.precision == "bfloat16" and self.name != "openvino":
             raise ParameterError(
                 f"precision: expected float32 with {self.name}, got bfloat16, "

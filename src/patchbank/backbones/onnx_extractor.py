@@ -79,9 +79,13 @@ class OnnxExtractor:
         size = image.shape[0], image.shape[1]
         if size not in self._checked_sizes:
             self._shapes(size, self._info.name)
-        planes = image.transpose(2, 0, 1) * self._scale  # (3, H, W)
+        return self._run(self.planes(image), self._layers)
+
+    def planes(self, image: Image) -> NDArray[np.float32]:
+        """What the network takes: (H, W, 3) uint8 RGB -> (3, H, W), each colour normalised."""
+        planes: NDArray[np.float32] = image.transpose(2, 0, 1) * self._scale
         planes += self._shift
-        return self._run(planes, self._layers)
+        return planes
 
     def _run(self, planes: NDArray[np.float32], layers: tuple[str, ...]) -> list[FeatureMap]:
         try:

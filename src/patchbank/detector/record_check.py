@@ -151,7 +151,10 @@ RULES: Mapping[str, Rule] = {
         optional=True,
     ),
     "members[].backbone.precision": Rule(
-        "float32 or bfloat16", lambda v: v in ("float32", "bfloat16"), optional=True
+        "float32, bfloat16 or int8", lambda v: v in ("float32", "bfloat16", "int8"), optional=True
+    ),
+    "members[].backbone.engine": Rule(
+        "onnxruntime or openvino", lambda v: v in ("onnxruntime", "openvino"), optional=True
     ),
     "members[].backbone.info": OBJECT,
     "members[].backbone.info.name": TEXT,

@@ -26,7 +26,7 @@ from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
-from patchbank.settings import InputSettings, Settings, part_of
+from patchbank.settings import Settings, part_of
 from patchbank.training.calibrate import FittedMember, calibrate, standardised
 from patchbank.training.choose import (
     AutomaticSettings,
@@ -42,8 +42,10 @@ from patchbank.training.names import names_of
 from patchbank.training.photographs import Remarks, readable, with_bit_depth
 from patchbank.training.pictures import kept_photographs, picture_scale
 from patchbank.training.position import with_position
+from patchbank.training.quantising import quantised_for
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
+Opened: TypeAlias = Callable[[Settings], FeatureExtractor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,16 @@ def fit(
     roi, lines = choice.interest.region(sources)
     said.lines += lines
     search.contents.pictures = choice.pictures(asked.parts[0][1], sources, roi)
-    backbone = partial(_open_backbone, device=device, engine=engine, wrap=wrap)
+    opened: Opened = partial(_open_backbone, device=device, engine=_first(engine))
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
-        chosen = choose_settings(chosen, search, backbone, progress, device, roi)
+        in_trials = _wrapped(opened, wrap)
+        chosen = choose_settings(chosen, search, in_trials, progress, device, roi)
     parts = with_position(chosen.parts, sources, said, progress, has_region=bool(choice.interest))
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
-    fitted = _fit_members(parts, backbone, search, roi, progress, device)
+    if engine.precision == "int8":
+        opened = _in_int8(opened, sources, roi, said, progress)
+    fitted = _fit_members(parts, _wrapped(opened, wrap), search, roi, progress, device)
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
@@ -208,9 +213,12 @@ def _bit_depth(parts: Sequence[tuple[Method, Settings]]) -> int | None:
     return depths.pop()
 
 
-def _open_backbone(
-    settings: InputSettings, device: Device, engine: Engine, wrap: Wrap
-) -> FeatureExtractor:
+def _first(engine: Engine) -> Engine:
+    """The engine of the network that is quantised, or of the one that is used as it is."""
+    return Engine(engine.name) if engine.precision == "int8" else engine
+
+
+def _open_backbone(settings: Settings, device: Device, engine: Engine) -> FeatureExtractor:
     open_with = partial(
         open_backbone,
         settings.backbone,
@@ -222,12 +230,33 @@ def _open_backbone(
     extractor = open_with(settings.layers)
     if settings.tiles and settings.layers is None:
         extractor = open_with(extractor.layers[:1])  # the smallest patches
-    return wrap(extractor)
+    return extractor
+
+
+def _wrapped(opened: Opened, wrap: Wrap) -> Opened:
+    return lambda settings: wrap(opened(settings))
+
+
+def _in_int8(
+    opened: Opened,
+    sources: Sequence[ImageSource],
+    roi: RegionOfInterest | None,
+    remarks: Remarks,
+    progress: Progress,
+) -> Opened:
+    """Backbones that are quantised for these photographs, with a line about each."""
+
+    def quantised(settings: Settings) -> FeatureExtractor:
+        found = quantised_for(opened(settings), settings, sources, roi, progress)
+        remarks.decisions.append(f"{settings.backbone}: {found}")
+        return found.extractor
+
+    return quantised
 
 
 def _fit_members(
     parts: Sequence[tuple[Method, Settings]],
-    backbone: Callable[[Settings], FeatureExtractor],
+    backbone: Opened,
     search: GroupSearch,
     roi: RegionOfInterest | None,
     progress: Progress,

@@ -1,0 +1,105 @@
+"""Quantises the backbone of a member to int8, with what it sees of the good photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
+
+from patchbank.backbones import BackboneInfo, FeatureExtractor, OnnxExtractor
+from patchbank.errors import ParameterError
+from patchbank.images.roi import RegionOfInterest
+from patchbank.images.source import ImageSource
+from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.settings import Settings
+from patchbank.training.extraction import extract_images
+from patchbank.types import FeatureMap, Image
+
+if TYPE_CHECKING:
+    from patchbank.backbones.quantisation import Quantised
+
+Item = TypeVar("Item")
+
+MOST_PHOTOGRAPHS = 32
+"""Photographs that the ranges of activations are measured on."""
+MOST_PIXELS = 32 * 512 * 512
+"""Pixels of what the network sees of them, at least one image of each."""
+
+
+class _Recorder:
+    """An extractor that keeps the images which it sees."""
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self._extractor = extractor
+        self.images: list[Image] = []
+
+    @property
+    def info(self) -> BackboneInfo:
+        """That of the extractor."""
+        return self._extractor.info
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of the extractor."""
+        return self._extractor.layers
+
+    def __call__(self, image: Image) -> Sequence[FeatureMap]:
+        """The features of the extractor."""
+        self.images.append(image)
+        return self._extractor(image)
+
+
+def quantised_for(
+    extractor: FeatureExtractor,
+    settings: Settings,
+    sources: Sequence[ImageSource],
+    roi: RegionOfInterest | None,
+    progress: Progress,
+) -> Quantised:
+    """Quantise a backbone, so that it fits what it sees of good photographs.
+
+    Args:
+        extractor: of the features, in float32.
+        settings: of the input, and the augmented copies.
+        sources: the photographs, of which up to `MOST_PHOTOGRAPHS` are read.
+        roi: region of interest; None where whole photographs are learned.
+        progress: shows the layers.
+
+    Raises:
+        ParameterError: the backbone is not ONNX, or the tools are missing.
+        BackboneError: the network cannot be quantised.
+        ImageError, ShapeError: photographs cannot be read.
+    """
+    if find_spec("onnx") is None:
+        raise ParameterError(
+            "precision: expected the package onnx for int8, got none; "
+            "pip install 'patchbank[export]'"
+        )
+    if not isinstance(extractor, OnnxExtractor):
+        name = extractor.info.name
+        raise ParameterError(
+            f"precision: expected float32 for {name}, which runs in torch, got int8; make an ONNX "
+            f"file of it (patchbank backbones export {name}) and use that as backbone"
+        )
+    from patchbank.backbones.quantisation import quantised
+
+    chosen = evenly(sources, MOST_PHOTOGRAPHS)
+    images: list[Image] = []
+    for source in chosen:
+        recorder = _Recorder(extractor)
+        for _ in extract_images(recorder, settings, [source], NullProgress(), None, roi):
+            pass
+        # They come from several threads, so their order is none.
+        seen = sorted(recorder.images, key=lambda image: image.tobytes())
+        n_pixels = sum(image.shape[0] * image.shape[1] for image in seen)
+        images += evenly(seen, max(1, len(seen) * MOST_PIXELS // (len(chosen) * n_pixels)))
+    return quantised(extractor, images, progress)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of some items, from the first on, with the same distance.
+
+    >>> evenly(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    return list(items[:: -(-len(items) // most)])
