@@ -82,7 +82,7 @@ class OnnxExtractor:
         return self._run(self.planes(image), self._layers)
 
     def planes(self, image: Image) -> NDArray[np.float32]:
-        """What the network takes: (H, W, 3) uint8 RGB -> (3, H, W), each colour normalised."""
+        """(H, W, 3) uint8 RGB -> (3, H, W) float32, each colour normalised: the network's input."""
         planes: NDArray[np.float32] = image.transpose(2, 0, 1) * self._scale
         planes += self._shift
         return planes

@@ -53,7 +53,7 @@ class Quantised:
     n_layers: int
     """Convolutions and matrix products of the network."""
     in_float: tuple[str, ...]
-    """Those that stay in float32, by the names of their outputs."""
+    """Names of the outputs of the layers that stay in float32."""
 
     def __str__(self) -> str:
         kept = f"; {', '.join(self.in_float)} stay in float32" if self.in_float else ""

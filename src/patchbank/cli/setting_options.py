@@ -103,8 +103,8 @@ class FitOptions(Group):
     )
     precision: Precision = setting(
         "float32",
-        "Precision of the backbone; bfloat16 is faster, rounds, needs openvino, and is compared "
-        "with a second fit in float32.",
+        "Precision of the backbone; bfloat16 (with openvino) and int8 are faster, round, and are "
+        "compared with a second fit in float32.",
         rule=r.Choice.of(Precision),
         group=MACHINE,
     )

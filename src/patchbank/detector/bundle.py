@@ -31,7 +31,9 @@ SINCE_VERSION = {"roi": 4, "updates": 5}
 LINEAGE = "lineage."
 """Beginning of the names of the tensors of a history, which has a digest of its own."""
 LINEAGE_SINCE_VERSION = 5
-READABLE_VERSIONS = (2, 3, 4, 5)
+ENGINE_SINCE_VERSION = 6
+"""Version of files with a network in int8, which an older program would run in any engine."""
+READABLE_VERSIONS = (2, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,22 @@ def to_bytes(bundle: Bundle) -> bytes:
 def _demanded(bundle: Bundle) -> list[int]:
     """Versions that a reader of this content must know."""
     versions = [version for key, version in SINCE_VERSION.items() if key in bundle.record]
-    has_lineage = any(name.startswith(LINEAGE) for name in bundle.tensors)
-    return [*versions, LINEAGE_SINCE_VERSION] if has_lineage else versions
+    if any(name.startswith(LINEAGE) for name in bundle.tensors):
+        versions.append(LINEAGE_SINCE_VERSION)
+    if any("engine" in backbone for backbone in _backbones(bundle.record)):
+        versions.append(ENGINE_SINCE_VERSION)
+    return versions
+
+
+def _backbones(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Records of the backbones, as far as they are there: nothing is checked yet."""
+    members = record.get("members")
+    found = (
+        [m.get("backbone") for m in members if isinstance(m, dict)]
+        if isinstance(members, list)
+        else []
+    )
+    return [backbone for backbone in found if isinstance(backbone, dict)]
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:

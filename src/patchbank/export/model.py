@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from patchbank.backbones import runtime_of
 from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
@@ -117,6 +118,7 @@ def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
                 "backbone_license": member.extractor.info.license,
                 "backbone_sha256": member.extractor.info.sha256,
                 "layers": list(member.extractor.layers),
+                "precision": runtime_of(member.extractor)[1],
                 "settings": pack_settings(member.settings),
             }
             for member in parts.members

@@ -109,7 +109,7 @@ def _problems(detector: Inspector, exported: ExportedDetector) -> tuple[str, ...
 def _pair(
     parts: DetectorParts, inspection: Inspection, exported: ExportedDetector, name: str
 ) -> Pair:
-    """The inspection of a photograph, beside what a graph gives for it."""
+    """Compare the inspection of a photograph with what a graph gives for it."""
     if exported.metadata["entry"] == "pixels":
         member, prediction = parts.members[0], inspection.predictions[0]
         prepared = prepare(member.extractor, member.settings, inspection.pixels)

@@ -113,12 +113,10 @@ def fit(
     opened: Opened = partial(_open_backbone, device=device, engine=_first(engine))
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
-        in_trials = _wrapped(opened, wrap)
-        chosen = choose_settings(chosen, search, in_trials, progress, device, roi)
+        chosen = choose_settings(chosen, search, _wrapped(opened, wrap), progress, device, roi)
     parts = with_position(chosen.parts, sources, said, progress, has_region=bool(choice.interest))
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
-    if engine.precision == "int8":
-        opened = _in_int8(opened, sources, roi, said, progress)
+    opened = _in_precision(engine, opened, search, roi, said, progress)
     fitted = _fit_members(parts, _wrapped(opened, wrap), search, roi, progress, device)
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
@@ -128,28 +126,27 @@ def fit(
         fitted = [standardised(member, progress) for member in fitted]
     rate, is_one = parts[0][1].false_alarm_rate, len(sources) == 1
     calibrations = calibrate(fitted, rate, progress, views_of_one=is_one, groups=grouping.numbers)
-    contents.check_threshold(calibrations.whole)
-    check_reachable(calibrations.whole)
+    whole = calibrations.whole
+    contents.check_threshold(whole)
+    check_reachable(whole)
     if said.shown is not None:
-        said.shown.fill(sources, [each.left_out for each in fitted], calibrations.whole)
+        said.shown.fill(sources, [each.left_out for each in fitted], whole)
         said.shown.groups += grouping.shown
-    LOGGER.info("fitted %s: threshold %.4g", _shown(parts), calibrations.whole.threshold)
+    LOGGER.info("fitted %s: threshold %.4g", _shown(parts), whole.threshold)
     return Detector(
         members=tuple(each.member for each in fitted),
-        calibration=calibrations.whole,
+        calibration=whole,
         bank_size_calibration=calibrations.by_size,
         fitted_on=tuple(names_of(sources)),
         likeness=Likeness.of(
             contents.traits,
             calibrations.patch_distances,
-            group_shares(calibrations.whole.groups, len(sources)),
+            group_shares(whole.groups, len(sources)),
         ),
         roi=roi,
         photograph_digests=contents.digests,
         versions=versions(),
-        settings_choice=with_missed(
-            chosen.record, fitted[0].member, sources, calibrations.whole, progress, roi
-        ),
+        settings_choice=with_missed(chosen.record, fitted[0].member, sources, whole, progress, roi),
         photographs=kept_photographs(contents.small_pictures, fitted, len(sources)),
     )
 
@@ -237,17 +234,20 @@ def _wrapped(opened: Opened, wrap: Wrap) -> Opened:
     return lambda settings: wrap(opened(settings))
 
 
-def _in_int8(
+def _in_precision(
+    engine: Engine,
     opened: Opened,
-    sources: Sequence[ImageSource],
+    search: GroupSearch,
     roi: RegionOfInterest | None,
     remarks: Remarks,
     progress: Progress,
 ) -> Opened:
-    """Backbones that are quantised for these photographs, with a line about each."""
+    """Backbones in the precision of the engine; for int8 they are quantised, with a remark."""
+    if engine.precision != "int8":
+        return opened
 
     def quantised(settings: Settings) -> FeatureExtractor:
-        found = quantised_for(opened(settings), settings, sources, roi, progress)
+        found = quantised_for(opened(settings), settings, search.sources, roi, progress)
         remarks.decisions.append(f"{settings.backbone}: {found}")
         return found.extractor
 

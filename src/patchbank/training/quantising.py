@@ -35,12 +35,12 @@ class _Recorder:
 
     @property
     def info(self) -> BackboneInfo:
-        """That of the extractor."""
+        """Origin of the weights, and how their input is prepared."""
         return self._extractor.info
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Those of the extractor."""
+        """The chosen layers."""
         return self._extractor.layers
 
     def __call__(self, image: Image) -> Sequence[FeatureMap]:

@@ -103,9 +103,10 @@ class Learnable:
             device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
                 ``cuda:1``.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
-            precision: of the backbone: ``float32``, or with OpenVINO ``bfloat16``: faster, with
-                other scores (`training.precision.score_change` measures the difference), and the
-                detector needs OpenVINO.
+            precision: of the backbone: ``float32``; with OpenVINO ``bfloat16``; or ``int8``, for
+                which the network is quantised with these photographs (extra ``export``).  The
+                lower ones are faster, with other scores (`training.precision.score_change`
+                measures the difference), and the detector stays with its engine.
             progress: shows the steps.
             skip_unreadable: whether images that cannot be read are left out, with a warning each.
             exclude: names of images that are not learned: of files, or ends of their paths.
