@@ -207,3 +207,24 @@ def test_fit_says_what_stays_in_float32_and_how_scores_change(capsys, tmp_path):
     assert any("int8: leave-one-out scores of 6 good images differ" in line for line in lines)
     status, told, _ = run(capsys, "info", out)
     assert "int8" in told
+
+
+@pytest.mark.openvino
+def test_openvino_has_detectors_in_int8_of_its_own(detector, tmp_path):
+    path, photograph = tmp_path / "a.patchbank", part(60, defect=8)
+    own = RECIPE.fit(parts(8), engine="openvino", precision="int8")
+    own.save(path)
+    again = load(path)
+    assert again.members[0].extractor.engine == Engine("openvino", "int8")
+    assert again.predict(photograph).score == pytest.approx(own.predict(photograph).score, rel=1e-6)
+    assert own.predict(photograph).is_anomalous
+    with pytest.raises(BackboneError, match="expected openvino, as .* in int8, got onnxruntime"):
+        load(path, engine="onnxruntime")
+    detector.save(path)
+    with pytest.raises(BackboneError, match="expected onnxruntime, as .* in int8, got openvino"):
+        load(path, engine="openvino")
+    with pytest.raises(ParameterError, match="features in int8 of OpenVINO"):
+        own.export(tmp_path / "a.onnx")
+    with pytest.raises(ParameterError, match="format: expected onnx for a network in int8"):
+        detector.export(tmp_path / "a.xml", format="openvino")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.patchbank"]

@@ -12,6 +12,8 @@ from patchbank.errors import ParameterError
 
 METHODS = ("patchcore", "graphcore", "padim", "simplenet")
 """Methods whose models have a graph; one of another package may embed patches otherwise."""
+ROUNDED = (("openvino", "bfloat16"), ("openvino", "int8"))
+"""Engines and precisions whose features depend on what the network is merged with."""
 
 
 def check_exportable(parts: DetectorParts) -> None:
@@ -42,6 +44,11 @@ def _reasons(member: Member) -> list[str]:
         found.append(
             f"the backbone {member.extractor.info.name}, which runs in torch (save the detector "
             "with its backbone as ONNX, and export that file)"
+        )
+    elif (member.extractor.engine.name, member.extractor.engine.precision) in ROUNDED:
+        found.append(
+            f"features in {member.extractor.engine.precision} of OpenVINO, which rounds otherwise in "
+            "a larger graph (fit with precision float32, or in int8 with engine onnxruntime)"
         )
     if member.method not in METHODS:
         found.append(f"the method {member.method}, which has no graph")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from patchbank.detector.inspector import Inspector
+from patchbank.backbones import runtime_of
+from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.errors import DataError, ParameterError
 from patchbank.export.files import onnx_file, openvino_files
 from patchbank.export.model import ENTRIES, Entry
@@ -74,6 +75,7 @@ def export_detector(
         )
     if format == "openvino":
         require_openvino("format")
+        _check_rounding(detector)
     given = several_images(photographs).sources
     content = onnx_file(detector, entry)
     files = {target: content}
@@ -97,3 +99,18 @@ def export_detector(
             ) from None
     LOGGER.info("exported %s", target)
     return Exported(tuple(reversed(files)), found)
+
+
+def _check_rounding(detector: Inspector) -> None:
+    """Refuse a network in int8 for OpenVINO.
+
+    Raises:
+        ParameterError: a member has one.
+    """
+    for member in parts_of_inspector(detector).members:
+        name, precision = runtime_of(member.extractor)
+        if (name, precision) == ("onnxruntime", "int8"):
+            raise ParameterError(
+                "format: expected onnx for a network in int8, got openvino, which rounds otherwise "
+                "than ONNX Runtime; fit with precision float32 for OpenVINO"
+            )
