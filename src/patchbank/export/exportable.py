@@ -47,8 +47,8 @@ def _reasons(member: Member) -> list[str]:
         )
     elif (member.extractor.engine.name, member.extractor.engine.precision) in ROUNDED:
         found.append(
-            f"features in {member.extractor.engine.precision} of OpenVINO, which rounds otherwise in "
-            "a larger graph (fit with precision float32, or in int8 with engine onnxruntime)"
+            f"features in {member.extractor.engine.precision} of OpenVINO, which rounds otherwise "
+            "in a larger graph (fit with precision float32, or in int8 with engine onnxruntime)"
         )
     if member.method not in METHODS:
         found.append(f"the method {member.method}, which has no graph")
