@@ -16,7 +16,7 @@ from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import BackboneError, ParameterError
-from patchbank.export.exportable import check_exportable
+from patchbank.export.exportable import LARGEST_BYTES, check_exportable
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
 from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
@@ -55,7 +55,7 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     """The graph of a detector.
 
     Raises:
-        ParameterError: the detector has something that no graph can compute.
+        ParameterError: the detector has something that no graph can compute, or is too large.
         BackboneError: a backbone cannot be part of another graph.
     """
     parts = parts_of_inspector(detector)
@@ -88,6 +88,11 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
     record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
     helper.set_model_props(model, {METADATA_KEY: record})
+    if model.ByteSize() > LARGEST_BYTES:
+        raise ParameterError(
+            f"export: expected a graph of at most 2 GiB, got {model.ByteSize() / 2**30:.1f} GiB; "
+            "use a smaller bank (patchbank cut), or fit SPADE on fewer photographs"
+        )
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,6 +68,32 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(kind, given, names, name=names[0], **(attributes or {})))
         return [Tensor(self, name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
 
+    def loop(
+        self, count: Tensor, state: Tensor, step: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """What a state is after so many steps.
+
+        Args:
+            count: of the steps.
+            state: before the first one.
+            step: makes the next state, of the same shape, from the number of the step and the
+                state before; it may use tensors from outside.
+        """
+        number = Tensor(self, self.name("number"), np.int64)
+        going = Tensor(self, self.name("going"), np.bool_)
+        before = Tensor(self, self.name("state"), state.dtype)
+        outside, self.nodes = self.nodes, []
+        outputs = [going.apply("Identity"), step(number, before)]
+        body = helper.make_graph(
+            self.nodes,
+            self.name("step"),
+            [number.info([]), going.info([]), before.info(None)],
+            [outputs[0].info([]), outputs[1].info(None)],
+        )
+        self.nodes = outside
+        always = self.constant(True, np.bool_)
+        return self.node("Loop", [count, always, state], state.dtype, {"body": body})
+
     def named(self, tensor: Tensor, name: str) -> Tensor:
         """The same values under the name of an output."""
         self.nodes.append(helper.make_node("Identity", [tensor.name], [name], name=f"to_{name}"))
@@ -92,6 +118,11 @@ class Tensor:
 
     def __init__(self, builder: GraphBuilder, name: str, dtype: DTypeLike) -> None:
         self.builder, self.name, self.dtype = builder, name, np.dtype(dtype)
+
+    def info(self, shape: Sequence[int] | None) -> onnx.ValueInfoProto:
+        """Its name, its type, and its shape if that is known."""
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        return helper.make_tensor_value_info(self.name, kind, shape)
 
     def like(self, other: Operand) -> Tensor:
         """Another operand; a number or an array as a constant of this type."""
@@ -279,3 +310,9 @@ def counting(count: Tensor) -> Tensor:
 def rounded(value: Tensor) -> Tensor:
     """Round to the nearest integer, to the even one of two: as `round` of Python."""
     return value.apply("Round")
+
+
+def filled(builder: GraphBuilder, number: float, shape: Sequence[int | Tensor]) -> Tensor:
+    """A number in each place of a shape, float32."""
+    value = builder.constant(np.float32(number))
+    return builder.node("Expand", [value, shape_of_parts(builder, shape)], np.float32)

@@ -89,7 +89,7 @@ def looked_at(pixels: Tensor, member: Member) -> Seen:
     box = sizes.in_photograph(crop, whole, height, width)
     step, inputs = grid_step(member.extractor), []
     for scale in settings.scales:
-        if scale == 1:
+        if scale == 1 or sizes.is_crop(settings.crop, scale, step):
             resized = resizing.resized(pixels, *whole, settings.resampling)
             inputs.append(resized if settings.crop is None else crop.of(resized))
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.export.graph import embedding, scores
+from patchbank.export.graph import embedding, gallery, scores
 from patchbank.export.graph.builder import Tensor, counting, stacked
 from patchbank.methods.graphcore.settings import GraphCoreParameters
 from patchbank.methods.memory_bank import BankModel, MapBanks
@@ -17,6 +17,7 @@ from patchbank.methods.patchcore.method import parts_of
 from patchbank.methods.patchcore.settings import PatchCoreParameters
 from patchbank.methods.simplenet.discriminator import SLOPE
 from patchbank.methods.simplenet.method import SimpleNetModel
+from patchbank.methods.spade.model import SpadeModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def grids_of(model: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> Pat
         return _of_gaussians(model, maps)
     if isinstance(model, SimpleNetModel):
         return _of_discriminator(model, maps)
+    if isinstance(model, SpadeModel):
+        return _of_gallery(model, maps)
     raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
 
 
@@ -134,6 +137,32 @@ def _of_discriminator(model: SimpleNetModel, maps: Sequence[Tensor]) -> PatchGri
     grid = exponent.maximum(0.0) + ((-exponent.apply("Abs")).apply("Exp") + 1).apply("Log")
     score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
     return PatchGrids(grid, score, settings.patch_stride)
+
+
+def _of_gallery(model: SpadeModel, maps: Sequence[Tensor]) -> PatchGrids:
+    """Distances to the pixels of the most similar good photographs, layer by layer."""
+    settings, known = model.settings, model.gallery
+    n_layers = len(maps) // len(settings.scales)
+    is_used = [not settings.pool_deepest_only or (n + 1) % n_layers for n in range(len(maps))]
+    used = [layer for layer, is_kept in zip(maps, is_used, strict=True) if is_kept]
+    distances, images = gallery.similar(
+        gallery.pooled(maps[n_layers - 1]), known.pooled, settings.n_images
+    )
+    if settings.fusion == "concatenate":
+        planes = [embedding.concatenated(used, 1, 1, "bilinear")]
+    else:
+        planes = [layer.transposed(0, 2, 3, 1) for layer in used]
+    n_images = min(settings.n_images, len(known.pooled))
+    grid = gallery.fused(
+        [
+            gallery.pixel_distances(plane, images, rows, counts, settings.n_neighbours, n_images)
+            for plane, rows, counts in zip(planes, known.planes, known.counts.T, strict=True)
+        ]
+    )
+    if settings.image_score == "pooled":
+        return PatchGrids(grid, distances.reduced("ReduceMean", (1,)))
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
+    return PatchGrids(grid, score)
 
 
 def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
