@@ -70,6 +70,23 @@ def test_a_graph_that_takes_pixels_gives_what_the_detector_gives(name):
     assert_equal(found, len(SIZES) + 1 - len(refused))
 
 
+@pytest.mark.parametrize(("size", "is_passed"), [(1e-6, True), (1e-2, False)])
+def test_the_map_of_a_learned_photograph_may_be_rounding(size, is_passed):
+    detector = fitted("spade")
+    graph, rng = opened(detector), np.random.default_rng(0)
+    largest = size * detector.calibration.pixel_threshold
+
+    def run(given):
+        score, p_value, verdict, anomaly_map, regions = graph.run(given)
+        noise = rng.uniform(0, largest, anomaly_map.shape).astype(np.float32)
+        return [score, p_value, verdict, anomaly_map + noise, regions]
+
+    learned = [image_source(GOOD[0], "learned")]
+    found = verified(detector, replace(graph, run=run), learned)
+    assert found.pairs[0].score == 0
+    assert found.is_passed == is_passed
+
+
 @pytest.mark.parametrize("name", ["crop", "crop of spade"])
 def test_a_photograph_that_the_crop_does_not_fit_in_has_no_score(name):
     verdict = opened(fitted(name)).inspect(drawn(400, 25, 1))

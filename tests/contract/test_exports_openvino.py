@@ -53,6 +53,13 @@ def test_a_graph_gives_the_same_in_openvino(name, entry, tmp_path):
             )
 
 
+def test_learned_photographs_are_verified_in_openvino(tmp_path):
+    """Their maps are nothing but rounding."""
+    detector = RECIPES["spade"].fit(parts(5))
+    done = export_detector(detector, tmp_path / "a.xml", format="openvino", photographs=parts(5))
+    assert done.verification.failure == ""
+
+
 def test_weights_of_another_export_are_told_in_one_line(tmp_path):
     """As after a crash between the two files: the weights are new, and the graph is old."""
     old, new = (

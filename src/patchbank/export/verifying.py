@@ -15,7 +15,7 @@ from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
 from patchbank.export.running import ExportedDetector, Verdict
-from patchbank.export.verification import Pair, Verification, correlation, share
+from patchbank.export.verification import MAP_TOLERANCE, Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.runtime.progress import NullProgress, Progress
@@ -96,6 +96,8 @@ def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) 
         anomaly_map = inspection.anomaly_map
     difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
     highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
+    # Of a photograph that was learned, the map may be nothing but rounding.
+    is_flat = max(map(np.ptp, (anomaly_map, verdict.anomaly_map))) <= MAP_TOLERANCE * highest
     return Pair(
         source.name,
         inspection.score,
@@ -105,7 +107,7 @@ def _pair(detector: Inspector, exported: ExportedDetector, source: ImageSource) 
         inspection.is_anomalous,
         verdict.is_anomalous,
         share(difference, highest),
-        correlation(anomaly_map, verdict.anomaly_map),
+        1.0 if is_flat else correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
         _is_consistent(parts.calibration, verdict),
     )
