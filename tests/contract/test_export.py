@@ -110,7 +110,6 @@ def test_a_learned_photograph_is_as_near_in_a_graph(tmp_path):
     ("name", "reason"),
     [
         ("patchcore-tiles", "tiles"),
-        ("patchcore-region", "a region of interest"),
         ("patchcore-hnsw", "index hnsw"),
     ],
 )

@@ -10,10 +10,14 @@ from onnx import helper
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial import resampling
 from patchbank.core.spatial.box import Box
+from patchbank.core.spatial.grid_cells import any_inside
+from patchbank.core.spatial.interest import cells_of_interest
 from patchbank.detector.preprocessing import _in_photograph
-from patchbank.export.graph import gallery, judging, operators, resizing, scores, sizes
+from patchbank.errors import ShapeError
+from patchbank.export.graph import gallery, judging, operators, region, resizing, scores, sizes
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.images.resize import input_size, resized
+from patchbank.images.roi import RegionOfInterest
 from patchbank.methods.spade import model as spade
 from patchbank.methods.spade.gallery import Gallery
 from patchbank.settings import Settings
@@ -291,3 +295,46 @@ def test_layers_are_fused_as_the_library_does(seed, grids):
     layers = [rng.integers(0, 9, grid).astype(np.float32) for grid in grids]
     (made,) = computed(lambda *given: gallery.fused(given), *(one[None] for one in layers))
     np.testing.assert_allclose(made[0], spade.fused(layers, grids[0]), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 999),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    factor=st.sampled_from([0.3, 0.5, 1.0, 1.7, 2.0, 3.0]),
+    more=st.integers(0, 2),
+    grid=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    deeper=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    stride=st.integers(1, 3),
+)
+def test_regions_of_interest_are_those_of_the_library(
+    seed, size, factor, more, grid, deeper, stride
+):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(size, bool)
+    (top, down), (left, across) = (sorted(rng.integers(0, n + 1, 2)) for n in size)
+    mask[top:down, left:across] = True
+    mask &= rng.random(size) < rng.choice([0.4, 0.9, 1.0])
+    mask[rng.integers(size[0]), rng.integers(size[1])] = True
+    photograph = max(1, round(size[0] * factor)), max(1, round(size[1] * factor)) + more
+
+    def make(height, width, h, w, below, beside):
+        found = region.region(mask, height, width)
+        box, cells = found.box, found.patches((h, w), 1)
+        coarser = region.any_inside(cells, (below, beside))
+        patches = found.patches((h, w), stride)
+        return [box.top, box.left, box.height, box.width, found.fits, found.mask, patches, coarser]
+
+    *box, fits, own, patches, coarser = computed(make, *whole(*photograph, *grid, *deeper))
+    try:
+        part = RegionOfInterest(mask).on(photograph)
+    except ShapeError:
+        assert not fits
+        return
+    assert fits
+    expected = part.box
+    assert box == [expected.top, expected.left, expected.height, expected.width]
+    np.testing.assert_array_equal(own, part.mask)
+    cells = cells_of_interest(part.mask, grid, stride)[::stride, ::stride]
+    np.testing.assert_array_equal(patches, cells)
+    np.testing.assert_array_equal(coarser, any_inside(cells_of_interest(part.mask, grid), deeper))

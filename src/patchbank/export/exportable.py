@@ -27,7 +27,7 @@ def check_exportable(parts: DetectorParts) -> None:
         raise ParameterError(
             "export: expected the package onnx, got none; pip install 'patchbank[export]'"
         )
-    reasons = [] if parts.roi is None else ["a region of interest (fit without roi)"]
+    reasons: list[str] = []
     for member in parts.members:
         reasons += _reasons(member)
     galleries = [m.model.gallery for m in parts.members if isinstance(m.model, SpadeModel)]

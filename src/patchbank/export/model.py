@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
@@ -61,10 +62,13 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     parts = parts_of_inspector(detector)
     check_exportable(parts)
     builder = GraphBuilder()
-    inputs_of, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
+    inputs_of, inputs = (
+        _pixels(builder, parts) if entry == "pixels" else _photographs(builder, parts)
+    )
     outputs = named(inspected(builder, parts, inputs_of))
     for name, tensor in outputs.items():
         builder.named(tensor, name)
+    _check_size(builder)
     graph = helper.make_graph(
         builder.nodes,
         "patchbank",
@@ -88,11 +92,6 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
     record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
     helper.set_model_props(model, {METADATA_KEY: record})
-    if model.ByteSize() > LARGEST_BYTES:
-        raise ParameterError(
-            f"export: expected a graph of at most 2 GiB, got {model.ByteSize() / 2**30:.1f} GiB; "
-            "use a smaller bank (patchbank cut), or fit SPADE on fewer photographs"
-        )
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -100,6 +99,23 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
             f"export: expected backbones that make a valid graph, got: {one_line(str(error))[:200]}"
         ) from None
     return model
+
+
+def _check_size(builder: GraphBuilder) -> None:
+    """Check that the graph is small enough for protobuf, which cannot even copy a larger message.
+
+    Raises:
+        ParameterError: it is not.
+    """
+    n_bytes = sum(node.ByteSize() for node in builder.nodes) + sum(
+        math.prod(one.dims) * helper.tensor_dtype_to_np_dtype(one.data_type).itemsize
+        for one in builder.initializers
+    )
+    if n_bytes > LARGEST_BYTES:
+        raise ParameterError(
+            f"export: expected a graph of at most 2 GiB, got {n_bytes / 2**30:.1f} GiB; use a "
+            "smaller bank (patchbank cut), or fit SPADE on fewer photographs"
+        )
 
 
 def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
@@ -129,10 +145,10 @@ def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _photographs(builder: GraphBuilder) -> tuple[Any, dict[str, list[Any]]]:
+def _photographs(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str, list[Any]]]:
     """One input for photographs of any size."""
     pixels = Tensor(builder, PHOTOGRAPHS, np.uint8)
-    return partial(looked_at, pixels), {PHOTOGRAPHS: ["n", "height", "width", 3]}
+    return partial(looked_at, pixels, parts.roi), {PHOTOGRAPHS: ["n", "height", "width", 3]}
 
 
 def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str, list[Any]]]:
@@ -141,6 +157,11 @@ def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str,
         raise ParameterError(
             f"entry: expected photograph for an ensemble, whose {len(parts.members)} members see "
             "pixels of their own, got pixels"
+        )
+    if parts.roi is not None:
+        raise ParameterError(
+            "entry: expected photograph for a detector with a region of interest, which is one of "
+            "photographs, got pixels"
         )
     names = pixel_inputs(parts.members[0])
     inputs = {

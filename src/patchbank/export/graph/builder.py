@@ -189,6 +189,16 @@ class Tensor:
     def __and__(self, other: Tensor) -> Tensor:
         return self.apply("And", other)
 
+    def __or__(self, other: Tensor) -> Tensor:
+        return self.apply("Or", other)
+
+    def __invert__(self) -> Tensor:
+        return self.apply("Not")
+
+    def equals(self, other: Operand) -> Tensor:
+        """Whether numbers are equal."""
+        return self.apply("Equal", other, dtype=np.bool_)
+
     def minimum(self, other: Operand) -> Tensor:
         """The smaller of two numbers."""
         return self.apply("Min", other)
@@ -247,10 +257,10 @@ class Tensor:
         bounds = [shape_of_parts(self.builder, (side,)) for side in (begin, end)]
         return self.builder.node("Slice", [self, *bounds, self._axes((axis,))], self.dtype)
 
-    def padded(self, pads: Sequence[int | Tensor]) -> Tensor:
-        """Zeros before the begin of each axis, and after the end of each."""
+    def padded(self, pads: Sequence[int | Tensor], number: float = 0) -> Tensor:
+        """A number, so often, before the begin of each axis, and after the end of each."""
         widths = shape_of_parts(self.builder, pads)
-        return self.builder.node("Pad", [self, widths, self.like(0)], self.dtype)
+        return self.builder.node("Pad", [self, widths, self.like(number)], self.dtype)
 
     def size(self, axis: int) -> Tensor:
         """Length of an axis: an integer."""

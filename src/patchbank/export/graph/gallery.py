@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from patchbank.export.graph import operators
 from patchbank.export.graph.builder import Tensor, concatenated, counting, filled
+from patchbank.export.graph.region import any_inside
 from patchbank.types import Features
 
 POOLED_AT_ONCE = 2**18
@@ -20,9 +21,19 @@ FEW_AT_ONCE = 64
 """Pixels at a time where more than `MANY` neighbours of each are looked for: each is gathered."""
 
 
-def pooled(layer: Tensor) -> Tensor:
-    """The mean over all cells.  (n, c, h, w) -> (n, c) float32."""
-    return layer.cast(np.float64).reduced("ReduceMean", (2, 3)).cast(np.float32)
+def pooled(layer: Tensor, counted: Tensor | None = None) -> Tensor:
+    """The mean over all cells.  (n, c, h, w) -> (n, c) float32.
+
+    Args:
+        layer: the deepest one.
+        counted: cells of the first layer that count, bool; None where all do.
+    """
+    values = layer.cast(np.float64)
+    if counted is None:
+        return values.reduced("ReduceMean", (2, 3)).cast(np.float32)
+    kept = any_inside(counted, (layer.size(2), layer.size(3))).cast(np.float64)
+    total = (values * kept).sum(3).sum(2)
+    return (total / kept.sum(1).sum(0)).cast(np.float32)
 
 
 def similar(pooled: Tensor, gallery: Features, n_images: int) -> tuple[Tensor, Tensor]:
@@ -118,16 +129,28 @@ def pixel_distances(
     return (total / is_found.cast(np.float32).sum(2)).reshaped(*shape)
 
 
-def fused(grids: Sequence[Tensor]) -> Tensor:
-    """Mean of the distances of several layers on the grid of the first.  (n, h, w) each."""
+def fused(grids: Sequence[Tensor], counted: Tensor | None = None) -> Tensor:
+    """Mean of the distances of several layers on the grid of the first.  (n, h, w) each.
+
+    Args:
+        grids: of the layers.
+        counted: (h, w) bool, cells of the first that count; others are 0, and have no part in the
+            result.  None where all count.
+    """
     total = grids[0]
     for grid in grids[1:]:
         down, across = (
             operators.resized(operators.identity(grid.size(axis)), grids[0].size(axis))
             for axis in (1, 2)
         )
-        total = total + operators.applied(down, across, grid)
-    return total / float(len(grids))
+        if counted is None:
+            total = total + operators.applied(down, across, grid)
+            continue
+        kept = any_inside(counted, (grid.size(1), grid.size(2))).cast(np.float32)
+        weights = operators.applied(down, across, kept)
+        total = total + operators.applied(down, across, grid * kept) / weights
+    mean = total / float(len(grids))
+    return mean if counted is None else counted.where(mean, 0.0)
 
 
 class _Blocks:
