@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from patchbank import SPADE, Ensemble, PatchCore
+from patchbank import SPADE, Ensemble, GraphCore, PatchCore
 from patchbank.errors import DataError
 from patchbank.export import export_detector, open_exported, verify
 from tests.photographs import part, parts
@@ -15,6 +15,7 @@ pytestmark = [
 LITE0 = {"backbone": "efficientnet_lite0", "image_size": 96, "top_fraction": 0.1}
 RECIPES = {
     "patchcore": PatchCore(**LITE0, bank_limit=80),
+    "graph": GraphCore(**LITE0, bank_limit=80, graph_neighbours=4, graph_weight=0.5),
     "spade": SPADE(**LITE0, n_images=3),
     "spade pooled": SPADE(**LITE0, image_score="pooled", fusion="concatenate", n_neighbours=3),
     "spade copies": SPADE(**LITE0, flips="horizontal", zooms=(0.8,), scales=(1.0, 0.5)),

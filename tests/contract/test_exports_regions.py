@@ -40,7 +40,7 @@ def test_a_graph_inspects_the_region_that_the_detector_inspects(name, runtime, t
     found = verified(detector, opened, map(image_source, PHOTOGRAPHS))
     assert len(found.pairs) == len(PHOTOGRAPHS)
     for pair in found.pairs:
-        assert pair.score_difference <= 1e-5, pair
+        assert pair.score_difference <= (1e-5 if runtime == "onnxruntime" else 1e-4), pair
         assert pair.map_difference <= 2e-5, pair
     many = np.stack([part(seed, defect=seed % 3 * 4) for seed in range(70, 73)])
     for one, verdict in zip(many, opened(many), strict=True):
