@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from patchbank import GraphCore, PaDiM, PatchCore, load
+from patchbank import SPADE, GraphCore, PaDiM, PatchCore, load
 from patchbank.export.files import onnx_file
 from patchbank.export.running import ExportedDetector
 from patchbank.export.verifying import drawn, verified
@@ -22,6 +22,10 @@ RECIPES = {
     "pooled": PatchCore(**SMALL, target_dims=64, layer_dims=80, patch_size=5, patch_stride=1),
     "graph": GraphCore(backbone="efficientnet_lite0", image_size=96, graph_neighbours=4),
     "padim": PaDiM(backbone="efficientnet_lite0", image_size=96),
+    "spade": SPADE(backbone="efficientnet_lite0", image_size=96, n_images=3),
+    "crop of spade": SPADE(
+        backbone="efficientnet_lite0", image_size=128, crop=(96, 112), scales=(1.0, 0.5)
+    ),
 }
 SIZES = ((40, 30), (96, 120), (200, 150), (400, 25), (31, 333), (350, 420))
 GOOD = [drawn(96, 120, seed) for seed in range(100, 106)]
@@ -62,12 +66,30 @@ def test_a_graph_that_takes_pixels_gives_what_the_detector_gives(name):
     found = verified(detector, opened(detector, "pixels"), sources())
     refused = [error for error in found.errors if error.startswith("crop: expected at most")]
     assert len(found.errors) == len(refused)
-    assert (len(refused) > 0) == (name == "crop")
+    assert (len(refused) > 0) == name.startswith("crop")
     assert_equal(found, len(SIZES) + 1 - len(refused))
 
 
-def test_a_photograph_that_the_crop_does_not_fit_in_has_no_score():
-    verdict = opened(fitted("crop")).inspect(drawn(400, 25, 1))
+@pytest.mark.parametrize(("size", "is_passed"), [(1e-6, True), (1e-2, False)])
+def test_the_map_of_a_learned_photograph_may_be_rounding(size, is_passed):
+    detector = fitted("spade")
+    graph, rng = opened(detector), np.random.default_rng(0)
+    largest = size * detector.calibration.pixel_threshold
+
+    def run(given):
+        score, p_value, verdict, anomaly_map, regions = graph.run(given)
+        noise = rng.uniform(0, largest, anomaly_map.shape).astype(np.float32)
+        return [score, p_value, verdict, anomaly_map + noise, regions]
+
+    learned = [image_source(GOOD[0], "learned")]
+    found = verified(detector, replace(graph, run=run), learned)
+    assert found.pairs[0].score == 0
+    assert found.is_passed == is_passed
+
+
+@pytest.mark.parametrize("name", ["crop", "crop of spade"])
+def test_a_photograph_that_the_crop_does_not_fit_in_has_no_score(name):
+    verdict = opened(fitted(name)).inspect(drawn(400, 25, 1))
     assert np.isnan(verdict.score)
     assert verdict.is_anomalous
 

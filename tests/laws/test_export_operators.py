@@ -10,12 +10,19 @@ from onnx import helper
 from patchbank.core.scores.calibration import Calibration
 from patchbank.core.spatial import resampling
 from patchbank.core.spatial.box import Box
+from patchbank.core.spatial.grid_cells import any_inside
+from patchbank.core.spatial.interest import cells_of_interest
 from patchbank.detector.preprocessing import _in_photograph
-from patchbank.export.graph import judging, operators, resizing, scores, sizes
+from patchbank.errors import ShapeError
+from patchbank.export.graph import gallery, judging, operators, region, resizing, scores, sizes
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.images.resize import input_size, resized
+from patchbank.images.roi import RegionOfInterest
+from patchbank.methods.spade import model as spade
+from patchbank.methods.spade.gallery import Gallery
 from patchbank.settings import Settings
 from tests.oracles import neighbours as oracle
+from tests.oracles import spade as spade_oracle
 
 BORDERS = st.sampled_from(["reflect", "mirror"])
 INTERPOLATIONS = st.sampled_from(["bilinear", "nearest"])
@@ -222,3 +229,114 @@ def test_nearest_rows_are_those_of_brute_force(seed, rows, n, d, k, at_once):
     np.testing.assert_allclose(np.sort(distances, axis=1), expected, rtol=1e-6)
     apart = np.linalg.norm(bank[found] - patches[:, None], axis=2)
     np.testing.assert_allclose(apart, distances, rtol=1e-6)
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    q=st.integers(1, 40),
+    n=st.integers(1, 3),
+    c=st.integers(1, 3),
+    k=st.integers(1, 50),
+    at_once=st.integers(1, 40),
+)
+def test_similar_images_are_those_of_the_library(seed, q, n, c, k, at_once):
+    rng = np.random.default_rng(seed)
+    bank, pooled = (rng.integers(0, 3, (count, c)).astype(np.float32) for count in (q, n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "POOLED_AT_ONCE", at_once)
+        distances, images = computed(lambda p: gallery.similar(p, bank, k), pooled)
+    no_pixels = np.zeros((q, 0), np.int32)
+    known = Gallery(bank, np.arange(q, dtype=np.int32), (), no_pixels)
+    for own, found, apart in zip(pooled, images, distances, strict=True):
+        expected, expected_distances = known.similar(own, k)
+        assert found.tolist() == sorted(expected.tolist())
+        np.testing.assert_allclose(apart, expected_distances, rtol=1e-12)
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    n=st.integers(1, 3),
+    grid=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    n_images=st.integers(1, 5),
+    k=st.integers(1, 20),
+    at_once=st.integers(1, 12),
+)
+def test_distances_to_pixels_are_those_of_brute_force(seed, counts, n, grid, n_images, k, at_once):
+    rng = np.random.default_rng(seed)
+    n_images, ends = min(n_images, len(counts)), np.cumsum(counts)
+    rows = rng.integers(-3, 4, (ends[-1], 3)).astype(np.float32)
+    plane = rng.integers(-3, 4, (n, *grid, 3)).astype(np.float32)
+    images = np.stack([rng.permutation(len(counts))[:n_images] for _ in range(n)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "PIXELS_AT_ONCE", at_once)
+        patch.setattr(gallery, "FEW_AT_ONCE", at_once)
+        (found,) = computed(
+            lambda p, i: gallery.pixel_distances(p, i, rows, np.array(counts), k, n_images),
+            plane,
+            images,
+        )
+    for one, own, distances in zip(plane, images, found, strict=True):
+        others = np.concatenate([rows[ends[i] - counts[i] : ends[i]] for i in own])
+        np.testing.assert_allclose(
+            distances, spade_oracle.pixel_grid(one, others, k), rtol=1e-6, atol=1e-6
+        )
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    grids=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4),
+)
+def test_layers_are_fused_as_the_library_does(seed, grids):
+    rng = np.random.default_rng(seed)
+    layers = [rng.integers(0, 9, grid).astype(np.float32) for grid in grids]
+    (made,) = computed(lambda *given: gallery.fused(given), *(one[None] for one in layers))
+    np.testing.assert_allclose(made[0], spade.fused(layers, grids[0]), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 999),
+    size=st.tuples(st.integers(9, 40), st.integers(9, 40)),
+    factor=st.sampled_from([0.3, 1.0, 1.7, 2.0]),
+    more=st.sampled_from([0, 0, 0, 1, 5]),
+    density=st.sampled_from([0.02, 0.4, 0.97, 1.0]),
+    is_part=st.booleans(),
+    grid=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    deeper=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    stride=st.integers(1, 3),
+)
+def test_regions_of_interest_are_those_of_the_library(
+    seed, size, factor, more, density, is_part, grid, deeper, stride
+):
+    rng = np.random.default_rng(seed)
+    mask = rng.random(size) < density
+    if is_part:
+        (top, down), (left, across) = (sorted(rng.integers(0, n + 1, 2)) for n in size)
+        mask[:top] = mask[down:] = mask[:, :left] = mask[:, across:] = False
+    mask[rng.integers(size[0]), rng.integers(size[1])] = True
+    photograph = max(1, round(size[0] * factor)), max(1, round(size[1] * factor)) + more
+
+    def make(height, width, h, w, below, beside):
+        found = region.region(mask, height, width)
+        box, cells = found.box, found.patches((h, w), 1)
+        coarser = region.any_inside(cells, (below, beside))
+        patches = found.patches((h, w), stride)
+        return [box.top, box.left, box.height, box.width, found.fits, found.mask, patches, coarser]
+
+    *box, fits, own, patches, coarser = computed(make, *whole(*photograph, *grid, *deeper))
+    try:
+        part = RegionOfInterest(mask).on(photograph)
+    except ShapeError:
+        assert not fits
+        return
+    assert fits
+    expected = part.box
+    assert box == [expected.top, expected.left, expected.height, expected.width]
+    np.testing.assert_array_equal(own, part.mask)
+    cells = cells_of_interest(part.mask, grid, stride)[::stride, ::stride]
+    np.testing.assert_array_equal(patches, cells)
+    np.testing.assert_array_equal(coarser, any_inside(cells_of_interest(part.mask, grid), deeper))

@@ -9,8 +9,11 @@ from patchbank.backbones import OnnxExtractor
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
+from patchbank.methods.spade.model import SpadeModel
 
-METHODS = ("patchcore", "graphcore", "padim", "simplenet")
+LARGEST_BYTES = 2**31 - 1
+"""A file of ONNX is one message of protobuf, which has this limit."""
+METHODS = ("patchcore", "graphcore", "padim", "simplenet", "spade")
 """Methods whose models have a graph; one of another package may embed patches otherwise."""
 ROUNDED = (("openvino", "bfloat16"), ("openvino", "int8"))
 """Engines and precisions whose features depend on what the network is merged with."""
@@ -26,9 +29,17 @@ def check_exportable(parts: DetectorParts) -> None:
         raise ParameterError(
             "export: expected the package onnx, got none; pip install 'patchbank[export]'"
         )
-    reasons = [] if parts.roi is None else ["a region of interest (fit without roi)"]
+    reasons: list[str] = []
     for member in parts.members:
         reasons += _reasons(member)
+    galleries = [m.model.gallery for m in parts.members if isinstance(m.model, SpadeModel)]
+    n_bytes = sum(gallery.pooled.nbytes for gallery in galleries)
+    n_bytes += sum(plane.nbytes for gallery in galleries for plane in gallery.planes)
+    if n_bytes > LARGEST_BYTES:
+        reasons.append(
+            f"a gallery of {n_bytes / 2**30:.1f} GiB, where a file of ONNX has room for 2 (fit on "
+            "fewer photographs, or with fewer layers or a smaller image_size)"
+        )
     if reasons:
         raise ParameterError(
             "export: expected a detector of what a graph can compute, got one with "

@@ -11,14 +11,13 @@ from typing import Literal, TypeAlias, get_args
 from patchbank.backbones import runtime_of
 from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.errors import DataError, ParameterError
-from patchbank.export.files import onnx_file, openvino_files
+from patchbank.export.files import onnx_file, openvino_files, write_files
 from patchbank.export.model import ENTRIES, Entry
 from patchbank.export.running import ExportedDetector, Runtime, require_openvino
 from patchbank.export.verification import Verification
 from patchbank.export.verifying import photographs_at_hand, verified
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput
-from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import Progress
 from patchbank.settings.rules import Choice
@@ -90,13 +89,12 @@ def export_detector(
         raise DataError(
             f"{target}: expected what the detector gives, got {found.failure}; it was not written"
         )
-    for name, bytes_of_it in files.items():
-        try:
-            replace_file(name, bytes_of_it)
-        except OSError as error:
-            raise DataError(
-                f"{name}: expected a file that can be written, got: {error.strerror or error}"
-            ) from None
+    try:
+        write_files(files)
+    except OSError as error:
+        raise DataError(
+            f"{target}: expected a file that can be written, got: {error.strerror or error}"
+        ) from None
     LOGGER.info("exported %s", target)
     return Exported(tuple(reversed(files)), found)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from patchbank.detector.inspector import Inspector
-from patchbank.errors import BackboneError, ParameterError
+from patchbank.errors import BackboneError
 from patchbank.export.model import Entry, onnx_model
-from patchbank.export.running import require_openvino
+from patchbank.export.running import WEIGHTS_KEY, require_openvino
+from patchbank.runtime.atomic_file import replacing
 from patchbank.runtime.printable import one_line
-
-LARGEST_BYTES = 2**31 - 1
-"""A file of ONNX is one message of protobuf, which has this limit."""
 
 
 def onnx_file(detector: Inspector, entry: Entry) -> bytes:
@@ -21,18 +23,14 @@ def onnx_file(detector: Inspector, entry: Entry) -> bytes:
     Raises:
         ParameterError: no graph can be made of the detector, or it is too large.
     """
-    model = onnx_model(detector, entry)
-    if model.ByteSize() > LARGEST_BYTES:
-        raise ParameterError(
-            f"export: expected a graph of at most 2 GiB, got {model.ByteSize() / 2**30:.1f} GiB; "
-            "use a smaller bank (patchbank cut)"
-        )
-    content: bytes = model.SerializeToString(deterministic=True)
+    content: bytes = onnx_model(detector, entry).SerializeToString(deterministic=True)
     return content
 
 
 def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
     """The graph and the weights of a file of ONNX, as files of OpenVINO.
+
+    The graph names the digest of its weights, so that those of another one are told.
 
     Raises:
         BackboneError: OpenVINO is not installed, or cannot convert it.
@@ -45,6 +43,9 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
         try:
             model = openvino.Core().read_model(content, b"")
             openvino.save_model(model, str(path), compress_to_fp16=False)
+            digest = hashlib.sha256(path.with_suffix(".bin").read_bytes()).hexdigest()
+            model.set_rt_info(digest, ["framework", WEIGHTS_KEY])
+            openvino.save_model(model, str(path), compress_to_fp16=False)
         except Exception as error:  # openvino raises RuntimeError for everything
             reason = one_line(str(error))[-160:]
             raise BackboneError(
@@ -52,3 +53,20 @@ def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
                 "use the format onnx"
             ) from None
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Replace files, all of which are on the disk before the first one gets its name.
+
+    Args:
+        files: content of each, in the order in which they get their names.
+
+    Raises:
+        OSError: one cannot be written; before the first has its name, none was changed.
+    """
+    with ExitStack() as stack:
+        for path, content in reversed(list(files.items())):
+            file = stack.enter_context(replacing(path))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())

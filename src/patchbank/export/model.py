@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
@@ -17,7 +18,7 @@ from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import BackboneError, ParameterError
-from patchbank.export.exportable import check_exportable
+from patchbank.export.exportable import LARGEST_BYTES, check_exportable
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
 from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
@@ -56,16 +57,19 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     """The graph of a detector.
 
     Raises:
-        ParameterError: the detector has something that no graph can compute.
+        ParameterError: the detector has something that no graph can compute, or is too large.
         BackboneError: a backbone cannot be part of another graph.
     """
     parts = parts_of_inspector(detector)
     check_exportable(parts)
     builder = GraphBuilder()
-    inputs_of, inputs = _pixels(builder, parts) if entry == "pixels" else _photographs(builder)
+    inputs_of, inputs = (
+        _pixels(builder, parts) if entry == "pixels" else _photographs(builder, parts)
+    )
     outputs = named(inspected(builder, parts, inputs_of))
     for name, tensor in outputs.items():
         builder.named(tensor, name)
+    _check_size(builder)
     graph = helper.make_graph(
         builder.nodes,
         "patchbank",
@@ -98,6 +102,23 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
     return model
 
 
+def _check_size(builder: GraphBuilder) -> None:
+    """Check that the graph is small enough for protobuf, which cannot even copy a larger message.
+
+    Raises:
+        ParameterError: it is not.
+    """
+    n_bytes = sum(node.ByteSize() for node in builder.nodes) + sum(
+        math.prod(one.dims) * helper.tensor_dtype_to_np_dtype(one.data_type).itemsize
+        for one in builder.initializers
+    )
+    if n_bytes > LARGEST_BYTES:
+        raise ParameterError(
+            f"export: expected a graph of at most 2 GiB, got {n_bytes / 2**30:.1f} GiB; use a "
+            "smaller bank (patchbank cut), or fit SPADE on fewer photographs"
+        )
+
+
 def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
     """The record in the metadata of the file."""
     parts = parts_of_inspector(detector)
@@ -126,10 +147,10 @@ def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _photographs(builder: GraphBuilder) -> tuple[Any, dict[str, list[Any]]]:
+def _photographs(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str, list[Any]]]:
     """One input for photographs of any size."""
     pixels = Tensor(builder, PHOTOGRAPHS, np.uint8)
-    return partial(looked_at, pixels), {PHOTOGRAPHS: ["n", "height", "width", 3]}
+    return partial(looked_at, pixels, parts.roi), {PHOTOGRAPHS: ["n", "height", "width", 3]}
 
 
 def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str, list[Any]]]:
@@ -138,6 +159,11 @@ def _pixels(builder: GraphBuilder, parts: DetectorParts) -> tuple[Any, dict[str,
         raise ParameterError(
             f"entry: expected photograph for an ensemble, whose {len(parts.members)} members see "
             "pixels of their own, got pixels"
+        )
+    if parts.roi is not None:
+        raise ParameterError(
+            "entry: expected photograph for a detector with a region of interest, which is one of "
+            "photographs, got pixels"
         )
     names = pixel_inputs(parts.members[0])
     inputs = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +23,8 @@ from patchbank.types import AnomalyMap, Image
 Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 METADATA_KEY = "patchbank"
+WEIGHTS_KEY = "weights_sha256"
+"""Entry of a graph of OpenVINO that names its weights."""
 SCHEMA_VERSION = 1
 """Version of inputs, outputs and metadata; another one means something else."""
 KEYS = ("detector_sha256", "entry", "inputs")
@@ -150,6 +154,8 @@ def _in_openvino(content: Sequence[bytes], name: str) -> tuple[str, Run]:
     require_openvino("runtime")
     import openvino
 
+    if len(content) > 1:
+        _check_weights(content[0], content[-1], name)
     core = openvino.Core()
     try:
         model = core.read_model(content[-1], content[0] if len(content) > 1 else b"")
@@ -165,6 +171,16 @@ def _in_openvino(content: Sequence[bytes], name: str) -> tuple[str, Run]:
         return [np.array(found[output]) for output in OUTPUTS]
 
     return text, run
+
+
+def _check_weights(weights: bytes, graph: bytes, name: str) -> None:
+    """Check that the weights are those of the graph: a crash may come between two files."""
+    expected = re.search(rb'<%s value="(\w+)"' % WEIGHTS_KEY.encode(), graph)
+    if expected and hashlib.sha256(weights).hexdigest().encode() != expected[1]:
+        raise DataError(
+            f"{name}: expected the .bin file that was written with it, got that of another "
+            "export; export it again"
+        )
 
 
 def require_openvino(option: str) -> None:

@@ -36,7 +36,7 @@ class Pair:
     map_difference: float
     """Largest difference of a value of the map, as a share of the highest one."""
     map_correlation: float
-    """Pearson's; 1 where both maps are flat."""
+    """Pearson's; 1 where both maps are flat, to the tolerance."""
     threshold: float
     is_consistent: bool
     """Whether the graph's p-value follows from its score, and its regions from its map."""

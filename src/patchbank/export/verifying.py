@@ -17,13 +17,13 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
 from patchbank.export.running import ExportedDetector, Verdict
-from patchbank.export.verification import Pair, Verification, correlation, share
+from patchbank.export.verification import MAP_TOLERANCE, Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.types import Image
 
-DRAWN_SIZES = ((96, 160), (301, 203), (480, 640), (40, 30))
+DRAWN_SIZES: tuple[tuple[int, int], ...] = ((96, 160), (301, 203), (480, 640), (40, 30))
 """Height and width of drawn photographs: none square, some smaller than the network's input."""
 ROUNDING = 1e-6
 """Share of a number that float32 rounds."""
@@ -122,6 +122,8 @@ def _pair(
         anomaly_map = inspection.anomaly_map
     difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
     highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
+    # Of a photograph that was learned, the map may be nothing but rounding.
+    is_flat = max(map(np.ptp, (anomaly_map, verdict.anomaly_map))) <= MAP_TOLERANCE * highest
     return Pair(
         name,
         inspection.score,
@@ -131,7 +133,7 @@ def _pair(
         inspection.is_anomalous,
         verdict.is_anomalous,
         share(difference, highest),
-        correlation(anomaly_map, verdict.anomaly_map),
+        1.0 if is_flat else correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
         _is_consistent(parts.calibration, verdict),
     )
@@ -150,10 +152,17 @@ def _is_consistent(calibration: Calibration, verdict: Verdict) -> bool:
 
 
 def photographs_at_hand(detector: Inspector) -> Iterator[ImageSource]:
-    """Photographs that need no files: pictures of learned ones, and drawn ones."""
-    for number, image in enumerate(islice(_pictures(detector), MOST_PICTURES), start=1):
-        yield image_source(image, f"learned {number}")
-    for number, (height, width) in enumerate(DRAWN_SIZES, start=1):
+    """Photographs that need no files: pictures of learned ones, and drawn ones.
+
+    With a region of interest, pictures show nothing but its box, and are no photographs.
+    """
+    roi, sizes = parts_of_inspector(detector).roi, DRAWN_SIZES
+    if roi is None:
+        for number, image in enumerate(islice(_pictures(detector), MOST_PICTURES), start=1):
+            yield image_source(image, f"learned {number}")
+    else:
+        sizes = (roi.size, (roi.size[0] * 2, roi.size[1] * 2))
+    for number, (height, width) in enumerate(sizes, start=1):
         yield image_source(drawn(height, width, number), f"drawn {width} x {height}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,6 +68,32 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(kind, given, names, name=names[0], **(attributes or {})))
         return [Tensor(self, name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
 
+    def loop(
+        self, count: Tensor, state: Tensor, step: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """What a state is after so many steps.
+
+        Args:
+            count: of the steps.
+            state: before the first one.
+            step: makes the next state, of the same shape, from the number of the step and the
+                state before; it may use tensors from outside.
+        """
+        number = Tensor(self, self.name("number"), np.int64)
+        going = Tensor(self, self.name("going"), np.bool_)
+        before = Tensor(self, self.name("state"), state.dtype)
+        outside, self.nodes = self.nodes, []
+        outputs = [going.apply("Identity"), step(number, before)]
+        body = helper.make_graph(
+            self.nodes,
+            self.name("step"),
+            [number.info([]), going.info([]), before.info(None)],
+            [outputs[0].info([]), outputs[1].info(None)],
+        )
+        self.nodes = outside
+        always = self.constant(True, np.bool_)
+        return self.node("Loop", [count, always, state], state.dtype, {"body": body})
+
     def named(self, tensor: Tensor, name: str) -> Tensor:
         """The same values under the name of an output."""
         self.nodes.append(helper.make_node("Identity", [tensor.name], [name], name=f"to_{name}"))
@@ -92,6 +118,11 @@ class Tensor:
 
     def __init__(self, builder: GraphBuilder, name: str, dtype: DTypeLike) -> None:
         self.builder, self.name, self.dtype = builder, name, np.dtype(dtype)
+
+    def info(self, shape: Sequence[int] | None) -> onnx.ValueInfoProto:
+        """Its name, its type, and its shape if that is known."""
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        return helper.make_tensor_value_info(self.name, kind, shape)
 
     def like(self, other: Operand) -> Tensor:
         """Another operand; a number or an array as a constant of this type."""
@@ -158,6 +189,16 @@ class Tensor:
     def __and__(self, other: Tensor) -> Tensor:
         return self.apply("And", other)
 
+    def __or__(self, other: Tensor) -> Tensor:
+        return self.apply("Or", other)
+
+    def __invert__(self) -> Tensor:
+        return self.apply("Not")
+
+    def equals(self, other: Operand) -> Tensor:
+        """Whether numbers are equal."""
+        return self.apply("Equal", other, dtype=np.bool_)
+
     def minimum(self, other: Operand) -> Tensor:
         """The smaller of two numbers."""
         return self.apply("Min", other)
@@ -216,10 +257,10 @@ class Tensor:
         bounds = [shape_of_parts(self.builder, (side,)) for side in (begin, end)]
         return self.builder.node("Slice", [self, *bounds, self._axes((axis,))], self.dtype)
 
-    def padded(self, pads: Sequence[int | Tensor]) -> Tensor:
-        """Zeros before the begin of each axis, and after the end of each."""
+    def padded(self, pads: Sequence[int | Tensor], number: float = 0) -> Tensor:
+        """A number, so often, before the begin of each axis, and after the end of each."""
         widths = shape_of_parts(self.builder, pads)
-        return self.builder.node("Pad", [self, widths, self.like(0)], self.dtype)
+        return self.builder.node("Pad", [self, widths, self.like(number)], self.dtype)
 
     def size(self, axis: int) -> Tensor:
         """Length of an axis: an integer."""
@@ -279,3 +320,9 @@ def counting(count: Tensor) -> Tensor:
 def rounded(value: Tensor) -> Tensor:
     """Round to the nearest integer, to the even one of two: as `round` of Python."""
     return value.apply("Round")
+
+
+def filled(builder: GraphBuilder, number: float, shape: Sequence[int | Tensor]) -> Tensor:
+    """A number in each place of a shape, float32."""
+    value = builder.constant(np.float32(number))
+    return builder.node("Expand", [value, shape_of_parts(builder, shape)], np.float32)

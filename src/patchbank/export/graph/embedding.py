@@ -15,6 +15,12 @@ from patchbank.core.spatial.patch_embedding import mixers
 from patchbank.export.graph import builder as b
 from patchbank.export.graph import operators
 from patchbank.export.graph.builder import Tensor, counting
+from patchbank.export.graph.scores import number_of
+
+OWN = -(2.0**40)
+"""Key of a patch itself, which is its own nearest, whatever the rounding."""
+BEYOND = 8.0
+"""More than any squared distance on the unit sphere."""
 
 
 def aligned(
@@ -83,8 +89,17 @@ def adaptively_pooled(
     return total.transposed(0, 2, 3, 1)
 
 
-def with_graph(patches: Tensor, n_neighbours: int, weight: float) -> Tensor:
-    """Patches with their max-relative graph features (`core.patch_graph`).  -> (n, h, w, 2 d)."""
+def with_graph(
+    patches: Tensor, n_neighbours: int, weight: float, counted: Tensor | None = None
+) -> Tensor:
+    """Patches with their max-relative graph features (`core.patch_graph`).  -> (n, h, w, 2 d).
+
+    Args:
+        patches: (n, h, w, d).
+        n_neighbours: of each patch, itself among them.
+        weight: of the graph features.
+        counted: (h, w) bool, the patches that are neighbours; None where all are.
+    """
     builder = patches.builder
     nodes = patches.reshaped(0, -1, patches.size(3))  # (n, p, d)
     count = nodes.size(1)
@@ -95,10 +110,13 @@ def with_graph(patches: Tensor, n_neighbours: int, weight: float) -> Tensor:
     products = direction @ direction.transposed(0, 2, 1)
     squared = norms.with_axis(2) + norms.with_axis(1) - products * 2.0
     number = counting(count)
-    keys = (squared / RESOLUTION).apply("Round").cast(np.int64) * count + number
-    is_own = number.with_axis(1).apply("Equal", number.with_axis(0), dtype=np.bool_)
-    keys = is_own.where(builder.constant(-1, np.int64), keys)
-    _, neighbours = keys.largest(count.minimum(n_neighbours), smallest=True)  # (n, p, k)
+    most = count
+    if counted is not None:
+        squared, most = counted.reshaped(1, 1, -1).where(squared, BEYOND), number_of(counted)
+    # Of equal numbers TopK takes the first ones; in whole numbers OpenVINO has no room for them.
+    keys = (squared / RESOLUTION).apply("Round")
+    keys = number.with_axis(1).equals(number.with_axis(0)).where(builder.constant(OWN), keys)
+    _, neighbours = keys.largest(most.minimum(n_neighbours), smallest=True)  # (n, p, k)
     photograph = counting(nodes.size(0)) * count
     rows = neighbours + photograph.with_axis(1, 2)
     values = nodes.reshaped(-1, patches.size(3)).gathered(rows)  # (n, p, k, d)

@@ -13,11 +13,13 @@ from patchbank.backbones import OnnxExtractor
 from patchbank.core.spatial.anomaly_map import REFERENCE_SIDE_PX
 from patchbank.detector.member import Member, ScoreStandardization
 from patchbank.detector.packing import DetectorParts
-from patchbank.detector.preprocessing import grid_step
+from patchbank.detector.preprocessing import SMALLEST_WEIGHT, grid_step, patch_stride
 from patchbank.export.graph import judging, operators, resizing, sizes
 from patchbank.export.graph.builder import GraphBuilder, Tensor
 from patchbank.export.graph.methods import PatchGrids, grids_of
 from patchbank.export.graph.network import Network
+from patchbank.export.graph.region import Region, region
+from patchbank.images.roi import RegionOfInterest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class Seen:
     photograph: tuple[Tensor, Tensor]
     """Height and width."""
     fits: Tensor | None = None
-    """Whether the photograph is large enough for the crop; None where all of it is inspected."""
+    """Whether the photograph is large enough for the crop, or has the shape of the region; None
+    where all of it is inspected."""
+    region: Region | None = None
+    """The region of interest; None without."""
 
 
 InputsOf = Callable[[Member], Seen]
@@ -78,8 +83,18 @@ def inspected(builder: GraphBuilder, parts: DetectorParts, inputs_of: InputsOf) 
     )
 
 
-def looked_at(pixels: Tensor, member: Member) -> Seen:
-    """Photographs, (n, H, W, 3) uint8, resized and cropped as `detector.preprocessing` does."""
+def looked_at(pixels: Tensor, roi: RegionOfInterest | None, member: Member) -> Seen:
+    """Photographs, (n, H, W, 3) uint8, as `detector.preprocessing` prepares them."""
+    if roi is None:
+        return _resized(pixels, member)
+    height, width = pixels.size(1), pixels.size(2)
+    part = region(roi.mask, height, width)
+    inputs = _resized(part.box.of(pixels), member).inputs
+    return Seen(inputs, part.box, (height, width), part.fits, part)
+
+
+def _resized(pixels: Tensor, member: Member) -> Seen:
+    """Photographs, resized and cropped."""
     settings, demanded = member.settings, member.extractor.info.size_multiple
     height, width = pixels.size(1), pixels.size(2)
     is_area = settings.resize == "area" and not isinstance(settings.image_size, tuple)
@@ -89,7 +104,7 @@ def looked_at(pixels: Tensor, member: Member) -> Seen:
     box = sizes.in_photograph(crop, whole, height, width)
     step, inputs = grid_step(member.extractor), []
     for scale in settings.scales:
-        if scale == 1:
+        if scale == 1 or sizes.is_crop(settings.crop, scale, step):
             resized = resizing.resized(pixels, *whole, settings.resampling)
             inputs.append(resized if settings.crop is None else crop.of(resized))
             continue
@@ -119,15 +134,21 @@ def _by_member(
     ]
     info = extractor.info.available_layers
     channels = [info[layer].channels for layer in extractor.layers] * len(seen.inputs)
-    grids = grids_of(member.model, maps, channels)
-    anomaly_map = _anomaly_map(member, grids, seen, maps[0])
+    counted = None
+    if seen.region is not None:
+        stride = patch_stride(member.settings)
+        counted = seen.region.patches((maps[0].size(2), maps[0].size(3)), stride)
+    grids = grids_of(member.model, maps, channels, counted)
+    anomaly_map = _anomaly_map(member, grids, seen, maps[0], counted)
     score = _standardised(grids.image_score.cast(np.float64), member.image_scale)
     if seen.fits is not None:  # a score of something else would say nothing of the part
         score = seen.fits.where(score, math.nan)
     return score, _standardised(anomaly_map, member.map_scale)
 
 
-def _anomaly_map(member: Member, grids: PatchGrids, seen: Seen, first: Tensor) -> Tensor:
+def _anomaly_map(
+    member: Member, grids: PatchGrids, seen: Seen, first: Tensor, counted: Tensor | None
+) -> Tensor:
     """(n, H, W) in the photograph's pixels; 0 outside the inspected part."""
     settings, crop = member.settings, seen.crop
     sides = seen.inputs[0].size(1), seen.inputs[0].size(2)
@@ -146,6 +167,11 @@ def _anomaly_map(member: Member, grids: PatchGrids, seen: Seen, first: Tensor) -
         for axis, length in ((1, crop.height), (2, crop.width))
     )
     inside = operators.applied(rows, columns, grids.patch_scores)
+    if seen.region is not None and counted is not None:
+        # At the border of the region a pixel has the mean of the patches that count.
+        weights = operators.applied(rows, columns, counted.cast(np.float32))
+        is_reached = (weights > SMALLEST_WEIGHT) & (seen.region.mask > 0.0)
+        inside = is_reached.where(inside / is_reached.where(weights, 1.0), 0.0)
     if seen.fits is None:
         return inside
     (height, width), zero = seen.photograph, first.builder.constant(0, np.int64)

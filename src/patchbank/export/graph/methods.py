@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from patchbank.export.graph import embedding, scores
+from patchbank.export.graph import embedding, gallery, scores
 from patchbank.export.graph.builder import Tensor, counting, stacked
 from patchbank.methods.graphcore.settings import GraphCoreParameters
 from patchbank.methods.memory_bank import BankModel, MapBanks
@@ -17,6 +17,7 @@ from patchbank.methods.patchcore.method import parts_of
 from patchbank.methods.patchcore.settings import PatchCoreParameters
 from patchbank.methods.simplenet.discriminator import SLOPE
 from patchbank.methods.simplenet.method import SimpleNetModel
+from patchbank.methods.spade.model import SpadeModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +32,53 @@ class PatchGrids:
     """Cells of the first layer's grid from one patch to the next."""
 
 
-def grids_of(model: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> PatchGrids:
+def grids_of(
+    model: Any, maps: Sequence[Tensor], channels: Sequence[int], counted: Tensor | None
+) -> PatchGrids:
     """Scores by a fitted model.
 
     Args:
         model: of one member.
         maps: feature maps, (n, c, h, w) of each layer and scale.
         channels: c of each.
+        counted: (h, w) bool, the patches that count; None where all do.
     """
     if isinstance(model, MapBanks):
-        return _of_map_banks(model, maps)
+        return _of_map_banks(model, maps, counted)
     if isinstance(model, BankModel):
-        return _of_bank(model, maps, channels)
+        return _of_bank(model, maps, channels, counted)
     if isinstance(model, PadimModel):
-        return _of_gaussians(model, maps)
+        return _of_gaussians(model, maps, counted)
     if isinstance(model, SimpleNetModel):
-        return _of_discriminator(model, maps)
+        return _of_discriminator(model, maps, counted)
+    if isinstance(model, SpadeModel):
+        return _of_gallery(model, maps, counted)
     raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
 
 
-def _of_bank(model: BankModel, maps: Sequence[Tensor], channels: Sequence[int]) -> PatchGrids:
+def _of_bank(
+    model: BankModel, maps: Sequence[Tensor], channels: Sequence[int], counted: Tensor | None
+) -> PatchGrids:
     settings = model.settings
-    patches = _embedded(settings, maps, channels)  # (n, h, w, d)
+    patches = _embedded(settings, maps, channels, counted)  # (n, h, w, d)
     rows = patches.reshaped(-1, patches.size(3))
     distances, _ = scores.nearest(rows, model.bank, settings.n_neighbours)
-    grid = _on_grid(scores.patch_scores(distances, settings.metric), patches)
+    grid = _counted(_on_grid(scores.patch_scores(distances, settings.metric), patches), counted)
     kind = settings.image_score
     if kind in ("reweighted", "hcw") and model.n_rows > 1:
         flat = patches.reshaped(patches.size(0), -1, patches.size(3))
         first = distances.sliced(1, 0, 1).reshaped(patches.size(0), -1)
+        if counted is not None:
+            first = counted.reshaped(1, -1).where(first, -1.0)
         worst = scores.worst_patch(flat, first)
         count = min(settings.n_reweight_neighbours, model.n_rows)
         of_worst = scores.reweighted if kind == "reweighted" else scores.hcw_reweighted
         return PatchGrids(grid, of_worst(worst, model.bank, count), settings.patch_stride)
-    score = scores.grid_score(grid, kind, settings.top_fraction)
+    score = scores.grid_score(grid, kind, settings.top_fraction, counted)
     return PatchGrids(grid, score, settings.patch_stride)
 
 
-def _of_map_banks(model: MapBanks, maps: Sequence[Tensor]) -> PatchGrids:
+def _of_map_banks(model: MapBanks, maps: Sequence[Tensor], counted: Tensor | None) -> PatchGrids:
     """Distances to each bank in units of its spread, averaged by the weights of the maps."""
     settings, banks = model.settings, model.banks
     used = [maps[each.part.number] for each in banks]
@@ -83,15 +93,15 @@ def _of_map_banks(model: MapBanks, maps: Sequence[Tensor]) -> PatchGrids:
         mean = scores.patch_scores(distances, "euclidean")
         found.append(mean * np.float32(share / each.spread))
     columns = stacked(found, 1)  # (n h w, b)
-    whole = _on_grid(columns.reduced("ReduceMean", (1,)), grid)
-    score = scores.grid_score(whole, settings.image_score, settings.top_fraction)
+    whole = _counted(_on_grid(columns.reduced("ReduceMean", (1,)), grid), counted)
+    score = scores.grid_score(whole, settings.image_score, settings.top_fraction, counted)
     mapped = [number for number, each in enumerate(banks) if each.part.is_mapped]
     factor = weights.sum() / (len(weights) * weights[mapped].sum())
     shown = stacked([found[number] for number in mapped], 1).sum(1) * np.float32(factor)
-    return PatchGrids(_on_grid(shown, grid), score, settings.patch_stride)
+    return PatchGrids(_counted(_on_grid(shown, grid), counted), score, settings.patch_stride)
 
 
-def _of_gaussians(model: PadimModel, maps: Sequence[Tensor]) -> PatchGrids:
+def _of_gaussians(model: PadimModel, maps: Sequence[Tensor], counted: Tensor | None) -> PatchGrids:
     """Mahalanobis distances to the Gaussian at the same place (`core.gaussians`)."""
     settings, gaussians = model.settings, model.gaussians
     builder = maps[0].builder
@@ -116,12 +126,14 @@ def _of_gaussians(model: PadimModel, maps: Sequence[Tensor]) -> PatchGrids:
     if gaussians.bases.shape[2] < gaussians.bases.shape[1]:
         outside = centred - along @ bases.transposed(0, 2, 1)
         squared = squared + (outside * outside).sum(2) / rests.with_axis(1)
-    grid = squared.apply("Sqrt").transposed(1, 0).reshaped(0, h, w)
-    score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
+    grid = _counted(squared.apply("Sqrt").transposed(1, 0).reshaped(0, h, w), counted)
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction, counted)
     return PatchGrids(grid, score, settings.patch_stride)
 
 
-def _of_discriminator(model: SimpleNetModel, maps: Sequence[Tensor]) -> PatchGrids:
+def _of_discriminator(
+    model: SimpleNetModel, maps: Sequence[Tensor], counted: Tensor | None
+) -> PatchGrids:
     settings, builder = model.settings, maps[0].builder
     patches = embedding.concatenated(
         maps, settings.patch_size, settings.patch_stride, settings.alignment
@@ -131,12 +143,40 @@ def _of_discriminator(model: SimpleNetModel, maps: Sequence[Tensor]) -> PatchGri
     output = hidden.apply("LeakyRelu", alpha=SLOPE) @ builder.constant(net.tail[:, None])
     exponent = output.without_axis(3) * np.float32(-1 / settings.margin)
     # log(1 + exp(x)), without an overflow
-    grid = exponent.maximum(0.0) + ((-exponent.apply("Abs")).apply("Exp") + 1).apply("Log")
-    score = scores.grid_score(grid, settings.image_score, settings.top_fraction)
+    every = exponent.maximum(0.0) + ((-exponent.apply("Abs")).apply("Exp") + 1).apply("Log")
+    grid = _counted(every, counted)
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction, counted)
     return PatchGrids(grid, score, settings.patch_stride)
 
 
-def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
+def _of_gallery(model: SpadeModel, maps: Sequence[Tensor], counted: Tensor | None) -> PatchGrids:
+    """Distances to the pixels of the most similar good photographs, layer by layer."""
+    settings, known = model.settings, model.gallery
+    n_layers = len(maps) // len(settings.scales)
+    is_used = [not settings.pool_deepest_only or (n + 1) % n_layers for n in range(len(maps))]
+    used = [layer for layer, is_kept in zip(maps, is_used, strict=True) if is_kept]
+    distances, images = gallery.similar(
+        gallery.pooled(maps[n_layers - 1], counted), known.pooled, settings.n_images
+    )
+    if settings.fusion == "concatenate":
+        planes = [embedding.concatenated(used, 1, 1, "bilinear")]
+    else:
+        planes = [layer.transposed(0, 2, 3, 1) for layer in used]
+    n_images = min(settings.n_images, len(known.pooled))
+    grids = [
+        gallery.pixel_distances(plane, images, rows, counts, settings.n_neighbours, n_images)
+        for plane, rows, counts in zip(planes, known.planes, known.counts.T, strict=True)
+    ]
+    grid = gallery.fused(grids, counted)
+    if settings.image_score == "pooled":
+        return PatchGrids(grid, distances.reduced("ReduceMean", (1,)))
+    score = scores.grid_score(grid, settings.image_score, settings.top_fraction, counted)
+    return PatchGrids(grid, score)
+
+
+def _embedded(
+    settings: Any, maps: Sequence[Tensor], channels: Sequence[int], counted: Tensor | None
+) -> Tensor:
     """The patches of a method with one bank.  -> (n, h, w, d)."""
     used = list(maps)
     if isinstance(settings, PatchCoreParameters):
@@ -161,10 +201,17 @@ def _embedded(settings: Any, maps: Sequence[Tensor], channels: Sequence[int]) ->
         and settings.graph_neighbours
         and settings.graph_weight
     ):
-        return embedding.with_graph(plain, settings.graph_neighbours, settings.graph_weight)
+        return embedding.with_graph(
+            plain, settings.graph_neighbours, settings.graph_weight, counted
+        )
     return plain
 
 
 def _on_grid(values: Tensor, patches: Tensor) -> Tensor:
     """(n h w,) -> (n, h, w)."""
     return values.reshaped(*(patches.size(axis) for axis in range(3)))
+
+
+def _counted(grid: Tensor, counted: Tensor | None) -> Tensor:
+    """The grid of scores, 0 where a patch does not count."""
+    return grid if counted is None else counted.where(grid, 0.0)

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from patchbank.choices import Resampling
-from patchbank.export.graph.builder import Tensor, concatenated, counting, shape_of_parts
+from patchbank.export.graph.builder import Tensor, concatenated, counting, filled
 
 PRECISION_BITS = 22
 """Pillow's weights are multiples of 2**-22."""
@@ -135,10 +135,8 @@ class _Parts:
 
 def _banded(values: Tensor, columns: Tensor, n_columns: Tensor) -> Tensor:
     """A matrix of values, (n, taps), in the columns of each.  -> (n, n_columns)."""
-    builder = values.builder
-    shape = shape_of_parts(builder, (values.size(0), n_columns))
-    zeros = builder.node("Expand", [builder.constant(np.float32(0)), shape], np.float32)
-    return builder.node(
+    zeros = filled(values.builder, 0, (values.size(0), n_columns))
+    return values.builder.node(
         "ScatterElements", [zeros, columns, values], np.float32, {"axis": 1, "reduction": "add"}
     )
 

@@ -65,23 +65,42 @@ def patch_scores(distances: Tensor, metric: Metric) -> Tensor:
     return values.reduced("ReduceMean", (1,))
 
 
-def grid_score(grid: Tensor, kind: ImageScore, top_fraction: float) -> Tensor:
-    """Score of images by their patches alone.  (n, h, w) -> (n,)."""
+def grid_score(
+    grid: Tensor, kind: ImageScore, top_fraction: float, counted: Tensor | None = None
+) -> Tensor:
+    """Score of images by their patches alone.  (n, h, w) -> (n,).
+
+    Args:
+        grid: scores of the patches.
+        kind: of image score.
+        top_fraction: fraction of the patches that are averaged.
+        counted: (h, w) bool, the patches that count; None where all do.
+    """
     if kind == "smooth_max":
-        return _smooth_largest(grid)
-    flat = grid.reshaped(0, -1)
+        return _smooth_largest(grid, counted)
+    values = grid if counted is None else counted.where(grid, -np.inf)
+    flat = values.reshaped(0, -1)
     if kind == "top_fraction":
-        share = flat.size(1).cast(np.float64) * top_fraction
+        n = flat.size(1) if counted is None else number_of(counted)
+        share = n.cast(np.float64) * top_fraction
         count = rounded(share).maximum(1.0).cast(np.int64)
         values, _ = flat.largest(count)
         return values.reduced("ReduceMean", (1,))
     return flat.reduced("ReduceMax", (1,))
 
 
-def _smooth_largest(grid: Tensor) -> Tensor:
+def number_of(cells: Tensor) -> Tensor:
+    """How many cells are true: an integer.  (h, w) bool -> ()."""
+    return cells.cast(np.int64).reshaped(-1).sum(0)
+
+
+def _smooth_largest(grid: Tensor, counted: Tensor | None) -> Tensor:
+    """Largest 3 x 3 mean; patches that do not count are 0 in the grid."""
     down, across = (operators.window_mean(grid.size(axis), 3) for axis in (1, 2))
-    ones = grid.sliced(0, 0, 1) * 0.0 + 1.0
-    means = operators.applied(down, across, grid) / operators.applied(down, across, ones)
+    shares = grid.sliced(0, 0, 1) * 0.0 + 1.0 if counted is None else counted.cast(np.float32)
+    means = operators.applied(down, across, grid) / operators.applied(down, across, shares)
+    if counted is not None:
+        means = counted.where(means, -np.inf)
     return means.reduced("ReduceMax", (1, 2))
 
 

@@ -69,6 +69,18 @@ def centre_crop(whole: tuple[Tensor, Tensor], crop: int | tuple[int, int] | None
     return Crop(top, left, constant(sides[0], np.int64), constant(sides[1], np.int64))
 
 
+def is_crop(crop: int | tuple[int, int] | None, scale: float, step: int) -> bool:
+    """Whether a further scale has the size of the crop, and so its pixels.
+
+    >>> is_crop((96, 112), 0.95, 16), is_crop((96, 112), 0.9, 16), is_crop(None, 1.01, 16)
+    (True, False, False)
+    """
+    if crop is None:
+        return False
+    sides = (crop, crop) if isinstance(crop, int) else crop
+    return all(resize.to_multiple(side * scale, step) == side for side in sides)
+
+
 def in_photograph(crop: Crop, whole: tuple[Tensor, Tensor], height: Tensor, width: Tensor) -> Crop:
     """The crop in the photograph's own pixels."""
     (top, down), (left, across) = (

@@ -1,0 +1,81 @@
+"""Exported graphs give in OpenVINO what the detector gives; its two files belong together."""
+
+import numpy as np
+import pytest
+
+from patchbank import SPADE, Ensemble, GraphCore, PatchCore
+from patchbank.errors import DataError
+from patchbank.export import export_detector, open_exported, verify
+from tests.photographs import part, parts
+
+pytestmark = [
+    pytest.mark.openvino,
+    pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning"),
+]
+LITE0 = {"backbone": "efficientnet_lite0", "image_size": 96, "top_fraction": 0.1}
+RECIPES = {
+    "patchcore": PatchCore(**LITE0, bank_limit=80),
+    "graph": GraphCore(**LITE0, bank_limit=80, graph_neighbours=4, graph_weight=0.5),
+    "spade": SPADE(**LITE0, n_images=3),
+    "spade pooled": SPADE(**LITE0, image_score="pooled", fusion="concatenate", n_neighbours=3),
+    "spade copies": SPADE(**LITE0, flips="horizontal", zooms=(0.8,), scales=(1.0, 0.5)),
+    "ensemble": Ensemble([SPADE(**LITE0, n_images=2), PatchCore(**LITE0, bank_limit=80)]),
+}
+PHOTOGRAPHS = [
+    part(50, defect=7),
+    part(51, size=(30, 40)),
+    part(52, size=(40, 300), defect=5),
+    part(53, size=(320, 20)),
+]
+
+
+@pytest.mark.parametrize("entry", ["photograph", "pixels"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_graph_gives_the_same_in_openvino(name, entry, tmp_path):
+    if name == "ensemble" and entry == "pixels":
+        pytest.skip("the members of an ensemble see pixels of their own")
+    detector, path = RECIPES[name].fit(parts(5)), tmp_path / "a.xml"
+    done = export_detector(detector, path, format="openvino", entry=entry, photographs=PHOTOGRAPHS)
+    assert done.files == (path, path.with_suffix(".bin"))
+    for pair in done.verification.pairs:
+        assert pair.score_difference <= 1e-5, pair
+        assert pair.map_difference <= 2e-5, pair
+        assert pair.has_equal_verdict
+    if entry == "pixels":
+        return
+    opened = open_exported(path, "openvino")
+    many = np.stack([part(seed, defect=seed % 3 * 4) for seed in range(70, 78)])
+    for n in (1, 2, 8):
+        for one, verdict in zip(many, opened(many[:n]), strict=False):
+            single = opened.inspect(one)
+            assert verdict.score == pytest.approx(single.score, rel=1e-5)
+            np.testing.assert_allclose(
+                verdict.anomaly_map, single.anomaly_map, atol=1e-5 * abs(single.anomaly_map).max()
+            )
+
+
+def test_learned_photographs_are_verified_in_openvino(tmp_path):
+    """Their maps are nothing but rounding."""
+    detector = RECIPES["spade"].fit(parts(5))
+    done = export_detector(detector, tmp_path / "a.xml", format="openvino", photographs=parts(5))
+    assert done.verification.failure == ""
+
+
+def test_weights_of_another_export_are_told_in_one_line(tmp_path):
+    """As after a crash between the two files: the weights are new, and the graph is old."""
+    old, new = (
+        PatchCore(**LITE0, bank_limit=80, seed=seed, selection="random").fit(parts(5))
+        for seed in (0, 1)
+    )
+    paths = tmp_path / "old.xml", tmp_path / "new.xml"
+    for detector, path in zip((old, new), paths, strict=True):
+        export_detector(detector, path, format="openvino")
+        assert verify(detector, open_exported(path, "openvino"), PHOTOGRAPHS).is_passed
+    weights = paths[0].with_suffix(".bin")
+    weights.write_bytes(paths[1].with_suffix(".bin").read_bytes())
+    with pytest.raises(DataError) as caught:
+        open_exported(paths[0], "openvino")
+    assert str(caught.value) == (
+        f"{paths[0]}: expected the .bin file that was written with it, got that of another "
+        "export; export it again"
+    )
