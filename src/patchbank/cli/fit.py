@@ -68,6 +68,14 @@ Ignore: TypeAlias = Annotated[
         help="Do not inspect this part of each photograph, in the same forms.",
     ),
 ]
+Each: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--each",
+        help="Learn a detector for each subfolder of GOOD, or each category of a table; --out is "
+        "then a folder.  Those that were fitted with the same photographs and settings are kept.",
+    ),
+]
 KeepCrops: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -112,7 +120,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        own = ("out", "report", "exclude", "roi", "ignore", "keep_crops")
+        own = ("out", "each", "report", "exclude", "roi", "ignore", "keep_crops")
         sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
@@ -131,6 +139,7 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
+    each: Each = False,
     report: Report = None,
     exclude: Exclude = None,
     roi: Roi = None,
@@ -138,7 +147,12 @@ def fit(
     keep_crops: KeepCrops = True,
 ) -> None:
     """Learn a detector from good photographs."""
-    _check_targets(out, report, good)
+    if each:
+        from patchbank.cli.fit_each import check_each
+
+        check_each(good, out, {"--report": report, "--exclude": exclude})
+    else:
+        _check_targets(out, report, good)
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.cli.setting_options import fit_options
@@ -153,6 +167,12 @@ def fit(
     given = context.meta[GIVEN]
     options = fit_options(given)
     members = _members(options, given)
+    choice = _choice(options, exclude or (), (roi, ignore), keep_crops)
+    if each:
+        from patchbank.cli.fit_each import fit_each
+
+        fit_each(good[0], out, members, options, choice)
+        return
     device = open_device(options.device)
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(
@@ -160,7 +180,7 @@ def fit(
         images=found,
         progress=ConsoleProgress(),
         device=device,
-        choice=_choice(options, exclude or (), (roi, ignore), keep_crops),
+        choice=choice,
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)

@@ -363,3 +363,8 @@ def _fit(
         except DataError as error:  # the fit is not lost with it
             warnings.warn(str(error), UserWarning, stacklevel=3)
     return detector
+
+
+def asked_of(recipe: Learnable) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
+    """What a recipe asks of `training.fit.fit`."""
+    return recipe._asked
