@@ -155,7 +155,7 @@ def test_one_bad_product_stops_no_other(capsys, tmp_path):
     lines = {line.split(": ")[1]: line for line in errors.splitlines() if line.startswith("error")}
     assert sorted(lines) == ["black", "broken", "empty"]
     assert "b.png" in lines["broken"]
-    assert "no image" in lines["empty"]
+    assert "at least one image" in lines["empty"]
     content = json.loads((tmp_path / "out" / "products.json").read_text())
     kept = {one["product"]: one["error"] for one in content["products"]}
     assert kept["good"] is None

@@ -18,7 +18,7 @@ class Route:
     """Distance to the nearest product, by the usual one of its good photographs when left out."""
     limit: float
     """Largest such distance of its good parts, by what was learned: a photograph beyond it shows
-    none of the products."""
+    none of the products, unless a spot in it is farther still, as a defect is."""
     second: str | None = None
     """Name of the product that is second nearest; None where there is one product."""
     margin: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from patchbank.detector.inspection import Inspection
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.loading import load
 from patchbank.detector.route import Route
-from patchbank.errors import DataError, NoProductError
+from patchbank.errors import DataError, ImageError, NoProductError, ParameterError
 from patchbank.images.names import is_left_behind
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.products.routing.space import Space, space_of
@@ -127,10 +128,19 @@ class Router(Inspector):
 
     def _routed(self, source: ImageSource, **keep: bool) -> tuple[Route, Inspection]:
         """The route of a photograph, and its inspection by the detector of the nearest product."""
-        found = [self._in_space(space, source, keep) for space in self._spaces]
-        found += [self._by_itself(name, source, keep) for name in self._alone]
-        first, *others = sorted(found, key=lambda one: (one.relative, one.product))
-        rivals = [(one.relative, one.product) for one in others]
+        found, errors = [], []
+        for find in (
+            *(partial(self._in_space, space) for space in self._spaces),
+            *(partial(self._by_itself, name) for name in self._alone),
+        ):
+            try:
+                found.append(find(source, keep))
+            except (ImageError, ParameterError) as error:  # such as that of a region of interest
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        first, *others = sorted(found, key=lambda one: (one.share, one.product))
+        rivals = [(one.share, one.product) for one in others]
         if first.second is not None:
             rivals.append(first.second)
         second, usual = min(rivals, default=None), self._usual[first.product]
@@ -138,10 +148,10 @@ class Router(Inspector):
         return Route(
             product=first.product if is_known else None,
             nearest=first.product,
-            relative_distance=first.relative,
+            relative_distance=usual.relative(first.inspection),
             limit=usual.limit,
             second=None if second is None else second[1],
-            margin=None if second is None else _margin(first.relative, second[0]),
+            margin=None if second is None else _margin(first.share, second[0]),
             detector_sha256=self._detectors[first.product].sha256,
         ), first.inspection
 
@@ -167,12 +177,12 @@ class Router(Inspector):
             (prediction,),
             keep_image=keep["keep_image"],
         )
-        relative = self._usual[first.product].relative(inspection)
+        share = self._usual[first.product].share(inspection)
         second = None
         if others:
             ratio = others[0].distance / first.distance if first.distance > 0 else 1.0
-            second = (relative * ratio, others[0].product)
-        return _Found(first.product, relative, second, inspection)
+            second = (share * ratio, others[0].product)
+        return _Found(first.product, share, second, inspection)
 
     def _by_itself(self, name: str, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
         """A product whose detector shares nothing, and is run in full."""
@@ -183,15 +193,15 @@ class Router(Inspector):
             keep_image=keep["keep_image"],
             keep_maps=keep.get("keep_maps", False),
         )
-        return _Found(name, self._usual[name].relative(inspection), None, inspection)
+        return _Found(name, self._usual[name].share(inspection), None, inspection)
 
 
 class _Found(NamedTuple):
     """The nearest product among some."""
 
     product: str
-    relative: float
-    """Distance by the usual one."""
+    share: float
+    """Distance as a share of the limit, by which products of different spaces are compared."""
     second: tuple[float, str] | None
     """The same of the second among them, with its name; None where there is none."""
     inspection: Inspection

@@ -8,7 +8,7 @@ import numpy as np
 
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import Inspection
-from patchbank.detector.likeness import Likeness
+from patchbank.detector.likeness import WHOLE_SHARE, Likeness
 from patchbank.detector.member import patch_distances
 
 SMALLEST = 1e-12
@@ -26,7 +26,8 @@ class Usual:
     distance: float
     """Median over the learned photographs, each when it was left out."""
     limit: float
-    """Distance beyond which a photograph shows another part, by the usual one."""
+    """Distance by the usual one, beyond which a photograph shows another part, unless a spot in it
+    is farther still, as a defect is."""
     likeness: Likeness | None
     """What was learned of these distances; None in files that have nothing of it."""
 
@@ -51,6 +52,12 @@ class Usual:
 
     def is_another(self, inspection: Inspection) -> bool:
         """Whether an inspected photograph shows another part."""
-        if self.likeness is None:
-            return self.relative(inspection) > self.limit
-        return self.likeness.is_another_part(patch_distances(inspection.predictions))
+        distances = patch_distances(inspection.predictions)
+        if self.likeness is not None:
+            return self.likeness.is_another_part(distances)
+        is_far = distances.ordinary > self.limit * self.distance
+        return is_far and distances.ordinary >= WHOLE_SHARE * distances.largest
+
+    def share(self, inspection: Inspection) -> float:
+        """Distance of an inspected photograph, as a share of the limit."""
+        return self.relative(inspection) / self.limit
