@@ -261,22 +261,14 @@ class Likeness:
             f"{_span(usual, shown)}",
         )
 
-    def is_another_part(self, distances: PatchDistances) -> bool:
-        """Whether a photograph as a whole is farther from the learned ones than good parts are.
-
-        About one good photograph in two thousand is.  A defect is not, unless it is as large as the
-        part: of a photograph with a large one, all patches see something of it.
-        """
+    def _part(self, distances: PatchDistances) -> Difference | None:
         if self.ordinary is None or not distances.ordinary > self.ordinary.high:
-            return False
+            return None
         usual, usual_largest = np.median(self.patch_distances[-1], axis=0)
         times, times_largest = distances.ordinary / usual, distances.largest / usual_largest
-        return bool(times >= WHOLE_SHARE * times_largest)
-
-    def _part(self, distances: PatchDistances) -> Difference | None:
-        if not self.is_another_part(distances):
+        # Of a photograph with a large defect, all patches see something of it.
+        if times < WHOLE_SHARE * times_largest:
             return None
-        times = distances.ordinary / np.median(self.patch_distances[-1, :, 0])
         return Difference(
             "part",
             "another part or another camera: the whole photograph is far from the learned ones "

@@ -6,10 +6,8 @@ Defense of Nearest-Neighbor Based Image Classification", CVPR 2008).  In one spa
 is compared as it is.  A defect is far from every bank, so it moves all distances alike, and leaves
 their order.
 
-    look     distances to a few rows of each bank, in one matrix product: a lower bound for each
-    exact    the whole bank, for each product whose bound is not above the second nearest so far
-
-So the two nearest products are those that searching every bank would find.
+    look     distances to a few rows of each bank, in one matrix product
+    exact    the whole bank, for each product whose look is close to the smallest (`look`)
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from patchbank.products.routing.look import Look, Ranked, two_nearest
 from patchbank.settings import MapSettings, part_of
 from patchbank.types import Features
 
-N_PATCHES = 196
+N_PATCHES = 100
 """Patches of a photograph that are compared, spread evenly; all of a smaller grid."""
 NAMES_OF_NETWORK = frozenset({"backbone", "weights", "layers", "mean", "std"})
 """Settings that the digest of the network stands for."""
@@ -105,7 +103,7 @@ class Space:
         """
         patches = self._patches(maps, geometry)
         return two_nearest(
-            self.products, self._bounds(patches), lambda number: self._exact(patches, number)
+            self.products, self._look(patches), lambda number: self._exact(patches, number)
         )
 
     def distances(self, maps: FeatureMaps, geometry: ImageGeometry) -> list[Ranked]:
@@ -122,11 +120,11 @@ class Space:
         found: list[Features] = columns(rows[::step], self._widths)
         return found
 
-    def _bounds(self, patches: Sequence[Features]) -> NDArray[np.float64]:
+    def _look(self, patches: Sequence[Features]) -> NDArray[np.float64]:
         total = np.zeros(len(self.products))
         for look, part, unit in zip(self._looks, patches, self._units, strict=True):
             if len(part):
-                total += look.bounds(part, len(self.products)) / unit
+                total += look.distances(part) / unit
         return total
 
     def _exact(self, patches: Sequence[Features], number: int) -> float:
