@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank.products.routing.look import CLOSE, LOOK_ROWS, Look, two_nearest
+from patchbank.products.routing.coarse import CLOSE, COARSE_ROWS, CoarseBanks, two_nearest
 from tests.oracles.neighbours import nearest
 
 
@@ -25,15 +25,15 @@ def drawn(seed, n_banks, grid):
 
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 9999), n_banks=st.integers(1, 7), grid=st.integers(1, 9))
-def test_a_look_is_the_distance_to_some_rows(seed, n_banks, grid):
+def test_a_coarse_search_is_the_distance_to_some_rows(seed, n_banks, grid):
     banks, patches = drawn(seed, n_banks, grid)
-    looks = Look.of(banks).distances(patches)
+    coarse = CoarseBanks.of(banks).distances(patches)
     exact = [distance(bank, patches) for bank in banks]
-    assert looks.shape == (n_banks,)
-    assert (looks >= np.array(exact) - 1e-3).all()
-    for look, bank, found in zip(looks, banks, exact, strict=True):
-        if len(bank) <= LOOK_ROWS // 2:  # evenly spaced rows are then all rows
-            assert abs(look - found) < 1e-3
+    assert coarse.shape == (n_banks,)
+    assert (coarse >= np.array(exact) - 1e-3).all()
+    for one, bank, found in zip(coarse, banks, exact, strict=True):
+        if len(bank) <= COARSE_ROWS // 2:  # evenly spaced rows are then all rows
+            assert abs(one - found) < 1e-3
 
 
 @settings(max_examples=150, deadline=None)
@@ -43,10 +43,10 @@ def test_a_look_is_the_distance_to_some_rows(seed, n_banks, grid):
 )
 def test_the_nearest_are_exact_among_all_that_are_close(exact, factors):
     names = [f"{number:02}" for number in range(len(exact))]
-    looks = np.array([(e + 1) * f for e, f in zip(exact, factors, strict=False)])
+    coarse = np.array([(e + 1) * f for e, f in zip(exact, factors, strict=False)])
     asked = []
-    found = two_nearest(names, looks, lambda n: asked.append(n) or float(exact[n]))
-    close = [n for n in range(len(exact)) if looks[n] <= CLOSE * looks.min()]
+    found = two_nearest(names, coarse, lambda n: asked.append(n) or float(exact[n]))
+    close = [n for n in range(len(exact)) if coarse[n] <= CLOSE * coarse.min()]
     assert {*close} <= {*asked}
     assert len(asked) == len({*asked}) <= max(2, len(close))
     ranked = sorted((float(exact[n]), names[n]) for n in asked)
@@ -70,8 +70,8 @@ def test_the_order_of_the_banks_does_not_matter(seed, n_banks, data):
     named = {f"{number:02}": banks[number] for number in range(n_banks)}
 
     def found(names):
-        looks = np.array([Look.of([named[name]]).distances(patches)[0] for name in names])
-        return two_nearest(names, looks, lambda n: distance(named[names[n]], patches))
+        coarse = np.array([CoarseBanks.of([named[name]]).distances(patches)[0] for name in names])
+        return two_nearest(names, coarse, lambda n: distance(named[names[n]], patches))
 
     names = sorted(named)
     assert found(names) == found([names[number] for number in order])
@@ -86,6 +86,6 @@ def test_a_bank_that_is_far_is_not_searched():
         asked.append(number)
         return distance(banks[number], banks[2][:7])
 
-    found = two_nearest("abcdef", Look.of(banks).distances(banks[2][:7]), exact)
+    found = two_nearest("abcdef", CoarseBanks.of(banks).distances(banks[2][:7]), exact)
     assert found[0].product == "c"
     assert len(asked) == 2

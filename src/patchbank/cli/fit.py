@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
 """Key under which the context holds the values of the options that are made from declarations."""
+EACH = "patchbank.each"
+"""Key under which it holds whether each subfolder is a product."""
 
 
 Report: TypeAlias = Annotated[
@@ -68,14 +70,6 @@ Ignore: TypeAlias = Annotated[
         help="Do not inspect this part of each photograph, in the same forms.",
     ),
 ]
-Each: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--each",
-        help="Learn a detector for each subfolder of GOOD, or each category of a table; --out is "
-        "then a folder.  Those that were fitted with the same photographs and settings are kept.",
-    ),
-]
 KeepCrops: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -94,9 +88,10 @@ class FitCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Parameters of the command, those of the settings among them."""
         if not self._is_complete:
+            from patchbank.cli.fit_each import each_parameter
             from patchbank.cli.setting_options import option_parameters
 
-            self.params = [*self.params, *option_parameters()]
+            self.params = [*self.params, each_parameter(), *option_parameters()]
             self._is_complete = True
         return super().get_params(ctx)
 
@@ -112,6 +107,7 @@ class FitCommand(TyperCommand):
         from patchbank.cli.setting_options import setting_options
 
         ctx.meta[GIVEN] = {name: ctx.params.pop(name) for name in setting_options()}
+        ctx.meta[EACH] = ctx.params.pop("each")
         return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -139,7 +135,6 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="File to which the detector is written.")
     ],
-    each: Each = False,
     report: Report = None,
     exclude: Exclude = None,
     roi: Roi = None,
@@ -147,15 +142,36 @@ def fit(
     keep_crops: KeepCrops = True,
 ) -> None:
     """Learn a detector from good photographs."""
-    if each:
+    is_each = context.meta[EACH]
+    if is_each:
         from patchbank.cli.fit_each import check_each
 
         check_each(good, out, {"--report": report, "--exclude": exclude})
     else:
         _check_targets(out, report, good)
+    from patchbank.cli.setting_options import fit_options
+
+    options = fit_options(context.meta[GIVEN])
+    members = _members(options, context.meta[GIVEN])
+    choice = _choice(options, exclude or (), (roi, ignore), keep_crops)
+    if is_each:
+        from patchbank.cli.fit_each import fit_each
+
+        fit_each(good[0], out, members, options, choice)
+    else:
+        _fit_one(good, (out, report), members, options, choice)
+
+
+def _fit_one(
+    good: list[Path],
+    targets: tuple[Path, Path | None],
+    members: Sequence[tuple[Method, Settings]] | AutomaticSettings,
+    options: FitOptions,
+    choice: PhotographChoice,
+) -> None:
+    """Fit one detector, and write it and its page to the `targets`."""
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
-    from patchbank.cli.setting_options import fit_options
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
@@ -164,15 +180,7 @@ def fit(
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
 
-    given = context.meta[GIVEN]
-    options = fit_options(given)
-    members = _members(options, given)
-    choice = _choice(options, exclude or (), (roi, ignore), keep_crops)
-    if each:
-        from patchbank.cli.fit_each import fit_each
-
-        fit_each(good[0], out, members, options, choice)
-        return
+    out, report = targets
     device = open_device(options.device)
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(

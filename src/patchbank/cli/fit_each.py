@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from patchbank.settings import Settings
     from patchbank.training.choose import AutomaticSettings
     from patchbank.training.fit import PhotographChoice
+
+Each = Annotated[
+    bool,
+    typer.Option(
+        "--each",
+        help="Learn a detector for each subfolder of GOOD, or each category of a table; --out is "
+        "then a folder.  Those that were fitted with the same photographs and settings are kept.",
+    ),
+]
+
+
+def each_parameter() -> Any:
+    """The option ``--each``, as a command of typer holds it."""
+
+    def stub(each: Each = False) -> None:
+        """Carry the signature from which typer makes the option."""
+
+    app = typer.Typer(add_completion=False)
+    app.command()(stub)
+    (found,) = typer.main.get_command(app).params
+    return found
 
 
 def check_each(good: Sequence[Path], out: Path, others: Mapping[str, object]) -> None:

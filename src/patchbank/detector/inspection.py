@@ -72,7 +72,7 @@ class Inspection:
     learned: Learned | None = field(default=None, repr=False, compare=False)
     """The detector, for `explain`; it is not handed to other processes."""
     route: Route | None = None
-    """How its product was found; None where the detector was given."""
+    """Product that it shows, as a router found it; None where the detector was given."""
 
     @property
     def is_anomalous(self) -> bool:

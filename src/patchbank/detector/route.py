@@ -22,8 +22,8 @@ class Route:
     second: str | None = None
     """Name of the product that is second nearest; None where there is one product."""
     margin: float | None = None
-    """How much nearer the nearest product is than the second: 0 where they are equally far, 0.5
-    where it is half as far.  None where there is one product."""
+    """Share by which the nearest product is nearer than the second: 0 where they are equally far,
+    0.5 where it is half as far.  None where there is one product."""
     detector_sha256: str = ""
     """SHA-256 of the content of the detector of the nearest product."""
 

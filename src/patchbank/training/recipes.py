@@ -366,5 +366,5 @@ def _fit(
 
 
 def asked_of(recipe: Learnable) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
-    """What a recipe asks of `training.fit.fit`."""
+    """Method and settings of each member that a recipe asks for, or the request to choose them."""
     return recipe._asked

@@ -174,7 +174,7 @@ class Products:
     def _planned(
         self, terms: Terms, progress: Progress
     ) -> tuple[list[Work], dict[str, ProductFit]]:
-        """What is to be fitted, and the products that are done, or cannot be."""
+        """Work that is to be done, and the products that are done, or cannot be fitted."""
         same = settings_sha256(_plain(terms))
         work: list[Work] = []
         fits: dict[str, ProductFit] = {}
@@ -239,7 +239,7 @@ def _fit_of(work: Work, outcome: dict[str, Any] | Failure) -> ProductFit:
 
 
 def _plain(terms: Terms) -> list[Any]:
-    """All that decides how a product is fitted, but for its photographs, as plain values."""
+    """Plain values of all that decides how a product is fitted, but for its photographs."""
     choice = terms.choice
     shapes = [*choice.interest.roi, None, *choice.interest.ignore]
     return [

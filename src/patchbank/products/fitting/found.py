@@ -23,7 +23,7 @@ class Product:
 
     name: str
     found: TrainingImages | None
-    """Its photographs; None where it is not clear which ones are good."""
+    """Photographs of it; None where it is not clear which ones are good."""
     error: str | None = None
     """Why there are none."""
 

@@ -1,4 +1,4 @@
-"""The record of a fitted product: what its detector was made from, beside the detector file.
+"""The record of a fitted product: what its detector was made from.
 
 It is what makes a second run skip the product: the digests of photographs and settings are those
 of the new run, and the detector file is the one that was written.

@@ -58,7 +58,7 @@ def has_details(fit: ProductFit) -> bool:
 
 
 def _sentence(fits: Sequence[ProductFit], failed: Sequence[ProductFit]) -> str:
-    """What came of all of them, in one or two sentences."""
+    """One or two sentences about all of them."""
     if failed:
         return (
             f"{len(failed)} of {len(fits)} products have no detector. Mend what the lines below "

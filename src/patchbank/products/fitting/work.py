@@ -39,7 +39,7 @@ N_ODDEST, ODDEST_PX = 3, 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How every product of a run is fitted."""
+    """Settings and circumstances under which every product of a run is fitted."""
 
     members: tuple[tuple[str, Settings], ...]
     """Name of the method and settings of each member."""
@@ -63,7 +63,7 @@ class Terms:
 
     @property
     def asked(self) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
-        """What `training.fit.fit` takes."""
+        """Method and settings of each member, or the request to choose them."""
         parts = [(METHODS[name], settings) for name, settings in self.members]
         if self.fixed is None:
             return parts
@@ -101,10 +101,10 @@ class Work:
 
 
 def done(work: Work) -> dict[str, Any]:
-    """Check the photographs, fit the detector, and write it with its record.  -> the record.
+    """Check the photographs, fit the detector, and write both it and its record.  -> the record.
 
-    The old record goes first and the new one comes last, so that a record always stands beside the
-    detector that it describes.
+    The old record goes first and the new one comes last, so that a record is always that of the
+    detector next to it.
 
     Raises:
         PatchbankError: as `fit`, or a file cannot be written.

@@ -156,7 +156,7 @@ class Router(Inspector):
         ), first.inspection
 
     def _in_space(self, space: Space, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
-        """The nearest product of a space, inspected by what the look has computed already."""
+        """The nearest product of a space, inspected with the same feature maps."""
         member = space.member
         image, read = source.read_once(member.settings.bit_depth)
         roi = space.detectors[space.products[0]].roi

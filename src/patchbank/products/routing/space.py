@@ -6,8 +6,8 @@ Defense of Nearest-Neighbor Based Image Classification", CVPR 2008).  In one spa
 is compared as it is.  A defect is far from every bank, so it moves all distances alike, and leaves
 their order.
 
-    look     distances to a few rows of each bank, in one matrix product
-    exact    the whole bank, for each product whose look is close to the smallest (`look`)
+    coarse    distances to a few rows of each bank, in one matrix product
+    exact     the whole bank, for each product that is nearly nearest by those (`coarse`)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from patchbank.methods.base import FeatureMaps
 from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.model import BankModel, embedded
 from patchbank.methods.memory_bank.per_map import MapBanks
-from patchbank.products.routing.look import Look, Ranked, two_nearest
+from patchbank.products.routing.coarse import CoarseBanks, Ranked, two_nearest
 from patchbank.settings import MapSettings, part_of
 from patchbank.types import Features
 
@@ -48,7 +48,7 @@ SETTINGS_OF_OTHER_USE = frozenset(
 
 
 def space_of(detector: Detector) -> Hashable | None:
-    """What the detectors of one space have in common; None for one that is in none.
+    """Key that the detectors of one space have in common; None for one that is in none.
 
     Those have one bank of patches, or one for each feature map, of photographs seen whole.
     """
@@ -81,8 +81,8 @@ class Space:
         self._banks = [model.banks_of_maps for model in models]
         self._widths = models[0].widths
         self._units = _units(models)
-        self._looks = [
-            Look.of([banks[number].bank for banks in self._banks])
+        self._coarse_banks = [
+            CoarseBanks.of([banks[number].bank for banks in self._banks])
             for number in range(len(self._widths))
         ]
 
@@ -103,7 +103,7 @@ class Space:
         """
         patches = self._patches(maps, geometry)
         return two_nearest(
-            self.products, self._look(patches), lambda number: self._exact(patches, number)
+            self.products, self._coarse(patches), lambda number: self._exact(patches, number)
         )
 
     def distances(self, maps: FeatureMaps, geometry: ImageGeometry) -> list[Ranked]:
@@ -120,11 +120,11 @@ class Space:
         found: list[Features] = columns(rows[::step], self._widths)
         return found
 
-    def _look(self, patches: Sequence[Features]) -> NDArray[np.float64]:
+    def _coarse(self, patches: Sequence[Features]) -> NDArray[np.float64]:
         total = np.zeros(len(self.products))
-        for look, part, unit in zip(self._looks, patches, self._units, strict=True):
+        for coarse, part, unit in zip(self._coarse_banks, patches, self._units, strict=True):
             if len(part):
-                total += look.distances(part) / unit
+                total += coarse.distances(part) / unit
         return total
 
     def _exact(self, patches: Sequence[Features], number: int) -> float:

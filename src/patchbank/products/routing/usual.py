@@ -1,4 +1,4 @@
-"""How far good photographs of a product usually are from what was learned of the others."""
+"""Usual distances of good photographs of a product, and the limit beyond which none is."""
 
 from __future__ import annotations
 
