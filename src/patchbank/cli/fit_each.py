@@ -31,14 +31,14 @@ Each = Annotated[
 ]
 
 
+def option_of_each(each: Each = False) -> None:
+    """Carry the signature from which typer, and the reference, make the option."""
+
+
 def each_parameter() -> Any:
     """The option ``--each``, as a command of typer holds it."""
-
-    def stub(each: Each = False) -> None:
-        """Carry the signature from which typer makes the option."""
-
     app = typer.Typer(add_completion=False)
-    app.command()(stub)
+    app.command()(option_of_each)
     (found,) = typer.main.get_command(app).params
     return found
 
