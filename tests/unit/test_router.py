@@ -133,7 +133,8 @@ def test_the_nearest_is_that_of_searching_every_bank(router):
     space = Space({name: router.detector(name) for name in DRAWN})
     for image in (ring(1), board(2), fibres(3, defect=9), noise(4)):
         maps, geometry = space.member.features(image)
-        assert space.nearest(maps, geometry)[0] == space.distances(maps, geometry)[0]
+        patches = space.embedded(maps, geometry)
+        assert space.nearest(patches)[0] == space.distances(patches)[0]
 
 
 def test_a_bank_that_is_clearly_farther_is_not_searched(router, monkeypatch):

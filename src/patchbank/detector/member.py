@@ -99,7 +99,7 @@ class Member:
                 scores, geometry = score_tiles(
                     self.extractor, self.settings, self.model, augmentation.of(image), part
                 )
-            return self._prediction(scores, geometry, None)
+            return self.judged(scores, geometry, None)
         maps, geometry = self.features(image, part, augmentation)
         return self.scored(maps, geometry, keep_maps=keep_maps)
 
@@ -127,11 +127,16 @@ class Member:
                 scores = self.model.score(maps)
             else:
                 scores = self.model.score(maps, geometry.cells)
-        return self._prediction(scores, geometry, maps if keep_maps else None)
+        return self.judged(scores, geometry, maps if keep_maps else None)
 
-    def _prediction(
+    def judged(
         self, scores: PatchScores, geometry: ImageGeometry, kept: FeatureMaps | None
     ) -> MemberPrediction:
+        """The prediction of patch scores, with the feature maps that are kept.
+
+        Raises:
+            ShapeError: a score is not finite.
+        """
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale, kept)

@@ -162,13 +162,10 @@ class Router(Inspector):
         roi = space.detectors[space.products[0]].roi
         part = None if roi is None else inspected_part(roi, source.name, image)
         maps, geometry = member.features(image, part)
-        first, *others = space.nearest(maps, geometry)
-        own = space.detectors[first.product].members[0]
-        prediction = own.scored(
-            maps,
-            space.geometry_of(first.product, geometry),
-            keep_maps=keep.get("keep_maps", False),
-        )
+        embedding = space.embedded(maps, geometry)
+        first, *others = space.nearest(embedding)
+        kept = maps if keep.get("keep_maps", False) else None
+        prediction = space.predict(first.product, embedding, geometry, kept)
         inspection = judged(
             parts_of(space.detectors[first.product]),
             read,

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from patchbank.backbones import runtime_of
 from patchbank.core.array_api import to_numpy
 from patchbank.detector.detector import Detector
-from patchbank.detector.member import Member
+from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.preprocessing import ImageGeometry
-from patchbank.methods.base import FeatureMaps
+from patchbank.methods.base import FeatureMaps, PatchEmbedding
 from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.model import BankModel, embedded
 from patchbank.methods.memory_bank.per_map import MapBanks
 from patchbank.products.routing.coarse import CoarseBanks, Ranked, two_nearest
+from patchbank.runtime.forks import computing
 from patchbank.settings import MapSettings, part_of
 from patchbank.types import Features
 
@@ -91,31 +92,50 @@ class Space:
         """The member whose network all of them share."""
         return self.detectors[self.products[0]].members[0]
 
-    def geometry_of(self, product: str, geometry: ImageGeometry) -> ImageGeometry:
-        """The geometry of a photograph with the settings that one product has for its map."""
-        settings = self.detectors[product].members[0].settings
-        return replace(geometry, settings=part_of(settings, MapSettings))
+    def _geometry_of(self, member: Member, geometry: ImageGeometry) -> ImageGeometry:
+        """The geometry of a photograph with the settings that a member has for its map."""
+        return replace(geometry, settings=part_of(member.settings, MapSettings))
 
-    def nearest(self, maps: FeatureMaps, geometry: ImageGeometry) -> list[Ranked]:
+    def embedded(self, maps: FeatureMaps, geometry: ImageGeometry) -> PatchEmbedding:
+        """The patches of a photograph, which are the same for all products."""
+        model = _model(self.detectors[self.products[0]])
+        with computing.short(), self.member.device.full_precision():
+            return embedded(model.embed, maps, geometry.cells)
+
+    def predict(
+        self,
+        product: str,
+        embedding: PatchEmbedding,
+        geometry: ImageGeometry,
+        kept: FeatureMaps | None,
+    ) -> MemberPrediction:
+        """The prediction of the member of one product, as `Member.predict` makes it."""
+        member = self.detectors[product].members[0]
+        with computing.short(), member.device.full_precision():
+            scores = _model(self.detectors[product]).score_embedded(embedding)
+        return member.judged(scores, self._geometry_of(member, geometry), kept)
+
+    def nearest(self, embedding: PatchEmbedding) -> list[Ranked]:
         """The two nearest products of a photograph, the nearest first; one where there is one.
 
         Products at the same distance come by name.
         """
-        patches = self._patches(maps, geometry)
+        if len(self.products) == 1:
+            return [Ranked(0.0, self.products[0])]
+        patches = self._patches(embedding)
         return two_nearest(
             self.products, self._coarse(patches), lambda number: self._exact(patches, number)
         )
 
-    def distances(self, maps: FeatureMaps, geometry: ImageGeometry) -> list[Ranked]:
+    def distances(self, embedding: PatchEmbedding) -> list[Ranked]:
         """All products of the space by their distance: every bank is searched."""
-        patches = self._patches(maps, geometry)
+        patches = self._patches(embedding)
         found = [self._exact(patches, number) for number in range(len(self.products))]
         return sorted(map(Ranked, found, self.products))
 
-    def _patches(self, maps: FeatureMaps, geometry: ImageGeometry) -> list[Features]:
+    def _patches(self, embedding: PatchEmbedding) -> list[Features]:
         """The patches that are compared, (n, d) for each bank."""
-        model = _model(self.detectors[self.products[0]])
-        rows = to_numpy(embedded(model.embed, maps, geometry.cells).rows)
+        rows = to_numpy(embedding.rows)
         step = max(1, len(rows) // N_PATCHES)
         found: list[Features] = columns(rows[::step], self._widths)
         return found
