@@ -350,6 +350,8 @@ def page(written: dict[str, Any]) -> str:
         f"| {name} | {statistics.median(one['seconds']):.3f} | {one['by_known']:.2f} |"
         for name, one in found["times"].items()
     ]
+    later = written["settings"].get("times_at_commit")
+    lines += ["", f"Times: commit {later}."] if later else []
     resumed = found["resuming"]
     lines += [
         "",
