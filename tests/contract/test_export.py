@@ -80,7 +80,17 @@ def test_a_graph_gives_what_the_detector_gives(name, tmp_path):
 
 
 def test_a_graph_of_a_network_in_int8_gives_the_same(tmp_path):
-    agrees(RECIPES["plain"].fit(parts(5), precision="int8"), tmp_path / "a.onnx")
+    detector = RECIPES["plain"].fit(parts(5), precision="int8")
+    agrees(detector, tmp_path / "a.onnx")
+    (member,) = open_exported(tmp_path / "a.onnx").metadata["members"]
+    assert member["precision"] == "int8"
+    assert member["backbone"] == "efficientnet_lite0_int8"
+
+
+def test_the_record_of_a_graph_names_the_precision_of_its_network(tmp_path):
+    export_detector(RECIPES["plain"].fit(parts(5)), tmp_path / "a.onnx")
+    (member,) = open_exported(tmp_path / "a.onnx").metadata["members"]
+    assert member["precision"] == "float32"
 
 
 @pytest.mark.parametrize("name", PAST)

@@ -17,6 +17,7 @@ from patchbank.products.fitting.found import find_products
 from patchbank.runtime import memory
 from tests import command_line
 from tests.photographs import part, parts, save
+from tests.unit.test_json_schemas import check
 
 TINY = PatchCore(backbone="efficientnet_lite0", image_size=96, bank_limit=150)
 OPTIONS = ("--backbone", "efficientnet_lite0", "--image-size", 96, "--bank-limit", 150)
@@ -81,6 +82,7 @@ def test_each_product_gets_the_detector_that_a_fit_of_its_own_gives(root, fitted
 
 def test_the_json_has_each_product_by_name(fitted):
     content = json.loads((fitted / "products.json").read_text(encoding="utf-8"))
+    check("products", content)
     assert [one["product"] for one in content["products"]] == sorted(NAMES)
     for one in content["products"]:
         detector = load(fitted / one["file"], device="cpu")

@@ -28,9 +28,9 @@ def onnx_file(detector: Inspector, entry: Entry) -> bytes:
 
 
 def openvino_files(content: bytes, name: str) -> tuple[bytes, bytes]:
-    """The graph and the weights of a file of ONNX, as files of OpenVINO.
+    """The two files of OpenVINO, graph and weights, for a file of ONNX.
 
-    The graph names the digest of its weights, so that those of another one are told.
+    The graph names the digest of its weights, so that those of another graph are noticed.
 
     Raises:
         BackboneError: OpenVINO is not installed, or cannot convert it.

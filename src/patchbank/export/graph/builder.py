@@ -71,7 +71,7 @@ class GraphBuilder:
     def loop(
         self, count: Tensor, state: Tensor, step: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        """What a state is after so many steps.
+        """State after so many steps.
 
         Args:
             count: of the steps.
@@ -120,7 +120,7 @@ class Tensor:
         self.builder, self.name, self.dtype = builder, name, np.dtype(dtype)
 
     def info(self, shape: Sequence[int] | None) -> onnx.ValueInfoProto:
-        """Its name, its type, and its shape if that is known."""
+        """Name, type, and the shape if that is known."""
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
         return helper.make_tensor_value_info(self.name, kind, shape)
 

@@ -113,7 +113,7 @@ def with_graph(
     most = count
     if counted is not None:
         squared, most = counted.reshaped(1, 1, -1).where(squared, BEYOND), number_of(counted)
-    # Of equal numbers TopK takes the first ones; in whole numbers OpenVINO has no room for them.
+    # Of equal numbers TopK takes the first ones; in integers OpenVINO has no room for them.
     keys = (squared / RESOLUTION).apply("Round")
     keys = number.with_axis(1).equals(number.with_axis(0)).where(builder.constant(OWN), keys)
     _, neighbours = keys.largest(most.minimum(n_neighbours), smallest=True)  # (n, p, k)

@@ -23,7 +23,7 @@ class Region:
     """The region of interest in photographs of one size."""
 
     box: Crop
-    """What the network sees of the photograph."""
+    """Part of the photograph that the network sees."""
     mask: Tensor
     """(h, w) of the box, float32: 1 where its pixels are inspected."""
     fits: Tensor

@@ -90,7 +90,7 @@ def grid_score(
 
 
 def number_of(cells: Tensor) -> Tensor:
-    """How many cells are true: an integer.  (h, w) bool -> ()."""
+    """Number of cells that are true: an integer.  (h, w) bool -> ()."""
     return cells.cast(np.int64).reshaped(-1).sum(0)
 
 
