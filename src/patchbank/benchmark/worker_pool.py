@@ -16,13 +16,10 @@ from typing import IO, Any
 
 from typing_extensions import Self
 
+from patchbank.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
 from patchbank.runtime.printable import one_line
-from patchbank.runtime.process import TOO_MUCH_MEMORY, shares_of_cores
 
-
-def command(module: str) -> tuple[str, ...]:
-    """The command of a worker process that runs a module."""
-    return (sys.executable, "-m", module)
+COMMAND = (sys.executable, "-m", "patchbank.benchmark.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +35,11 @@ class Failure:
 class Pool:
     """Runs jobs in worker processes; leaving the context ends those still running.
 
-    A worker reads its job, with its ``cores``, as one line of JSON from standard input, and answers
-    with ``{"row": ...}`` or ``{"error": ...}``; where the job has ``memory_bytes``, that is what
-    it may use.
-
     Args:
         workers: simultaneous processes.
-        module: that a worker runs.
     """
 
-    def __init__(self, workers: int, module: str) -> None:
-        self._command = command(module)
+    def __init__(self, workers: int) -> None:
         self._cores = shares_of_cores(workers)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._changing = threading.Lock()
@@ -121,7 +112,7 @@ class Pool:
             if self._stopped:
                 return None
             process = subprocess.Popen(
-                self._command,
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
