@@ -260,7 +260,7 @@ def test_a_header_written_again_without_change_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(1, "got 1; fit anew"), (6, "got 6; install a newer patchbank")]
+    ("version", "advice"), [(1, "got 1; fit anew"), (7, "got 7; install a newer patchbank")]
 )
 def test_other_formats_are_refused_with_what_to_do(version, advice, tmp_path):
     path = tmp_path / "other.patchbank"
