@@ -1,6 +1,7 @@
 """Networks in int8: fitted on, stored, opened again, and refused where they cannot be."""
 
 import json
+import logging
 
 import numpy as np
 import onnx
@@ -26,8 +27,17 @@ RECIPE = PatchCore(backbone="efficientnet_lite0", image_size=96, bank_limit=80, 
 
 
 @pytest.fixture(scope="module")
-def found():
-    return quantised(open_backbone("efficientnet_lite0"), IMAGES, NullProgress())
+def quantised_alone():
+    """A quantised network, and the handlers of a root logger that had none before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.root, "handlers", [])
+        made = quantised(open_backbone("efficientnet_lite0"), IMAGES, NullProgress())
+        return made, [*logging.root.handlers]
+
+
+@pytest.fixture(scope="module")
+def found(quantised_alone):
+    return quantised_alone[0]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +122,10 @@ def test_a_detector_in_int8_says_so_and_gives_the_same_after_it_was_saved(detect
     assert one.score != RECIPE.fit(parts(8)).predict(photograph).score
 
 
+def test_the_log_of_the_program_stays_as_it_is(quantised_alone):
+    assert quantised_alone[1] == []
+
+
 def test_the_bank_comes_from_the_quantised_network(tmp_path):
     write_onnx(tmp_path / "a.onnx", record={"mean": [0.5] * 3, "std": [0.5] * 3})
     recipe = PatchCore(backbone=str(tmp_path / "a.onnx"), image_size=64, selection="all")
@@ -131,6 +145,19 @@ def test_an_engine_other_than_the_one_of_the_fit_is_refused(detector, tmp_path):
     write_bundle(path, bundle)
     with pytest.raises(BackboneError, match="expected openvino, as .* in int8, got onnxruntime"):
         load(path, engine="onnxruntime")
+
+
+def test_a_fit_shows_all_its_photographs_to_the_quantisation(tmp_path):
+    write_onnx(tmp_path / "a.onnx", record={"mean": [0.5] * 3, "std": [0.5] * 3})
+    recipe = PatchCore(backbone=str(tmp_path / "a.onnx"), image_size=64, bank_limit=40)
+    fitted = recipe.fit(parts(6), precision="int8").members[0].extractor.content
+    sources, extractor = [*map(image_source, parts(6))], open_backbone(recipe.backbone)
+    contents = [
+        quantised_for(extractor, recipe, some, None, NullProgress()).extractor.content
+        for some in (sources, sources[:1])
+    ]
+    assert fitted == contents[0]
+    assert fitted != contents[1]
 
 
 def test_members_of_an_ensemble_are_quantised_each(tmp_path):

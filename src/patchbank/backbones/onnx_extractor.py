@@ -74,6 +74,11 @@ class OnnxExtractor:
         """The chosen layers, in the order of the returned maps."""
         return self._layers
 
+    @property
+    def input_name(self) -> str:
+        """Name of the network's only input."""
+        return next(iter(self._graph.inputs))
+
     def __call__(self, image: Image) -> Sequence[FeatureMap]:
         """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer."""
         size = image.shape[0], image.shape[1]

@@ -8,8 +8,10 @@ nowhere (Jacob et al., CVPR 2018, has the arithmetic).
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -77,7 +79,7 @@ def quantised(extractor: OnnxExtractor, images: Sequence[Image], progress: Progr
     Raises:
         BackboneError: the network cannot be quantised.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _logs_left_alone():
         try:
             return _Quantisation(extractor, images, Path(folder)).run(progress)
         except (BackboneError, MemoryError):
@@ -87,6 +89,20 @@ def quantised(extractor: OnnxExtractor, images: Sequence[Image], progress: Progr
                 f"{extractor.info.name}: expected a network that can be quantised to int8, got: "
                 f"{one_line(str(error))[:200]}"
             ) from error
+
+
+@contextmanager
+def _logs_left_alone() -> Iterator[None]:
+    """Keep the tools from setting up the log of the whole program.
+
+    They log by functions of `logging` that give the root logger a handler where it has none.
+    """
+    handler = logging.NullHandler()
+    logging.root.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
 
 
 class _Reader:
@@ -151,15 +167,15 @@ class _Quantisation:
 
     def _measured_ranges(self, images: Sequence[Image]) -> Any:
         file = self._file()
-        self._save(self._model, file)
+        onnx.save(self._model, file)
         calibrator = create_calibrator(
             file,
             [*WEIGHTED, *BETWEEN],
             str(self._file()),
             calibrate_method=CalibrationMethod.MinMax,
         )
-        given = self._model.graph.input[0].name
-        inputs = ({given: self._extractor.planes(image)[None]} for image in images)
+        name = self._extractor.input_name
+        inputs = ({name: self._extractor.planes(image)[None]} for image in images)
         calibrator.collect_data(_Reader(inputs))
         return calibrator.compute_data()
 
@@ -240,9 +256,6 @@ class _Quantisation:
 
     def _file(self) -> Path:
         return self._folder / f"{next(self._numbers)}.onnx"
-
-    def _save(self, model: Any, file: Path) -> None:
-        file.write_bytes(model.SerializeToString())
 
 
 def _n_to_keep(errors: Sequence[float]) -> int:

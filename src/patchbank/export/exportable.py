@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from patchbank.backbones import OnnxExtractor
+from patchbank.backbones import OnnxExtractor, runtime_of
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
@@ -56,9 +56,9 @@ def _reasons(member: Member) -> list[str]:
             f"the backbone {member.extractor.info.name}, which runs in torch (save the detector "
             "with its backbone as ONNX, and export that file)"
         )
-    elif (member.extractor.engine.name, member.extractor.engine.precision) in ROUNDED:
+    elif runtime_of(member.extractor) in ROUNDED:
         found.append(
-            f"features in {member.extractor.engine.precision} of OpenVINO, which rounds otherwise "
+            f"features in {runtime_of(member.extractor)[1]} of OpenVINO, which rounds otherwise "
             "in a larger graph (fit with precision float32, or in int8 with engine onnxruntime)"
         )
     if member.method not in METHODS:

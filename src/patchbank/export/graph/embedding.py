@@ -113,7 +113,8 @@ def with_graph(
     most = count
     if counted is not None:
         squared, most = counted.reshaped(1, 1, -1).where(squared, BEYOND), number_of(counted)
-    # Of equal numbers TopK takes the first ones; in integers OpenVINO has no room for them.
+    # Of equal keys ONNX takes the first ones; OpenVINO may take others, which are as near.  Keys of
+    # integers, number included, would not fit OpenVINO's 32 bits.
     keys = (squared / RESOLUTION).apply("Round")
     keys = number.with_axis(1).equals(number.with_axis(0)).where(builder.constant(OWN), keys)
     _, neighbours = keys.largest(most.minimum(n_neighbours), smallest=True)  # (n, p, k)

@@ -58,12 +58,12 @@ def similar(pooled: Tensor, gallery: Features, n_images: int) -> tuple[Tensor, T
     count = pooled.builder.constant(min(n_images, len(gallery)), np.int64)
     distances, _ = every.largest(count, smallest=True)
     last = distances.reduced("ReduceMax", (1,), keep=True)
-    is_nearer, is_last = every < last, every.apply("Equal", last, dtype=np.bool_)
+    is_nearer, is_last = every < last, every.equals(last)
     # Of images that are equally far the first ones count, which TopK of OpenVINO does not heed.
     room = count - is_nearer.cast(np.int64).sum(1, keep=True)
     is_first = is_last & (is_last.cast(np.int64).apply("CumSum", 1) <= room)
     number = counting(every.size(1))
-    key = (is_nearer.apply("Or", is_first)).where(-number, -number - len(gallery))
+    key = (is_nearer | is_first).where(-number, -number - len(gallery))
     _, images = key.largest(count)
     return distances, images
 
@@ -119,7 +119,7 @@ def pixel_distances(
         else:
             both = concatenated([before, squared], 1)
             nearer, _ = both.largest(builder.constant(k, np.int64), smallest=True)
-        is_own = photographs.apply("Equal", photograph, dtype=np.bool_).with_axis(1, 2)
+        is_own = photographs.equals(photograph).with_axis(1, 2)
         return is_own.where(nearer.with_axis(0), best)
 
     unknown = filled(builder, np.inf, (shape[0], pixels.size(1), k))

@@ -41,7 +41,7 @@ class Network:
         scale, shift = (v[:, None, None] for v in self._extractor.info.scale_and_shift)
         planes = pixels.transposed(0, 3, 1, 2) * scale + shift
         names = dict(self._weights)
-        names |= {self._input(): planes.name, "": ""}
+        names |= {self._extractor.input_name: planes.name, "": ""}
         for node in self._graph.node:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
@@ -52,10 +52,6 @@ class Network:
             copy.output[:] = [names[name] for name in node.output]
             self._builder.nodes.append(copy)
         return [Tensor(self._builder, names[layer], np.float32) for layer in self._extractor.layers]
-
-    def _input(self) -> str:
-        given = {weight.name for weight in self._graph.initializer}
-        return str(next(one.name for one in self._graph.input if one.name not in given))
 
 
 def _checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

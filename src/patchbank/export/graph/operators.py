@@ -25,7 +25,7 @@ def window_element(n: Tensor, size: int, stride: int, offset: int) -> Tensor:
     """One element of each window; zero where it is padding.  -> (n_out, n)."""
     first = _windows(n, size, stride)
     column = counting(n).with_axis(0)
-    return column.apply("Equal", first + offset, dtype=np.bool_).cast(np.float32)
+    return column.equals(first + offset).cast(np.float32)
 
 
 def _windows(n: Tensor, size: int, stride: int) -> Tensor:
@@ -38,7 +38,7 @@ def _windows(n: Tensor, size: int, stride: int) -> Tensor:
 def identity(n: Tensor) -> Tensor:
     """(n, n)."""
     index = counting(n)
-    equal = index.with_axis(1).apply("Equal", index.with_axis(0), dtype=np.bool_)
+    equal = index.with_axis(1).equals(index.with_axis(0))
     return equal.cast(np.float32)
 
 
