@@ -4,8 +4,8 @@
         [--backbones efficientnet_lite2 ...] [--engines onnxruntime openvino] [--resume]
 
 Each set is learned twice with the default settings, in float32 and in int8, and both detectors
-inspect all test photographs.  The networks run by turns on the same input, one core and all cores,
-before anything else; the ratio is the median of the ratios of neighbours.
+inspect all test photographs.  Then the networks run by turns on the same input, in processes with
+one core and with two; the ratio is the median of the ratios of neighbours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ n_cores = int(sys.argv[2])
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_cores])
 import numpy as np, time
 from patchbank import load
-from patchbank.backbones import open_backbone
+from patchbank.backbones import Engine, open_backbone
 quantised = load(sys.argv[1]).members[0].extractor
-networks = open_backbone(sys.argv[3], quantised.layers, engine=type(quantised.engine)(
-    quantised.engine.name)), quantised
+engine = Engine(quantised.engine.name)
+networks = open_backbone(sys.argv[3], quantised.layers, engine=engine), quantised
 image = np.random.default_rng(0).integers(0, 255, (*json.loads(sys.argv[4]), 3), dtype=np.uint8)
 times = [[], []]
 for _ in range(int(sys.argv[5]) + 1):
@@ -94,14 +95,12 @@ def measure(
 
 def times(detector: Detector, backbone: str, n_cores: int) -> dict[str, Any]:
     """Times of both networks, in a process with so many cores."""
-    file = HERE / "int8.tmp.patchbank"
-    detector.save(file)
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "int8.patchbank"
+        detector.save(file)
         command = [sys.executable, "-c", TIMED, str(file), str(n_cores), backbone]
         command += [json.dumps(SIZE), str(ROUNDS)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    finally:
-        file.unlink()
     exact, rounded = json.loads(done.stdout)
     ratios = [a / b for a, b in zip(exact, rounded, strict=True)]
     return {
