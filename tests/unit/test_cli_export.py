@@ -1,6 +1,8 @@
 """`patchbank export` and `verify`, from files to printed lines, JSON, page and status."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -273,3 +275,32 @@ def test_a_detector_has_the_verb(root, tmp_path):
     opened = open_exported(done.files[0])
     assert opened.metadata["threshold"] == detector.calibration.threshold
     assert verify(detector, opened, root / "test").largest_difference < 1e-5
+
+
+WITHOUT_ONNX = """
+import importlib.machinery, sys
+found = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda own, name, *others: None if name == "onnx" else found(name, *others)
+)
+from patchbank.cli import main
+main()
+"""
+
+
+def without_onnx(*arguments):
+    """Run a command as in an install that lacks the package onnx."""
+    command = [sys.executable, "-c", WITHOUT_ONNX, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_install_without_onnx_says_what_to_install_and_can_verify(root, tmp_path):
+    file, out = root / "plates.patchbank", tmp_path / "a.onnx"
+    done = without_onnx("export", file, "--out", out)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        "error: export: expected the package onnx, got none; pip install 'patchbank[export]'"
+    ]
+    assert not out.exists()
+    done = without_onnx("verify", file, root / "plates.onnx", root / "test")
+    assert done.returncode == 0, done.stderr

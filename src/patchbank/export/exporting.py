@@ -11,9 +11,14 @@ from typing import Literal, TypeAlias, get_args
 from patchbank.backbones import runtime_of
 from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.errors import DataError, ParameterError
-from patchbank.export.files import onnx_file, openvino_files, write_files
-from patchbank.export.model import ENTRIES, Entry
-from patchbank.export.running import ExportedDetector, Runtime, require_openvino
+from patchbank.export.exportable import check_exportable
+from patchbank.export.running import (
+    ENTRIES,
+    Entry,
+    ExportedDetector,
+    Runtime,
+    require_openvino,
+)
 from patchbank.export.verification import Verification
 from patchbank.export.verifying import photographs_at_hand, verified
 from patchbank.images.several import several_images
@@ -75,6 +80,9 @@ def export_detector(
     if format == "openvino":
         require_openvino("format")
         _check_rounding(detector)
+    check_exportable(parts_of_inspector(detector))
+    from patchbank.export.files import onnx_file, openvino_files, write_files  # they need onnx
+
     given = several_images(photographs).sources
     content = onnx_file(detector, entry)
     files = {target: content}

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,15 +18,13 @@ from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.settings_file import pack_settings
 from patchbank.errors import BackboneError, ParameterError
-from patchbank.export.exportable import LARGEST_BYTES, check_exportable
+from patchbank.export.exportable import LARGEST_BYTES
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
-from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION
+from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION, Entry
 from patchbank.runtime.machine import versions
 from patchbank.runtime.printable import one_line
 
-Entry: TypeAlias = Literal["photograph", "pixels"]
-ENTRIES: tuple[Entry, ...] = get_args(Entry)
 PHOTOGRAPHS = "photographs"
 OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
     "score": (TensorProto.FLOAT, ("n",), "Image score; higher is more anomalous."),
@@ -54,14 +52,13 @@ OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
 
 
 def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelProto:
-    """The graph of a detector.
+    """The graph of a detector that `check_exportable` accepts.
 
     Raises:
-        ParameterError: the detector has something that no graph can compute, or is too large.
+        ParameterError: it is too large, or has no such entry.
         BackboneError: a backbone cannot be part of another graph.
     """
     parts = parts_of_inspector(detector)
-    check_exportable(parts)
     builder = GraphBuilder()
     inputs_of, inputs = (
         _pixels(builder, parts) if entry == "pixels" else _photographs(builder, parts)

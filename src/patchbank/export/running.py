@@ -20,6 +20,8 @@ from patchbank.runtime.printable import one_line
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import AnomalyMap, Image
 
+Entry: TypeAlias = Literal["photograph", "pixels"]
+ENTRIES: tuple[Entry, ...] = get_args(Entry)
 Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 METADATA_KEY = "patchbank"
