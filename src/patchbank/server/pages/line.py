@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from patchbank.server.pages import words
 from patchbank.server.pages.feed import Feed, stream
-from patchbank.server.pages.photographs import plain_jpeg
+from patchbank.server.pages.photographs import small_jpeg
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection
 from patchbank.server.service.answers import UNCHANGING
@@ -54,7 +54,7 @@ async def events(
 def small(request: Request, product: Product, number: Number) -> Response:
     """The kept photograph, small, as JPEG."""
     service = service_of(request)
-    content = plain_jpeg(service, _found(service, product, number), SMALL_PX)
+    content = small_jpeg(service, _found(service, product, number), SMALL_PX)
     return Response(content, headers=UNCHANGING, media_type="image/jpeg")
 
 

@@ -53,6 +53,21 @@ def found_part(service: Service, number: int) -> StoredInspection:
     return found
 
 
+def small_jpeg(service: Service, inspection: StoredInspection, longest_px: int) -> bytes:
+    """The photograph of an inspection with a longer side of that many pixels.
+
+    Raises:
+        ApiError: it is not kept.
+        ImageError: it cannot be read.
+    """
+    name = str(inspection.result["image"])
+    return service.made.small(
+        inspection,
+        longest_px,
+        lambda content: _jpeg(pillow.fromarray(read_image(content, name)), longest_px),
+    )
+
+
 def plain_jpeg(service: Service, inspection: StoredInspection, longest_px: int | None) -> bytes:
     """The photograph of an inspection.
 

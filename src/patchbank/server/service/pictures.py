@@ -31,6 +31,8 @@ MOST_WAITING = 8
 RETRY_MAKING_S = 2
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
+MOST_SMALL = 1000
+"""Small pictures that are not made again for each who looks; a few kB each."""
 
 Result = TypeVar("Result")
 
@@ -54,6 +56,7 @@ class MadePictures:
         self._making, self._explaining = threading.Lock(), threading.Lock()
         self._room = threading.BoundedSemaphore(MOST_WAITING)
         self._explained: OrderedDict[int, Explained] = OrderedDict()
+        self._small: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def photograph(self, inspection: StoredInspection) -> bytes:
         """The photograph as it was received.
@@ -76,6 +79,23 @@ class MadePictures:
                 "which was deleted as one of the oldest; --pictures-gb keeps more of them",
             )
         return content
+
+    def small(
+        self, inspection: StoredInspection, longest_px: int, make: Callable[[bytes], bytes]
+    ) -> bytes:
+        """The photograph made small by a function, remembered for the next who looks.
+
+        Raises:
+            ApiError: as `photograph`, also where the small one is remembered still.
+        """
+        content = self.photograph(inspection)
+        key = (str(inspection.photograph), longest_px)
+        found = self._small.get(key)
+        if found is None:
+            found = self._small[key] = make(content)
+            if len(self._small) > MOST_SMALL:
+                self._small.popitem(last=False)
+        return found
 
     def overlay(self, inspection: StoredInspection) -> bytes:
         """The overlay as a JPEG file.

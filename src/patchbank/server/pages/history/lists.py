@@ -14,7 +14,7 @@ from starlette.responses import Response
 from patchbank.server.pages import words
 from patchbank.server.pages.history.asked import Asked, Wanted, resolved, suggestions
 from patchbank.server.pages.history.figures import decimal_mark, number, percent
-from patchbank.server.pages.photographs import Number, found_part, plain_jpeg
+from patchbank.server.pages.photographs import Number, found_part, small_jpeg
 from patchbank.server.pages.rendering import page, page_spec
 from patchbank.server.records.entries import StoredInspection, iso_utc
 from patchbank.server.service.answers import UNCHANGING
@@ -100,7 +100,7 @@ def seen(one: StoredInspection) -> dict[str, Any]:
 def small(request: Request, number: Number) -> Response:
     """The kept photograph of a part, small, as JPEG."""
     service = service_of(request)
-    content = plain_jpeg(service, found_part(service, number), TILE_PX)
+    content = small_jpeg(service, found_part(service, number), TILE_PX)
     return Response(content, headers=UNCHANGING, media_type="image/jpeg")
 
 
