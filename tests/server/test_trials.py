@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
@@ -21,7 +22,7 @@ from patchbank.server.service import trials as module
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import TRIAL
 from patchbank.server.service.trial_pictures import shown_photograph
-from patchbank.server.service.trials import Trials
+from patchbank.server.service.trials import Trial, Trials
 from tests.pages import ROOT
 from tests.photographs import part
 from tests.server.pages.test_page_access import PAGE_TEXT, log_in
@@ -186,10 +187,15 @@ def test_trials_are_forgotten_after_their_time_and_beyond_the_size(detector, mon
     assert [roomy.find(one.id, "anna") for one in both] == both
     size = both[0].pictures.n_bytes
     assert size > sum(len(content) for content, _ in both[0].pictures.files.values())
+    last = both[-1].id
+    del both
+    clock[0] = 120.0
+    roomy.tidy()  # as every hour, so that those that nobody asks for again are freed
+    assert last not in [one.id for one in gc.get_objects() if isinstance(one, Trial)]
     trials.close()
     roomy.close()
     with pytest.raises(ApiError):
-        roomy.find(both[0].id, "anna")
+        roomy.find(last, "anna")
 
 
 def test_more_trials_than_fit_are_refused_until_one_is_done(detector):

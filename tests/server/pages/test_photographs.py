@@ -51,3 +51,20 @@ def test_marks_lie_over_the_plain_photograph_and_programs_get_the_caption_too(in
     assert caption == WIDTH // 40
     assert np.abs(overlay[caption:] - marked).mean() < 3  # two JPEG files
     assert np.abs(plain - marked).max() > 60
+
+
+def test_small_ones_are_remembered_by_photograph_and_size_until_it_is_deleted(inspected):
+    running, number = inspected
+    tile, strip = f"/history/{number}/small", f"/line/parts/parts/{number}/small"
+    first = [running.http.get(path).content for path in (tile, strip)]
+    assert [running.http.get(path).content for path in (tile, strip)] == first
+    assert pixels(running, strip).shape == (416, 640, 3)
+    assert pixels(running, tile).shape != pixels(running, strip).shape
+    second = running.inspect(png(4, defect=200, size=(240, 320)), "other.png").json()["id"]
+    assert pixels(running, f"/line/parts/parts/{second}/small").shape == (240, 320, 3)
+    kept = [path for path in (running.data / "pictures").rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.unlink()
+    for path in (tile, strip):
+        check_error(running.http.get(path), 410, "gone")

@@ -219,7 +219,7 @@ class Running:
 
 
 class Tidying:
-    """Deletes old pictures and set-ups beyond the limits, at the start and now and then."""
+    """Deletes old pictures, set-ups and trials beyond the limits, at the start and now and then."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -239,6 +239,7 @@ class Tidying:
         while not self._stop.wait(wait_s):
             wait_s = TIDY_S
             self._service.preparation.tidy()
+            self._service.trials.tidy()
             try:
                 gone = self._service.pictures.tidy(
                     int(settings.pictures_gb * 1e9), settings.pictures_days

@@ -167,6 +167,11 @@ class Trials:
             self._trials.move_to_end(trial_id)
             return found
 
+    def tidy(self) -> None:
+        """Free the memory of those whose time is over."""
+        with self._lock:
+            self._forget_old()
+
     def close(self) -> None:
         """Forget all, and accept no more."""
         with self._lock:
