@@ -23,9 +23,10 @@ class NativeKernel(BuildHookInterface):
         library = FOLDER / "kernel.so"
         (Path(self.root) / library).unlink(missing_ok=True)  # it may be of an older source
         compiler = next((c for c in map(shutil.which, ("cc", "gcc", "clang")) if c), None)
-        is_x86 = platform.machine().lower() == "x86_64" and sys.maxsize > 2**32
+        machine = platform.machine().lower()
+        is_known = machine in ("x86_64", "aarch64", "arm64") and sys.maxsize > 2**32
         # MinGW does not align the stack as vectors of 256 and 512 bits need it.
-        if sys.platform == "win32" or not is_x86 or compiler is None:
+        if sys.platform == "win32" or not is_known or compiler is None:
             return
         command = [compiler, "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden"]
         command += [str(FOLDER / "kernel.c"), "-o", str(library), "-lm"]
@@ -36,5 +37,5 @@ class NativeKernel(BuildHookInterface):
         build_data["artifacts"].append(f"/{library.as_posix()}")
         build_data["pure_python"] = False
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        tag = tag.replace("universal2", "x86_64")
+        tag = tag.replace("universal2", machine)
         build_data["tag"] = f"py3-none-{tag}"

@@ -10,7 +10,8 @@ import pytest
 
 from patchbank.core.int8 import binding
 
-NATIVE = {2: "avx512-vnni", 1: "avx-vnni"}
+NATIVE = {level: name for name, level in binding.CHOICES.items() if level}
+AVX_VNNI = binding.CHOICES["avx-vnni"]
 SOURCE = Path(binding.__file__).with_name("kernel.c")
 
 
@@ -26,18 +27,16 @@ def _emulated_library():
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
         library = binding.open_library(target)  # it stays loaded without its file
-    return library if library.int8_supports(1) else None
+    return library if library.int8_supports(AVX_VNNI) else None
 
 
 def _libraries():
     """(library, level) by kernel; None and 0 are the matrix products."""
     found = {"gemm": (None, 0)}
-    if binding.level():
-        library = binding.library()
-        found |= {NATIVE[n]: (library, n) for n in NATIVE if library.int8_supports(n)}
-    # Also beside a native one: at level 2 that never runs the code for 256 bits.
+    found |= {NATIVE[level]: (binding.library(), level) for level in binding.supported()[0]}
+    # Also beside a native one: it has codes of 8 bits in vectors of 256, which no other may run.
     if emulated := _emulated_library():
-        found["emulated"] = (emulated, 1)
+        found["emulated"] = (emulated, AVX_VNNI)
     return found
 
 

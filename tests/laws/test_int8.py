@@ -1,5 +1,7 @@
 """What the int8 bound prunes cannot matter: on rows for which the bound is as loose as it gets."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from patchbank.core import int8
 from patchbank.core.coreset import greedy_coreset
 from patchbank.core.coreset import int8 as int8_greedy
 from patchbank.core.int8 import OtherGroups, PackedRows, Quantization, binding
+from patchbank.errors import ParameterError
 from patchbank.runtime.devices import HOST
-from tests.kernels import INT8_KERNELS, on_kernel
+from tests.kernels import INT8_KERNELS, NATIVE, on_kernel
 from tests.oracles.coreset import greedy
 
 pytestmark = pytest.mark.kernel
@@ -21,7 +24,7 @@ CASES = {
     "n": st.integers(1, 50),
     "m": st.integers(1, 140),
     "d": st.integers(1, 70),
-    "reach": st.sampled_from([1, 3, 200]),  # codes go to 127: larger values are clipped
+    "reach": st.sampled_from([1, 3, 200]),  # codes go to 63 or 127: larger values are clipped
     "share": st.sampled_from([0.0, 0.5, 1.0]),  # of the candidates that are never pruned
     "kernel": st.sampled_from(INT8_KERNELS or ["gemm"]),
     "seed": st.integers(0, 9999),
@@ -154,18 +157,57 @@ def test_the_kernel_is_used_for_arrays_of_the_host_up_to_its_most_dimensions(ker
 
 
 def test_a_library_of_another_system_or_version_is_refused_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.delenv(binding.VARIABLE, raising=False)
     find = binding._level_and_status.__wrapped__
     monkeypatch.setattr(binding, "LIBRARY", tmp_path / "kernel.so")
     assert find() == (
         0,
-        "not used: it was not compiled (no C compiler at installation, or no x86)",
+        "not used: it was not compiled (no C compiler at installation, or neither x86 nor ARM)",
     )
     binding.LIBRARY.write_bytes(b"not for this system")
     assert find() == (0, "not used: it was compiled for another system")
+    monkeypatch.setenv(binding.VARIABLE, "avx2")
+    with pytest.raises(
+        ParameterError, match=r"one of none .*'avx2'; .* compiled for another system"
+    ):
+        find()
     monkeypatch.undo()
+    monkeypatch.delenv(binding.VARIABLE, raising=False)
     if binding.LIBRARY.exists():
         monkeypatch.setattr(binding, "INTERFACE", -1)
         assert find() == (0, "not used: it was compiled from another version of patchbank")
+
+
+def test_the_environment_names_the_instructions(monkeypatch):
+    find = binding._level_and_status.__wrapped__
+    monkeypatch.delenv(binding.VARIABLE, raising=False)
+    best = find()
+    for level in binding.supported()[0]:
+        monkeypatch.setenv(binding.VARIABLE, NATIVE[level])
+        assert find() == (level, binding.LEVELS[level])
+    assert best[0] == max(binding.supported()[0], default=0)
+    monkeypatch.setenv(binding.VARIABLE, "none")
+    assert find() == (0, "not used: PATCHBANK_KERNEL is none")
+    absent = set(NATIVE) - set(binding.supported()[0])
+    for name in ("AVX2", "sse", *(NATIVE[level] for level in absent)):
+        monkeypatch.setenv(binding.VARIABLE, name)
+        with pytest.raises(ParameterError, match=rf"^PATCHBANK_KERNEL: expected .*none.*'{name}'"):
+            find()
+
+
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+def test_no_sum_of_extreme_codes_overflows(kernel, monkeypatch):
+    """A sum that saturated would prune the one candidate that matters."""
+    on_kernel(monkeypatch, kernel)
+    largest = binding.library().int8_largest_code(binding.level())
+    signs = np.array(list(itertools.product([-1, 1], repeat=8)), np.float32)
+    rows = np.tile(largest * signs, (1, 3))  # without an error, so that the bound is tight
+    quantized = of_step_one(rows, 1.0).quantize(rows)
+    assert (quantized.codes[: len(rows)] == rows).all()
+    distances, nearest = np.full((len(rows), 1), np.inf), np.zeros((len(rows), 1), np.int64)
+    int8.update_nearest(quantized, PackedRows(quantized), distances, nearest=nearest)
+    assert nearest[:, 0].tolist() == list(range(len(rows)))
+    assert not distances.any()
 
 
 @pytest.mark.parametrize("kernel", INT8_KERNELS)

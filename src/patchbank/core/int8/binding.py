@@ -8,6 +8,7 @@ import kernel.so in its place.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patchbank.errors import ParameterError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.types import Array
 
 LIBRARY = Path(__file__).parent / "kernel.so"
 
 # As in kernel.c.
-INTERFACE = 4
+INTERFACE = 5
+STEP = 8
 PANEL_WIDTH = 32
 PANELS_AT_ONCE = 4
 NEVER_CHECK = 1 << 29
@@ -30,7 +33,13 @@ NEVER_CHECK = 1 << 29
 PART_ROWS = 2048  # rows that a thread works on before it asks for more
 MAX_DIMS = 4096  # the sums of more dimensions could overflow 32 bits
 SPARE_ROWS = 16  # that a tile may read beyond the last row
-LEVELS = {2: "AVX-512 VNNI", 1: "AVX-VNNI"}  # best first
+LEVELS = {5: "AVX-512 VNNI", 4: "AVX-VNNI", 3: "AVX2", 2: "NEON dot product", 1: "NEON"}
+"""Names of the instructions, as in kernel.c; best first."""
+
+VARIABLE = "PATCHBANK_KERNEL"
+"""Environment variable that names the instructions to use, for tests and comparisons."""
+CHOICES = {"avx512-vnni": 5, "avx-vnni": 4, "avx2": 3, "neon-dot": 2, "neon": 1, "none": 0}
+"""Values of the variable; ``none`` for matrix products."""
 
 POINTER, INT, INT64, DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 
@@ -46,15 +55,22 @@ def is_usable_for(array: Array, device: Device) -> bool:
 
 
 def level() -> int:
-    """The instructions that the kernel uses on this machine: a key of LEVELS, or 0 for none."""
+    """The instructions that the kernel uses on this machine: a key of LEVELS, or 0 for none.
+
+    Raises:
+        ParameterError: as `status`.
+    """
     return _level_and_status()[0]
 
 
 def status() -> str:
     """The instructions that the kernel uses on this machine, or the reason why it is not used.
 
+    Raises:
+        ParameterError: the environment variable asks for instructions that are not there.
+
     >>> from patchbank.core.int8 import binding
-    >>> binding.status().startswith(("AVX-512 VNNI", "AVX-VNNI", "not used: "))
+    >>> binding.status() in binding.LEVELS.values() or binding.status().startswith("not used: ")
     True
     """
     return _level_and_status()[1]
@@ -62,22 +78,40 @@ def status() -> str:
 
 @lru_cache(maxsize=1)
 def _level_and_status() -> tuple[int, str]:
+    chosen = os.environ.get(VARIABLE, "").strip()
+    if chosen == "none":
+        return 0, f"not used: {VARIABLE} is none"
+    found, reason = supported()
+    if not chosen:
+        return (found[0], LEVELS[found[0]]) if found else (0, f"not used: {reason}")
+    if CHOICES.get(chosen) not in found:
+        here = ", ".join(name for name, level in CHOICES.items() if level in found or not level)
+        why = f"; the native kernel cannot be used: {reason}" if reason else ""
+        raise ParameterError(
+            f"{VARIABLE}: expected one of {here} (what this machine can run), got {chosen!r}{why}"
+        )
+    return CHOICES[chosen], LEVELS[CHOICES[chosen]]
+
+
+def supported() -> tuple[list[int], str]:
+    """The levels that this machine can run, best first; the reason where there is none."""
     if not LIBRARY.exists():
-        return 0, "not used: it was not compiled (no C compiler at installation, or no x86)"
+        return [], "it was not compiled (no C compiler at installation, or neither x86 nor ARM)"
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError:
-        return 0, "not used: it was compiled for another system"
+        return [], "it was compiled for another system"
     if getattr(library, "int8_interface", lambda: 0)() != INTERFACE:
-        return 0, "not used: it was compiled from another version of patchbank"
-    best = next((level for level in LEVELS if library.int8_supports(level)), 0)
-    return best, LEVELS.get(best, "not used: this processor has no VNNI instructions")
+        return [], "it was compiled from another version of patchbank"
+    found = [level for level in LEVELS if library.int8_supports(level)]
+    return found, "" if found else "this processor has neither VNNI nor AVX2 instructions"
 
 
 class QuantizedRowsStruct(ctypes.Structure):
     """`quantized_rows` in kernel.c."""
 
     _fields_ = [
+        ("level", INT64),
         ("d", INT64),
         ("width", INT64),
         ("step", DOUBLE),
@@ -131,14 +165,12 @@ SIGNATURES: Mapping[str, Sequence[tuple[str, Any]]] = {
         ("offsets", POINTER),
     ],
     "int8_update_nearest": [
-        ("level", INT),
         ("task", POINTER),
         ("begin", INT64),
         ("end", INT64),
         ("thresholds", POINTER),
     ],
     "int8_select_centres": [
-        ("level", INT),
         ("task", POINTER),
         ("n_max", INT64),
         ("outside", DOUBLE),

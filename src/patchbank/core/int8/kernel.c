@@ -1,9 +1,9 @@
 /* Exact nearest rows; an int8 lower bound prunes most pairs.  __init__.py explains the idea.
 
-   A row x is kept as x = origin + step * (code + error): a vector of integers from -127 to 127, and
-   the length of the error.  By the triangle inequality the distance of two rows is at least
+   A row x is kept as x = origin + step * (code + error): a vector of small integers, and the length
+   of the error.  By the triangle inequality the distance of two rows is at least
    step * (|code - code'| - |error| - |error'|).  The distance of codes needs only a dot product,
-   which processors with VNNI compute four times as fast as one of float32, and exactly.  A pair
+   which processors compute two to four times as fast as one of float32, and exactly.  A pair
    whose lower bound is above the distance known so far is skipped; for the others the distance is
    computed from the rows themselves, in float64.
 
@@ -18,23 +18,58 @@
    parts of one task in several threads. */
 
 #include <float.h>
-#include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#if defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 
 /* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4. */
 enum { PANEL_WIDTH = 32 };
+enum { STEP = 8 }; /* codes of a row: rounded up to a multiple */
 enum { PANELS_AT_ONCE = 4 };                                /* in `update_candidates` */
 enum { NEVER_CHECK = 1 << 29, MIN_THRESHOLD = -(1 << 29) }; /* thresholds of queries */
 enum { PADDING = -(1 << 30), ALWAYS_CHECK = 1 << 30 };      /* offsets of packed rows */
 #define FLOAT_ROUNDING 1e-4 /* relative; far above the rounding error of a sum of 4096 squares */
 
+/* Instructions that the loops can be made of, each with the codes that suit it; binding.py has the
+   same numbers. */
+#define NEON 1
+#define NEON_DOT 2
+#define AVX2 3
+#define AVX_VNNI 4
+#define AVX512_VNNI 5
+enum { N_LEVELS = AVX512_VNNI + 1 };
+
+/* Codes go from -largest to largest, packed ones from bias - largest to bias + largest.  The
+   instructions of x86 multiply unsigned by signed bytes, so packed codes have a bias there.  Where
+   products of two bytes are added in 16 bits, `largest` is such that no sum of four of them leaves
+   these. */
+static const struct {
+    int32_t largest, bias;
+} CODES[N_LEVELS] = {
+    [NEON] = {63, 0},
+    [NEON_DOT] = {127, 0},
+    [AVX2] = {63, 64},
+    [AVX_VNNI] = {127, 128},
+    [AVX512_VNNI] = {127, 128},
+};
+
 /* Quantized rows; binding.py declares the same structure. */
 typedef struct {
-    int64_t d, width;    /* numbers of a row; codes of a row, d rounded up to a multiple of 4 */
+    int64_t level;       /* the instructions that work on them */
+    int64_t d, width;    /* numbers of a row; codes of a row, d rounded up to a multiple of STEP */
     double step;
     double error_limit;  /* packed rows of larger error are always checked */
     const float *values; /* (n, d) */
@@ -94,9 +129,8 @@ static int32_t clamp(double threshold)
 /* The lower bound as an integer threshold.  A candidate can only matter if the distance of the
    codes is at most `reach`: the known distance in steps, plus the errors of both rows.
    With codes x of the query and y of the candidate, |x - y|^2 <= reach^2 is equivalent to
-   x.y - |y|^2 / 2 >= (|x|^2 - reach^2) / 2.  Packed rows hold y + 128, as the instruction wants
-   one unsigned factor, which adds 128 sum(x) to the left side.  One less allows for the
-   rounding of |y|^2 / 2 to an integer. */
+   x.y - |y|^2 / 2 >= (|x|^2 - reach^2) / 2.  Packed rows hold y + bias, which adds bias * sum(x) to
+   the left side.  One less allows for the rounding of |y|^2 / 2 to an integer. */
 static int32_t query_threshold(const nearest_task *t, int64_t i)
 {
     const quantized_rows *q = &t->queries;
@@ -104,7 +138,8 @@ static int32_t query_threshold(const nearest_task *t, int64_t i)
     if (bound < 0)
         return NEVER_CHECK;
     double reach = sqrt(bound) / q->step + q->errors[i] + q->error_limit;
-    return clamp(floor((q->norms[i] - reach * reach) / 2 - 1) + 128.0 * q->sums[i]);
+    return clamp(floor((q->norms[i] - reach * reach) / 2 - 1) +
+                 (double)CODES[q->level].bias * q->sums[i]);
 }
 
 /* The same where the packed row is the query, and the centre the candidate; see `centre_offset`. */
@@ -121,7 +156,7 @@ static int32_t centre_offset(const centre_task *t, int64_t centre)
 {
     if (t->rows.errors[centre] > t->rows.error_limit)
         return ALWAYS_CHECK;
-    return -128 * t->rows.sums[centre] - t->rows.norms[centre] / 2;
+    return -CODES[t->rows.level].bias * t->rows.sums[centre] - t->rows.norms[centre] / 2;
 }
 
 /* Insert the exact distance of a pair where it is among the smallest of its query.  On ties the
@@ -153,31 +188,79 @@ static int update_best(const nearest_task *t, int64_t query, int64_t candidate, 
     return changed;
 }
 
-#define VECTOR_BITS 512
+/* The loops, compiled for some instructions. */
+typedef struct {
+    void (*update_nearest)(const nearest_task *, int64_t, int64_t, int32_t *);
+    void (*update_candidates)(const centre_task *, int64_t);
+    void (*squared_distances)(const float *, int64_t, int64_t, const float *, double *);
+    int64_t (*argmax)(const double *, int64_t);
+} loops;
+
+#if defined(__x86_64__)
+#define LEVEL AVX512_VNNI
 #include "kernel_simd.h"
-#undef VECTOR_BITS
-#define VECTOR_BITS 256
+#define LEVEL AVX_VNNI
 #include "kernel_simd.h"
-#undef VECTOR_BITS
+#define LEVEL AVX2
+#include "kernel_simd.h"
+
+static const loops *const LOOPS[N_LEVELS] = {
+    [AVX2] = &loops_avx2, [AVX_VNNI] = &loops_avx_vnni, [AVX512_VNNI] = &loops_avx512_vnni};
+#elif defined(__aarch64__)
+#define LEVEL NEON_DOT
+#include "kernel_simd.h"
+#define LEVEL NEON
+#include "kernel_simd.h"
+
+static const loops *const LOOPS[N_LEVELS] = {[NEON] = &loops_neon, [NEON_DOT] = &loops_neon_dot};
+#else
+#error "no instructions for this processor"
+#endif
 
 /* Raised whenever a function, a result or a structure here changes, so that binding.py can refuse a
    library that was compiled from another version of this file. */
 EXPORT int int8_interface(void)
 {
-    return 4;
+    return 5;
 }
 
-/* Whether this processor has the instructions of a level: 1 for AVX-VNNI, 2 for AVX-512 VNNI. */
+/* Whether this processor has the instructions of a level. */
 EXPORT int int8_supports(int level)
 {
+#if defined(__x86_64__)
     __builtin_cpu_init();
+    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (level == AVX2)
+        return avx2;
+    if (level == AVX_VNNI)
 #ifdef EMULATE_VNNI
-    return level == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return avx2;
+#else
+        return avx2 && __builtin_cpu_supports("avxvnni");
 #endif
-    if (level == 1)
-        return __builtin_cpu_supports("avxvnni") && __builtin_cpu_supports("fma");
-    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+    return level == AVX512_VNNI && avx2 && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#else
+    if (level == NEON)
+        return 1;
+    if (level != NEON_DOT)
+        return 0;
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+    int present = 0;
+    size_t size = sizeof present;
+    return !sysctlbyname("hw.optional.arm.FEAT_DotProd", &present, &size, NULL, 0) && present;
+#else
+    return 0;
+#endif
+#endif
+}
+
+/* The largest code of a level. */
+EXPORT int int8_largest_code(int level)
+{
+    return CODES[level].largest;
 }
 
 /* Fill codes, norms, sums and errors of n rows from their values and the origin (d). */
@@ -185,7 +268,7 @@ EXPORT void int8_quantize(const quantized_rows *rows, const float *origin, int64
 {
     const int64_t d = rows->d, width = rows->width;
     const float *values = rows->values;
-    const float per_step = (float)(1 / rows->step);
+    const float per_step = (float)(1 / rows->step), largest = (float)CODES[rows->level].largest;
     for (int64_t i = 0; i < n; i++) {
         const float *row = values + i * d;
         int8_t *codes = rows->codes + i * width;
@@ -193,7 +276,7 @@ EXPORT void int8_quantize(const quantized_rows *rows, const float *origin, int64
         float error = 0, size = 0;
         for (int64_t k = 0; k < d; k++) {
             float steps = (row[k] - origin[k]) * per_step;
-            float clipped = steps > -127 ? (steps < 127 ? steps : 127) : -127; /* also NaN */
+            float clipped = steps > -largest ? (steps < largest ? steps : largest) : -largest; /* NaN too */
             int32_t code = (int32_t)(clipped + (clipped < 0 ? -0.5f : 0.5f));
             codes[k] = (int8_t)code;
             sum += code;
@@ -210,18 +293,19 @@ EXPORT void int8_quantize(const quantized_rows *rows, const float *origin, int64
     }
 }
 
-/* Pack n quantized rows into panels, as codes + 128, and fill up to n_padded with rows that are
+/* Pack n quantized rows into panels, as codes + bias, and fill up to n_padded with rows that are
    never checked. */
 EXPORT void int8_pack(const quantized_rows *rows, int64_t n, int64_t n_padded, uint8_t *panels,
                       int32_t *offsets)
 {
     const int64_t width = rows->width;
     const int8_t *codes = rows->codes;
+    const int32_t bias = CODES[rows->level].bias;
     for (int64_t i = 0; i < n_padded; i++) {
         uint8_t *panel = panels + i / PANEL_WIDTH * PANEL_WIDTH * width + i % PANEL_WIDTH * 4;
         for (int64_t k = 0; k < width; k++)
             panel[k / 4 * 4 * PANEL_WIDTH + k % 4] =
-                i < n ? (uint8_t)(codes[i * width + k] + 128) : 128;
+                (uint8_t)(bias + (i < n ? codes[i * width + k] : 0));
         if (i >= n)
             offsets[i] = PADDING;
         else
@@ -230,35 +314,29 @@ EXPORT void int8_pack(const quantized_rows *rows, int64_t n, int64_t n_padded, u
 }
 
 /* Update queries [begin, end); `thresholds` holds 16 numbers more than there are queries. */
-EXPORT void int8_update_nearest(int level, const nearest_task *t, int64_t begin, int64_t end,
+EXPORT void int8_update_nearest(const nearest_task *t, int64_t begin, int64_t end,
                                 int32_t *thresholds)
 {
-    if (level == 2)
-        update_nearest_512(t, begin, end, thresholds);
-    else
-        update_nearest_256(t, begin, end, thresholds);
+    LOOPS[t->queries.level]->update_nearest(t, begin, end, thresholds);
 }
 
 /* Greedy k-centre among the rows of a task: select the row of largest min-distance while that is at
    least `outside` and larger than `stop`; on ties the first.
    -> how many were selected; their indices, and the min-distance of each before its selection. */
-EXPORT int64_t int8_select_centres(int level, const centre_task *t, int64_t n_max, double outside,
-                                   double stop, int64_t *centres, double *distances_before)
+EXPORT int64_t int8_select_centres(const centre_task *t, int64_t n_max, double outside, double stop,
+                                   int64_t *centres, double *distances_before)
 {
+    const loops *level = LOOPS[t->rows.level];
     for (int64_t i = 0; i < t->n; i++)
         t->thresholds[i] = packed_threshold(t, i);
     int64_t n = 0;
     while (n < n_max) {
-        int64_t farthest = level == 2 ? argmax_512(t->min_distances, t->n)
-                                      : argmax_256(t->min_distances, t->n);
+        int64_t farthest = level->argmax(t->min_distances, t->n);
         if (t->min_distances[farthest] < outside || t->min_distances[farthest] <= stop)
             break;
         centres[n] = farthest;
         distances_before[n++] = t->min_distances[farthest];
-        if (level == 2)
-            update_candidates_512(t, farthest);
-        else
-            update_candidates_256(t, farthest);
+        level->update_candidates(t, farthest);
         t->min_distances[farthest] = -1;
         t->thresholds[farthest] = NEVER_CHECK;
     }
@@ -269,8 +347,5 @@ EXPORT int64_t int8_select_centres(int level, const centre_task *t, int64_t n_ma
 EXPORT void int8_squared_distances(int level, const float *rows, int64_t n, int64_t d,
                                    const float *point, double *squared)
 {
-    if (level == 2)
-        squared_distances_512(rows, n, d, point, squared);
-    else
-        squared_distances_256(rows, n, d, point, squared);
+    LOOPS[level]->squared_distances(rows, n, d, point, squared);
 }

@@ -1,92 +1,15 @@
-/* The loops of kernel.c for one instruction set; kernel.c includes this file once for each.
+/* The loops of kernel.c for some instructions; kernel.c includes this file once for each LEVEL.
 
-   VECTOR_BITS is 512 for AVX-512 VNNI, or 256 for AVX-VNNI.  Where EMULATE_VNNI is defined, the
-   latter needs AVX2 alone: the tests run the kernel so on processors without VNNI.
+   VEC_I32 holds LANES integers of 32 bits.  DOT multiplies 4 * GROUPS packed codes by as many codes
+   in each lane, and adds the sum to the lane.  A tile of TILE_QUERIES queries by two vectors of
+   candidates has as many sums as the registers hold.  Every sum starts at its candidate's offset
+   less its query's threshold, so that a pair survives the bound exactly where its sum is not
+   negative, and one test of sign bits covers the whole tile. */
 
-   VEC_I32 holds LANES integers of 32 bits.  DOT_4 multiplies 4 unsigned by 4 signed bytes in each
-   lane and adds the sum to the lane: one instruction, vpdpbusd.  A tile of TILE_QUERIES queries by
-   two vectors of candidates has as many sums as the registers hold.  Every sum starts at its
-   candidate's offset less its query's threshold, so that a pair survives the bound exactly where
-   its sum is not negative, and one test of sign bits covers the whole tile. */
-
-#if VECTOR_BITS == 512
-
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vnni,fma")))
-#define NAME(name) name##_512
-#define LANES 16
-#define TILE_QUERIES 12
-#define VEC_I32 __m512i
-#define LOAD(address) _mm512_loadu_si512((const void *)(address))
-#define STORE(address, vector) _mm512_storeu_si512((void *)(address), vector)
-#define BROADCAST(number) _mm512_set1_epi32(number)
-#define SUB(a, b) _mm512_sub_epi32(a, b)
-#define AND(a, b) _mm512_and_si512(a, b)
-#define DOT_4(sum, bytes, codes) \
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(codes))
-#define NONNEGATIVE_MASK(vector) (0xffffu & ~(uint32_t)_mm512_movepi32_mask(vector))
-#define VEC_PS __m512
-#define ZERO_PS _mm512_setzero_ps()
-#define LOAD_PS(address) _mm512_loadu_ps(address)
-#define LOAD_FIRST_PS(address, n) \
-    _mm512_maskz_loadu_ps((n) < 16 ? (__mmask16)((1u << (n)) - 1) : (__mmask16)0xffff, address)
-#define SUB_PS(a, b) _mm512_sub_ps(a, b)
-#define ADD_SQUARE_PS(sum, a) _mm512_fmadd_ps(a, a, sum)
-#define REDUCE_SUM_PS(a, b) _mm512_reduce_add_ps(_mm512_add_ps(a, b))
-
+#if defined(__x86_64__)
+#include "instructions_x86.h"
 #else
-
-#ifdef EMULATE_VNNI
-#define TARGET __attribute__((target("avx2,fma")))
-#define DOT_4(sum, bytes, codes) (sum) = dot_4_of_avx2(sum, bytes, codes)
-#else
-#define TARGET __attribute__((target("avx2,fma,avxvnni")))
-#define DOT_4(sum, bytes, codes) \
-    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(bytes), "x"(codes))
-#endif
-#define NAME(name) name##_256
-#define LANES 8
-#define TILE_QUERIES 6
-#define VEC_I32 __m256i
-#define LOAD(address) _mm256_loadu_si256((const __m256i *)(address))
-#define STORE(address, vector) _mm256_storeu_si256((__m256i *)(address), vector)
-#define BROADCAST(number) _mm256_set1_epi32(number)
-#define SUB(a, b) _mm256_sub_epi32(a, b)
-#define AND(a, b) _mm256_and_si256(a, b)
-#define NONNEGATIVE_MASK(vector) \
-    (0xffu & ~(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(vector)))
-#define VEC_PS __m256
-#define ZERO_PS _mm256_setzero_ps()
-#define LOAD_PS(address) _mm256_loadu_ps(address)
-#define LOAD_FIRST_PS(address, n) _mm256_maskload_ps(address, first_lanes_256(n))
-#define SUB_PS(a, b) _mm256_sub_ps(a, b)
-#define ADD_SQUARE_PS(sum, a) _mm256_fmadd_ps(a, a, sum)
-#define REDUCE_SUM_PS(a, b) reduce_sum_256(_mm256_add_ps(a, b))
-
-#ifdef EMULATE_VNNI
-/* The even and the odd bytes as integers of 16 bits: sums of two products fit 32 bits exactly. */
-TARGET static inline __m256i dot_4_of_avx2(__m256i sum, __m256i bytes, __m256i codes)
-{
-    __m256i even_bytes = _mm256_srli_epi16(_mm256_slli_epi16(bytes, 8), 8);
-    __m256i even_codes = _mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 8);
-    __m256i even = _mm256_madd_epi16(even_bytes, even_codes);
-    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(bytes, 8), _mm256_srai_epi16(codes, 8));
-    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
-}
-#endif
-
-TARGET static inline __m256i first_lanes_256(int64_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 8 ? (int)n : 8),
-                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-TARGET static inline float reduce_sum_256(__m256 a)
-{
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-}
-
+#include "instructions_arm.h"
 #endif
 
 #define STRIP (2 * LANES) /* candidates of a tile */
@@ -179,14 +102,18 @@ TARGET static void NAME(update_nearest)(const nearest_task *t, int64_t begin, in
                     sums[q][0] = SUB(LOAD(offsets), threshold);
                     sums[q][1] = SUB(LOAD(offsets + LANES), threshold);
                 }
-                for (int64_t k = 0; k < width; k += 4) {
-                    VEC_I32 left = LOAD(packed + k * PANEL_WIDTH);
-                    VEC_I32 right = LOAD(packed + k * PANEL_WIDTH + 4 * LANES);
+                for (int64_t k = 0; k < width; k += 4 * GROUPS) {
+                    VEC_I32 left[GROUPS], right[GROUPS], codes[GROUPS];
+                    for (int g = 0; g < GROUPS; g++) {
+                        left[g] = LOAD(packed + (k + 4 * g) * PANEL_WIDTH);
+                        right[g] = LOAD(packed + (k + 4 * g) * PANEL_WIDTH + 4 * LANES);
+                    }
 #pragma GCC unroll 16
                     for (int q = 0; q < TILE_QUERIES; q++) {
-                        VEC_I32 codes = BROADCAST(load_4_codes(queries + q * width + k));
-                        DOT_4(sums[q][0], left, codes);
-                        DOT_4(sums[q][1], right, codes);
+                        for (int g = 0; g < GROUPS; g++)
+                            codes[g] = BROADCAST(load_4_codes(queries + q * width + k + 4 * g));
+                        DOT(sums[q][0], left, codes);
+                        DOT(sums[q][1], right, codes);
                     }
                 }
                 /* The sign bit of the AND is set only where all sums of a lane are negative. */
@@ -225,14 +152,18 @@ TARGET static void NAME(update_candidates)(const centre_task *t, int64_t centre)
 #pragma GCC unroll 8
             for (int v = 0; v < 8; v++)
                 sums[group + v] = offset;
-            for (int64_t k = 0; k < width; k += 4) {
-                VEC_I32 codes = BROADCAST(load_4_codes(centre_codes + k));
+            for (int64_t k = 0; k < width; k += 4 * GROUPS) {
+                VEC_I32 codes[GROUPS], bytes[GROUPS];
+                for (int g = 0; g < GROUPS; g++)
+                    codes[g] = BROADCAST(load_4_codes(centre_codes + k + 4 * g));
 #pragma GCC unroll 8
                 for (int v = 0; v < 8; v++) {
                     int row = (group + v) * LANES;
                     const uint8_t *rows = packed + row / PANEL_WIDTH * PANEL_WIDTH * width;
-                    VEC_I32 bytes = LOAD(rows + k * PANEL_WIDTH + row % PANEL_WIDTH * 4);
-                    DOT_4(sums[group + v], bytes, codes);
+                    rows += row % PANEL_WIDTH * 4;
+                    for (int g = 0; g < GROUPS; g++)
+                        bytes[g] = LOAD(rows + (k + 4 * g) * PANEL_WIDTH);
+                    DOT(sums[group + v], bytes, codes);
                 }
             }
         }
@@ -281,6 +212,9 @@ TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
     return i;
 }
 
+static const loops NAME(loops) = {NAME(update_nearest), NAME(update_candidates),
+                                  NAME(squared_distances), NAME(argmax)};
+
 #undef TARGET
 #undef NAME
 #undef LANES
@@ -291,7 +225,8 @@ TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
 #undef BROADCAST
 #undef SUB
 #undef AND
-#undef DOT_4
+#undef DOT
+#undef GROUPS
 #undef NONNEGATIVE_MASK
 #undef VEC_PS
 #undef ZERO_PS
@@ -301,3 +236,4 @@ TARGET static int64_t NAME(argmax)(const double *numbers, int64_t n)
 #undef ADD_SQUARE_PS
 #undef REDUCE_SUM_PS
 #undef STRIP
+#undef LEVEL

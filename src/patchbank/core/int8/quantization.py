@@ -1,4 +1,4 @@
-"""Scalar quantization of rows to int8, with the length of each row's error.
+"""Scalar quantization of rows to small integers, with the length of each row's error.
 
 A row x is kept as x = origin + step * (code + error); one origin and step serve all rows.
 """
@@ -6,13 +6,13 @@ A row x is kept as x = origin + step * (code + error); one origin and step serve
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.int8 import binding
-from patchbank.core.int8.binding import PANEL_WIDTH, PANELS_AT_ONCE, SPARE_ROWS, address
+from patchbank.core.int8.binding import PANEL_WIDTH, PANELS_AT_ONCE, SPARE_ROWS, STEP, address
 from patchbank.runtime.scratch import drop_pages, empty_like_storage, take_rows
 from patchbank.runtime.threads import parallel_ranges
 from patchbank.types import Features, Indices
@@ -20,7 +20,14 @@ from patchbank.types import Features, Indices
 SAMPLE_ROWS = 2048  # rows from which origin and step are chosen
 UNPRUNED_SHARE = 0.001  # share of the rows, those of largest error, that are never pruned
 MIN_RANGE = 1e-20  # range of the values below which the step would underflow
-RANGE_SHARES = 1.0, 0.7, 0.5, 0.35, 0.25, 0.15  # of the largest value: candidates for code 127
+RANGE_SHARES = (
+    1.0,
+    0.7,
+    0.5,
+    0.35,
+    0.25,
+    0.15,
+)  # of the largest value: candidates for the largest code
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class Quantization:
     error_limit: float
     """Largest error, in steps, that the lower bound assumes of candidates; those with more are
     always checked."""
+    level: int = field(default_factory=lambda: binding.level())
+    """The instructions that compute with the codes, which limit these; see `binding.LEVELS`."""
 
     @classmethod
     def fit(cls, rows: Features) -> Quantization:
@@ -44,18 +53,20 @@ class Quantization:
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         centred = np.subtract(sample, origin, dtype=np.float64)
         largest = max(float(np.abs(centred).max()), MIN_RANGE)
-        steps = [largest * share / 127 for share in RANGE_SHARES]
+        code = binding.library().int8_largest_code(binding.level())
+        steps = [largest * share / code for share in RANGE_SHARES]
         errors = [cls(origin, step, np.inf).quantize(sample).errors for step in steps]
-        means = [float(np.square(e, dtype=np.float64).mean()) for e in errors]
-        losses = [step * mean**0.5 for step, mean in zip(steps, means, strict=True)]
-        best = int(np.argmin(losses))
-        limit = int((1 - UNPRUNED_SHARE) * (len(sample) - 1))
-        return cls(origin, steps[best], float(np.sort(errors[best])[limit]))
+        last = int((1 - UNPRUNED_SHARE) * (len(sample) - 1))
+        limits = [float(np.partition(e, last)[last]) for e in errors]
+        means = [float(e.mean(dtype=np.float64)) for e in errors]
+        slacks = [s * (m + limit) for s, m, limit in zip(steps, means, limits, strict=True)]
+        best = int(np.argmin(slacks))
+        return cls(origin, steps[best], limits[best])
 
     def quantize(self, values: Features) -> QuantizedRows:
         """Quantize rows (n, d).  The codes are stored as `values` are: in memory or in a file."""
         n, d = values.shape
-        codes = empty_like_storage(values, (n + SPARE_ROWS, -(-d // 4) * 4), np.int8)
+        codes = empty_like_storage(values, (n + SPARE_ROWS, -(-d // STEP) * STEP), np.int8)
         codes[n:] = 0
         norms, sums = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
         rows = QuantizedRows(self, values, codes, norms, sums, np.empty(n, dtype=np.float32))
@@ -76,7 +87,7 @@ class QuantizedRows:
     quantization: Quantization
     values: Features
     codes: NDArray[np.int8]
-    """(n + SPARE_ROWS, width): d rounded up to a multiple of 4."""
+    """(n + SPARE_ROWS, width): d rounded up to a multiple of STEP."""
     norms: NDArray[np.int32]
     """(n,) sum of the squared codes."""
     sums: NDArray[np.int32]
@@ -107,6 +118,7 @@ class QuantizedRows:
     def struct(self, begin: int = 0) -> binding.QuantizedRowsStruct:
         """The rows from `begin` on, for the kernel."""
         return binding.QuantizedRowsStruct(
+            level=self.quantization.level,
             d=self.values.shape[1],
             width=self.width,
             step=self.quantization.step,

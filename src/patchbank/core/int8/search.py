@@ -69,9 +69,7 @@ def update_nearest(
 
     def part(begin: int, end: int) -> None:
         thresholds = np.empty(end - begin + SPARE_ROWS, dtype=np.int32)
-        binding.library().int8_update_nearest(
-            binding.level(), ctypes.byref(task), begin, end, address(thresholds)
-        )
+        binding.library().int8_update_nearest(ctypes.byref(task), begin, end, address(thresholds))
         queries.drop_pages(begin, end)
 
     size = min(binding.PART_ROWS, max(SPARE_ROWS, -(-len(queries) // (2 * usable_cores()))))
@@ -115,7 +113,6 @@ def select_centres(
         min_distances=address(min_distances),
     )
     count = binding.library().int8_select_centres(
-        binding.level(),
         ctypes.byref(task),
         n_max,
         outside,
