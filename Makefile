@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-page test-native test-openvino test-sanitizers mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-page test-native test-openvino test-sanitizers test-emulated mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -52,6 +52,10 @@ test-openvino: .venv-openvino/ready  ## what needs OpenVINO
 
 test-sanitizers: .venv/ready  ## the native kernel under AddressSanitizer and UBSan (gcc), half a minute
 	.venv/bin/python tools/sanitize_kernel.py
+
+test-emulated: .venv/ready  ## the native kernel on ARM: laws and golden numbers, by QEMU, with what it needs from Debian
+	tools/install_emulator.sh
+	tools/test_emulated.sh
 
 mutants: .venv/ready  ## mutation score of the tests, an hour; results in benchmarks/quality
 	.venv/bin/python benchmarks/quality/mutants.py $(MUTANTS)

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import tempfile
 from pathlib import Path
+from platform import machine
 from shutil import which
 
 import pytest
@@ -18,7 +19,7 @@ SOURCE = Path(binding.__file__).with_name("kernel.c")
 def _emulated_library():
     """Compile the kernel with AVX2 in place of VNNI; None where that cannot run."""
     compiler = which("cc")
-    if compiler is None:
+    if compiler is None or machine() not in ("x86_64", "AMD64"):
         return None
     with tempfile.TemporaryDirectory(prefix="patchbank-kernel-") as folder:
         target = Path(folder) / "emulated.so"

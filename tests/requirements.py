@@ -146,7 +146,7 @@ REQUIREMENTS = {
     "kernel": Requirement(
         "the native kernel, or its emulation",
         _has_kernel,
-        "install a C compiler, on an x86 processor with AVX2",
+        "install a C compiler, on an x86 processor with AVX2 or an ARM of 64 bits",
     ),
     "gpu": Requirement("a GPU that torch finds", _has_gpu, "run on a machine with one"),
     "bfloat16": Requirement(

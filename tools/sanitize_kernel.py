@@ -2,10 +2,11 @@
 
     python tools/sanitize_kernel.py [--seconds 10]
 
-The kernel is compiled with both (gcc), in each way that this processor can run: as VNNI code, and
-emulated with AVX2, each with and without optimisation.  Functions of `core.int8` are called with
-random shapes, of one row, one column and more threads than rows, with numbers at the ends of the
-range, and with NaN and infinity.  The first fault ends a run with its report.
+The kernel is compiled with both (gcc), as it is installed and with an emulation of VNNI by AVX2,
+each with and without optimisation; all instructions run that this processor has.  Functions of
+`core.int8` are called with random shapes, of one row, one column and more threads than rows, with
+numbers at the ends of the range, and with NaN and infinity.  The first fault ends a run with its
+report.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> int:
 
 
 CLEAN, NOT_HERE = 0, 77
-NAMES = {CLEAN: "clean", NOT_HERE: "not run: this processor has no VNNI instructions"}
+NAMES = {CLEAN: "clean", NOT_HERE: "not run: this processor has none of the instructions"}
 
 
 def _in_a_process(library: Path, seconds: float) -> int:

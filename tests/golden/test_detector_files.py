@@ -74,7 +74,8 @@ def same_facts(found, expected, where=""):
 
 
 def renamed(facts):
-    """The facts of ``info`` with settings by the names of today."""
+    """The facts of ``info`` about the file, with settings by the names of today."""
+    facts = {key: value for key, value in facts.items() if key != "native_kernel"}  # the machine's
     members = []
     for member in facts["members"]:
         settings = {RENAMED.get(name, name): v for name, v in member["settings"].items()}
@@ -111,7 +112,8 @@ def test_scores_p_values_and_verdicts_are_those_of_the_writer(name, seen):
     for shown, one in seen.items():
         then = expected[shown]
         assert one.score == pytest.approx(then["score"], **CLOSE), shown
-        assert one.p_value == then["p_value"], shown
+        # A tail model follows the score, whose last bits depend on how distances are computed.
+        assert one.p_value == pytest.approx(then["p_value"], **CLOSE), shown
         assert one.is_anomalous is then["is_anomalous"], shown
         assert list(one.size) == then["size"], shown
         if then["normalised_score"] is None:

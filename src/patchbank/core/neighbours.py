@@ -1,6 +1,6 @@
 """Nearest rows of a bank (kNN): exact by default, approximate (faiss) on request.
 
-    build_index --+-- ExactIndex --+-- _Int8Search   x86 CPUs with VNNI: an int8 lower bound skips
+    build_index --+-- ExactIndex --+-- _Int8Search   CPUs, by the native kernel: a lower bound skips
                   |                |                 most distance computations (`core.int8`)
                   |                +-- _GemmSearch   everything else: matrix products, on any device
                   +-- FaissIndex                     a graph (HNSW) or an inverted file (IVF)
@@ -77,7 +77,7 @@ def require_index(kind: IndexKind) -> None:
 
 
 class ExactIndex:
-    """Exact index; with the native kernel (x86 with VNNI) a lower bound prunes most distances.
+    """Exact index; with the native kernel a lower bound prunes most distances.
 
     Raises:
         ShapeError: the bank does not have two axes and a row, or a number in it is not finite.

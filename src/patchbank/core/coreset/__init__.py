@@ -46,7 +46,7 @@ Who does what
     greedy_state.GreedyState            the loop over blocks, centres and radii (shared)
          |              |
     int8.Int8Greedy   gemm.GemmGreedy
-    x86 with VNNI     every other processor, GPUs, tensors
+    native kernel     GPUs, tensors, processors without the kernel
     float64           float32 products; near-ties are decided in float64
 
     random_projection                   a space of fewer dimensions to select in

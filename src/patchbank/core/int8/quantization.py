@@ -45,9 +45,10 @@ class Quantization:
 
     @classmethod
     def fit(cls, rows: Features) -> Quantization:
-        """Choose the quantization with the smallest mean squared error on a sample of rows (n, d).
+        """Choose the quantization with the tightest bound on a sample of rows (n, d).
 
-        A step that clips a few large values can be better than one that covers the whole range.
+        What loosens it is the error of the one row and the error limit of the other.  A step that
+        clips a few large values can be better than one that covers the whole range.
         """
         sample = take_rows(rows, np.arange(0, len(rows), max(1, len(rows) // SAMPLE_ROWS)))
         origin = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
