@@ -26,8 +26,9 @@ Processors with VNNI (x86) or dot products (ARM) multiply and add four pairs of 
 instruction; codes go from -127 to 127 there.  AVX2 and plain NEON add products of bytes in 16 bits
 first, where two products of 8-bit codes overflow or leave no room.  With codes from -63 to 63, of 7
 bits, four products fit, which saves half of the additions in 32 bits.  The bound is as exact, only
-looser: on patches of photographs, 1.6 to 2.2 times as many pairs survive it.  Codes of 6 bits, of which eight products fit, lose more by survivors than they gain; codes of 8 bits on AVX2
-(signs moved from one factor to the other) take 1.3 to 1.4 times as long as those of 7.
+looser: on patches of photographs, 1.6 to 2.2 times as many pairs survive it.  Codes of 6 bits, of
+which eight products fit, lose more by survivors than they gain; codes of 8 bits on AVX2 (signs
+moved from one factor to the other) take 1.3 to 1.4 times as long as those of 7.
 
 The best instructions that the processor has are found when the kernel is first used.  The
 environment variable PATCHBANK_KERNEL names others, for tests and comparisons: `binding.CHOICES`.
