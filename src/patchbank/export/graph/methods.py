@@ -115,9 +115,13 @@ def _of_gaussians(model: PadimModel, maps: Sequence[Tensor], counted: Tensor | N
         (counting(n) * 2 + 1) * own / (n * 2) for n, own in zip((h, w), model.grid, strict=True)
     )
     position = (down.with_axis(1) * model.grid[1] + across.with_axis(0)).reshaped(-1)
-    means, bases, variances, rests = (
+    means, bases = (
+        builder.weights(np.asarray(part, np.float32)).gathered(position)
+        for part in (gaussians.means, gaussians.bases)
+    )
+    variances, rests = (
         builder.constant(np.asarray(part, np.float32)).gathered(position)
-        for part in (gaussians.means, gaussians.bases, gaussians.variances, gaussians.rests)
+        for part in (gaussians.variances, gaussians.rests)
     )
     points = patches.reshaped(0, -1, len(kept)).transposed(1, 0, 2)  # (p, n, d)
     centred = points - means.with_axis(1)
@@ -139,7 +143,7 @@ def _of_discriminator(
         maps, settings.patch_size, settings.patch_stride, settings.alignment
     )
     net = model.discriminator
-    hidden = patches @ builder.constant(np.ascontiguousarray(net.weight.T)) + net.bias
+    hidden = patches @ builder.weights(np.ascontiguousarray(net.weight.T)) + net.bias
     output = hidden.apply("LeakyRelu", alpha=SLOPE) @ builder.constant(net.tail[:, None])
     exponent = output.without_axis(3) * np.float32(-1 / settings.margin)
     # log(1 + exp(x)), without an overflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx.version_converter
+from onnx import numpy_helper
 
 from patchbank.backbones import OnnxExtractor
 from patchbank.errors import BackboneError
@@ -30,6 +31,10 @@ class Network:
         self._graph = _checked(onnx.load_from_string(extractor.content), extractor.info.name).graph
         self._weights = {}
         for weight in self._graph.initializer:
+            if builder.is_half and weight.data_type == onnx.TensorProto.FLOAT:
+                values = numpy_helper.to_array(weight)
+                self._weights[weight.name] = builder.weights(values).name
+                continue
             self._weights[weight.name] = f"{prefix}/{weight.name}"
             copy = onnx.TensorProto()
             copy.CopyFrom(weight)
