@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import zlib
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.examples.exported import EXAMPLES, is_close
+from tests.examples.exported import EXAMPLES, is_close, is_tolerable
 from tests.requirements import PAGE_TOOLS
 from tests.server.pages.screens import launched, small_targets, violations
 
@@ -38,12 +39,11 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory, small):
-    """The page as a user serves it: URL."""
-    folder = tmp_path_factory.mktemp("browser") / "page"
+@contextmanager
+def served(folder, graph):
+    """The page as a user serves it, with a graph: URL."""
     shutil.copytree(EXAMPLES / "browser", folder)
-    shutil.copy(small.graph, folder / "detector.onnx")
+    shutil.copy(graph, folder / "detector.onnx")
     (folder / "node_modules").symlink_to(PAGE_TOOLS / "node_modules")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
@@ -52,6 +52,13 @@ def site(tmp_path_factory, small):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, small):
+    """The page with a graph in float32: URL."""
+    with served(tmp_path_factory.mktemp("browser") / "page", small.graph) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +108,17 @@ def test_the_page_says_what_the_detector_says(page, small):
         share = float((inspection.anomaly_map > inspection.pixel_threshold).mean())
         assert (height, width) == inspection.anomaly_map.shape
         assert red == pytest.approx(share, abs=0.1)
+
+
+def test_graphs_that_round_give_the_detector_s_verdicts(rounded, tmp_path):
+    with served(tmp_path / "page", rounded.graph) as url, launched() as browser:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.locator("#verdict")).to_have_text("Ready")
+        for case in rounded.cases:
+            score, _, verdict = inspect(page, case.file)
+            assert is_tolerable(score, case, rounded.precision)
+            assert verdict == ("Anomalous" if case.inspection.is_anomalous else "Good")
 
 
 def test_colours_of_a_file_with_another_gamma_are_not_converted(page, small, tmp_path):
