@@ -62,7 +62,7 @@ class ExportOptions:
         typer.Option(
             "--precision",
             help="Precision of the weights; if not given, that of the fit. float16 halves the "
-            "file and changes scores by a few thousandths; int8 needs `fit --precision int8`.",
+            "file and changes scores by less than a thousandth; int8 needs `fit --precision int8`.",
         ),
     ] = None
     sha256: Sha256 = None

@@ -65,7 +65,7 @@ def export_detector(
             detector does; ``pixels``: it takes what the network sees.
         precision: of the graph's weights; None: the one of the fit.  ``float16`` stores those of
             the network, and bank rows, in half the bytes, and computes in float32 with them:
-            scores change by a few thousandths.  ``int8`` is a matter of the fit.
+            scores change by less than a thousandth.  ``int8`` is a matter of the fit.
         photographs: further ones to verify with; good ones and defects say most.
         progress: shows the steps.
 

@@ -15,8 +15,8 @@ OPSET = 17
 IR_VERSION = 8
 LARGEST_HALF = float(np.finfo(np.float16).max)
 LEAST_HALVED = 8192
-"""Numbers of the smallest array that is stored in float16.  Smaller ones are a hundredth of a file;
-those of a network's first layers alone change maps by 0.5 %, twenty times as much as all others."""
+"""Numbers of the smallest array that is stored in float16.  Smaller ones are a fiftieth of a file,
+and those of a network's first layers change the map thirty times as much as all larger ones."""
 Operand: TypeAlias = "Tensor | float | int | np.generic | NDArray[Any]"
 
 

@@ -56,6 +56,17 @@ def grids_of(
     raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
 
 
+def chooses_by_features(model: Any) -> bool:
+    """Whether features decide what a patch is compared with.
+
+    The least rounding of the network makes other choices, and each changes the map by some percent.
+    """
+    settings: Any = model.settings
+    if isinstance(settings, GraphCoreParameters):
+        return _has_graph(settings)
+    return isinstance(model, SpadeModel)
+
+
 def _of_bank(
     model: BankModel, maps: Sequence[Tensor], channels: Sequence[int], counted: Tensor | None
 ) -> PatchGrids:
@@ -200,15 +211,16 @@ def _embedded(
     plain = embedding.concatenated(
         used, settings.patch_size, settings.patch_stride, settings.alignment
     )
-    if (
-        isinstance(settings, GraphCoreParameters)
-        and settings.graph_neighbours
-        and settings.graph_weight
-    ):
+    if isinstance(settings, GraphCoreParameters) and _has_graph(settings):
         return embedding.with_graph(
             plain, settings.graph_neighbours, settings.graph_weight, counted
         )
     return plain
+
+
+def _has_graph(settings: GraphCoreParameters) -> bool:
+    """Whether patches have features of their neighbours."""
+    return bool(settings.graph_neighbours and settings.graph_weight)
 
 
 def _on_grid(values: Tensor, patches: Tensor) -> Tensor:
