@@ -57,21 +57,25 @@ def agrees(detector, folder):
     assert found.n_swapped == 0
     assert 0 < found.largest_difference < TOLERANCES["float16"].score
     _, whole = exported(detector, folder, "float32")
-    assert half.stat().st_size < 0.62 * whole.stat().st_size
     return half, whole
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_graph_in_float16_gives_what_the_detector_gives(name, tmp_path):
-    agrees(RECIPES[name].fit(parts(5)), tmp_path)
+    half, whole = agrees(RECIPES[name].fit(parts(5)), tmp_path)
+    # What chooses neighbours by features keeps the network, most of these files, as it is.
+    most = 0.98 if name in ("graph", "spade", "spade neighbours") else 0.62
+    assert half.stat().st_size < most * whole.stat().st_size
 
 
-def test_simplenet_in_float16_gives_what_the_detector_gives(tmp_path, monkeypatch):
-    monkeypatch.setattr(builder_module, "LEAST_HALVED", 16)  # this one has a tiny network
+def test_the_discriminator_of_simplenet_is_never_rounded(tmp_path, monkeypatch):
+    """In float16 its 448 numbers would change scores by half a percent."""
+    monkeypatch.setattr(builder_module, "LEAST_HALVED", 400)
     detector = load(GOLDEN.parent / "detectors" / "simplenet.patchbank")
+    assert detector.members[0].model.discriminator.weight.size > 400
     found, _ = exported(detector, tmp_path, "float16")
     assert found.failure == ""
-    assert 0 < found.largest_difference < TOLERANCES["float16"].score
+    assert found.largest_difference < 1e-5
 
 
 def test_a_graph_in_float16_that_takes_pixels_gives_the_same(tmp_path):

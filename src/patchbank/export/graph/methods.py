@@ -154,7 +154,8 @@ def _of_discriminator(
         maps, settings.patch_size, settings.patch_stride, settings.alignment
     )
     net = model.discriminator
-    hidden = patches @ builder.weights(np.ascontiguousarray(net.weight.T)) + net.bias
+    # Never in float16: a bias of the normalisation takes most of the product away again.
+    hidden = patches @ builder.constant(np.ascontiguousarray(net.weight.T)) + net.bias
     output = hidden.apply("LeakyRelu", alpha=SLOPE) @ builder.constant(net.tail[:, None])
     exponent = output.without_axis(3) * np.float32(-1 / settings.margin)
     # log(1 + exp(x)), without an overflow
