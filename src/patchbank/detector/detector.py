@@ -240,7 +240,7 @@ class Detector(Inspector):
 
         defects = defects_of(must_find)
         request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by, defects)
-        return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
+        return detector_of(updated_with_warnings(self._parts(), good, request, progress), None)
 
     def remembering(
         self, defects: ImageInput | Iterable[ImageInput], *, reason: str = "", by: str = ""
@@ -301,8 +301,7 @@ class Detector(Inspector):
         """
         digest = self.content_sha256
         if digest is None:
-            parts = replace(self._parts(), lineage=None)
-            digest = content_digest(pack(parts, as_onnx=False))
+            digest = content_digest(pack(replace(self._parts(), lineage=None), as_onnx=False))
             object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
         return digest
 
@@ -314,10 +313,8 @@ class Detector(Inspector):
 
     def __repr__(self) -> str:
         members = " + ".join(self._member_names())
-        return (
-            f"<Detector {members}, {len(self.fitted_on)} good images, "
-            f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}>"
-        )
+        end = f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}"
+        return f"<Detector {members}, {len(self.fitted_on)} good images, {end}>"
 
     def _repr_html_(self) -> str:
         rows = {
@@ -381,8 +378,7 @@ def parts_of(detector: Detector) -> DetectorParts:
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
     """The detector of the parts in a file whose content has this digest."""
-    same = {field.name: getattr(parts, field.name) for field in fields(parts)}
-    return Detector(**same, content_sha256=sha256)
+    return Detector(**{f.name: getattr(parts, f.name) for f in fields(parts)}, content_sha256=sha256)
 
 
 def detector_from_bytes(

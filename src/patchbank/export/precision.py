@@ -17,7 +17,7 @@ EXPORT_PRECISIONS: tuple[ExportPrecision, ...] = get_args(ExportPrecision)
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a graph may be from its detector."""
+    """The largest differences that a graph may have from its detector."""
 
     score: float
     """Largest difference of a score, as a share of it."""

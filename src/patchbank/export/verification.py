@@ -36,7 +36,7 @@ class Pair:
     is_consistent: bool
     """Whether the graph's p-value follows from its score, and its regions from its map."""
     tolerance: Tolerance
-    """How far the graph may be from the detector."""
+    """The largest differences that the graph may have from the detector."""
 
     @property
     def score_difference(self) -> float:
@@ -97,7 +97,7 @@ class Verification:
     """Name of the graph."""
     runtime: str
     precision: ExportPrecision
-    """Of the graph; decides how far it may be from the detector."""
+    """The precision of the graph, which decides what differences it may have."""
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
     """Faults of the graph itself, such as the digest of another detector."""
@@ -106,7 +106,7 @@ class Verification:
 
     @property
     def tolerance(self) -> Tolerance:
-        """How far the graph may be from the detector."""
+        """The largest differences that the graph may have from the detector."""
         return TOLERANCES[self.precision]
 
     @property

@@ -38,7 +38,7 @@ def facts(found: Verification) -> list[str]:
 
 
 def _to_tolerance(found: Verification) -> str:
-    """What a graph that rounds may change; nothing is said where that is next to nothing."""
+    """Words for what a graph that rounds may change; none where that is next to nothing."""
     if found.tolerance == EXACT:
         return ""
     return (
