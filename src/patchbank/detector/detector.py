@@ -285,12 +285,7 @@ class Detector(Inspector):
         from patchbank.export import export_detector  # goes up, as `updated` does
 
         return export_detector(
-            self,
-            path,
-            format=format,
-            entry=entry,
-            precision=precision,
-            photographs=photographs,
+            self, path, format=format, entry=entry, precision=precision, photographs=photographs
         )
 
     @property
@@ -313,8 +308,10 @@ class Detector(Inspector):
 
     def __repr__(self) -> str:
         members = " + ".join(self._member_names())
-        end = f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}"
-        return f"<Detector {members}, {len(self.fitted_on)} good images, {end}>"
+        return (
+            f"<Detector {members}, {len(self.fitted_on)} good images, "
+            f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}>"
+        )
 
     def _repr_html_(self) -> str:
         rows = {
@@ -378,7 +375,8 @@ def parts_of(detector: Detector) -> DetectorParts:
 
 def detector_of(parts: DetectorParts, sha256: str | None) -> Detector:
     """The detector of the parts in a file whose content has this digest."""
-    return Detector(**{f.name: getattr(parts, f.name) for f in fields(parts)}, content_sha256=sha256)
+    same = {field.name: getattr(parts, field.name) for field in fields(parts)}
+    return Detector(**same, content_sha256=sha256)
 
 
 def detector_from_bytes(
