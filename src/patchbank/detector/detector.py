@@ -240,7 +240,7 @@ class Detector(Inspector):
 
         defects = defects_of(must_find)
         request = UpdateRequest(normal_parts(normal), limit_rows, force, reason, by, defects)
-        return detector_of(updated_with_warnings(self._parts(), good, request, progress), None)
+        return detector_of(updated_with_warnings(parts_of(self), good, request, progress), None)
 
     def remembering(
         self, defects: ImageInput | Iterable[ImageInput], *, reason: str = "", by: str = ""
@@ -296,7 +296,8 @@ class Detector(Inspector):
         """
         digest = self.content_sha256
         if digest is None:
-            digest = content_digest(pack(replace(self._parts(), lineage=None), as_onnx=False))
+            parts = replace(self._parts(), lineage=None)
+            digest = content_digest(pack(parts, as_onnx=False))
             object.__setattr__(self, "content_sha256", digest)  # it follows from the other fields
         return digest
 
