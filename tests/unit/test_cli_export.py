@@ -124,6 +124,21 @@ def test_verify_compares_with_the_photographs_that_are_given(command, root, tmp_
     assert "The export gives what the detector gives" in (page / "index.html").read_text()
 
 
+def test_what_a_folder_has_besides_photographs_is_said(command, root, tmp_path):
+    folder, graph = tmp_path / "photographs", root / "plates.onnx"
+    folder.mkdir()
+    Image.fromarray(parts(1)[0]).save(folder / "a.png")
+    Image.fromarray(np.eye(*parts(1)[0].shape[:2], dtype=bool)).save(folder / "a_mask.png")
+    (folder / "b.cr2").write_bytes(b"a camera's own file")
+    for verb in (("verify", "plates.patchbank", graph), ("export", "plates.patchbank")):
+        out = () if verb[0] == "verify" else ("--out", tmp_path / "b.onnx")
+        status, _, err = command(*verb, folder, *out)
+        assert status == 0
+        mask, other = err.splitlines()
+        assert mask == f"note: {folder}: 1 mask is not inspected (a_mask.png)"
+        assert other == f"{folder}: 1 file not read: b.cr2"
+
+
 def test_a_photograph_that_cannot_be_read_is_named_and_not_counted(command, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

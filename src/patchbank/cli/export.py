@@ -157,12 +157,15 @@ def verify(options: VerifyOptions) -> None:
 
 
 def _sources(paths: list[Path]) -> list[ImageSource]:
-    """The photographs of some files and folders."""
-    from patchbank.images.folders import list_images
+    """The photographs of some files and folders; what folders have besides is said."""
+    from patchbank.cli.path_lists import Given
+    from patchbank.cli.pictures import list_photographs
     from patchbank.images.source import image_source
 
-    files = [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
-    return [image_source(file) for file in files]
+    listed = list_photographs([Given(path, is_listed=True) for path in paths])
+    for line in listed.lines:
+        output.note(line)
+    return [image_source(file) for file, _ in listed.images]
 
 
 def _end(found: Verification) -> None:
