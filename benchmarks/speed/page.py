@@ -86,7 +86,7 @@ def bytes_without_photographs(browser: Browser, url: str) -> int:
     """Bytes that a page loads, in a load that is not timed: listening costs the browser time."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     answers: list[Any] = []
-    page.on("response", lambda answer: answers.append(answer))
+    page.on("response", lambda answer: answers.append(answer))  # it cannot hold a built-in method
     page.goto(url)
     found = sum(
         len(one.body())

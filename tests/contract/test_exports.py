@@ -40,7 +40,9 @@ def fitted(name):
 
 
 def opened(detector, entry="photograph"):
-    return ExportedDetector.of_bytes([onnx_file(detector, entry)], "graph", "onnxruntime")
+    return ExportedDetector.of_bytes(
+        [onnx_file(detector, entry, "float32")], "graph", "onnxruntime"
+    )
 
 
 def sources():
@@ -113,4 +115,4 @@ def test_an_export_is_that_of_a_file_too(tmp_path):
     detector = fitted("default")
     detector.save(tmp_path / "a.patchbank")
     again = load(tmp_path / "a.patchbank")
-    assert onnx_file(again, "photograph") == onnx_file(detector, "photograph")
+    assert onnx_file(again, "photograph", "float32") == onnx_file(detector, "photograph", "float32")

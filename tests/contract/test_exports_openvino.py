@@ -21,6 +21,8 @@ RECIPES = {
     "spade copies": SPADE(**LITE0, flips="horizontal", zooms=(0.8,), scales=(1.0, 0.5)),
     "ensemble": Ensemble([SPADE(**LITE0, n_images=2), PatchCore(**LITE0, bank_limit=80)]),
 }
+SHARES = {"patchcore": 0.6, "graph": 0.98, "spade": 0.98}
+"""Of the bytes in float32: what chooses neighbours by features keeps its network as it is."""
 PHOTOGRAPHS = [
     part(50, defect=7),
     part(51, size=(30, 40)),
@@ -61,6 +63,30 @@ def test_learned_photographs_are_verified_in_openvino(tmp_path):
     detector = RECIPES["spade"].fit(parts(5))
     done = export_detector(detector, tmp_path / "a.xml", format="openvino", photographs=parts(5))
     assert done.verification.failure == ""
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_graph_in_float16_stays_so_in_openvino(name, tmp_path):
+    detector, sizes = RECIPES[name].fit(parts(5)), []
+    for precision in ("float32", "float16"):
+        path = tmp_path / f"{precision}.xml"
+        done = export_detector(
+            detector, path, format="openvino", precision=precision, photographs=PHOTOGRAPHS
+        )
+        assert done.verification.precision == precision
+        assert done.verification.failure == ""
+        sizes.append(path.with_suffix(".bin").stat().st_size)
+        assert open_exported(path, "openvino").precision == precision
+    assert done.verification.largest_difference > 0
+    assert sizes[1] < SHARES[name] * sizes[0]
+
+
+def test_a_file_of_onnx_in_float16_runs_in_openvino(tmp_path):
+    detector, path = RECIPES["patchcore"].fit(parts(5)), tmp_path / "a.onnx"
+    done = export_detector(detector, path, precision="float16")
+    found = verify(detector, open_exported(path, "openvino"), PHOTOGRAPHS)
+    assert found.precision == done.verification.precision == "float16"
+    assert found.failure == ""
 
 
 def test_weights_of_another_export_are_told_in_one_line(tmp_path):

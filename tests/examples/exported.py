@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from patchbank import Inspection, PatchCore
-from patchbank.export import export_detector
+from patchbank.export import ExportPrecision, export_detector
+from patchbank.export.precision import TOLERANCES
 from tests.photographs import part, parts, save
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -38,6 +39,7 @@ class Exported(NamedTuple):
 
     graph: Path
     cases: list[Case]
+    precision: ExportPrecision
 
     @property
     def files(self) -> list[str]:
@@ -45,14 +47,14 @@ class Exported(NamedTuple):
         return [str(case.file) for case in self.cases]
 
 
-def exported(folder: Path) -> Exported:
+def exported(folder: Path, precision: ExportPrecision) -> Exported:
     """Fit, export and inspect: good parts and defects, two of another size than was learned."""
     recipe = PatchCore(
         backbone="efficientnet_lite0", image_size=96, bank_limit=100, false_alarm_rate=0.2
     )
-    detector = recipe.fit(parts(8))
+    detector = recipe.fit(parts(8), precision="int8" if precision == "int8" else "float32")
     graph = folder / "detector.onnx"
-    export_detector(detector, graph)
+    export_detector(detector, graph, precision=precision)
     photographs = {
         "good": part(100),
         "defect": part(200, defect=9),
@@ -66,7 +68,7 @@ def exported(folder: Path) -> Exported:
     verdicts = [case.inspection.is_anomalous for case in cases]
     assert True in verdicts
     assert False in verdicts
-    return Exported(graph, cases)
+    return Exported(graph, cases, precision)
 
 
 def command(program: Path, *arguments: str) -> list[str]:
@@ -84,6 +86,12 @@ def said(cases: Sequence[Case]) -> list[tuple[str, str]]:
 def is_close(score: float, case: Case) -> bool:
     """Whether a score is the detector's, but for rounding."""
     return bool(np.isclose(score, case.inspection.score, rtol=1e-5, atol=0))
+
+
+def is_tolerable(score: float, case: Case, precision: ExportPrecision) -> bool:
+    """Whether a score is the detector's, to the tolerance of a graph's precision."""
+    tolerance = TOLERANCES[precision].score
+    return bool(np.isclose(score, case.inspection.score, rtol=tolerance, atol=0))
 
 
 def red(file: Path, photograph: Path) -> np.ndarray:

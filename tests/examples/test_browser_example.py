@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import zlib
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,12 +13,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from patchbank.export.precision import TOLERANCES
 from tests.examples.exported import EXAMPLES, is_close
 from tests.requirements import PAGE_TOOLS
 from tests.server.pages.screens import launched, small_targets, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.page_tools]
 
+TOLERATED = {"float16": TOLERANCES["float16"].score, "int8": 1e-2}
+"""Share of a score: WebAssembly rounds between layers in int8 in its own way."""
 NUMBERS = re.compile(r"score (\S+), p-value (\S+)")
 RED_SHARE = """() => {
     const {width, height} = document.querySelector("#regions");
@@ -38,12 +42,11 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory, small):
-    """The page as a user serves it: URL."""
-    folder = tmp_path_factory.mktemp("browser") / "page"
+@contextmanager
+def served(folder, graph):
+    """The page as a user serves it, with a graph: URL."""
     shutil.copytree(EXAMPLES / "browser", folder)
-    shutil.copy(small.graph, folder / "detector.onnx")
+    shutil.copy(graph, folder / "detector.onnx")
     (folder / "node_modules").symlink_to(PAGE_TOOLS / "node_modules")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
@@ -52,6 +55,13 @@ def site(tmp_path_factory, small):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, small):
+    """The page with a graph in float32: URL."""
+    with served(tmp_path_factory.mktemp("browser") / "page", small.graph) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,17 @@ def test_the_page_says_what_the_detector_says(page, small):
         share = float((inspection.anomaly_map > inspection.pixel_threshold).mean())
         assert (height, width) == inspection.anomaly_map.shape
         assert red == pytest.approx(share, abs=0.1)
+
+
+def test_graphs_that_round_give_the_detector_s_verdicts(opened, rounded, tmp_path):
+    browser = opened[0].context.browser
+    with served(tmp_path / "page", rounded.graph) as url, browser.new_page() as page:
+        page.goto(url)
+        expect(page.locator("#verdict")).to_have_text("Ready")
+        for case in rounded.cases:
+            score, _, verdict = inspect(page, case.file)
+            assert score == pytest.approx(case.inspection.score, rel=TOLERATED[rounded.precision])
+            assert verdict == ("Anomalous" if case.inspection.is_anomalous else "Good")
 
 
 def test_colours_of_a_file_with_another_gamma_are_not_converted(page, small, tmp_path):

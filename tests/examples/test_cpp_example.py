@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from tests.examples.exported import EXAMPLES, is_close
+from tests.examples.exported import EXAMPLES, is_close, is_tolerable
 from tests.requirements import NATIVE_TOOLS
 
 pytestmark = pytest.mark.native_tools
@@ -45,6 +45,17 @@ def test_it_prints_the_detector_s_answers(program, small):
         assert answer["p_value"] == pytest.approx(case.inspection.p_value, rel=1e-3)
         assert answer["is_anomalous"] == case.inspection.is_anomalous
     assert done.returncode == 1
+
+
+def test_graphs_that_round_give_the_detector_s_verdicts(program, rounded):
+    done = subprocess.run(
+        [program, rounded.graph, *rounded.files], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    for line, case in zip(done.stdout.splitlines(), rounded.cases, strict=True):
+        answer = json.loads(line)
+        assert is_tolerable(answer["score"], case, rounded.precision)
+        assert answer["is_anomalous"] == case.inspection.is_anomalous
 
 
 def test_good_photographs_alone_have_status_0(program, small):

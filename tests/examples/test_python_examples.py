@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.exported import EXAMPLES, command, is_close, red, said
+from tests.examples.exported import EXAMPLES, command, is_close, is_tolerable, red, said
 
 LINE = re.compile(r"(.+): (good|anomalous), score (\S+), p-value ([^\s,]+)")
 
@@ -31,6 +31,14 @@ def test_an_example_prints_the_detector_s_answers(runtime, small, tmp_path):
     for (_, _, score, p_value), case in zip(found, small.cases, strict=True):
         assert is_close(float(score), case)
         assert float(p_value) == pytest.approx(case.inspection.p_value, rel=0.01)
+
+
+def test_graphs_that_round_give_the_detector_s_verdicts(rounded, tmp_path):
+    _, lines = ran(EXAMPLES / "onnxruntime" / "inspect_photographs.py", rounded, tmp_path)
+    found = [LINE.match(line).groups() for line in lines[1:]]
+    assert [(file, word) for file, word, _, _ in found] == said(rounded.cases)
+    for (_, _, score, _), case in zip(found, rounded.cases, strict=True):
+        assert is_tolerable(float(score), case, rounded.precision)
 
 
 def test_overlays_are_red_where_the_map_is_above_its_threshold(small, tmp_path):

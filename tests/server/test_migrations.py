@@ -1,9 +1,11 @@
 """Migrations come to the tables that the program uses, once, in one transaction."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -83,6 +85,28 @@ def test_services_that_start_at_once_migrate_once(empty_url):
     for records in opened:
         assert len(records.add([inspection(1)])) == 1
         records.close()
+
+
+def test_a_file_that_another_service_is_making_is_waited_for(tmp_path):
+    file, faults = tmp_path / "records.sqlite", []
+
+    def start():
+        try:
+            Records.open(f"sqlite:///{file}", instance="here").close()
+        except DataError as error:
+            faults.append(error)
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite itself does not wait for it to set the journal
+        opening = Thread(target=start)
+        opening.start()
+        opening.join(0.3)
+        other.execute("COMMIT")
+        opening.join()
+    assert faults == []
+    with closing(sqlite3.connect(file)) as after:
+        assert after.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert after.execute("SELECT version_num FROM alembic_version").fetchone() == (NEWEST,)
 
 
 def test_records_of_a_newer_version_are_left_as_they_are(database):

@@ -61,6 +61,50 @@ def test_an_export_says_how_it_compares(command, root, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
+def test_an_export_in_float16_says_what_it_changes(command, root, tmp_path):
+    whole, half, target = (tmp_path / name for name in ("a.onnx", "b.onnx", "b.json"))
+    command("export", "plates.patchbank", "test", "--out", whole, "--precision", "float32")
+    status, said, err = command(
+        "export", "plates.patchbank", "test", "--out", half, "--precision", "float16"
+    )
+    assert (status, err) == (0, "")
+    assert half.stat().st_size < 0.65 * whole.stat().st_size
+    first = said.splitlines()[1]
+    assert first.startswith("b.onnx in onnxruntime gives what the detector gives on ")
+    assert first.endswith(
+        ", to the tolerance of float16: scores to 0.002, maps to 0.002, verdicts but for scores "
+        "within 0.002 of the threshold"
+    )
+    assert "scores differ by 0 at most" not in said
+    status, said, _ = command("verify", "plates.patchbank", half, "test", "--json", target)
+    assert status == 0
+    assert "to the tolerance of float16" in said
+    found = json.loads(target.read_text())
+    check("verify", found)
+    assert found["precision"] == "float16"
+    assert 0 < found["largest_score_difference"] < 2e-3
+
+
+def test_a_precision_that_the_fit_did_not_have_is_refused(command, root, tmp_path):
+    out = tmp_path / "a.onnx"
+    status, said, err = command("export", "plates.patchbank", "--out", out, "--precision", "int8")
+    assert (status, said) == (2, "")
+    assert err == (
+        "error: precision: expected float32 or float16 for a detector that was fitted in float32, "
+        "got int8; fit it in int8 (patchbank fit ... --precision int8), and export that one\n"
+    )
+    rounded = tmp_path / "rounded.patchbank"
+    PatchCore(**SMALL).fit(parts(4), precision="int8").save(rounded)
+    for precision in ("float32", "float16"):
+        status, said, err = command("export", rounded, "--out", out, "--precision", precision)
+        assert (status, said) == (2, "")
+        assert err == (
+            f"error: precision: expected int8, in which the detector was fitted, got {precision}; "
+            "fit it in float32 (patchbank fit ... --precision float32), and export that one\n"
+        )
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("entry", ["photograph", "pixels"])
 def test_verify_compares_with_the_photographs_that_are_given(command, root, tmp_path, entry):
     graph, target, page = (tmp_path / name for name in ("a.onnx", "a.json", "page"))
@@ -78,6 +122,21 @@ def test_verify_compares_with_the_photographs_that_are_given(command, root, tmp_
     for one in found["results"]:
         assert one["score"] == detector.predict(one["image"]).score
     assert "The export gives what the detector gives" in (page / "index.html").read_text()
+
+
+def test_what_a_folder_has_besides_photographs_is_said(command, root, tmp_path):
+    folder, graph = tmp_path / "photographs", root / "plates.onnx"
+    folder.mkdir()
+    Image.fromarray(parts(1)[0]).save(folder / "a.png")
+    Image.fromarray(np.eye(*parts(1)[0].shape[:2], dtype=bool)).save(folder / "a_mask.png")
+    (folder / "b.cr2").write_bytes(b"a camera's own file")
+    for verb in (("verify", "plates.patchbank", graph), ("export", "plates.patchbank")):
+        out = () if verb[0] == "verify" else ("--out", tmp_path / "b.onnx")
+        status, _, err = command(*verb, folder, *out)
+        assert status == 0
+        mask, other = err.splitlines()
+        assert mask == f"note: {folder}: 1 mask is not inspected (a_mask.png)"
+        assert other == f"{folder}: 1 file not read: b.cr2"
 
 
 def test_a_photograph_that_cannot_be_read_is_named_and_not_counted(command, tmp_path):

@@ -274,6 +274,7 @@ class Detector(Inspector):
         *,
         format: Literal["onnx", "openvino"] = "onnx",
         entry: Literal["photograph", "pixels"] = "photograph",
+        precision: Literal["float32", "float16", "int8"] | None = None,
         photographs: ImageInput | Iterable[ImageInput] = (),
     ) -> Exported:
         """Write the detector as one graph, from photographs to verdicts, and verify it.
@@ -283,7 +284,9 @@ class Detector(Inspector):
         """
         from patchbank.export import export_detector  # goes up, as `updated` does
 
-        return export_detector(self, path, format=format, entry=entry, photographs=photographs)
+        return export_detector(
+            self, path, format=format, entry=entry, precision=precision, photographs=photographs
+        )
 
     @property
     def sha256(self) -> str:

@@ -9,6 +9,7 @@ from patchbank.backbones import OnnxExtractor, runtime_of
 from patchbank.detector.member import Member
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
+from patchbank.export.precision import ExportPrecision
 from patchbank.methods.spade.model import SpadeModel
 
 LARGEST_BYTES = 2**31 - 1
@@ -19,8 +20,8 @@ ROUNDED = (("openvino", "bfloat16"), ("openvino", "int8"))
 """Engines and precisions whose features depend on what the network is merged with."""
 
 
-def check_exportable(parts: DetectorParts) -> None:
-    """Refuse a detector of which no graph can be made.
+def check_exportable(parts: DetectorParts, precision: ExportPrecision) -> None:
+    """Refuse a detector of which no graph of a precision can be made.
 
     Raises:
         ParameterError: with all reasons in one line.
@@ -34,7 +35,8 @@ def check_exportable(parts: DetectorParts) -> None:
         reasons += _reasons(member)
     galleries = [m.model.gallery for m in parts.members if isinstance(m.model, SpadeModel)]
     n_bytes = sum(gallery.pooled.nbytes for gallery in galleries)
-    n_bytes += sum(plane.nbytes for gallery in galleries for plane in gallery.planes)
+    planes = sum(plane.nbytes for gallery in galleries for plane in gallery.planes)
+    n_bytes += planes // 2 if precision == "float16" else planes
     if n_bytes > LARGEST_BYTES:
         reasons.append(
             f"a gallery of {n_bytes / 2**30:.1f} GiB, where a file of ONNX has room for 2 (fit on "

@@ -12,18 +12,19 @@ from pathlib import Path
 from patchbank.detector.inspector import Inspector
 from patchbank.errors import BackboneError
 from patchbank.export.model import onnx_model
+from patchbank.export.precision import ExportPrecision
 from patchbank.export.running import WEIGHTS_KEY, Entry, require_openvino
 from patchbank.runtime.atomic_file import replacing
 from patchbank.runtime.printable import one_line
 
 
-def onnx_file(detector: Inspector, entry: Entry) -> bytes:
+def onnx_file(detector: Inspector, entry: Entry, precision: ExportPrecision) -> bytes:
     """The bytes of an ONNX file of a detector that `check_exportable` accepts.
 
     Raises:
         ParameterError: it is too large, or has no such entry.
     """
-    content: bytes = onnx_model(detector, entry).SerializeToString(deterministic=True)
+    content: bytes = onnx_model(detector, entry, precision).SerializeToString(deterministic=True)
     return content
 
 

@@ -21,6 +21,7 @@ from patchbank.errors import BackboneError, ParameterError
 from patchbank.export.exportable import LARGEST_BYTES
 from patchbank.export.graph.builder import IR_VERSION, OPSET, GraphBuilder, Tensor
 from patchbank.export.graph.inspection import Seen, inspected, looked_at, named, seen_pixels
+from patchbank.export.precision import ExportPrecision
 from patchbank.export.running import METADATA_KEY, SCHEMA_VERSION, Entry
 from patchbank.runtime.machine import versions
 from patchbank.runtime.printable import one_line
@@ -51,7 +52,7 @@ OUTPUTS: Mapping[str, tuple[int, tuple[str, ...], str]] = {
 }
 
 
-def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelProto:
+def onnx_model(detector: Inspector, entry: Entry, precision: ExportPrecision) -> onnx.ModelProto:
     """The graph of a detector that `check_exportable` accepts.
 
     Raises:
@@ -59,7 +60,7 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
         BackboneError: a backbone cannot be part of another graph.
     """
     parts = parts_of_inspector(detector)
-    builder = GraphBuilder()
+    builder = GraphBuilder(is_half=precision == "float16")
     inputs_of, inputs = (
         _pixels(builder, parts) if entry == "pixels" else _photographs(builder, parts)
     )
@@ -68,7 +69,7 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
         builder.named(tensor, name)
     _check_size(builder)
     graph = helper.make_graph(
-        builder.nodes,
+        builder.every_node,
         "patchbank",
         [
             helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
@@ -88,7 +89,9 @@ def onnx_model(detector: Inspector, entry: Entry = "photograph") -> onnx.ModelPr
         producer_version=versions()["patchbank"],
     )
     model.doc_string = "A Patchbank detector, from photographs to verdicts."
-    record = json.dumps({**metadata(detector, entry), "inputs": list(inputs)}, sort_keys=True)
+    record = json.dumps(
+        {**metadata(detector, entry, precision), "inputs": list(inputs)}, sort_keys=True
+    )
     helper.set_model_props(model, {METADATA_KEY: record})
     try:
         onnx.checker.check_model(model)
@@ -105,7 +108,7 @@ def _check_size(builder: GraphBuilder) -> None:
     Raises:
         ParameterError: it is not.
     """
-    n_bytes = sum(node.ByteSize() for node in builder.nodes) + sum(
+    n_bytes = sum(node.ByteSize() for node in builder.every_node) + sum(
         math.prod(one.dims) * helper.tensor_dtype_to_np_dtype(one.data_type).itemsize
         for one in builder.initializers
     )
@@ -116,7 +119,7 @@ def _check_size(builder: GraphBuilder) -> None:
         )
 
 
-def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
+def metadata(detector: Inspector, entry: Entry, precision: ExportPrecision) -> dict[str, Any]:
     """The record in the metadata of the file."""
     parts = parts_of_inspector(detector)
     calibration = parts.calibration
@@ -125,6 +128,7 @@ def metadata(detector: Inspector, entry: Entry) -> dict[str, Any]:
         "version": versions()["patchbank"],
         "detector_sha256": detector.sha256,
         "entry": entry,
+        "precision": precision,
         "threshold": calibration.threshold,
         "pixel_threshold": calibration.pixel_threshold,
         "false_alarm_rate": calibration.expected_rate,

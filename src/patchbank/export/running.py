@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.errors import BackboneError, DataError
+from patchbank.export.precision import EXPORT_PRECISIONS, ExportPrecision
 from patchbank.runtime.printable import one_line
 from patchbank.runtime.threads import usable_cores
 from patchbank.types import AnomalyMap, Image
@@ -79,6 +80,12 @@ class ExportedDetector:
     def inputs(self) -> tuple[str, ...]:
         """Names of the inputs."""
         return tuple(self.metadata["inputs"])
+
+    @property
+    def precision(self) -> ExportPrecision:
+        """Precision of the graph; of graphs that do not say it float32."""
+        precision: ExportPrecision = self.metadata.get("precision", "float32")
+        return precision
 
     def __call__(self, *photographs: NDArray[np.uint8]) -> list[Verdict]:
         """Inspect n photographs of one size, (n, H, W, 3) uint8.
@@ -219,5 +226,10 @@ def _metadata(text: str, name: str) -> Mapping[str, Any]:
     if missing:
         raise DataError(
             f"{name}: expected an exported detector, got one whose metadata lack {missing[0]}"
+        )
+    if record.get("precision", "float32") not in EXPORT_PRECISIONS:
+        raise DataError(
+            f"{name}: expected a graph in {' or '.join(EXPORT_PRECISIONS)}, got one in "
+            f"{record['precision']}; use the version of Patchbank that exported it"
         )
     return record

@@ -10,16 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from patchbank.export.precision import TOLERANCES, ExportPrecision, Tolerance
+
 JSON_VERSION = 1
-SCORE_TOLERANCE = 1e-3
-"""Largest difference of a score, as a share of it."""
-MAP_TOLERANCE = 1e-3
-"""Largest difference of a value of the map, as a share of the highest one."""
-LEAST_CORRELATION = 0.9999
 LEAST_SHARE = 0.1
 """Share of the threshold, that differences of lower scores are related to."""
-NEAR_THRESHOLD = 1e-5
-"""Share of the threshold within which a score may fall on either side of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,8 @@ class Pair:
     threshold: float
     is_consistent: bool
     """Whether the graph's p-value follows from its score, and its regions from its map."""
+    tolerance: Tolerance
+    """The largest differences that the graph may have from the detector."""
 
     @property
     def score_difference(self) -> float:
@@ -53,7 +50,9 @@ class Pair:
     @property
     def is_near_threshold(self) -> bool:
         """Whether rounding may decide the verdict."""
-        return abs(self.score - self.threshold) <= NEAR_THRESHOLD * abs(self.threshold)
+        return abs(self.score - self.threshold) <= self.tolerance.near_threshold * abs(
+            self.threshold
+        )
 
     @property
     def has_equal_verdict(self) -> bool:
@@ -66,9 +65,9 @@ class Pair:
         return (
             (self.has_equal_verdict or self.is_near_threshold)
             and self.is_consistent
-            and self.score_difference <= SCORE_TOLERANCE
-            and self.map_difference <= MAP_TOLERANCE
-            and self.map_correlation >= LEAST_CORRELATION
+            and self.score_difference <= self.tolerance.score
+            and self.map_difference <= self.tolerance.map
+            and self.map_correlation >= self.tolerance.correlation
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -97,11 +96,18 @@ class Verification:
     exported: str
     """Name of the graph."""
     runtime: str
+    precision: ExportPrecision
+    """The precision of the graph, which decides what differences it may have."""
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
     """Faults of the graph itself, such as the digest of another detector."""
     errors: tuple[str, ...] = ()
     """Photographs that could not be read."""
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """The largest differences that the graph may have from the detector."""
+        return TOLERANCES[self.precision]
 
     @property
     def beyond(self) -> tuple[Pair, ...]:
@@ -169,6 +175,7 @@ class Verification:
             "schema_version": JSON_VERSION,
             "exported": self.exported,
             "runtime": self.runtime,
+            "precision": self.precision,
             "is_passed": self.is_passed,
             "problems": list(self.problems),
             "photographs": len(self.pairs),

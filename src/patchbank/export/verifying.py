@@ -16,8 +16,9 @@ from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.preprocessing import prepare
 from patchbank.errors import PatchbankError
+from patchbank.export.precision import TOLERANCES
 from patchbank.export.running import ExportedDetector, Verdict
-from patchbank.export.verification import MAP_TOLERANCE, Pair, Verification, correlation, share
+from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.runtime.progress import NullProgress, Progress
@@ -93,7 +94,12 @@ def verified_together(
                     lines.append(str(error))
     return [
         Verification(
-            graph.name, graph.runtime, tuple(found), _problems(detector, graph), tuple(lines)
+            graph.name,
+            graph.runtime,
+            graph.precision,
+            tuple(found),
+            _problems(detector, graph),
+            tuple(lines),
         )
         for graph, found, lines in zip(graphs, pairs, errors, strict=True)
     ]
@@ -123,7 +129,8 @@ def _pair(
     difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
     highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
     # Of a photograph that was learned, the map may be nothing but rounding.
-    is_flat = max(map(np.ptp, (anomaly_map, verdict.anomaly_map))) <= MAP_TOLERANCE * highest
+    tolerance = TOLERANCES[exported.precision]
+    is_flat = max(map(np.ptp, (anomaly_map, verdict.anomaly_map))) <= tolerance.map * highest
     return Pair(
         name,
         inspection.score,
@@ -136,6 +143,7 @@ def _pair(
         1.0 if is_flat else correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
         _is_consistent(parts.calibration, verdict),
+        tolerance,
     )
 
 

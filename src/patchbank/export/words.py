@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from patchbank.export.precision import EXACT
 from patchbank.export.verification import Pair, Verification, word
 
 
@@ -10,7 +11,7 @@ def sentence(found: Verification) -> str:
     if found.is_passed:
         return (
             f"{found.exported} in {found.runtime} gives what the detector gives on "
-            f"{photographs(len(found.pairs))}"
+            f"{photographs(len(found.pairs))}{_to_tolerance(found)}"
         )
     return f"{found.exported} in {found.runtime} does not give what the detector gives: " + (
         found.failure
@@ -34,6 +35,17 @@ def facts(found: Verification) -> list[str]:
     if len(found.pairs) > 1:
         lines.append(f"order of the scores: {found.n_swapped} pairs of neighbours are swapped")
     return lines
+
+
+def _to_tolerance(found: Verification) -> str:
+    """Words for what a graph that rounds may change; none where that is next to nothing."""
+    if found.tolerance == EXACT:
+        return ""
+    return (
+        f", to the tolerance of {found.precision}: scores to {size(found.tolerance.score)}, maps "
+        f"to {size(found.tolerance.map)}, verdicts but for scores within "
+        f"{size(found.tolerance.near_threshold)} of the threshold"
+    )
 
 
 def pair(one: Pair) -> str:

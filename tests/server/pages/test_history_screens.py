@@ -12,7 +12,9 @@ import re
 import shutil
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.server.pages.bolts import bolt
@@ -243,3 +245,17 @@ def test_the_views_of_the_history(chromium, desk):
             page.locator(".chart summary").first.click()
             page.evaluate("scrollTo(0, 0)")
         check_views(pages, "history-charts", scrolls=True)
+
+
+def test_the_tile_that_has_the_focus_has_a_ring_around_it(page):
+    tiles = page.locator(".tiles a")
+    tiles.nth(1).focus()
+    page.keyboard.press("Tab")
+    box = tiles.nth(2).bounding_box()
+    expect(tiles.nth(2)).to_be_focused()
+    left = {"x": box["x"] - 6, "y": box["y"] + 30, "width": 6, "height": 40}
+    strip = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=left))).convert("RGB")).astype(
+        int
+    )
+    is_ring = np.abs(strip - (11, 87, 208)).max(axis=2) < 40  # --focus of base.css
+    assert is_ring.mean() > 0.4

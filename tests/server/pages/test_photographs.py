@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from patchbank.server.service import pictures
 from tests.server.services import Running, check_error, png
 
 pytestmark = pytest.mark.serve
@@ -68,3 +70,19 @@ def test_small_ones_are_remembered_by_photograph_and_size_until_it_is_deleted(in
         path.unlink()
     for path in (tile, strip):
         check_error(running.http.get(path), 410, "gone")
+
+
+def test_no_more_small_ones_are_remembered_than_fit_and_the_oldest_go_first(monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_SMALL", 2)
+    made = pictures.MadePictures(None, SimpleNamespace(read=lambda name: name.encode()))
+    worked = []
+
+    def small(name, longest_px=64):
+        inspection = SimpleNamespace(id=1, photograph=name)
+        return made.small(inspection, longest_px, lambda content: worked.append(content) or content)
+
+    assert [small(name) for name in ("a", "b", "a", "b")] == [b"a", b"b", b"a", b"b"]
+    assert worked == [b"a", b"b"]
+    small("a", 32)  # another size is another picture: the oldest one is forgotten
+    assert [small(name) for name in ("b", "a")] == [b"b", b"a"]
+    assert worked == [b"a", b"b", b"a", b"a"]

@@ -13,18 +13,37 @@ from onnx import helper, numpy_helper
 OPSET = 17
 """Version of the operators; that of the embedded backbones, and old enough for all runtimes."""
 IR_VERSION = 8
+LARGEST_HALF = float(np.finfo(np.float16).max)
+LEAST_HALVED = 8192
+"""Numbers of the smallest array that is stored in float16.  Smaller ones are a fiftieth of a file,
+and those of a network's first layers change the map thirty times as much as all larger ones."""
 Operand: TypeAlias = "Tensor | float | int | np.generic | NDArray[Any]"
 
 
 class GraphBuilder:
     """Nodes and constants of a graph that grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_half: bool = False) -> None:
+        """Begin an empty graph.
+
+        Args:
+            is_half: store weights in float16; the graph computes in float32 with them.
+        """
+        self.is_half = is_half
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self._widening: dict[str, onnx.NodeProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._count = 0
         self._scopes: list[str] = []
+
+    @property
+    def every_node(self) -> list[onnx.NodeProto]:
+        """All nodes, in an order in which they can be computed.
+
+        What makes float32 of weights is ahead of what may first ask for them in a loop.
+        """
+        return [*self._widening.values(), *self.nodes]
 
     def scope(self, name: str) -> _Scope:
         """A context in which the names of nodes begin with a word."""
@@ -44,6 +63,27 @@ class GraphBuilder:
             self.initializers.append(numpy_helper.from_array(array, name))
             self._constants[key] = name
         return Tensor(self, self._constants[key], array.dtype)
+
+    def as_stored(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Weights, float32, as the graph has them: rounded where it stores them in float16.
+
+        A small array, and one with numbers that float16 does not have, stays as it is.
+        """
+        is_kept = not self.is_half or weights.size < LEAST_HALVED
+        if is_kept or np.abs(weights).max() > LARGEST_HALF:
+            return weights
+        return weights.astype(np.float16).astype(np.float32)
+
+    def weights(self, values: NDArray[Any]) -> Tensor:
+        """A constant of float32 that may be stored in float16; equal ones are kept once."""
+        if self.as_stored(values) is values:
+            return self.constant(values, np.float32)
+        half = self.constant(values, np.float16)
+        if half.name not in self._widening:
+            self._widening[half.name] = helper.make_node(
+                "Cast", [half.name], [self.name("weights")], to=onnx.TensorProto.FLOAT
+            )
+        return Tensor(self, self._widening[half.name].output[0], np.float32)
 
     def node(
         self,

@@ -142,5 +142,5 @@ def _every(operator: Tensor, stride: int) -> Tensor:
 def _mixed(matrix: np.ndarray, planes: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, rows, h, w)."""
     flat = planes.reshaped(0, 0, -1)
-    mixed = planes.builder.constant(matrix) @ flat
+    mixed = planes.builder.weights(matrix) @ flat
     return mixed.reshaped(0, -1, planes.size(2), planes.size(3))

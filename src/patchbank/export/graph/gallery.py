@@ -96,7 +96,7 @@ def pixel_distances(
     most = int(np.sort(counts)[-n_images:].sum())
     k = min(n_neighbours, most)
     blocks = _Blocks(counts, PIXELS_AT_ONCE if k <= MANY else FEW_AT_ONCE)
-    whole, origin = builder.constant(rows), rows.mean(axis=0, dtype=np.float64)
+    whole, origin = builder.weights(rows), rows.mean(axis=0, dtype=np.float64)
     shape = [plane.size(axis) for axis in range(3)]
     pixels = plane.reshaped(0, -1, rows.shape[1])  # (n, p, d)
     photographs = counting(shape[0])

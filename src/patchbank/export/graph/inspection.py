@@ -16,7 +16,7 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.detector.preprocessing import SMALLEST_WEIGHT, grid_step, patch_stride
 from patchbank.export.graph import judging, operators, resizing, sizes
 from patchbank.export.graph.builder import GraphBuilder, Tensor
-from patchbank.export.graph.methods import PatchGrids, grids_of
+from patchbank.export.graph.methods import PatchGrids, chooses_by_features, grids_of
 from patchbank.export.graph.network import Network
 from patchbank.export.graph.region import Region, region
 from patchbank.images.roi import RegionOfInterest
@@ -126,7 +126,8 @@ def _by_member(
     """Standardised image scores, (n,) float64, and maps, (n, H, W), of one member."""
     extractor = member.extractor
     assert isinstance(extractor, OnnxExtractor)
-    network = Network(builder, extractor, prefix)
+    is_exact = chooses_by_features(member.model)
+    network = Network(builder, extractor, prefix, is_exact=is_exact)
     maps = [
         feature
         for number, pixels in enumerate(seen.inputs)

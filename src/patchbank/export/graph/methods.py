@@ -56,6 +56,17 @@ def grids_of(
     raise TypeError(f"expected a model that can be exported, got {type(model).__name__}")
 
 
+def chooses_by_features(model: Any) -> bool:
+    """Whether features decide what a patch is compared with.
+
+    The least rounding of the network makes other choices, and each changes the map by some percent.
+    """
+    settings: Any = model.settings
+    if isinstance(settings, GraphCoreParameters):
+        return _has_graph(settings)
+    return isinstance(model, SpadeModel)
+
+
 def _of_bank(
     model: BankModel, maps: Sequence[Tensor], channels: Sequence[int], counted: Tensor | None
 ) -> PatchGrids:
@@ -115,9 +126,13 @@ def _of_gaussians(model: PadimModel, maps: Sequence[Tensor], counted: Tensor | N
         (counting(n) * 2 + 1) * own / (n * 2) for n, own in zip((h, w), model.grid, strict=True)
     )
     position = (down.with_axis(1) * model.grid[1] + across.with_axis(0)).reshaped(-1)
-    means, bases, variances, rests = (
+    means, bases = (
+        builder.weights(np.asarray(part, np.float32)).gathered(position)
+        for part in (gaussians.means, gaussians.bases)
+    )
+    variances, rests = (
         builder.constant(np.asarray(part, np.float32)).gathered(position)
-        for part in (gaussians.means, gaussians.bases, gaussians.variances, gaussians.rests)
+        for part in (gaussians.variances, gaussians.rests)
     )
     points = patches.reshaped(0, -1, len(kept)).transposed(1, 0, 2)  # (p, n, d)
     centred = points - means.with_axis(1)
@@ -139,6 +154,7 @@ def _of_discriminator(
         maps, settings.patch_size, settings.patch_stride, settings.alignment
     )
     net = model.discriminator
+    # Never in float16: a bias of the normalisation takes most of the product away again.
     hidden = patches @ builder.constant(np.ascontiguousarray(net.weight.T)) + net.bias
     output = hidden.apply("LeakyRelu", alpha=SLOPE) @ builder.constant(net.tail[:, None])
     exponent = output.without_axis(3) * np.float32(-1 / settings.margin)
@@ -196,15 +212,16 @@ def _embedded(
     plain = embedding.concatenated(
         used, settings.patch_size, settings.patch_stride, settings.alignment
     )
-    if (
-        isinstance(settings, GraphCoreParameters)
-        and settings.graph_neighbours
-        and settings.graph_weight
-    ):
+    if isinstance(settings, GraphCoreParameters) and _has_graph(settings):
         return embedding.with_graph(
             plain, settings.graph_neighbours, settings.graph_weight, counted
         )
     return plain
+
+
+def _has_graph(settings: GraphCoreParameters) -> bool:
+    """Whether patches have features of their neighbours."""
+    return bool(settings.graph_neighbours and settings.graph_weight)
 
 
 def _on_grid(values: Tensor, patches: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx.version_converter
+from onnx import numpy_helper
 
 from patchbank.backbones import OnnxExtractor
 from patchbank.errors import BackboneError
@@ -15,13 +16,16 @@ from patchbank.runtime.printable import one_line
 class Network:
     """The network of an extractor, which may be used for several inputs."""
 
-    def __init__(self, builder: GraphBuilder, extractor: OnnxExtractor, prefix: str) -> None:
+    def __init__(
+        self, builder: GraphBuilder, extractor: OnnxExtractor, prefix: str, *, is_exact: bool
+    ) -> None:
         """Take over the weights.
 
         Args:
             builder: of the graph.
             extractor: whose network it is.
             prefix: of the names of its nodes and weights.
+            is_exact: leave the weights as they are, though the graph stores others in float16.
 
         Raises:
             BackboneError: its operators are of a version that is not known to mean the same.
@@ -30,6 +34,10 @@ class Network:
         self._graph = _checked(onnx.load_from_string(extractor.content), extractor.info.name).graph
         self._weights = {}
         for weight in self._graph.initializer:
+            if not is_exact and builder.is_half and weight.data_type == onnx.TensorProto.FLOAT:
+                values = numpy_helper.to_array(weight)
+                self._weights[weight.name] = builder.weights(values).name
+                continue
             self._weights[weight.name] = f"{prefix}/{weight.name}"
             copy = onnx.TensorProto()
             copy.CopyFrom(weight)

@@ -20,8 +20,8 @@ def nearest(patches: Tensor, bank: Features, k: int) -> tuple[Tensor, Tensor]:
     then computed from differences, which do not cancel.
     """
     builder, best = patches.builder, None
-    whole = builder.constant(bank)
-    half_squares = np.square(bank.astype(np.float64)).sum(axis=1) / 2
+    whole = builder.weights(bank)
+    half_squares = np.square(builder.as_stored(bank).astype(np.float64)).sum(axis=1) / 2
     for begin in range(0, len(bank), ROWS_AT_ONCE):
         end = min(begin + ROWS_AT_ONCE, len(bank))
         rows = whole if end - begin == len(bank) else whole.sliced(0, begin, end)
@@ -120,7 +120,7 @@ def reweighted(worst: Tensor, bank: Features, k: int) -> Tensor:
         k: rows around the nearest one.
     """
     distance, row = nearest(worst, bank, 1)
-    star = worst.builder.constant(bank).gathered(row.without_axis(1))
+    star = worst.builder.weights(bank).gathered(row.without_axis(1))
     _, around = nearest(star, bank, k)
     support = _distances(worst, bank, around)
     own = distance.without_axis(1).cast(np.float64)
@@ -141,6 +141,6 @@ def hcw_reweighted(worst: Tensor, bank: Features, k: int) -> Tensor:
 
 def _distances(patches: Tensor, bank: Features, rows: Tensor) -> Tensor:
     """Distances to some rows of each patch, in float64.  (n, d), (n, k) -> (n, k)."""
-    found = patches.builder.constant(bank).gathered(rows).cast(np.float64)
+    found = patches.builder.weights(bank).gathered(rows).cast(np.float64)
     difference = found - patches.with_axis(1).cast(np.float64)
     return (difference * difference).sum(2).apply("Sqrt")

@@ -60,11 +60,8 @@ def small_jpeg(service: Service, inspection: StoredInspection, longest_px: int) 
         ApiError: it is not kept.
         ImageError: it cannot be read.
     """
-    name = str(inspection.result["image"])
     return service.made.small(
-        inspection,
-        longest_px,
-        lambda content: _jpeg(pillow.fromarray(read_image(content, name)), longest_px),
+        inspection, longest_px, lambda content: _read_jpeg(content, inspection, longest_px)
     )
 
 
@@ -80,8 +77,7 @@ def plain_jpeg(service: Service, inspection: StoredInspection, longest_px: int |
         ApiError: it is not kept.
         ImageError: it cannot be read.
     """
-    content = service.made.photograph(inspection)
-    return _jpeg(pillow.fromarray(read_image(content, str(inspection.result["image"]))), longest_px)
+    return _read_jpeg(service.made.photograph(inspection), inspection, longest_px)
 
 
 def marked_jpeg(service: Service, inspection: StoredInspection, longest_px: int | None) -> bytes:
@@ -94,6 +90,11 @@ def marked_jpeg(service: Service, inspection: StoredInspection, longest_px: int 
         width, height = inspection.result["size"]
         caption = picture.height - round(picture.width * height / width)
         return _jpeg(picture.crop((0, max(caption, 0), picture.width, picture.height)), longest_px)
+
+
+def _read_jpeg(content: bytes, inspection: StoredInspection, longest_px: int | None) -> bytes:
+    image = read_image(content, str(inspection.result["image"]))
+    return _jpeg(pillow.fromarray(image), longest_px)
 
 
 def _jpeg(picture: pillow.Image, longest_px: int | None) -> bytes:

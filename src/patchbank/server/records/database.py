@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -158,7 +159,8 @@ def _sqlite_engine(url: URL) -> Engine:
     def set_up(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, and not by the driver
         with _closed_on_error(connection):
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            _write_ahead(connection)
+            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
             connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
@@ -169,6 +171,23 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Set the journal of a file, which SQLite refuses at once while another one sets it as well.
+
+    Two that change the journal would wait for each other, so that SQLite does not wait here as it
+    does for other locks.
+    """
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _postgres_engine(url: URL) -> Engine:

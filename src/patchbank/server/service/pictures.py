@@ -31,8 +31,8 @@ MOST_WAITING = 8
 RETRY_MAKING_S = 2
 MOST_REMEMBERED = 8
 """Explanations that are not computed again for each of their crops."""
-MOST_SMALL = 1000
-"""Small pictures that are not made again for each who looks; a few kB each."""
+MOST_SMALL = 300
+"""Small pictures that are not made again for each who looks: a few pages, 10 to 60 kB each."""
 
 Result = TypeVar("Result")
 
