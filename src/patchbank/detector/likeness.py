@@ -262,7 +262,7 @@ class Likeness:
         )
 
     def _part(self, distances: PatchDistances) -> Difference | None:
-        if self._ordinary is None or not distances.ordinary > self._ordinary.high:
+        if self.ordinary is None or not distances.ordinary > self.ordinary.high:
             return None
         usual, usual_largest = np.median(self.patch_distances[-1], axis=0)
         times, times_largest = distances.ordinary / usual, distances.largest / usual_largest
@@ -309,7 +309,7 @@ class Likeness:
         }
 
     @cached_property
-    def _ordinary(self) -> UsualRange | None:
+    def ordinary(self) -> UsualRange | None:
         """Range of the ordinary distance; None where the learned photographs have none."""
         if not np.median(self.patch_distances[-1], axis=0).min() > 0:
             return None
