@@ -266,5 +266,5 @@ def test_other_formats_are_refused_with_what_to_do(version, advice, tmp_path):
     path = tmp_path / "other.patchbank"
     content = (HERE / "spade.patchbank").read_bytes()
     path.write_bytes(with_header(content, lambda own: own.update(format_version=version)))
-    with pytest.raises(DetectorFileError, match=f"expected format 2 to 5, {advice}"):
+    with pytest.raises(DetectorFileError, match=f"expected format 2 to 6, {advice}"):
         load(path, device="cpu")

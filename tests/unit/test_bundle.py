@@ -185,10 +185,10 @@ def test_a_newer_format_asks_for_a_newer_program(path, monkeypatch):
     monkeypatch.setattr(bundle, "FORMAT_VERSION", 9)
     write_bundle(path, CONTENT)
     monkeypatch.setattr(bundle, "FORMAT_VERSION", 3)
-    with pytest.raises(DetectorFileError, match="expected format 2 to 5, got 9; install a newer"):
+    with pytest.raises(DetectorFileError, match="expected format 2 to 6, got 9; install a newer"):
         read_bundle(path)
     monkeypatch.setattr(bundle, "FORMAT_VERSION", 10)
-    with pytest.raises(DetectorFileError, match="expected format 2 to 5, got 9; fit anew"):
+    with pytest.raises(DetectorFileError, match="expected format 2 to 6, got 9; fit anew"):
         read_bundle(path)
 
 

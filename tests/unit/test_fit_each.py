@@ -8,13 +8,33 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from patchbank import DataError, ParameterError, PatchCore, PhotographWarning, fit_each, load
+from patchbank import (
+    DataError,
+    Ensemble,
+    PaDiM,
+    ParameterError,
+    PatchCore,
+    PhotographWarning,
+    fit_each,
+    load,
+)
+from patchbank.backbones import Engine
+from patchbank.datasets import TrainingImages
+from patchbank.methods import METHODS
 from patchbank.products.fitting.each import USUAL_FIT_BYTES, processes
 from patchbank.products.fitting.found import find_products
+from patchbank.products.fitting.terms import Terms
+from patchbank.products.fitting.work import Work
 from patchbank.runtime import memory
+from patchbank.training.choose import AutomaticSettings
+from patchbank.training.fit import PhotographChoice
+from patchbank.training.interest import Interest
+from patchbank.training.recipes import asked_of
 from tests import command_line
 from tests.photographs import part, parts, save
 from tests.unit.test_json_schemas import check
@@ -214,6 +234,52 @@ def test_what_is_no_folder_of_products_is_refused(tmp_path, capsys):
         fit_each(tmp_path, tmp_path / "out", recipe=TINY)
     with pytest.raises(ParameterError):
         fit_each(tmp_path, tmp_path.parent / "out", recipe=TINY, engine="none")
+
+
+def test_work_is_given_to_a_process_as_json():
+    mask = np.zeros((5, 7), dtype=bool)
+    mask[1:3, 2:6] = True
+    patchcore = METHODS["patchcore"]
+    interest = Interest.of(["1,2,30,40", "0.1,0 9,0 9,9.5"], [mask, "mask.png"])
+    for asked in (
+        asked_of(TINY),
+        asked_of(Ensemble([TINY, PaDiM(weights="net.pth")])),
+        AutomaticSettings(patchcore, patchcore.settings(), frozenset({"backbone"}), 9.5),
+    ):
+        terms = Terms.of(
+            asked,
+            choice=PhotographChoice(True, ("a*",), r"lot(\d+)", interest, True),
+            device="cpu",
+            engine=Engine(),
+        )
+        images = tuple(Path("lot 1", name) for name in ("größe.png", "\udcff.png"))
+        found = TrainingImages(images, ("a line",), (Path("x.raw"),), ("a", None))
+        work = Work(product="ü", found=found, out=Path("o"), fit_sha256="0" * 64, terms=terms)
+        told = Work.from_json(json.loads(json.dumps(work.to_json())))
+        assert told.found == found
+        assert told.to_json() == work.to_json()
+        assert type(told.terms.asked) is type(terms.asked)
+        assert told.terms.members[0][1].image_size == terms.members[0][1].image_size
+        assert (told.product, told.out, told.fit_sha256) == ("ü", Path("o"), "0" * 64)
+        kept = told.terms.choice.interest
+        assert kept.roi == interest.roi
+        np.testing.assert_array_equal(kept.ignore[0].pixels, mask)
+        assert kept.ignore[1] == interest.ignore[1]
+
+
+def test_the_region_of_interest_is_that_of_a_fit_of_its_own(root, tmp_path):
+    mask = np.zeros((72, 104), dtype=np.uint8)
+    mask[8:60, 16:90] = 1
+    only = tmp_path / "root" / NAMES[0]
+    shutil.copytree(root / NAMES[0], only)
+    terms = {"roi": mask, "ignore": "20,20,16,8", "device": "cpu"}
+    (fit,) = fit_each(tmp_path / "root", tmp_path / "out", recipe=TINY, **terms)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = TINY.fit(only, **terms)
+    assert load(fit.file, device="cpu") == alone
+    with pytest.raises(ParameterError, match="groups: expected a word"):
+        fit_each(tmp_path / "root", tmp_path / "out", recipe=TINY, groups=[1, 2])
 
 
 def test_photographs_of_no_product_and_detectors_of_none_are_named(tmp_path):

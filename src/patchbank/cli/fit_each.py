@@ -74,7 +74,7 @@ def fit_each(
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
     from patchbank.products.fitting.each import Products
-    from patchbank.products.fitting.work import Terms
+    from patchbank.products.fitting.terms import Terms
 
     terms = Terms.of(
         asked,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName, Precision
-from patchbank.errors import DataError, PhotographWarning
+from patchbank.errors import DataError, ParameterError, PhotographWarning
 from patchbank.images.folders import few
 from patchbank.images.roi import ShapeInput
 from patchbank.images.roi.shapes import MaskFile
@@ -28,7 +28,8 @@ from patchbank.products.fitting.record import (
     settings_sha256,
 )
 from patchbank.products.fitting.summary import write_summary
-from patchbank.products.fitting.work import Terms, Work
+from patchbank.products.fitting.terms import Terms
+from patchbank.products.fitting.work import Work
 from patchbank.runtime.atomic_file import make_folders, remove_unfinished
 from patchbank.runtime.memory import free_bytes
 from patchbank.runtime.progress import NullProgress, Progress
@@ -36,7 +37,7 @@ from patchbank.runtime.threads import map_in_order, usable_cores
 from patchbank.runtime.torch_device import open_device
 from patchbank.runtime.worker_pool import Failure, Pool
 from patchbank.training.fit import PhotographChoice
-from patchbank.training.groups import AUTO, Groups
+from patchbank.training.groups import AUTO
 from patchbank.training.interest import Interest
 from patchbank.training.recipes import Learnable, PatchCore, asked_of
 
@@ -60,7 +61,7 @@ def fit_each(
     precision: Precision = "float32",
     progress: Progress | None = None,
     skip_unreadable: bool = False,
-    groups: Groups = AUTO,
+    groups: str = AUTO,
     roi: ShapeInput | None = None,
     ignore: ShapeInput | None = None,
     keep_crops: bool = True,
@@ -81,7 +82,7 @@ def fit_each(
         precision: as in `Recipe.fit`.
         progress: shows the products.
         skip_unreadable: as in `Recipe.fit`, for each product.
-        groups: as in `Recipe.fit`, for each product.
+        groups: a word or an expression, as in `Recipe.fit`, for each product.
         roi: as in `Recipe.fit`, in the photographs of each product.
         ignore: as in `Recipe.fit`, likewise.
         keep_crops: as in `Recipe.fit`.
@@ -97,6 +98,11 @@ def fit_each(
         PhotographWarning: photographs that belong to no product, or detectors of products that are
             not there any more.
     """
+    if not isinstance(groups, str):
+        raise ParameterError(
+            "groups: expected a word or an expression for the names of many products, got "
+            f"{type(groups).__name__}; a table can have a column group"
+        )
     terms = Terms.of(
         asked_of(PatchCore() if recipe is None else recipe),
         choice=PhotographChoice(skip_unreadable, (), groups, Interest.of(roi, ignore), keep_crops),
@@ -160,7 +166,7 @@ class Products:
                 add(fit)
             n_processes = processes(len(work), is_cpu=device == "cpu")
             share = int(SHARE_OF_FREE * free_bytes() / n_processes)
-            jobs = [{"work": one.packed(), "share_bytes": share} for one in work]
+            jobs = [{"work": one.to_json(), "share_bytes": share} for one in work]
             try:
                 with Pool(n_processes, WORKER) as pool:
                     for number, outcome in pool.outcomes(jobs):
@@ -239,33 +245,20 @@ def _fit_of(work: Work, outcome: dict[str, Any] | Failure) -> ProductFit:
 
 
 def _plain(terms: Terms) -> list[Any]:
-    """Plain values of all that decides how a product is fitted, but for its photographs."""
-    choice = terms.choice
-    shapes = [*choice.interest.roi, None, *choice.interest.ignore]
-    return [
-        [(name, settings.to_mapping(), _networks(settings)) for name, settings in terms.members],
-        None if terms.fixed is None else sorted(terms.fixed),
-        terms.time_limit_s,
-        [choice.skip_unreadable, repr(choice.groups), choice.keep_crops],
-        [_shape(shape) for shape in shapes],
-        asdict(terms.engine),
-        terms.save_backbone,
+    """Plain values of all that decides how a product is fitted, but for its photographs.
+
+    Files keep their names when their contents change, so that their digests count.
+    """
+    interest = terms.choice.interest
+    names = [
+        *(name for _, settings in terms.members for name in (settings.backbone, settings.weights)),
+        *(one.path for one in (*interest.roi, *interest.ignore) if isinstance(one, MaskFile)),
     ]
-
-
-def _networks(settings: Any) -> list[str]:
-    """Digests of the files of a backbone and its weights, which keep their names."""
-    files = [Path(name) for name in (settings.backbone, settings.weights) if name is not None]
-    return [file_sha256(file) for file in files if file.is_file()]
-
-
-def _shape(shape: Any) -> str | None:
-    if shape is None:
-        return None
-    if isinstance(shape, MaskFile):
-        return file_sha256(shape.path) if shape.path.is_file() else str(shape.path)
-    pixels = getattr(shape, "pixels", None)
-    return shape.text if pixels is None else settings_sha256([pixels.tolist()])
+    files = [Path(name) for name in names if name is not None]
+    return [
+        {**terms.to_json(), "device": None},
+        [file_sha256(file) if file.is_file() else None for file in files],
+    ]
 
 
 def _notes(root: Path, products: Sequence[Product], out: Path) -> list[str]:

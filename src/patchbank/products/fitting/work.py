@@ -2,78 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import pickle
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from patchbank.backbones import Engine
 from patchbank.check import check_photographs
 from patchbank.choices import SavedBackbone
 from patchbank.datasets import TrainingImages
 from patchbank.detector.detector import Detector
 from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import BackboneError, DataError
-from patchbank.methods import METHODS, Method
 from patchbank.products.fitting.record import (
     detector_path,
     file_sha256,
     record_path,
     write_record,
 )
+from patchbank.products.fitting.terms import Terms
 from patchbank.report import draw_photograph
 from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import open_device
-from patchbank.settings import Settings
-from patchbank.training.choose import AutomaticSettings
-from patchbank.training.fit import PhotographChoice, fit
+from patchbank.training.fit import fit
 from patchbank.training.left_out import LeftOutPhotographs
 from patchbank.training.photographs import Remarks
 
 N_ODDEST, ODDEST_PX = 3, 160
 """Pictures of the oddest photographs on the page of all products, and their longer side."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Settings and circumstances under which every product of a run is fitted."""
-
-    members: tuple[tuple[str, Settings], ...]
-    """Name of the method and settings of each member."""
-    fixed: frozenset[str] | None = None
-    """Settings that are given, where the others are to be chosen; None where all are given."""
-    time_limit_s: float | None = None
-    choice: PhotographChoice
-    device: str
-    engine: Engine
-    save_backbone: SavedBackbone = "onnx"
-
-    @classmethod
-    def of(
-        cls, asked: Sequence[tuple[Method, Settings]] | AutomaticSettings, **others: Any
-    ) -> Terms:
-        """The terms of what a recipe or the command line asks for."""
-        members = tuple((method.name, settings) for method, settings in _parts(asked))
-        if not isinstance(asked, AutomaticSettings):
-            return cls(members=members, **others)
-        return cls(members=members, fixed=asked.fixed, time_limit_s=asked.time_limit_s, **others)
-
-    @property
-    def asked(self) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
-        """Method and settings of each member, or the request to choose them."""
-        parts = [(METHODS[name], settings) for name, settings in self.members]
-        if self.fixed is None:
-            return parts
-        return AutomaticSettings(*parts[0], self.fixed, self.time_limit_s)
-
-
-def _parts(
-    asked: Sequence[tuple[Method, Settings]] | AutomaticSettings,
-) -> Sequence[tuple[Method, Settings]]:
-    return asked.parts if isinstance(asked, AutomaticSettings) else asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +44,40 @@ class Work:
     """Digest of photographs and terms, by which a later run knows the fit again."""
     terms: Terms
 
-    def packed(self) -> str:
-        """The work as text, which is sent from one process of this program to another."""
-        return base64.b64encode(pickle.dumps(self)).decode()
+    def to_json(self) -> dict[str, Any]:
+        """The work as JSON, which is sent to another process of this program."""
+        images = cast(Sequence[Path], self.found.images)  # `find_products` finds files alone
+        return {
+            "product": self.product,
+            "images": [os.fspath(path) for path in images],
+            "notes": self.found.notes,
+            "not_read": [os.fspath(path) for path in self.found.not_read],
+            "groups": self.found.groups,
+            "out": os.fspath(self.out),
+            "fit_sha256": self.fit_sha256,
+            "terms": self.terms.to_json(),
+        }
 
     @classmethod
-    def unpacked(cls, text: str) -> Work:
-        """The work that `packed` made; only what this program sent itself is given here."""
-        work = pickle.loads(base64.b64decode(text))
-        if not isinstance(work, cls):
-            raise TypeError(f"expected work, got {type(work).__name__}")
-        return work
+    def from_json(cls, content: Mapping[str, Any]) -> Work:
+        """The work that `to_json` wrote.
+
+        Raises:
+            ParameterError: a setting is not one.
+        """
+        groups = content["groups"]
+        return cls(
+            product=content["product"],
+            found=TrainingImages(
+                images=tuple(map(Path, content["images"])),
+                notes=tuple(content["notes"]),
+                not_read=tuple(map(Path, content["not_read"])),
+                groups=None if groups is None else tuple(groups),
+            ),
+            out=Path(content["out"]),
+            fit_sha256=content["fit_sha256"],
+            terms=Terms.from_json(content["terms"]),
+        )
 
 
 def done(work: Work) -> dict[str, Any]:

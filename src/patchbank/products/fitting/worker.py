@@ -34,7 +34,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
     hold_to_memory(job["share_bytes"])
     try:
-        return {"row": done(Work.unpacked(job["work"]))}
+        return {"row": done(Work.from_json(job["work"]))}
     except PatchbankError as error:
         return {"error": str(error)}
     except MemoryError as error:
