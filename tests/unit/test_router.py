@@ -10,6 +10,7 @@ import pytest
 
 from patchbank import (
     DataError,
+    DetectorFileError,
     Ensemble,
     FailedInspection,
     ImageError,
@@ -20,8 +21,10 @@ from patchbank import (
     load,
 )
 from patchbank.detector.detector import detector_of, parts_of
-from patchbank.products.routing import space as routing_space
-from patchbank.products.routing.space import Space, space_of
+from patchbank.products.routing import look, shelf
+from patchbank.products.routing.look import Look, space_of
+from patchbank.products.routing.shelf import Shelf
+from patchbank.products.routing.space import Space
 from tests import command_line
 from tests.photographs import part, save
 
@@ -130,11 +133,11 @@ def test_two_detectors_of_the_same_are_a_tie_that_the_name_decides(router):
 
 
 def test_the_nearest_is_that_of_searching_every_bank(router):
-    space = Space({name: router.detector(name) for name in DRAWN})
+    space = Space(router.looks, {name: router.detector(name) for name in DRAWN})
     for image in (ring(1), board(2), fibres(3, defect=9), noise(4)):
         maps, geometry = space.member.features(image)
         patches = space.embedded(maps, geometry)
-        assert space.nearest(patches)[0] == space.distances(patches)[0]
+        assert space.nearest(patches)[0].product == space.distances(patches)[0].product
 
 
 def test_a_bank_that_is_clearly_farther_is_not_searched(router, monkeypatch):
@@ -147,6 +150,36 @@ def test_a_bank_that_is_clearly_farther_is_not_searched(router, monkeypatch):
     route = Router(many).route(board(5))
     assert route.product == "0 board"
     assert len(asked) < len(many)
+
+
+def test_detectors_that_were_used_last_are_open(folder, router, monkeypatch):
+    asked = []
+    opened = Shelf(folder, lambda file: asked.append(file.stem) or load(file, device="cpu"))
+    many = Router(opened)
+    assert sorted(asked) == sorted(DRAWN)
+    largest = max(file.stat().st_size for file in folder.iterdir())
+    monkeypatch.setattr(shelf, "LIMIT_BYTES", 2 * largest)
+    for name in ("fibres", "board", "fibres", "Ring Größe 1", "fibres", "board"):
+        image = DRAWN[name](100)
+        assert many.predict(image).to_json() == router.predict(image).to_json()
+        assert opened.open_bytes <= 2 * largest
+    assert len(asked) > len(DRAWN)
+    del asked[:]
+    again = Router(opened, looks=many.looks)
+    assert again.route(board(7)) == many.route(board(7))
+    assert len(asked) <= 2
+
+
+def test_a_file_that_was_changed_since_is_not_taken_for_the_one_before(folder, tmp_path):
+    for file in folder.iterdir():
+        shutil.copy(file, tmp_path)
+    opened = Shelf.of(tmp_path, "cpu")
+    file = tmp_path / "board.patchbank"
+    assert Look.of(opened["board"]).sha256 == load(file, device="cpu").sha256
+    opened._opened.clear()
+    load(file, device="cpu").with_threshold(9.0).save(file)
+    with pytest.raises(DetectorFileError, match="changed since; open the folder again"):
+        opened["board"]
 
 
 def test_one_pass_through_the_network_serves_detectors_that_see_alike(router):
@@ -175,7 +208,7 @@ def test_settings_that_change_features_make_another_space(router):
 
 
 def test_every_setting_is_either_of_the_features_or_of_other_use():
-    known = routing_space.SETTINGS_OF_OTHER_USE | routing_space.NAMES_OF_NETWORK
+    known = look.SETTINGS_OF_OTHER_USE | look.NAMES_OF_NETWORK
     assert known <= set(PatchCore().to_mapping())
 
 

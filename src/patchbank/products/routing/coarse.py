@@ -31,6 +31,12 @@ class Ranked(NamedTuple):
     product: str
 
 
+def coarse_rows(bank: Features) -> Features:
+    """Some rows of a bank (m, d), spread evenly over the order of their selection.  -> (r, d)."""
+    rows: Features = bank[np.linspace(0, len(bank) - 1, COARSE_ROWS).astype(np.intp)]
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class CoarseBanks:
     """A few rows of the banks of several products."""
@@ -41,11 +47,9 @@ class CoarseBanks:
     """(d,) from which little is lost to rounding."""
 
     @classmethod
-    def of(cls, banks: Sequence[Features]) -> CoarseBanks:
-        """Choose rows of banks, spread evenly over the order of their selection."""
-        rows = np.vstack(
-            [bank[np.linspace(0, len(bank) - 1, COARSE_ROWS).astype(np.intp)] for bank in banks]
-        )
+    def of(cls, chosen: Sequence[Features]) -> CoarseBanks:
+        """Take the `coarse_rows` of each bank."""
+        rows = np.vstack(chosen)
         origin = rows.mean(axis=0)
         return cls(rows - origin, origin)
 
@@ -62,19 +66,25 @@ class CoarseBanks:
 def two_nearest(
     names: Sequence[str], coarse: NDArray[np.float64], exact: Callable[[int], float]
 ) -> list[Ranked]:
-    """The two smallest exact distances, the smallest first, and by name where they are equal.
+    """The two smallest distances, the smallest first, and by name where they are equal.
+
+    Where several are close by the coarse search, they are exact distances, of the two nearest of
+    these; where one alone is, both are coarse, since no search can change which one is nearest.
 
     Args:
         names: of what the distances are to; for one name there is one distance.
         coarse: (p,) distances by a coarse search.
-        exact: computes the distance of a number; it is called for the two that are smallest by
-            the coarse search, and for all that are `CLOSE` to the smallest.
+        exact: computes the distance of a number; it is called for those that are `CLOSE`.
 
     >>> distances = [3.0, 1.0, 2.0, 9.0]
     >>> two_nearest("abcd", np.array([4.1, 4.0, 4.2, 9.0]), distances.__getitem__)
     [Ranked(distance=1.0, product='b'), Ranked(distance=2.0, product='c')]
+    >>> two_nearest("abcd", np.array([4.1, 2.0, 6.2, 9.0]), distances.__getitem__)
+    [Ranked(distance=2.0, product='b'), Ranked(distance=4.1, product='a')]
     """
     order = sorted(range(len(names)), key=lambda number: (coarse[number], names[number]))
     limit = coarse[order[0]] * CLOSE
-    close = [*order[:2], *(number for number in order[2:] if coarse[number] <= limit)]
+    close = [number for number in order if coarse[number] <= limit]
+    if len(close) == 1:
+        return [Ranked(float(coarse[number]), names[number]) for number in order[:2]]
     return sorted(Ranked(exact(number), names[number]) for number in close)[:2]

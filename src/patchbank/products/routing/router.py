@@ -6,7 +6,6 @@ import os
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from patchbank.choices import EngineName
@@ -18,15 +17,12 @@ from patchbank.detector.inspecting import (
 )
 from patchbank.detector.inspection import Inspection
 from patchbank.detector.inspector import Inspector
-from patchbank.detector.loading import load
 from patchbank.detector.route import Route
 from patchbank.errors import DataError, ImageError, NoProductError, ParameterError
-from patchbank.images.names import is_left_behind
 from patchbank.images.source import ImageInput, ImageSource, image_source
-from patchbank.products.routing.space import Space, space_of
-from patchbank.products.routing.usual import Usual
-
-SUFFIX = ".patchbank"
+from patchbank.products.routing.look import Look
+from patchbank.products.routing.shelf import Shelf
+from patchbank.products.routing.space import Space
 
 
 class Router(Inspector):
@@ -38,29 +34,34 @@ class Router(Inspector):
     matter.
     """
 
-    __slots__ = ("_alone", "_detectors", "_spaces", "_usual")
+    __slots__ = ("_alone", "_detectors", "_looks", "_spaces")
 
-    def __init__(self, detectors: Mapping[str, Detector]) -> None:
+    def __init__(
+        self, detectors: Mapping[str, Detector], *, looks: Mapping[str, Look] | None = None
+    ) -> None:
         """Take the detectors by the names of their products.
+
+        Args:
+            detectors: opened one after the other, and again when they are needed.
+            looks: of detectors that need not be opened for it, as `looks` of a router has them.
 
         Raises:
             DataError: there is none.
         """
         if not detectors:
             raise DataError("detectors: expected at least one, got none")
-        by_space: dict[Hashable, dict[str, Detector]] = {}
-        self._alone: dict[str, Detector] = {}
-        for name in sorted(detectors):
-            key = space_of(detectors[name])
-            if key is None:
-                self._alone[name] = detectors[name]
-            else:
-                by_space.setdefault(key, {})[name] = detectors[name]
-        self._spaces = [Space(_with_one_network(found)) for found in by_space.values()]
-        self._detectors = {**self._alone}
-        for space in self._spaces:
-            self._detectors |= space.detectors
-        self._usual = {name: Usual.of(detector) for name, detector in self._detectors.items()}
+        self._detectors = detectors
+        known = looks or {}
+        self._looks = {
+            name: known[name] if name in known else Look.of(detectors[name])
+            for name in sorted(detectors)
+        }
+        by_space: dict[Hashable, dict[str, Look]] = {}
+        for name, look in self._looks.items():
+            if look.space is not None:
+                by_space.setdefault(look.space, {})[name] = look
+        self._alone = [name for name, look in self._looks.items() if look.space is None]
+        self._spaces = [Space(found, detectors) for found in by_space.values()]
 
     @classmethod
     def open(
@@ -70,7 +71,10 @@ class Router(Inspector):
         device: str = "auto",
         engine: EngineName | None = None,
     ) -> Router:
-        """Open all detector files of a folder; each is the product of its name.
+        """Find all detector files of a folder; each is the product of its name.
+
+        Some facts of each are kept; the detectors themselves are opened as photographs need them,
+        and those that were used last stay open (`shelf.LIMIT_BYTES`).
 
         Args:
             folder: such as `fit_each` writes.
@@ -81,21 +85,17 @@ class Router(Inspector):
             DataError: no such folder, or no detector file in it.
             DetectorFileError, BackboneError: a file cannot be used.
         """
-        path = Path(folder)
-        if not path.is_dir():
-            raise DataError(f"{path}: expected a folder of detectors, got none of that name")
-        files = sorted(p for p in path.glob(f"*{SUFFIX}") if not is_left_behind(p.name))
-        if not files:
-            raise DataError(
-                f"{path}: expected a folder of detector files (*{SUFFIX}), got none in it; "
-                "patchbank fit --each makes them"
-            )
-        return cls({file.stem: load(file, device=device, engine=engine) for file in files})
+        return cls(Shelf.of(folder, device, engine))
+
+    @property
+    def looks(self) -> Mapping[str, Look]:
+        """Facts of each detector, by which a router of them is made again at once."""
+        return self._looks
 
     @property
     def products(self) -> tuple[str, ...]:
         """Names of the products, in order."""
-        return tuple(sorted(self._detectors))
+        return tuple(self._looks)
 
     def detector(self, product: str) -> Detector:
         """The detector of a product.
@@ -103,7 +103,7 @@ class Router(Inspector):
         Raises:
             DataError: there is none of that name.
         """
-        if product not in self._detectors:
+        if product not in self._looks:
             known = ", ".join(self.products[:10])
             raise DataError(f"product: expected one of {known}, got {product!r}")
         return self._detectors[product]
@@ -120,7 +120,7 @@ class Router(Inspector):
         route, inspection = self._routed(source, **keep)
         if route.product is None:
             raise NoProductError(
-                f"{source.name}: expected a part of one of {len(self._detectors)} products, got "
+                f"{source.name}: expected a part of one of {len(self._looks)} products, got "
                 f"{route}",
                 route,
             )
@@ -143,7 +143,7 @@ class Router(Inspector):
         rivals = [(one.share, one.product) for one in others]
         if first.second is not None:
             rivals.append(first.second)
-        second, usual = min(rivals, default=None), self._usual[first.product]
+        second, usual = min(rivals, default=None), self._looks[first.product].usual
         is_known = not usual.is_another(first.inspection)
         return Route(
             product=first.product if is_known else None,
@@ -152,29 +152,28 @@ class Router(Inspector):
             limit=usual.limit,
             second=None if second is None else second[1],
             margin=None if second is None else _margin(first.share, second[0]),
-            detector_sha256=self._detectors[first.product].sha256,
+            detector_sha256=self._looks[first.product].sha256,
         ), first.inspection
 
     def _in_space(self, space: Space, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
         """The nearest product of a space, inspected with the same feature maps."""
         member = space.member
         image, read = source.read_once(member.settings.bit_depth)
-        roi = space.detectors[space.products[0]].roi
-        part = None if roi is None else inspected_part(roi, source.name, image)
+        part = None if space.roi is None else inspected_part(space.roi, source.name, image)
         maps, geometry = member.features(image, part)
         embedding = space.embedded(maps, geometry)
         first, *others = space.nearest(embedding)
         kept = maps if keep.get("keep_maps", False) else None
         prediction = space.predict(first.product, embedding, geometry, kept)
         inspection = judged(
-            parts_of(space.detectors[first.product]),
+            parts_of(self._detectors[first.product]),
             read,
             image,
             part,
             (prediction,),
             keep_image=keep["keep_image"],
         )
-        share = self._usual[first.product].share(inspection)
+        share = self._looks[first.product].usual.share(inspection)
         second = None
         if others:
             ratio = others[0].distance / first.distance if first.distance > 0 else 1.0
@@ -190,7 +189,7 @@ class Router(Inspector):
             keep_image=keep["keep_image"],
             keep_maps=keep.get("keep_maps", False),
         )
-        return _Found(name, self._usual[name].share(inspection), None, inspection)
+        return _Found(name, self._looks[name].usual.share(inspection), None, inspection)
 
 
 class _Found(NamedTuple):
@@ -206,12 +205,3 @@ class _Found(NamedTuple):
 
 def _margin(nearest: float, second: float) -> float:
     return max(0.0, 1 - nearest / second) if second > 0 else 0.0
-
-
-def _with_one_network(detectors: Mapping[str, Detector]) -> dict[str, Detector]:
-    """The same detectors, which use the network of the first, so that it is in memory once."""
-    first = detectors[min(detectors)].members[0].extractor
-    return {
-        name: replace(one, members=(replace(one.members[0], extractor=first),))
-        for name, one in detectors.items()
-    }

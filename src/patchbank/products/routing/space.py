@@ -7,90 +7,65 @@ is compared as it is.  A defect is far from every bank, so it moves all distance
 their order.
 
     coarse    distances to a few rows of each bank, in one matrix product
-    exact     the whole bank, for each product that is nearly nearest by those (`coarse`)
+    exact     the whole banks, where several products are nearly nearest by those (`coarse`)
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import runtime_of
 from patchbank.core.array_api import to_numpy
 from patchbank.detector.detector import Detector
 from patchbank.detector.member import Member, MemberPrediction
 from patchbank.detector.preprocessing import ImageGeometry
+from patchbank.images.roi import RegionOfInterest
 from patchbank.methods.base import FeatureMaps, PatchEmbedding
 from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.model import BankModel, embedded
-from patchbank.methods.memory_bank.per_map import MapBanks
 from patchbank.products.routing.coarse import CoarseBanks, Ranked, two_nearest
+from patchbank.products.routing.look import Look
 from patchbank.runtime.forks import computing
 from patchbank.settings import MapSettings, part_of
 from patchbank.types import Features
 
 N_PATCHES = 100
 """Patches of a photograph that are compared, spread evenly; all of a smaller grid."""
-NAMES_OF_NETWORK = frozenset({"backbone", "weights", "layers", "mean", "std"})
-"""Settings that the digest of the network stands for."""
-SETTINGS_OF_OTHER_USE = frozenset(
-    {
-        *("false_alarm_rate", "normalise_score", "seed", "n_neighbours", "metric", "index"),
-        *("selection", "bank_limit", "coreset", "bank_rows", "covering_radius", "start"),
-        *("projection", "projection_dims", "n_starting_points", "n_reweight_neighbours"),
-        *("image_score", "top_fraction", "rotations", "flips", "translations", "zooms"),
-        *("smoothing", "map_interpolation", "map_border"),
-    }
-)
-"""Settings that change neither the features of a photograph nor their distances."""
-
-
-def space_of(detector: Detector) -> Hashable | None:
-    """Key that the detectors of one space have in common; None for one that is in none.
-
-    Those have one bank of patches, or one for each feature map, of photographs seen whole.
-    """
-    member = detector.members[0]
-    if len(detector.members) > 1 or not isinstance(member.model, BankModel):
-        return None
-    if member.settings.tiles:
-        return None
-    info, roi = member.extractor.info, detector.roi
-    ignored = NAMES_OF_NETWORK | SETTINGS_OF_OTHER_USE
-    settings = member.settings.to_mapping()
-    return (
-        member.method,
-        (info.sha256, member.extractor.layers, info.mean, info.std, runtime_of(member.extractor)),
-        None if roi is None else (roi.mask.shape, roi.mask.tobytes()),
-        repr(sorted((name, value) for name, value in settings.items() if name not in ignored)),
-        member.model.widths,
-        member.device.name,
-    )
 
 
 class Space:
     """Products whose detectors see photographs alike."""
 
-    def __init__(self, detectors: Mapping[str, Detector]) -> None:
-        """Take one or more detectors of the same `space_of`."""
-        self.products = sorted(detectors)
-        self.detectors = {name: detectors[name] for name in self.products}
-        models = [_model(self.detectors[name]) for name in self.products]
-        self._banks = [model.banks_of_maps for model in models]
-        self._widths = models[0].widths
-        self._units = _units(models)
+    def __init__(self, looks: Mapping[str, Look], detectors: Mapping[str, Detector]) -> None:
+        """Take one or more detectors of the same space.
+
+        Args:
+            looks: of the detectors, by product.
+            detectors: opens each when it is needed; that of the first product stays open.
+        """
+        self.products = sorted(looks)
+        self._detectors = detectors
+        self._first = detectors[self.products[0]]
+        found = [looks[name] for name in self.products]
+        self._widths = tuple(rows.shape[1] for rows in found[0].rows)
+        self._units = _units(found)
         self._coarse_banks = [
-            CoarseBanks.of([banks[number].bank for banks in self._banks])
+            CoarseBanks.of([look.rows[number] for look in found])
             for number in range(len(self._widths))
         ]
 
     @property
     def member(self) -> Member:
         """The member whose network all of them share."""
-        return self.detectors[self.products[0]].members[0]
+        return self._first.members[0]
+
+    @property
+    def roi(self) -> RegionOfInterest | None:
+        """The region of interest that all of them share."""
+        return self._first.roi
 
     def _geometry_of(self, member: Member, geometry: ImageGeometry) -> ImageGeometry:
         """The geometry of a photograph with the settings that a member has for its map."""
@@ -98,7 +73,7 @@ class Space:
 
     def embedded(self, maps: FeatureMaps, geometry: ImageGeometry) -> PatchEmbedding:
         """The patches of a photograph, which are the same for all products."""
-        model = _model(self.detectors[self.products[0]])
+        model = _model(self._first)
         with computing.short(), self.member.device.full_precision():
             return embedded(model.embed, maps, geometry.cells)
 
@@ -110,9 +85,9 @@ class Space:
         kept: FeatureMaps | None,
     ) -> MemberPrediction:
         """The prediction of the member of one product, as `Member.predict` makes it."""
-        member = self.detectors[product].members[0]
+        member = self._detectors[product].members[0]
         with computing.short(), member.device.full_precision():
-            scores = _model(self.detectors[product]).score_embedded(embedding)
+            scores = _model(self._detectors[product]).score_embedded(embedding)
         return member.judged(scores, self._geometry_of(member, geometry), kept)
 
     def nearest(self, embedding: PatchEmbedding) -> list[Ranked]:
@@ -149,7 +124,8 @@ class Space:
 
     def _exact(self, patches: Sequence[Features], number: int) -> float:
         total = 0.0
-        for bank, part, unit in zip(self._banks[number], patches, self._units, strict=True):
+        banks = _model(self._detectors[self.products[number]]).banks_of_maps
+        for bank, part, unit in zip(banks, patches, self._units, strict=True):
             if len(part):
                 found, _ = bank.exact_index.nearest(part)
                 total += float(found.mean(dtype=np.float64)) / unit
@@ -163,17 +139,14 @@ def _model(detector: Detector) -> BankModel:
     return model
 
 
-def _units(models: Sequence[BankModel]) -> list[float]:
+def _units(looks: Sequence[Look]) -> list[float]:
     """Number by which distances to each bank are divided before they are added.
 
     Where feature maps have banks of their own, it is the mean spread of the products in that map by
     the weight of the map; it is the same for all products, so that it favours none.
     """
-    first = models[0]
-    if not isinstance(first, MapBanks):
+    if not looks[0].spreads:
         return [1.0]
-    banks = [model.banks for model in models if isinstance(model, MapBanks)]
-    spreads = np.array([[one.spread for one in each] for each in banks])
-    weights = np.array([one.part.weight for one in first.banks])
+    spreads, weights = np.array([look.spreads for look in looks]), np.array(looks[0].weights)
     found: list[float] = (spreads.mean(axis=0) / weights).tolist()  # by name: always the same sum
     return found
