@@ -41,6 +41,8 @@ from patchbank.products.routing.space import Space
 
 HERE = Path(__file__).parent
 N_TRAIN, N_TEST, N_STRANGE, N_TIMED = 60, 5, 200, 6
+CUTS = (("balanced", 0, 60), ("fast", 1, 30))
+"""Preset, seed of the draws, and photographs that are learned, of each cut of the sets."""
 PRODUCTS = (1, 2, 4, 8, 16)
 KILLS, N_RESUMED, N_OF_RESUMED = 5, 20, 8
 Picture = pillow.Image
@@ -80,9 +82,11 @@ def family(product: str) -> str:
     return product.split(maxsplit=1)[0]
 
 
-def photographs(data: Path) -> dict[str, dict[str, list[Path]]]:
+def photographs(
+    data: Path, seed: int = 0, n_train: int = N_TRAIN
+) -> dict[str, dict[str, list[Path]]]:
     """Family -> photographs to learn, good ones and defective ones to test."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
 
     def some(paths: Iterable[Path], n: int) -> list[Path]:
         listed = sorted(paths)
@@ -93,7 +97,7 @@ def photographs(data: Path) -> dict[str, dict[str, list[Path]]]:
         test = data / name / "test"
         defects = [p for kind in test.iterdir() if kind.name != "good" for p in kind.iterdir()]
         found[name] = {
-            "train": some((data / name / "train" / "good").iterdir(), N_TRAIN),
+            "train": some((data / name / "train" / "good").iterdir(), n_train),
             "good": some((test / "good").iterdir(), N_TEST),
             "defect": some(defects, N_TEST),
         }
@@ -102,18 +106,18 @@ def photographs(data: Path) -> dict[str, dict[str, list[Path]]]:
     for name in ("mono", "poly"):
         good = [folder / file for file, p, kind in cells if kind == name and float(p) == 0]
         defects = [folder / file for file, p, kind in cells if kind == name and float(p) == 1]
-        drawn = some(good, N_TRAIN + N_TEST)
+        drawn = some(good, n_train + N_TEST)
         found[name] = {
-            "train": drawn[:N_TRAIN],
-            "good": drawn[N_TRAIN:],
+            "train": drawn[:n_train],
+            "good": drawn[n_train:],
             "defect": some(defects, N_TEST),
         }
     return found
 
 
-def write_products(data: Path, root: Path) -> None:
+def write_products(data: Path, root: Path, seed: int, n_train: int) -> None:
     """Write the photographs of all products, unless they are there."""
-    for base, sets in photographs(data).items():
+    for base, sets in photographs(data, seed, n_train).items():
         for change in FAMILIES[base]:
             for part, paths in sets.items():
                 inside = "train/good" if part == "train" else f"test/{part}"
@@ -125,11 +129,11 @@ def write_products(data: Path, root: Path) -> None:
                     CHANGES[change](pillow.open(path)).save(folder / f"{number:03}.png")
 
 
-def strange() -> list[np.ndarray]:
+def strange(seed: int) -> list[np.ndarray]:
     """Photographs of none of the products: scenes, drawn plates, textures."""
     from sklearn.datasets import load_sample_image
 
-    rng, found = np.random.default_rng(1), []
+    rng, found = np.random.default_rng(1 + seed), []
     scenes = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
     for number in range(N_STRANGE):
         height, width = rng.integers(180, 400, 2)
@@ -203,7 +207,7 @@ def shares(root: Path, detectors: Mapping[str, Detector]) -> dict[str, Any]:
     return result
 
 
-def left_out(root: Path, detectors: Mapping[str, Detector]) -> dict[str, Any]:
+def left_out(root: Path, detectors: Mapping[str, Detector], seed: int) -> dict[str, Any]:
     """Share called none of the products, where a photograph's own is not among them."""
     listed, result = samples(root), {}
     for what in ("family", "product"):
@@ -217,7 +221,7 @@ def left_out(root: Path, detectors: Mapping[str, Detector]) -> dict[str, Any]:
             found = routed(Router(others), own)
             by_product[name] = sum(product is None for product, _ in found) / len(found)
         result[what] = {"none": statistics.mean(by_product.values()), "by_product": by_product}
-    found = routed(Router(detectors), strange())
+    found = routed(Router(detectors), strange(seed))
     none = [product is None for product, _ in found]
     nearest = Counter(nearest for product, nearest in found if product is not None)
     result["strange"] = {
@@ -311,6 +315,25 @@ def page(written: dict[str, Any]) -> str:
         f"`{written['command']}`, {where['processor']}, {where['cores']} cores, commit "
         f"{where['commit']}, load {where['load_average']:.1f}.",
         "",
+    ]
+    for (preset, _, n_train), one in zip(CUTS, found["cuts"].values(), strict=True):
+        lines += _page_of_cut(f"Preset {preset}, {n_train} photographs of each product", one)
+    resumed = found["resuming"]
+    lines += [
+        "## Resuming",
+        "",
+        f"{resumed['products']} products, killed {resumed['kills']} times; files equal to an "
+        f"undisturbed run: {resumed['same_bytes']}; fitted twice: {resumed['fitted_twice']}; half "
+        f"written: {len(resumed['left_half_written'])}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _page_of_cut(title: str, found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"## {title}",
+        "",
         "| photographs | n | nearest is right | routed right | none of them |",
         "|---|--:|--:|--:|--:|",
     ]
@@ -350,17 +373,7 @@ def page(written: dict[str, Any]) -> str:
         f"| {name} | {statistics.median(one['seconds']):.3f} | {one['by_known']:.2f} |"
         for name, one in found["times"].items()
     ]
-    later = written["settings"].get("times_at_commit")
-    lines += ["", f"Times: commit {later}."] if later else []
-    resumed = found["resuming"]
-    lines += [
-        "",
-        f"Resuming: {resumed['products']} products, killed {resumed['kills']} times; files equal "
-        f"to an undisturbed run: {resumed['same_bytes']}; fitted twice: "
-        f"{resumed['fitted_twice']}; half written: {len(resumed['left_half_written'])}.",
-        "",
-    ]
-    return "\n".join(lines)
+    return [*lines, ""]
 
 
 def main() -> None:
@@ -370,22 +383,26 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for products, detectors")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    root, out = arguments.work / "products", arguments.work / "detectors"
-    write_products(arguments.data, root)
-    begin = time.monotonic()
-    fits = fit_each(root, out, recipe=PatchCore(), device="cpu")
-    results: dict[str, Any] = {
-        "products": len(fits),
-        "fit_each_s": time.monotonic() - begin,
-        "fits": [[fit.product, fit.error, fit.is_kept, fit.seconds] for fit in fits],
-    }
-    router = Router.open(out, device="cpu")
-    detectors = {name: router.detector(name) for name in router.products}
-    results["shares"] = shares(root, detectors)
-    results["left_out"] = left_out(root, detectors)
-    results["times"] = times(root, detectors)
+    results: dict[str, Any] = {"cuts": {}}
+    for preset, seed, n_train in CUTS:
+        folder = arguments.work / preset
+        root, out = folder / "products", folder / "detectors"
+        write_products(arguments.data, root, seed, n_train)
+        begin = time.monotonic()
+        fits = fit_each(root, out, recipe=PatchCore.preset(preset), device="cpu")
+        fit_s = time.monotonic() - begin
+        router = Router.open(out, device="cpu")
+        detectors = {name: router.detector(name) for name in router.products}
+        results["cuts"][preset] = {
+            "products": len(fits),
+            "fit_each_s": fit_s,
+            "fits": [[fit.product, fit.error, fit.is_kept, fit.seconds] for fit in fits],
+            "shares": shares(root, detectors),
+            "left_out": left_out(root, detectors, seed),
+            "times": times(root, detectors),
+        }
     results["resuming"] = resuming(arguments.data, arguments.work)
-    settings = {"train": N_TRAIN, "test_of_each_kind": N_TEST, "timed": N_TIMED}
+    settings = {"cuts": CUTS, "test_of_each_kind": N_TEST, "timed": N_TIMED}
     question = "are photographs routed to their product, what does it cost, is a run resumed?"
     write_results(HERE / "routing.json", question, settings, results, page)
 

@@ -19,6 +19,11 @@ class Route:
     limit: float
     """Largest such distance of its good parts, by what was learned: a photograph beyond it shows
     none of the products, unless a spot in it is farther still, as a defect is."""
+    uncovered: float | None = None
+    """Distance of what is usual in the nearest product to what the photograph shows, by that of its
+    good photographs when left out; None where the detector knows none."""
+    uncovered_limit: float | None = None
+    """Largest such distance of its good parts, by what was learned."""
     second: str | None = None
     """Name of the product that is second nearest; None where there is one product."""
     margin: float | None = None
@@ -29,10 +34,16 @@ class Route:
 
     def __str__(self) -> str:
         if self.product is None:
-            return (
+            text = (
                 f"none of the products: the nearest, {self.nearest}, is "
                 f"{self.relative_distance:.3g} times as far as usual (its good parts "
                 f"{self.limit:.3g} at most)"
+            )
+            if self.uncovered is None or self.uncovered_limit is None:
+                return text
+            return (
+                f"{text}, and what its parts show is {self.uncovered:.3g} times as far from being "
+                f"seen ({self.uncovered_limit:.3g} at most)"
             )
         if self.margin is None:
             return self.product
@@ -45,6 +56,8 @@ class Route:
             "nearest": self.nearest,
             "relative_distance": self.relative_distance,
             "limit": self.limit,
+            "uncovered": self.uncovered,
+            "uncovered_limit": self.uncovered_limit,
             "second": self.second,
             "margin": self.margin,
             "detector_sha256": self.detector_sha256,

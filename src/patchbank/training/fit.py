@@ -142,6 +142,7 @@ def fit(
             contents.traits,
             calibrations.patch_distances,
             group_shares(whole.groups, len(sources)),
+            fitted[0].uncovered if len(fitted) == 1 else None,
         ),
         roi=roi,
         photograph_digests=contents.digests,
@@ -328,6 +329,7 @@ def _fit_member(
         member,
         predictions(learned.left_out),
         {n_rows: predictions(left_out) for n_rows, left_out in by_size.items()},
+        learned.uncovered,
     )
 
 

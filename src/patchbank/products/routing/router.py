@@ -23,6 +23,7 @@ from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.products.routing.look import Look
 from patchbank.products.routing.shelf import Shelf
 from patchbank.products.routing.space import Space
+from patchbank.products.routing.usual import Distances
 
 
 class Router(Inspector):
@@ -144,12 +145,15 @@ class Router(Inspector):
         if first.second is not None:
             rivals.append(first.second)
         second, usual = min(rivals, default=None), self._looks[first.product].usual
-        is_known = not usual.is_another(first.inspection)
+        found_at = first.distances
+        is_known = not usual.is_another(found_at)
         return Route(
             product=first.product if is_known else None,
             nearest=first.product,
-            relative_distance=usual.relative(first.inspection),
+            relative_distance=found_at.ordinary,
             limit=usual.limit,
+            uncovered=found_at.uncovered,
+            uncovered_limit=None if found_at.uncovered is None else usual.uncovered_limit,
             second=None if second is None else second[1],
             margin=None if second is None else _margin(first.share, second[0]),
             detector_sha256=self._looks[first.product].sha256,
@@ -173,12 +177,14 @@ class Router(Inspector):
             (prediction,),
             keep_image=keep["keep_image"],
         )
-        share = self._looks[first.product].usual.share(inspection)
+        usual, detector = self._looks[first.product].usual, self._detectors[first.product]
+        distances = usual.distances(inspection, detector.members[0].model, embedding.rows)
+        share = distances.ordinary / usual.limit
         second = None
         if others:
             ratio = others[0].distance / first.distance if first.distance > 0 else 1.0
             second = (share * ratio, others[0].product)
-        return _Found(first.product, share, second, inspection)
+        return _Found(first.product, share, second, inspection, distances)
 
     def _by_itself(self, name: str, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
         """A product whose detector shares nothing, and is run in full."""
@@ -189,7 +195,9 @@ class Router(Inspector):
             keep_image=keep["keep_image"],
             keep_maps=keep.get("keep_maps", False),
         )
-        return _Found(name, self._looks[name].usual.share(inspection), None, inspection)
+        usual = self._looks[name].usual
+        distances = usual.distances(inspection, detector.members[0].model, None)
+        return _Found(name, distances.ordinary / usual.limit, None, inspection, distances)
 
 
 class _Found(NamedTuple):
@@ -201,6 +209,7 @@ class _Found(NamedTuple):
     second: tuple[float, str] | None
     """The same of the second among them, with its name; None where there is none."""
     inspection: Inspection
+    distances: Distances
 
 
 def _margin(nearest: float, second: float) -> float:
