@@ -21,8 +21,8 @@ from patchbank import (
     load,
 )
 from patchbank.detector.detector import detector_of, parts_of
-from patchbank.products.routing import look, shelf
-from patchbank.products.routing.look import Look, space_of
+from patchbank.products.routing import excerpt, shelf
+from patchbank.products.routing.excerpt import Excerpt, space_of
 from patchbank.products.routing.shelf import Shelf
 from patchbank.products.routing.space import Space
 from tests import command_line
@@ -133,7 +133,7 @@ def test_two_detectors_of_the_same_are_a_tie_that_the_name_decides(router):
 
 
 def test_the_nearest_is_that_of_searching_every_bank(router):
-    space = Space(router.looks, {name: router.detector(name) for name in DRAWN})
+    space = Space(router.excerpts, {name: router.detector(name) for name in DRAWN})
     for image in (ring(1), board(2), fibres(3, defect=9), noise(4)):
         maps, geometry = space.member.features(image)
         patches = space.embedded(maps, geometry)
@@ -165,7 +165,7 @@ def test_detectors_that_were_used_last_are_open(folder, router, monkeypatch):
         assert opened.open_bytes <= 2 * largest
     assert len(asked) > len(DRAWN)
     del asked[:]
-    again = Router(opened, looks=many.looks)
+    again = Router(opened, excerpts=many.excerpts)
     assert again.route(board(7)) == many.route(board(7))
     assert len(asked) <= 2
 
@@ -175,7 +175,7 @@ def test_a_file_that_was_changed_since_is_not_taken_for_the_one_before(folder, t
         shutil.copy(file, tmp_path)
     opened = Shelf.of(tmp_path, "cpu")
     file = tmp_path / "board.patchbank"
-    assert Look.of(opened["board"]).sha256 == load(file, device="cpu").sha256
+    assert Excerpt.of(opened["board"]).sha256 == load(file, device="cpu").sha256
     opened._opened.clear()
     load(file, device="cpu").with_threshold(9.0).save(file)
     with pytest.raises(DetectorFileError, match="changed since; open the folder again"):
@@ -208,7 +208,7 @@ def test_settings_that_change_features_make_another_space(router):
 
 
 def test_every_setting_is_either_of_the_features_or_of_other_use():
-    known = look.SETTINGS_OF_OTHER_USE | look.NAMES_OF_NETWORK
+    known = excerpt.SETTINGS_OF_OTHER_USE | excerpt.NAMES_OF_NETWORK
     assert known <= set(PatchCore().to_mapping())
 
 

@@ -1,4 +1,4 @@
-"""How well the patches of a photograph cover the bank: whether it shows all that good parts show.
+"""Coverage of the bank by a photograph: whether it shows what good parts show.
 
 Distances of patches to the bank say whether what is seen is usual; distances of the rows of the
 bank to the patches say whether what is usual is seen.  A defect hides little of a part, and another

@@ -20,7 +20,7 @@ from patchbank.detector.inspector import Inspector
 from patchbank.detector.route import Route
 from patchbank.errors import DataError, ImageError, NoProductError, ParameterError
 from patchbank.images.source import ImageInput, ImageSource, image_source
-from patchbank.products.routing.look import Look
+from patchbank.products.routing.excerpt import Excerpt
 from patchbank.products.routing.shelf import Shelf
 from patchbank.products.routing.space import Space
 from patchbank.products.routing.usual import Distances
@@ -35,16 +35,16 @@ class Router(Inspector):
     matter.
     """
 
-    __slots__ = ("_alone", "_detectors", "_looks", "_spaces")
+    __slots__ = ("_alone", "_detectors", "_excerpts", "_spaces")
 
     def __init__(
-        self, detectors: Mapping[str, Detector], *, looks: Mapping[str, Look] | None = None
+        self, detectors: Mapping[str, Detector], *, excerpts: Mapping[str, Excerpt] | None = None
     ) -> None:
         """Take the detectors by the names of their products.
 
         Args:
             detectors: opened one after the other, and again when they are needed.
-            looks: of detectors that need not be opened for it, as `looks` of a router has them.
+            excerpts: of detectors that need not be opened for it, as `excerpts` of a router has them.
 
         Raises:
             DataError: there is none.
@@ -52,16 +52,16 @@ class Router(Inspector):
         if not detectors:
             raise DataError("detectors: expected at least one, got none")
         self._detectors = detectors
-        known = looks or {}
-        self._looks = {
-            name: known[name] if name in known else Look.of(detectors[name])
+        known = excerpts or {}
+        self._excerpts = {
+            name: known[name] if name in known else Excerpt.of(detectors[name])
             for name in sorted(detectors)
         }
-        by_space: dict[Hashable, dict[str, Look]] = {}
-        for name, look in self._looks.items():
-            if look.space is not None:
-                by_space.setdefault(look.space, {})[name] = look
-        self._alone = [name for name, look in self._looks.items() if look.space is None]
+        by_space: dict[Hashable, dict[str, Excerpt]] = {}
+        for name, excerpt in self._excerpts.items():
+            if excerpt.space is not None:
+                by_space.setdefault(excerpt.space, {})[name] = excerpt
+        self._alone = [name for name, excerpt in self._excerpts.items() if excerpt.space is None]
         self._spaces = [Space(found, detectors) for found in by_space.values()]
 
     @classmethod
@@ -89,14 +89,14 @@ class Router(Inspector):
         return cls(Shelf.of(folder, device, engine))
 
     @property
-    def looks(self) -> Mapping[str, Look]:
+    def excerpts(self) -> Mapping[str, Excerpt]:
         """Facts of each detector, by which a router of them is made again at once."""
-        return self._looks
+        return self._excerpts
 
     @property
     def products(self) -> tuple[str, ...]:
         """Names of the products, in order."""
-        return tuple(self._looks)
+        return tuple(self._excerpts)
 
     def detector(self, product: str) -> Detector:
         """The detector of a product.
@@ -104,7 +104,7 @@ class Router(Inspector):
         Raises:
             DataError: there is none of that name.
         """
-        if product not in self._looks:
+        if product not in self._excerpts:
             known = ", ".join(self.products[:10])
             raise DataError(f"product: expected one of {known}, got {product!r}")
         return self._detectors[product]
@@ -121,7 +121,7 @@ class Router(Inspector):
         route, inspection = self._routed(source, **keep)
         if route.product is None:
             raise NoProductError(
-                f"{source.name}: expected a part of one of {len(self._looks)} products, got "
+                f"{source.name}: expected a part of one of {len(self._excerpts)} products, got "
                 f"{route}",
                 route,
             )
@@ -144,7 +144,7 @@ class Router(Inspector):
         rivals = [(one.share, one.product) for one in others]
         if first.second is not None:
             rivals.append(first.second)
-        second, usual = min(rivals, default=None), self._looks[first.product].usual
+        second, usual = min(rivals, default=None), self._excerpts[first.product].usual
         found_at = first.distances
         is_known = not usual.is_another(found_at)
         return Route(
@@ -156,7 +156,7 @@ class Router(Inspector):
             uncovered_limit=None if found_at.uncovered is None else usual.uncovered_limit,
             second=None if second is None else second[1],
             margin=None if second is None else _margin(first.share, second[0]),
-            detector_sha256=self._looks[first.product].sha256,
+            detector_sha256=self._excerpts[first.product].sha256,
         ), first.inspection
 
     def _in_space(self, space: Space, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
@@ -177,7 +177,7 @@ class Router(Inspector):
             (prediction,),
             keep_image=keep["keep_image"],
         )
-        usual, detector = self._looks[first.product].usual, self._detectors[first.product]
+        usual, detector = self._excerpts[first.product].usual, self._detectors[first.product]
         distances = usual.distances(inspection, detector.members[0].model, embedding.rows)
         share = distances.ordinary / usual.limit
         second = None
@@ -195,7 +195,7 @@ class Router(Inspector):
             keep_image=keep["keep_image"],
             keep_maps=keep.get("keep_maps", False),
         )
-        usual = self._looks[name].usual
+        usual = self._excerpts[name].usual
         distances = usual.distances(inspection, detector.members[0].model, None)
         return _Found(name, distances.ordinary / usual.limit, None, inspection, distances)
 

@@ -27,7 +27,7 @@ from patchbank.methods.base import FeatureMaps, PatchEmbedding
 from patchbank.methods.memory_bank.columns import columns
 from patchbank.methods.memory_bank.model import BankModel, embedded
 from patchbank.products.routing.coarse import CoarseBanks, Ranked, two_nearest
-from patchbank.products.routing.look import Look
+from patchbank.products.routing.excerpt import Excerpt
 from patchbank.runtime.forks import computing
 from patchbank.settings import MapSettings, part_of
 from patchbank.types import Features
@@ -39,21 +39,21 @@ N_PATCHES = 100
 class Space:
     """Products whose detectors see photographs alike."""
 
-    def __init__(self, looks: Mapping[str, Look], detectors: Mapping[str, Detector]) -> None:
+    def __init__(self, excerpts: Mapping[str, Excerpt], detectors: Mapping[str, Detector]) -> None:
         """Take one or more detectors of the same space.
 
         Args:
-            looks: of the detectors, by product.
+            excerpts: of the detectors, by product.
             detectors: opens each when it is needed; that of the first product stays open.
         """
-        self.products = sorted(looks)
+        self.products = sorted(excerpts)
         self._detectors = detectors
         self._first = detectors[self.products[0]]
-        found = [looks[name] for name in self.products]
+        found = [excerpts[name] for name in self.products]
         self._widths = tuple(rows.shape[1] for rows in found[0].rows)
         self._units = _units(found)
         self._coarse_banks = [
-            CoarseBanks.of([look.rows[number] for look in found])
+            CoarseBanks.of([excerpt.rows[number] for excerpt in found])
             for number in range(len(self._widths))
         ]
 
@@ -139,14 +139,17 @@ def _model(detector: Detector) -> BankModel:
     return model
 
 
-def _units(looks: Sequence[Look]) -> list[float]:
+def _units(excerpts: Sequence[Excerpt]) -> list[float]:
     """Number by which distances to each bank are divided before they are added.
 
     Where feature maps have banks of their own, it is the mean spread of the products in that map by
     the weight of the map; it is the same for all products, so that it favours none.
     """
-    if not looks[0].spreads:
+    if not excerpts[0].spreads:
         return [1.0]
-    spreads, weights = np.array([look.spreads for look in looks]), np.array(looks[0].weights)
+    spreads, weights = (
+        np.array([excerpt.spreads for excerpt in excerpts]),
+        np.array(excerpts[0].weights),
+    )
     found: list[float] = (spreads.mean(axis=0) / weights).tolist()  # by name: always the same sum
     return found

@@ -42,7 +42,7 @@ class Distances:
     ordinary: float
     largest: float
     uncovered: float | None
-    """None where the detector knows no usual one."""
+    """The `coverage.uncovered` distance; None where the detector knows no usual one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`Look`: the facts of a detector that a router has in memory, whether or not it is open."""
+"""`Excerpt`: the facts of a detector that a router has in memory, whether or not it is open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS_OF_OTHER_USE = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Excerpt:
     """Facts of one detector: some 40 kB, where a bank has 10 MB."""
 
     space: Hashable | None
@@ -43,7 +43,7 @@ class Look:
     sha256: str
 
     @classmethod
-    def of(cls, detector: Detector) -> Look:
+    def of(cls, detector: Detector) -> Excerpt:
         """The facts of a detector."""
         space, usual, model = space_of(detector), Usual.of(detector), detector.members[0].model
         if space is None or not isinstance(model, BankModel):
