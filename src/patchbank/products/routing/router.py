@@ -44,7 +44,7 @@ class Router(Inspector):
 
         Args:
             detectors: opened one after the other, and again when they are needed.
-            excerpts: of detectors that need not be opened for it, as `excerpts` of a router has them.
+            excerpts: of detectors that need not be opened for it; see `excerpts`.
 
         Raises:
             DataError: there is none.
