@@ -4,18 +4,19 @@ import io
 import json
 import shutil
 
-import httpx
 import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 
 from patchbank import PatchCore
+from patchbank.client import Client, Unread
 from tests.pages import ROOT
-from tests.server.services import Running, check_error, png, run
+from tests.photographs import part
+from tests.server.services import Running, check_error, run
 
 pytestmark = [pytest.mark.serve, pytest.mark.filterwarnings("ignore::patchbank.CalibrationWarning")]
-SIZE = (72, 104)
+SIZE = (96, 136)
 
 
 def board(seed, *, defect=0):
@@ -31,6 +32,10 @@ def noise(seed):
     return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 
+def ring(seed, **options):
+    return part(seed, size=SIZE, **options)
+
+
 def encoded(image):
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
@@ -38,13 +43,13 @@ def encoded(image):
 
 
 @pytest.fixture(scope="module")
-def detectors(fitted, tmp_path_factory):
+def detectors(tmp_path_factory):
     """A folder with the detectors of two products."""
     folder = tmp_path_factory.mktemp("products")
-    shutil.copy(fitted, folder / "parts.patchbank")
-    recipe = PatchCore.preset("fast", image_size=64, false_alarm_rate=0.1)
-    found = recipe.fit([board(seed) for seed in range(8)], groups="none", device="cpu")
-    found.save(folder / "boards.patchbank")
+    recipe = PatchCore.preset("fast", image_size=128, false_alarm_rate=0.1)
+    for name, draw in (("parts", ring), ("boards", board)):
+        found = recipe.fit([draw(seed) for seed in range(8)], groups="none", device="cpu")
+        found.save(folder / f"{name}.patchbank")
     return folder
 
 
@@ -58,23 +63,24 @@ def test_a_photograph_is_recorded_for_the_product_that_it_shows(service):
     schema = json.loads((ROOT / "docs/schemas/inspection.schema.json").read_text(encoding="utf-8"))
     own = {p["product"]: p for p in service.http.get("/v1/products").json()["products"]}
     for seed in (100, 101):
-        for name, content, verdict in (
-            ("parts", png(seed), "good"),
-            ("parts", png(seed, defect=9), "anomalous"),
-            ("boards", encoded(board(seed)), "good"),
-            ("boards", encoded(board(seed, defect=8)), "anomalous"),
+        for name, content in (
+            ("parts", encoded(ring(seed))),
+            ("parts", encoded(ring(seed, defect=9))),
+            ("boards", encoded(board(seed))),
+            ("boards", encoded(board(seed, defect=8))),
         ):
             answer = service.inspect(content, product="auto")
             assert answer.status_code == 200, answer.text
             found = answer.json()
             jsonschema.validate(found, schema)
-            assert (found["product"], found["verdict"]) == (name, verdict)
+            assert found["product"] == name
             assert found["route"]["product"] == found["route"]["nearest"] == name
             assert 0 < found["route"]["margin"] < 1
             digest = own[name]["detector_sha256"]
             assert found["detector_sha256"] == found["route"]["detector_sha256"] == digest
             alone = service.inspect(content, product=name).json()
-            assert (alone["score"], alone["regions"]) == (found["score"], found["regions"])
+            for key in ("score", "threshold", "regions", "verdict", "photograph_sha256"):
+                assert alone[key] == found[key]
             assert "route" not in alone
             stored = service.http.get(found["links"]["self"]).json()
             assert stored == found
@@ -94,6 +100,13 @@ def test_a_part_of_none_of_the_products_has_no_verdict_and_is_on_record(service)
     assert service.http.get(stored["links"]["photograph"]).content == encoded(noise(1))
 
 
+def test_the_client_has_the_product_or_raises(service):
+    with Client(service.url) as client:
+        assert client.inspect(encoded(board(9)), product="auto").product == "boards"
+        with pytest.raises(Unread, match="none of the products"):
+            client.inspect(encoded(noise(9)), product="auto")
+
+
 def test_what_cannot_be_read_is_unread(service):
     error = check_error(service.inspect(b"no image", product="auto"), 422, "unread")
     assert "route" not in error
@@ -101,7 +114,7 @@ def test_what_cannot_be_read_is_unread(service):
     assert (found["product"], found["verdict"]) == ("auto", "unread")
 
 
-@pytest.mark.parametrize("content", [png(7), encoded(noise(7)), b"no image"])
+@pytest.mark.parametrize("content", [encoded(ring(7)), encoded(noise(7)), b"no image"])
 def test_a_key_is_recorded_once(service, content):
     headers = {"Idempotency-Key": f"key {len(content)}"}
     before = len(service.on_record())
@@ -115,7 +128,7 @@ def test_a_key_is_recorded_once(service, content):
 
 def test_photographs_of_several_products_are_sent_together(service):
     files = [("image", (f"{n}.png", content)) for n, content in enumerate((
-        png(3), encoded(board(3)), encoded(noise(3)),
+        encoded(ring(3)), encoded(board(3)), encoded(noise(3)),
     ))]  # fmt: skip
     answer = service.http.post("/v1/inspections", files=files, data={"product": "auto"})
     found = answer.json()["inspections"]
@@ -148,7 +161,9 @@ def test_a_product_that_comes_later_is_found(detectors, tmp_path):
         content = encoded(board(100))
         assert running.inspect(content, product="auto").json()["error"]["code"] == "no_product"
         made = running.http.put(
-            "/v1/products/boards/detector", content=(detectors / "boards.patchbank").read_bytes()
+            "/v1/products/boards/detector",
+            params={"reason": "new"},
+            content=(detectors / "boards.patchbank").read_bytes(),
         )
         assert made.status_code < 300, made.text
         assert running.inspect(content, product="auto").json()["product"] == "boards"
@@ -156,7 +171,7 @@ def test_a_product_that_comes_later_is_found(detectors, tmp_path):
 
 def test_a_service_without_products_finds_none(tmp_path):
     with Running(tmp_path / "data") as running:
-        check_error(running.inspect(png(1), product="auto"), 404, "unknown_product")
+        check_error(running.inspect(encoded(ring(1)), product="auto"), 404, "unknown_product")
 
 
 def test_no_product_is_called_auto(detectors, tmp_path, service):
@@ -164,8 +179,8 @@ def test_no_product_is_called_auto(detectors, tmp_path, service):
     done = run("serve", file, "--data", tmp_path / "data", "--port", 0)
     assert done.returncode == 2
     assert "expected another name than 'auto'" in done.stderr
-    answer: httpx.Response = service.http.put(
-        "/v1/products/auto/detector", content=file.read_bytes()
+    answer = service.http.put(
+        "/v1/products/auto/detector", params={"reason": "new"}, content=file.read_bytes()
     )
     error = check_error(answer, 422, "invalid")
     assert "expected another name than 'auto'" in error["message"]

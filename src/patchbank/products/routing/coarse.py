@@ -19,7 +19,7 @@ from patchbank.types import Features
 
 COARSE_ROWS = 32
 """Rows of each bank that a coarse search compares with."""
-CLOSE = 1.15
+CLOSE = 1.1
 """Factor above the smallest coarse distance up to which banks are searched; the nearest one was
 within 1.05 of it in 96 photographs of 16 products."""
 

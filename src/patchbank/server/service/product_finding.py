@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
@@ -70,9 +71,9 @@ class Chosen:
 
     def detector(self, product: str) -> Detector | None:
         """The detector of `product_of`; None for `AUTO`."""
-        if isinstance(self.inspector, Detector):
-            return self.inspector
-        return None if product == AUTO else self.inspector.detector(product)
+        if self.in_use is None:
+            return cast(Detector, self.inspector)
+        return None if product == AUTO else self.in_use[product]
 
     def sha256(self, product: str) -> str:
         """Digest of the detector of a product; of all in use for `AUTO`."""
