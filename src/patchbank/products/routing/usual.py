@@ -28,6 +28,8 @@ MARGIN = 1.1
 UNCOVERED_MARGIN = 1.06
 """Factor by which the limit of the uncovered distance lies beyond that of one average patch, and of
 the learned photographs: docs/adr/0040-the-product-of-a-photograph.md has what was measured."""
+LEARNED_SHARE = 0.9
+"""Share of the learned photographs that counts there, so that an odd one does not raise it."""
 SPOT_SHARE = 0.35
 """Share of the rise of the largest distance that the rise of the ordinary one is, at least, where
 another part is shown; around a defect it is less."""
@@ -83,8 +85,8 @@ class Usual:
         if not len(found) or not found.min() > 0 or not isinstance(model, BankModel):
             return cls(ordinary, largest, limit)
         usual = float(np.median(found))
-        worst = max(uncovered_by_one(model), float(found.max()))
-        return cls(ordinary, largest, limit, usual, UNCOVERED_MARGIN * worst / usual)
+        most = max(uncovered_by_one(model), float(np.quantile(found, LEARNED_SHARE)))
+        return cls(ordinary, largest, limit, usual, UNCOVERED_MARGIN * most / usual)
 
     def distances(self, inspection: Inspection, model: object, patches: Array | None) -> Distances:
         """Distances of an inspected photograph.
