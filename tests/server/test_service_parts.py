@@ -61,7 +61,6 @@ from patchbank.server.service.keeping import (
     overlay_jpeg,
 )
 from patchbank.server.service.memory import DetectorMemory
-from patchbank.server.service.product_finding import ProductFinding
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.tokens import Caller, Failures, TokenBook
 from patchbank.server.service.validation import words_of
@@ -497,7 +496,7 @@ def inference(fitted, tmp_path):
         may_commit = threading.Event()
         may_commit.set()
         held = HeldRecords(records, may_commit)
-        made = Inference(catalog, ProductFinding(catalog), held, folder.pictures, settings)
+        made = Inference(catalog, held, folder.pictures, settings)
         made.may_commit = may_commit
         made.records, made.catalog = records, catalog
         yield made
@@ -550,8 +549,7 @@ def test_photographs_that_wait_have_a_limit_of_bytes_beside_that_of_their_number
     held = HeldRecords(inference.records, inference.may_commit)
     held.by_key = by_key
     settings = ServiceSettings(max_queue=1000, keep_good=0)
-    catalog, pictures = inference.catalog, DataFolder(tmp_path / "data").pictures
-    made = Inference(catalog, ProductFinding(catalog), held, pictures, settings)
+    made = Inference(inference.catalog, held, DataFolder(tmp_path / "data").pictures, settings)
 
     def submitted(number):
         return made.submit(submission(1, content=content, idempotency_key=f"{number}"))

@@ -70,7 +70,6 @@ class Inference:
     def __init__(
         self,
         catalog: Catalog,
-        finding: ProductFinding,
         records: RecordStore,
         pictures: PictureStore,
         settings: ServiceSettings,
@@ -82,8 +81,7 @@ class Inference:
         """Start the threads.
 
         Args:
-            catalog: has the products.
-            finding: has what inspects them.
+            catalog: has the detectors.
             records: take the inspections.
             pictures: keep photographs.
             settings: limits.
@@ -92,7 +90,7 @@ class Inference:
             after_commit: called with what was recorded.
         """
         self._catalog, self._records, self._pictures = catalog, records, pictures
-        self._finding = finding
+        self.finding = ProductFinding(catalog)
         self._settings, self._observe = settings, observe
         self._committer = Committer(records, channels, after_commit)
         self._changed = threading.Condition()
@@ -173,7 +171,7 @@ class Inference:
         Raises:
             UnknownProduct: there is no such product.
         """
-        self._finding.check(submission.product)
+        self.finding.check(submission.product)
         key = _key(submission)
         with self._changed:
             under_way = self._under_key.get(key) if key else None
@@ -252,7 +250,7 @@ class Inference:
         given = job.submission
         if self._is_replayed(job, given.product):
             return
-        chosen = self._finding.chosen(given.product)
+        chosen = self.finding.chosen(given.product)
         with self._cores:
             outcome, files = self._computed(chosen.inspector, job)
         product = chosen.product_of(outcome)

@@ -33,7 +33,6 @@ from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
-from patchbank.server.service.product_finding import ProductFinding
 from patchbank.server.service.service import Service
 from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
@@ -73,10 +72,8 @@ class Running:
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
         self._outlets = Outlets(ends, records, folder.pictures)
-        finding = ProductFinding(catalog)
         inference = Inference(
             catalog,
-            finding,
             records,
             folder.pictures,
             settings,
@@ -86,13 +83,12 @@ class Running:
         )
         self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
         for name in self._sources.products:
-            finding.check(name)
+            inference.finding.check(name)
         self.service = Service(
             settings=settings,
             records=records,
             pictures=folder.pictures,
             catalog=catalog,
-            finding=finding,
             inference=inference,
             changes=Changes(catalog, records),
             made=MadePictures(catalog, folder.pictures),

@@ -22,7 +22,6 @@ from patchbank.server.service.inference import Inference
 from patchbank.server.service.jobs import Jobs
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
-from patchbank.server.service.product_finding import ProductFinding
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.setups.preparation import Preparation
 from patchbank.server.service.trials import Trials
@@ -50,7 +49,6 @@ class Service:
     records: Records
     pictures: Pictures
     catalog: Catalog
-    finding: ProductFinding
     inference: Inference
     changes: Changes
     made: MadePictures

@@ -147,7 +147,7 @@ def _route_of(outcome: FailedInspection) -> dict[str, Any]:
 
 def _chosen(service: Service, product: str) -> Chosen:
     try:
-        return service.finding.chosen(product)
+        return service.inference.finding.chosen(product)
     except NotRecorded as error:  # no fault of the photograph
         raise ApiError(503, str(error), code="not_ready") from None
 
