@@ -49,7 +49,7 @@ class DetectorsInUse(Mapping[str, Detector]):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What inspects photographs of a product, or of `AUTO`, and what is said of the results."""
+    """The detector of a product, or the router for `AUTO`, and facts of their results."""
 
     product: str
     inspector: Detector | Router
