@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from patchbank.benchmark.process import processor
+from patchbank.runtime.process import processor
 
 THREAD_VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "GOTO_")
 """Beginnings of the environment variables that decide how fast matrix products are."""

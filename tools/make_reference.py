@@ -16,6 +16,7 @@ import typer
 from typer.models import OptionInfo
 
 from patchbank.cli.app import app
+from patchbank.cli.fit_each import option_of_each
 from patchbank.cli.setting_options import panels, setting_options
 from patchbank.cli.statuses import MEANINGS
 from patchbank.methods import METHODS
@@ -132,6 +133,8 @@ def commands_page() -> str:
     parts = [COMMANDS_HEAD]
     for words, command in _commands("patchbank", typer.main.get_command(app)):
         rows = list(_parameter_rows(inspect.unwrap(command.callback)))
+        if words == "patchbank fit":
+            rows += _parameter_rows(option_of_each)
         arguments = [name.strip("`") for name, _ in rows if not name.startswith("`-")]
         below = ["COMMAND"] if getattr(command, "commands", None) else []
         usage = " ".join([words, "[OPTIONS]", *arguments, *below])

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from patchbank.detector.monitor import Change as Change
     from patchbank.detector.monitor import Monitor as Monitor
     from patchbank.detector.monitor import MonitorState as MonitorState
+    from patchbank.detector.route import Route as Route
     from patchbank.errors import BackboneError as BackboneError
     from patchbank.errors import CalibrationWarning as CalibrationWarning
     from patchbank.errors import DataError as DataError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from patchbank.errors import GuardError as GuardError
     from patchbank.errors import ImageError as ImageError
     from patchbank.errors import ImageTypeError as ImageTypeError
+    from patchbank.errors import NoProductError as NoProductError
     from patchbank.errors import ParameterError as ParameterError
     from patchbank.errors import PatchbankError as PatchbankError
     from patchbank.errors import PhotographWarning as PhotographWarning
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from patchbank.evaluation.evaluate import Evaluation as Evaluation
     from patchbank.evaluation.evaluate import evaluate as evaluate
     from patchbank.images.source import ImageInput as ImageInput
+    from patchbank.products.fitting import ProductFit as ProductFit
+    from patchbank.products.fitting import fit_each as fit_each
+    from patchbank.products.routing import Router as Router
     from patchbank.training.recipes import SPADE as SPADE
     from patchbank.training.recipes import Ensemble as Ensemble
     from patchbank.training.recipes import GraphCore as GraphCore
@@ -81,6 +86,7 @@ _HOMES = {
     "Explanation": "patchbank.detector.explanation.explained",
     "FailedInspection": "patchbank.detector.inspection",
     "find_dataset": "patchbank.datasets.registry",
+    "fit_each": "patchbank.products.fitting",
     "FitFacts": "patchbank.detector.fit_facts",
     "GraphCore": "patchbank.training.recipes",
     "Image": "patchbank.types",
@@ -91,6 +97,7 @@ _HOMES = {
     "load": "patchbank.detector.loading",
     "Monitor": "patchbank.detector.monitor",
     "MonitorState": "patchbank.detector.monitor",
+    "NoProductError": "patchbank.errors",
     "PaDiM": "patchbank.training.recipes",
     "ParameterError": "patchbank.errors",
     "PatchbankError": "patchbank.errors",
@@ -98,7 +105,10 @@ _HOMES = {
     "PhotographCheck": "patchbank.check",
     "PhotographWarning": "patchbank.errors",
     "PluginWarning": "patchbank.errors",
+    "ProductFit": "patchbank.products.fitting",
     "Region": "patchbank.core.spatial.regions",
+    "Route": "patchbank.detector.route",
+    "Router": "patchbank.products.routing",
     "Sample": "patchbank.datasets.base",
     "ShapeError": "patchbank.errors",
     "SimpleNet": "patchbank.training.recipes",

@@ -4,8 +4,9 @@
     ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another
     ├── ShapeError       an array has not the axes, size or values that the function needs
     ├── DataError        a folder, data set or image is not what it should be
-    │   └── ImageError   one image cannot be read
-    │       └── ImageTypeError  an object or an array is no image: another type
+    │   ├── ImageError   one image cannot be read
+    │   │   └── ImageTypeError  an object or an array is no image: another type
+    │   └── NoProductError  a photograph shows none of the products of a router
     ├── BackboneError    a backbone or one of its layers is not there, or not usable
     ├── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
     └── GuardError       an update would lose defects that were found before
@@ -19,6 +20,8 @@ A message is one line: what was expected, what came, what to do.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class PatchbankError(Exception):
@@ -43,6 +46,18 @@ class ImageError(DataError):
 
 class ImageTypeError(ImageError, TypeError):
     """An object is no image, or an array has numbers of a type that images do not have."""
+
+
+class NoProductError(DataError):
+    """A photograph shows none of the products of a router."""
+
+    def __init__(self, message: str, route: Any = None) -> None:
+        super().__init__(message, route)
+        self.route = route
+        """The `Route`: which product is nearest, and how far."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class BackboneError(PatchbankError):

@@ -21,6 +21,7 @@ from patchbank.detector.loading import load
 from patchbank.server.service import trials as module
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import TRIAL
+from patchbank.server.service.product_finding import Chosen
 from patchbank.server.service.trial_pictures import shown_photograph
 from patchbank.server.service.trials import Trial, Trials
 from tests.pages import ROOT
@@ -164,7 +165,7 @@ def detector(fitted):
 
 def made(trials, detector, content, owner="anna"):
     """The trial of a photograph."""
-    return trials.start(detector, ("part.png", content), "parts", owner, MOST).result(60)
+    return trials.start(Chosen("parts", detector), ("part.png", content), owner, MOST).result(60)
 
 
 def test_trials_are_forgotten_after_their_time_and_beyond_the_size(detector, monkeypatch):
@@ -211,7 +212,7 @@ def test_more_trials_than_fit_are_refused_until_one_is_done(detector):
             return detector.inspect_with(images, work)
 
     def start():
-        return trials.start(Held(), ("part.png", png(1)), "parts", "anna", MOST)
+        return trials.start(Chosen("parts", Held()), ("part.png", png(1)), "anna", MOST)
 
     futures = [start() for _ in range(module.MOST_WAITING)]
     assert trials.is_full
@@ -237,7 +238,7 @@ def test_a_photograph_that_fails_is_an_outcome_and_takes_no_room(detector):
     trials = Trials()
     outcome = made(trials, detector, b"text")
     assert isinstance(outcome, FailedInspection)
-    too_large = trials.start(detector, ("p.png", png(1)), "parts", "anna", 100).result(60)
+    too_large = trials.start(Chosen("parts", detector), ("p.png", png(1)), "anna", 100).result(60)
     assert "expected at most 0.0001 million pixels, got 104 x 72" in too_large.error
     trials.close()
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from patchbank.backbones import open_backbone
-from patchbank.benchmark import plots, process
+from patchbank.benchmark import plots
 from patchbank.benchmark.cache import CachedExtractor, FeatureCache
 from patchbank.benchmark.method_spec import MethodSpec, split_outside
 from patchbank.benchmark.page import page
@@ -29,6 +29,7 @@ from patchbank.datasets import find_categories
 from patchbank.detector.settings_file import unpack_settings
 from patchbank.errors import DataError, ParameterError
 from patchbank.methods import METHODS
+from patchbank.runtime import process
 from patchbank.runtime.devices import HOST
 from tests.photographs import part, write_dataset
 from tests.report_pages import without_explanations

@@ -15,10 +15,10 @@ from patchbank.benchmark.measure import measure
 from patchbank.benchmark.method_spec import MethodSpec
 from patchbank.benchmark.plan import make_plan
 from patchbank.benchmark.results import locked
-from patchbank.benchmark.runner import Resources, _job
-from patchbank.benchmark.worker_pool import COMMAND
+from patchbank.benchmark.runner import WORKER, Resources, _job
 from patchbank.datasets import find_categories
 from patchbank.runtime.child import PARENT_GONE
+from patchbank.runtime.worker_pool import command
 from tests import command_line
 from tests.photographs import write_dataset
 
@@ -170,7 +170,7 @@ def test_after_a_kill_no_worker_is_left_and_the_same_command_gives_the_same_tabl
 def test_a_worker_ends_at_once_when_its_parent_is_gone(root, tmp_path):
     plan = make_plan(find_categories(root), [MethodSpec.parse(TINY)])
     job = {**_job(plan.runs[0], tmp_path, Resources()), "cores": []}
-    worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    worker = subprocess.Popen(command(WORKER), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     answer, _ = worker.communicate(json.dumps(job).encode() + b"\n")  # which closes its input
     assert worker.returncode == PARENT_GONE
     assert answer == b""
@@ -184,7 +184,7 @@ def test_all_threads_of_a_worker_stay_on_its_cores():
     code = f"""
 import os
 from patchbank.backbones import open_backbone
-from patchbank.benchmark.process import hold_to
+from patchbank.runtime.process import hold_to
 backbone = open_backbone("efficientnet_lite0")
 hold_to([{core}])
 threads = [int(name) for name in os.listdir("/proc/self/task")]

@@ -12,12 +12,12 @@ from typing import Any
 
 from patchbank.backbones import FeatureExtractor, OnnxExtractor
 from patchbank.benchmark.cache import CachedExtractor, FeatureCache
-from patchbank.benchmark.process import machine, peak_memory
 from patchbank.datasets import Dataset, Sample
 from patchbank.detector.detector import Detector
 from patchbank.errors import DataError
 from patchbank.evaluation.evaluate import evaluate
 from patchbank.methods import METHODS
+from patchbank.runtime.process import machine, peak_memory
 from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import open_device
 from patchbank.training.fit import fit

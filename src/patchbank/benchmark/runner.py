@@ -16,13 +16,14 @@ from patchbank.benchmark.plan import Plan, Run
 from patchbank.benchmark.results import SCHEMA_VERSION, Results, Row, locked
 from patchbank.benchmark.summary import Summary, summarise
 from patchbank.benchmark.tables import as_csv, as_markdown
-from patchbank.benchmark.worker_pool import Failure, Pool
 from patchbank.errors import DataError, ParameterError
 from patchbank.runtime.atomic_file import replace_file
+from patchbank.runtime.worker_pool import Failure, Pool
 
 CACHE = "cache"
 FAILURES = "failures.log"
 GB = 10**9
+WORKER = "patchbank.benchmark.worker"
 
 
 class RunListener(Protocol):
@@ -95,7 +96,7 @@ def run_benchmark(
         _clear_cache(out, missing)
         failures: dict[str, str] = {}
         _write_tables(plan, results, out)
-        with Pool(resources.workers) as pool:
+        with Pool(resources.workers, WORKER) as pool:
             jobs = [_job(run, out, resources) for run in missing]
             for number, outcome in pool.outcomes(jobs):
                 run = missing[number]

@@ -11,9 +11,9 @@ import json
 import os
 from typing import Any
 
-from patchbank.benchmark.process import end_beyond, hold_to
 from patchbank.errors import PatchbankError
 from patchbank.runtime.child import end_with_parent, first_line
+from patchbank.runtime.process import end_beyond, hold_to
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -42,6 +42,10 @@ from patchbank.cli.undo import undo
 from patchbank.cli.update import update
 from patchbank.errors import ParameterError
 from patchbank.runtime.invocation import invoked
+
+if TYPE_CHECKING:
+    from patchbank.detector.detector import Detector
+    from patchbank.products.routing import Router
 
 app = typer.Typer(
     name="patchbank",
@@ -168,6 +172,14 @@ class PredictOptions(DetectorOptions):
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
     ] = False
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto",
+            help="FILE is a folder of detectors: inspect each photograph by that of the product "
+            "it shows.",
+        ),
+    ] = False
 
     def check_targets(self, given: Sequence[Path]) -> None:
         """Check that all results have a place to go."""
@@ -186,6 +198,30 @@ class PredictOptions(DetectorOptions):
             check_outside("--explain", self.explain, given)
         files = {"--json": self.to_json, "--csv": self.csv}
         check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
+        if self.auto:
+            self.check_auto()
+
+    def check_auto(self) -> None:
+        """Check that nothing of a single detector is given together with a folder of them.
+
+        Raises:
+            ParameterError: it is.
+        """
+        of_one = {
+            "--explain": self.explain,
+            "--bank-rows": self.bank_rows,
+            "--latency-budget": self.latency_budget,
+            "--false-alarm-rate": self.false_alarm_rate,
+            "--threshold": self.threshold,
+            "--pixel-threshold": self.pixel_threshold,
+            "--sha256": self.sha256,
+        }
+        for option, value in of_one.items():
+            if value is not None:
+                raise ParameterError(
+                    f"{option}: expected without --auto, as it is of one detector, got both; leave "
+                    "one of them out"
+                )
 
 
 @app.command(epilog=EPILOG)
@@ -198,11 +234,20 @@ def predict(options: PredictOptions) -> None:
     options.check_targets([one.path for one in given if isinstance(one, Given)])
     from patchbank.cli.predict import Outputs, inspect_paths
 
-    detector, pictures = options.load(), None
-    if options.photographs is not None:
-        from patchbank.cli.explaining import photographs_at_hand
+    inspector: Detector | Router
+    pictures = None
+    if options.auto:
+        from patchbank.products.routing import Router
 
-        pictures = photographs_at_hand(detector, options.photographs)
+        inspector = Router.open(options.file, device=options.device, engine=options.engine)
+        stamp = output.stamp_of_program()
+    else:
+        inspector = options.load()
+        stamp = output.stamp(inspector) if options.to_json or options.csv else {}
+        if options.photographs is not None:
+            from patchbank.cli.explaining import photographs_at_hand
+
+            pictures = photographs_at_hand(inspector, options.photographs)
     outputs = Outputs(
         overlays=options.out,
         to_json=options.to_json,
@@ -211,13 +256,13 @@ def predict(options: PredictOptions) -> None:
         explain=options.explain,
         pictures=pictures,
         only_anomalous=options.only_anomalous,
-        stamp=output.stamp(detector) if options.to_json or options.csv else {},
+        stamp=stamp,
     )
-    count = inspect_paths(detector, given, outputs)
+    count = inspect_paths(inspector, given, outputs)
     raise typer.Exit(
         status_of(
             anomalous=count.anomalous,
-            unread=count.unread + count.unsorted,
+            unread=count.unread + count.unsorted + count.unknown,
             fail_on_anomaly=options.fail_on_anomaly,
         )
     )

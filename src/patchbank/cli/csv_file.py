@@ -30,6 +30,7 @@ COLUMNS = (
     "error",
     "detector_sha256",
     "unlike",
+    "product",
 )
 
 
@@ -49,7 +50,10 @@ class CsvFile:
         Raises:
             DataError: the row cannot be written.
         """
-        self._write([*_cells(outcome), self._detector, _differences(outcome)])
+        route = outcome.route
+        detector = self._detector if route is None else route.detector_sha256
+        product = "" if route is None else route.product or ""
+        self._write([*_cells(outcome), detector, _differences(outcome), text_cell(product)])
 
     def _write(self, row: Any) -> None:
         try:
@@ -81,10 +85,15 @@ def _differences(outcome: Inspection | FailedInspection) -> str:
 
 
 def _cells(outcome: Inspection | FailedInspection) -> list[str | int | float]:
-    """Cells of all columns but the last two; empty where nothing is known."""
+    """Cells of all columns but the last three; empty where nothing is known."""
     image = text_cell(outcome.image)
     if isinstance(outcome, FailedInspection):
-        return [image, "unread", *[""] * 12, text_cell(outcome.error)]
+        return [
+            image,
+            "unread" if outcome.route is None else "unknown",
+            *[""] * 12,
+            text_cell(outcome.error),
+        ]
     worst: list[str | int | float] = [""] * 6
     if outcome.regions:
         region = outcome.regions[0]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SMALLEST_DETECTOR_BYTES = 3_000_000  # a small backbone with a small bank
 GIVEN = "patchbank.given"
 """Key under which the context holds the values of the options that are made from declarations."""
+EACH = "patchbank.each"
+"""Key under which it holds whether each subfolder is a product."""
 
 
 Report: TypeAlias = Annotated[
@@ -86,9 +88,10 @@ class FitCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Parameters of the command, those of the settings among them."""
         if not self._is_complete:
+            from patchbank.cli.fit_each import each_parameter
             from patchbank.cli.setting_options import option_parameters
 
-            self.params = [*self.params, *option_parameters()]
+            self.params = [*self.params, each_parameter(), *option_parameters()]
             self._is_complete = True
         return super().get_params(ctx)
 
@@ -104,6 +107,7 @@ class FitCommand(TyperCommand):
         from patchbank.cli.setting_options import setting_options
 
         ctx.meta[GIVEN] = {name: ctx.params.pop(name) for name in setting_options()}
+        ctx.meta[EACH] = ctx.params.pop("each")
         return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -112,7 +116,7 @@ class FitCommand(TyperCommand):
 
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
-        own = ("out", "report", "exclude", "roi", "ignore", "keep_crops")
+        own = ("out", "each", "report", "exclude", "roi", "ignore", "keep_crops")
         sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
@@ -138,10 +142,36 @@ def fit(
     keep_crops: KeepCrops = True,
 ) -> None:
     """Learn a detector from good photographs."""
-    _check_targets(out, report, good)
+    is_each = context.meta[EACH]
+    if is_each:
+        from patchbank.cli.fit_each import check_each
+
+        check_each(good, out, {"--report": report, "--exclude": exclude})
+    else:
+        _check_targets(out, report, good)
+    from patchbank.cli.setting_options import fit_options
+
+    options = fit_options(context.meta[GIVEN])
+    members = _members(options, context.meta[GIVEN])
+    choice = _choice(options, exclude or (), (roi, ignore), keep_crops)
+    if is_each:
+        from patchbank.cli.fit_each import fit_each
+
+        fit_each(good[0], out, members, options, choice)
+    else:
+        _fit_one(good, (out, report), members, options, choice)
+
+
+def _fit_one(
+    good: list[Path],
+    targets: tuple[Path, Path | None],
+    members: Sequence[tuple[Method, Settings]] | AutomaticSettings,
+    options: FitOptions,
+    choice: PhotographChoice,
+) -> None:
+    """Fit one detector, and write it and its page to the `targets`."""
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
-    from patchbank.cli.setting_options import fit_options
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
@@ -150,9 +180,7 @@ def fit(
     from patchbank.training.photographs import Remarks
     from patchbank.training.precision import score_change
 
-    given = context.meta[GIVEN]
-    options = fit_options(given)
-    members = _members(options, given)
+    out, report = targets
     device = open_device(options.device)
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(
@@ -160,7 +188,7 @@ def fit(
         images=found,
         progress=ConsoleProgress(),
         device=device,
-        choice=_choice(options, exclude or (), (roi, ignore), keep_crops),
+        choice=choice,
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)

@@ -140,9 +140,14 @@ def json_stream() -> TextIO:
 
 def stamp(detector: Detector) -> dict[str, str]:
     """Keys of JSON that name the program and the detector."""
+    return {**stamp_of_program(), "detector_sha256": detector.sha256}
+
+
+def stamp_of_program() -> dict[str, str]:
+    """The key of JSON that names the program."""
     from patchbank import __version__
 
-    return {"version": str(__version__), "detector_sha256": detector.sha256}
+    return {"version": str(__version__)}
 
 
 def stamped(record: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, Any]:
@@ -212,6 +217,7 @@ def outcome(result: Inspection | FailedInspection) -> None:
         score=result.score,
         p_value=result.p_value,
         regions=result.regions,
+        route=None if result.route is None else str(result.route),
     )
 
 
@@ -236,7 +242,13 @@ class Box(Protocol):
 
 
 def verdict(
-    image: str, *, is_anomalous: bool, score: float, p_value: float, regions: Sequence[Box]
+    image: str,
+    *,
+    is_anomalous: bool,
+    score: float,
+    p_value: float,
+    regions: Sequence[Box],
+    route: str | None = None,
 ) -> None:
     """Print one line for one image that was inspected."""
     shown = "ANOMALOUS" if is_anomalous else "good"
@@ -245,12 +257,14 @@ def verdict(
         worst = regions[0]
         where = f"  at {worst.left},{worst.top} {worst.width}x{worst.height}"
         where += f" (+{len(regions) - 1})" if len(regions) > 1 else ""
-    say(f"{shown:<9}  {score:9.4g}  p={p_value:<7.2g} {image}{where}")
+    product = "" if route is None else f"  ({route})"
+    say(f"{shown:<9}  {score:9.4g}  p={p_value:<7.2g} {image}{where}{product}")
 
 
-def totals(good: int, anomalous: int, unread: int) -> None:
+def totals(good: int, anomalous: int, unread: int, unknown: int = 0) -> None:
     """Print the last line of `predict`."""
-    say(f"{good} good, {anomalous} anomalous, {unread} not readable")
+    rest = f", {unknown} of none of the products" if unknown else ""
+    say(f"{good} good, {anomalous} anomalous, {unread} not readable{rest}")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

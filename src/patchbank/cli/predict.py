@@ -19,6 +19,7 @@ from patchbank.cli.targets import check_folder
 from patchbank.detector.detector import Detector
 from patchbank.detector.difference import DifferenceCount
 from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.inspector import Inspector
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError, ImageError
 from patchbank.runtime.printable import json_text
@@ -38,6 +39,8 @@ class Count:
     good: int = 0
     anomalous: int = 0
     unread: int = 0
+    unknown: int = 0
+    """Images that show none of the products of a router."""
     unsorted: int = 0
     """Images that were inspected, but whose photographs could not be copied."""
     unlike: DifferenceCount = field(default_factory=DifferenceCount, compare=False)
@@ -46,7 +49,7 @@ class Count:
     @property
     def total(self) -> int:
         """Number of all images."""
-        return self.good + self.anomalous + self.unread
+        return self.good + self.anomalous + self.unread + self.unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ class Outputs:
 
 
 def inspect_paths(
-    detector: Detector, paths: Sequence[Given | StandardInput], outputs: Outputs
+    detector: Inspector, paths: Sequence[Given | StandardInput], outputs: Outputs
 ) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
     is_live = any(isinstance(path, StandardInput) for path in paths)
@@ -81,7 +84,7 @@ def inspect_paths(
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, keeps_others=is_live)
     explanations = None
-    if outputs.explain is not None:
+    if outputs.explain is not None and isinstance(detector, Detector):
         from patchbank.cli.explaining import Explanations
 
         explanations = Explanations(detector, outputs.explain, keeps_others=is_live)
@@ -107,12 +110,12 @@ def inspect_paths(
     if not is_live or count.total > 1:
         output.notes(count.unlike.lines())
     if outputs.to_json != "-":
-        output.totals(count.good, count.anomalous, count.unread)
+        output.totals(count.good, count.anomalous, count.unread, count.unknown)
     return count
 
 
 def _inspect_batch(
-    detector: Detector,
+    detector: Inspector,
     listed: Listed,
     outputs: Outputs,
     count: Count,
@@ -189,7 +192,7 @@ class Targets:
 
 
 def _outcomes(
-    detector: Detector, images: Iterable[Path], outputs: Outputs
+    detector: Inspector, images: Iterable[Path], outputs: Outputs
 ) -> Iterator[tuple[Inspection | FailedInspection, Made]]:
     """Yield each outcome with its pictures, drawn and encoded where it was inspected."""
     if outputs.overlays is None and outputs.explain is None:
@@ -253,7 +256,10 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
 
 def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
     if isinstance(outcome, FailedInspection):
-        count.unread += 1
+        if outcome.route is None:
+            count.unread += 1
+        else:
+            count.unknown += 1
         return
     new = count.unlike.add(outcome.image, outcome.unlike)
     if count.is_live:

@@ -141,7 +141,7 @@ def _checked(url: str, answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     message, code, error = said(answer)
-    if code == "unread" and "inspection" in error:
+    if code in ("unread", "no_product") and "inspection" in error:
         raise Unread(f"{url}: {message}", answer.status_code, error["inspection"])
     raise ClientError(f"{url}: {message}", answer.status_code, code)
 

@@ -88,7 +88,8 @@ class Client:
             fields: ``serial_number``, ``lot``, ``station``, ``shift``, ``operator``, ``camera``.
 
         Raises:
-            Unread: it could not be read; that is on record too.
+            Unread: it could not be read, or shows none of the products, where `product` is
+                ``auto``; that is on record too.
             NotInspected: there was no answer within the time.
             ClientError: the service refuses it.
             DataError: there is no such file.

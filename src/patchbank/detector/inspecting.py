@@ -10,6 +10,7 @@ from patchbank.detector.explanation.explain import Learned
 from patchbank.detector.inspection import FailedInspection, Inspection, KeptPixels
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.member import (
+    MemberPrediction,
     MemberPredictions,
     combined_map,
     combined_score,
@@ -46,18 +47,41 @@ def inspect_photograph(
     Raises:
         PatchbankError: as `Detector.predict`.
     """
-    calibration, roi = detector.calibration, detector.roi
-    settings = detector.members[0].settings
+    settings, roi = detector.members[0].settings, detector.roi
     image, read = source.read_once(settings.bit_depth)
-    part = None if roi is None else _part(roi, source.name, image)
+    part = None if roi is None else inspected_part(roi, source.name, image)
     predictions = tuple(
         member.predict(image, part, keep_maps=keep_maps) for member in detector.members
     )
+    return judged(detector, read, image, part, predictions, keep_image=keep_image)
+
+
+def judged(
+    detector: DetectorParts,
+    source: ImageSource,
+    image: Image,
+    part: InspectedPart | None,
+    predictions: tuple[MemberPrediction, ...],
+    *,
+    keep_image: bool,
+) -> Inspection:
+    """Judge one photograph that was scored.
+
+    Args:
+        detector: the parts of it.
+        source: of the photograph, which was read.
+        image: its pixels.
+        part: the region of interest in it.
+        predictions: of each member.
+        keep_image: whether the inspection keeps pixels and map.
+    """
+    calibration = detector.calibration
     score = combined_score(predictions)
     pixel_threshold = calibration.pixel_threshold
     drawn: AnomalyMap | None = None  # computed once, and only where it is needed
     if keep_image or highest_value(predictions) > pixel_threshold:
         drawn = combined_map(predictions)
+    is_normalised = detector.members[0].settings.normalise_score
     return Inspection(
         image=source.name,
         size=(image.shape[1], image.shape[0]),
@@ -66,10 +90,10 @@ def inspect_photograph(
         threshold=calibration.threshold,
         pixel_threshold=pixel_threshold,
         regions=() if drawn is None else find_regions(drawn, pixel_threshold),
-        normalised_score=calibration.normalised(score) if settings.normalise_score else None,
-        unlike=_differences(detector.likeness, read, image, part, predictions),
+        normalised_score=calibration.normalised(score) if is_normalised else None,
+        unlike=_differences(detector.likeness, source, image, part, predictions),
         predictions=predictions,
-        source=read,
+        source=source,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
         learned=Learned(detector),
     )
@@ -88,7 +112,12 @@ def outcome_of(inspect: Callable[[], Inspection], name: str) -> Inspection | Fai
     return failed
 
 
-def _part(roi: RegionOfInterest, name: str, image: Image) -> InspectedPart:
+def inspected_part(roi: RegionOfInterest, name: str, image: Image) -> InspectedPart:
+    """The region of interest in a photograph.
+
+    Raises:
+        ImageError: it does not fit the photograph.
+    """
     try:
         return roi.on((image.shape[0], image.shape[1]))
     except ShapeError as error:

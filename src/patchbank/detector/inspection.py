@@ -20,7 +20,8 @@ from patchbank.detector.member import MemberPrediction, combined_map, normal_val
 from patchbank.detector.notebook import html_table
 from patchbank.detector.overlay import draw_overlay, png_bytes, write_picture
 from patchbank.detector.position import shows_part
-from patchbank.errors import ImageError, PatchbankError
+from patchbank.detector.route import Route
+from patchbank.errors import ImageError, NoProductError, PatchbankError
 from patchbank.images.source import ImageSource
 from patchbank.types import AnomalyMap, Image, Mask
 
@@ -70,6 +71,8 @@ class Inspection:
     """Pixels and map, where the detector was asked to keep them (``keep_image=True``)."""
     learned: Learned | None = field(default=None, repr=False, compare=False)
     """The detector, for `explain`; it is not handed to other processes."""
+    route: Route | None = None
+    """Product that it shows, as a router found it; None where the detector was given."""
 
     @property
     def is_anomalous(self) -> bool:
@@ -224,6 +227,7 @@ class Inspection:
             "unlike": [difference.to_json() for difference in self.unlike],
             "error": None,
             "error_type": None,
+            **({} if self.route is None else {"route": self.route.to_json()}),
         }
 
 
@@ -241,12 +245,15 @@ class FailedInspection:
     error_class: type[Exception] = PatchbankError
     """Class of the exception: `ImageError` for an image that cannot be read, `ParameterError` for
     one that the backbone does not accept, `MemoryError` for one that is too large, ..."""
+    route: Route | None = None
+    """For a photograph of none of the products of a router: which one is nearest."""
 
     @classmethod
     def of(cls, image: str, error: Exception) -> FailedInspection:
         """The outcome of an error, whose message names the image if it does not yet."""
         text = str(error)
-        return cls(image, text if image in text else f"{image}: {text}", type(error))
+        route = error.route if isinstance(error, NoProductError) else None
+        return cls(image, text if image in text else f"{image}: {text}", type(error), route)
 
     @property
     def error_type(self) -> str:
@@ -262,4 +269,5 @@ class FailedInspection:
             "error_type": self.error_type,
         }
         unknown = ("size", "score", "p_value", "threshold", "anomalous", "regions", "unlike")
-        return {**dict.fromkeys(unknown), **known}
+        route = {} if self.route is None else {"route": self.route.to_json()}
+        return {**dict.fromkeys(unknown), **known, **route}

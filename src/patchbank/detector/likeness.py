@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -87,6 +87,9 @@ class Likeness:
     of the bank, the whole one last; where there was one photograph, of m other views."""
     shares: NDArray[np.float64]
     """(n,) share of its group that each photograph is; see `LeftOutScores`."""
+    uncovered: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """(k,) distance of usual patches to some of the photographs, each without its group; empty
+    where it is not known.  See `methods.memory_bank.coverage`."""
 
     @classmethod
     def of(
@@ -94,6 +97,7 @@ class Likeness:
         traits: Sequence[Traits],
         patch_distances: NDArray[np.float64],
         shares: NDArray[np.float64],
+        uncovered: NDArray[np.float64] | None = None,
     ) -> Likeness:
         """Gather the traits of the learned photographs."""
 
@@ -108,6 +112,7 @@ class Likeness:
             blockiness=all_of("blockiness"),
             patch_distances=patch_distances,
             shares=shares,
+            uncovered=np.empty(0) if uncovered is None else uncovered,
         )
 
     def truncated(self, bank_rows: NDArray[np.int64], n_rows: int) -> Likeness:
@@ -262,7 +267,7 @@ class Likeness:
         )
 
     def _part(self, distances: PatchDistances) -> Difference | None:
-        if self._ordinary is None or not distances.ordinary > self._ordinary.high:
+        if self.ordinary is None or not distances.ordinary > self.ordinary.high:
             return None
         usual, usual_largest = np.median(self.patch_distances[-1], axis=0)
         times, times_largest = distances.ordinary / usual, distances.largest / usual_largest
@@ -309,7 +314,7 @@ class Likeness:
         }
 
     @cached_property
-    def _ordinary(self) -> UsualRange | None:
+    def ordinary(self) -> UsualRange | None:
         """Range of the ordinary distance; None where the learned photographs have none."""
         if not np.median(self.patch_distances[-1], axis=0).min() > 0:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.scores.left_out import group_shares
@@ -22,6 +23,9 @@ TENSORS: Mapping[str, TensorSpec] = {
     "photographs.blockiness": TensorSpec("float64", ("n",), low=0, high=1e6),
     "photographs.patch_distances": TensorSpec(
         "float64", ("m", "2"), low=-LARGEST_DISTANCE, high=LARGEST_DISTANCE
+    ),
+    "photographs.uncovered": TensorSpec(
+        "float64", ("k",), low=0, high=LARGEST_DISTANCE, optional=True
     ),
 }
 BY_SIZE: Mapping[str, TensorSpec] = {
@@ -48,6 +52,8 @@ def pack_likeness(
     }
     if len(likeness.patch_distances) > 1:
         tensors["photographs.patch_distances_by_size"] = likeness.patch_distances
+    if len(likeness.uncovered):
+        tensors["photographs.uncovered"] = likeness.uncovered
     return {KEY: record}, tensors
 
 
@@ -91,6 +97,7 @@ def unpack_likeness(
         blockiness=tensors["photographs.blockiness"],
         patch_distances=patch_distances,
         shares=group_shares(groups, n_photographs),
+        uncovered=tensors.get("photographs.uncovered", np.empty(0)),
     )
 
 

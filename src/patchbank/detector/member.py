@@ -94,23 +94,51 @@ class Member:
             ParameterError, BackboneError: the backbone does not accept or cannot process it.
             ShapeError: a feature or a score is not finite.
         """
-        maps: FeatureMaps | None = None
         if self.settings.tiles:
             with computing.short(), self.device.full_precision():
                 scores, geometry = score_tiles(
                     self.extractor, self.settings, self.model, augmentation.of(image), part
                 )
-        else:
-            prepared = prepare(self.extractor, self.settings, image, part, augmentation)
-            with computing.short(), self.device.full_precision():
-                maps, geometry = prepared.features(self.extractor)
-                if geometry.cells is None:  # a method of another package may know no other form
-                    scores = self.model.score(maps)
-                else:
-                    scores = self.model.score(maps, geometry.cells)
+            return self.judged(scores, geometry, None)
+        maps, geometry = self.features(image, part, augmentation)
+        return self.scored(maps, geometry, keep_maps=keep_maps)
+
+    def features(
+        self,
+        image: Image,
+        part: InspectedPart | None = None,
+        augmentation: Augmentation = ORIGINAL,
+    ) -> tuple[FeatureMaps, ImageGeometry]:
+        """Feature maps of one image that is seen whole; arguments and errors as of `predict`."""
+        prepared = prepare(self.extractor, self.settings, image, part, augmentation)
+        with computing.short(), self.device.full_precision():
+            return prepared.features(self.extractor)
+
+    def scored(
+        self, maps: FeatureMaps, geometry: ImageGeometry, *, keep_maps: bool = False
+    ) -> MemberPrediction:
+        """Score an image by its feature maps, which `features` made.
+
+        Raises:
+            ShapeError: a feature or a score is not finite.
+        """
+        with computing.short(), self.device.full_precision():
+            if geometry.cells is None:  # a method of another package may know no other form
+                scores = self.model.score(maps)
+            else:
+                scores = self.model.score(maps, geometry.cells)
+        return self.judged(scores, geometry, maps if keep_maps else None)
+
+    def judged(
+        self, scores: PatchScores, geometry: ImageGeometry, kept: FeatureMaps | None
+    ) -> MemberPrediction:
+        """The prediction of patch scores, with the feature maps that are kept.
+
+        Raises:
+            ShapeError: a score is not finite.
+        """
         if not (math.isfinite(scores.image_score) and np.isfinite(scores.patch_scores).all()):
             raise ShapeError("scores: expected finite numbers, got NaN or infinity")
-        kept = maps if keep_maps else None
         return MemberPrediction(scores, geometry, self.image_scale, self.map_scale, kept)
 
 

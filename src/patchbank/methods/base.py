@@ -244,6 +244,9 @@ class Fit:
     `left_out` did."""
     before: tuple[PatchScores, ...] = ()
     """Scores of each photograph by the model that was continued; empty of another fit."""
+    uncovered: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """(k,) distance of usual patches to some of the photographs, each without its group; empty of
+    methods that know none.  See `memory_bank.coverage`."""
 
 
 class Learner(Protocol):

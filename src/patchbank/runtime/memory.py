@@ -15,6 +15,16 @@ QUANTIZED_FACTOR = 1.25  # size of features plus their int8 copy, relative to th
 BYTES_PER_PATCH = 130  # bookkeeping of a fit: origin, min-distances, leave-one-out distance
 RESERVE_BYTES = 600_000_000  # for the candidates of a selection and the rest of the program
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_SHARES: list[int] = []
+"""Memory that this process shall keep within, at most one number."""
+
+
+def hold_to_memory(n_bytes: int) -> None:
+    """Have `free_bytes` count this much memory as the limit of this process.
+
+    Features beyond it go to a file; it ends nothing.
+    """
+    _SHARES[:] = [n_bytes]
 
 
 def free_bytes() -> int:
@@ -22,6 +32,7 @@ def free_bytes() -> int:
     import psutil
 
     limits = [psutil.virtual_memory().available, *_free_in_control_groups()]
+    limits += [share - psutil.Process().memory_info().rss for share in _SHARES]
     if sys.platform != "win32":
         import resource
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class FittedMember:
     other views."""
     left_out_by_size: Mapping[int, list[MemberPrediction]]
     """The same for smaller banks, by number of rows; empty if they are not calibrated."""
+    uncovered: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """(k,) as `methods.base.Fit` has it."""
 
 
 @dataclass(frozen=True, slots=True)

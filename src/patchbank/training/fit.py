@@ -27,7 +27,7 @@ from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
 from patchbank.settings import Settings, part_of
-from patchbank.training.calibrate import FittedMember, calibrate, standardised
+from patchbank.training.calibrate import Calibrations, FittedMember, calibrate, standardised
 from patchbank.training.choose import (
     AutomaticSettings,
     ChosenSettings,
@@ -138,16 +138,25 @@ def fit(
         calibration=whole,
         bank_size_calibration=calibrations.by_size,
         fitted_on=tuple(names_of(sources)),
-        likeness=Likeness.of(
-            contents.traits,
-            calibrations.patch_distances,
-            group_shares(whole.groups, len(sources)),
-        ),
+        likeness=_likeness(search, calibrations, fitted),
         roi=roi,
         photograph_digests=contents.digests,
         versions=versions(),
         settings_choice=with_missed(chosen.record, fitted[0].member, sources, whole, progress, roi),
         photographs=kept_photographs(contents.small_pictures, fitted, len(sources)),
+    )
+
+
+def _likeness(
+    search: GroupSearch, calibrations: Calibrations, fitted: Sequence[FittedMember]
+) -> Likeness:
+    """Traits of the photographs; what an ensemble leaves uncovered is not known."""
+    traits = search.contents.traits
+    return Likeness.of(
+        traits,
+        calibrations.patch_distances,
+        group_shares(calibrations.whole.groups, len(search.sources)),
+        fitted[0].uncovered if len(fitted) == 1 else None,
     )
 
 
@@ -328,6 +337,7 @@ def _fit_member(
         member,
         predictions(learned.left_out),
         {n_rows: predictions(left_out) for n_rows, left_out in by_size.items()},
+        learned.uncovered,
     )
 
 

@@ -364,3 +364,8 @@ def _fit(
         except DataError as error:  # the fit is not lost with it
             warnings.warn(str(error), UserWarning, stacklevel=3)
     return detector
+
+
+def asked_of(recipe: Learnable) -> Sequence[tuple[Method, Settings]] | AutomaticSettings:
+    """Method and settings of each member that a recipe asks for, or the request to choose them."""
+    return recipe._asked

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,6 +34,10 @@ class Polygon:
     """Corners (x, y), from the outer corner of the first pixel."""
     text: str
     """The shape as it was given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape as JSON; see `shape_from_json`."""
+        return {"points": self.points, "text": self.text}
 
     def mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Pixels of the shape in photographs of (H, W).
@@ -65,6 +70,10 @@ class MaskFile:
     def text(self) -> str:
         """Name of the file."""
         return self.path.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape as JSON; see `shape_from_json`."""
+        return {"path": os.fspath(self.path)}
 
     def mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Pixels of the shape in photographs of (H, W).
@@ -110,6 +119,11 @@ class MaskArray:
         height, width = self.pixels.shape
         return f"a mask of {height} x {width} pixels (height x width)"
 
+    def to_json(self) -> dict[str, Any]:
+        """The shape as JSON; see `shape_from_json`."""
+        bits = np.packbits(self.pixels != 0).tobytes()
+        return {"shape": self.pixels.shape, "bits": base64.b64encode(bits).decode()}
+
     def mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Pixels of the shape in photographs of (H, W).
 
@@ -133,6 +147,21 @@ class MaskArray:
 
 
 Shape: TypeAlias = Polygon | MaskFile | MaskArray
+
+
+def shape_from_json(content: Mapping[str, Any]) -> Shape:
+    """The shape whose `to_json` this is.
+
+    >>> shape_from_json(Polygon(((0.0, 0.0), (9.0, 0.0), (9.0, 9.0)), "0,0 9,0 9,9").to_json()).text
+    '0,0 9,0 9,9'
+    """
+    if "path" in content:
+        return MaskFile(Path(content["path"]))
+    if "points" in content:
+        return Polygon(tuple((x, y) for x, y in content["points"]), content["text"])
+    height, width = content["shape"]
+    bits = np.frombuffer(base64.b64decode(content["bits"]), dtype=np.uint8)
+    return MaskArray(np.unpackbits(bits, count=height * width).reshape(height, width) != 0)
 
 
 def shapes_of(name: str, given: ShapeInput | None) -> tuple[Shape, ...]:

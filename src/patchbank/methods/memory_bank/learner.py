@@ -17,6 +17,7 @@ from patchbank.methods.base import (
     TrainingImage,
     numbered_groups,
 )
+from patchbank.methods.memory_bank.coverage import of_learned
 from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded_to_learn
 from patchbank.methods.memory_bank.selection import select
 from patchbank.methods.memory_bank.settings import BankParameters
@@ -65,7 +66,8 @@ class BankLearner:
             return Fit(model, ())
         photographs = GroupedPhotographs(self._store, numbers, self._progress)
         left_out = photographs.scores(model, coreset.min_distance_to_other_groups)
-        return Fit(model, left_out, LeftOutBySize(model, photographs, coreset))
+        by_size = LeftOutBySize(model, photographs, coreset)
+        return Fit(model, left_out, by_size, uncovered=of_learned(model, self._store, numbers))
 
     def _numbered(self, groups: Indices | None) -> Indices:
         """Numbers of the groups of the photographs, of which there is a patch at least."""

@@ -109,7 +109,10 @@ class BankModel:
 
     def score(self, maps: FeatureMaps, of_interest: NDArray[np.bool_] | None = None) -> PatchScores:
         """Score the patches of one image that are of interest."""
-        embedding = embedded(self.embed, maps, of_interest)
+        return self.score_embedded(embedded(self.embed, maps, of_interest))
+
+    def score_embedded(self, embedding: PatchEmbedding) -> PatchScores:
+        """Score patches that are embedded already."""
         rows = embedding.rows
         if len(rows) == 0:
             return self._nothing_scored(embedding)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from patchbank.core.coreset import Coreset
 from patchbank.methods.base import Fit, TrainingImage
 from patchbank.methods.memory_bank.columns import copied_columns
+from patchbank.methods.memory_bank.coverage import of_learned
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs, LeftOutBySize
 from patchbank.methods.memory_bank.model import SMALLEST_SPREAD, Embed
 from patchbank.methods.memory_bank.per_map import (
@@ -77,7 +78,8 @@ class MapBankLearner(BankLearner):
         photographs = GroupedPhotographs(self._store, numbers, self._progress)
         known = _together(banks, selected)
         left_out = photographs.scores(whole, known.min_distance_to_other_groups)
-        return Fit(whole, left_out, LeftOutBySize(whole, photographs, known))
+        by_size = LeftOutBySize(whole, photographs, known)
+        return Fit(whole, left_out, by_size, uncovered=of_learned(whole, self._store, numbers))
 
     def _columns(self, begin: int, end: int) -> tuple[Features, float]:
         """The features of one map, (n, end - begin), and their `MapBank.spread`.

@@ -22,18 +22,19 @@ from typing import Any, Protocol
 
 from patchbank import __version__
 from patchbank.core.scores.calibration import Calibration
-from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import BackboneError, DetectorFileError, ImageError, PatchbankError
+from patchbank.detector.inspector import Inspector
+from patchbank.errors import ImageError, PatchbankError
 from patchbank.images.source import ImageSource, image_source
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import usable_cores
-from patchbank.server.intake import Answer, Busy, KeyReused, NotRecorded, Submission
+from patchbank.server.intake import Answer, Busy, KeyReused, Submission
 from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
 from patchbank.server.service.congestion import Congestion
 from patchbank.server.service.keeping import Files, PictureStore, digest_of, files_of
+from patchbank.server.service.product_finding import ProductFinding
 from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
 from patchbank.server.service.turns import Turns
 
@@ -89,6 +90,7 @@ class Inference:
             after_commit: called with what was recorded.
         """
         self._catalog, self._records, self._pictures = catalog, records, pictures
+        self.finding = ProductFinding(catalog)
         self._settings, self._observe = settings, observe
         self._committer = Committer(records, channels, after_commit)
         self._changed = threading.Condition()
@@ -169,7 +171,7 @@ class Inference:
         Raises:
             UnknownProduct: there is no such product.
         """
-        self._catalog.product(submission.product)
+        self.finding.check(submission.product)
         key = _key(submission)
         with self._changed:
             under_way = self._under_key.get(key) if key else None
@@ -246,20 +248,21 @@ class Inference:
     def _process(self, job: Job) -> None:
         """Inspect a photograph, and hand it to the committer, unless it is on record already."""
         given = job.submission
-        if given.idempotency_key is not None:
-            stored = self._records.by_key(given.product, given.idempotency_key)
-            if stored is not None:
-                job.answered.set_result(_replayed(given, job.digest, stored))
-                return
-        detector = self._detector(given.product)
+        if self._is_replayed(job, given.product):
+            return
+        chosen = self.finding.chosen(given.product)
         with self._cores:
-            outcome, files = self._computed(detector, job)
+            outcome, files = self._computed(chosen.inspector, job)
+        product = chosen.product_of(outcome)
+        if product != given.product and self._is_replayed(job, product):
+            return
+        detector = chosen.detector(product)
         kept = files.keep(self._pictures)
         new = NewInspection(
             time=datetime.now(timezone.utc),
-            product=given.product,
+            product=product,
             fields=given.fields,
-            result=line_of(outcome, detector),
+            result=line_of(outcome, chosen.sha256(product)),
             photograph_sha256=job.digest,
             source=given.source,
             by=given.by,
@@ -268,28 +271,26 @@ class Inference:
             overlay=kept.overlay,
             map=kept.map,
             is_border=isinstance(outcome, Inspection)
+            and detector is not None
             and not outcome.is_anomalous
             and is_border(detector.calibration, outcome.p_value),
         )
         self._committer.put(Finished(new, job.answered))
 
-    def _detector(self, product: str) -> Detector:
-        """The detector of a product.
-
-        Raises:
-            NotRecorded: it cannot be opened, which is no fault of the photograph.
-        """
-        try:
-            return self._catalog.detector(self._catalog.product(product))
-        except (DetectorFileError, BackboneError) as error:
-            raise NotRecorded(str(error)) from None
+    def _is_replayed(self, job: Job, product: str) -> bool:
+        """Answer a photograph whose key is on record for a product.  -> whether it is."""
+        key = job.submission.idempotency_key
+        stored = None if key is None else self._records.by_key(product, key)
+        if stored is not None:
+            job.answered.set_result(_replayed(job.submission, job.digest, stored))
+        return stored is not None
 
     def _computed(
-        self, detector: Detector, job: Job
+        self, inspector: Inspector, job: Job
     ) -> tuple[Inspection | FailedInspection, Files]:
         """The outcome for a photograph, and the files of it that are to be kept."""
         begin = time.perf_counter()
-        outcome = inspected(detector, job.submission, self._settings.max_pixels)
+        outcome = inspected(inspector, job.submission, self._settings.max_pixels)
         files = files_of(job.submission.content, job.digest, outcome, self._settings.keep_good)
         seconds = time.perf_counter() - begin
         self._congestion.inspected(seconds)
@@ -309,14 +310,14 @@ def is_border(calibration: Calibration, p_value: float) -> bool:
 
 
 def inspected(
-    detector: Detector, given: Submission, max_pixels: int
+    inspector: Inspector, given: Submission, max_pixels: int
 ) -> Inspection | FailedInspection:
-    """The outcome for a photograph, as `Detector.inspect` gives it for a file of that name."""
+    """The outcome for a photograph, as `Inspector.inspect` gives it for a file of that name."""
     source = source_within(given.name, given.content, max_pixels)
     if isinstance(source, FailedInspection):
         return source
     # An iterator is inspected in this thread; a list would get threads of its own.
-    return next(iter(detector.inspect(iter([source]))))
+    return next(iter(inspector.inspect(iter([source]))))
 
 
 def source_within(name: str, content: bytes, max_pixels: int) -> ImageSource | FailedInspection:
@@ -332,10 +333,10 @@ def source_within(name: str, content: bytes, max_pixels: int) -> ImageSource | F
     return FailedInspection(name, message, ImageError)
 
 
-def line_of(outcome: Inspection | FailedInspection, detector: Detector) -> dict[str, Any]:
+def line_of(outcome: Inspection | FailedInspection, sha256: str) -> dict[str, Any]:
     """The object of `patchbank predict --json`, with the version and the digest of the detector."""
     result = outcome.to_json()
-    stamp = {"version": str(__version__), "detector_sha256": detector.sha256}
+    stamp = {"version": str(__version__), "detector_sha256": sha256}
     return {"schema_version": result["schema_version"], **stamp, **result}
 
 

@@ -83,7 +83,7 @@ class Running:
         )
         self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
         for name in self._sources.products:
-            catalog.product(name)
+            inference.finding.check(name)
         self.service = Service(
             settings=settings,
             records=records,

@@ -36,6 +36,11 @@ INSPECTION_SCHEMA: dict[str, Any] = {
         "unlike": {"type": ["array", "null"], "items": {"type": "object"}},
         "error": _NULLABLE,
         "error_type": _NULLABLE,
+        "route": {
+            "type": "object",
+            "description": "Which product the photograph shows, and how sure that is; only where "
+            "`product` is `auto`.",
+        },
         "id": {"type": "integer", "minimum": 1},
         "time": {"type": "string", "format": "date-time"},
         "product": {"type": "string"},

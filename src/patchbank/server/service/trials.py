@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.inference import line_of, source_within
+from patchbank.server.service.product_finding import Chosen
 from patchbank.server.service.trial_pictures import TrialPictures, pictures_of
 
 MOST_WAITING = 8
@@ -99,18 +99,16 @@ class Trials:
 
     def start(
         self,
-        detector: Detector,
+        chosen: Chosen,
         photograph: tuple[str, bytes],
-        product: str,
         owner: str,
         max_pixels: int,
     ) -> Future[Trial | FailedInspection]:
         """Let a photograph be inspected.
 
         Args:
-            detector: that inspects it.
+            chosen: what inspects it.
             photograph: its name, and the bytes of the file.
-            product: of the detector.
             owner: who may see the result.
             max_pixels: most that its header may state.
 
@@ -124,17 +122,24 @@ class Trials:
             if isinstance(source, FailedInspection):
                 return source
             outcome = next(
-                iter(detector.inspect_with(iter([source]), lambda one: pictures_of(content, one)))
+                iter(
+                    chosen.inspector.inspect_with(
+                        iter([source]), lambda one: pictures_of(content, one)
+                    )
+                )
             )
             if isinstance(outcome, FailedInspection):
+                chosen.product_of(outcome)  # raises what is no fault of the photograph
                 return outcome
             inspection, pictures = outcome
+            product = chosen.product_of(inspection)
+            detector = chosen.detector(product)
             trial = Trial(
                 id=secrets.token_hex(16),
                 owner=owner,
                 product=product,
-                line=line_of(inspection, detector),
-                is_rate_known=not detector.calibration.views_of_one,
+                line=line_of(inspection, chosen.sha256(product)),
+                is_rate_known=detector is not None and not detector.calibration.views_of_one,
                 pictures=pictures,
                 ends=time.monotonic() + self._life_s,
             )

@@ -11,6 +11,8 @@ from patchbank.server.intake import NotRecorded
 from patchbank.server.records.tables import PRODUCT_LENGTH
 
 SUFFIX = ".patchbank"
+AUTO = "auto"
+"""In place of the name of a product: the one that the photograph shows."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -32,8 +34,13 @@ def check_name(name: str, subject: str) -> None:
     """Check the name of a product.
 
     Raises:
-        DataError: it is not of letters, digits, dots, underscores and hyphens, or too long.
+        DataError: it is not of letters, digits, dots, underscores and hyphens, too long, or `AUTO`.
     """
+    if name == AUTO:
+        raise DataError(
+            f"{subject}: expected another name than {AUTO!r}, which stands for the product that a "
+            "photograph shows, got it; rename it"
+        )
     if not NAME.fullmatch(name) or len(name) > PRODUCT_LENGTH or name.endswith("."):
         raise DataError(
             f"{subject}: expected a product name of letters, digits, '.', '_' and '-', up to "

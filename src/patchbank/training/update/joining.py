@@ -127,4 +127,5 @@ def _likeness(
         blockiness=np.append(old.blockiness, new.blockiness),
         patch_distances=np.concatenate([before, distances[-len(before) :]], axis=1),
         shares=shares,
+        uncovered=old.uncovered,
     )

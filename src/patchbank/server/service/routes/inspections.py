@@ -38,6 +38,9 @@ from patchbank.server.service.service import Service, service_of
 REPLAYED = {"Idempotent-Replayed": "true"}
 UNNAMED = "photograph"
 WAIT_FOR_ROOM_S = 0.02
+PRODUCT_OF_A_PHOTOGRAPH = (
+    "Not needed where the service has one product; `auto` for the one that the photograph shows."
+)
 
 
 class PartQuery(BaseModel):
@@ -55,9 +58,7 @@ class PartQuery(BaseModel):
 class InspectQuery(PartQuery):
     """Product and fields of a photograph; they may as well be parts of a form."""
 
-    product: str | None = Field(
-        None, max_length=200, description="Not needed where the service has one product."
-    )
+    product: str | None = Field(None, max_length=200, description=PRODUCT_OF_A_PHOTOGRAPH)
     name: str = Field("", max_length=255, description="Name of the photograph in its record.")
     camera: Short = None
 
@@ -79,7 +80,8 @@ async def inspect(
     A form with parts `image`, the bytes of one photograph as the body, or JSON with `paths`.  One
     photograph is answered by its inspection; several by a list, in which one that cannot be
     inspected has an `error`.  What cannot be read is never good: it is recorded as `unread`, and
-    answered with the status 422.
+    answered with the status 422.  So is a part of none of the products, where `product` is `auto`:
+    its error has the code `no_product`.
     """
     service = service_of(request)
     if service.inference.is_full:  # before the body is read
@@ -250,7 +252,13 @@ async def _item(terms: _Terms, one: Future[Answer] | Exception) -> dict[str, Any
 
 def _unread(content: dict[str, Any], headers: Mapping[str, str]) -> ApiError:
     facts = {"inspection": content["id"], "verdict": "unread", "links": content["links"]}
-    return ApiError(422, str(content["error"]), code="unread", facts=facts, headers=headers)
+    facts |= {"route": content["route"]} if "route" in content else {}
+    return ApiError(422, str(content["error"]), code=code_of(facts), facts=facts, headers=headers)
+
+
+def code_of(facts: Mapping[str, Any]) -> str:
+    """The code for a photograph without a verdict: it shows none of the products, or is unread."""
+    return "no_product" if "route" in facts else "unread"
 
 
 SPECS = (

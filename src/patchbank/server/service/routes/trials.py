@@ -11,17 +11,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection
-from patchbank.errors import BackboneError, DetectorFileError
+from patchbank.server.intake import NotRecorded
 from patchbank.server.service.answers import answer, in_time
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import TRIAL, TRIAL_BODY
 from patchbank.server.service.guarding import Spec, caller_of
 from patchbank.server.service.keeping import map_range
+from patchbank.server.service.product_finding import Chosen
 from patchbank.server.service.receiving import NAMES, named, received
 from patchbank.server.service.request_facts import session_of
-from patchbank.server.service.routes.inspections import UNNAMED, only_product
+from patchbank.server.service.routes.inspections import (
+    PRODUCT_OF_A_PHOTOGRAPH,
+    UNNAMED,
+    code_of,
+    only_product,
+)
 from patchbank.server.service.service import Service, service_of
 from patchbank.server.service.trials import Trial
 
@@ -33,9 +38,7 @@ class TrialQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    product: str | None = Field(
-        None, max_length=200, description="Not needed where the service has one product."
-    )
+    product: str | None = Field(None, max_length=200, description=PRODUCT_OF_A_PHOTOGRAPH)
     name: str = Field("", max_length=255, description="Name of the photograph.")
 
 
@@ -65,18 +68,18 @@ async def try_photograph(request: Request, query: Annotated[TrialQuery, Query()]
     if isinstance(photograph.content, ApiError):
         raise photograph.content
     product = came.texts.get("product", query.product) or only_product(service)
-    detector = await run_in_threadpool(_detector, service, product)
+    chosen = await run_in_threadpool(_chosen, service, product)
     future = service.trials.start(
-        detector,
+        chosen,
         (named(query.name) or photograph.name or UNNAMED, photograph.content),
-        product,
         _owner(request),
         settings.max_pixels,
     )
     late = f"trial: expected within {settings.timeout_s:g} s, got none yet; send it again"
     outcome = await in_time(asyncio.wrap_future(future), settings.timeout_s, late)
     if isinstance(outcome, FailedInspection):
-        raise ApiError(422, outcome.error, code="unread", facts={"verdict": "unread"})
+        facts = {"verdict": "unread", **_route_of(outcome)}
+        raise ApiError(422, outcome.error, code=code_of(facts), facts=facts)
     return answer(outcome.to_json(settings.root_path))
 
 
@@ -138,10 +141,14 @@ def _owner(request: Request) -> str:
     return f"token {caller_of(request).name}" if session is None else f"session {session.id}"
 
 
-def _detector(service: Service, product: str) -> Detector:
+def _route_of(outcome: FailedInspection) -> dict[str, Any]:
+    return {} if outcome.route is None else {"route": outcome.route.to_json()}
+
+
+def _chosen(service: Service, product: str) -> Chosen:
     try:
-        return service.catalog.detector(service.catalog.product(product))
-    except (DetectorFileError, BackboneError) as error:  # no fault of the photograph
+        return service.inference.finding.chosen(product)
+    except NotRecorded as error:  # no fault of the photograph
         raise ApiError(503, str(error), code="not_ready") from None
 
 

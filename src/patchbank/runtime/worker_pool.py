@@ -16,10 +16,13 @@ from typing import IO, Any
 
 from typing_extensions import Self
 
-from patchbank.benchmark.process import TOO_MUCH_MEMORY, shares_of_cores
 from patchbank.runtime.printable import one_line
+from patchbank.runtime.process import TOO_MUCH_MEMORY, shares_of_cores
 
-COMMAND = (sys.executable, "-m", "patchbank.benchmark.worker")
+
+def command(module: str) -> tuple[str, ...]:
+    """The command of a worker process that runs a module."""
+    return (sys.executable, "-m", module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,17 @@ class Failure:
 class Pool:
     """Runs jobs in worker processes; leaving the context ends those still running.
 
+    A worker reads its job, with its ``cores``, as one line of JSON from standard input, and answers
+    with ``{"row": ...}`` or ``{"error": ...}``; where the job has ``memory_bytes``, that is what
+    it may use.
+
     Args:
         workers: simultaneous processes.
+        module: that a worker runs.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, module: str) -> None:
+        self._command = command(module)
         self._cores = shares_of_cores(workers)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._changing = threading.Lock()
@@ -112,7 +121,7 @@ class Pool:
             if self._stopped:
                 return None
             process = subprocess.Popen(
-                COMMAND,
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
