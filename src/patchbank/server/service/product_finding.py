@@ -91,7 +91,7 @@ class ProductFinding:
         self._making = threading.Lock()
 
     def chosen(self, product: str) -> Chosen:
-        """What inspects photographs of a product, or of `AUTO`.
+        """The detector of a product, or the router for `AUTO`.
 
         Raises:
             UnknownProduct: there is no such product, or none at all.
