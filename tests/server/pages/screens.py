@@ -43,6 +43,19 @@ def launched(*further: str) -> Iterator[Browser]:
             browser.close()
 
 
+def wait_for(page: Page, expression: str) -> None:
+    """Wait until an expression of JavaScript is true.
+
+    `Page.wait_for_function` evaluates it again from a script of the page, which the page's own
+    policy forbids: it fails wherever the first look comes too early.
+    """
+    for _ in range(WAIT_MS // 50):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{expression}: expected within {WAIT_MS} ms, got none")
+
+
 class Screen:
     """The operator's screen of a product."""
 

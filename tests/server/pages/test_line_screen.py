@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from patchbank.server.records.entries import NewInspection
-from tests.server.pages.screens import Screen
+from tests.server.pages.screens import Screen, wait_for
 from tests.server.services import Running, make_token, png, records_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.serve]
@@ -245,12 +245,12 @@ def test_sound_is_off_at_first_and_plays_once_for_each_defect(line, screen):
     assert screen.page.evaluate("tones") == 0
     screen.choose("sound", True)
     expect(screen.page.locator("#sound")).to_be_checked()
-    screen.page.wait_for_function("tones === 2")  # so it is heard what was chosen
+    wait_for(screen.page, "tones === 2")  # so it is heard what was chosen
     screen.says("OK", good(line))
     screen.says("NG", bad(line))
-    screen.page.wait_for_function("tones === 4")
+    wait_for(screen.page, "tones === 4")
     screen.says("UNREAD", unread(line))
-    screen.page.wait_for_function("tones === 6")
+    wait_for(screen.page, "tones === 6")
     screen.choose("sound", False)
 
 

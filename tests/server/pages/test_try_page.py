@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.server.pages.bolts import bolt
-from tests.server.pages.screens import WAIT_MS
+from tests.server.pages.screens import WAIT_MS, wait_for
 from tests.server.pages.views import check_views, opened_views
-from tests.server.services import Running
+from tests.server.services import Running, run
 
 pytestmark = [pytest.mark.browser, pytest.mark.serve]
 MOST_BYTES = 600_000
@@ -123,7 +123,7 @@ def test_what_is_odd_is_seen_as_much_of_it_as_one_wants(bolts, tried):
     assert value / at == pytest.approx(share, rel=1e-6)
     expect(page.locator("#chance")).to_have_text("Fewer than 1 of 1,000 good parts look this odd.")
     for name in ("photograph", "heat"):
-        page.wait_for_function(f"document.getElementById('{name}').naturalWidth === 360")
+        wait_for(page, f"document.getElementById('{name}').naturalWidth === 360")
     frame = page.locator("#frame").bounding_box()
     assert frame["width"] / frame["height"] == pytest.approx(360 / 240, rel=0.01)
     boxes = page.locator("#boxes rect")
@@ -157,7 +157,7 @@ def test_what_is_odd_is_seen_as_much_of_it_as_one_wants(bolts, tried):
     )
     crops = page.locator("#spots img")
     expect(crops).to_have_count(min(len(answer["spots"]), 6))
-    page.wait_for_function("document.querySelector('#spots img').naturalWidth >= 480")
+    wait_for(page, "document.querySelector('#spots img').naturalWidth >= 480")
     expect(page.locator("#spots p").first).to_contain_text("Spot 1: ")
     expect(page.locator("#facts")).to_contain_text("360 \N{MULTIPLICATION SIGN} 240 pixels")
 
@@ -218,7 +218,7 @@ def test_a_photograph_that_browsers_do_not_show_is_shown_as_it_was_read(bolts, t
     Image.fromarray(pixels[:, :300]).save(stream, "TIFF")
     tried.give(stream.getvalue(), "deep.tif", kind="image/tiff")
     expect(tried.page.locator("#facts dd").first).to_have_text("deep.tif")
-    tried.page.wait_for_function("document.getElementById('photograph').naturalWidth === 300")
+    wait_for(tried.page, "document.getElementById('photograph').naturalWidth === 300")
     assert tried.page.evaluate("document.getElementById('photograph').naturalHeight") == 240
     expect(tried.page.locator("#notes-of")).to_be_visible()  # it is unlike the learned ones
     assert tried.page.locator("#notes li").count() > 0
@@ -267,6 +267,58 @@ def test_the_product_is_the_last_one_of_this_browser_or_that_of_the_address(bolt
     assert page.locator("#product").input_value() == "bolts"
 
 
+def changed(content, change):
+    """A PNG file whose pixels are changed."""
+    stream = io.BytesIO()
+    Image.fromarray(change(np.asarray(Image.open(io.BytesIO(content))))).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def standing(content):
+    """A photograph of a bright bolt that stands on something dark."""
+    return changed(content, lambda pixels: np.rot90(255 - pixels))
+
+
+@pytest.fixture(scope="module")
+def bolts_and_pins(bolts_detector, tmp_path_factory):
+    """A service with two products."""
+    folder = tmp_path_factory.mktemp("two")
+    files = [shutil.copy(bolts_detector, folder / "bolts.patchbank"), folder / "pins.patchbank"]
+    (folder / "good").mkdir()
+    for seed in range(12):
+        (folder / "good" / f"{seed}.png").write_bytes(standing(bolt(seed)))
+    fit = ("--preset", "fast", "--image-size", 128, "--false-alarm-rate", 0.1)
+    done = run("fit", folder / "good", "--out", files[1], *fit)
+    assert done.returncode == 0, done.stderr
+    with Running(folder / "data", *files, "--keep-good", "1") as running:
+        yield running
+
+
+def test_the_product_is_found_by_the_photograph(bolts_and_pins, chromium):
+    context = chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
+    tried = Tried(context.new_page(), bolts_and_pins.url).open()
+    page = tried.page
+    page.get_by_label("Product").select_option("Found by the photograph")
+    own = page.locator("#facts dt", has_text="Product").locator("+ dd")
+    tried.give(bolt(120), "bolt.png").says("OK", "bolt.png")
+    expect(own).to_have_text("bolts")
+    tried.give(standing(bolt(121, nick=True)), "pin.png").says("NG", "pin.png")
+    expect(own).to_have_text("pins")
+    page.get_by_role("button", name="Record this part").click()
+    expect(page.locator("#recorded a")).to_have_text(re.compile("NG$"))
+    assert bolts_and_pins.on_record()[-1]["product"] == "pins"
+    noise = np.random.default_rng(5).integers(0, 256, (240, 360, 3), dtype=np.uint8)
+    tried.give(changed(bolt(1), lambda pixels: noise), "noise.png").says("UNREAD", "noise.png")
+    expect(page.locator("#reason")).to_contain_text("none of the products")
+    expect(own).to_have_count(0)
+    tried.open()  # and remembered
+    assert page.get_by_label("Product").input_value() == "auto"
+    tried.open("?product=pins")
+    assert page.get_by_label("Product").input_value() == "pins"
+    assert tried.errors == []
+    context.close()
+
+
 def with_another_product(route):
     """The page as it is where there are two products."""
     answer = route.fetch()
@@ -287,7 +339,7 @@ def test_all_states_at_all_sizes(bolts, chromium):
             for one in views:
                 one.give(content, f"{state}.png").says(word, f"{state}.png")
                 if state != "unread":
-                    one.page.wait_for_function("document.getElementById('heat').complete")
+                    wait_for(one.page, "document.getElementById('heat').complete")
                     one.page.locator("#divider").fill("25")
                 one.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
             check_views(pages, f"try-{state}", scrolls=True)

@@ -115,14 +115,14 @@ async function take(files) {
   const told = await ask("POST", "/v1/trials", formOf(file, name, product), { signal });
   if (signal.aborted) return; // another one has come meanwhile
   document.body.removeAttribute("aria-busy");
-  const isUnread = told.body?.error?.code === "unread";
+  const isUnread = ["unread", "no_product"].includes(told.body?.error?.code);
   if (!told.ok && !isUnread) {
     element("said").textContent = say("not_inspected", { reason: told.message });
     return;
   }
   const more = files.length > 1 ? say("first_of", { number: String(files.length), name }) : "";
   element("said").textContent = more;
-  shown = { file, name, product, key: newKey() };
+  shown = { file, name, product: isUnread ? product : told.body.product, key: newKey() };
   if (isUnread) drawUnread(told.message);
   else draw(told.body);
   drawFacts(isUnread ? null : told.body);
@@ -223,8 +223,8 @@ function drawFacts(trial) {
     [say("kind"), file.type || "–"],
     [say("bytes"), bytesInWords(file.size)],
     [say("changed"), dated(new Date(file.lastModified))],
-    [say("product"), product],
   ];
+  if (trial || product !== "auto") facts.push([say("product"), product]);
   if (trial) {
     const [width, height] = trial.size.map((side) => number.format(side));
     facts.splice(3, 0, [say("pixels"), say("pixel_size", { width, height })]);
