@@ -13,6 +13,7 @@ from patchbank import PatchCore
 from patchbank.client import Client, Unread
 from tests.pages import ROOT
 from tests.photographs import part
+from tests.server.real_servers import wait_until
 from tests.server.services import Running, check_error, run
 
 pytestmark = [pytest.mark.serve, pytest.mark.filterwarnings("ignore::patchbank.CalibrationWarning")]
@@ -167,6 +168,31 @@ def test_a_product_that_comes_later_is_found(detectors, tmp_path):
         )
         assert made.status_code < 300, made.text
         assert running.inspect(content, product="auto").json()["product"] == "boards"
+
+
+def test_a_watched_folder_takes_photographs_of_every_product(detectors, tmp_path):
+    incoming = tmp_path / "in"
+    incoming.mkdir()
+    contents = {
+        "a.png": encoded(ring(40)),
+        "b.png": encoded(board(40, defect=8)),
+        "c.png": encoded(noise(40)),
+        "d.png": b"no image",
+    }
+    for name, content in contents.items():
+        (incoming / name).write_bytes(content)
+    with Running(tmp_path / "data", detectors, "--watch", f"auto={incoming}") as running:
+        wait_until(lambda: len(running.on_record()) == len(contents), "records")
+        found = {one["image"]: one for one in running.on_record()}
+    seen = {name: (one["product"], one["verdict"]) for name, one in found.items()}
+    assert seen == {
+        "a.png": ("parts", "good"),
+        "b.png": ("boards", "anomalous"),
+        "c.png": ("auto", "unread"),
+        "d.png": ("auto", "unread"),
+    }
+    assert found["a.png"]["route"]["product"] == "parts"
+    assert "none of the products" in found["c.png"]["error"]
 
 
 def test_a_service_without_products_finds_none(tmp_path):
