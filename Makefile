@@ -22,7 +22,7 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -m 'not (mosquitto or postgres)' -n auto
+	.venv/bin/pytest -m 'not (mosquitto or postgres or browser or page_tools)' -n auto
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
 # Threads of OpenMP that spin while they wait slow down a machine with few cores.
