@@ -120,7 +120,7 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "Backbone", "Augmentation", "Patches", "Bank", "Score", "Map",
         "PatchCore", "GraphCore", "PaDiM", "SPADE", "SimpleNet", "Machine and file",
     ]  # fmt: skip
-    # Without --out, --report, --exclude, --roi, --ignore, --keep-crops and --help.
+    # Without --out, --each, --report, --exclude, --roi, --ignore, --keep-crops and --help.
     assert len(listed["Options of every day"]) == 13
     names = [name for names in listed.values() for name in names]
     assert len(names) == len(set(names))
@@ -128,6 +128,7 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         *names,
         "good",
         "out",
+        "each",
         "report",
         "exclude",
         "roi",

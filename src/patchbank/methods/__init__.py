@@ -33,6 +33,7 @@ BUILT_IN = (
 OPTIONS_OF_FIT = (
     "augment",
     "device",
+    "each",
     "engine",
     "exclude",
     "good",
