@@ -3,9 +3,10 @@
     python benchmarks/speed/shards.py ../shared/data/screw       # 200,000 x 152, 4,000 picks
         [--rows 200000] [--picks 4000] [--shards 1 2 4 8] [--repeats 3] [--processes]
 
-The first patches of the good photographs, at 224 pixels with the small backbone.  The selection runs in one process, and over that many shards in this one,
-where everything that would be sent is counted; both by turns.  With --processes also over two
-processes of a Ray cluster of this machine, which needs the package ray.
+The first patches of the good photographs, at 224 pixels with the small backbone.  The selection
+runs in one process, and over that many shards in this one, where everything that would be sent is
+counted.  With --processes also over two processes of a Ray cluster of this machine, which needs
+the package ray.
 """
 
 from __future__ import annotations
