@@ -16,7 +16,7 @@ demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
 
 # Requirements whose tests must run, or the target fails; `make test PATCHBANK_REQUIRE=` asks for none.
-test: export PATCHBANK_REQUIRE = approximate,camera,kernel,parquet,serve
+test: export PATCHBANK_REQUIRE = approximate,camera,kernel,parquet,ray,serve
 test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -77,7 +77,7 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,camera,dev]'
+	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,camera,ray,dev]'
 	touch $@
 
 .venv-torch/ready: pyproject.toml tools/weights.txt $(KERNEL)

@@ -1,0 +1,161 @@
+"""Shards of a selection as actors of Ray, replaced when they die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError
+
+from patchbank.core import int8
+from patchbank.core.coreset.gemm_rows import GemmRows
+from patchbank.core.coreset.int8_rows import Int8Rows
+from patchbank.errors import ClusterError
+from patchbank.runtime.devices import HOST
+
+READS = (
+    "candidates",
+    "described",
+    "distances_to_other_groups",
+    "host_min_distances",
+    "largest_initial",
+    "largest_min_distance",
+    "nearest_to",
+    "tile_sums",
+    "width",
+)
+"""Methods that leave a shard as it is: the others are repeated in one that replaces it."""
+MOST_DEATHS = 3
+"""Times in a row that a shard may die in one call."""
+SMALL_BYTES = 100_000
+"""Arguments of fewer bytes are sent with the call; larger ones once to each machine."""
+
+
+class ShardActor:
+    """Holds the rows of a shard."""
+
+    def can_use_int8(self) -> bool:
+        """Whether the native kernel runs here."""
+        return int8.is_usable_for(np.empty((1, 1), np.float32), HOST)
+
+    def hold(self, use_int8: bool, features: Any, groups: Any, initial: Any) -> int:
+        """Hold features; -> their number."""
+        if use_int8:
+            self._rows: GemmRows | Int8Rows = Int8Rows(features, groups, initial)
+        else:
+            self._rows = GemmRows(features, HOST, groups, initial)
+        return len(self._rows)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the rows."""
+        return getattr(self._rows, method)(*arguments)
+
+
+class RayShards:
+    """An actor for each shard; see `core.coreset.sharded.Shards`."""
+
+    def __init__(
+        self,
+        features: Sequence[Any],
+        groups: Sequence[Any] | None,
+        initial: Sequence[Any] | None,
+        on_replaced: Callable[[int], None],
+    ) -> None:
+        """Let actors hold the shards, spread over the machines.
+
+        Args:
+            features: (n, d) arrays of each shard, or references to such.
+            groups: (n,) arrays of each.
+            initial: (n,) arrays of each.
+            on_replaced: called with the number of a shard whose actor died.
+
+        Raises:
+            ClusterError: actors die again and again.
+        """
+        nothing = [None] * len(features)
+        self._content = list(
+            zip(map(_referred, features), groups or nothing, initial or nothing, strict=True)
+        )
+        self._on_replaced = on_replaced
+        self._changes: list[tuple[str, list[tuple[Any, ...]]]] = []
+        self._actors = [_new_actor() for _ in features]
+        can = self._gathered(lambda number: self._actors[number].can_use_int8.remote())
+        self._use_int8 = all(can)
+        self.lengths: Sequence[int] = self._gathered(self._held)
+
+    @property
+    def use_int8(self) -> bool:
+        """Whether the native kernel runs on all machines, and so is used."""
+        return self._use_int8
+
+    def call(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call a method of all shards at once.
+
+        Raises:
+            ClusterError: a shard dies again and again.
+        """
+        references: dict[int, Any] = {}
+        sent = [tuple(_shared(one, references) for one in own) for own in arguments]
+
+        def called(number: int) -> Any:
+            return self._actors[number].call.remote(method, *sent[number])
+
+        found = self._gathered(called)
+        if method not in READS:
+            self._changes.append((method, sent))
+        return found
+
+    def close(self) -> None:
+        """Give the memory of all actors back."""
+        for actor in self._actors:
+            ray.kill(actor)
+
+    def _gathered(self, start: Callable[[int], Any]) -> list[Any]:
+        """The results of a call of each shard; whatever has died is replaced, and called again."""
+        started = [start(number) for number in range(len(self._content))]
+        found = []
+        for number, reference in enumerate(started):
+            for left in reversed(range(MOST_DEATHS)):
+                try:
+                    found.append(ray.get(reference))
+                    break
+                except RayActorError as error:
+                    if not left:
+                        raise ClusterError(
+                            f"cluster: expected shard {number} to stay in memory, but its process "
+                            f"died {MOST_DEATHS} times in a row ({str(error).splitlines()[0]}); "
+                            "use more shards, or machines with more memory"
+                        ) from None
+                    self._replace(number)
+                    reference = start(number)
+        return found
+
+    def _replace(self, number: int) -> None:
+        """Start another actor for a shard, and repeat what has changed it."""
+        self._on_replaced(number)
+        self._actors[number] = actor = _new_actor()
+        self._held(number)
+        for method, sent in self._changes:  # an actor works in the order in which it is called
+            actor.call.remote(method, *sent[number])
+
+    def _held(self, number: int) -> Any:
+        return self._actors[number].hold.remote(self._use_int8, *self._content[number])
+
+
+def _new_actor() -> Any:
+    return ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy="SPREAD").remote()
+
+
+def _referred(array: Any) -> Any:
+    return ray.put(array) if isinstance(array, np.ndarray) else array
+
+
+def _shared(argument: Any, references: dict[int, Any]) -> Any:
+    """An argument as it is sent: what is large and the same for all shards is sent once."""
+    if not isinstance(argument, np.ndarray) or argument.nbytes < SMALL_BYTES:
+        return argument
+    if id(argument) not in references:
+        references[id(argument)] = ray.put(argument)
+    return references[id(argument)]
