@@ -38,7 +38,7 @@ def connected(address: str = LOCAL) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(
-            address=None if address == LOCAL else address,
+            address=address,
             include_dashboard=False if address == LOCAL else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
