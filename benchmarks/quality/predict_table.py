@@ -294,8 +294,8 @@ def page(written: dict[str, Any]) -> str:
             f"{len(of_kills['driver_kills_after_parts'])}, {of_kills['same_after_driver_kills']}",
         ),
         (
-            "processes that outlived a killed driver by a minute",
-            f"{len(of_kills['processes_that_outlived_a_driver'])}",
+            "workers that outlived a killed driver by a minute",
+            str(sum(n.startswith(WORKER) for n in of_kills["processes_that_outlived_a_driver"])),
         ),
     ]
     lines = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
