@@ -105,12 +105,14 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--picks", type=int, default=4_000)
     parser.add_argument("--shards", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", action="store_true")
     run = Run(__file__, __doc__, given := parser.parse_args())
-    features, groups = photographed(good_images(given.dataset), RECIPE)
+    recipe = RECIPE.with_changes(image_size=given.image_size)
+    features, groups = photographed(good_images(given.dataset), recipe)
     features, groups = features[: given.rows], groups[: given.rows]
     picks = given.picks
     times, one = measured(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import numpy as np
-import psutil
 import pytest
 import ray
 
 from patchbank.cluster import select_in_shards
-from patchbank.cluster.connection import connected
 from patchbank.core.coreset import ExistingCentres, greedy_coreset
 from patchbank.errors import ClusterError, ParameterError, ShapeError
 
@@ -19,10 +16,7 @@ ROWS, D, PICKS = 6 * 1024 + 300, 12, 700
 ENDS = [2048, 3072]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cluster():
-    with connected():
-        yield
+pytestmark = pytest.mark.usefixtures("address")
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +66,15 @@ def test_features_may_be_where_they_were_made(features):
     same(one, select_in_shards([made(0), made(4096)], PICKS, start=start, radius=2.0))
 
 
-def test_processes_that_die_are_replaced_and_the_result_is_the_same(features):
+def test_processes_that_die_are_replaced_and_the_result_is_the_same(features, killing):
     shards, groups = np.split(features, ENDS), np.split(groups_of(ROWS), ENDS)
     undisturbed = select_in_shards(shards, PICKS, groups=groups, sizes=[128])
     replaced: list[int] = []
-    alive = iter(range(4))
-
-    def kill_one(_):
-        if next(alive, None) is None:
-            return
-        actors = [one for one in psutil.process_iter(["cmdline"]) if is_actor(one)]
-        os.kill(actors[0].pid, signal.SIGKILL)
-
-    other = select_in_shards(
-        shards, PICKS, groups=groups, sizes=[128], on_progress=kill_one, on_replaced=replaced.append
-    )
+    with killing("ShardActor", 2) as killed:
+        other = select_in_shards(
+            shards, PICKS, groups=groups, sizes=[128], on_replaced=replaced.append
+        )
+    assert len(killed) == 2
     assert replaced
     assert other.centres.tolist() == undisturbed.centres.tolist()
     np.testing.assert_array_equal(other.radii, undisturbed.radii)
@@ -96,11 +84,6 @@ def test_processes_that_die_are_replaced_and_the_result_is_the_same(features):
     np.testing.assert_array_equal(
         other.min_distance_to_other_groups_at[128], undisturbed.min_distance_to_other_groups_at[128]
     )
-
-
-def is_actor(process):
-    command = process.info["cmdline"]
-    return bool(command) and command[0].startswith("ray::ShardActor")
 
 
 def test_a_shard_that_dies_again_and_again_is_an_error_of_one_line(features, monkeypatch):
@@ -140,6 +123,3 @@ def test_what_cannot_be_selected_is_an_error_of_one_line(features):
         select_in_shards([features[:1000], features[1000:]], 5)
     with pytest.raises(ParameterError, match="n_keep: expected 1 to 1024"):
         select_in_shards([features[:1024]], 2000)
-    ray.shutdown()
-    with pytest.raises(ClusterError, match="^cluster: expected a Ray cluster at '127.0.0.1:1'"):
-        select_in_shards([features], 5, cluster="127.0.0.1:1")

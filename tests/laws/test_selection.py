@@ -50,6 +50,7 @@ def small_blocks(candidates, tile_rows, kernel):
         patch.setattr(gemm, "TILE_ROWS", tile_rows)
         patch.setattr(feature_rows, "TILE_ROWS", tile_rows)
         patch.setattr(int8_greedy, "MIN_CANDIDATES", candidates)
+        patch.setattr(int8_greedy, "SENT_CANDIDATES", candidates)
         patch.setattr(int8_rows, "SAMPLE", tile_rows)
         patch.setattr(binding, "PART_ROWS", tile_rows)
         on_kernel(patch, kernel)

@@ -24,6 +24,7 @@ def select_in_shards(
     cluster: str = LOCAL,
     on_progress: Callable[[int], None] | None = None,
     on_replaced: Callable[[int], None] | None = None,
+    actors: list[Any] | None = None,
 ) -> Coreset:
     """Choose rows as `core.coreset.greedy_coreset` does, where they are in shards.
 
@@ -33,8 +34,8 @@ def select_in_shards(
     rounding.  A process that dies is replaced.
 
     Args:
-        features: a shard each: (n, d) float32, or a reference of Ray to such an array.  All but the
-            last have a multiple of 1024 rows.
+        features: a shard each: (n, d) float32, or a reference of Ray to such an array, or a
+            `blocks.Shard`.  All but the last have a multiple of 1024 rows.
         n_keep: the most rows to choose.
         start: row of the first centre, through all shards; None for the row nearest to the mean.
         radius: stop as soon as no row is farther than this from its nearest centre.
@@ -43,6 +44,7 @@ def select_in_shards(
         cluster: address of the cluster; "local" for processes of this machine.
         on_progress: called with the number of centres chosen since the last call.
         on_replaced: called with the number of a shard whose process died and is replaced.
+        actors: see `shards.RayShards`.
 
     Raises:
         ShapeError: shards do not fit each other, or a number is not finite.
@@ -59,7 +61,7 @@ def select_in_shards(
     with connected(cluster):
         from patchbank.cluster.shards import RayShards
 
-        shards = RayShards(features, groups, None, on_replaced or (lambda number: None))
+        shards = RayShards(features, groups, None, on_replaced or (lambda number: None), actors)
         try:
             kind = ShardedInt8Rows if shards.use_int8 else ShardedGemmRows
             rows = kind(shards, has_groups=groups is not None)

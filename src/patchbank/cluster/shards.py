@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.exceptions import RayActorError
 
+from patchbank.cluster.blocks import Shard, on_node
 from patchbank.core import int8
 from patchbank.core.coreset.gemm_rows import GemmRows
 from patchbank.core.coreset.int8_rows import Int8Rows
@@ -41,12 +43,18 @@ class ShardActor:
         return int8.is_usable_for(np.empty((1, 1), np.float32), HOST)
 
     def hold(self, use_int8: bool, features: Any, groups: Any, initial: Any) -> int:
-        """Hold features; -> their number."""
+        """Hold features, and the `_runs` of their groups; -> their number."""
+        rows = features.gathered() if isinstance(features, Shard) else features
+        of_rows = None if groups is None else np.repeat(*groups)
         if use_int8:
-            self._rows: GemmRows | Int8Rows = Int8Rows(features, groups, initial)
+            self._rows: GemmRows | Int8Rows = Int8Rows(rows, of_rows, initial)
         else:
-            self._rows = GemmRows(features, HOST, groups, initial)
+            self._rows = GemmRows(rows, HOST, of_rows, initial)
         return len(self._rows)
+
+    def release(self) -> None:
+        """Give the memory of the rows back."""
+        vars(self).pop("_rows", None)
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the rows."""
@@ -62,25 +70,31 @@ class RayShards:
         groups: Sequence[Any] | None,
         initial: Sequence[Any] | None,
         on_replaced: Callable[[int], None],
+        actors: list[Any] | None = None,
     ) -> None:
         """Let actors hold the shards, spread over the machines.
 
         Args:
-            features: (n, d) arrays of each shard, or references to such.
+            features: (n, d) arrays of each shard, or references to such, or a `blocks.Shard`,
+                whose actor is on its machine.
             groups: (n,) arrays of each.
             initial: (n,) arrays of each.
             on_replaced: called with the number of a shard whose actor died.
+            actors: of a selection before in the same shards, which go on; an empty list receives
+                new ones, for another selection.  None for actors that end with this one.
 
         Raises:
             ClusterError: actors die again and again.
         """
         nothing = [None] * len(features)
-        self._content = list(
-            zip(map(_referred, features), groups or nothing, initial or nothing, strict=True)
-        )
+        runs = nothing if groups is None else [_runs(of_shard) for of_shard in groups]
+        self._content = list(zip(map(_referred, features), runs, initial or nothing, strict=True))
         self._on_replaced = on_replaced
         self._changes: list[tuple[str, list[tuple[Any, ...]]]] = []
-        self._actors = [_new_actor() for _ in features]
+        self._are_kept = actors is not None
+        self._actors = [] if actors is None else actors
+        if not self._actors:
+            self._actors += [_new_actor(shard) for shard in features]
         can = self._gathered(lambda number: self._actors[number].can_use_int8.remote())
         self._use_int8 = all(can)
         self.lengths: Sequence[int] = self._gathered(self._held)
@@ -110,7 +124,10 @@ class RayShards:
     def close(self) -> None:
         """Give the memory of all actors back."""
         for actor in self._actors:
-            ray.kill(actor)
+            if self._are_kept:
+                actor.release.remote()
+            else:
+                ray.kill(actor)
 
     def _gathered(self, start: Callable[[int], Any]) -> list[Any]:
         """The results of a call of each shard; whatever has died is replaced, and called again."""
@@ -135,7 +152,7 @@ class RayShards:
     def _replace(self, number: int) -> None:
         """Start another actor for a shard, and repeat what has changed it."""
         self._on_replaced(number)
-        self._actors[number] = actor = _new_actor()
+        self._actors[number] = actor = _new_actor(self._content[number][0])
         self._held(number)
         for method, sent in self._changes:  # an actor works in the order in which it is called
             actor.call.remote(method, *sent[number])
@@ -144,8 +161,15 @@ class RayShards:
         return self._actors[number].hold.remote(self._use_int8, *self._content[number])
 
 
-def _new_actor() -> Any:
-    return ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy="SPREAD").remote()
+def _new_actor(features: Any) -> Any:
+    where = on_node(features.node) if isinstance(features, Shard) else "SPREAD"
+    return ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy=where).remote()
+
+
+def _runs(groups: NDArray[np.integer[Any]]) -> tuple[Any, Any]:
+    """Values and lengths of runs of equal groups, of which a photograph has one."""
+    begins = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))[: len(groups)]
+    return groups[begins], np.diff(np.append(begins, len(groups)))
 
 
 def _referred(array: Any) -> Any:

@@ -18,6 +18,7 @@ from patchbank.types import Features, Indices
 
 ROWS_A_CANDIDATE = 32  # for each core: one core selects among candidates, all cores update the rows
 SHORT_BLOCK = 128  # centres: fewer are not worth a pass, so the next block has more candidates
+SENT_CANDIDATES, SHORT_SENT_BLOCK = 512, 32  # the same of shards, whose candidates are sent
 
 
 class Int8Greedy(GreedyState):
@@ -39,8 +40,12 @@ class Int8Greedy(GreedyState):
             self.centres.append(begin.first)
             self.radii.append(self.radius)
             rows.mark(np.array([begin.first]))
+        if isinstance(rows, ShardedInt8Rows):
+            self._n_candidates, self._short_block = SENT_CANDIDATES, SHORT_SENT_BLOCK
+            return
         wanted = len(rows) // (ROWS_A_CANDIDATE * usable_cores())
         self._n_candidates = min(max(wanted, MIN_CANDIDATES), MAX_CANDIDATES)
+        self._short_block = SHORT_BLOCK
 
     def _select_block(self, limit: int, stop: float) -> tuple[Indices, NDArray[np.float64]]:
         found = self.rows.candidates(self._n_candidates)
@@ -51,13 +56,13 @@ class Int8Greedy(GreedyState):
             outside=found.bound,
             stop=stop,
         )
-        if len(chosen) < min(SHORT_BLOCK, limit):
+        if len(chosen) < min(self._short_block, limit):
             self._n_candidates = min(2 * self._n_candidates, MAX_CANDIDATES)
         return found.rows[chosen], distances_before
 
     def _update(self, rows: Indices) -> None:
         self.rows.mark(rows)
-        self.rows.lower(self.rows.quantized(rows), self.rows.groups_of(rows))
+        self.rows.lower_to_rows(rows)
 
     def add_existing(self, points: Features) -> None:
         """Lower all min-distances to further existing centres, of no group of the rows."""

@@ -135,6 +135,14 @@ class Int8Rows(FeatureRows):
             groups = OtherGroups(self._groups32, of_centres.astype(np.int32), to_others)
         int8.update_nearest(self._rows, PackedRows(centres), self.min_distances, groups=groups)
 
+    def lower_to_rows(self, rows: Indices) -> None:
+        """The same for some of these rows, as centres."""
+        self.lower(self.quantized(rows), self.groups_of(rows))
+
+    def lower_to_both(self, rows: Indices, values: Features, of_centres: Indices | None) -> None:
+        """The same for some of these rows, and then for others, without codes."""
+        self.lower_to_values(np.concatenate([self.values(rows), values]), of_centres)
+
     def lower_to_values(self, values: Features, of_centres: Indices | None) -> None:
         """The same for centres without codes."""
         self.lower(self._rows.quantization.quantize(values), of_centres)

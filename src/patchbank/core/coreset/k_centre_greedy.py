@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from patchbank.core import int8
 from patchbank.core.array_api import to_device_if_fits, to_numpy
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
 from patchbank.core.coreset.feature_rows import RELATIVE_TOLERANCE
 from patchbank.core.coreset.gemm import GemmGreedy
 from patchbank.core.coreset.gemm_rows import GemmRows, squared_distances_to
@@ -59,7 +60,7 @@ class Coreset:
 
 
 def greedy_coreset(
-    features: Array,
+    features: Array | FeaturesElsewhere,
     n_keep: int,
     *,
     start: Start = None,
@@ -74,7 +75,7 @@ def greedy_coreset(
     On ties the lowest row is chosen.
 
     Args:
-        features: (n, d) float32.
+        features: (n, d) float32; in shards elsewhere they are selected there.
         n_keep: the most rows to choose, from 1 to n; existing centres do not count.
         start: row of the first centre; None chooses the row nearest to the mean.
             `ExistingCentres`: points that are centres already, so that the rows are chosen that
@@ -105,6 +106,11 @@ def greedy_coreset(
     >>> more.radius_before, more.centres.tolist(), more.radii.tolist()
     (10.0, [2], [1.0])
     """
+    if isinstance(features, FeaturesElsewhere):
+        assert not isinstance(start, InitialDistances)
+        return features.selected(
+            n_keep, start=start, radius=radius, groups=groups, sizes=sizes, on_progress=on_progress
+        )
     _check(features, n_keep, start, radius, groups)
     initial = start.distances if isinstance(start, InitialDistances) else None
     rows = _rows(to_device_if_fits(features, device), device, groups, initial)

@@ -239,6 +239,15 @@ class ShardedInt8Rows(_ShardedRows):
         shifted = [part.shifted(begin) for part, begin in zip(parts, self._begins, strict=True)]
         return int8_rows.Candidates.merged(shifted)
 
+    def lower_to_rows(self, rows: Indices) -> None:
+        """Lower every min-distance to the nearest of some rows; each shard is sent the others'."""
+        values, groups, arguments = self.values(rows), self.groups_of(rows), []
+        for own, places in self._split(rows):
+            others = np.setdiff1d(np.arange(len(rows)), places)
+            of_both = None if groups is None else groups[np.append(places, others)]
+            arguments.append((own, values[others], of_both))
+        self._shards.call("lower_to_both", arguments)
+
     def lower(self, centres: QuantizedRows, of_centres: Indices | None) -> None:
         """Lower every min-distance to the nearest of some centres."""
         self._of_all("lower_to_values", centres.values, of_centres)
