@@ -63,7 +63,7 @@ def predict_to_parquet(
     column: str = COLUMN,
     cluster: str | None = None,
     progress: Progress | None = None,
-    on_error: Callable[[str], None] = lambda line: None,
+    on_error: Callable[[str], None] | None = None,
 ) -> BulkCount:
     """Inspect photographs, and write one row for each, in their order, into Parquet files.
 
@@ -102,7 +102,7 @@ def predict_to_parquet(
 
     def add(summary: PartSummary, *, is_kept: bool = False) -> None:
         count.add(summary.verdicts, is_kept=is_kept)
-        for line in summary.errors:
+        for line in summary.errors if on_error else ():
             on_error(line)
         advance(sum(summary.verdicts.values()))
 
