@@ -151,5 +151,5 @@ def test_the_page_has_the_constants_that_were_measured():
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     values = {**results["constants"], **results["measured_predict"], **results["network"]}
     for name, value in values.items():
-        (found,) = re.findall(rf"^\| `{name}` \| ([0-9.e-]+) \|", page, re.MULTILINE)
+        (found,) = re.findall(rf"^\| `{name}` \| ([0-9.e+-]+) \|", page, re.MULTILINE)
         assert float(found) == pytest.approx(value, rel=0.006), name

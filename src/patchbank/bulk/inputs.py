@@ -55,7 +55,7 @@ class Photographs(Protocol):
         ...
 
     def names(self) -> Iterator[str | None]:
-        """Their paths and URLs, one after the other."""
+        """Paths and URLs, one after the other."""
         ...
 
 
@@ -84,7 +84,7 @@ class PhotographList:
         return os.getcwd()
 
     def names(self) -> Iterator[str | None]:
-        """Their paths."""
+        """The paths."""
         return iter(self.given)
 
 

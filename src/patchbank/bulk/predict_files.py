@@ -40,7 +40,7 @@ class BulkCount:
     anomalous: int = 0
     unread: int = 0
     kept: int = field(default=0, kw_only=True)
-    """Those whose results were there already."""
+    """Photographs whose results were there already."""
 
     @property
     def total(self) -> int:
@@ -102,8 +102,9 @@ def predict_to_parquet(
 
     def add(summary: PartSummary, *, is_kept: bool = False) -> None:
         count.add(summary.verdicts, is_kept=is_kept)
-        for line in summary.errors if on_error else ():
-            on_error(line)
+        if on_error is not None:
+            for line in summary.errors:
+                on_error(line)
         advance(sum(summary.verdicts.values()))
 
     def missing() -> Iterator[Block]:

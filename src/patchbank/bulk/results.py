@@ -34,7 +34,7 @@ ROW = "row"
 
 @dataclass(frozen=True, slots=True)
 class PartSummary:
-    """What the rows of a part say."""
+    """Verdicts and errors of the rows of a part."""
 
     verdicts: Mapping[str, int]
     """Number of rows of each verdict."""
@@ -97,7 +97,7 @@ class PartFolder:
             yield
 
     def summary_of(self, block: Block) -> PartSummary | None:
-        """What the part of a block says; None where it is not there, or damaged."""
+        """Summarise the part of a block; None where it is not there, or damaged."""
         path = self._path(block)
         try:
             summary = _summary(path)

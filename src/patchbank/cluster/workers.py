@@ -30,7 +30,7 @@ class WorkerActor:
         use_cores(CORES)  # before the work is there, whose networks ask for the number of cores
 
     def begin(self, work: Any) -> str:
-        """Take the work; -> address of the machine."""
+        """Hold the work; -> address of the machine."""
         self._work = work
         return str(ray.util.get_node_ip_address())
 
@@ -51,7 +51,7 @@ class _Worker:
 class _Task(Generic[Block]):
     worker: _Worker
     block: Block | None
-    """What it works on; None while it takes the work."""
+    """Block of the task; None while the worker opens the work."""
 
 
 @dataclass(eq=False)
@@ -71,10 +71,10 @@ class Workers(Generic[Block]):
     _tasks: dict[Any, _Task[Block]] = field(default_factory=dict)
 
     def results(self, blocks: Iterator[Block], at_most: int) -> Iterator[tuple[Block, Any]]:
-        """Blocks with their results, in the order in which they are done.
+        """Yield blocks with their results, in the order in which they are done.
 
         Args:
-            blocks: taken one after the other as workers have room, so that few are in memory.
+            blocks: handed out one after the other as workers have room, so that few are in memory.
             at_most: workers.
 
         Raises:
@@ -113,7 +113,7 @@ class Workers(Generic[Block]):
         return worker
 
     def _hand_out(self, worker: _Worker, blocks: Iterator[Block]) -> None:
-        """Give a worker that has taken the work as many blocks as it may have."""
+        """Give a worker that is ready as many blocks as it may have."""
         while worker.is_alive and worker.n_blocks < AT_ONCE:
             block = self._again.popleft() if self._again else next(blocks, None)
             if block is None:
@@ -141,5 +141,5 @@ class Workers(Generic[Block]):
 
 
 def _cause(error: RayTaskError) -> BaseException:
-    """What the work raised, if it is one of our errors."""
+    """The error that the work raised, if it is one of ours."""
     return error.cause if isinstance(error.cause, PatchbankError) else error
