@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from patchbank.errors import ClusterError, PatchbankError
 from patchbank.runtime.threads import use_cores
@@ -90,7 +90,7 @@ class Workers(Generic[Block]):
                 task = self._tasks.pop(done)
                 try:
                     result = ray.get(done)
-                except RayActorError as error:
+                except (RayActorError, OutOfMemoryError) as error:
                     self._replace(task, error)
                     continue
                 except RayTaskError as error:
@@ -121,7 +121,7 @@ class Workers(Generic[Block]):
             self._tasks[worker.actor.do.remote(block)] = _Task(worker, block)
             worker.n_blocks += 1
 
-    def _replace(self, task: _Task[Block], error: RayActorError) -> None:
+    def _replace(self, task: _Task[Block], error: Exception) -> None:
         """Note a block of a worker that died, and start another worker in its stead."""
         key = 0 if task.block is None else id(task.block)
         deaths = self._deaths[key] = self._deaths.get(key, 0) + task.worker.is_alive
