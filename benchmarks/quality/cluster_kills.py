@@ -47,6 +47,7 @@ SMALL_STORE = 80 << 20
 @contextmanager
 def cluster_of(n_nodes: int, store_bytes: int) -> Iterator[str]:
     """A cluster to which this process is connected; -> its address."""
+    os.environ.update(RAY_worker_niceness="0")  # else whatever else runs here takes their cores
     node = {"num_cpus": 1, "object_store_memory": store_bytes}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     for _ in range(n_nodes - 1):

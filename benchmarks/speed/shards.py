@@ -13,6 +13,7 @@ many nodes of one core each, which are processes of this machine.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections import Counter
@@ -196,6 +197,7 @@ def cluster_of(n_nodes: int, cores: int, store_bytes: int) -> Iterator[list[str]
     import ray
     from ray.cluster_utils import Cluster
 
+    os.environ.update(RAY_worker_niceness="0")  # as the process that they are measured against
     node = {"num_cpus": cores, "object_store_memory": max(store_bytes, 80 << 20)}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     for _ in range(n_nodes - 1):

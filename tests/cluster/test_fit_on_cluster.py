@@ -17,6 +17,7 @@ from ray._private.internal_api import memory_summary
 from patchbank import GraphCore, PatchCore
 from patchbank.cluster.blocks import Block, on_node
 from patchbank.cluster.features import FeaturesOnCluster
+from patchbank.cluster.shards import end
 from patchbank.core.coreset import greedy_coreset
 from patchbank.errors import ImageError
 from tests.cluster.conftest import STORE_BYTES
@@ -142,8 +143,9 @@ def test_features_of_twice_the_object_store_are_spilled_and_selected(address):
     node = ray.nodes()[0]["NodeID"]
     make = ray.remote(made).options(scheduling_strategy=on_node(node))
     blocks = [Block(make.remote(number), n_rows, node) for number in range(n_blocks)]
-    features = FeaturesOnCluster.of(blocks, d)
+    features = FeaturesOnCluster.of(blocks, d, actors := [])
     found = features.selected(60, start=None, radius=None, groups=None, sizes=(), on_progress=None)
+    end(actors)
     assert "Spilled" in memory_summary(stats_only=True)
     one = greedy_coreset(np.concatenate([made(number) for number in range(n_blocks)]), 60)
     assert found.centres.tolist() == one.centres.tolist()

@@ -1,8 +1,8 @@
 """Blocks of features in files, so that another run need not compute them again.
 
 A file has the features as numpy writes them, and what else is known of the photographs as Python
-pickles it.  Of pickles only records of ours and arrays are made: where a file asks for anything else,
-its block is computed anew.
+pickles it.  Of pickles only records of ours and arrays are made: where a file asks for anything
+else, its block is computed anew.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ class RayShards:
         self._actors = [] if actors is None else actors
         if not self._actors:
             self._actors += [_new_actor(shard) for shard in features]
+        self._use_int8: bool | None = None  # until all have said it, none holds anything
         can = self._gathered(lambda number: self._actors[number].can_use_int8.remote())
         self._use_int8 = all(can)
         self.lengths: Sequence[int] = self._gathered(self._held)
@@ -104,7 +105,7 @@ class RayShards:
     @property
     def use_int8(self) -> bool:
         """Whether the native kernel runs on all machines, and so is used."""
-        return self._use_int8
+        return bool(self._use_int8)
 
     def call(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call a method of all shards at once.
@@ -126,12 +127,11 @@ class RayShards:
         return [None] * len(sent)
 
     def close(self) -> None:
-        """Give the memory of all actors back."""
+        """Give the memory of all actors back, and end those that are not kept."""
+        if not self._are_kept:
+            end(self._actors)
         for actor in self._actors:
-            if self._are_kept:
-                actor.release.remote()
-            else:
-                ray.kill(actor)
+            actor.release.remote()
 
     def _gathered(self, start: Callable[[int], Any]) -> list[Any]:
         """The results of a call of each shard; whatever has died is replaced, and called again."""
@@ -160,12 +160,18 @@ class RayShards:
         self._on_replaced(number)
         self._actors[number] = actor = _new_actor(self._content[number][0])
         # An actor works in the order in which it is called.
-        self._pending[number] = [self._held(number)]
+        self._pending[number] = [] if self._use_int8 is None else [self._held(number)]
         for method, sent in self._changes:
             self._pending[number].append(actor.call.remote(method, *sent[number]))
 
     def _held(self, number: int) -> Any:
         return self._actors[number].hold.remote(self._use_int8, *self._content[number])
+
+
+def end(actors: list[Any]) -> None:
+    """End actors."""
+    while actors:
+        ray.kill(actors.pop())
 
 
 def _new_actor(features: Any) -> Any:
