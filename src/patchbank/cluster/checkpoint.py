@@ -54,7 +54,7 @@ def _holds_facts(found: Any) -> bool:
 
 
 def state_of(source: ImageSource) -> str:
-    """What tells a photograph from another one: path, size and time of a file, or its bytes."""
+    """Facts by which a photograph differs from others: path, size, time of a file, or bytes."""
     content = source.content
     if isinstance(content, Path):
         try:
@@ -67,11 +67,11 @@ def state_of(source: ImageSource) -> str:
     return f"{source.name} {shape} {hashlib.sha256(pixels).hexdigest()} {source.bit_depth}"
 
 
-def keep_block(file: Path, features: Features, told: Any) -> None:
+def keep_block(file: Path, features: Features, facts: Any) -> None:
     """Write a block, whole or not at all; a disk that is full costs the checkpoint, not the fit."""
     body = io.BytesIO()
     np.save(body, features, allow_pickle=False)
-    pickle.dump(told, body, protocol=5)
+    pickle.dump(facts, body, protocol=5)
     content = body.getvalue()
     try:
         replace_file(file, MAGIC + hashlib.sha256(content).digest() + content)

@@ -37,7 +37,7 @@ class FeaturesOnCluster(FeaturesElsewhere):
         columns: tuple[int, int],
         actors: list[Any],
     ) -> None:
-        """Look at columns, the first and their number, of blocks that make these shards.
+        """Take columns, the first and their number, of blocks that make these shards.
 
         The actors of the shards go on from one selection to the next.
         """

@@ -50,7 +50,7 @@ def reader_on(
     engine: Engine,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[Reader]:
-    """What reads the photographs of a fit: here, or on a cluster, connected as long as it lasts.
+    """Context of a reader of the photographs of a fit: here, or on a cluster that is connected.
 
     Args:
         cluster: address of the cluster; "local" for processes of this machine; None for this one.
@@ -116,7 +116,7 @@ class ClusterReader:
     engine: Engine
     checkpoint: Path | None = None
     actors: list[list[Any]] = field(default_factory=list)
-    """Those that hold the shards of each member."""
+    """Actors that hold the shards of each member."""
 
     def close(self) -> None:
         """End all that holds shards."""
@@ -161,7 +161,7 @@ class ClusterReader:
     def _read(
         self, work: Any, sources: Sequence[ImageSource], progress: Progress
     ) -> list[BlockRead]:
-        """What became of each block, in order."""
+        """Results of all blocks, in order."""
         from patchbank.cluster.reading import Nodes, blocks_read
 
         nodes = Nodes.alive()

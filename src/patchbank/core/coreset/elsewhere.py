@@ -58,7 +58,7 @@ class FeaturesElsewhere(ABC):
 
 
 class RowsElsewhere:
-    """Some rows, which are fetched when they are looked at."""
+    """Some rows, which are fetched when they are read."""
 
     def __init__(self, features: FeaturesElsewhere, rows: Indices) -> None:
         self._features, self._rows = features, rows
