@@ -21,6 +21,7 @@ STORE_BYTES = 80 * 2**20
 @pytest.fixture(scope="session")
 def address():
     """Address of the cluster, to which this process is connected."""
+    os.environ.update(RAY_worker_niceness="0")  # else whatever else runs here takes their cores
     own = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
     cluster.add_node(**own)

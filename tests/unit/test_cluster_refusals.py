@@ -12,9 +12,14 @@ from patchbank.backbones import Engine
 from patchbank.cluster import checkpoint
 from patchbank.cluster.fitting import reader_on
 from patchbank.errors import DataError, ParameterError
+from patchbank.images.roi import RegionOfInterest
+from patchbank.images.small_pictures import PictureScale
 from patchbank.images.source import image_source
 from patchbank.methods import METHODS
-from patchbank.training.reading import PartRead, read_here
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.progress import NullProgress
+from patchbank.training.fit import open_backbone_of
+from patchbank.training.reading import PartRead, Reading, read_here, read_part
 from tests.command_line import run
 from tests.photographs import part, save
 
@@ -82,6 +87,35 @@ def test_a_block_in_a_file_is_read_again_unless_it_is_damaged_or_another(tmp_pat
         file.write_bytes(damaged)
         assert checkpoint.kept_block(file) is None
     assert checkpoint.kept_block(tmp_path / "none.block") is None
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        PatchCore(backbone="efficientnet_lite0", image_size=96),
+        PatchCore(
+            backbone="efficientnet_lite0", image_size=96, position="canonical", part_size=(40, 60)
+        ),
+        PatchCore(backbone="efficientnet_lite0", tiles=True),
+    ],
+)
+def test_whatever_is_known_of_photographs_is_read_again(tmp_path, recipe):
+    sources = [image_source(part(seed)) for seed in range(3)]
+    roi = RegionOfInterest(np.pad(np.ones((40, 70), np.bool_), ((3, 29), (0, 34))))
+    region = None if recipe.position == "canonical" else roi
+    pictures = PictureScale(64)
+    reading = Reading("patchcore", recipe, region, pictures, True, True)
+    learner = reading.learner(3, NullProgress(), HOST)
+    extractor = open_backbone_of(recipe, HOST, Engine())
+    read = read_part(reading, extractor, learner, sources, NullProgress())
+    file = tmp_path / "one.block"
+    checkpoint.keep_block(file, learner.features, (read, learner.collected))
+    features, (again, collected) = checkpoint.kept_block(file)
+    np.testing.assert_array_equal(features, learner.features)
+    assert collected.n_rows == len(features)
+    assert [one.photograph for one in again.geometries] == [(72, 104)] * 3
+    assert again.contents.traits == read.contents.traits
+    np.testing.assert_array_equal(again.contents.digests, read.contents.digests)
 
 
 class Hostile:

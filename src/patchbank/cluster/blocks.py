@@ -30,7 +30,7 @@ class Block:
     """The features of a few photographs."""
 
     reference: Any
-    """Of an (n, d) array in the object store."""
+    """Reference of an (n, d) array in the object store."""
     n_rows: int
     node: str
     """Identity of the machine where it was made."""
@@ -47,7 +47,7 @@ class PartOfBlock:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows of a selection that one machine looks at."""
+    """Rows of a selection that one machine processes."""
 
     node: str
     """Identity of that machine."""
@@ -137,7 +137,7 @@ def _parts(
 
 
 def rows_of(blocks: Sequence[Block], rows: Indices, first: int, width: int) -> Features:
-    """Some rows through all blocks, (m, d), which are taken where each block is."""
+    """Some rows through all blocks, (m, d), which are copied where each block is."""
     ends = np.cumsum([block.n_rows for block in blocks])
     of_block = np.searchsorted(ends, rows, side="right")
     found = np.empty((len(rows), width), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Blocks of features in files, so that another run need not compute them again.
 
 A file has the features as numpy writes them, and what else is known of the photographs as Python
-pickles it.  Of pickles only dataclasses of ours and arrays are made: where a file asks for anything
+pickles it.  Of pickles only records of ours and arrays are made: where a file asks for anything
 else, its block is computed anew.
 """
 
@@ -32,6 +32,8 @@ ARRAYS = {
     ("numpy._core.numeric", "_frombuffer"),
 }
 """Module and name of what numpy makes arrays of."""
+PART = ("patchbank.images.roi.region", "InspectedPart")
+"""The one class of facts that is neither a dataclass nor a named tuple."""
 
 
 class _Facts(pickle.Unpickler):
@@ -41,13 +43,18 @@ class _Facts(pickle.Unpickler):
         is_ours = module.startswith("patchbank.") and name.isidentifier()
         if is_ours or (module, name) in ARRAYS:
             found = super().find_class(module, name)
-            if not is_ours or is_dataclass(found):
+            if not is_ours or (module, name) == PART or _holds_facts(found):
                 return found
         raise pickle.UnpicklingError(f"expected facts of photographs, got {module}.{name}")
 
 
+def _holds_facts(found: Any) -> bool:
+    """Whether it is a dataclass or a named tuple, and no function."""
+    return isinstance(found, type) and (is_dataclass(found) or issubclass(found, tuple))
+
+
 def state_of(source: ImageSource) -> str:
-    """What tells a photograph from another one: path, size and time of a file, or its bytes."""
+    """Facts by which a photograph differs from others: path, size, time of a file, or bytes."""
     content = source.content
     if isinstance(content, Path):
         try:
@@ -60,11 +67,11 @@ def state_of(source: ImageSource) -> str:
     return f"{source.name} {shape} {hashlib.sha256(pixels).hexdigest()} {source.bit_depth}"
 
 
-def keep_block(file: Path, features: Features, told: Any) -> None:
+def keep_block(file: Path, features: Features, facts: Any) -> None:
     """Write a block, whole or not at all; a disk that is full costs the checkpoint, not the fit."""
     body = io.BytesIO()
     np.save(body, features, allow_pickle=False)
-    pickle.dump(told, body, protocol=5)
+    pickle.dump(facts, body, protocol=5)
     content = body.getvalue()
     try:
         replace_file(file, MAGIC + hashlib.sha256(content).digest() + content)

@@ -37,7 +37,7 @@ class FeaturesOnCluster(FeaturesElsewhere):
         columns: tuple[int, int],
         actors: list[Any],
     ) -> None:
-        """Look at columns, the first and their number, of blocks that make these shards.
+        """Take columns, the first and their number, of blocks that make these shards.
 
         The actors of the shards go on from one selection to the next.
         """
@@ -46,12 +46,12 @@ class FeaturesOnCluster(FeaturesElsewhere):
         self._blocks, self._shards, self._actors = blocks, shards, actors
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], width: int) -> FeaturesOnCluster:
-        """Features of whole blocks, which have a row at least."""
+    def of(cls, blocks: Sequence[Block], width: int, actors: list[Any]) -> FeaturesOnCluster:
+        """Features of whole blocks, each with a row; `actors` receives those that hold shards."""
         shards = shards_of(blocks, width)
         for number, shard in enumerate(shards):
             LOGGER.info("shard %d: %d rows on node %s", number, shard.n_rows, shard.node[:8])
-        return cls(blocks, shards, (0, width), [])
+        return cls(blocks, shards, (0, width), actors)
 
     def fetched(self, rows: Indices) -> Features:
         """Some rows in memory, (m, d)."""

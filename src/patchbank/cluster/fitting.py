@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ def reader_on(
     engine: Engine,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[Reader]:
-    """What reads the photographs of a fit: here, or on a cluster, connected as long as it lasts.
+    """Context of a reader of the photographs of a fit: here, or on a cluster that is connected.
 
     Args:
         cluster: address of the cluster; "local" for processes of this machine; None for this one.
@@ -75,7 +75,11 @@ def reader_on(
     _check(asked, engine)
     folder = None if checkpoint is None else _made(Path(checkpoint))
     with connected(cluster):
-        yield ClusterReader(device, engine, folder)
+        reader = ClusterReader(device, engine, folder)
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 def _check(asked: Sequence[tuple[Method, Settings]] | AutomaticSettings, engine: Engine) -> None:
@@ -111,6 +115,15 @@ class ClusterReader:
     device: str
     engine: Engine
     checkpoint: Path | None = None
+    actors: list[list[Any]] = field(default_factory=list)
+    """Actors that hold the shards of each member."""
+
+    def close(self) -> None:
+        """End all that holds shards."""
+        from patchbank.cluster.shards import end
+
+        for of_member in self.actors:
+            end(of_member)
 
     def __call__(
         self,
@@ -140,13 +153,15 @@ class ClusterReader:
             raise DataError("expected at least one patch that counts, got images masked all over")
         sharded: Any = learner  # `_check` has seen that it is a `ShardedLearner`
         width = next(read.width for read in reads if read.block.n_rows)
-        sharded.join(FeaturesOnCluster.of(blocks, width), [read.collected for read in reads])
+        self.actors.append([])
+        features = FeaturesOnCluster.of(blocks, width, self.actors[-1])
+        sharded.join(features, [read.collected for read in reads])
         return [geometry for read in reads for geometry in read.part.geometries]
 
     def _read(
         self, work: Any, sources: Sequence[ImageSource], progress: Progress
     ) -> list[BlockRead]:
-        """What became of each block, in order."""
+        """Results of all blocks, in order."""
         from patchbank.cluster.reading import Nodes, blocks_read
 
         nodes = Nodes.alive()

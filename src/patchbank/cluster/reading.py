@@ -33,7 +33,7 @@ CORES = 1
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the tasks of one member have in common."""
+    """Work that the tasks of one member have in common."""
 
     reading: Reading
     device: str
@@ -43,7 +43,7 @@ class Work:
 
     @property
     def key(self) -> str:
-        """What a block depends on besides its photographs."""
+        """Digest of all that a block depends on besides its photographs."""
         reading = self.reading
         region = None if reading.roi is None else reading.roi.mask.tobytes()
         facts = (
@@ -67,8 +67,8 @@ _opened: dict[str, FeatureExtractor] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a task tells of a block, besides its features."""
+class BlockFacts:
+    """Facts of a block that a task returns besides its features."""
 
     part: PartRead
     collected: CollectedPatches
@@ -103,7 +103,7 @@ class Nodes:
 
     @classmethod
     def alive(cls) -> Nodes:
-        """Those that are alive and have cores."""
+        """Nodes that are alive and have cores."""
         found = [
             (node["NodeID"], int(node["Resources"].get("CPU", 0)))
             for node in ray.nodes()
@@ -128,7 +128,7 @@ class Nodes:
 def blocks_read(
     work: Work, parts: Sequence[Sequence[ImageSource]], nodes: Nodes
 ) -> Iterator[BlockRead]:
-    """Read blocks of photographs, and tell of each as soon as it is done.
+    """Read blocks of photographs, and yield each as soon as it is done.
 
     A process that dies is replaced by Ray, which computes its block again, and those that are lost
     with a node too.
@@ -141,13 +141,13 @@ def blocks_read(
     waiting = {}
     for number, (part, node) in enumerate(zip(parts, nodes.shared_out(len(parts)), strict=True)):
         task = READ_BLOCK.options(scheduling_strategy=on_node(node), num_gpus=gpus)
-        features, told = task.remote(shared, list(part))
-        waiting[told] = number, features, node
+        features, found = task.remote(shared, list(part))
+        waiting[found] = number, features, node
     while waiting:
         (done,), _ = ray.wait(list(waiting), num_returns=1)
         number, features, node = waiting.pop(done)
         try:
-            told = ray.get(done)
+            found = ray.get(done)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, PatchbankError) else error) from None
         except WorkerCrashedError as error:
@@ -156,13 +156,13 @@ def blocks_read(
                 f"on node {node[:8]} died {MOST_RETRIES + 1} times ({str(error).splitlines()[0]}); "
                 "see the logs of Ray there"
             ) from None
-        block = Block(features, told.collected.n_rows, told.node)
+        block = Block(features, found.collected.n_rows, found.node)
         yield BlockRead(
-            number, block, told.part, told.collected, told.width, told.seconds, told.is_kept
+            number, block, found.part, found.collected, found.width, found.seconds, found.is_kept
         )
 
 
-def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, Told]:
+def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockFacts]:
     """Decode photographs, extract their features and embed them; -> features, and all else."""
     use_cores(CORES)
     node = ray.get_runtime_context().get_node_id()
@@ -170,28 +170,28 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, Told]:
     file = None if work.checkpoint is None else work.checkpoint / _name(work, sources)
     kept = None if file is None else kept_block(file)
     if kept is None:
-        features, told = _read(work, sources)
-        if file is not None and not told.part.unread:
-            keep_block(file, features, told)
+        features, facts = _read(work, sources)
+        if file is not None and not facts.part.unread:
+            keep_block(file, features, facts)
     else:
-        features, told = kept
+        features, facts = kept
     seconds = time.perf_counter() - began
-    return features, Told(
-        told.part, told.collected, told.width, node, seconds, is_kept=kept is not None
+    return features, BlockFacts(
+        facts.part, facts.collected, facts.width, node, seconds, is_kept=kept is not None
     )
 
 
 READ_BLOCK: Any = ray.remote(num_cpus=CORES, num_returns=2, max_retries=MOST_RETRIES)(read_block)
 
 
-def _read(work: Work, sources: Sequence[ImageSource]) -> tuple[Features, Told]:
+def _read(work: Work, sources: Sequence[ImageSource]) -> tuple[Features, BlockFacts]:
     device, silent = open_device(work.device), NullProgress()
     extractor = work.open()
     with device.full_precision():
         learner: Any = work.reading.learner(len(sources), silent, device)
         part = read_part(work.reading, extractor, learner, sources, silent)
     features = learner.features
-    return features, Told(part, learner.collected, features.shape[1])
+    return features, BlockFacts(part, learner.collected, features.shape[1])
 
 
 def _name(work: Work, sources: Sequence[ImageSource]) -> str:

@@ -28,7 +28,8 @@ READS = (
     "tile_sums",
     "width",
 )
-"""Methods that leave a shard as it is: the others are repeated in one that replaces it."""
+"""Methods that tell of a shard and leave it as it is.  The others change it: nobody waits for them,
+and they are repeated in one that replaces it."""
 MOST_DEATHS = 3
 """Times in a row that a shard may die in one call."""
 SMALL_BYTES = 100_000
@@ -91,10 +92,12 @@ class RayShards:
         self._content = list(zip(map(_referred, features), runs, initial or nothing, strict=True))
         self._on_replaced = on_replaced
         self._changes: list[tuple[str, list[tuple[Any, ...]]]] = []
+        self._pending: list[list[Any]] = [[] for _ in features]
         self._are_kept = actors is not None
         self._actors = [] if actors is None else actors
         if not self._actors:
             self._actors += [_new_actor(shard) for shard in features]
+        self._use_int8: bool | None = None  # until all have said it, none holds anything
         can = self._gathered(lambda number: self._actors[number].can_use_int8.remote())
         self._use_int8 = all(can)
         self.lengths: Sequence[int] = self._gathered(self._held)
@@ -102,7 +105,7 @@ class RayShards:
     @property
     def use_int8(self) -> bool:
         """Whether the native kernel runs on all machines, and so is used."""
-        return self._use_int8
+        return bool(self._use_int8)
 
     def call(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call a method of all shards at once.
@@ -116,18 +119,19 @@ class RayShards:
         def called(number: int) -> Any:
             return self._actors[number].call.remote(method, *sent[number])
 
-        found = self._gathered(called)
-        if method not in READS:
-            self._changes.append((method, sent))
-        return found
+        if method in READS:
+            return self._gathered(called)
+        for number, pending in enumerate(self._pending):
+            pending.append(called(number))
+        self._changes.append((method, sent))
+        return [None] * len(sent)
 
     def close(self) -> None:
-        """Give the memory of all actors back."""
+        """Give the memory of all actors back, and end those that are not kept."""
+        if not self._are_kept:
+            end(self._actors)
         for actor in self._actors:
-            if self._are_kept:
-                actor.release.remote()
-            else:
-                ray.kill(actor)
+            actor.release.remote()
 
     def _gathered(self, start: Callable[[int], Any]) -> list[Any]:
         """The results of a call of each shard; whatever has died is replaced, and called again."""
@@ -136,7 +140,8 @@ class RayShards:
         for number, reference in enumerate(started):
             for left in reversed(range(MOST_DEATHS)):
                 try:
-                    found.append(ray.get(reference))
+                    *_, result = ray.get([*self._pending[number], reference])
+                    found.append(result)
                     break
                 except RayActorError as error:
                     if not left:
@@ -147,18 +152,26 @@ class RayShards:
                         ) from None
                     self._replace(number)
                     reference = start(number)
+            self._pending[number].clear()
         return found
 
     def _replace(self, number: int) -> None:
         """Start another actor for a shard, and repeat what has changed it."""
         self._on_replaced(number)
         self._actors[number] = actor = _new_actor(self._content[number][0])
-        self._held(number)
-        for method, sent in self._changes:  # an actor works in the order in which it is called
-            actor.call.remote(method, *sent[number])
+        # An actor works in the order in which it is called.
+        self._pending[number] = [] if self._use_int8 is None else [self._held(number)]
+        for method, sent in self._changes:
+            self._pending[number].append(actor.call.remote(method, *sent[number]))
 
     def _held(self, number: int) -> Any:
         return self._actors[number].hold.remote(self._use_int8, *self._content[number])
+
+
+def end(actors: list[Any]) -> None:
+    """End actors."""
+    while actors:
+        ray.kill(actors.pop())
 
 
 def _new_actor(features: Any) -> Any:

@@ -232,7 +232,7 @@ class _StoredImage:
 
     @property
     def unpacked(self) -> _StoredImage:
-        """What was `packed`; images of one grid share the numbers of its cells."""
+        """The same with cells, which images of one grid share where all are stored."""
         if self.rows.stop - self.rows.start == len(self.cells):
             return self
         return replace(self, cells=_all_cells(self.grid))

@@ -278,13 +278,11 @@ def _fit_members(
     """Fit the members one after the other, each with a backbone that is opened for it."""
     return [
         _fit_member(
-            method,
-            settings,
+            Reading.of(method, settings, search, roi),
             backbone(settings),
             progress,
             device,
             search=search,
-            roi=roi,
             reader=reader,
             calibrate_sizes=len(parts) == 1,
         )
@@ -293,19 +291,17 @@ def _fit_members(
 
 
 def _fit_member(
-    method: Method,
-    settings: Settings,
+    reading: Reading,
     extractor: FeatureExtractor,
     progress: Progress,
     device: Device,
     *,
     search: GroupSearch,
-    roi: RegionOfInterest | None,
     reader: Reader,
     calibrate_sizes: bool,
 ) -> FittedMember:
     """Fit one member, and predict images that it has not learned."""
-    sources, reading = search.sources, Reading.of(method, settings, search, roi)
+    sources, settings = search.sources, reading.settings
     with device.full_precision():
         learner = reading.learner(len(sources), progress, device)
         geometries = reader(reading, extractor, learner, search, progress)
@@ -315,14 +311,14 @@ def _fit_member(
         # Each size that is read costs a search of its own.
         by_size = dict(learned.calibration_by_size) if calibrate_sizes else {}
     member = Member(
-        method=method.name,
+        method=reading.method_name,
         settings=settings,
         extractor=extractor,
         model=learned.model,
         device=device,
     )
     if len(sources) == 1:
-        return FittedMember(member, _predict_other_views(member, sources[0], roi), {})
+        return FittedMember(member, _predict_other_views(member, sources[0], reading.roi), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
         pairs = list(zip(left_out, geometries, strict=True))

@@ -24,7 +24,7 @@ from patchbank.training.series import PhotographPatches
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the photographs of one member are read."""
+    """Settings and terms under which the photographs of one member are read."""
 
     method_name: str
     settings: Settings

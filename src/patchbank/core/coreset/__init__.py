@@ -66,7 +66,6 @@ rows, and then k more with the first m as existing centres, is the same as selec
 from patchbank.core.coreset.greedy_state import ExistingCentres, InitialDistances
 from patchbank.core.coreset.k_centre_greedy import (
     ContinuedSelection,
-    Coreset,
     Start,
     greedy_coreset,
     greedy_coreset_of_shards,
@@ -75,6 +74,7 @@ from patchbank.core.coreset.k_centre_greedy import (
     row_farthest_from_mean,
     row_nearest_to_mean,
 )
+from patchbank.core.coreset.result import Coreset
 
 __all__ = [
     "ContinuedSelection",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.coreset.greedy_state import ExistingCentres
+from patchbank.core.coreset.result import Coreset
 from patchbank.types import Features, Indices
-
-if TYPE_CHECKING:
-    from patchbank.core.coreset.k_centre_greedy import Coreset
 
 
 class FeaturesElsewhere(ABC):
@@ -60,7 +58,7 @@ class FeaturesElsewhere(ABC):
 
 
 class RowsElsewhere:
-    """Some rows, which are fetched when they are looked at."""
+    """Some rows, which are fetched when they are read."""
 
     def __init__(self, features: FeaturesElsewhere, rows: Indices) -> None:
         self._features, self._rows = features, rows

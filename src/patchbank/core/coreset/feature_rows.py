@@ -28,7 +28,7 @@ class FeatureRows(ABC):
     """Rows (n, d), all of a selection or a shard, with their groups and min-distances."""
 
     dtype: type[np.float32] | type[np.float64]
-    """Of squared distances."""
+    """Type of squared distances."""
     min_distances: Array
     min_distance_to_other_groups: Array | None = None
 

@@ -86,7 +86,7 @@ class Candidates:
         )
 
     def shifted(self, begin: int) -> Candidates:
-        """With the numbers of rows through all shards, of which `begin` are before these."""
+        """The same with numbers of rows through all shards, of which `begin` are before these."""
         outside = self.outside_row + begin if self.outside_row >= 0 else self.outside_row
         return replace(self, rows=self.rows + begin, outside_row=outside)
 

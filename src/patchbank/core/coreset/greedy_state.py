@@ -38,7 +38,7 @@ class ExistingCentres:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What is known before the first centre is chosen by its distance."""
+    """Centres that are known before one is chosen by its distance."""
 
     first: int | None
     """Row of the first centre; None where there are existing ones."""
@@ -52,7 +52,7 @@ class Centre:
     values: Array
     """(d,)"""
     group: int | None
-    """Its group; None without groups."""
+    """Group of the row; None without groups."""
 
 
 class GreedyRows(Protocol):

@@ -18,7 +18,7 @@ from patchbank.types import Features, Indices
 
 ROWS_A_CANDIDATE = 32  # for each core: one core selects among candidates, all cores update the rows
 SHORT_BLOCK = 128  # centres: fewer are not worth a pass, so the next block has more candidates
-SENT_CANDIDATES, SHORT_SENT_BLOCK = 512, 32  # the same of shards, whose candidates are sent
+SENT_CANDIDATES, SHORT_SENT_BLOCK = 512, 8  # of shards, whose candidates are sent
 
 
 class Int8Greedy(GreedyState):
@@ -58,6 +58,8 @@ class Int8Greedy(GreedyState):
         )
         if len(chosen) < min(self._short_block, limit):
             self._n_candidates = min(2 * self._n_candidates, MAX_CANDIDATES)
+        elif isinstance(self.rows, ShardedInt8Rows):
+            self._n_candidates = SENT_CANDIDATES
         return found.rows[chosen], distances_before
 
     def _update(self, rows: Indices) -> None:

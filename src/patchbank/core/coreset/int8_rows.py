@@ -38,7 +38,7 @@ class Candidates:
     """Whether there are others with a min-distance of `bound`."""
 
     def shifted(self, begin: int) -> Candidates:
-        """With the numbers of rows through all shards, of which `begin` are before these."""
+        """The same with numbers of rows through all shards, of which `begin` are before these."""
         return replace(self, rows=self.rows + begin)
 
     @classmethod

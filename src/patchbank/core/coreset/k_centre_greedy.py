@@ -5,8 +5,8 @@ The package's page (`patchbank.core.coreset`) explains the algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -28,6 +28,7 @@ from patchbank.core.coreset.greedy_state import (
 )
 from patchbank.core.coreset.int8 import Int8Greedy
 from patchbank.core.coreset.int8_rows import Int8Rows
+from patchbank.core.coreset.result import Coreset
 from patchbank.core.coreset.sharded import ShardedGemmRows, ShardedInt8Rows
 from patchbank.core.finite import LARGEST_DISTANCE, require_finite
 from patchbank.errors import ParameterError, ShapeError
@@ -39,24 +40,6 @@ Start: TypeAlias = int | InitialDistances | ExistingCentres | None
 for the row nearest to the mean."""
 ShardedRows: TypeAlias = ShardedGemmRows | ShardedInt8Rows
 AnyRows: TypeAlias = GemmRows | Int8Rows | ShardedRows
-
-
-@dataclass(frozen=True, slots=True)
-class Coreset:
-    """Rows in greedy order: the first m of them are the greedy coreset of size m."""
-
-    centres: Indices
-    """(m,) distinct rows, in the order in which they were chosen."""
-    radii: NDArray[np.float32] | None = None
-    """(m,) covering radius after each centre: the largest distance of any row to its nearest
-    centre, existing ones included.  None where it is not known."""
-    radius_before: float | None = None
-    """Covering radius of the existing centres; None without them."""
-    min_distance_to_other_groups: NDArray[np.float32] | None = None
-    """(n,) distance of each row to the nearest centre of *another* group, infinite where there is
-    none.  None where no groups were given."""
-    min_distance_to_other_groups_at: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
-    """The same for the first so many centres, for each of the sizes that were asked for."""
 
 
 def greedy_coreset(

@@ -3,7 +3,7 @@
 A shard does what takes a pass over its features, and proposes its rows of largest min-distance; the
 best of all proposals are the candidates that one machine would have.  Their features come here once
 and are remembered, and each block of centres goes to every shard.  Nothing else is exchanged, so
-that a selection moves about as many rows as it looks at, not as many as there are.
+that a selection moves about as many rows as it needs, not as many as there are.
 
 Shards begin at multiples of `feature_rows.TILE_ROWS` rows: then sums and products are made of the
 same tiles, and all distances are those of one machine to the last bit.
@@ -58,12 +58,12 @@ class LocalShards:
 
 
 class _ShardedRows:
-    """What both kinds have in common; see `GreedyRows`."""
+    """Base of both kinds; see `GreedyRows`."""
 
     def __init__(
         self, shards: Shards, *, has_groups: bool = False, has_initial: bool = False
     ) -> None:
-        """Look at some shards as one.
+        """Take some shards for one.
 
         Args:
             shards: the rows.
@@ -162,7 +162,7 @@ class _ShardedRows:
         return self._shards.call(method, [arguments] * len(self._shards.lengths))
 
     def _split(self, rows: Indices) -> list[tuple[Indices, Indices]]:
-        """For each shard its own numbers of some rows, and their places among them."""
+        """Divide rows by shard: its own numbers of them, and their positions among them."""
         of_shard = np.searchsorted(self._ends, rows, side="right")
         places = [np.flatnonzero(of_shard == number) for number in range(len(self._ends))]
         return [(rows[own] - begin, own) for own, begin in zip(places, self._begins, strict=True)]

@@ -66,7 +66,7 @@ class BankLearner:
 
     @property
     def collected(self) -> CollectedPatches:
-        """What was added, but for the features; see `ShardedLearner`."""
+        """Patches that were added, without features; see `ShardedLearner`."""
         return self._store.collected
 
     def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:

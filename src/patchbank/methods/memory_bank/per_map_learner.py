@@ -64,7 +64,7 @@ class MapBankLearner(BankLearner):
 
     @property
     def collected(self) -> CollectedPatches:
-        """What was added; see `ShardedLearner`."""
+        """Patches that were added, without features; see `ShardedLearner`."""
         return replace(super().collected, channels=self._channels)
 
     def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:
