@@ -18,12 +18,12 @@ from patchbank.datasets import TrainingImages
 from patchbank.errors import DataError
 from patchbank.images.source import image_source
 from patchbank.runtime.atomic_file import make_folders, replace_file
+from patchbank.runtime.digest import file_sha256
 from patchbank.runtime.printable import json_text
 
 SUFFIX = ".patchbank"
 RECORDS = "records"
 """Folder of the records, in that of the detectors."""
-BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,19 +132,6 @@ def fit_of(content: Mapping[str, Any], out: Path, *, is_kept: bool) -> ProductFi
         findings=tuple(content["findings"]),
         oddest=tuple(content["oddest"]),
     )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of the bytes of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def photographs_sha256(found: TrainingImages, root: Path) -> str:
