@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from patchbank.core.coreset import (
     greedy_coreset_of_shards,
 )
 from patchbank.core.coreset.gemm_rows import GemmRows
-from patchbank.core.coreset.int8_rows import Int8Rows
+from patchbank.core.coreset.int8_rows import Candidates, Int8Rows
 from patchbank.core.coreset.sharded import LocalShards, ShardedGemmRows, ShardedInt8Rows
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST
@@ -139,3 +141,21 @@ def test_only_candidates_are_fetched_and_each_once(monkeypatch):
     greedy_coreset_of_shards(rows, 500)
     assert len(set(fetched[1:])) == len(fetched[1:])  # the origin is fetched before its norm
     assert 500 <= len(fetched) < 10_000
+
+
+def test_what_is_lowered_to_the_bound_does_not_come_before_an_equal_row_that_is_lower():
+    # Row 1 is as far as row 0, and held back by its shard.
+    first = Candidates(np.array([0]), np.array([5.0]), 5.0, True)
+    far = Candidates(np.array([7]), np.array([9.0]), 4.0, False)
+    merged = Candidates.merged([first, far])
+    assert merged.rows.tolist() == [7]
+    assert merged.bound > 5.0
+    assert not merged.has_more
+    # Where it lies before them, or is not farther, equal rows are still chosen many at a time.
+    for parts, rows in (
+        ([far, replace(first, rows=np.array([9]))], [7, 9]),
+        ([first, replace(far, min_distances=np.array([5.0]))], [0]),
+    ):
+        merged = Candidates.merged(parts)
+        assert merged.rows.tolist() == rows
+        assert (merged.bound, merged.has_more) == (5.0, True)

@@ -141,14 +141,14 @@ def rows_of(blocks: Sequence[Block], rows: Indices, first: int, width: int) -> F
     ends = np.cumsum([block.n_rows for block in blocks])
     of_block = np.searchsorted(ends, rows, side="right")
     found = np.empty((len(rows), width), dtype=np.float32)
-    places, taken = [], []
+    positions, taken = [], []
     for number in np.unique(of_block).tolist():
         own = np.flatnonzero(of_block == number)
         block = blocks[number]
         inside = rows[own] - (ends[number] - block.n_rows)
-        places.append(own)
+        positions.append(own)
         taken.append(TAKEN.remote(block.reference, inside, first, width))
-    for own, values in zip(places, ray.get(taken), strict=True):
+    for own, values in zip(positions, ray.get(taken), strict=True):
         found[own] = values
     return found
 

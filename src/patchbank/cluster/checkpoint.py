@@ -1,56 +1,31 @@
 """Blocks of features in files, so that another run need not compute them again.
 
-A file has the features as numpy writes them, and what else is known of the photographs as Python
-pickles it.  Of pickles only records of ours and arrays are made: where a file asks for anything
-else, its block is computed anew.
+A file has the features and other arrays as safetensors writes them, and what else is known of the
+photographs as JSON, in which a record is named by its class.  Nothing is unpickled: of classes only
+`facts.RECORDS` are made, and where a file asks for anything else, its block is computed anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
-from dataclasses import is_dataclass
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
+from patchbank.cluster.facts import FactsReader, FactsWriter
 from patchbank.images.source import ImageSource
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.logs import LOGGER
 from patchbank.types import Features
 
-MAGIC = b"patchbank block 1\n"
+MAGIC = b"patchbank block 2\n"
 DIGEST_BYTES = 32
-ARRAYS = {
-    ("builtins", "slice"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
-}
-"""Module and name of what numpy makes arrays of."""
-PART = ("patchbank.images.roi.region", "InspectedPart")
-"""The one class of facts that is neither a dataclass nor a named tuple."""
-
-
-class _Facts(pickle.Unpickler):
-    """Makes what is allowed, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        is_ours = module.startswith("patchbank.") and name.isidentifier()
-        if is_ours or (module, name) in ARRAYS:
-            found = super().find_class(module, name)
-            if not is_ours or (module, name) == PART or _holds_facts(found):
-                return found
-        raise pickle.UnpicklingError(f"expected facts of photographs, got {module}.{name}")
-
-
-def _holds_facts(found: Any) -> bool:
-    """Whether it is a dataclass or a named tuple, and no function."""
-    return isinstance(found, type) and (is_dataclass(found) or issubclass(found, tuple))
+FEATURES, FACTS = "features", "facts"
+"""Names of the features, and of the bytes of the JSON, among the arrays of a file."""
 
 
 def state_of(source: ImageSource) -> str:
@@ -68,11 +43,16 @@ def state_of(source: ImageSource) -> str:
 
 
 def keep_block(file: Path, features: Features, facts: Any) -> None:
-    """Write a block, whole or not at all; a disk that is full costs the checkpoint, not the fit."""
-    body = io.BytesIO()
-    np.save(body, features, allow_pickle=False)
-    pickle.dump(facts, body, protocol=5)
-    content = body.getvalue()
+    """Write a block, whole or not at all; a disk that is full costs the checkpoint, not the fit.
+
+    Raises:
+        TypeError: the facts are of another class than `facts.RECORDS`.
+    """
+    writer = FactsWriter()
+    text = json.dumps(writer.as_json(facts)).encode()
+    writer.arrays[FACTS] = np.frombuffer(text, np.uint8)
+    writer.arrays[FEATURES] = np.ascontiguousarray(features)
+    content = save(writer.arrays)
     try:
         replace_file(file, MAGIC + hashlib.sha256(content).digest() + content)
     except OSError as error:
@@ -89,10 +69,10 @@ def kept_block(file: Path) -> tuple[Features, Any] | None:
     digest, rest = content[len(MAGIC) : begin], content[begin:]
     if not content.startswith(MAGIC) or hashlib.sha256(rest).digest() != digest:
         return None
-    body = io.BytesIO(rest)
     try:
-        features = np.load(body, allow_pickle=False)
-        return features, _Facts(body).load()
-    except Exception as error:  # a damaged pickle raises any type
+        arrays = load(rest)
+        written = json.loads(arrays.pop(FACTS).tobytes())
+        return arrays.pop(FEATURES), FactsReader(arrays).read(written)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, SafetensorError) as error:
         LOGGER.warning("checkpoint: %s is computed again: %s", file, error)
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +172,12 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockF
     if kept is None:
         features, facts = _read(work, sources)
         if file is not None and not facts.part.unread:
-            keep_block(file, features, facts)
+            keep_block(file, features, (facts.part, facts.collected))
     else:
-        features, facts = kept
+        features, (part, collected) = kept
+        facts = BlockFacts(part, collected, features.shape[1])
     seconds = time.perf_counter() - began
-    return features, BlockFacts(
-        facts.part, facts.collected, facts.width, node, seconds, is_kept=kept is not None
-    )
+    return features, replace(facts, node=node, seconds=seconds, is_kept=kept is not None)
 
 
 READ_BLOCK: Any = ray.remote(num_cpus=CORES, num_returns=2, max_retries=MOST_RETRIES)(read_block)

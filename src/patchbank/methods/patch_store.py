@@ -35,8 +35,8 @@ class PatchStore:
         self._stride = stride
         self._note = note
         self._most_bytes: int | None = None
-        self._images: list[_StoredImage] = []
-        self._photographs: list[_StoredImage] = []
+        self._images: list[StoredImage] = []
+        self._photographs: list[StoredImage] = []
         self._elsewhere: FeaturesElsewhere | None = None
 
     @property
@@ -94,12 +94,12 @@ class PatchStore:
         rows = features.reshape(-1, features.shape[2])
         kept = rows if len(cells) == len(rows) else rows[cells]
         copy = self._images[-1].copy + 1 if image.is_copy else 0
-        stored = _StoredImage(
+        stored = StoredImage(
             image.photograph, copy, embedding.grid, cells, self._rows.append(kept), embedding.mask
         )
         self._add(stored, is_copy=image.is_copy)
 
-    def _add(self, stored: _StoredImage, *, is_copy: bool) -> None:
+    def _add(self, stored: StoredImage, *, is_copy: bool) -> None:
         self._images.append(stored)
         if not is_copy:
             self._photographs.append(stored)
@@ -120,7 +120,7 @@ class PatchStore:
         rows = self._rows.append(kept, share=max(len(kept), 1) / (grid[0] * grid[1]))
         if tile.is_first:
             copy = self._images[-1].copy + 1 if image.is_copy else 0
-            stored = _StoredImage(image.photograph, copy, grid, cells[is_kept], rows, None)
+            stored = StoredImage(image.photograph, copy, grid, cells[is_kept], rows, None)
             self._add(stored, is_copy=image.is_copy)
             return
         last = self._images.pop()
@@ -178,7 +178,7 @@ class PatchStore:
 class CollectedPatches:
     """Which patches of some images were stored; their features are elsewhere."""
 
-    images: tuple[_StoredImage, ...]
+    images: tuple[StoredImage, ...]
     n_rows: int
     channels: tuple[int, ...] = ()
     """Channels of each feature map; empty where the learner does not need them."""
@@ -212,7 +212,7 @@ class ShardedLearner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredImage:
+class StoredImage:
     """One image of the fit, and its part of the patch array."""
 
     photograph: int
@@ -225,13 +225,13 @@ class _StoredImage:
     mask: NDArray[np.bool_] | None
 
     @property
-    def packed(self) -> _StoredImage:
+    def packed(self) -> StoredImage:
         """The same without the cells where all of the grid are stored, as in most images."""
         has_all = np.array_equal(self.cells, _all_cells(self.grid))  # tiles have another order
         return replace(self, cells=NO_CELLS) if has_all else self
 
     @property
-    def unpacked(self) -> _StoredImage:
+    def unpacked(self) -> StoredImage:
         """The same with cells, which images of one grid share where all are stored."""
         if self.rows.stop - self.rows.start == len(self.cells):
             return self

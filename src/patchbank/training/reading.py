@@ -54,7 +54,7 @@ class Reading:
 
 @dataclass(slots=True)
 class PartRead:
-    """What is known of some photographs when they have been read, but for what was learned."""
+    """Facts of some photographs that have been read, but for what was learned."""
 
     geometries: list[ImageGeometry] = field(default_factory=list)
     contents: Contents = field(default_factory=Contents)

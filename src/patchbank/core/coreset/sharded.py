@@ -118,15 +118,15 @@ class _ShardedRows:
 
     def values(self, rows: Indices) -> Features:
         """The features of some rows.  -> (m, d)."""
-        places = self._places_of(rows)
-        return self._known[places]
+        positions = self._positions_of(rows)
+        return self._known[positions]
 
     def groups_of(self, rows: Indices) -> Indices | None:
         """The group of each of some rows; None without groups."""
         if not self.has_groups:
             return None
-        places = self._places_of(rows)
-        return self._known_groups[places]
+        positions = self._positions_of(rows)
+        return self._known_groups[positions]
 
     def centre(self, row: int) -> Centre:
         """One row as the first centre."""
@@ -164,8 +164,10 @@ class _ShardedRows:
     def _split(self, rows: Indices) -> list[tuple[Indices, Indices]]:
         """Divide rows by shard: its own numbers of them, and their positions among them."""
         of_shard = np.searchsorted(self._ends, rows, side="right")
-        places = [np.flatnonzero(of_shard == number) for number in range(len(self._ends))]
-        return [(rows[own] - begin, own) for own, begin in zip(places, self._begins, strict=True)]
+        positions = [np.flatnonzero(of_shard == number) for number in range(len(self._ends))]
+        return [
+            (rows[own] - begin, own) for own, begin in zip(positions, self._begins, strict=True)
+        ]
 
     def _forget(self) -> None:
         self._places: dict[int, int] = {}
@@ -173,8 +175,8 @@ class _ShardedRows:
         self._known_norms = np.empty(0, dtype=np.float32)
         self._known_groups = np.empty(0, dtype=np.intp)
 
-    def _places_of(self, rows: Indices) -> Indices:
-        """Places of some rows among those that are known, after fetching the others."""
+    def _positions_of(self, rows: Indices) -> Indices:
+        """Positions of some rows among those that are known, after fetching the others."""
         new = np.array([row for row in rows.tolist() if row not in self._places], dtype=np.intp)
         if len(new):
             self._fetch(np.unique(new))
@@ -202,8 +204,8 @@ class ShardedGemmRows(_ShardedRows):
 
     def norms_of(self, rows: Indices) -> NDArray[np.float32]:
         """Squared distances of some rows to the origin.  -> (m,)."""
-        places = self._places_of(rows)
-        return self._known_norms[places]
+        positions = self._positions_of(rows)
+        return self._known_norms[positions]
 
     def candidates(self) -> gemm_rows.Candidates:
         """The rows of largest min-distance."""
@@ -242,9 +244,9 @@ class ShardedInt8Rows(_ShardedRows):
     def lower_to_rows(self, rows: Indices) -> None:
         """Lower every min-distance to the nearest of some rows; each shard is sent the others'."""
         values, groups, arguments = self.values(rows), self.groups_of(rows), []
-        for own, places in self._split(rows):
-            others = np.setdiff1d(np.arange(len(rows)), places)
-            of_both = None if groups is None else groups[np.append(places, others)]
+        for own, positions in self._split(rows):
+            others = np.setdiff1d(np.arange(len(rows)), positions)
+            of_both = None if groups is None else groups[np.append(positions, others)]
             arguments.append((own, values[others], of_both))
         self._shards.call("lower_to_both", arguments)
 
