@@ -56,7 +56,7 @@ def contents(out):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    names=st.lists(NAMES, min_size=1, max_size=120),
+    names=st.lists(NAMES, min_size=1, max_size=20).map(lambda names: names * 6),
     group=st.integers(1, 60),
     kind=st.sampled_from(KINDS),
     compression=st.sampled_from(["none", "snappy", "zstd"]),
@@ -176,9 +176,8 @@ def test_the_digest_of_a_list_has_the_folder_and_the_names_apart(tmp_path, monke
     assert len(set(found)) == 3
 
 
-FILE_NAMES = st.text(st.sampled_from("aä %2025[]*?#&+=:部"), min_size=1, max_size=9).filter(
-    lambda name: name.strip(".")
-)
+FILE_NAMES = st.text(st.sampled_from("aä %2025[]*?#&+=部"), min_size=1, max_size=9)
+"""Without ``::``, with which fsspec chains file systems."""
 
 
 @settings(max_examples=80, deadline=None)

@@ -29,7 +29,7 @@ from tests.painted import detector as painted
 from tests.photographs import parts, save
 
 SIZES = {"a": 10, "b": 20, "c": 30, "large": 100}
-LIMIT = 60
+LIMIT = 50
 
 
 @pytest.fixture(scope="module")
