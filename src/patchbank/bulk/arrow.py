@@ -23,3 +23,8 @@ def pyarrow() -> Any:
             "pip install 'patchbank[parquet]'"
         ) from None
     return pyarrow
+
+
+def reading_errors() -> tuple[type[Exception], ...]:
+    """What reading a file raises that is damaged, or holds something else."""
+    return OSError, ValueError, LookupError, pyarrow().ArrowException

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from patchbank.bulk.arrow import pyarrow
+from patchbank.bulk.arrow import pyarrow, reading_errors
 from patchbank.errors import DataError
 from patchbank.images.folders import few
 from patchbank.runtime.digest import file_sha256
@@ -73,8 +73,8 @@ class PhotographList:
     @property
     def sha256(self) -> str:
         """Digest of their names and order."""
-        found = hashlib.sha256(self.folder.encode("utf-8", "surrogateescape"))
-        for name in self.given:
+        found = hashlib.sha256()
+        for name in (self.folder, *self.given):
             found.update(name.encode("utf-8", "surrogateescape") + b"\0")
         return found.hexdigest()
 
@@ -107,10 +107,16 @@ class PhotographTable:
                 f"{path}: expected a column {column} with paths or URLs, got "
                 f"{few(names, 'column')}; name yours by --column"
             )
+        if names.count(column) > 1:
+            raise DataError(
+                f"{path}: expected one column {column}, got {names.count(column)} of that name; "
+                "rename the others"
+            )
         kind = pyarrow().types
         found = schema.field(column).type
         plain = found.value_type if kind.is_dictionary(found) else found
-        if not (kind.is_string(plain) or kind.is_large_string(plain)):
+        is_text = (kind.is_string, kind.is_large_string, kind.is_string_view)
+        if not any(is_kind(plain) for is_kind in is_text):
             raise DataError(f"{path}: expected texts in the column {column}, got {found}")
         if not self.n_rows:
             raise DataError(f"{path}: expected one row a photograph, got none")
@@ -134,7 +140,7 @@ class PhotographTable:
         with self._opened() as file:
             batches = file.iter_batches(MOST_ROWS_OF_A_PART, columns=[self._column])
             while (batch := self._read(lambda: next(batches, None))) is not None:
-                yield from batch.column(0).to_pylist()
+                yield from self._read(batch.column(self._column).to_pylist)
 
     def _opened(self) -> Any:
         parquet = pyarrow().parquet
@@ -143,7 +149,7 @@ class PhotographTable:
     def _read(self, read: Callable[[], Any]) -> Any:
         try:
             return read()
-        except (OSError, ValueError) as error:  # pyarrow's errors are of these, too
+        except reading_errors() as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
                 f"{self._path}: expected a Parquet table that can be read, got: {reason}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from patchbank.bulk.arrow import pyarrow
+from patchbank.bulk.arrow import pyarrow, reading_errors
 from patchbank.bulk.inputs import Block
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.result_rows import COLUMNS, INTEGER, NUMBER, TEXT, row_of
@@ -101,7 +101,7 @@ class PartFolder:
         path = self._path(block)
         try:
             summary = _summary(path)
-        except (OSError, ValueError):  # pyarrow's errors are of these, too
+        except reading_errors():
             return None
         return summary if sum(summary.verdicts.values()) == len(block.names) else None
 
@@ -139,7 +139,9 @@ class PartFolder:
         try:
             found = json.loads(record.read_bytes())
         except ValueError:
-            raise DataError(f"{record}: expected the record of a run, got no JSON") from None
+            found = None
+        if not isinstance(found, dict):
+            raise DataError(f"{record}: expected the record of a run, got no JSON of one")
         other = [name for name, value in wanted.items() if found.get(name) != value]
         if other:
             raise DataError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from urllib.parse import unquote
 
 from patchbank.errors import ImageError, ParameterError
 from patchbank.images.source import ImageSource
@@ -44,7 +46,7 @@ def fetched(url: str) -> ImageSource:
     Whatever is wrong is raised by reading it, as an `ImageError` that names the URL.
     """
     try:
-        with file_systems().open(url, "rb") as file:
+        with file_systems().open(_decoded(url), "rb") as file:
             content = file.read(LARGEST_BYTES + 1)
     except ParameterError:
         raise
@@ -57,3 +59,12 @@ def fetched(url: str) -> ImageSource:
             url, ImageError(f"{url}: expected at most {LARGEST_BYTES:,} bytes, got more")
         )
     return ImageSource(url, content)
+
+
+def _decoded(url: str) -> str:
+    """A URL as fsspec takes it: that of a file has its name in it, and no ``%20`` for a space.
+
+    A file whose name itself has a ``%`` goes by that.
+    """
+    scheme, _, path = url.partition("://")
+    return url if scheme != "file" or os.path.exists(path) else unquote(url)

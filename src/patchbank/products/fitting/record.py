@@ -24,6 +24,12 @@ from patchbank.runtime.printable import json_text
 SUFFIX = ".patchbank"
 RECORDS = "records"
 """Folder of the records, in that of the detectors."""
+_KEYS = frozenset(
+    {
+        *("product", "fit_sha256", "file_sha256", "file_bytes", "photographs", "threshold"),
+        *("false_alarm_rate", "seconds", "remarks", "unread", "findings", "oddest"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +118,8 @@ def read_record(out: Path, product: str) -> Mapping[str, Any] | None:
         content = json.loads(record_path(out, product).read_bytes())
     except (OSError, ValueError):
         return None
-    is_whole = isinstance(content, dict) and {"file_sha256", "fit_sha256"} <= content.keys()
-    return content if is_whole else None
+    is_whole = isinstance(content, dict) and content.keys() >= _KEYS
+    return content if is_whole and content["product"] == product else None
 
 
 def fit_of(content: Mapping[str, Any], out: Path, *, is_kept: bool) -> ProductFit:
