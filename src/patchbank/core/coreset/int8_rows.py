@@ -45,6 +45,10 @@ class Candidates:
     def merged(cls, parts: Sequence[Candidates]) -> Candidates:
         """The candidates of all shards, of ascending rows."""
         bound = max(part.bound for part in parts)
+        holds_back = any(part.has_more for part in parts if part.bound == bound)
+        if holds_back and any(np.any(part.min_distances > bound) for part in parts):
+            # A farther row may come down to the bound, where a lower row is held back.
+            bound = float(np.nextafter(bound, np.inf))
         rows, distances, has_more = [], [], False
         for part in parts:
             # Behind the first shard that holds equal ones back, equal ones are higher rows.
