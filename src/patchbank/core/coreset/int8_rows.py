@@ -45,20 +45,20 @@ class Candidates:
     def merged(cls, parts: Sequence[Candidates]) -> Candidates:
         """The candidates of all shards, of ascending rows."""
         bound = max(part.bound for part in parts)
-        hold_back = [at for at, part in enumerate(parts) if part.has_more and part.bound == bound]
-        # Behind the first shard that holds equal ones back, equal ones are higher rows.
-        last_equal = hold_back[0] if hold_back else len(parts)
-        if any((part.min_distances > bound).any() for part in parts[last_equal + 1 :]):
-            # Lowered to the bound, these would come before equal ones that are lower rows.
-            bound, hold_back, last_equal = float(np.nextafter(bound, np.inf)), [], len(parts)
-        rows, distances = [], []
-        for at, part in enumerate(parts):
+        holds_back = any(part.has_more for part in parts if part.bound == bound)
+        if holds_back and any(np.any(part.min_distances > bound) for part in parts):
+            # A farther row may come down to the bound, where a lower row is held back.
+            bound = float(np.nextafter(bound, np.inf))
+        rows, distances, has_more = [], [], False
+        for part in parts:
+            # Behind the first shard that holds equal ones back, equal ones are higher rows.
             is_candidate = part.min_distances > bound
-            if at <= last_equal:
+            if not has_more:
                 is_candidate |= part.min_distances == bound
+            has_more |= part.has_more and part.bound == bound
             rows.append(part.rows[is_candidate])
             distances.append(part.min_distances[is_candidate])
-        return cls(np.concatenate(rows), np.concatenate(distances), bound, bool(hold_back))
+        return cls(np.concatenate(rows), np.concatenate(distances), bound, has_more)
 
 
 class Int8Rows(FeatureRows):

@@ -139,6 +139,8 @@ def greedy_coreset_of_shards(
         ParameterError: `n_keep`, `start` or `radius` is out of range.
     """
     _check_numbers(len(rows), n_keep, start, radius)
+    if isinstance(rows, ShardedInt8Rows) and (start is not None or rows.has_initial):
+        _mean_of(rows)  # all other selections need it, and check it
     return _selected(rows, n_keep, start, radius, sizes, HOST, on_progress)
 
 
@@ -266,13 +268,19 @@ def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
     return _extreme_from_mean(_rows(features, device), -1.0)
 
 
-def _extreme_from_mean(rows: AnyRows, sign: float) -> int:
-    """The row nearest to the mean; with a sign of -1 farthest from it."""
+def _mean_of(rows: AnyRows) -> NDArray[np.float32]:
+    """The mean row, (d,).  Raises a ShapeError where a number is not finite."""
     total = np.zeros(rows.d, dtype=np.float64)
     for of_tile in rows.tile_sums():
         total += of_tile
-    require_finite("features", total / len(rows))  # NaN or infinite if any of a column is
-    found, distances = rows.nearest_to((total / len(rows)).astype(np.float32), sign)
+    mean = total / len(rows)
+    require_finite("features", mean)  # NaN or infinite if any of a column is
+    return mean.astype(np.float32)
+
+
+def _extreme_from_mean(rows: AnyRows, sign: float) -> int:
+    """The row nearest to the mean; with a sign of -1 farthest from it."""
+    found, distances = rows.nearest_to(_mean_of(rows), sign)
     least = distances.min()
     return int(found[distances <= least + abs(least) * RELATIVE_TOLERANCE].min())
 
