@@ -26,5 +26,5 @@ def pyarrow() -> Any:
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
-    """What reading a file raises that is damaged, or holds something else."""
+    """Errors of a file that is damaged, or holds something else."""
     return OSError, ValueError, LookupError, pyarrow().ArrowException
