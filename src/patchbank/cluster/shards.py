@@ -30,7 +30,7 @@ READS = (
 )
 """Methods that tell of a shard and leave it as it is.  The others change it: nobody waits for them,
 and they are repeated in one that replaces it."""
-MOST_DEATHS = 3
+MOST_DEATHS = 5
 """Times in a row that a shard may die in one call."""
 SMALL_BYTES = 100_000
 """Arguments of fewer bytes are sent with the call; larger ones once to each machine."""

@@ -17,7 +17,7 @@ Block = TypeVar("Block")
 
 AT_ONCE = 2
 """Blocks that a worker has: one is on its way while it works on the other."""
-MOST_DEATHS = 3
+MOST_DEATHS = 5
 """Times in a row that workers may die with the same block, or before their first one."""
 CORES = 1
 """Cores of a worker."""
