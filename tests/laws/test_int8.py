@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbank.core import int8
-from patchbank.core.coreset import greedy_coreset
+from patchbank.core.coreset import greedy_coreset, int8_rows
 from patchbank.core.coreset import int8 as int8_greedy
-from patchbank.core.coreset import int8_rows
 from patchbank.core.int8 import OtherGroups, PackedRows, Quantization, binding
 from patchbank.errors import ParameterError
 from patchbank.runtime.devices import HOST

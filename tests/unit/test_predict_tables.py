@@ -261,21 +261,6 @@ def test_a_place_where_no_folder_can_be_is_an_error_of_one_line(folder, tmp_path
     assert (tmp_path / "later" / PART).exists()
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_read_only_is_an_error_and_can_be_read(folder, tmp_path):
-    out = tmp_path / "out"
-    predict_to_parquet(DETECTOR, folder, out)
-    (out / PART).unlink()
-    out.chmod(0o555)
-    try:
-        assert (
-            refused(folder, out) == f"{out}: expected a folder for results, got: Permission denied"
-        )
-    finally:
-        out.chmod(0o755)
-    assert predict_to_parquet(DETECTOR, folder, out).kept == 0
-
-
 def test_a_part_with_rows_but_no_results_is_no_part(folder, tmp_path):
     (block,) = blocks(PhotographTable(table_of(folder, {"path": ["a.png", "b.png"]})), 50)
     there = PartFolder(tmp_path)
