@@ -11,8 +11,6 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 STORE_BYTES = 80 * 2**20
 """Object store of a machine; Ray allows little less."""
@@ -21,6 +19,9 @@ STORE_BYTES = 80 * 2**20
 @pytest.fixture(scope="session")
 def address():
     """Address of the cluster, to which this process is connected."""
+    import ray  # where it is absent, this file is loaded all the same
+    from ray.cluster_utils import Cluster
+
     os.environ.update(RAY_worker_niceness="0")  # else whatever else runs here takes their cores
     own = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
