@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from patchbank.cluster.connection import LOCAL, connected
-from patchbank.core.coreset import Coreset, ExistingCentres, greedy_coreset_of_shards
+from patchbank.core.coreset import (
+    Coreset,
+    ExistingCentres,
+    greedy_coreset_of_shards,
+    with_distances_to_other_groups,
+)
 from patchbank.core.coreset.sharded import ShardedGemmRows, ShardedInt8Rows
 from patchbank.errors import ShapeError
 from patchbank.types import Indices
@@ -68,13 +72,6 @@ def select_in_shards(
             coreset = greedy_coreset_of_shards(
                 rows, n_keep, start=start, radius=radius, sizes=sizes, on_progress=on_progress
             )
-            kept = {size: rows.distances_to_other_groups(size) for size in sizes}
-            return replace(
-                coreset,
-                min_distance_to_other_groups=rows.distances_to_other_groups(len(coreset.centres)),
-                min_distance_to_other_groups_at={
-                    size: found for size, found in kept.items() if found is not None
-                },
-            )
+            return with_distances_to_other_groups(coreset, rows, sizes)
         finally:
             shards.close()

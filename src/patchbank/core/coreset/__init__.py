@@ -73,6 +73,7 @@ from patchbank.core.coreset.k_centre_greedy import (
     random_coreset,
     row_farthest_from_mean,
     row_nearest_to_mean,
+    with_distances_to_other_groups,
 )
 from patchbank.core.coreset.result import Coreset
 
@@ -88,4 +89,5 @@ __all__ = [
     "random_coreset",
     "row_farthest_from_mean",
     "row_nearest_to_mean",
+    "with_distances_to_other_groups",
 ]

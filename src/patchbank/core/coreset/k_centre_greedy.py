@@ -98,15 +98,7 @@ def greedy_coreset(
     initial = start.distances if isinstance(start, InitialDistances) else None
     rows = _rows(to_device_if_fits(features, device), device, groups, initial)
     coreset = _selected(rows, n_keep, start, radius, sizes, device, on_progress)
-    coreset = replace(
-        coreset,
-        min_distance_to_other_groups=rows.distances_to_other_groups(len(coreset.centres)),
-        min_distance_to_other_groups_at={
-            size: found
-            for size in sizes
-            if (found := rows.distances_to_other_groups(size)) is not None
-        },
-    )
+    coreset = with_distances_to_other_groups(coreset, rows, sizes)
     return coreset if initial is None else replace(coreset, radii=None)
 
 
@@ -142,6 +134,20 @@ def greedy_coreset_of_shards(
     if isinstance(rows, ShardedInt8Rows) and (start is not None or rows.has_initial):
         _mean_of(rows)  # all other selections need it, and check it
     return _selected(rows, n_keep, start, radius, sizes, HOST, on_progress)
+
+
+def with_distances_to_other_groups(
+    coreset: Coreset, rows: AnyRows, sizes: Collection[int]
+) -> Coreset:
+    """A selection with the distances to other groups that its rows have kept, for these sizes."""
+    at_sizes = {size: rows.distances_to_other_groups(size) for size in sizes}
+    return replace(
+        coreset,
+        min_distance_to_other_groups=rows.distances_to_other_groups(len(coreset.centres)),
+        min_distance_to_other_groups_at={
+            size: found for size, found in at_sizes.items() if found is not None
+        },
+    )
 
 
 def _selected(
