@@ -60,6 +60,7 @@ def select(
             sizes=sizes,
             device=device,
             on_progress=advance,
+            composable=settings.selection == "composable",
         )
     if projected:  # distances in the projected space are not those of the features
         return Coreset(selected.centres)
@@ -69,7 +70,7 @@ def select(
 def check_selects_in_shards(settings: BankParameters) -> None:
     """Raise a ParameterError where the settings need all features in one place."""
     needed: dict[str, tuple[object, ...]] = {
-        "selection": ("greedy",),
+        "selection": ("greedy", "composable"),
         "projection": ("none",),
         "start": ("mean", "random", "first"),
         "n_neighbours": (1,),
