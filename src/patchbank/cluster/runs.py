@@ -35,7 +35,7 @@ class JobsOfMachine:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPool:
-    """As `runtime.worker_pool.Pool`, with so many processes on each machine of the cluster.
+    """A `runtime.worker_pool.Pool` with so many processes on each machine of the cluster.
 
     This process is connected to it.  Jobs of a machine that is lost run again on others.
     """

@@ -89,8 +89,8 @@ def composable_coreset_of_shards(
     parts = rows.apply(own_coreset, n_keep)
     union = np.concatenate([[first], *(part.rows + begin for begin, part in parts)])
     values = np.concatenate([rows.values(union[:1]), *(part.values for _, part in parts)])
-    union, places = np.unique(union, return_index=True)
-    again = greedy_coreset(values[places], n_keep, start=int(np.searchsorted(union, first)))
+    union, positions = np.unique(union, return_index=True)
+    again = greedy_coreset(values[positions], n_keep, start=int(np.searchsorted(union, first)))
     assert again.radii is not None
     progress = on_progress or (lambda centres: None)
     state = begun(rows, n_keep, first, HOST)

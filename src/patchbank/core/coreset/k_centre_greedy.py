@@ -52,7 +52,6 @@ def greedy_coreset(
     sizes: Collection[int] = (),
     device: Device = HOST,
     on_progress: Callable[[int], None] | None = None,
-    composable: bool = False,
 ) -> Coreset:
     """Choose rows so that every row is near a chosen one (greedy k-centre; PatchCore, Algorithm 1).
 
@@ -73,8 +72,6 @@ def greedy_coreset(
         sizes: numbers of centres after which these distances are kept too.
         device: where the passes over the features are computed.
         on_progress: called with the number of centres chosen since the last call.
-        composable: features in shards are selected by `composable_coreset_of_shards`, to which
-            `radius` and `sizes` mean nothing; an array is one shard, and selected as ever.
 
     Raises:
         ShapeError: `features` does not have two axes, another array does not fit it, or a number is
@@ -94,9 +91,6 @@ def greedy_coreset(
     """
     if isinstance(features, FeaturesElsewhere):
         assert not isinstance(start, InitialDistances)
-        if composable:
-            assert not isinstance(start, ExistingCentres)
-            return features.composed(n_keep, start=start, groups=groups, on_progress=on_progress)
         return features.selected(
             n_keep, start=start, radius=radius, groups=groups, sizes=sizes, on_progress=on_progress
         )

@@ -51,6 +51,9 @@ def select(
     any_size = [2**e for e in range(3, n_keep.bit_length())]
     sizes = any_size if total is None else sizes_to_calibrate(n_keep)
     with progress.task("selecting the bank", total) as advance:
+        if settings.selection == "composable" and isinstance(features, FeaturesElsewhere):
+            assert not isinstance(start, coreset.InitialDistances | coreset.ExistingCentres)
+            return features.composed(n_keep, start=start, groups=groups, on_progress=advance)
         selected = coreset.greedy_coreset(
             space,
             n_keep,
@@ -60,7 +63,6 @@ def select(
             sizes=sizes,
             device=device,
             on_progress=advance,
-            composable=settings.selection == "composable",
         )
     if projected:  # distances in the projected space are not those of the features
         return Coreset(selected.centres)
