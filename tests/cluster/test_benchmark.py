@@ -12,6 +12,8 @@ import pytest
 from tests import command_line
 from tests.photographs import write_dataset
 
+pytestmark = pytest.mark.ray
+
 TINY = "tiny=patchcore:fast(image_size=96,bank_limit=150,start=random)"
 OPTIONS = ("--methods", TINY, "--shots", "full,2", "--seeds", "1", "--device", "cpu")
 TIMES = ("fit_seconds", "ms_per_image", "peak_memory_bytes", "machine", "finished_at")

@@ -10,6 +10,8 @@ from patchbank import PatchCore, load, predict_to_parquet
 from tests.cluster.test_fit_on_cluster import RECIPE, content_of
 from tests.photographs import part, parts, save
 
+pytestmark = pytest.mark.ray
+
 N = 26
 
 
