@@ -9,6 +9,8 @@ import pytest
 import ray
 
 from patchbank.cluster import compose_in_shards, select_in_shards
+from patchbank.cluster.blocks import PartOfBlock, Shard, on_node
+from patchbank.cluster.shards import RayShards
 from patchbank.core import int8
 from patchbank.core.coreset import (
     ExistingCentres,
@@ -70,6 +72,26 @@ def test_features_may_be_where_they_were_made(features):
     start = ExistingCentres(features[:40] + 0.5)
     one = greedy_coreset(features, PICKS, start=start, radius=2.0)
     same(one, select_in_shards([made(0), made(4096)], PICKS, start=start, radius=2.0))
+
+
+def test_each_shard_is_held_where_its_features_are(features):
+    def made(begin):
+        return features[begin : begin + 1024]
+
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]] * 3
+    shards = []
+    for number, node in enumerate(nodes):
+        block = ray.remote(made).options(scheduling_strategy=on_node(node)).remote(number * 1024)
+        shards.append(Shard(node, (PartOfBlock(block, 0, 1024),), 0, D))
+    held = RayShards(shards, None, None, pytest.fail)
+    try:
+        assert held.apply(node_of) == nodes
+    finally:
+        held.close()
+
+
+def node_of(rows):
+    return ray.get_runtime_context().get_node_id()
 
 
 def test_processes_that_die_are_replaced_and_the_result_is_the_same(features, killing):

@@ -32,6 +32,9 @@ READS = (
 and they are repeated in one that replaces it."""
 MOST_DEATHS = 5
 """Times in a row that a shard may die in one call."""
+RESERVED_BYTES = 1 << 20
+"""Memory that an actor asks Ray for: one that asks for nothing is started on any node, also where
+another one is named."""
 SMALL_BYTES = 100_000
 """Arguments of fewer bytes are sent with the call; larger ones once to each machine."""
 
@@ -190,7 +193,10 @@ def end(actors: list[Any]) -> None:
 
 def _new_actor(features: Any) -> Any:
     where = on_node(features.node) if isinstance(features, Shard) else "SPREAD"
-    return ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy=where).remote()
+    new = ray.remote(ShardActor).options(
+        num_cpus=0, memory=RESERVED_BYTES, scheduling_strategy=where
+    )
+    return new.remote()
 
 
 def _runs(groups: NDArray[np.integer[Any]]) -> tuple[Any, Any]:
