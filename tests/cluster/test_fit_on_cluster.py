@@ -122,7 +122,9 @@ def test_shards_whose_process_is_killed_are_replaced(
     assert found == one_machine
 
 
-def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address, tmp_path):
+@pytest.mark.parametrize("ending", ["block", "selection"])
+def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address, tmp_path, ending):
+    """Killed while photographs are read, or banks selected, of which there are several."""
     checkpoint, out = tmp_path / "checkpoint", tmp_path / "fit.patchbank"
     paths = [str(path) for path in photographs]
     arguments = ["fit", *paths, "--out", str(out), *OPTIONS]
@@ -131,17 +133,20 @@ def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address
         *(*arguments, "--cluster", address, "--checkpoint", str(checkpoint)),
     ]
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while len(list(checkpoint.glob("*.block"))) < 3 and driver.poll() is None:
-        time.sleep(0.05)
+    least = {"block": 3, "selection": 1}[ending]
+    while len(list(checkpoint.glob(f"*.{ending}"))) < least and driver.poll() is None:
+        time.sleep(0.02)
     driver.send_signal(signal.SIGKILL)
     assert driver.wait() == -signal.SIGKILL
     assert not out.exists()
-    kept = {file: file.stat().st_mtime_ns for file in checkpoint.glob("*.block")}
+    kept = {file: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert out.read_bytes() == one_machine
-    assert len(kept) >= 3
-    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert sum(file.suffix == f".{ending}" for file in kept) >= least
+    now = {file: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
+    finished = {file for file in kept if file.suffix in (".block", ".selection")}
+    assert {file: now[file] for file in finished} == {file: kept[file] for file in finished}
 
 
 def test_photographs_that_cannot_be_read_are_named_by_one_error(photographs, address, tmp_path):
