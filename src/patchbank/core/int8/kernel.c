@@ -30,10 +30,16 @@
 #include <sys/auxv.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include <windows.h>
 #endif
 #endif
 
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 
 /* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4. */
 enum { PANEL_WIDTH = 32 };
@@ -251,6 +257,8 @@ EXPORT int int8_supports(int level)
     int present = 0;
     size_t size = sizeof present;
     return !sysctlbyname("hw.optional.arm.FEAT_DotProd", &present, &size, NULL, 0) && present;
+#elif defined(_WIN32)
+    return IsProcessorFeaturePresent(43) != 0; /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
 #else
     return 0;
 #endif
