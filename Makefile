@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-page test-native test-openvino test-sanitizers test-emulated wheels test-wheels mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated wheels test-wheels mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -22,7 +22,7 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -m 'not (mosquitto or postgres or browser or page_tools)' -n auto
+	.venv/bin/pytest -m 'not (mosquitto or postgres or browser or page_tools or ray)' -n auto
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
 # Threads of OpenMP that spin while they wait slow down a machine with few cores.
@@ -34,6 +34,12 @@ test-services: export PATCHBANK_REQUIRE = mosquitto,postgres
 test-services: .venv/ready  ## what needs the servers of PostgreSQL and MQTT, which it installs on Debian
 	tools/install_services.sh
 	.venv/bin/pytest -m 'mosquitto or postgres' -n auto tests/server
+
+test-cluster: export PATCHBANK_REQUIRE = ray
+# Processes of a cluster wait for each other: threads that spin would take the cores from them.
+test-cluster: export OMP_NUM_THREADS = 1
+test-cluster: .venv/ready  ## a small cluster of Ray on this machine, two minutes
+	.venv/bin/pytest -m ray -n 0 tests/cluster
 
 test-page: export PATCHBANK_REQUIRE = browser,page_tools
 test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debian, with packages from npm
@@ -83,7 +89,7 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 
 .venv/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,camera,dev]'
+	.venv/bin/python -m pip install --quiet --editable '.[parquet,serve,postgres,camera,ray,dev]'
 	touch $@
 
 .venv-torch/ready: pyproject.toml tools/weights.txt $(KERNEL)

@@ -136,6 +136,7 @@ REQUIREMENTS = {
         _has_native_tools,
         "tools/install_native_tools.sh, or make test-native",
     ),
+    "ray": Requirement("Ray", _installed("ray"), "pip install '.[ray]'"),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
@@ -162,6 +163,7 @@ PACKAGES = {  # a package that a module imports, or a part of ours -> the requir
     "torchvision": "torch",
     "openvino": "openvino",
     "pyarrow": "parquet",
+    "ray": "ray",
     "alembic": "serve",
     "cv2": "camera",
     "fastapi": "serve",

@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from patchbank.bulk import BulkCount as BulkCount
+    from patchbank.bulk import predict_to_parquet as predict_to_parquet
     from patchbank.check import PhotographCheck as PhotographCheck
     from patchbank.check import check_photographs as check_photographs
     from patchbank.comparison import Comparison as Comparison
@@ -67,6 +69,7 @@ _HOMES = {
     "AnomalyMap": "patchbank.types",
     "BackboneError": "patchbank.errors",
     "Box": "patchbank.core.spatial.box",
+    "BulkCount": "patchbank.bulk",
     "CalibrationWarning": "patchbank.errors",
     "check_photographs": "patchbank.check",
     "Change": "patchbank.detector.monitor",
@@ -105,6 +108,7 @@ _HOMES = {
     "PhotographCheck": "patchbank.check",
     "PhotographWarning": "patchbank.errors",
     "PluginWarning": "patchbank.errors",
+    "predict_to_parquet": "patchbank.bulk",
     "ProductFit": "patchbank.products.fitting",
     "Region": "patchbank.core.spatial.regions",
     "Route": "patchbank.detector.route",

@@ -9,6 +9,7 @@
     │   └── NoProductError  a photograph shows none of the products of a router
     ├── BackboneError    a backbone or one of its layers is not there, or not usable
     ├── DetectorFileError  a .patchbank file is damaged, foreign, or newer than this program
+    ├── ClusterError     a cluster does not answer, or its processes die again and again
     └── GuardError       an update would lose defects that were found before
 
     UserWarning
@@ -66,6 +67,10 @@ class BackboneError(PatchbankError):
 
 class DetectorFileError(PatchbankError):
     """A detector file is damaged, foreign, or newer than this program."""
+
+
+class ClusterError(PatchbankError):
+    """A cluster does not answer, or its processes die again and again."""
 
 
 class GuardError(PatchbankError):

@@ -120,7 +120,8 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "Backbone", "Augmentation", "Patches", "Bank", "Score", "Map",
         "PatchCore", "GraphCore", "PaDiM", "SPADE", "SimpleNet", "Machine and file",
     ]  # fmt: skip
-    # Without --out, --each, --report, --exclude, --roi, --ignore, --keep-crops and --help.
+    # Without --out, --each, --cluster, --checkpoint, --report, --exclude, --roi, --ignore,
+    # --keep-crops and --help.
     assert len(listed["Options of every day"]) == 13
     names = [name for names in listed.values() for name in names]
     assert len(names) == len(set(names))
@@ -129,6 +130,8 @@ def test_help_lists_a_dozen_options_first_then_subjects_then_methods():
         "good",
         "out",
         "each",
+        "cluster",
+        "checkpoint",
         "report",
         "exclude",
         "roi",

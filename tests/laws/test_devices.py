@@ -17,7 +17,9 @@ from patchbank.core.coreset import (
     ContinuedSelection,
     ExistingCentres,
     InitialDistances,
+    feature_rows,
     gemm,
+    gemm_rows,
     greedy_coreset,
     random_projection,
 )
@@ -68,7 +70,8 @@ def test_centres_are_the_same_on_small_integers(n, d, grid, share, candidates, s
     device = TorchDevice("cpu", tile_factor=1, limit_bytes=stays)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gemm, "CANDIDATES", candidates)
-        patch.setattr(gemm, "TILE_ROWS", 7)
+        patch.setattr(gemm_rows, "CANDIDATES", candidates)
+        patch.setattr(feature_rows, "TILE_ROWS", 7)
         ours = greedy_coreset(features, n_keep, start=start, groups=groups)
         theirs = greedy_coreset(features, n_keep, start=start, groups=groups, device=device)
         tensor = greedy_coreset(torch.from_numpy(features), n_keep, start=start, groups=groups)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbank.core import int8
-from patchbank.core.coreset import greedy_coreset
+from patchbank.core.coreset import greedy_coreset, int8_rows
 from patchbank.core.coreset import int8 as int8_greedy
 from patchbank.core.int8 import OtherGroups, PackedRows, Quantization, binding
 from patchbank.errors import ParameterError
@@ -215,7 +215,7 @@ def test_no_sum_of_extreme_codes_overflows(kernel, monkeypatch):
 def test_no_pass_is_spent_on_a_single_centre(rows, kernel, rng, monkeypatch):
     on_kernel(monkeypatch, kernel)
     monkeypatch.setattr(int8_greedy, "MIN_CANDIDATES", 64)
-    monkeypatch.setattr(int8_greedy, "SAMPLE", 100)
+    monkeypatch.setattr(int8_rows, "SAMPLE", 100)
     features = rng.standard_normal((3000, 5)).astype(np.float32)
     if rows == "in steps of the sample":  # which then has small min-distances only
         features[::30] *= 0.01

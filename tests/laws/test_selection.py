@@ -14,8 +14,11 @@ from patchbank.core.coreset import (
     ContinuedSelection,
     ExistingCentres,
     InitialDistances,
+    feature_rows,
     gemm,
+    gemm_rows,
     greedy_coreset,
+    int8_rows,
     random_coreset,
     random_projection,
     row_nearest_to_mean,
@@ -43,9 +46,12 @@ CASES = {
 def small_blocks(candidates, tile_rows, kernel):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gemm, "CANDIDATES", candidates)
+        patch.setattr(gemm_rows, "CANDIDATES", candidates)
         patch.setattr(gemm, "TILE_ROWS", tile_rows)
+        patch.setattr(feature_rows, "TILE_ROWS", tile_rows)
         patch.setattr(int8_greedy, "MIN_CANDIDATES", candidates)
-        patch.setattr(int8_greedy, "SAMPLE", tile_rows)
+        patch.setattr(int8_greedy, "SENT_CANDIDATES", candidates)
+        patch.setattr(int8_rows, "SAMPLE", tile_rows)
         patch.setattr(binding, "PART_ROWS", tile_rows)
         on_kernel(patch, kernel)
         yield
@@ -425,5 +431,5 @@ def test_a_selection_that_lacks_a_step_cannot_begin():
         def _update(self, rows):
             pass
 
-    with pytest.raises(TypeError, match="_largest_min_distance.*_select_block"):
+    with pytest.raises(TypeError, match="_select_block.*add_existing"):
         Unfinished()

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from patchbank.core.coreset import gemm, greedy_coreset, random_coreset
+from patchbank.core.coreset.gemm_rows import Candidates
 from patchbank.core.neighbours import ExactIndex, build_index
 from patchbank.core.spatial.patch_embedding import _same
 from patchbank.core.spatial.resampling import apply, resize
@@ -32,7 +33,8 @@ def test_a_random_selection_may_have_one_row_or_all(n_keep):
 def test_near_ties_are_settled_up_to_a_number_of_them(n):
     distances = np.full(n, 1.0, np.float32)
     distances[3] += 1e-6  # the farthest, but for rounding
-    block = gemm._Block(distances, np.full(n, 3.0, np.float32))
+    norms = np.full(n, 3.0, np.float32)
+    block = gemm._Block(Candidates.among(np.arange(n), distances, norms, None))
     near = block.near_ties(3)
     assert near.tolist() == (list(range(n)) if n == gemm.MAX_TIES else [3])
 

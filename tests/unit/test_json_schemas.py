@@ -19,7 +19,7 @@ SCHEMAS = ROOT / "docs" / "schemas"
 NAMES = (
     *("predict", "evaluate", "info", "history", "check", "compare", "drift", "monitor"),
     *("backbones", "benchmark", "results", "statistics", "backup", "inspection", "trial", "verify"),
-    *("products",),
+    *("predict_run", "products"),
 )
 SMALL = {"backbone": "efficientnet_lite0", "image_size": 96}
 

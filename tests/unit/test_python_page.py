@@ -50,6 +50,7 @@ def entries():
     yield signature("evaluate", patchbank.evaluate)
     yield signature("compare", patchbank.compare)
     yield signature("fit_each", patchbank.fit_each)
+    yield signature("predict_to_parquet", patchbank.predict_to_parquet)
     yield signature("compare_results", patchbank.compare_results)
     yield signature("check_photographs", patchbank.check_photographs)
     yield signature("Region", Region)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,22 +24,19 @@ from patchbank.cli.history import history
 from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, JsonPath, Sha256
 from patchbank.cli.output import write_json
+from patchbank.cli.predict_options import PredictOptions
 from patchbank.cli.send import send
 from patchbank.cli.serve import ServeCommand, serve
 from patchbank.cli.statuses import EPILOG, Exit, status_of
 from patchbank.cli.targets import (
     check_distinct,
-    check_file,
-    check_folder,
     check_json,
-    check_outside,
     check_report,
     make_folder,
 )
 from patchbank.cli.tune import tune
 from patchbank.cli.undo import undo
 from patchbank.cli.update import update
-from patchbank.errors import ParameterError
 from patchbank.runtime.invocation import invoked
 
 if TYPE_CHECKING:
@@ -114,116 +110,6 @@ def _without_command(
         raise typer.Exit(Exit.WRONG)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions(DetectorOptions):
-    """Options of `patchbank predict`."""
-
-    paths: Annotated[
-        Optional[list[Path]],
-        typer.Argument(
-            metavar="PATH...", help="Photographs or folders; - reads paths from standard input."
-        ),
-    ] = None
-    paths_from: Annotated[
-        Optional[Path],
-        typer.Option("--paths-from", metavar="FILE", help="Inspect the paths in FILE, one a line."),
-    ] = None
-    null: Annotated[
-        bool,
-        typer.Option("--null", "-0", help="Paths of a list end with NUL, as `find -print0` does."),
-    ] = False
-    out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="DIR", help="Write overlay pictures.")
-    ] = None
-    to_json: JsonPath = None
-    csv: Annotated[
-        Optional[Path],
-        typer.Option("--csv", metavar="FILE", help="Write a table for spreadsheet programs."),
-    ] = None
-    sort_into: Annotated[
-        Optional[Path],
-        typer.Option("--sort-into", metavar="DIR", help="Copy photographs into DIR/OK and DIR/NG."),
-    ] = None
-    explain: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--explain",
-            metavar="DIR",
-            help="Write a page, and a picture of each flagged photograph: its odd spots next to "
-            "the nearest learned patches.",
-        ),
-    ] = None
-    photographs: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--photographs",
-            metavar="DIR",
-            help="Folder of the learned photographs, of which --explain then shows crops of full "
-            "size.",
-        ),
-    ] = None
-    only_anomalous: Annotated[
-        bool,
-        typer.Option(
-            "--only-anomalous",
-            help="Leave good photographs out of lines, files and pictures; they are counted.",
-        ),
-    ] = False
-    fail_on_anomaly: Annotated[
-        bool, typer.Option("--fail-on-anomaly", help="Exit with status 3 if one is found.")
-    ] = False
-    auto: Annotated[
-        bool,
-        typer.Option(
-            "--auto",
-            help="FILE is a folder of detectors: inspect each photograph by that of the product "
-            "it shows.",
-        ),
-    ] = False
-
-    def check_targets(self, given: Sequence[Path]) -> None:
-        """Check that all results have a place to go."""
-        check_json(self.to_json)
-        if self.csv is not None:
-            check_file("--csv", self.csv)
-        if self.out is not None:
-            check_folder("--out", self.out)
-        if self.sort_into is not None:
-            check_folder("--sort-into", self.sort_into)
-            check_outside("--sort-into", self.sort_into, given)
-        if self.photographs is not None and self.explain is None:
-            raise ParameterError("photographs: expected together with --explain, got it alone")
-        if self.explain is not None:
-            check_report("--explain", self.explain)
-            check_outside("--explain", self.explain, given)
-        files = {"--json": self.to_json, "--csv": self.csv}
-        check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
-        if self.auto:
-            self.check_auto()
-
-    def check_auto(self) -> None:
-        """Check that nothing of a single detector is given together with a folder of them.
-
-        Raises:
-            ParameterError: it is.
-        """
-        of_one = {
-            "--explain": self.explain,
-            "--bank-rows": self.bank_rows,
-            "--latency-budget": self.latency_budget,
-            "--false-alarm-rate": self.false_alarm_rate,
-            "--threshold": self.threshold,
-            "--pixel-threshold": self.pixel_threshold,
-            "--sha256": self.sha256,
-        }
-        for option, value in of_one.items():
-            if value is not None:
-                raise ParameterError(
-                    f"{option}: expected without --auto, as it is of one detector, got both; leave "
-                    "one of them out"
-                )
-
-
 @app.command(epilog=EPILOG)
 @with_options(PredictOptions)
 def predict(options: PredictOptions) -> None:
@@ -232,6 +118,10 @@ def predict(options: PredictOptions) -> None:
 
     given = with_lists(options.paths or [], options.paths_from, null=options.null)
     options.check_targets([one.path for one in given if isinstance(one, Given)])
+    if options.parquet is not None:
+        from patchbank.cli.predict_to_parquet import inspect_to_parquet
+
+        raise typer.Exit(inspect_to_parquet(options, given))
     from patchbank.cli.predict import Outputs, inspect_paths
 
     inspector: Detector | Router

@@ -9,29 +9,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.result_rows import COLUMNS, row_of
 from patchbank.errors import DataError
 from patchbank.runtime.spreadsheets import text_cell
-
-COLUMNS = (
-    "image",
-    "verdict",
-    "score",
-    "threshold",
-    "p_value",
-    "width",
-    "height",
-    "regions",
-    "worst_left",
-    "worst_top",
-    "worst_width",
-    "worst_height",
-    "worst_area",
-    "worst_score",
-    "error",
-    "detector_sha256",
-    "unlike",
-    "product",
-)
 
 
 class CsvFile:
@@ -50,10 +30,8 @@ class CsvFile:
         Raises:
             DataError: the row cannot be written.
         """
-        route = outcome.route
-        detector = self._detector if route is None else route.detector_sha256
-        product = "" if route is None else route.product or ""
-        self._write([*_cells(outcome), detector, _differences(outcome), text_cell(product)])
+        row = row_of(outcome, self._detector)
+        self._write([text_cell(v) if isinstance(v, str) else v for v in row.values()])
 
     def _write(self, row: Any) -> None:
         try:
@@ -76,36 +54,3 @@ def csv_file(path: Path, detector_sha256: str) -> Iterator[CsvFile]:
         raise DataError(f"{path}: expected to write CSV, got: {error.strerror}") from None
     with file:
         yield CsvFile(path, file, detector_sha256)
-
-
-def _differences(outcome: Inspection | FailedInspection) -> str:
-    if isinstance(outcome, FailedInspection):
-        return ""
-    return text_cell("; ".join(map(str, outcome.unlike)))
-
-
-def _cells(outcome: Inspection | FailedInspection) -> list[str | int | float]:
-    """Cells of all columns but the last three; empty where nothing is known."""
-    image = text_cell(outcome.image)
-    if isinstance(outcome, FailedInspection):
-        return [
-            image,
-            "unread" if outcome.route is None else "unknown",
-            *[""] * 12,
-            text_cell(outcome.error),
-        ]
-    worst: list[str | int | float] = [""] * 6
-    if outcome.regions:
-        region = outcome.regions[0]
-        worst = [region.left, region.top, region.width, region.height, region.area, region.score]
-    return [
-        image,
-        "anomalous" if outcome.is_anomalous else "good",
-        outcome.score,
-        outcome.threshold,
-        outcome.p_value,
-        *outcome.size,
-        len(outcome.regions),
-        *worst,
-        "",
-    ]

@@ -70,6 +70,24 @@ Ignore: TypeAlias = Annotated[
         help="Do not inspect this part of each photograph, in the same forms.",
     ),
 ]
+Cluster: TypeAlias = Annotated[
+    Optional[str],
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Compute, keep and select features on a Ray cluster: auto, HOST:PORT, "
+        "ray://HOST:PORT, or local for processes of this machine.  The detector is the same.",
+    ),
+]
+Checkpoint: TypeAlias = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--checkpoint",
+        metavar="DIR",
+        help="With --cluster: keep features in this folder, which all its machines see, so that a "
+        "fit that is begun again does not compute them again.",
+    ),
+]
 KeepCrops: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -117,7 +135,8 @@ class FitCommand(TyperCommand):
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         sections = {"Arguments": ["good"], **panels()}
         own = ("out", "each", "report", "exclude", "roi", "ignore", "keep_crops")
-        sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], "help"]
+        on_cluster = ("cluster", "checkpoint")
+        sections[EVERY_DAY] = [*own, *sections[EVERY_DAY], *on_cluster, "help"]
         for heading, names in sections.items():
             records = [parameters[name].get_help_record(ctx) for name in names]
             with formatter.section(heading):
@@ -140,13 +159,16 @@ def fit(
     roi: Roi = None,
     ignore: Ignore = None,
     keep_crops: KeepCrops = True,
+    cluster: Cluster = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Learn a detector from good photographs."""
     is_each = context.meta[EACH]
     if is_each:
         from patchbank.cli.fit_each import check_each
 
-        check_each(good, out, {"--report": report, "--exclude": exclude})
+        others = {"--report": report, "--exclude": exclude, "--cluster": cluster}
+        check_each(good, out, others)
     else:
         _check_targets(out, report, good)
     from patchbank.cli.setting_options import fit_options
@@ -159,7 +181,7 @@ def fit(
 
         fit_each(good[0], out, members, options, choice)
     else:
-        _fit_one(good, (out, report), members, options, choice)
+        _fit_one(good, (out, report), members, options, choice, (cluster, checkpoint))
 
 
 def _fit_one(
@@ -168,10 +190,12 @@ def _fit_one(
     members: Sequence[tuple[Method, Settings]] | AutomaticSettings,
     options: FitOptions,
     choice: PhotographChoice,
+    where: tuple[str | None, Path | None],
 ) -> None:
-    """Fit one detector, and write it and its page to the `targets`."""
+    """Fit one detector, there, and write it and its page to the `targets`."""
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
+    from patchbank.cluster.fitting import reader_on
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
@@ -191,7 +215,12 @@ def _fit_one(
         choice=choice,
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
-    detector = fit_in(members, engine=Engine(options.engine, options.precision), remarks=remarks)
+    engine = Engine(options.engine, options.precision)
+    cluster, checkpoint = where
+    with reader_on(
+        cluster, members, device=options.device, engine=engine, checkpoint=checkpoint
+    ) as reader:
+        detector = fit_in(members, engine=engine, remarks=remarks, reader=reader)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)

@@ -37,6 +37,8 @@ def to_numpy(array: Array) -> NDArray[Any]:
     """Convert to a numpy array; copies only what is on another device."""
     if isinstance(array, np.ndarray):
         return array
+    if not array_api_compat.is_array_api_obj(array):  # rows that are fetched when they are read
+        return np.asarray(array)
     return np.asarray(array_api_compat.to_device(array, "cpu"))
 
 

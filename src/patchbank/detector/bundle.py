@@ -23,6 +23,7 @@ from patchbank.detector.container import ContainerError, read_container
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DetectorFileError
 from patchbank.runtime.atomic_file import FileChanged, replace_file
+from patchbank.runtime.digest import file_sha256
 
 METADATA_KEY = "patchbank"  # one key only: with several, safetensors shuffles the header's bytes
 FORMAT_VERSION = 3
@@ -154,7 +155,7 @@ def file_digest(path: Path) -> str:
         DetectorFileError: the file cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise _unreadable(path, error) from None
 

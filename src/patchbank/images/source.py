@@ -264,7 +264,7 @@ def _state(content: object) -> tuple[int, int] | None:
         return None
     try:
         found = content.stat()
-    except OSError:  # reading names the reason
+    except (OSError, ValueError):  # reading names the reason
         return None
     return found.st_mtime_ns, found.st_size
 

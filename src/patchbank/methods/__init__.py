@@ -32,6 +32,8 @@ BUILT_IN = (
 )
 OPTIONS_OF_FIT = (
     "augment",
+    "checkpoint",
+    "cluster",
     "device",
     "each",
     "engine",

@@ -366,6 +366,9 @@ class Method:
     cannot learn more without the photographs that it was fitted on."""
     normal: Callable[[Any, Continuation, Device], NormalLearner] | None = None
     """The same for one photograph that a person said to be normal."""
+    check_in_shards: Callable[[Any], None] | None = None
+    """(parameters) -> a ParameterError where they need all features in one place.  None where the
+    learner is no `methods.patch_store.ShardedLearner`."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

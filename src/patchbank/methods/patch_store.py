@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.array_api import to_numpy
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
 from patchbank.core.spatial.tiles import Tile
 from patchbank.methods.base import PatchEmbedding, PatchRows, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
@@ -32,13 +35,43 @@ class PatchStore:
         self._stride = stride
         self._note = note
         self._most_bytes: int | None = None
-        self._images: list[_StoredImage] = []
-        self._photographs: list[_StoredImage] = []
+        self._images: list[StoredImage] = []
+        self._photographs: list[StoredImage] = []
+        self._elsewhere: FeaturesElsewhere | None = None
 
     @property
-    def features(self) -> Features:
-        """(n, d): a view."""
+    def features(self) -> Any:
+        """(n, d): a view, or features that are elsewhere."""
+        return self._rows.array if self._elsewhere is None else self._elsewhere
+
+    @property
+    def features_in_memory(self) -> Features:
+        """(n, d): a view of the patches that were stored here."""
         return self._rows.array
+
+    @property
+    def collected(self) -> CollectedPatches:
+        """Which patches are stored."""
+        return CollectedPatches(
+            tuple(image.packed for image in self._images), len(self._rows.array)
+        )
+
+    def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:
+        """Take the patches of other stores instead, one after the other.
+
+        Args:
+            features: of all of them.
+            parts: numbers of photographs begin at 0 in each.
+        """
+        self._elsewhere = features
+        n_rows = 0
+        for part in parts:
+            first = len(self._photographs)
+            for image in (packed.unpacked for packed in part.images):
+                rows = slice(image.rows.start + n_rows, image.rows.stop + n_rows)
+                number = image.photograph + first
+                self._add(replace(image, photograph=number, rows=rows), is_copy=image.copy > 0)
+            n_rows += part.n_rows
 
     @property
     def n_photographs(self) -> int:
@@ -61,12 +94,12 @@ class PatchStore:
         rows = features.reshape(-1, features.shape[2])
         kept = rows if len(cells) == len(rows) else rows[cells]
         copy = self._images[-1].copy + 1 if image.is_copy else 0
-        stored = _StoredImage(
+        stored = StoredImage(
             image.photograph, copy, embedding.grid, cells, self._rows.append(kept), embedding.mask
         )
         self._add(stored, is_copy=image.is_copy)
 
-    def _add(self, stored: _StoredImage, *, is_copy: bool) -> None:
+    def _add(self, stored: StoredImage, *, is_copy: bool) -> None:
         self._images.append(stored)
         if not is_copy:
             self._photographs.append(stored)
@@ -87,7 +120,7 @@ class PatchStore:
         rows = self._rows.append(kept, share=max(len(kept), 1) / (grid[0] * grid[1]))
         if tile.is_first:
             copy = self._images[-1].copy + 1 if image.is_copy else 0
-            stored = _StoredImage(image.photograph, copy, grid, cells[is_kept], rows, None)
+            stored = StoredImage(image.photograph, copy, grid, cells[is_kept], rows, None)
             self._add(stored, is_copy=image.is_copy)
             return
         last = self._images.pop()
@@ -142,7 +175,44 @@ class PatchStore:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredImage:
+class CollectedPatches:
+    """Which patches of some images were stored; their features are elsewhere."""
+
+    images: tuple[StoredImage, ...]
+    n_rows: int
+    channels: tuple[int, ...] = ()
+    """Channels of each feature map; empty where the learner does not need them."""
+
+
+class ShardedLearner(Protocol):
+    """A learner whose features can stay where they were made, in parts of the photographs.
+
+    Others of its kind add the photographs of one part each.  It `join`s what they have collected,
+    and learns as if it had added all of them itself.
+    """
+
+    @property
+    def features(self) -> Features:
+        """(n, d) of all that was added."""
+        ...
+
+    @property
+    def collected(self) -> CollectedPatches:
+        """All else of what was added."""
+        ...
+
+    def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:
+        """Take what others have added.
+
+        Args:
+            features: of all parts, in order.
+            parts: what they have collected.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
     """One image of the fit, and its part of the patch array."""
 
     photograph: int
@@ -153,3 +223,24 @@ class _StoredImage:
     rows: slice
     """Rows of this image in the patch array."""
     mask: NDArray[np.bool_] | None
+
+    @property
+    def packed(self) -> StoredImage:
+        """The same without the cells where all of the grid are stored, as in most images."""
+        has_all = np.array_equal(self.cells, _all_cells(self.grid))  # tiles have another order
+        return replace(self, cells=NO_CELLS) if has_all else self
+
+    @property
+    def unpacked(self) -> StoredImage:
+        """The same with cells, which images of one grid share where all are stored."""
+        if self.rows.stop - self.rows.start == len(self.cells):
+            return self
+        return replace(self, cells=_all_cells(self.grid))
+
+
+NO_CELLS = np.empty(0, dtype=np.intp)
+
+
+@lru_cache(maxsize=16)
+def _all_cells(grid: tuple[int, int]) -> Indices:
+    return np.arange(grid[0] * grid[1])

@@ -53,10 +53,11 @@ def empty_like_storage(
     return allocate_in_file(shape, dtype, folder)
 
 
-def take_rows(array: NDArray[Any], rows: Indices) -> NDArray[Any]:
-    """Copy rows into memory."""
+def take_rows(array: Any, rows: Indices) -> NDArray[Any]:
+    """Copy rows into memory, of an array or of what fetches them."""
     if not isinstance(array, np.memmap):
-        return array[rows]
+        found: NDArray[Any] = array[rows]
+        return found
     copy = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
     for begin in range(0, len(rows), ROWS_PER_COPY):
         part = slice(begin, begin + ROWS_PER_COPY)

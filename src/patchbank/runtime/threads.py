@@ -23,11 +23,20 @@ PIXELS_PER_CORE = 16_000_000
 MIN_PIXELS = 100_000_000  # about 1.5 GB with the copies that decoders make
 
 
+_share: list[int] = []
+"""Cores that somebody who shares out a machine has given to this process."""
+
+
 def usable_cores() -> int:
     """Number of cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min([cores, *_share])
+
+
+def use_cores(cores: int) -> None:
+    """Use no more cores than these in this process, whichever of the machine they are."""
+    _share[:] = [cores]
 
 
 def map_in_order(

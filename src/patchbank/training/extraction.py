@@ -115,6 +115,7 @@ def extract_images(
     progress: Progress,
     contents: Contents | None = None,
     roi: RegionOfInterest | None = None,
+    unread: list[Exception] | None = None,
 ) -> Iterator[ExtractedImage]:
     """Yield every photograph in order, each followed by its copies; with tiles, tile by tile.
 
@@ -129,6 +130,7 @@ def extract_images(
         progress: shows the images, or their tiles.
         contents: receives the facts of each photograph.
         roi: region of interest; None where whole photographs are learned.
+        unread: receives the errors of photographs that cannot be read, which then are not raised.
 
     Raises:
         ImageError, ShapeError: photographs cannot be read.
@@ -141,10 +143,13 @@ def extract_images(
     title = "reading tiles of good images" if settings.tiles else "reading good images"
     total = _n_parts(extractor, settings, sources, roi)
     with progress.task(title, total) as advance:
-        parts = _parts(extractor, settings, sources, contents, roi)
+        errors: list[Exception] = [] if unread is None else unread
+        parts = _parts(extractor, settings, sources, contents, roi, errors)
         for _, image in map_in_order(extracted, parts, lambda part: part.n_pixels):
             yield image.result()
             advance(1)
+    if errors and unread is None:
+        raise unreadable(errors, len(sources))
 
 
 def _parts(
@@ -153,9 +158,10 @@ def _parts(
     sources: Sequence[ImageSource],
     contents: Contents | None,
     roi: RegionOfInterest | None,
+    errors: list[Exception],
 ) -> Iterator[Copy | _TileOfCopy]:
     """Copies of each photograph, or their tiles: whatever the network sees at once."""
-    for number, image in _photographs(sources, contents, roi):
+    for number, image in _photographs(sources, contents, roi, errors):
         part = None if roi is None else roi.on((image.shape[0], image.shape[1]))
         for augmentation in settings.copies:
             if settings.tiles:
@@ -166,9 +172,11 @@ def _parts(
 
 
 def _photographs(
-    sources: Sequence[ImageSource], contents: Contents | None, roi: RegionOfInterest | None
+    sources: Sequence[ImageSource],
+    contents: Contents | None,
+    roi: RegionOfInterest | None,
+    errors: list[Exception],
 ) -> Iterator[tuple[int, Image]]:
-    errors: list[Exception] = []
     read = _read
     if contents is not None:
         read = partial(read_with_content, roi=roi, pictures=contents.pictures)
@@ -184,8 +192,6 @@ def _photographs(
         if not errors:
             yield number, image
         del image, decoded
-    if errors:
-        raise unreadable(errors, len(sources))
 
 
 def _tiles(

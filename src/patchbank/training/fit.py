@@ -26,7 +26,7 @@ from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.machine import versions
 from patchbank.runtime.progress import Progress
-from patchbank.settings import Settings, part_of
+from patchbank.settings import Settings
 from patchbank.training.calibrate import Calibrations, FittedMember, calibrate, standardised
 from patchbank.training.choose import (
     AutomaticSettings,
@@ -35,7 +35,6 @@ from patchbank.training.choose import (
     with_missed,
 )
 from patchbank.training.exclusion import excluded
-from patchbank.training.extraction import extract_images
 from patchbank.training.groups import AUTO, Groups, GroupSearch, Labels, labels_of
 from patchbank.training.interest import EVERYTHING, Interest
 from patchbank.training.names import names_of
@@ -43,6 +42,7 @@ from patchbank.training.photographs import Remarks, readable, with_bit_depth
 from patchbank.training.pictures import kept_photographs, picture_scale
 from patchbank.training.position import with_position
 from patchbank.training.quantising import quantised_for
+from patchbank.training.reading import Reader, Reading, read_here
 
 Wrap: TypeAlias = Callable[[FeatureExtractor], FeatureExtractor]
 Opened: TypeAlias = Callable[[Settings], FeatureExtractor]
@@ -84,6 +84,7 @@ def fit(
     wrap: Wrap = lambda extractor: extractor,
     choice: PhotographChoice = ALL_PHOTOGRAPHS,
     remarks: Remarks | None = None,
+    reader: Reader = read_here,
 ) -> Detector:
     """Fit a detector with one member for each of `parts`.
 
@@ -99,6 +100,7 @@ def fit(
         wrap: applied to each opened backbone before it is used, to put a cache around it, say.
         choice: which of the photographs are learned, and which are left out together.
         remarks: receives lines about the photographs; if not given, `progress` shows them.
+        reader: reads the photographs into the learner of each member, here or elsewhere.
     """
     said = Remarks() if remarks is None else remarks
     asked = parts if isinstance(parts, AutomaticSettings) else ChosenSettings(list(parts))
@@ -110,14 +112,14 @@ def fit(
     roi, lines = choice.interest.region(sources)
     said.lines += lines
     search.contents.pictures = choice.pictures(asked.parts[0][1], sources, roi)
-    opened: Opened = partial(_open_backbone, device=device, engine=_first(engine))
+    opened: Opened = partial(open_backbone_of, device=device, engine=_first(engine))
     chosen = asked.with_bit_depth(bit_depth)
     if isinstance(chosen, AutomaticSettings):
         chosen = choose_settings(chosen, search, _wrapped(opened, wrap), progress, device, roi)
     parts = with_position(chosen.parts, sources, said, progress, has_region=bool(choice.interest))
     LOGGER.info("fitting %s on %d photographs", _shown(parts), len(sources))
     opened = _in_precision(engine, opened, search, roi, said, progress)
-    fitted = _fit_members(parts, _wrapped(opened, wrap), search, roi, progress, device)
+    fitted = _fit_members(parts, _wrapped(opened, wrap), search, roi, progress, device, reader)
     grouping, contents = search.grouping(), search.contents
     said.lines += [*contents.remarks(are_grouped=search.labels.finds_copies), *grouping.lines]
     if remarks is None:
@@ -224,7 +226,8 @@ def _first(engine: Engine) -> Engine:
     return Engine(engine.name) if engine.precision == "int8" else engine
 
 
-def _open_backbone(settings: Settings, device: Device, engine: Engine) -> FeatureExtractor:
+def open_backbone_of(settings: Settings, device: Device, engine: Engine) -> FeatureExtractor:
+    """The backbone that settings ask for."""
     open_with = partial(
         open_backbone,
         settings.backbone,
@@ -270,17 +273,17 @@ def _fit_members(
     roi: RegionOfInterest | None,
     progress: Progress,
     device: Device,
+    reader: Reader,
 ) -> list[FittedMember]:
     """Fit the members one after the other, each with a backbone that is opened for it."""
     return [
         _fit_member(
-            method,
-            settings,
+            Reading.of(method, settings, search, roi),
             backbone(settings),
             progress,
             device,
             search=search,
-            roi=roi,
+            reader=reader,
             calibrate_sizes=len(parts) == 1,
         )
         for method, settings in parts
@@ -288,44 +291,34 @@ def _fit_members(
 
 
 def _fit_member(
-    method: Method,
-    settings: Settings,
+    reading: Reading,
     extractor: FeatureExtractor,
     progress: Progress,
     device: Device,
     *,
     search: GroupSearch,
-    roi: RegionOfInterest | None,
+    reader: Reader,
     calibrate_sizes: bool,
 ) -> FittedMember:
-    """Fit one member, and predict images that it has not learned.
-
-    The features go to the method image by image; those of all images are never held here.
-    """
-    sources, geometries = search.sources, []
-    contents = search.contents if search.is_open and not search.contents.contents else None
+    """Fit one member, and predict images that it has not learned."""
+    sources, settings = search.sources, reading.settings
     with device.full_precision():
-        parameters = part_of(settings, method.parameters)
-        learner = method.learner(parameters, len(sources) * len(settings.copies), progress, device)
-        for image in extract_images(extractor, settings, sources, progress, contents, roi):
-            learner.add(image.features)
-            if image.overview is not None:
-                geometries.append(image.geometry)
-                search.add(image.overview)
-        if contents is not None:
-            contents.check()
+        learner = reading.learner(len(sources), progress, device)
+        geometries = reader(reading, extractor, learner, search, progress)
+        if reading.with_contents:
+            search.contents.check()
         learned = learner.fit(search.grouping().numbers)
         # Each size that is read costs a search of its own.
         by_size = dict(learned.calibration_by_size) if calibrate_sizes else {}
     member = Member(
-        method=method.name,
+        method=reading.method_name,
         settings=settings,
         extractor=extractor,
         model=learned.model,
         device=device,
     )
     if len(sources) == 1:
-        return FittedMember(member, _predict_other_views(member, sources[0], roi), {})
+        return FittedMember(member, _predict_other_views(member, sources[0], reading.roi), {})
 
     def predictions(left_out: Sequence[PatchScores]) -> list[MemberPrediction]:
         pairs = list(zip(left_out, geometries, strict=True))

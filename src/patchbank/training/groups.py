@@ -124,8 +124,17 @@ class GroupSearch:
 
     def add(self, maps: FeatureMaps) -> None:
         """Keep what series follow from, of the next photograph."""
-        if self.is_open and self._may_find_series:
+        if self.takes_patches:
             self._patches.add(maps)
+
+    def join(self, patches: PhotographPatches) -> None:
+        """Keep what was kept of the next photographs elsewhere."""
+        self._patches.patches += patches.patches
+
+    @property
+    def takes_patches(self) -> bool:
+        """Whether patches of the photographs are kept."""
+        return self.is_open and self._may_find_series
 
     @property
     def _may_find_series(self) -> bool:

@@ -92,6 +92,8 @@ class Learnable:
         channels: ChannelAxis | None = None,
         report: str | os.PathLike[str] | None = None,
         keep_crops: bool = True,
+        cluster: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Detector:
         """Learn from good photographs.
 
@@ -132,6 +134,11 @@ class Learnable:
             keep_crops: whether small pictures of these photographs travel in the file, so that
                 `Inspection.explain` can show crops of them without the photographs: at most 4 MB,
                 and 40 % of all else in the file.
+            cluster: address of a Ray cluster that computes, keeps and selects features (``auto``,
+                ``HOST:PORT``, ``ray://HOST:PORT``), or ``local`` for processes of this machine;
+                the detector is the same.  None for this process.
+            checkpoint: with a cluster, a folder that all its machines see: features are kept there,
+                and a fit that is begun again does not compute them again.
 
         Raises:
             ImageTypeError: `images` is neither one image nor several, or an array has other
@@ -143,6 +150,7 @@ class Learnable:
             ParameterError: settings that these images cannot meet, or no such device, engine or
                 precision.
             BackboneError: no such backbone or layers, or weights that cannot be had; no OpenVINO.
+            ClusterError: no cluster answers, or its processes die again and again.
 
         Warns:
             CalibrationWarning: too few images to resolve the false-alarm rate.
@@ -160,6 +168,7 @@ class Learnable:
                 skip_unreadable, exclude, groups, Interest.of(roi, ignore), keep_crops
             ),
             report,
+            (cluster, checkpoint),
         )
 
 
@@ -338,20 +347,25 @@ def _fit(
     progress: Progress | None,
     choice: PhotographChoice,
     report: str | os.PathLike[str] | None,
+    where: tuple[str | None, str | os.PathLike[str] | None],
 ) -> Detector:
     """Fit for the `fit` of all recipes; warnings point at their caller (stacklevel=3)."""
+    from patchbank.cluster.fitting import reader_on
+
     if report is not None:
         check_page(Path(report))
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
-    detector = fit(
-        asked,
-        images,
-        progress or NullProgress(),
-        open_device(device),
-        engine=engine,
-        choice=choice,
-        remarks=remarks,
-    )
+    with reader_on(where[0], asked, device=device, engine=engine, checkpoint=where[1]) as reader:
+        detector = fit(
+            asked,
+            images,
+            progress or NullProgress(),
+            open_device(device),
+            engine=engine,
+            choice=choice,
+            remarks=remarks,
+            reader=reader,
+        )
     odd = FitFacts.of(detector).warning
     lines = [*remarks.lines, *filter(None, [odd])]
     for line in [*(f"left out: {error}" for error in remarks.unread), *lines]:

@@ -311,6 +311,9 @@ def test_the_product_is_found_by_the_photograph(bolts_and_pins, chromium):
     tried.give(changed(bolt(1), lambda pixels: noise), "noise.png").says("UNREAD", "noise.png")
     expect(page.locator("#reason")).to_contain_text("none of the products")
     expect(own).to_have_count(0)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for button in page.locator("#give .button").all():  # their words are within them
+        assert button.evaluate("one => one.scrollWidth <= one.clientWidth")
     tried.open()  # and remembered
     assert page.get_by_label("Product").input_value() == "auto"
     tried.open("?product=pins")

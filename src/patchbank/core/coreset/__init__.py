@@ -44,11 +44,14 @@ Who does what
     k_centre_greedy.greedy_coreset      checks, chooses the first centre and the implementation
               |
     greedy_state.GreedyState            the loop over blocks, centres and radii (shared)
-         |              |
-    int8.Int8Greedy   gemm.GemmGreedy
-    native kernel     GPUs, tensors, processors without the kernel
-    float64           float32 products; near-ties are decided in float64
+         |                  |
+    int8.Int8Greedy       gemm.GemmGreedy       choose among candidates
+         |                  |
+    int8_rows.Int8Rows    gemm_rows.GemmRows    pass over all rows: propose, lower min-distances
+    native kernel         GPUs, tensors, processors without the kernel
+    float64               float32 products; near-ties are decided in float64
 
+    sharded                             rows in shards, each of which is one of these two
     random_projection                   a space of fewer dimensions to select in
 
 Both implementations give the same centres, to the last row; `core.int8.is_usable_for` decides
@@ -63,14 +66,16 @@ rows, and then k more with the first m as existing centres, is the same as selec
 from patchbank.core.coreset.greedy_state import ExistingCentres, InitialDistances
 from patchbank.core.coreset.k_centre_greedy import (
     ContinuedSelection,
-    Coreset,
     Start,
     greedy_coreset,
+    greedy_coreset_of_shards,
     mean_distances,
     random_coreset,
     row_farthest_from_mean,
     row_nearest_to_mean,
+    with_distances_to_other_groups,
 )
+from patchbank.core.coreset.result import Coreset
 
 __all__ = [
     "ContinuedSelection",
@@ -79,8 +84,10 @@ __all__ = [
     "InitialDistances",
     "Start",
     "greedy_coreset",
+    "greedy_coreset_of_shards",
     "mean_distances",
     "random_coreset",
     "row_farthest_from_mean",
     "row_nearest_to_mean",
+    "with_distances_to_other_groups",
 ]

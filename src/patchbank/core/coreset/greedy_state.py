@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,26 +37,49 @@ class ExistingCentres:
 
 
 @dataclass(frozen=True, slots=True)
-class GreedyInput:
-    """The features, and what is known before the first centre is chosen by its distance."""
+class Beginning:
+    """Centres that are known before one is chosen by its distance."""
 
-    features: Array
-    """(n, d) float32."""
     first: int | None
     """Row of the first centre; None where there are existing ones."""
     existing: ExistingCentres | None = None
-    initial: NDArray[np.float32] | None = None
-    """(n,) distances that stay in the running minimum."""
-    groups: Indices | None = None
-    """(n,) group of each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A row as a centre."""
+
+    values: Array
+    """(d,)"""
+    group: int | None
+    """Group of the row; None without groups."""
+
+
+class GreedyRows(Protocol):
+    """The rows of a selection with their min-distances: on one machine, or in shards."""
+
+    @property
+    def min_distances(self) -> Array:
+        """(n,) distance of each row to its nearest centre; CHOSEN for the chosen rows."""
+        ...
+
+    def largest_min_distance(self) -> float:
+        """The largest min-distance of all rows; 0 where all rows are centres."""
+        ...
+
+    def keep_distances_to_other_groups(self, size: int) -> None:
+        """Keep, after so many centres, the distance of each row to those of another group."""
+        ...
 
 
 class GreedyState(ABC):
     """One selection in progress.  All distances are squared.
 
     An implementation sets the attributes for the first centre, or for the existing ones, and
-    provides `_select_block` and `_update`.
+    provides `_select_block` and `_update`.  What takes a pass over all rows is done by `rows`.
     """
+
+    rows: GreedyRows
 
     centres: list[int]
     """Rows chosen so far, in order."""
@@ -63,10 +87,6 @@ class GreedyState(ABC):
     """Covering radius after each of them: the largest min-distance of any row."""
     radius: float
     """The current covering radius; without chosen rows, that of the existing centres."""
-    min_distances: Array
-    """(n,) distance of each row to its nearest centre; CHOSEN for the chosen rows."""
-    min_distance_to_other_groups: Array | None
-    """(n,) distance of each row to the nearest centre of another group; None without groups."""
 
     def select_until(self, size: int, stop: float, on_progress: Callable[[int], None]) -> None:
         """Choose centres until there are `size`, or the covering radius is at most `stop`."""
@@ -77,7 +97,7 @@ class GreedyState(ABC):
             # The row that is chosen next is the farthest one, so its min-distance is the covering
             # radius of the centres before it.
             self.radii += [max(float(distance), 0.0) for distance in distances_before[1:]]
-            self.radius = self._largest_min_distance()
+            self.radius = self.rows.largest_min_distance()
             self.radii.append(self.radius)
             on_progress(len(rows))
 
@@ -103,7 +123,3 @@ class GreedyState(ABC):
     @abstractmethod
     def _update(self, rows: Indices) -> None:
         """Bring all min-distances up to date with the centres `rows`: one pass."""
-
-    @abstractmethod
-    def _largest_min_distance(self) -> float:
-        """The largest min-distance of all rows; 0 where all rows are centres."""

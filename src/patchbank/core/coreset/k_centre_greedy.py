@@ -5,8 +5,8 @@ The package's page (`patchbank.core.coreset`) explains the algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -14,49 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core import int8
-from patchbank.core.array_api import namespace, on_device_of, to_device_if_fits, to_numpy
-from patchbank.core.coreset.gemm import GemmGreedy, squared_distances_to, tiles
+from patchbank.core.array_api import to_device_if_fits, to_numpy
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
+from patchbank.core.coreset.feature_rows import RELATIVE_TOLERANCE
+from patchbank.core.coreset.gemm import GemmGreedy
+from patchbank.core.coreset.gemm_rows import GemmRows, squared_distances_to
 from patchbank.core.coreset.greedy_state import (
     CHOSEN,
+    Beginning,
     ExistingCentres,
-    GreedyInput,
     GreedyState,
     InitialDistances,
 )
 from patchbank.core.coreset.int8 import Int8Greedy
+from patchbank.core.coreset.int8_rows import Int8Rows
+from patchbank.core.coreset.result import Coreset
+from patchbank.core.coreset.sharded import ShardedGemmRows, ShardedInt8Rows
 from patchbank.core.finite import LARGEST_DISTANCE, require_finite
 from patchbank.errors import ParameterError, ShapeError
 from patchbank.runtime.devices import HOST, Device
-from patchbank.runtime.scratch import drop_pages
 from patchbank.types import Array, Features, Indices
-
-RELATIVE_TOLERANCE = 1e-9  # above the error of a float64 sum, in whatever order it is added
 
 Start: TypeAlias = int | InitialDistances | ExistingCentres | None
 """The row of the first centre, distances or centres that are there before the first one, or None
 for the row nearest to the mean."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coreset:
-    """Rows in greedy order: the first m of them are the greedy coreset of size m."""
-
-    centres: Indices
-    """(m,) distinct rows, in the order in which they were chosen."""
-    radii: NDArray[np.float32] | None = None
-    """(m,) covering radius after each centre: the largest distance of any row to its nearest
-    centre, existing ones included.  None where it is not known."""
-    radius_before: float | None = None
-    """Covering radius of the existing centres; None without them."""
-    min_distance_to_other_groups: NDArray[np.float32] | None = None
-    """(n,) distance of each row to the nearest centre of *another* group, infinite where there is
-    none.  None where no groups were given."""
-    min_distance_to_other_groups_at: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
-    """The same for the first so many centres, for each of the sizes that were asked for."""
+ShardedRows: TypeAlias = ShardedGemmRows | ShardedInt8Rows
+AnyRows: TypeAlias = GemmRows | Int8Rows | ShardedRows
 
 
 def greedy_coreset(
-    features: Array,
+    features: Array | FeaturesElsewhere,
     n_keep: int,
     *,
     start: Start = None,
@@ -71,7 +58,7 @@ def greedy_coreset(
     On ties the lowest row is chosen.
 
     Args:
-        features: (n, d) float32.
+        features: (n, d) float32; in shards elsewhere they are selected there.
         n_keep: the most rows to choose, from 1 to n; existing centres do not count.
         start: row of the first centre; None chooses the row nearest to the mean.
             `ExistingCentres`: points that are centres already, so that the rows are chosen that
@@ -102,22 +89,90 @@ def greedy_coreset(
     >>> more.radius_before, more.centres.tolist(), more.radii.tolist()
     (10.0, [2], [1.0])
     """
+    if isinstance(features, FeaturesElsewhere):
+        assert not isinstance(start, InitialDistances)
+        return features.selected(
+            n_keep, start=start, radius=radius, groups=groups, sizes=sizes, on_progress=on_progress
+        )
     _check(features, n_keep, start, radius, groups)
+    initial = start.distances if isinstance(start, InitialDistances) else None
+    rows = _rows(to_device_if_fits(features, device), device, groups, initial)
+    coreset = _selected(rows, n_keep, start, radius, sizes, device, on_progress)
+    coreset = with_distances_to_other_groups(coreset, rows, sizes)
+    return coreset if initial is None else replace(coreset, radii=None)
+
+
+def greedy_coreset_of_shards(
+    rows: ShardedRows,
+    n_keep: int,
+    *,
+    start: int | ExistingCentres | None = None,
+    radius: float | None = None,
+    sizes: Collection[int] = (),
+    on_progress: Callable[[int], None] | None = None,
+) -> Coreset:
+    """The same rows, to the last one, where the features are in shards.
+
+    Args:
+        rows: the shards.
+        n_keep: the most rows to choose.
+        start: row of the first centre, or centres that are there before; see `greedy_coreset`.
+            None where the shards have distances before the first centre.
+        radius: stop as soon as no row is farther than this from its nearest centre.
+        sizes: numbers of centres after which the shards keep distances to other groups.
+        on_progress: called with the number of centres chosen since the last call.
+
+    Returns:
+        The rows through all shards, without distances to other groups: those stay in the shards,
+        for these sizes and for the last one.
+
+    Raises:
+        ShapeError: features are not finite.
+        ParameterError: `n_keep`, `start` or `radius` is out of range.
+    """
+    _check_numbers(len(rows), n_keep, start, radius)
+    if isinstance(rows, ShardedInt8Rows) and (start is not None or rows.has_initial):
+        _mean_of(rows)  # all other selections need it, and check it
+    return _selected(rows, n_keep, start, radius, sizes, HOST, on_progress)
+
+
+def with_distances_to_other_groups(
+    coreset: Coreset, rows: AnyRows, sizes: Collection[int]
+) -> Coreset:
+    """A selection with the distances to other groups that its rows have kept, for these sizes."""
+    at_sizes = {size: rows.distances_to_other_groups(size) for size in sizes}
+    return replace(
+        coreset,
+        min_distance_to_other_groups=rows.distances_to_other_groups(len(coreset.centres)),
+        min_distance_to_other_groups_at={
+            size: found for size, found in at_sizes.items() if found is not None
+        },
+    )
+
+
+def _selected(
+    rows: AnyRows,
+    n_keep: int,
+    start: Start,
+    radius: float | None,
+    sizes: Collection[int],
+    device: Device,
+    on_progress: Callable[[int], None] | None,
+) -> Coreset:
+    """The selection of `greedy_coreset`; the rows keep distances to other groups."""
     progress = on_progress or (lambda centres: None)
-    state = _start(to_device_if_fits(features, device), n_keep, start, groups, device)
+    state = _start(rows, n_keep, start, device)
     progress(len(state.centres))
     radius_before = state.radius if isinstance(start, ExistingCentres) else None
     stop = (
         CHOSEN if radius is None else float(radius) * float(radius)
     )  # ** raises where it overflows
-    at_sizes = {}
     for size in sorted(size for size in {*sizes, n_keep} if size <= n_keep):
         state.select_until(size, stop, progress)
-        to_others = state.min_distance_to_other_groups
-        if len(state.centres) == size and size in sizes and to_others is not None:
-            at_sizes[size] = _root(to_numpy(to_others))
-    coreset = _coreset_of(state, radius_before, at_sizes)
-    return replace(coreset, radii=None) if isinstance(start, InitialDistances) else coreset
+        if len(state.centres) == size and size in sizes:
+            rows.keep_distances_to_other_groups(size)
+    rows.keep_distances_to_other_groups(len(state.centres))
+    return _coreset_of(state, radius_before)
 
 
 class ContinuedSelection:
@@ -162,14 +217,15 @@ class ContinuedSelection:
         _check(features, most, ExistingCentres(points), None, groups)
         ends = sorted({*sizes, len(points)})
         first, room = ExistingCentres(points[: ends[0]]), most + len(points) - ends[0]
-        state = _start(to_device_if_fits(features, device), room, first, groups, device)
-        self.distances_to_first = {ends[0]: _root(to_numpy(state.min_distances))}
+        rows = _rows(to_device_if_fits(features, device), device, groups, None)
+        state = _start(rows, room, first, device)
+        self.distances_to_first = {ends[0]: _root(to_numpy(rows.min_distances))}
         """(n,) distance of each row to the nearest of the first so many existing centres, for each
         of the sizes, and for all."""
         for begin, end in pairwise(ends):
             state.add_existing(points[begin:end])
-            self.distances_to_first[end] = _root(to_numpy(state.min_distances))
-        self._state = state
+            self.distances_to_first[end] = _root(to_numpy(rows.min_distances))
+        self._rows, self._state = rows, state
         self._radius_before = state.radius
 
     def go_on(self, size: int, radius: float | None = None) -> None:
@@ -180,20 +236,19 @@ class ContinuedSelection:
     @property
     def coreset(self) -> Coreset:
         """The rows that were chosen so far."""
-        return _coreset_of(self._state, self._radius_before, {})
+        to_others = self._rows.min_distance_to_other_groups
+        return replace(
+            _coreset_of(self._state, self._radius_before),
+            min_distance_to_other_groups=None if to_others is None else _root(to_numpy(to_others)),
+        )
 
 
-def _coreset_of(
-    state: GreedyState, radius_before: float | None, at_sizes: Mapping[int, NDArray[np.float32]]
-) -> Coreset:
+def _coreset_of(state: GreedyState, radius_before: float | None) -> Coreset:
     """The result of a selection so far; distances of the state are squared."""
-    to_others = state.min_distance_to_other_groups
     return Coreset(
         centres=np.array(state.centres, dtype=np.intp),
         radii=_root(np.array(state.radii, dtype=np.float64)),
         radius_before=None if radius_before is None else float(np.sqrt(radius_before)),
-        min_distance_to_other_groups=None if to_others is None else _root(to_numpy(to_others)),
-        min_distance_to_other_groups_at=at_sizes,
     )
 
 
@@ -206,8 +261,7 @@ def random_coreset(n: int, n_keep: int, *, rng: np.random.Generator) -> Indices:
 
 def row_nearest_to_mean(features: Array, *, device: Device = HOST) -> int:
     """Deterministic first centre: the row nearest to the mean, the lowest on ties."""
-    distances = _distances_to_mean(features, device)
-    return int((distances <= distances.min() * (1 + RELATIVE_TOLERANCE)).argmax())
+    return _extreme_from_mean(_rows(features, device), 1.0)
 
 
 def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
@@ -217,8 +271,24 @@ def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
     distances of row x to all rows y add up to n |x - mean|^2 plus a term that is the same for every
     x, so the matrix is not needed.  On ties the lowest row.
     """
-    distances = _distances_to_mean(features, device)
-    return int((distances >= distances.max() * (1 - RELATIVE_TOLERANCE)).argmax())
+    return _extreme_from_mean(_rows(features, device), -1.0)
+
+
+def _mean_of(rows: AnyRows) -> NDArray[np.float32]:
+    """The mean row, (d,).  Raises a ShapeError where a number is not finite."""
+    total = np.zeros(rows.d, dtype=np.float64)
+    for of_tile in rows.tile_sums():
+        total += of_tile
+    mean = total / len(rows)
+    require_finite("features", mean)  # NaN or infinite if any of a column is
+    return mean.astype(np.float32)
+
+
+def _extreme_from_mean(rows: AnyRows, sign: float) -> int:
+    """The row nearest to the mean; with a sign of -1 farthest from it."""
+    found, distances = rows.nearest_to(_mean_of(rows), sign)
+    least = distances.min()
+    return int(found[distances <= least + abs(least) * RELATIVE_TOLERANCE].min())
 
 
 def mean_distances(features: Array, rows: Indices, *, device: Device = HOST) -> NDArray[np.float32]:
@@ -241,10 +311,7 @@ def _check(
     if features.ndim != 2:
         raise ShapeError(f"features: expected (n, d), got {tuple(features.shape)}")
     n, d = features.shape
-    if not 1 <= n_keep <= n:
-        raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
-    if radius is not None and not radius >= 0:
-        raise ParameterError(f"radius: expected 0 or more, got {radius}")
+    _check_numbers(n, n_keep, start, radius)
     require_finite("features", features)
     if groups is not None:
         _check_length("groups", groups, n)
@@ -265,7 +332,16 @@ def _check(
         require_finite("existing centres", points)
         if start.groups is not None:
             _check_length("groups of existing centres", start.groups, len(points))
-    elif start is not None and not 0 <= start < n:
+
+
+def _check_numbers(n: int, n_keep: int, start: Start, radius: float | None) -> None:
+    if not 1 <= n_keep <= n:
+        raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
+    if radius is not None and not radius >= 0:
+        raise ParameterError(f"radius: expected 0 or more, got {radius}")
+    if start is None or isinstance(start, ExistingCentres | InitialDistances):
+        return
+    if not 0 <= start < n:
         raise ParameterError(f"start: expected a row from 0 to {n - 1}, got {start}")
 
 
@@ -274,45 +350,36 @@ def _check_length(name: str, array: NDArray[np.generic], n: int) -> None:
         raise ShapeError(f"{name}: expected ({n},), one a row, got {array.shape}")
 
 
-def _start(
-    features: Array, n_keep: int, start: Start, groups: Indices | None, device: Device
-) -> GreedyState:
-    """Begin a selection, on the int8 kernel where it can be used, else on matrix products."""
-    existing = start if isinstance(start, ExistingCentres) else None
-    initial = start.distances if isinstance(start, InitialDistances) else None
-    first: int | None = None
-    if initial is not None:
-        first = int(initial.argmax())
-    elif start is None:
-        first = row_nearest_to_mean(features, device=device)
-    elif not isinstance(start, ExistingCentres | InitialDistances):
-        first = int(start)
+def _rows(
+    features: Array,
+    device: Device,
+    groups: Indices | None = None,
+    initial: NDArray[np.float32] | None = None,
+) -> GemmRows | Int8Rows:
+    """Rows for the int8 kernel where it can be used, else for matrix products."""
     if int8.is_usable_for(features, device):
-        contiguous = np.require(features, np.float32, "C")
-        return Int8Greedy(GreedyInput(contiguous, first, existing, initial, groups))
-    origin = first
-    if origin is None or start is not None:
-        origin = row_nearest_to_mean(features, device=device)
-    given = GreedyInput(features, first, existing, initial, groups)
-    return GemmGreedy(given, n_keep, origin, device)
+        return Int8Rows(features, groups, initial)
+    return GemmRows(features, device, groups, initial)
+
+
+def _start(rows: AnyRows, n_keep: int, start: Start, device: Device) -> GreedyState:
+    """Begin a selection."""
+    existing, first, origin = None, None, None
+    if rows.has_initial:
+        first, _ = rows.largest_initial()
+    elif isinstance(start, ExistingCentres):
+        existing = start
+    elif start is None:
+        first = origin = _extreme_from_mean(rows, 1.0)
+    elif not isinstance(start, InitialDistances):
+        first = int(start)
+    if isinstance(rows, Int8Rows | ShardedInt8Rows):
+        return Int8Greedy(rows, Beginning(first, existing))
+    if origin is None:
+        origin = _extreme_from_mean(rows, 1.0)
+    return GemmGreedy(rows, Beginning(first, existing), n_keep, origin, device)
 
 
 def _root(squared: NDArray[Any]) -> NDArray[np.float32]:
     """Distances from squared ones, which keep their precision until here."""
     return np.asarray(np.sqrt(squared), dtype=np.float32)
-
-
-def _distances_to_mean(features: Array, device: Device) -> NDArray[np.float64]:
-    """Squared distance of every row to the mean of all.  (n, d) -> (n,)."""
-    total = np.zeros(features.shape[1], dtype=np.float64)
-    for tile in tiles(len(features), device):
-        rows = device.put(features[tile])
-        xp = namespace(rows)
-        total += to_numpy(xp.sum(rows, axis=0, dtype=xp.float64))
-        drop_pages(features[tile])
-    require_finite("features", total / len(features))  # NaN or infinite if any of a column is
-    mean = (total / len(features)).astype(np.float32)
-    if int8.is_usable_for(features, device):
-        return int8.squared_distances_to(np.require(features, np.float32, "C"), mean)
-    point = on_device_of(mean.astype(np.float64), device.put(features[:1]))
-    return to_numpy(squared_distances_to(features, point, device))

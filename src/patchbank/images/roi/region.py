@@ -94,6 +94,10 @@ class RegionOfInterest:
         """Shapes that are not, as they were given."""
         self._part = lru_cache(KEPT)(self._part_of)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes the cache anew."""
+        return RegionOfInterest, (self.mask, self.roi, self.ignore)
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the mask."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patchbank.methods.growing_array import ROWS_PER_COPY
 from patchbank.runtime.memory import room_for_features
@@ -44,6 +45,15 @@ def copied_columns(
         drop_pages(part[rows])
         drop_pages(stored[rows])
     return part
+
+
+def sums_of(rows: Features, origin: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Sums over rows (n, d) of their differences to a point, (d,), and of all their squares.
+
+    Sums of squares of large, nearly equal numbers would round.
+    """
+    centred = rows - origin
+    return centred.sum(axis=0), float(np.square(centred).sum())
 
 
 def _contiguous(rows: Array) -> Array:

@@ -35,7 +35,7 @@ def uncovered(model: BankModel, patches: Array, group: Indices | None = None) ->
         patches: (n, d) of the photograph, in the order of its grid.
         group: photographs whose rows are left out.
     """
-    chosen: Features = to_numpy(patches)[:: max(1, len(patches) // N_PATCHES)]
+    chosen: Features = to_numpy(patches[:: max(1, len(patches) // N_PATCHES)])
     if not len(chosen):
         return 0.0
     banks = model.banks_of_maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from patchbank.core import neighbours
 from patchbank.core.coreset import Coreset
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
 from patchbank.errors import DataError
 from patchbank.methods.base import (
     Fit,
@@ -21,7 +22,7 @@ from patchbank.methods.memory_bank.coverage import of_learned
 from patchbank.methods.memory_bank.model import UNKNOWN, BankModel, Embed, embedded_to_learn
 from patchbank.methods.memory_bank.selection import select
 from patchbank.methods.memory_bank.settings import BankParameters
-from patchbank.methods.patch_store import PatchStore
+from patchbank.methods.patch_store import CollectedPatches, PatchStore
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.scratch import drop_pages, take_rows
@@ -58,6 +59,20 @@ class BankLearner:
         """Embed the features of the next image, and store its patches."""
         self._store.append(embedded_to_learn(self._embed, image), image)
 
+    @property
+    def features(self) -> Features:
+        """(n, d) features of the patches that were added; see `ShardedLearner`."""
+        return self._store.features_in_memory
+
+    @property
+    def collected(self) -> CollectedPatches:
+        """Patches that were added, without features; see `ShardedLearner`."""
+        return self._store.collected
+
+    def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:
+        """Take what others have added; see `ShardedLearner`."""
+        self._store.join(features, parts)
+
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the bank, and score each photograph without its group."""
         numbers = self._numbered(groups)
@@ -78,7 +93,9 @@ class BankLearner:
             raise DataError("expected at least one patch that counts, got images masked all over")
         return numbered_groups(groups, store.n_photographs)
 
-    def _bank_of(self, features: Features, groups: Indices) -> tuple[BankModel, Coreset]:
+    def _bank_of(
+        self, features: Features | FeaturesElsewhere, groups: Indices
+    ) -> tuple[BankModel, Coreset]:
         """The bank of some features, (n, d), of all patches, and the selection of its rows."""
         store, settings = self._store, self._settings
         of_patches = groups[store.photograph_of_patches()]
@@ -104,7 +121,7 @@ class BankLearner:
         self,
         index: neighbours.NeighbourIndex,
         bank: Features,
-        features: Features,
+        features: Features | FeaturesElsewhere,
         bank_rows: Indices,
     ) -> float:
         """Recall of an index on patches outside the bank; on those of the bank if it has all."""

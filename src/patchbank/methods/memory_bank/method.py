@@ -12,6 +12,7 @@ from patchbank.methods.memory_bank.continuing import BankContinuation
 from patchbank.methods.memory_bank.learner import BankLearner
 from patchbank.methods.memory_bank.model import CONTENTS, BankModel
 from patchbank.methods.memory_bank.normal import NormalPatches
+from patchbank.methods.memory_bank.selection import check_selects_in_shards
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -79,4 +80,5 @@ def method_with_bank(
         scores_tiles=scores_tiles,
         continued=BankContinuation,
         normal=NormalPatches,
+        check_in_shards=check_selects_in_shards,
     )

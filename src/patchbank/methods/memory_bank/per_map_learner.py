@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.core.coreset import Coreset
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
 from patchbank.methods.base import Fit, TrainingImage
-from patchbank.methods.memory_bank.columns import copied_columns
+from patchbank.methods.memory_bank.columns import copied_columns, sums_of
 from patchbank.methods.memory_bank.coverage import of_learned
 from patchbank.methods.memory_bank.learner import BankLearner, GroupedPhotographs, LeftOutBySize
 from patchbank.methods.memory_bank.model import SMALLEST_SPREAD, Embed
@@ -20,6 +22,7 @@ from patchbank.methods.memory_bank.per_map import (
     weighted,
 )
 from patchbank.methods.memory_bank.settings import BankParameters
+from patchbank.methods.patch_store import CollectedPatches
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
 from patchbank.types import Features, Indices
@@ -52,22 +55,29 @@ class MapBankLearner(BankLearner):
         """
         super().__init__(settings, embed, n_images, progress, device)
         self._parts_of = parts
-        self._parts: Sequence[MapPart] = ()
         self._channels: tuple[int, ...] = ()
 
     def add(self, image: TrainingImage) -> None:
         """Embed the features of the next image, and store its patches."""
-        if not self._parts:
-            self._parts = self._parts_of(len(image.maps))
-            self._channels = tuple(image.maps[part.number].shape[0] for part in self._parts)
+        self._channels = self._channels or tuple(one.shape[0] for one in image.maps)
         super().add(image)
+
+    @property
+    def collected(self) -> CollectedPatches:
+        """Patches that were added, without features; see `ShardedLearner`."""
+        return replace(super().collected, channels=self._channels)
+
+    def join(self, features: FeaturesElsewhere, parts: Sequence[CollectedPatches]) -> None:
+        """Take what others have added."""
+        self._channels = next((part.channels for part in parts if part.channels), ())
+        super().join(features, parts)
 
     def fit(self, groups: Indices | None = None) -> Fit:
         """Select the banks, and score each photograph without its group."""
         numbers = self._numbered(groups)
         banks, selected, end = [], [], 0
-        for part, d in zip(self._parts, self._channels, strict=True):
-            begin, end = end, end + d
+        for part in self._parts_of(len(self._channels)):
+            begin, end = end, end + self._channels[part.number]
             features, spread = self._columns(begin, end)
             model, coreset = self._bank_of(features, numbers)
             banks.append(MapBank(part, model, spread))
@@ -81,22 +91,26 @@ class MapBankLearner(BankLearner):
         by_size = LeftOutBySize(whole, photographs, known)
         return Fit(whole, left_out, by_size, uncovered=of_learned(whole, self._store, numbers))
 
-    def _columns(self, begin: int, end: int) -> tuple[Features, float]:
+    def _columns(self, begin: int, end: int) -> tuple[Features | FeaturesElsewhere, float]:
         """The features of one map, (n, end - begin), and their `MapBank.spread`.
 
-        They are in memory if there is room, else in a file.
+        They are in memory if there is room, else in a file, or where all features are.
         """
         stored = self._store.features
-        n, first = len(stored), stored[0, begin:end].astype(np.float64)
+        n, first = len(stored), stored[:1][0][begin:end].astype(np.float64)
+        part: Features | FeaturesElsewhere
+        if isinstance(stored, FeaturesElsewhere):
+            part = stored.columns(begin, end)
+            sums = part.sums(first)
+        else:
+            sums = []
+            part = copied_columns(
+                stored, begin, end, self._note, lambda rows: sums.append(sums_of(rows, first))
+            )
         total, squares = np.zeros(end - begin), 0.0
-
-        def add(rows: Features) -> None:
-            nonlocal total, squares
-            centred = rows - first  # sums of squares of large, nearly equal numbers round
-            total += centred.sum(axis=0)
-            squares += float(np.square(centred).sum())
-
-        part = copied_columns(stored, begin, end, self._note, add)
+        for of_columns, of_squares in sums:
+            total += of_columns
+            squares += of_squares
         spread = max(squares / n - float(np.square(total / n).sum()), 0.0) ** 0.5
         return part, spread if spread >= SMALLEST_SPREAD else 1.0
 

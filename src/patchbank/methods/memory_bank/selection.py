@@ -7,6 +7,8 @@ import numpy as np
 from patchbank.core import coreset
 from patchbank.core.array_api import to_device_if_fits
 from patchbank.core.coreset import Coreset, random_projection
+from patchbank.core.coreset.elsewhere import FeaturesElsewhere
+from patchbank.errors import ParameterError
 from patchbank.methods.memory_bank.settings import BankParameters
 from patchbank.runtime.devices import Device
 from patchbank.runtime.progress import Progress
@@ -15,7 +17,7 @@ from patchbank.types import Array, Features, Indices
 
 def select(
     settings: BankParameters,
-    features: Features,
+    features: Features | FeaturesElsewhere,
     groups: Indices,
     progress: Progress,
     device: Device,
@@ -38,7 +40,9 @@ def select(
     if settings.selection == "random":
         return Coreset(coreset.random_coreset(n, n_keep, rng=rng))
     projected = settings.projection != "none"
-    space = _projected(settings, features, rng, device)
+    space: Array | FeaturesElsewhere = features
+    if not isinstance(features, FeaturesElsewhere):
+        space = _projected(settings, features, rng, device)
     # The selection knows the nearest row of another group, but not the second nearest.
     is_known = not projected and settings.n_neighbours == 1
     total = None if settings.covering_radius is not None else n_keep
@@ -60,6 +64,24 @@ def select(
     if projected:  # distances in the projected space are not those of the features
         return Coreset(selected.centres)
     return selected
+
+
+def check_selects_in_shards(settings: BankParameters) -> None:
+    """Raise a ParameterError where the settings need all features in one place."""
+    needed: dict[str, tuple[object, ...]] = {
+        "selection": ("greedy",),
+        "projection": ("none",),
+        "start": ("mean", "random", "first"),
+        "n_neighbours": (1,),
+    }
+    for name, possible in needed.items():
+        value = getattr(settings, name)
+        if value not in possible:
+            expected = " or ".join(map(repr, possible))
+            raise ParameterError(
+                f"{name}: expected {expected} on a cluster, got {value!r}, which needs all patches "
+                "in one place; fit without a cluster, or with other settings"
+            )
 
 
 def sizes_to_calibrate(n_rows: int) -> list[int]:
@@ -85,7 +107,10 @@ def _projected(
 
 
 def _start(
-    settings: BankParameters, space: Array, rng: np.random.Generator, device: Device
+    settings: BankParameters,
+    space: Array | FeaturesElsewhere,
+    rng: np.random.Generator,
+    device: Device,
 ) -> coreset.Start:
     """The first centre that the settings ask for, or the distances before it."""
     n = len(space)

@@ -21,7 +21,6 @@ from patchbank.products.fitting.record import (
     SUFFIX,
     ProductFit,
     detector_path,
-    file_sha256,
     fit_of,
     photographs_sha256,
     read_record,
@@ -31,6 +30,7 @@ from patchbank.products.fitting.summary import write_summary
 from patchbank.products.fitting.terms import Terms
 from patchbank.products.fitting.work import Work
 from patchbank.runtime.atomic_file import make_folders, remove_unfinished
+from patchbank.runtime.digest import file_sha256
 from patchbank.runtime.memory import free_bytes
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.runtime.threads import map_in_order, usable_cores

@@ -18,12 +18,18 @@ from patchbank.datasets import TrainingImages
 from patchbank.errors import DataError
 from patchbank.images.source import image_source
 from patchbank.runtime.atomic_file import make_folders, replace_file
+from patchbank.runtime.digest import file_sha256
 from patchbank.runtime.printable import json_text
 
 SUFFIX = ".patchbank"
 RECORDS = "records"
 """Folder of the records, in that of the detectors."""
-BLOCK_BYTES = 1 << 20
+_KEYS = frozenset(
+    {
+        *("product", "fit_sha256", "file_sha256", "file_bytes", "photographs", "threshold"),
+        *("false_alarm_rate", "seconds", "remarks", "unread", "findings", "oddest"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +118,8 @@ def read_record(out: Path, product: str) -> Mapping[str, Any] | None:
         content = json.loads(record_path(out, product).read_bytes())
     except (OSError, ValueError):
         return None
-    is_whole = isinstance(content, dict) and {"file_sha256", "fit_sha256"} <= content.keys()
-    return content if is_whole else None
+    is_whole = isinstance(content, dict) and content.keys() >= _KEYS
+    return content if is_whole and content["product"] == product else None
 
 
 def fit_of(content: Mapping[str, Any], out: Path, *, is_kept: bool) -> ProductFit:
@@ -132,19 +138,6 @@ def fit_of(content: Mapping[str, Any], out: Path, *, is_kept: bool) -> ProductFi
         findings=tuple(content["findings"]),
         oddest=tuple(content["oddest"]),
     )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of the bytes of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def photographs_sha256(found: TrainingImages, root: Path) -> str:

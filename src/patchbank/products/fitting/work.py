@@ -17,12 +17,12 @@ from patchbank.detector.fit_facts import FitFacts
 from patchbank.errors import BackboneError, DataError
 from patchbank.products.fitting.record import (
     detector_path,
-    file_sha256,
     record_path,
     write_record,
 )
 from patchbank.products.fitting.terms import Terms
 from patchbank.report import draw_photograph
+from patchbank.runtime.digest import file_sha256
 from patchbank.runtime.progress import NullProgress
 from patchbank.runtime.torch_device import open_device
 from patchbank.training.fit import fit

@@ -1,0 +1,69 @@
+"""A small cluster for all tests: two machines of one core, which are processes of this one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+STORE_BYTES = 80 * 2**20
+"""Object store of a machine; Ray allows little less."""
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Address of the cluster, to which this process is connected."""
+    import ray  # where it is absent, this file is loaded all the same
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(RAY_worker_niceness="0")  # else whatever else runs here takes their cores
+    own = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
+    cluster.add_node(**own)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def killing():
+    """Context in which processes of Ray with a name are killed, as soon as they are there."""
+
+    @contextmanager
+    def kill(name, times):
+        killed, is_over = [], threading.Event()
+
+        def look():
+            while len(killed) < times and not is_over.is_set():
+                for process in psutil.Process().children(recursive=True):
+                    if process.pid not in killed and is_named(process, name):
+                        os.kill(process.pid, signal.SIGKILL)
+                        killed.append(process.pid)
+                        break
+                time.sleep(0.05)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield killed
+        finally:
+            is_over.set()
+            thread.join()
+
+    return kill
+
+
+def is_named(process, name):
+    """Whether it is working on what Ray calls so."""
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return bool(command) and command[0].startswith(f"ray::{name}")
