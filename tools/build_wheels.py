@@ -100,7 +100,7 @@ def hatch(what: str, source: Path, out: Path, platform: Platform | None = None) 
     )
     if done.returncode:
         raise SystemExit(f"{what} {platform.tag if platform else ''}: {done.stderr or done.stdout}")
-    return out / Path(done.stdout.strip().splitlines()[-1]).name
+    return out / Path(done.stderr.strip().splitlines()[-1]).name
 
 
 def faults_of(wheel: Path, platform: Platform) -> list[str]:
