@@ -67,7 +67,8 @@ wheels: .venv-wheels/ready  ## source distribution and wheels of all platforms i
 	.venv-wheels/bin/python tools/build_wheels.py
 
 test-wheels: .venv-wheels/ready  ## wheels built twice, compared, installed in clean environments
-	tools/test_wheels.sh
+	tools/install_wheel_tools.sh
+	.venv-wheels/bin/python tools/test_wheels.py
 
 mutants: .venv/ready  ## mutation score of the tests, an hour; results in benchmarks/quality
 	.venv/bin/python benchmarks/quality/mutants.py $(MUTANTS)

@@ -3,10 +3,10 @@
     python tools/build_wheels.py [--out dist] [--platforms win_amd64 ...]
 
 The kernel knows nothing of Python, so that one wheel serves all versions of a platform.  It is
-compiled by zig, which has the headers of every system, and what came of it is checked: the format
-and the processor of the library, the functions that it exports, the symbols and the release of the
-C library that it asks for.  Wheels are the same to the byte when they are built again.
-`make wheels` installs what this needs and runs it.
+compiled by zig, which has the headers of every system, and what came of it is checked: the tags and
+the files, and of the library its format, its processor, the functions that it exports, and the
+libraries and the release of the system that it asks for.  Wheels are the same to the byte when they
+are built again.  `make wheels` installs what this needs and runs it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,37 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import lief
 
+lief.logging.disable()
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = "patchbank/core/int8/kernel.so"
 EPOCH = "1577836800"
 """Time of all files in archives: 2020-01-01, as of hatchling where nothing else is asked."""
 EXPORTED = re.compile(r"^EXPORT [\w ]+?\**(int8_\w+)\(", re.MULTILINE)
 OPTIONS = ("-s",)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What libraries may ask for."""
+
+    libraries: tuple[str, ...]
+    """Patterns of the names of other libraries."""
+    newest: str = ""
+    """Newest release of the C library, or of the system; empty where libraries name none."""
+
+
+GLIBC = System(("libc.so.6", "libm.so.6"), "GLIBC_2.17")
+MUSL = System(("libc.so",))
+WINDOWS = System(("kernel32.dll", "api-ms-win-crt-*.dll"))
+MACOS = System(("/usr/lib/libsystem.b.dylib",), "11.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +63,26 @@ class Platform:
     """As zig names it, with the oldest release of the system or of its C library."""
     binary: str
     """Format of its libraries, and the processor: as `lief` names them."""
-    newest: str = ""
-    """Newest release of the C library, or of the system, that may be asked for."""
+    system: System
 
 
 PLATFORMS = (
-    Platform("manylinux_2_17_x86_64.manylinux2014_x86_64", "x86_64-linux-gnu.2.17", "ELF X86_64",
-             "GLIBC_2.17"),
-    Platform("manylinux_2_17_aarch64.manylinux2014_aarch64", "aarch64-linux-gnu.2.17",
-             "ELF AARCH64", "GLIBC_2.17"),
-    Platform("musllinux_1_2_x86_64", "x86_64-linux-musl", "ELF X86_64"),
-    Platform("musllinux_1_2_aarch64", "aarch64-linux-musl", "ELF AARCH64"),
-    Platform("win_amd64", "x86_64-windows-gnu", "PE AMD64"),
-    Platform("win_arm64", "aarch64-windows-gnu", "PE ARM64"),
-    Platform("macosx_11_0_x86_64", "x86_64-macos.11.0", "MACHO X86_64", "11.0"),
-    Platform("macosx_11_0_arm64", "aarch64-macos.11.0", "MACHO ARM64", "11.0"),
-)  # fmt: skip
+    Platform(
+        "manylinux_2_17_x86_64.manylinux2014_x86_64", "x86_64-linux-gnu.2.17", "ELF X86_64", GLIBC
+    ),
+    Platform(
+        "manylinux_2_17_aarch64.manylinux2014_aarch64",
+        "aarch64-linux-gnu.2.17",
+        "ELF AARCH64",
+        GLIBC,
+    ),
+    Platform("musllinux_1_2_x86_64", "x86_64-linux-musl", "ELF X86_64", MUSL),
+    Platform("musllinux_1_2_aarch64", "aarch64-linux-musl", "ELF AARCH64", MUSL),
+    Platform("win_amd64", "x86_64-windows-gnu", "PE AMD64", WINDOWS),
+    Platform("win_arm64", "aarch64-windows-gnu", "PE ARM64", WINDOWS),
+    Platform("macosx_11_0_x86_64", "x86_64-macos.11.0", "MACHO X86_64", MACOS),
+    Platform("macosx_11_0_arm64", "aarch64-macos.11.0", "MACHO ARM64", MACOS),
+)
 
 
 def main() -> int:
@@ -81,7 +104,7 @@ def main() -> int:
             if one.tag not in chosen.platforms:
                 continue
             wheel = hatch("wheel", source, out, one)
-            found = faults_of(wheel, one)
+            found = list(faults_of(wheel, one, files_of(source)))
             report(wheel, *found)
             faults += found
     return 1 if faults else 0
@@ -103,26 +126,57 @@ def hatch(what: str, source: Path, out: Path, platform: Platform | None = None) 
     return out / Path(done.stderr.strip().splitlines()[-1]).name
 
 
-def faults_of(wheel: Path, platform: Platform) -> list[str]:
-    """What is wrong with the library in a wheel; empty if nothing is."""
-    if not wheel.name.endswith(f"-py3-none-{platform.tag}.whl"):
-        return [f"expected the tag py3-none-{platform.tag}"]
+def files_of(source: Path) -> set[str]:
+    """Names in a wheel of the files of the package that a source tree has."""
+    package = source / "src" / "patchbank"
+    found = {path.relative_to(source / "src").as_posix() for path in package.rglob("*.*")}
+    return {name for name in found if not name.endswith((".pyc", ".so"))}
+
+
+def faults_of(wheel: Path, platform: Platform, files: set[str]) -> Iterator[str]:
+    """Yield what is wrong with a wheel, a line each.
+
+    Args:
+        wheel: its file.
+        platform: that it says it is for.
+        files: that it must have, beside the kernel.
+    """
     with zipfile.ZipFile(wheel) as content:
-        library = lief.parse(content.read(KERNEL))
+        names = set(content.namelist())
+        if absent := sorted((files | {KERNEL}) - names):
+            yield f"expected {len(absent)} more files, such as {absent[0]}"
+        (described,) = (name for name in names if name.endswith(".dist-info/WHEEL"))
+        tags = re.findall(r"^Tag: (.*)$", content.read(described).decode(), re.MULTILINE)
+        library = lief.parse(content.read(KERNEL)) if KERNEL in names else None
+    expected = sorted(f"py3-none-{tag}" for tag in platform.tag.split("."))
+    if not wheel.name.endswith(f"-py3-none-{platform.tag}.whl") or sorted(tags) != expected:
+        yield f"expected the tags {', '.join(expected)}, got {', '.join(tags)} in {wheel.name}"
     if library is None:
-        return [f"expected a library in {KERNEL}"]
-    found = []
+        yield f"expected a library in {KERNEL}, got none"
+    else:
+        yield from _faults_of_library(library, platform)
+
+
+def _faults_of_library(library: Any, platform: Platform) -> Iterator[str]:
     binary = f"{library.format.name} {_processor(library)}"
     if binary != platform.binary:
-        found.append(f"expected {platform.binary}, got {binary}")
+        yield f"expected {platform.binary}, got {binary}"
+        return
     expected = set(EXPORTED.findall((ROOT / "src" / KERNEL).with_suffix(".c").read_text()))
-    exported = {_plain(one.name) for one in library.exported_functions}
-    if not expected <= exported:
-        found.append(f"expected the functions {sorted(expected)}, got {sorted(exported)}")
-    asked = _releases(library)
-    if newer := [one for one in asked if _numbers(one) > _numbers(platform.newest)]:
-        found.append(f"expected {platform.newest} or older, got {newer}")
-    return found
+    # Names of macOS have one underscore more; with two, they are the linker's own.
+    plain = {_text(one.name).removeprefix("_") for one in library.exported_functions}
+    exported = {name for name in plain if not name.startswith("_")}
+    if exported != expected:
+        yield f"expected the functions {sorted(expected)}, got {sorted(exported)}"
+    for name in _needed(library):
+        if not any(fnmatch(name.lower(), pattern) for pattern in platform.system.libraries):
+            yield f"expected libraries among {', '.join(platform.system.libraries)}, got {name}"
+    newest = platform.system.newest
+    for release in sorted(_releases(library)):
+        if _numbers(release) > _numbers(newest):
+            yield f"expected {newest or 'no release'} or older, got {release}"
+    if binary == "MACHO ARM64" and not library.has_code_signature:
+        yield "expected a signature, which these processors ask for, got none"
 
 
 def _processor(library: Any) -> str:
@@ -130,6 +184,14 @@ def _processor(library: Any) -> str:
     if isinstance(library, lief.ELF.Binary):
         return str(header.machine_type.name)
     return str(header.machine.name if isinstance(library, lief.PE.Binary) else header.cpu_type.name)
+
+
+def _needed(library: Any) -> list[str]:
+    """Names of the libraries that one loads."""
+    if isinstance(library, lief.MachO.Binary):  # the first is its own name
+        own = lief.MachO.LoadCommand.TYPE.ID_DYLIB
+        return [_text(one.name) for one in library.libraries if one.command != own]
+    return [_text(name) for name in library.libraries]
 
 
 def _releases(library: Any) -> set[str]:
@@ -147,9 +209,8 @@ def _numbers(release: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", release)))
 
 
-def _plain(name: str | bytes) -> str:
-    text = name.decode() if isinstance(name, bytes) else name
-    return text.removeprefix("_")  # of macOS
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def report(file: Path, *faults: str) -> None:

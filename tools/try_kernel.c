@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 #define load(path) ((void *)LoadLibraryA(path))
 #define find(library, name) ((void *)(uintptr_t)GetProcAddress((HMODULE)(library), name))
