@@ -184,7 +184,7 @@ def installed(folder: Path, wheel: Path, version: int) -> tuple[bool, str]:
                 return False, f"{step[0]} {step[1]}: {done.stderr.strip()[-300:]}"
             text = done.stdout.strip()
         is_right = any(name in text for name in levels_here()) or "not used" in text
-        return is_right and (own / "demo" / "report" / "index.html").exists(), f"{text}; demo ran"
+        return is_right and (own / "demo" / "index.html").exists(), f"{text}; demo ran"
     finally:
         shutil.rmtree(own)
 
