@@ -156,7 +156,8 @@ def python(version: int) -> tuple[Path, list[str]] | None:
             return Path("/"), [program]
     root = HERE / f"python3.{version}"
     if (root / "ready").exists() and os.geteuid() == 0:
-        return root, ["chroot", str(root), f"python3.{version}"]
+        inside = ["unshare", "--fork", "--pid", "--mount-proc", "--root", str(root)]
+        return root, [*inside, f"python3.{version}"]
     return None
 
 
@@ -169,11 +170,14 @@ def installed(folder: Path, wheel: Path, version: int) -> tuple[bool, str]:
     own = Path(tempfile.mkdtemp(prefix="patchbank-", dir=root / "tmp"))
     inside = Path("/") / own.relative_to(root)
     prefix = command[:-1]
-    shutil.copy(wheel, own)
+    for file in (wheel, Path(sys.executable).with_name("uv")):
+        shutil.copy(file, own)
     try:
-        steps = [[command[-1], "-m", "venv", f"{inside}/venv"]]
+        uv = f"{inside}/uv"
+        steps = [[uv, "venv", "--quiet", "--python", command[-1], f"{inside}/venv"]]
         at = f"patchbank[demo] @ file://{inside / wheel.name}"
-        steps += [[f"{inside}/venv/bin/python", "-m", "pip", "install", "--quiet", at]]
+        options = ["--quiet", "--native-tls", "--python", f"{inside}/venv/bin/python"]
+        steps += [[uv, "pip", "install", *options, at]]
         patchbank = f"{inside}/venv/bin/patchbank"
         steps += [[patchbank, "demo", "--out", f"{inside}/demo"], [patchbank, "--version"]]
         text = ""
@@ -194,16 +198,22 @@ def from_source(folder: Path, has_compiler: bool) -> tuple[bool, str]:
     """Build a wheel of the source distribution as an installer does."""
     (archive,) = (folder / "first").glob("*.tar.gz")
     own = Path(tempfile.mkdtemp(dir=folder))
-    subprocess.run([sys.executable, "-m", "venv", str(own / "venv")], check=True)
+    bin_folder = own / "venv" / "bin"
+    uv, python = str(Path(sys.executable).with_name("uv")), str(bin_folder / "python")
+    wheel = next((folder / "first").glob(f"*-{MANYLINUX_X86}.whl"))
+    subprocess.run([uv, "venv", "--quiet", "--seed", str(own / "venv")], check=True)
+    options = ["--quiet", "--native-tls", "--python", python]  # the wheel brings what it needs
+    subprocess.run([uv, "pip", "install", *options, str(wheel)], check=True)
     environment = {**os.environ}
     if not has_compiler:
-        environment["PATH"] = str(own / "venv" / "bin")
-    install = [str(own / "venv/bin/python"), "-m", "pip", "install", "--verbose", str(archive)]
+        environment["PATH"] = str(bin_folder)
+    install = [python, "-m", "pip", "install", "--force-reinstall", "--no-deps", "--verbose"]
+    install += [str(archive)]
     done = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return False, done.stderr.strip()[-300:]
     lines = [line.strip() for line in done.stdout.splitlines() if "native kernel" in line]
-    ask = [str(own / "venv/bin/patchbank"), "--version"]
+    ask = [str(bin_folder / "patchbank"), "--version"]
     version = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
     is_right = ("not used" in version) != has_compiler and len(lines) == (not has_compiler)
     return is_right, "; ".join([*lines, version])
