@@ -212,7 +212,8 @@ def from_source(folder: Path, has_compiler: bool) -> tuple[bool, str]:
     done = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return False, done.stderr.strip()[-300:]
-    lines = [line.strip() for line in done.stdout.splitlines() if "native kernel" in line]
+    said = (done.stdout + done.stderr).splitlines()
+    lines = [line.strip() for line in said if "the native kernel is left out" in line][:1]
     ask = [str(bin_folder / "patchbank"), "--version"]
     version = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
     is_right = ("not used" in version) != has_compiler and len(lines) == (not has_compiler)
