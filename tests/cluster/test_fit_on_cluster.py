@@ -14,12 +14,13 @@ import pytest
 import ray
 from ray._private.internal_api import memory_summary
 
+import patchbank
 from patchbank import GraphCore, PatchCore
 from patchbank.cluster.blocks import Block, on_node
 from patchbank.cluster.features import FeaturesOnCluster
 from patchbank.cluster.shards import end
 from patchbank.core.coreset import greedy_coreset
-from patchbank.errors import ImageError
+from patchbank.errors import ImageError, ParameterError
 from tests.cluster.conftest import STORE_BYTES
 from tests.photographs import part, save
 
@@ -75,6 +76,31 @@ def test_whatever_else_is_learned_is_the_same_too(photographs, address, tmp_path
         one = content_of(recipe, photographs, tmp_path / "one.patchbank", **options)
         options["cluster"] = address
         assert content_of(recipe, photographs, tmp_path / "two.patchbank", **options) == one
+
+
+def test_composable_coresets_cover_what_the_greedy_bank_does_and_are_that_on_one_machine(
+    real_data, address, tmp_path, caplog
+):
+    photographs = sorted((real_data("mtd") / "train" / "good").iterdir())[:N]
+    exact = RECIPE.with_changes(image_size=320)
+    recipe = exact.with_changes(selection="composable")
+    with caplog.at_level(logging.INFO, "patchbank"):
+        content_of(recipe, photographs, file := tmp_path / "two.patchbank", cluster=address)
+    content_of(recipe, photographs, tmp_path / "alone.patchbank")
+    content_of(exact, photographs, tmp_path / "greedy.patchbank")
+    composed, alone, greedy = (
+        patchbank.load(tmp_path / f"{name}.patchbank").members[0].model.banks_of_maps
+        for name in ("two", "alone", "greedy")
+    )
+    lines = [line for line in caplog.messages if line.startswith("composable coresets: covering")]
+    assert len(lines) == len(composed)
+    for mine, here, best in zip(composed, alone, greedy, strict=True):
+        assert here.bank.tolist() == best.bank.tolist()
+        assert mine.bank.tolist() != best.bank.tolist()
+        assert mine.n_rows == best.n_rows
+        assert best.radii[-1] / 2 <= mine.radii[-1] <= 4 * best.radii[-1]
+    with pytest.raises(ParameterError, match="expected a detector whose bank can be truncated"):
+        patchbank.load(file).with_bank_rows(100)
 
 
 def test_blocks_whose_process_is_killed_are_read_again(

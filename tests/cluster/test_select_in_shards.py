@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import ray
 
-from patchbank.cluster import select_in_shards
-from patchbank.core.coreset import ExistingCentres, greedy_coreset
+from patchbank.cluster import compose_in_shards, select_in_shards
+from patchbank.core import int8
+from patchbank.core.coreset import (
+    ExistingCentres,
+    composable_coreset_of_shards,
+    greedy_coreset,
+)
 from patchbank.errors import ClusterError, ParameterError, ShapeError
+from patchbank.runtime.devices import HOST
 
 ROWS, D, PICKS = 6 * 1024 + 300, 12, 700
 ENDS = [2048, 3072]
@@ -83,6 +89,31 @@ def test_processes_that_die_are_replaced_and_the_result_is_the_same(features, ki
     )
     np.testing.assert_array_equal(
         other.min_distance_to_other_groups_at[128], undisturbed.min_distance_to_other_groups_at[128]
+    )
+
+
+def test_composable_coresets_are_those_of_shards_in_this_process_whatever_dies(features, killing):
+    from tests.laws.test_sharded_selection import sharded
+
+    kernel = "int8" if int8.is_usable_for(features, HOST) else "gemm"
+    groups = groups_of(ROWS)
+    rows = sharded(kernel, features, [*ENDS, ROWS], groups)
+    here = composable_coreset_of_shards(rows, PICKS, start=77)
+    shards, of_shards, replaced = np.split(features, ENDS), np.split(groups, ENDS), []
+    with killing("ShardActor", 2) as killed:
+        found = compose_in_shards(
+            shards, PICKS, start=77, groups=of_shards, on_replaced=replaced.append
+        )
+    assert len(killed) == 2
+    assert replaced
+    assert found.coreset.centres.tolist() == here.coreset.centres.tolist()
+    assert found.least_radius == pytest.approx(here.least_radius, rel=1e-4)
+    np.testing.assert_allclose(found.coreset.radii, here.coreset.radii, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(
+        found.coreset.min_distance_to_other_groups,
+        rows.distances_to_other_groups(PICKS),
+        rtol=1e-4,
+        atol=1e-2,
     )
 
 

@@ -45,7 +45,7 @@ def refused(recipe, **options):
         ({"projection": "sparse"}, "projection: expected 'none' on a cluster, got 'sparse'"),
         ({"start": "farthest"}, "start: expected 'mean' or 'random' or 'first' on a cluster"),
         ({"n_neighbours": 3}, "n_neighbours: expected 1 on a cluster, got 3"),
-        ({"selection": "random"}, "selection: expected 'greedy' on a cluster, got 'random'"),
+        ({"selection": "random"}, "selection: expected 'greedy' or 'composable' on a "),
     ],
 )
 def test_settings_that_need_all_patches_in_one_place_are_refused(change, named):

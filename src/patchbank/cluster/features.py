@@ -18,7 +18,7 @@ from patchbank.cluster.blocks import (
     shards_of,
     with_columns,
 )
-from patchbank.cluster.selection import select_in_shards
+from patchbank.cluster.selection import compose_in_shards, select_in_shards
 from patchbank.core.coreset import Coreset, ExistingCentres
 from patchbank.core.coreset.elsewhere import FeaturesElsewhere
 from patchbank.methods.growing_array import ROWS_PER_COPY
@@ -82,18 +82,51 @@ class FeaturesOnCluster(FeaturesElsewhere):
         on_progress: Callable[[int], None] | None,
     ) -> Coreset:
         """The rows that `greedy_coreset` chooses."""
-        ends = np.cumsum([shard.n_rows for shard in self._shards])[:-1]
         return select_in_shards(
             self._shards,
             n_keep,
             start=start,
             radius=radius,
-            groups=None if groups is None else np.split(groups, ends),
+            groups=self._by_shard(groups),
             sizes=sizes,
             on_progress=on_progress,
             on_replaced=self._say_replaced,
             actors=self._actors,
         )
+
+    def composed(
+        self,
+        n_keep: int,
+        *,
+        start: int | None,
+        groups: Indices | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> Coreset:
+        """The rows that `composable_coreset_of_shards` chooses; the log has their radius."""
+        LOGGER.info("each of %d shards selects %d rows for itself", len(self._shards), n_keep)
+        found = compose_in_shards(
+            self._shards,
+            n_keep,
+            start=start,
+            groups=self._by_shard(groups),
+            on_progress=on_progress,
+            on_replaced=self._say_replaced,
+            actors=self._actors,
+        )
+        assert found.coreset.radii is not None
+        LOGGER.info(
+            "composable coresets: covering radius %.4g; no %d rows have less than %.4g",
+            found.coreset.radii[-1],
+            n_keep,
+            found.least_radius,
+        )
+        return found.coreset
+
+    def _by_shard(self, groups: Indices | None) -> list[Indices] | None:
+        """Groups of all rows, (n,), for each shard."""
+        if groups is None:
+            return None
+        return np.split(groups, np.cumsum([shard.n_rows for shard in self._shards])[:-1])
 
     def _say_replaced(self, number: int) -> None:
         node = self._shards[number].node[:8]

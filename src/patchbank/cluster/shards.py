@@ -61,6 +61,10 @@ class ShardActor:
         """Call a method of the rows."""
         return getattr(self._rows, method)(*arguments)
 
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function with the rows."""
+        return function(self._rows, *arguments)
+
 
 class RayShards:
     """An actor for each shard; see `core.coreset.sharded.Shards`."""
@@ -125,6 +129,16 @@ class RayShards:
             pending.append(called(number))
         self._changes.append((method, sent))
         return [None] * len(sent)
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a function with the rows of all shards; see `core.coreset.sharded.Shards`.
+
+        Raises:
+            ClusterError: a shard dies again and again.
+        """
+        return self._gathered(
+            lambda number: self._actors[number].apply.remote(function, *arguments)
+        )
 
     def close(self) -> None:
         """Give the memory of all actors back, and end those that are not kept."""
