@@ -20,8 +20,8 @@ import types
 OTHERS = (
     "alembic.command asyncio concurrent.futures.thread cv2 faiss fastapi fsspec httpx jinja2 "
     "multiprocessing numpy onnx onnxruntime openvino paho.mqtt.client PIL.Image psutil psycopg "
-    "pyarrow ray rich.progress safetensors.numpy scipy.ndimage sqlalchemy subprocess tempfile "
-    "tifffile torch typer uvicorn"
+    "pyarrow ray ray.serve rich.progress safetensors.numpy scipy.ndimage sklearn.base sqlalchemy "
+    "subprocess tempfile tifffile torch typer uvicorn"
 )
 """Modules of other packages, and those of Python that ask for the system when they are imported."""
 MODULES = {"win32": "fcntl grp pty pwd resource syslog termios tty", "darwin": ""}

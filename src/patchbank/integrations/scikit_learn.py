@@ -28,7 +28,7 @@ NESTED = "recipe__"
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
-    """Learns from good photographs, and tells others from them.
+    """Learns from good photographs, and finds others that are unlike them.
 
     Args:
         recipe: what it learns by; None for `PatchCore` with its defaults.  Settings of a recipe of
