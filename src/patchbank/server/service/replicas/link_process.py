@@ -36,7 +36,7 @@ MOST_DEATHS = 5
 PAUSE_S = 0.2
 """Time before a photograph is sent again, times the deaths so far."""
 CHECK_S = 1.0
-LONGEST_SILENCE_S = 10.0
+LONGEST_SILENCE_S = 15.0
 """Time that a cluster may take to answer a question for its state."""
 LONGEST_WITHOUT_S = 60.0
 """Time that there may be no replica: one that died is started anew by Ray meanwhile."""

@@ -44,6 +44,7 @@ class OnCluster:
             "products_mb": settings.products_mb,
         }
         self._is_closed = threading.Event()
+        LOGGER.info("cluster: waiting for the first replica at %s", self._address)
         self._linked()
         self.cores = self._link.cores
         self._thread = threading.Thread(target=self._keep, name="patchbank-links", daemon=True)
