@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import psutil
 import pytest
 import ray
-from ray import serve
 
 from patchbank import load
 from tests.cluster.conftest import is_named
@@ -26,10 +26,10 @@ from tests.server.services import Running, check_error, png, run
 pytestmark = [
     pytest.mark.serve,
     pytest.mark.filterwarnings("ignore::patchbank.CalibrationWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of packages that Ray Serve imports
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-assert ray.__version__  # the tests of this module need it
+with warnings.catch_warnings():  # Ray Serve has some of its own
+    warnings.simplefilter("ignore")
+    from ray import serve
 LONG_S = 180.0
 """Time in which replicas have to come: each imports all that they need."""
 OWN = frozenset({"id", "time", "links", "photograph_url", "instance", "station"})
@@ -82,7 +82,7 @@ def replicas_of(service):
 def recorded(service, response):
     """The record of a photograph without what differs, and its pictures."""
     content = response.json()
-    number = content["error"]["inspection"] if "error" in content else content["id"]
+    number = content["id"] if response.is_success else content["error"]["inspection"]
     found = service.http.get(f"/v1/inspections/{number}").json()
     pictures = [service.http.get(f"/v1/inspections/{number}/{name}") for name in PICTURES]
     facts = {key: value for key, value in found.items() if key not in OWN}
@@ -267,10 +267,8 @@ class OwnCluster:
         own = psutil.Process(self._process.pid)
         every = [*own.children(recursive=True), own]
         for process in every:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                pass
         psutil.wait_procs(every, timeout=30)
         self._process.wait()
         self._process.stdin.close()

@@ -1,15 +1,11 @@
 """`product=auto`: the service finds the product of a photograph, or says that it shows none."""
 
-import io
 import json
 import shutil
 
 import jsonschema
-import numpy as np
 import pytest
-from PIL import Image
 
-from patchbank import PatchCore
 from patchbank.client import Client, Unread
 from tests.pages import ROOT
 from tests.server.products import board, encoded, fit_two, noise, ring
