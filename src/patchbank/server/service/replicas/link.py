@@ -63,7 +63,8 @@ class Link:
         self._stdin = self._process.stdin
         with suppress(OSError):  # it has ended already
             frames.write(self._stdin, terms)
-        threading.Thread(target=self._read, name="patchbank-link", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="patchbank-link", daemon=True)
+        self._reader.start()
 
     @property
     def is_ready(self) -> bool:
@@ -130,6 +131,7 @@ class Link:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join()
 
     def _use(self, product: str, in_use: Mapping[str, str]) -> None:
         """Send the detectors for photographs of a product, as far as they are not there.
@@ -173,6 +175,7 @@ class Link:
             else:
                 for name, value in head.items():  # of the cluster
                     setattr(self, name, value)
+        self._process.stdout.close()
         self._end()
 
     def _end(self) -> None:
