@@ -38,8 +38,8 @@ PAUSE_S = 0.2
 CHECK_S = 1.0
 LONGEST_SILENCE_S = 15.0
 """Time that a cluster may take to answer a question for its state."""
-LONGEST_WITHOUT_S = 60.0
-"""Time that there may be no replica: one that died is started anew by Ray meanwhile."""
+LONGEST_WITHOUT_S = 300.0
+"""Time that there may be no replica: Ray starts one anew that died, and busy nodes take long."""
 LAST_S = 20.0
 """Time to remove the replicas at the end."""
 GROWTH = {
