@@ -23,7 +23,7 @@ from service import CLIENTS, ROUND_S, Service, clients, spread
 
 WAYS = {"here": (), "replicas": ("--cluster", "local")}
 LINK = "link_process"
-WARM_UP_S = 40.0
+WARM_UP_S = 30.0
 """Seconds of load in which replicas come."""
 
 

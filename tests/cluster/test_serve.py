@@ -256,7 +256,7 @@ CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
 Cluster(initialize_head=True, head_node_args={
-    "port": int(sys.argv[1]), "num_cpus": 1, "object_store_memory": 80 * 2**20,
+    "gcs_server_port": int(sys.argv[1]), "num_cpus": 1, "object_store_memory": 80 * 2**20,
     "include_dashboard": False,
 })
 print("up", flush=True)
