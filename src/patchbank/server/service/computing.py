@@ -1,4 +1,4 @@
-"""What an inspection needs of a computer: the result of a photograph, and the files of it to keep.
+"""The computing of an inspection: the result of a photograph, and the files of it that are kept.
 
 `computed` does that, wherever it runs: `Here` in this process, or `replicas` on a cluster.
 """
@@ -39,7 +39,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """All that is recorded of an inspection and was computed."""
+    """Result of a photograph, as it is recorded, and its files."""
 
     product: str
     """The one that was found, for `AUTO`."""

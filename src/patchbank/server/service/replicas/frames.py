@@ -50,7 +50,7 @@ def read(stream: IO[bytes]) -> Frame | None:
 
 
 def packed(found: Computed) -> Frame:
-    """What was computed of a photograph, without the photograph itself."""
+    """Frame of a `Computed`, without the photograph itself."""
     files = found.files
     head = {
         "product": found.product,
@@ -65,7 +65,7 @@ def packed(found: Computed) -> Frame:
 
 
 def unpacked(frame: Frame, content: bytes) -> Computed:
-    """What was computed of a photograph with these bytes."""
+    """`Computed` of a frame and the bytes of its photograph."""
     head, blobs = frame
     left = iter(blobs)
     return Computed(

@@ -26,7 +26,7 @@ VARIABLES = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
 }
 NICENESS = {"RAY_worker_niceness": "0"}
-"""Of local replicas, unless somebody has set it: they are the service, and not beside it."""
+"""Variable for local replicas, unless it is set: they are the service, which steps back for none."""
 
 
 class Link:
