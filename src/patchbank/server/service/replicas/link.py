@@ -26,7 +26,7 @@ VARIABLES = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
 }
 NICENESS = {"RAY_worker_niceness": "0"}
-"""Variable for local replicas, unless it is set: they are the service, which steps back for none."""
+"""Variable for local replicas, unless it is set: they are the service itself."""
 
 
 class Link:
