@@ -233,9 +233,10 @@ def test_a_service_that_is_killed_leaves_no_replicas_beside_those_of_others(
     service, address, detectors, tmp_path
 ):
     wait_until(lambda: cluster_of(service)["replicas"] == 1, "a free core", LONG_S)
-    arguments = (detectors / "parts.patchbank", "--cluster", address)
+    arguments = (detectors / "parts.patchbank", "--cluster", address, "--timeout-s", LONG_S)
     data, content = tmp_path / "data", encoded(ring(1))
     with Running(data, *arguments, start_s=LONG_S) as other:
+        other.http.timeout = LONG_S
         name = name_of(other)
         assert other.inspect(content).status_code == 200
         assert {name, name_of(service)} <= set(serve.status().applications)
@@ -246,6 +247,7 @@ def test_a_service_that_is_killed_leaves_no_replicas_beside_those_of_others(
             process.kill()
     assert name in serve.status().applications
     with Running(data, *arguments, start_s=LONG_S) as other:
+        other.http.timeout = LONG_S
         assert other.inspect(content).status_code == 200
         assert other.stop() == 0
     assert name not in serve.status().applications
@@ -337,8 +339,9 @@ def test_without_its_cluster_a_service_says_so_and_goes_on_when_it_is_back(detec
 
 
 def test_a_local_cluster_ends_with_the_service(detectors, tmp_path):
-    arguments = (detectors / "parts.patchbank", "--cluster", "local")
+    arguments = (detectors / "parts.patchbank", "--cluster", "local", "--timeout-s", LONG_S)
     with Running(tmp_path / "data", *arguments, start_s=LONG_S) as service:
+        service.http.timeout = LONG_S
         assert service.inspect(encoded(ring(1))).status_code == 200
         processes = psutil.Process(service.process.pid).children(recursive=True)
         assert any(is_named(one, "ServeReplica") for one in processes)
