@@ -313,22 +313,22 @@ def test_without_its_cluster_a_service_says_so_and_goes_on_when_it_is_back(detec
                 if answer.status_code != 200:
                     check_error(answer, 503, "no_cluster")
             wait_until(lambda: cluster_of(service)["error"], "the trouble", LONG_S)
-            (tmp_path / "watched/part.png").write_bytes(encoded(ring(9)))
+            (tmp_path / "watched/new.png").write_bytes(encoded(ring(9)))
             refused = service.inspect(encoded(ring(6)), "refused.png")
             error = check_error(refused, 503, "no_cluster")
             assert error["message"].startswith("cluster: expected a Ray cluster")
             assert int(refused.headers["Retry-After"]) > 0
             assert service.http.get("/health").status_code == 200
             assert "got: cluster" in check_error(service.http.get("/ready"), 503)["message"]
-            wait_until(lambda: ": part.png: cluster: expected" in service.log, "the file", LONG_S)
+            wait_until(lambda: ": new.png: cluster: expected" in service.log, "the file", LONG_S)
             names = [one["image"] for one in service.on_record()]
             assert "refused.png" not in names
-            assert "part.png" not in names
+            assert "new.png" not in names
             cluster = OwnCluster(port)
             wait_until(lambda: service.http.get("/ready").status_code == 200, "the cluster", LONG_S)
             assert service.inspect(encoded(ring(6)), "again.png").status_code == 200
             wait_until(
-                lambda: "part.png" in [one["image"] for one in service.on_record()],
+                lambda: "new.png" in [one["image"] for one in service.on_record()],
                 "the watched photograph",
                 LONG_S,
             )

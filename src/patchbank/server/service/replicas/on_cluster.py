@@ -44,6 +44,8 @@ class OnCluster:
             "products_mb": settings.products_mb,
         }
         self._is_closed = threading.Event()
+        self._last_reason = ""
+        """Why the last link has ended."""
         LOGGER.info("cluster: waiting for the first replica at %s", self._address)
         self._linked()
         self.cores = self._link.cores
@@ -54,7 +56,7 @@ class OnCluster:
     def trouble(self) -> str | None:
         """Reason why nothing can be computed now; None if it can."""
         link = self._link
-        return None if link.is_ready else link.reason or "cluster: it is looked for again"
+        return None if link.is_ready else link.reason or self._last_reason
 
     @property
     def replicas(self) -> int:
@@ -100,8 +102,9 @@ class OnCluster:
         said = ""
         while True:
             self._link.ended.wait()
-            if self._link.reason != said and not self._is_closed.is_set():
-                said = self._link.reason
+            self._last_reason = self._link.reason
+            if self._last_reason != said and not self._is_closed.is_set():
+                said = self._last_reason
                 LOGGER.error("%s; it is tried again", said)
             if self._is_closed.wait(AGAIN_S):
                 return
