@@ -92,7 +92,7 @@ class Catalog:
     def __init__(self, settings: ServiceSettings, folder: DataFolder, log: DetectorLog) -> None:
         """Begin without a product; `open` adds them."""
         self.versions, self._uploads = Versions(folder.versions), folder.detectors
-        self._log = log
+        self.settings, self._log = settings, log
         self._products: dict[str, Product] = {}
         self._folders: list[Path] = []
         self._not_entered: dict[Path, tuple[str, Change]] = {}

@@ -73,19 +73,7 @@ class Running:
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
         self._outlets = Outlets(ends, records, folder.pictures)
-        self._cluster = (
-            None if settings.cluster is None else OnCluster(settings, folder.instance(), catalog)
-        )
-        inference = Inference(
-            catalog,
-            records,
-            folder.pictures,
-            settings,
-            computing=self._cluster,
-            channels=self._outlets.names,
-            observe=metrics.inspected,
-            after_commit=self._committed,
-        )
+        inference = self._inference(catalog, metrics, folder, records)
         self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
         for name in self._sources.products:
             inference.finding.check(name)
@@ -117,9 +105,6 @@ class Running:
         self._outlets.measure(metrics)
         metrics.gauge("waiting", "Photographs in the queue.", lambda: inference.n_waiting)
         metrics.gauge("products_in_memory", "Open detectors.", lambda: catalog.n_open)
-        if self._cluster is not None:
-            cluster = self._cluster
-            metrics.gauge("replicas", "Replicas on the cluster.", lambda: cluster.replicas)
         self._watch, self._tidying = FileWatch(catalog), Tidying(self.service)
         self._last = threading.Timer(settings.stop_s + OVERTIME_S, self._give_up)
         self._last.daemon = True
@@ -127,6 +112,26 @@ class Running:
         """End of the time to stop, by the monotonic clock; None while it runs."""
         self.n_lost = 0
         """Photographs that were accepted and not recorded when it stopped."""
+
+    def _inference(
+        self, catalog: Catalog, metrics: Metrics, folder: DataFolder, records: Records
+    ) -> Inference:
+        """The queue, in front of this process or of replicas on a cluster."""
+        settings = catalog.settings
+        self._cluster: OnCluster | None = None
+        if settings.cluster is not None:
+            self._cluster = cluster = OnCluster(settings, folder.instance(), catalog)
+            metrics.gauge("replicas", "Replicas on the cluster.", lambda: cluster.replicas)
+        return Inference(
+            catalog,
+            records,
+            folder.pictures,
+            settings,
+            computing=self._cluster,
+            channels=self._outlets.names,
+            observe=metrics.inspected,
+            after_commit=self._committed,
+        )
 
     def serve(self, ready: Callable[[str], None]) -> None:
         """Answer requests until SIGTERM or SIGINT.
