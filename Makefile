@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated wheels test-wheels lock test-release mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -63,6 +63,19 @@ test-emulated: .venv/ready  ## the native kernel on ARM: laws and golden numbers
 	tools/install_emulator.sh
 	tools/test_emulated.sh
 
+wheels: .venv-wheels/ready  ## source distribution and wheels of all platforms in dist, compiled by zig
+	.venv-wheels/bin/python tools/build_wheels.py
+
+test-wheels: .venv-wheels/ready  ## wheels built twice, compared, installed in clean environments
+	tools/install_wheel_tools.sh
+	.venv-wheels/bin/python tools/test_wheels.py
+
+lock: .venv-release/ready  ## versions and hashes of all packages, and the SBOM; in deploy
+	tools/lock.sh
+
+test-release: .venv-release/ready  ## workflows, recipe, Dockerfile, citation, SBOM by linters; an install without a network, as root
+	tools/test_release.sh
+
 mutants: .venv/ready  ## mutation score of the tests, an hour; results in benchmarks/quality
 	.venv/bin/python benchmarks/quality/mutants.py $(MUTANTS)
 
@@ -93,8 +106,18 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 	touch $@
 
 .venv-openvino/ready: pyproject.toml $(KERNEL)
-	$(PYTHON) -m venv .venv-openvino
+	$(PYTHON) -m venv .venv-openvino .venv-release
 	.venv-openvino/bin/python -m pip install --quiet --editable '.[openvino,dev]'
+	touch $@
+
+.venv-wheels/ready: tools/wheels.txt
+	$(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python -m pip install --quiet --requirement tools/wheels.txt
+	touch $@
+
+.venv-release/ready: tools/release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --requirement tools/release.txt
 	touch $@
 
 .venv-bench/ready: pyproject.toml $(KERNEL)
@@ -108,4 +131,4 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers .venv-openvino
+	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers .venv-openvino .venv-wheels .venv-release

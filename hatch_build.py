@@ -1,8 +1,14 @@
-"""Compile the native int8 kernel if there is a C compiler; without it the BLAS does the work."""
+"""Compile the native int8 kernel if there is a C compiler; without it the BLAS does the work.
+
+`tools/build_wheels.py` compiles it for other machines by two variables of the environment, which
+go together: KERNEL_COMPILER, the words of a command, and WHEEL_PLATFORM, the tag of the wheel.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +19,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("src/patchbank/core/int8")
+COMPILER, PLATFORM = "PATCHBANK_KERNEL_COMPILER", "PATCHBANK_WHEEL_PLATFORM"
+OPTIONS = ("-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden")
 
 
 class NativeKernel(BuildHookInterface):
@@ -22,20 +30,37 @@ class NativeKernel(BuildHookInterface):
         """Compile before a wheel or an editable install is made."""
         library = FOLDER / "kernel.so"
         (Path(self.root) / library).unlink(missing_ok=True)  # it may be of an older source
-        compiler = next((c for c in map(shutil.which, ("cc", "gcc", "clang")) if c), None)
-        machine = platform.machine().lower()
-        is_known = machine in ("x86_64", "aarch64", "arm64") and sys.maxsize > 2**32
-        # MinGW does not align the stack as vectors of 256 and 512 bits need it.
-        if sys.platform == "win32" or not is_known or compiler is None:
+        asked = [os.environ.get(name, "") for name in (COMPILER, PLATFORM)]
+        if any(asked) and not all(asked):
+            raise ValueError(f"expected both {COMPILER} and {PLATFORM}, or none, got one")
+        compiler = shlex.split(asked[0]) or _compiler_here()
+        if not compiler:
+            self.app.display_warning(
+                "the native kernel is left out: expected a C compiler (cc, gcc or clang) on x86-64 "
+                "or ARM of 64 bits, not on Windows, got none; selection and search take longer"
+            )
             return
-        command = [compiler, "-O3", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden"]
-        command += [str(FOLDER / "kernel.c"), "-o", str(library), "-lm"]
+        command = [*compiler, *OPTIONS, str(FOLDER / "kernel.c"), "-o", str(library), "-lm"]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        if done.returncode and asked[0]:
+            raise RuntimeError(f"the native kernel for {asked[1]} does not compile: {done.stderr}")
         if done.returncode:
             self.app.display_warning(f"the native kernel is left out: {done.stderr.strip()}")
             return
         build_data["artifacts"].append(f"/{library.as_posix()}")
         build_data["pure_python"] = False
-        tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        tag = tag.replace("universal2", machine)
-        build_data["tag"] = f"py3-none-{tag}"
+        build_data["tag"] = f"py3-none-{asked[1] or _platform_here()}"
+
+
+def _compiler_here() -> list[str]:
+    """The command of a compiler for this machine; empty where there is none that will do."""
+    is_known = platform.machine().lower() in ("x86_64", "aarch64", "arm64") and sys.maxsize > 2**32
+    # gcc for Windows does not align the stack as vectors of 256 and 512 bits need it.
+    if sys.platform == "win32" or not is_known:
+        return []
+    return next(([c] for c in map(shutil.which, ("cc", "gcc", "clang")) if c), [])
+
+
+def _platform_here() -> str:
+    tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    return tag.replace("universal2", platform.machine().lower())

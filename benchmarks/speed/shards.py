@@ -8,7 +8,8 @@ The first patches of the good photographs, with the small backbone.  The selecti
 process, and over that many shards in this one, where everything that would be sent is counted,
 beside the formula of docs/guides/cluster.md.  With --nodes, which needs the package ray, also on a
 cluster of two processes on one node with two cores, in turn with one process, and on clusters of so
-many nodes of one core each, which are processes of this machine.
+many nodes of one core each, which are processes of this machine.  Beside each selection over shards
+stands the one by composable coresets: its covering radius, and what it sends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -28,7 +29,12 @@ import numpy as np
 from contract import Run, arguments, measured, summary
 from patchbank import PatchCore
 from patchbank.core import int8
-from patchbank.core.coreset import Coreset, greedy_coreset, greedy_coreset_of_shards
+from patchbank.core.coreset import (
+    Coreset,
+    composable_coreset_of_shards,
+    greedy_coreset,
+    greedy_coreset_of_shards,
+)
 from patchbank.core.coreset.gemm_rows import GemmRows
 from patchbank.core.coreset.int8 import SENT_CANDIDATES
 from patchbank.core.coreset.int8_rows import SAMPLE_ROWS, Int8Rows
@@ -63,6 +69,13 @@ class Counted(LocalShards):
         self.received_bytes[method] += sum(map(n_bytes, found))
         return found
 
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a function with the rows, and count likewise."""
+        found = super().apply(function, *arguments)
+        self.calls["apply"] += 1
+        self.received_bytes["apply"] += sum(map(n_bytes, found))
+        return found
+
 
 def n_bytes(sent: Any) -> int:
     """Bytes of the arrays and numbers of an argument or a result."""
@@ -84,6 +97,15 @@ def formula(n: int, d: int, picks: int, n_shards: int) -> int:
     return int(sums + fetched + sent + proposed)
 
 
+def formula_of_composable(n: int, d: int, picks: int, n_shards: int) -> int:
+    """Bytes that cross the network where each shard selects for itself."""
+    sums = 8 * d * -(-n // TILE_ROWS)
+    proposed = (4 * d + 8) * picks * n_shards
+    fetched = (4 * d + 16) * (picks + SAMPLE_ROWS)
+    sent = (4 * d * (n_shards - 1) + 8 * n_shards + 16) * picks
+    return int(sums + proposed + fetched + sent)
+
+
 def cut(n: int, n_shards: int) -> list[int]:
     """Where shards of whole tiles end."""
     tiles = -(-n // TILE_ROWS)
@@ -102,21 +124,49 @@ def same(one: Coreset, other: Coreset) -> dict[str, bool]:
     }
 
 
-def over(features: Features, groups: Indices, picks: int, n_shards: int) -> tuple[Coreset, Counted]:
-    """The selection over shards of this process."""
+def in_shards(features: Features, groups: Indices, n_shards: int) -> tuple[Any, Counted]:
+    """The rows in shards of this process."""
     ends = cut(len(features), n_shards)
     parts = zip(np.split(features, ends), np.split(groups, ends), strict=True)
     if int8.is_usable_for(features, HOST):
         shards = Counted([Int8Rows(*part) for part in parts])
-        rows: Any = ShardedInt8Rows(shards, has_groups=True)
-    else:
-        shards = Counted([GemmRows(part, HOST, of_rows) for part, of_rows in parts])
-        rows = ShardedGemmRows(shards, has_groups=True)
+        return ShardedInt8Rows(shards, has_groups=True), shards
+    shards = Counted([GemmRows(part, HOST, of_rows) for part, of_rows in parts])
+    return ShardedGemmRows(shards, has_groups=True), shards
+
+
+def over(features: Features, groups: Indices, picks: int, n_shards: int) -> tuple[Coreset, Counted]:
+    """The selection over shards of this process."""
+    rows, shards = in_shards(features, groups, n_shards)
     coreset = greedy_coreset_of_shards(rows, picks)
     sent = Counter(shards.sent_bytes), Counter(shards.received_bytes)
     left_out = rows.distances_to_other_groups(picks)  # stays where it is in a fit
     shards.sent_bytes, shards.received_bytes = sent
     return Coreset(coreset.centres, coreset.radii, None, left_out), shards
+
+
+def composed(
+    features: Features, groups: Indices, picks: int, n_shards: int, one: Coreset
+) -> dict[str, Any]:
+    """The selection by composable coresets, beside that of one process."""
+    rows, counted = in_shards(features, groups, n_shards)
+    began = time.perf_counter()
+    found = composable_coreset_of_shards(rows, picks)
+    seconds = time.perf_counter() - began
+    assert found.coreset.radii is not None
+    assert one.radii is not None
+    radius, of_one = float(found.coreset.radii[-1]), float(one.radii[-1])
+    total = sum(counted.sent_bytes.values()) + sum(counted.received_bytes.values())
+    return {
+        "seconds": seconds,
+        "calls": sum(counted.calls.values()),
+        "bytes": total,
+        "by_formula": total / formula_of_composable(*features.shape, picks, n_shards),
+        "covering_radius": radius,
+        "of_the_greedy_one": radius / of_one,
+        "at_most_of_the_best": radius / found.least_radius,
+        "picks_in_both": len(np.intersect1d(found.coreset.centres, one.centres)),
+    }
 
 
 def main() -> None:
@@ -151,6 +201,7 @@ def main() -> None:
             "seconds": time.perf_counter() - began,
             "same": same(one, other),
             **crossed(counted, features, picks),
+            "composable": composed(features, groups, picks, n_shards, one),
         }
     if given.nodes:
         results["clusters"] = on_clusters(features, groups, picks, given, one)
@@ -163,6 +214,7 @@ def crossed(counted: Counted, features: Features, picks: int) -> dict[str, Any]:
     said = formula(*features.shape, picks, len(counted.lengths))
     return {
         "blocks": counted.calls["candidates"],
+        "calls": sum(counted.calls.values()),
         "rows_fetched": counted.sent_bytes["described"] // 8,
         "sent_bytes": dict(counted.sent_bytes),
         "received_bytes": dict(counted.received_bytes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -16,20 +17,64 @@ STORE_BYTES = 80 * 2**20
 """Object store of a machine; Ray allows little less."""
 
 
+NODE = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+
+
 @pytest.fixture(scope="session")
-def address():
-    """Address of the cluster, to which this process is connected."""
+def cluster():
+    """The cluster, to which this process is connected."""
     import ray  # where it is absent, this file is loaded all the same
     from ray.cluster_utils import Cluster
 
     os.environ.update(RAY_worker_niceness="0")  # else whatever else runs here takes their cores
-    own = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
-    cluster.add_node(**own)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    cluster.add_node(**NODE)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield cluster.address
+    yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def address(cluster):
+    """Address of the cluster."""
+    return cluster.address
+
+
+@pytest.fixture
+def losing(cluster):
+    """A third machine, and a context in which it is lost when a line of the log says so."""
+    node = cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    losing = Losing(cluster, node)
+    logger = logging.getLogger("patchbank")
+    level = logger.level
+    logger.addHandler(losing)
+    logger.setLevel(logging.INFO)
+    yield losing
+    logger.removeHandler(losing)
+    logger.setLevel(level)
+    losing.lose()
+
+
+class Losing(logging.Handler):
+    """Ends a machine at the first line about it that matches."""
+
+    def __init__(self, cluster, node):
+        super().__init__()
+        self.cluster, self.node, self.when, self.is_lost = cluster, node, None, False
+
+    def emit(self, record):
+        if self.when is not None and self.when.match(record.getMessage()):
+            self.lose()
+
+    def at(self, pattern):
+        self.when = re.compile(pattern.replace("NODE", self.node.node_id[:8]))
+
+    def lose(self):
+        if not self.is_lost:
+            self.is_lost = True
+            self.cluster.remove_node(self.node, allow_graceful=False)
 
 
 @pytest.fixture

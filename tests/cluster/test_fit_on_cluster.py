@@ -14,12 +14,13 @@ import pytest
 import ray
 from ray._private.internal_api import memory_summary
 
+import patchbank
 from patchbank import GraphCore, PatchCore
 from patchbank.cluster.blocks import Block, on_node
 from patchbank.cluster.features import FeaturesOnCluster
 from patchbank.cluster.shards import end
 from patchbank.core.coreset import greedy_coreset
-from patchbank.errors import ImageError
+from patchbank.errors import ImageError, ParameterError
 from tests.cluster.conftest import STORE_BYTES
 from tests.photographs import part, save
 
@@ -77,6 +78,31 @@ def test_whatever_else_is_learned_is_the_same_too(photographs, address, tmp_path
         assert content_of(recipe, photographs, tmp_path / "two.patchbank", **options) == one
 
 
+def test_composable_coresets_cover_what_the_greedy_bank_does_and_are_that_on_one_machine(
+    real_data, address, tmp_path, caplog
+):
+    photographs = sorted((real_data("mtd") / "train" / "good").iterdir())[:N]
+    exact = RECIPE.with_changes(image_size=320)
+    recipe = exact.with_changes(selection="composable")
+    with caplog.at_level(logging.INFO, "patchbank"):
+        content_of(recipe, photographs, file := tmp_path / "two.patchbank", cluster=address)
+    content_of(recipe, photographs, tmp_path / "alone.patchbank")
+    content_of(exact, photographs, tmp_path / "greedy.patchbank")
+    composed, alone, greedy = (
+        patchbank.load(tmp_path / f"{name}.patchbank").members[0].model.banks_of_maps
+        for name in ("two", "alone", "greedy")
+    )
+    lines = [line for line in caplog.messages if line.startswith("composable coresets: covering")]
+    assert len(lines) == len(composed)
+    for mine, here, best in zip(composed, alone, greedy, strict=True):
+        assert here.bank.tolist() == best.bank.tolist()
+        assert mine.bank.tolist() != best.bank.tolist()
+        assert mine.n_rows == best.n_rows
+        assert best.radii[-1] / 2 <= mine.radii[-1] <= 4 * best.radii[-1]
+    with pytest.raises(ParameterError, match="expected a detector whose bank can be truncated"):
+        patchbank.load(file).with_bank_rows(100)
+
+
 def test_blocks_whose_process_is_killed_are_read_again(
     photographs, one_machine, address, tmp_path, killing
 ):
@@ -96,7 +122,9 @@ def test_shards_whose_process_is_killed_are_replaced(
     assert found == one_machine
 
 
-def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address, tmp_path):
+@pytest.mark.parametrize("ending", ["block", "selection"])
+def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address, tmp_path, ending):
+    """Killed while photographs are read, or banks selected, of which there are several."""
     checkpoint, out = tmp_path / "checkpoint", tmp_path / "fit.patchbank"
     paths = [str(path) for path in photographs]
     arguments = ["fit", *paths, "--out", str(out), *OPTIONS]
@@ -105,17 +133,20 @@ def test_a_fit_whose_driver_was_killed_goes_on(photographs, one_machine, address
         *(*arguments, "--cluster", address, "--checkpoint", str(checkpoint)),
     ]
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while len(list(checkpoint.glob("*.block"))) < 3 and driver.poll() is None:
-        time.sleep(0.05)
+    least = {"block": 3, "selection": 1}[ending]
+    while len(list(checkpoint.glob(f"*.{ending}"))) < least and driver.poll() is None:
+        time.sleep(0.02)
     driver.send_signal(signal.SIGKILL)
     assert driver.wait() == -signal.SIGKILL
     assert not out.exists()
-    kept = {file: file.stat().st_mtime_ns for file in checkpoint.glob("*.block")}
+    kept = {file: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert out.read_bytes() == one_machine
-    assert len(kept) >= 3
-    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert sum(file.suffix == f".{ending}" for file in kept) >= least
+    now = {file: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
+    finished = {file for file in kept if file.suffix in (".block", ".selection")}
+    assert {file: now[file] for file in finished} == {file: kept[file] for file in finished}
 
 
 def test_photographs_that_cannot_be_read_are_named_by_one_error(photographs, address, tmp_path):

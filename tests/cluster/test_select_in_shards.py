@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 import ray
 
-from patchbank.cluster import select_in_shards
-from patchbank.core.coreset import ExistingCentres, greedy_coreset
+from patchbank.cluster import compose_in_shards, select_in_shards
+from patchbank.cluster.blocks import PartOfBlock, Shard, on_node
+from patchbank.cluster.shards import RayShards
+from patchbank.core import int8
+from patchbank.core.coreset import (
+    ExistingCentres,
+    composable_coreset_of_shards,
+    greedy_coreset,
+)
 from patchbank.errors import ClusterError, ParameterError, ShapeError
+from patchbank.runtime.devices import HOST
 
 ROWS, D, PICKS = 6 * 1024 + 300, 12, 700
 ENDS = [2048, 3072]
@@ -66,6 +74,26 @@ def test_features_may_be_where_they_were_made(features):
     same(one, select_in_shards([made(0), made(4096)], PICKS, start=start, radius=2.0))
 
 
+def test_each_shard_is_held_where_its_features_are(features):
+    def made(begin):
+        return features[begin : begin + 1024]
+
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]] * 3
+    shards = []
+    for number, node in enumerate(nodes):
+        block = ray.remote(made).options(scheduling_strategy=on_node(node)).remote(number * 1024)
+        shards.append(Shard(node, (PartOfBlock(block, 0, 1024),), 0, D))
+    held = RayShards(shards, None, None, pytest.fail)
+    try:
+        assert held.apply(node_of) == nodes
+    finally:
+        held.close()
+
+
+def node_of(rows):
+    return ray.get_runtime_context().get_node_id()
+
+
 def test_processes_that_die_are_replaced_and_the_result_is_the_same(features, killing):
     shards, groups = np.split(features, ENDS), np.split(groups_of(ROWS), ENDS)
     undisturbed = select_in_shards(shards, PICKS, groups=groups, sizes=[128])
@@ -83,6 +111,31 @@ def test_processes_that_die_are_replaced_and_the_result_is_the_same(features, ki
     )
     np.testing.assert_array_equal(
         other.min_distance_to_other_groups_at[128], undisturbed.min_distance_to_other_groups_at[128]
+    )
+
+
+def test_composable_coresets_are_those_of_shards_in_this_process_whatever_dies(features, killing):
+    from tests.laws.test_sharded_selection import sharded
+
+    kernel = "int8" if int8.is_usable_for(features, HOST) else "gemm"
+    groups = groups_of(ROWS)
+    rows = sharded(kernel, features, [*ENDS, ROWS], groups)
+    here = composable_coreset_of_shards(rows, PICKS, start=77)
+    shards, of_shards, replaced = np.split(features, ENDS), np.split(groups, ENDS), []
+    with killing("ShardActor", 2) as killed:
+        found = compose_in_shards(
+            shards, PICKS, start=77, groups=of_shards, on_replaced=replaced.append
+        )
+    assert len(killed) == 2
+    assert replaced
+    assert found.coreset.centres.tolist() == here.coreset.centres.tolist()
+    assert found.least_radius == pytest.approx(here.least_radius, rel=1e-4)
+    np.testing.assert_allclose(found.coreset.radii, here.coreset.radii, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(
+        found.coreset.min_distance_to_other_groups,
+        rows.distances_to_other_groups(PICKS),
+        rtol=1e-4,
+        atol=1e-2,
     )
 
 

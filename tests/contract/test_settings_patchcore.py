@@ -77,7 +77,22 @@ def test_presets_are_sizes_of_the_same_recipe():
         ({"patch_size": 4}, "patch_size: expected an odd integer from 1 to 99, got 4"),
         ({"coreset": 0.0}, "coreset: expected a number, more than 0 and at most 1, or None, got 0"),
         ({"coreset": 0.1, "bank_rows": 5}, "one size of the bank, got coreset and bank_rows"),
-        ({"selection": "all", "bank_rows": 5}, "'greedy' or 'random' with bank_rows, got 'all'"),
+        (
+            {"selection": "all", "bank_rows": 5},
+            "'greedy', 'composable' or 'random' with bank_rows, got 'all'",
+        ),
+        (
+            {"selection": "composable", "covering_radius": 2.0},
+            "covering_radius: expected with selection 'greedy'",
+        ),
+        (
+            {"selection": "composable", "projection": "sparse"},
+            "projection: expected with selection 'greedy', got 'composable'",
+        ),
+        (
+            {"selection": "random", "start": "first"},
+            "start: expected with selection 'greedy' or 'composable', got 'random'",
+        ),
         ({"selection": "random", "covering_radius": 1.0}, "a start that is a row, got .random."),
         ({"layer_dims": 5}, "layer_dims: expected target_dims together with it"),
         ({"image_score": "pooled"}, f"image_score: expected one of {', '.join(SCORES)}, got"),

@@ -16,6 +16,7 @@ from patchbank.backbones import Engine
 from patchbank.cluster import checkpoint
 from patchbank.cluster.facts import FactsReader, FactsWriter
 from patchbank.cluster.fitting import reader_on
+from patchbank.core.coreset import greedy_coreset
 from patchbank.core.spatial.box import Box
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.roi import RegionOfInterest
@@ -45,7 +46,7 @@ def refused(recipe, **options):
         ({"projection": "sparse"}, "projection: expected 'none' on a cluster, got 'sparse'"),
         ({"start": "farthest"}, "start: expected 'mean' or 'random' or 'first' on a cluster"),
         ({"n_neighbours": 3}, "n_neighbours: expected 1 on a cluster, got 3"),
-        ({"selection": "random"}, "selection: expected 'greedy' on a cluster, got 'random'"),
+        ({"selection": "random"}, "selection: expected 'greedy' or 'composable' on a "),
     ],
 )
 def test_settings_that_need_all_patches_in_one_place_are_refused(change, named):
@@ -154,6 +155,8 @@ def test_a_block_of_anything_but_facts_is_not_written(tmp_path, told):
         '{"Unpickler": []}',
         '{"PartRead": [1, 2, 3, 4, 5, 6]}',
         '{"list": 7}',
+        '{"tuple": [3, {"array": "0"}]}',
+        '{"tuple": [{"array": "0"}]}',
         '{"array": "99"}',
         '{"again": 0}',
         '{"list": [], "tuple": []}',
@@ -164,12 +167,35 @@ def test_a_block_of_anything_but_facts_is_not_written(tmp_path, told):
 def test_a_block_that_asks_for_anything_but_facts_is_not_read(tmp_path, text):
     arrays = {
         checkpoint.FACTS: np.frombuffer(text.encode(), np.uint8),
-        checkpoint.FEATURES: np.zeros((1, 2), np.float32),
+        "0": np.zeros((1, 2), np.float32),
     }
     content = safetensors.numpy.save(arrays)
     file = tmp_path / "hostile.block"
     file.write_bytes(checkpoint.MAGIC + hashlib.sha256(content).digest() + content)
     assert checkpoint.kept_block(file) is None
+    assert checkpoint.kept_selection(file) is None
+
+
+def test_a_selection_in_a_file_is_read_again_unless_it_is_damaged_or_a_block(tmp_path):
+    features = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
+    groups = np.arange(60) // 20
+    file = tmp_path / "one.selection"
+    for options in ({"groups": groups, "sizes": [8, 16]}, {}):
+        coreset = greedy_coreset(features, 30, **options)
+        checkpoint.keep_selection(file, coreset)
+        found = checkpoint.kept_selection(file)
+        for name in ("centres", "radii", "min_distance_to_other_groups"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(coreset, name))
+        assert found.radius_before is None
+        known = coreset.min_distance_to_other_groups_at
+        assert list(found.min_distance_to_other_groups_at) == list(known)
+        for size, distances in known.items():
+            np.testing.assert_array_equal(found.min_distance_to_other_groups_at[size], distances)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert checkpoint.kept_selection(file) is None
+    checkpoint.keep_block(file, features, PartRead())
+    assert checkpoint.kept_selection(file) is None
+    assert checkpoint.kept_selection(tmp_path / "none.selection") is None
 
 
 def test_another_photograph_has_another_state(tmp_path):

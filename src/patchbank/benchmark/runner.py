@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from patchbank.benchmark.cache import UNFINISHED
 from patchbank.benchmark.file_digests import FileDigests
@@ -16,9 +18,13 @@ from patchbank.benchmark.plan import Plan, Run
 from patchbank.benchmark.results import SCHEMA_VERSION, Results, Row, locked
 from patchbank.benchmark.summary import Summary, summarise
 from patchbank.benchmark.tables import as_csv, as_markdown
+from patchbank.cluster.connection import connected
 from patchbank.errors import DataError, ParameterError
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.worker_pool import Failure, Pool
+
+if TYPE_CHECKING:
+    from patchbank.cluster.runs import ClusterPool
 
 CACHE = "cache"
 FAILURES = "failures.log"
@@ -54,6 +60,9 @@ class Resources:
     """Disk for feature maps that several runs share; 0 for none."""
     memory_gb: float | None = None
     """Memory limit of a worker; None for no limit."""
+    cluster: str | None = None
+    """Address of a Ray cluster, on each of whose machines there are so many workers; None for this
+    machine."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -85,6 +94,8 @@ def run_benchmark(
 
     Raises:
         DataError: another benchmark is writing there, or the results are of another program.
+        ParameterError: the package ray is not installed, with a cluster.
+        ClusterError: the cluster does not answer, or its processes die again and again.
     """
     _make_folder(out)
     with locked(out):
@@ -96,7 +107,7 @@ def run_benchmark(
         _clear_cache(out, missing)
         failures: dict[str, str] = {}
         _write_tables(plan, results, out)
-        with Pool(resources.workers, WORKER) as pool:
+        with _pool(resources) as pool:
             jobs = [_job(run, out, resources) for run in missing]
             for number, outcome in pool.outcomes(jobs):
                 run = missing[number]
@@ -113,6 +124,19 @@ def run_benchmark(
         return summarise(plan, results.rows), failures
 
 
+@contextmanager
+def _pool(resources: Resources) -> Iterator[Pool | ClusterPool]:
+    """The processes that execute the runs."""
+    if resources.cluster is None:
+        with Pool(resources.workers, WORKER) as pool:
+            yield pool
+        return
+    with connected(resources.cluster):
+        from patchbank.cluster.runs import ClusterPool
+
+        yield ClusterPool(resources.workers, WORKER)
+
+
 def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
     """The job that is sent to a worker."""
     cache = {
@@ -122,12 +146,12 @@ def _job(run: Run, out: Path, resources: Resources) -> dict[str, Any]:
     limit = resources.memory_gb
     return {
         "category": run.category.name,
-        "train": [str(path) for path in run.training],
+        "train": [os.path.abspath(path) for path in run.training],
         "test": [
             {
-                "path": str(sample.path),
+                "path": os.path.abspath(sample.path),
                 "label": sample.label,
-                "mask": None if sample.mask is None else str(sample.mask),
+                "mask": None if sample.mask is None else os.path.abspath(sample.mask),
             }
             for sample in run.category.test.samples
         ],

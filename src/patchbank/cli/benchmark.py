@@ -72,6 +72,14 @@ class BenchmarkOptions:
         ),
         Integer(1, 10_000),
     ] = 1
+    cluster: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="ADDRESS",
+            help="Execute the runs on a Ray cluster, --workers of them on each machine: auto, "
+            "HOST:PORT, ray://HOST:PORT, or local.  All machines see ROOT and --out.",
+        ),
+    ] = None
     dataset: Annotated[
         Optional[str],
         typer.Option(metavar="NAME", help="Name of the data set, if it is not recognised."),
@@ -114,6 +122,7 @@ def benchmark(options: BenchmarkOptions) -> None:
         workers=options.workers,
         cache_gb=options.cache_gb,
         memory_gb=options.memory_gb,
+        cluster=options.cluster,
     )
     chosen = _chosen(find_categories(options.root, options.dataset), options.categories)
     _check_whole(chosen, options.allow_incomplete)

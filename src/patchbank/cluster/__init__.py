@@ -10,6 +10,6 @@ Ray moves Python objects between machines by pickling them, so whoever may talk 
 code on it: a cluster belongs into a network of its own.  Arrays and names are all that is sent.
 """
 
-from patchbank.cluster.selection import select_in_shards
+from patchbank.cluster.selection import compose_in_shards, select_in_shards
 
-__all__ = ["select_in_shards"]
+__all__ = ["compose_in_shards", "select_in_shards"]

@@ -1,8 +1,8 @@
-"""Blocks of features in files, so that another run need not compute them again.
+"""Blocks of features and selections in files, so that another run need not compute them again.
 
-A file has the features and other arrays as safetensors writes them, and what else is known of the
-photographs as JSON, in which a record is named by its class.  Nothing is unpickled: of classes only
-`facts.RECORDS` are made, and where a file asks for anything else, its block is computed anew.
+A file has the arrays as safetensors writes them, and what else is known as JSON, in which a record
+is named by its class.  Nothing is unpickled: of classes only `facts.RECORDS` are made, and where a
+file asks for anything else, or is damaged, its content is computed anew.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from patchbank.cluster.facts import FactsReader, FactsWriter
+from patchbank.core.coreset import Coreset
 from patchbank.images.source import ImageSource
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.logs import LOGGER
 from patchbank.types import Features
 
-MAGIC = b"patchbank block 2\n"
+MAGIC = b"patchbank block 3\n"
 DIGEST_BYTES = 32
-FEATURES, FACTS = "features", "facts"
-"""Names of the features, and of the bytes of the JSON, among the arrays of a file."""
+FACTS = "facts"
+"""Name of the bytes of the JSON among the arrays of a file."""
 
 
 def state_of(source: ImageSource) -> str:
@@ -48,10 +49,36 @@ def keep_block(file: Path, features: Features, facts: Any) -> None:
     Raises:
         TypeError: the facts are of another class than `facts.RECORDS`.
     """
+    _keep(file, (np.ascontiguousarray(features), facts))
+
+
+def kept_block(file: Path) -> tuple[Features, Any] | None:
+    """A block that `keep_block` wrote; None where there is none, or a damaged one."""
+    match _kept(file):
+        case (np.ndarray() as features, facts):
+            return features, facts
+    return None
+
+
+def keep_selection(file: Path, coreset: Coreset) -> None:
+    """Write a selection, as `keep_block` does."""
+    at_sizes = [(int(n), one) for n, one in coreset.min_distance_to_other_groups_at.items()]
+    numbers = (coreset.centres, coreset.radii, coreset.radius_before)
+    _keep(file, (*numbers, coreset.min_distance_to_other_groups, at_sizes))
+
+
+def kept_selection(file: Path) -> Coreset | None:
+    """A selection that `keep_selection` wrote; None where there is none, or a damaged one."""
+    match _kept(file):
+        case (np.ndarray() as centres, radii, radius_before, to_others, list(at_sizes)):
+            return Coreset(centres, radii, radius_before, to_others, dict(at_sizes))
+    return None
+
+
+def _keep(file: Path, facts: Any) -> None:
     writer = FactsWriter()
     text = json.dumps(writer.as_json(facts)).encode()
     writer.arrays[FACTS] = np.frombuffer(text, np.uint8)
-    writer.arrays[FEATURES] = np.ascontiguousarray(features)
     content = save(writer.arrays)
     try:
         replace_file(file, MAGIC + hashlib.sha256(content).digest() + content)
@@ -59,8 +86,7 @@ def keep_block(file: Path, features: Features, facts: Any) -> None:
         LOGGER.warning("checkpoint: %s cannot be written: %s", file, error)
 
 
-def kept_block(file: Path) -> tuple[Features, Any] | None:
-    """A block that `keep_block` wrote; None where there is none, or a damaged one."""
+def _kept(file: Path) -> Any:
     try:
         content = file.read_bytes()
     except OSError:
@@ -72,7 +98,7 @@ def kept_block(file: Path) -> tuple[Features, Any] | None:
     try:
         arrays = load(rest)
         written = json.loads(arrays.pop(FACTS).tobytes())
-        return arrays.pop(FEATURES), FactsReader(arrays).read(written)
+        return FactsReader(arrays).read(written)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, SafetensorError) as error:
         LOGGER.warning("checkpoint: %s is computed again: %s", file, error)
         return None

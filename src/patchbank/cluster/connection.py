@@ -39,8 +39,9 @@ def connected(address: str = LOCAL) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    answers = False
     try:
-        _check_answers(address)
+        answers = _check_answers(address)
         ray.init(
             address=address,
             include_dashboard=False if address == LOCAL else None,
@@ -50,7 +51,7 @@ def connected(address: str = LOCAL) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"cluster: expected a Ray cluster at {address!r}, got none "
-            f"({str(error).splitlines()[0]}); start one by `ray start --head`"
+            f"({str(error).splitlines()[0]}); {_hint(answers)}"
         ) from None
     try:
         yield
@@ -58,8 +59,24 @@ def connected(address: str = LOCAL) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """Raise an OSError where nobody listens, for which Ray itself would look for minutes."""
+def _check_answers(address: str) -> bool:
+    """Raise an OSError where nobody listens, for which Ray itself would look for minutes.
+
+    -> whether somebody does; False of an address that is none of a machine.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), LONGEST_WAIT_S).close()
+    if not (host and port.isdecimal()):
+        return False
+    socket.create_connection((host.strip("[]"), int(port)), LONGEST_WAIT_S).close()
+    return True
+
+
+def _hint(answers: bool) -> str:
+    """Advice where Ray does not connect."""
+    if not answers:
+        return "start one by `ray start --head`"
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        return "has this machine its token, and its version of Ray?"
+    return (
+        "if it asks for a token, set RAY_AUTH_MODE=token here; has this machine its version of Ray?"
+    )

@@ -57,7 +57,8 @@ def reader_on(
         asked: method and settings of each member.
         device: of each node.
         engine: what runs ONNX backbones.
-        checkpoint: folder that all nodes see, in which blocks of features are kept for another run.
+        checkpoint: folder that all nodes see, in which blocks of features and selections are kept
+            for another run.
 
     Raises:
         ParameterError: a method or a setting needs all features in one place, or the package ray is
@@ -134,8 +135,8 @@ class ClusterReader:
         progress: Progress,
     ) -> list[ImageGeometry]:
         """Read all photographs, a block of them at a time, and let the learner join the blocks."""
-        from patchbank.cluster.features import FeaturesOnCluster
-        from patchbank.cluster.reading import Work
+        from patchbank.cluster.features import FeaturesOnCluster, KeptSelections
+        from patchbank.cluster.reading import Work, digest_of
 
         work = Work(reading, self.device, self.engine, self.checkpoint)
         sources = search.sources
@@ -154,7 +155,10 @@ class ClusterReader:
         sharded: Any = learner  # `_check` has seen that it is a `ShardedLearner`
         width = next(read.width for read in reads if read.block.n_rows)
         self.actors.append([])
-        features = FeaturesOnCluster.of(blocks, width, self.actors[-1])
+        kept = None
+        if self.checkpoint is not None:
+            kept = KeptSelections(self.checkpoint, digest_of(work, sources))
+        features = FeaturesOnCluster.of(blocks, width, self.actors[-1], kept)
         sharded.join(features, [read.collected for read in reads])
         return [geometry for read in reads for geometry in read.part.geometries]
 

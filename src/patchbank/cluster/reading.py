@@ -167,7 +167,9 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockF
     use_cores(CORES)
     node = ray.get_runtime_context().get_node_id()
     began = time.perf_counter()
-    file = None if work.checkpoint is None else work.checkpoint / _name(work, sources)
+    file = (
+        None if work.checkpoint is None else work.checkpoint / f"{digest_of(work, sources)}.block"
+    )
     kept = None if file is None else kept_block(file)
     if kept is None:
         features, facts = _read(work, sources)
@@ -193,7 +195,7 @@ def _read(work: Work, sources: Sequence[ImageSource]) -> tuple[Features, BlockFa
     return features, BlockFacts(part, learner.collected, features.shape[1])
 
 
-def _name(work: Work, sources: Sequence[ImageSource]) -> str:
-    """Name of the file of a block: a digest of all that it depends on."""
+def digest_of(work: Work, sources: Sequence[ImageSource]) -> str:
+    """Digest of all that the features of photographs depend on."""
     facts = "\n".join([work.key, *(state_of(source) for source in sources)])
-    return f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.block"
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from patchbank.cluster.connection import LOCAL, connected
 from patchbank.core.coreset import (
+    ComposedCoreset,
     Coreset,
     ExistingCentres,
+    ShardedRows,
+    composable_coreset_of_shards,
     greedy_coreset_of_shards,
     with_distances_to_other_groups,
 )
@@ -56,6 +61,42 @@ def select_in_shards(
             ray is not installed.
         ClusterError: the cluster does not answer, or a process dies again and again.
     """
+    with _rows_in_shards(features, groups, cluster, on_replaced, actors) as rows:
+        coreset = greedy_coreset_of_shards(
+            rows, n_keep, start=start, radius=radius, sizes=sizes, on_progress=on_progress
+        )
+        return with_distances_to_other_groups(coreset, rows, sizes)
+
+
+def compose_in_shards(
+    features: Sequence[Any],
+    n_keep: int,
+    *,
+    start: int | None = None,
+    groups: Sequence[Indices] | None = None,
+    cluster: str = LOCAL,
+    on_progress: Callable[[int], None] | None = None,
+    on_replaced: Callable[[int], None] | None = None,
+    actors: list[Any] | None = None,
+) -> ComposedCoreset:
+    """Choose rows as `core.coreset.composable_coreset_of_shards` does.
+
+    Arguments and errors are those of `select_in_shards`.
+    """
+    with _rows_in_shards(features, groups, cluster, on_replaced, actors) as rows:
+        found = composable_coreset_of_shards(rows, n_keep, start=start, on_progress=on_progress)
+        return replace(found, coreset=with_distances_to_other_groups(found.coreset, rows, ()))
+
+
+@contextmanager
+def _rows_in_shards(
+    features: Sequence[Any],
+    groups: Sequence[Indices] | None,
+    cluster: str,
+    on_replaced: Callable[[int], None] | None,
+    actors: list[Any] | None,
+) -> Iterator[ShardedRows]:
+    """Context in which processes of the cluster hold the rows."""
     if not features:
         raise ShapeError("features: expected at least one shard, got none")
     if groups is not None and len(groups) != len(features):
@@ -68,10 +109,6 @@ def select_in_shards(
         shards = RayShards(features, groups, None, on_replaced or (lambda number: None), actors)
         try:
             kind = ShardedInt8Rows if shards.use_int8 else ShardedGemmRows
-            rows = kind(shards, has_groups=groups is not None)
-            coreset = greedy_coreset_of_shards(
-                rows, n_keep, start=start, radius=radius, sizes=sizes, on_progress=on_progress
-            )
-            return with_distances_to_other_groups(coreset, rows, sizes)
+            yield kind(shards, has_groups=groups is not None)
         finally:
             shards.close()

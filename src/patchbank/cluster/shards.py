@@ -32,6 +32,9 @@ READS = (
 and they are repeated in one that replaces it."""
 MOST_DEATHS = 5
 """Times in a row that a shard may die in one call."""
+RESERVED_BYTES = 1 << 20
+"""Memory that an actor asks Ray for: one that asks for nothing is started on any node, also where
+another one is named."""
 SMALL_BYTES = 100_000
 """Arguments of fewer bytes are sent with the call; larger ones once to each machine."""
 
@@ -60,6 +63,10 @@ class ShardActor:
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the rows."""
         return getattr(self._rows, method)(*arguments)
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function with the rows."""
+        return function(self._rows, *arguments)
 
 
 class RayShards:
@@ -126,6 +133,16 @@ class RayShards:
         self._changes.append((method, sent))
         return [None] * len(sent)
 
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a function with the rows of all shards; see `core.coreset.sharded.Shards`.
+
+        Raises:
+            ClusterError: a shard dies again and again.
+        """
+        return self._gathered(
+            lambda number: self._actors[number].apply.remote(function, *arguments)
+        )
+
     def close(self) -> None:
         """Give the memory of all actors back, and end those that are not kept."""
         if not self._are_kept:
@@ -176,7 +193,10 @@ def end(actors: list[Any]) -> None:
 
 def _new_actor(features: Any) -> Any:
     where = on_node(features.node) if isinstance(features, Shard) else "SPREAD"
-    return ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy=where).remote()
+    new = ray.remote(ShardActor).options(
+        num_cpus=0, memory=RESERVED_BYTES, scheduling_strategy=where
+    )
+    return new.remote()
 
 
 def _runs(groups: NDArray[np.integer[Any]]) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from patchbank.errors import ClusterError, PatchbankError
+from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.threads import use_cores
 
 Block = TypeVar("Block")
@@ -21,13 +22,15 @@ MOST_DEATHS = 5
 """Times in a row that workers may die with the same block, or before their first one."""
 CORES = 1
 """Cores of a worker."""
+WAIT_S = 60.0
+"""Time without a result after which the log says so, where a worker has no machine."""
 
 
 class WorkerActor:
     """Holds what the work needs, once a process."""
 
-    def __init__(self) -> None:
-        use_cores(CORES)  # before the work is there, whose networks ask for the number of cores
+    def __init__(self, cores: int) -> None:
+        use_cores(cores)  # before the work is there, whose networks ask for the number of cores
 
     def begin(self, work: Any) -> str:
         """Hold the work; -> address of the machine."""
@@ -39,9 +42,22 @@ class WorkerActor:
         return self._work(block)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerKind:
+    """Workers that do one block after the other, or several at a time."""
+
+    cores: int = CORES
+    """Cores that are reserved for it, all of one machine."""
+    at_a_time: int = 1
+    """Blocks that it works on at a time."""
+    waiting: int = AT_ONCE - 1
+    """Blocks that are on their way meanwhile."""
+
+
 @dataclass(eq=False)
 class _Worker:
     actor: Any
+    kind: WorkerKind
     machine: str = "a machine of the cluster"
     n_blocks: int = 0
     is_alive: bool = True
@@ -58,17 +74,21 @@ class _Task(Generic[Block]):
 class Workers(Generic[Block]):
     """Workers on all cores of the cluster that this process is connected to.
 
-    A worker that dies is replaced, and its blocks are worked on again.  What the work raises is
-    raised here.
+    A worker that dies is replaced as soon as there is a machine for it, and its blocks are worked
+    on again.  What the work raises is raised here.
     """
 
     work: Callable[[Block], Any]
     """Sent to each machine once, and to each worker from there."""
     on_died: Callable[[str, Block | None], None]
     """Called with a machine and a block, for each worker that died with it."""
+    kinds: Sequence[WorkerKind] = ()
+    """One for each worker; if not given, there is one for each core."""
     _again: deque[Block] = field(default_factory=deque)
     _deaths: dict[int, int] = field(default_factory=dict)
     _tasks: dict[Any, _Task[Block]] = field(default_factory=dict)
+    _is_over: bool = False
+    """Whether all blocks were handed out."""
 
     def results(self, blocks: Iterator[Block], at_most: int) -> Iterator[tuple[Block, Any]]:
         """Yield blocks with their results, in the order in which they are done.
@@ -82,11 +102,16 @@ class Workers(Generic[Block]):
             PatchbankError: the work cannot be done.
         """
         self._reference = ray.put(self.work)
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        self._workers = [self._started() for _ in range(max(1, min(cores // CORES, at_most)))]
+        n_cores = int(ray.cluster_resources().get("CPU", 1))
+        kinds = self.kinds or [WorkerKind()] * max(1, n_cores // CORES)
+        self._workers = [self._started(kind) for kind in kinds[: max(1, at_most)]]
         try:
-            while self._tasks:
-                (done,), _ = ray.wait(list(self._tasks), num_returns=1)
+            while self._is_unfinished:
+                found, _ = ray.wait(list(self._tasks), num_returns=1, timeout=WAIT_S)
+                if not found:
+                    self._say_waiting()
+                    continue
+                (done,) = found
                 task = self._tasks.pop(done)
                 try:
                     result = ray.get(done)
@@ -97,6 +122,7 @@ class Workers(Generic[Block]):
                     raise _cause(error) from None
                 if task.block is None:
                     task.worker.machine = result
+                    self._deaths.pop(0, None)
                 else:
                     task.worker.n_blocks -= 1
                     self._deaths.pop(id(task.block), None)
@@ -106,17 +132,32 @@ class Workers(Generic[Block]):
             for worker in self._workers:
                 ray.kill(worker.actor)
 
-    def _started(self) -> _Worker:
-        new = ray.remote(WorkerActor).options(num_cpus=CORES, scheduling_strategy="SPREAD")
-        worker = _Worker(new.remote())
+    @property
+    def _is_unfinished(self) -> bool:
+        """Whether a block is left: a worker that waits for a machine need not be waited for."""
+        under_way = any(task.block is not None for task in self._tasks.values())
+        return under_way or bool(self._again) or not self._is_over
+
+    def _say_waiting(self) -> None:
+        n = sum(task.block is None for task in self._tasks.values())
+        if n:
+            LOGGER.warning("cluster: %d workers wait for a machine with free cores", n)
+
+    def _started(self, kind: WorkerKind) -> _Worker:
+        new = ray.remote(WorkerActor).options(
+            num_cpus=kind.cores, max_concurrency=kind.at_a_time, scheduling_strategy="SPREAD"
+        )
+        worker = _Worker(new.remote(kind.cores), kind)
         self._tasks[worker.actor.begin.remote(self._reference)] = _Task(worker, None)
         return worker
 
     def _hand_out(self, worker: _Worker, blocks: Iterator[Block]) -> None:
         """Give a worker that is ready as many blocks as it may have."""
-        while worker.is_alive and worker.n_blocks < AT_ONCE:
+        kind = worker.kind
+        while worker.is_alive and worker.n_blocks < kind.at_a_time + kind.waiting:
             block = self._again.popleft() if self._again else next(blocks, None)
             if block is None:
+                self._is_over = True
                 return
             self._tasks[worker.actor.do.remote(block)] = _Task(worker, block)
             worker.n_blocks += 1
@@ -137,7 +178,7 @@ class Workers(Generic[Block]):
         if task.worker.is_alive:
             task.worker.is_alive = False
             self._workers.remove(task.worker)
-            self._workers.append(self._started())
+            self._workers.append(self._started(task.worker.kind))
 
 
 def _cause(error: RayTaskError) -> BaseException:

@@ -33,6 +33,8 @@ KINDS = {
 """Kinds of what a path leads to, if it is no regular file."""
 LONGEST_WAIT_S = 20.0
 """Time to wait for another process that is replacing the same file."""
+LONGEST_HOLD_S = 2.0
+"""Time to wait on Windows for another program that has the file open, a virus scanner perhaps."""
 
 
 class FileChanged(Exception):
@@ -259,7 +261,16 @@ def _rename(temporary: Path, file: BinaryIO, target: Path) -> None:
     file.flush()
     if sys.platform == "win32":
         file.close()  # an open file cannot be renamed there
-    temporary.replace(target)
+    end = time.monotonic() + LONGEST_HOLD_S
+    while True:
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > end:
+                raise
+            time.sleep(0.01)  # nor can one be replaced there
+        else:
+            return
 
 
 def sync_folder(folder: Path) -> None:

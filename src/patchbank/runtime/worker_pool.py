@@ -50,6 +50,9 @@ class Pool:
     def __init__(self, workers: int, module: str) -> None:
         self._command = command(module)
         self._cores = shares_of_cores(workers)
+        self._free: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        for cores in self._cores:
+            self._free.put(cores)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._changing = threading.Lock()
         self._stopped = False
@@ -74,18 +77,26 @@ class Pool:
         for number in range(len(jobs)):
             waiting.put(number)
 
-        def work(cores: list[int]) -> None:
+        def work() -> None:
             while not (self._stopped or waiting.empty()):
                 try:
                     number = waiting.get_nowait()
                 except queue.Empty:
                     return
-                done.put((number, self._outcome({**jobs[number], "cores": cores})))
+                done.put((number, self.outcome(jobs[number])))
 
-        for cores in self._cores:
-            threading.Thread(target=work, args=(cores,), daemon=True).start()
+        for _ in self._cores:
+            threading.Thread(target=work, daemon=True).start()
         for _ in jobs:
             yield done.get()
+
+    def outcome(self, job: Mapping[str, Any]) -> dict[str, Any] | Failure:
+        """Run one job as soon as a worker is free; callers may be in several threads."""
+        cores = self._free.get()
+        try:
+            return self._outcome({**job, "cores": cores})
+        finally:
+            self._free.put(cores)
 
     def _outcome(self, job: Mapping[str, Any]) -> dict[str, Any] | Failure:
         try:

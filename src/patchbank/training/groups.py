@@ -376,7 +376,10 @@ def _paths(asked: str, sources: Sequence[ImageSource]) -> list[str]:
             "with the group of each photograph"
         )
     absolute = [os.path.abspath(path) for path in paths]
-    shared = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    try:
+        shared = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    except ValueError:  # on different drives
+        return [Path(path).as_posix() for path in absolute]
     return [Path(os.path.relpath(path, shared)).as_posix() for path in absolute]
 
 

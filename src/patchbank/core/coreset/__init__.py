@@ -52,6 +52,7 @@ Who does what
     float64               float32 products; near-ties are decided in float64
 
     sharded                             rows in shards, each of which is one of these two
+    composable                          selections of shards, and one among their rows
     random_projection                   a space of fewer dimensions to select in
 
 Both implementations give the same centres, to the last row; `core.int8.is_usable_for` decides
@@ -63,9 +64,14 @@ rows, and then k more with the first m as existing centres, is the same as selec
 `ContinuedSelection` goes on so in several steps.
 """
 
+from patchbank.core.coreset.composable import (
+    ComposedCoreset,
+    composable_coreset_of_shards,
+)
 from patchbank.core.coreset.greedy_state import ExistingCentres, InitialDistances
 from patchbank.core.coreset.k_centre_greedy import (
     ContinuedSelection,
+    ShardedRows,
     Start,
     greedy_coreset,
     greedy_coreset_of_shards,
@@ -78,11 +84,14 @@ from patchbank.core.coreset.k_centre_greedy import (
 from patchbank.core.coreset.result import Coreset
 
 __all__ = [
+    "ComposedCoreset",
     "ContinuedSelection",
     "Coreset",
     "ExistingCentres",
     "InitialDistances",
+    "ShardedRows",
     "Start",
+    "composable_coreset_of_shards",
     "greedy_coreset",
     "greedy_coreset_of_shards",
     "mean_distances",

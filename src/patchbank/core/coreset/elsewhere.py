@@ -56,6 +56,17 @@ class FeaturesElsewhere(ABC):
     ) -> Coreset:
         """The rows that `greedy_coreset` chooses."""
 
+    @abstractmethod
+    def composed(
+        self,
+        n_keep: int,
+        *,
+        start: int | None,
+        groups: Indices | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> Coreset:
+        """The rows that `composable_coreset_of_shards` chooses."""
+
 
 class RowsElsewhere:
     """Some rows, which are fetched when they are read."""

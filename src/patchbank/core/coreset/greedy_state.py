@@ -101,6 +101,16 @@ class GreedyState(ABC):
             self.radii.append(self.radius)
             on_progress(len(rows))
 
+    def take(self, rows: Indices) -> None:
+        """Make rows centres that were chosen elsewhere.
+
+        The covering radius is measured after all of them; until then that of before is a bound.
+        """
+        self._update(rows)
+        self.centres += rows.tolist()
+        before, self.radius = self.radius, self.rows.largest_min_distance()
+        self.radii += [before] * (len(rows) - 1) + [self.radius]
+
     @abstractmethod
     def add_existing(self, points: Features) -> None:
         """Lower all min-distances to further existing centres, of no group of the rows.

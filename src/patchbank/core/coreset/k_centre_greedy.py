@@ -130,7 +130,7 @@ def greedy_coreset_of_shards(
         ShapeError: features are not finite.
         ParameterError: `n_keep`, `start` or `radius` is out of range.
     """
-    _check_numbers(len(rows), n_keep, start, radius)
+    check_numbers(len(rows), n_keep, start, radius)
     if isinstance(rows, ShardedInt8Rows) and (start is not None or rows.has_initial):
         _mean_of(rows)  # all other selections need it, and check it
     return _selected(rows, n_keep, start, radius, sizes, HOST, on_progress)
@@ -161,7 +161,7 @@ def _selected(
 ) -> Coreset:
     """The selection of `greedy_coreset`; the rows keep distances to other groups."""
     progress = on_progress or (lambda centres: None)
-    state = _start(rows, n_keep, start, device)
+    state = begun(rows, n_keep, start, device)
     progress(len(state.centres))
     radius_before = state.radius if isinstance(start, ExistingCentres) else None
     stop = (
@@ -172,7 +172,7 @@ def _selected(
         if len(state.centres) == size and size in sizes:
             rows.keep_distances_to_other_groups(size)
     rows.keep_distances_to_other_groups(len(state.centres))
-    return _coreset_of(state, radius_before)
+    return coreset_of(state, radius_before)
 
 
 class ContinuedSelection:
@@ -218,7 +218,7 @@ class ContinuedSelection:
         ends = sorted({*sizes, len(points)})
         first, room = ExistingCentres(points[: ends[0]]), most + len(points) - ends[0]
         rows = _rows(to_device_if_fits(features, device), device, groups, None)
-        state = _start(rows, room, first, device)
+        state = begun(rows, room, first, device)
         self.distances_to_first = {ends[0]: _root(to_numpy(rows.min_distances))}
         """(n,) distance of each row to the nearest of the first so many existing centres, for each
         of the sizes, and for all."""
@@ -238,12 +238,12 @@ class ContinuedSelection:
         """The rows that were chosen so far."""
         to_others = self._rows.min_distance_to_other_groups
         return replace(
-            _coreset_of(self._state, self._radius_before),
+            coreset_of(self._state, self._radius_before),
             min_distance_to_other_groups=None if to_others is None else _root(to_numpy(to_others)),
         )
 
 
-def _coreset_of(state: GreedyState, radius_before: float | None) -> Coreset:
+def coreset_of(state: GreedyState, radius_before: float | None) -> Coreset:
     """The result of a selection so far; distances of the state are squared."""
     return Coreset(
         centres=np.array(state.centres, dtype=np.intp),
@@ -261,7 +261,7 @@ def random_coreset(n: int, n_keep: int, *, rng: np.random.Generator) -> Indices:
 
 def row_nearest_to_mean(features: Array, *, device: Device = HOST) -> int:
     """Deterministic first centre: the row nearest to the mean, the lowest on ties."""
-    return _extreme_from_mean(_rows(features, device), 1.0)
+    return extreme_from_mean(_rows(features, device), 1.0)
 
 
 def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
@@ -271,7 +271,7 @@ def row_farthest_from_mean(features: Array, *, device: Device = HOST) -> int:
     distances of row x to all rows y add up to n |x - mean|^2 plus a term that is the same for every
     x, so the matrix is not needed.  On ties the lowest row.
     """
-    return _extreme_from_mean(_rows(features, device), -1.0)
+    return extreme_from_mean(_rows(features, device), -1.0)
 
 
 def _mean_of(rows: AnyRows) -> NDArray[np.float32]:
@@ -284,7 +284,7 @@ def _mean_of(rows: AnyRows) -> NDArray[np.float32]:
     return mean.astype(np.float32)
 
 
-def _extreme_from_mean(rows: AnyRows, sign: float) -> int:
+def extreme_from_mean(rows: AnyRows, sign: float) -> int:
     """The row nearest to the mean; with a sign of -1 farthest from it."""
     found, distances = rows.nearest_to(_mean_of(rows), sign)
     least = distances.min()
@@ -311,7 +311,7 @@ def _check(
     if features.ndim != 2:
         raise ShapeError(f"features: expected (n, d), got {tuple(features.shape)}")
     n, d = features.shape
-    _check_numbers(n, n_keep, start, radius)
+    check_numbers(n, n_keep, start, radius)
     require_finite("features", features)
     if groups is not None:
         _check_length("groups", groups, n)
@@ -334,7 +334,8 @@ def _check(
             _check_length("groups of existing centres", start.groups, len(points))
 
 
-def _check_numbers(n: int, n_keep: int, start: Start, radius: float | None) -> None:
+def check_numbers(n: int, n_keep: int, start: Start, radius: float | None) -> None:
+    """Raise a ParameterError where a number of a selection of n rows is out of range."""
     if not 1 <= n_keep <= n:
         raise ParameterError(f"n_keep: expected 1 to {n} (the patches there are), got {n_keep}")
     if radius is not None and not radius >= 0:
@@ -362,21 +363,21 @@ def _rows(
     return GemmRows(features, device, groups, initial)
 
 
-def _start(rows: AnyRows, n_keep: int, start: Start, device: Device) -> GreedyState:
-    """Begin a selection."""
+def begun(rows: AnyRows, n_keep: int, start: Start, device: Device) -> GreedyState:
+    """A selection with its first centre, or the existing ones; see `greedy_coreset`."""
     existing, first, origin = None, None, None
     if rows.has_initial:
         first, _ = rows.largest_initial()
     elif isinstance(start, ExistingCentres):
         existing = start
     elif start is None:
-        first = origin = _extreme_from_mean(rows, 1.0)
+        first = origin = extreme_from_mean(rows, 1.0)
     elif not isinstance(start, InitialDistances):
         first = int(start)
     if isinstance(rows, Int8Rows | ShardedInt8Rows):
         return Int8Greedy(rows, Beginning(first, existing))
     if origin is None:
-        origin = _extreme_from_mean(rows, 1.0)
+        origin = extreme_from_mean(rows, 1.0)
     return GemmGreedy(rows, Beginning(first, existing), n_keep, origin, device)
 
 

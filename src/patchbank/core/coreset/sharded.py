@@ -11,7 +11,7 @@ same tiles, and all distances are those of one machine to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +42,10 @@ class Shards(Protocol):
         """
         ...
 
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a function with the rows of each shard, which it may change until they `begin`."""
+        ...
+
 
 class LocalShards:
     """Shards in this process, one after the other: what others are measured against."""
@@ -55,6 +59,10 @@ class LocalShards:
         return [
             getattr(shard, method)(*own) for shard, own in zip(self._rows, arguments, strict=True)
         ]
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a function with the rows of all shards."""
+        return [function(shard, *arguments) for shard in self._rows]
 
 
 class _ShardedRows:
@@ -157,6 +165,14 @@ class _ShardedRows:
     def largest_min_distance(self) -> float:
         """The largest min-distance; 0 where all rows are centres."""
         return float(max(self._of_all("largest_min_distance")))
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> list[tuple[int, Any]]:
+        """Call a function with the rows of each shard.  -> first row of each, and its result.
+
+        It may leave min-distances of its own: the next thing to do is `begin`.
+        """
+        found = self._shards.apply(function, *arguments)
+        return list(zip(self._begins.tolist(), found, strict=True))
 
     def _of_all(self, method: str, *arguments: Any) -> list[Any]:
         return self._shards.call(method, [arguments] * len(self._shards.lengths))

@@ -68,8 +68,8 @@ Who calls whom
 Where the kernel is not used
 ----------------------------
 On x86 processors without AVX2 (before 2013 to 2015), on other processors than x86 and ARM of 64
-bits, on Windows, where no C compiler was found at installation, for tensors and other devices, and
-for rows of more than `binding.MAX_DIMS` numbers.
+bits, where an installation from source found no C compiler or was on Windows, for tensors and other
+devices, and for rows of more than `binding.MAX_DIMS` numbers.
 `is_usable_for` decides, in one place.  Selection and search then use matrix products of numpy's
 BLAS or of torch (`core.coreset.gemm`, `core.neighbours`).  The results are the same: rows are
 identical, distances agree to float32 rounding.  `binding.status()` says in words whether the

@@ -2,6 +2,8 @@
 
    VNNI multiplies 4 unsigned by 4 signed bytes in each lane and adds the sum to the lane, in one
    instruction, vpdpbusd.  AVX2 adds products of two bytes in 16 bits, and pairs of these in 32.
+   Compilers call it by assembly where they can, since gcc has intrinsics for it late (11, for
+   AVX-VNNI); clang takes no assembly of wider vectors than its target has.
    Where EMULATE_VNNI is defined, AVX-VNNI needs AVX2 alone: the tests run its codes of 8 bits so on
    processors without it. */
 
@@ -18,8 +20,12 @@
 #define BROADCAST(number) _mm512_set1_epi32(number)
 #define SUB(a, b) _mm512_sub_epi32(a, b)
 #define AND(a, b) _mm512_and_si512(a, b)
+#ifdef __clang__
+#define DOT(sum, bytes, codes) (sum) = _mm512_dpbusd_epi32(sum, (bytes)[0], (codes)[0])
+#else
 #define DOT(sum, bytes, codes) \
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"((bytes)[0]), "v"((codes)[0]))
+#endif
 #define NONNEGATIVE_MASK(vector) (0xffffu & ~(uint32_t)_mm512_movepi32_mask(vector))
 #define VEC_PS __m512
 #define ZERO_PS _mm512_setzero_ps()
@@ -59,8 +65,12 @@
 #define DOT(sum, bytes, codes) (sum) = dot_4_of_avx2(sum, (bytes)[0], (codes)[0])
 #else
 #define TARGET __attribute__((target("avx2,fma,avxvnni")))
+#ifdef __clang__
+#define DOT(sum, bytes, codes) (sum) = _mm256_dpbusd_avx_epi32(sum, (bytes)[0], (codes)[0])
+#else
 #define DOT(sum, bytes, codes) \
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"((bytes)[0]), "x"((codes)[0]))
+#endif
 #endif
 
 #else

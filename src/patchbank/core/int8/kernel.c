@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -30,10 +31,16 @@
 #include <sys/auxv.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include <windows.h>
 #endif
 #endif
 
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 
 /* Packed candidates are stored in panels: 4 codes of each of PANEL_WIDTH rows, then the next 4. */
 enum { PANEL_WIDTH = 32 };
@@ -224,22 +231,44 @@ EXPORT int int8_interface(void)
     return 5;
 }
 
+#if defined(__x86_64__)
+enum { EAX, EBX, ECX };
+
+/* A bit of what the processor says of itself.  Compilers have __builtin_cpu_supports for it, but
+   that of zig always answers no. */
+static int has(unsigned leaf, unsigned part, int answer, int bit)
+{
+    unsigned answers[4];
+    return __get_cpuid_count(leaf, part, &answers[0], &answers[1], &answers[2], &answers[3]) &&
+           (answers[answer] >> bit & 1);
+}
+
+/* Whether processor and system keep these registers: 0x06 those of AVX, 0xe6 those of AVX-512. */
+static int has_vectors(unsigned registers)
+{
+    unsigned low, high;
+    if (!has(1, 0, ECX, 27)) /* OSXSAVE: the system says which it keeps */
+        return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & registers) == registers;
+}
+#endif
+
 /* Whether this processor has the instructions of a level. */
 EXPORT int int8_supports(int level)
 {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const int avx2 = has_vectors(0x06) && has(1, 0, ECX, 12) && has(7, 0, EBX, 5); /* FMA, AVX2 */
     if (level == AVX2)
         return avx2;
     if (level == AVX_VNNI)
 #ifdef EMULATE_VNNI
         return avx2;
 #else
-        return avx2 && __builtin_cpu_supports("avxvnni");
+        return avx2 && has(7, 1, EAX, 4);
 #endif
-    return level == AVX512_VNNI && avx2 && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return level == AVX512_VNNI && avx2 && has_vectors(0xe6) && has(7, 0, EBX, 16) && /* F */
+           has(7, 0, EBX, 17) && has(7, 0, EBX, 30) && has(7, 0, ECX, 11); /* DQ, BW, VNNI */
 #else
     if (level == NEON)
         return 1;
@@ -251,6 +280,8 @@ EXPORT int int8_supports(int level)
     int present = 0;
     size_t size = sizeof present;
     return !sysctlbyname("hw.optional.arm.FEAT_DotProd", &present, &size, NULL, 0) && present;
+#elif defined(_WIN32)
+    return IsProcessorFeaturePresent(43) != 0; /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
 #else
     return 0;
 #endif

@@ -234,7 +234,7 @@ class BankModel:
         settings = self.settings
         given = (settings.coreset, settings.bank_rows, settings.covering_radius)
         covers_all = any(len(one.radii) and one.radii[-1] == 0 for one in self.banks_of_maps)
-        if settings.selection == "greedy" and given == (None, None, None) and covers_all:
+        if given == (None, None, None) and covers_all:
             return max(self.n_rows, settings.bank_limit)
         return self.n_rows
 

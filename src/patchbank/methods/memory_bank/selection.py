@@ -51,6 +51,9 @@ def select(
     any_size = [2**e for e in range(3, n_keep.bit_length())]
     sizes = any_size if total is None else sizes_to_calibrate(n_keep)
     with progress.task("selecting the bank", total) as advance:
+        if settings.selection == "composable" and isinstance(features, FeaturesElsewhere):
+            assert not isinstance(start, coreset.InitialDistances | coreset.ExistingCentres)
+            return features.composed(n_keep, start=start, groups=groups, on_progress=advance)
         selected = coreset.greedy_coreset(
             space,
             n_keep,
@@ -69,7 +72,7 @@ def select(
 def check_selects_in_shards(settings: BankParameters) -> None:
     """Raise a ParameterError where the settings need all features in one place."""
     needed: dict[str, tuple[object, ...]] = {
-        "selection": ("greedy",),
+        "selection": ("greedy", "composable"),
         "projection": ("none",),
         "start": ("mean", "random", "first"),
         "n_neighbours": (1,),

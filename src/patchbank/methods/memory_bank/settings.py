@@ -12,7 +12,7 @@ from patchbank.settings import Group, PatchSettings, SeedSettings, redeclared, s
 from patchbank.settings.declaration import BANK
 from patchbank.settings.rules import Choice, Integer, Number, Optional, fraction
 
-Selection: TypeAlias = Literal["greedy", "random", "all"]
+Selection: TypeAlias = Literal["greedy", "composable", "random", "all"]
 SelectionSpace: TypeAlias = Literal["none", Projection]
 Start: TypeAlias = Literal["mean", "random", "first", "farthest", "starting_points"]
 
@@ -26,10 +26,13 @@ def _another_size(value: Any) -> Collection[str]:
 
 def _greedy_settings(selection: Any) -> Collection[str]:
     """Settings of the greedy selection that another one leaves without meaning."""
-    greedy_only = ("start", "projection", "projection_dims")
-    if selection == "all":
-        return (*greedy_only, *BANK_SIZES)
-    return greedy_only if selection == "random" else ()
+    of_space = ("projection", "projection_dims")
+    without: dict[Any, Collection[str]] = {
+        "composable": (*of_space, "covering_radius"),
+        "random": (*of_space, "start"),
+        "all": (*of_space, "start", *BANK_SIZES),
+    }
+    return without.get(selection, ())
 
 
 def _dims_of_no_projection(projection: Any) -> Collection[str]:
@@ -51,7 +54,9 @@ class BankSettings(Group):
     )
     selection: Selection = setting(
         "greedy",
-        "Patches that the bank keeps: a coreset (k-centre greedy), a random draw, or all.",
+        "Patches that the bank keeps: a coreset (k-centre greedy), one of coresets that each "
+        "machine of a cluster selects for itself (composable; the same on one machine), a random "
+        "draw, or all.",
         rule=Choice.of(Selection),
         group=BANK,
         rules_out=_greedy_settings,
@@ -152,13 +157,15 @@ class BankSettings(Group):
             )
         if given and self.selection == "all":
             raise ParameterError(
-                f"selection: expected 'greedy' or 'random' with {given[0]}, got 'all'"
+                f"selection: expected 'greedy', 'composable' or 'random' with {given[0]}, got 'all'"
             )
-        for name in ("projection", "start"):
+        needed = {"projection": ("greedy",), "start": ("greedy", "composable")}
+        for name, selections in needed.items():
             default = settings_of(BankSettings)[name].default
-            if self.selection != "greedy" and getattr(self, name) != default:
+            if self.selection not in selections and getattr(self, name) != default:
+                expected = " or ".join(map(repr, selections))
                 raise ParameterError(
-                    f"{name}: expected with selection 'greedy', got {self.selection!r}"
+                    f"{name}: expected with selection {expected}, got {self.selection!r}"
                 )
         if self.covering_radius is not None and (
             self.selection != "greedy" or self.start == "starting_points"
