@@ -25,6 +25,7 @@ from tests.server.services import Running, check_error, png, run
 pytestmark = [
     pytest.mark.serve,
     pytest.mark.filterwarnings("ignore::patchbank.CalibrationWarning"),
+    pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning"),
 ]
 with warnings.catch_warnings():  # Ray Serve has some of its own
     warnings.simplefilter("ignore")
