@@ -43,6 +43,7 @@ PARTS = ("start", "batches", "clients", "crowd", "kills")
 CLIENTS, CROWD = 8, 200
 ROUND_S = 10.0
 """Seconds of `predict`, then of the service, by turns."""
+LONGEST_START_S = 300.0
 DELIVERED_S = 120.0
 """Seconds in which the outbox has to be empty after the last start."""
 
@@ -53,7 +54,7 @@ class Service(Running):
     def __init__(self, data: Path, detector: Path, database: str | None, *options: str) -> None:
         begin = time.perf_counter()
         kept_in = () if database is None else ("--database", database)
-        super().__init__(data, detector, *options, *kept_in)
+        super().__init__(data, detector, *options, *kept_in, start_s=LONGEST_START_S)
         assert self.http.get("/ready").status_code == 200
         self.start_s = time.perf_counter() - begin
         self._monitored = psutil.Process(self.process.pid)

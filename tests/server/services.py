@@ -83,7 +83,13 @@ class Running:
     """A service that runs, and how it is asked."""
 
     def __init__(
-        self, data: Path, *arguments, port: int = 0, cwd: Path | None = None, **environment
+        self,
+        data: Path,
+        *arguments,
+        port: int = 0,
+        cwd: Path | None = None,
+        start_s: float = START_S,
+        **environment,
     ) -> None:
         self.data, self.lines = data, []
         self.url = ""
@@ -97,7 +103,7 @@ class Running:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._has_started.wait(START_S)
+        self._has_started.wait(start_s)
         assert self.url, self.log
         self.port = int(self.url.rpartition(":")[2])
         self.http = httpx.Client(base_url=self.url, timeout=60, verify=False)

@@ -1,56 +1,25 @@
 """`product=auto`: the service finds the product of a photograph, or says that it shows none."""
 
-import io
 import json
 import shutil
 
 import jsonschema
-import numpy as np
 import pytest
-from PIL import Image
 
-from patchbank import PatchCore
 from patchbank.client import Client, Unread
 from tests.pages import ROOT
-from tests.photographs import part
+from tests.server.products import board, encoded, fit_two, noise, ring
 from tests.server.real_servers import wait_until
 from tests.server.services import Running, check_error, run
 
 pytestmark = [pytest.mark.serve, pytest.mark.filterwarnings("ignore::patchbank.CalibrationWarning")]
-SIZE = (96, 136)
-
-
-def board(seed, *, defect=0):
-    """Squares of two greys."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    grey = np.where((y // 9 + x // 9) % 2, 170, 60) + rng.normal(0, 4, SIZE)
-    grey[np.hypot(y - 30, x - 40) < defect] = 250
-    return np.repeat(np.clip(grey, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
-
-
-def noise(seed):
-    return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-
-
-def ring(seed, **options):
-    return part(seed, size=SIZE, **options)
-
-
-def encoded(image):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
 def detectors(tmp_path_factory):
     """A folder with the detectors of two products."""
     folder = tmp_path_factory.mktemp("products")
-    recipe = PatchCore.preset("fast", image_size=128, false_alarm_rate=0.1)
-    for name, draw in (("parts", ring), ("boards", board)):
-        found = recipe.fit([draw(seed) for seed in range(8)], groups="none", device="cpu")
-        found.save(folder / f"{name}.patchbank")
+    fit_two(folder)
     return folder
 
 

@@ -49,9 +49,10 @@ from patchbank.server.service import inference as inference_module
 from patchbank.server.service.answers import answer, api_error
 from patchbank.server.service.catalog import Catalog, Change
 from patchbank.server.service.committing import Committer, Finished
+from patchbank.server.service.computing import is_border
 from patchbank.server.service.congestion import LONGEST_S, Congestion
 from patchbank.server.service.errors import ApiError, body_of, error_of
-from patchbank.server.service.inference import Inference, is_border
+from patchbank.server.service.inference import Inference
 from patchbank.server.service.keeping import (
     digest_of,
     files_of,

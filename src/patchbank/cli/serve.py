@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, OtherEngine
 from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
-from patchbank.errors import DataError
+from patchbank.errors import DataError, ParameterError
 from patchbank.runtime.printable import one_line
 from patchbank.settings.rules import Integer, Number
 
@@ -65,6 +65,15 @@ class ServeOptions:
     database: DatabaseUrl = None
     device: DeviceName = "auto"
     engine: OtherEngine = None
+    cluster: Annotated[
+        Optional[str],
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Inspect on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for "
+            "processes of this machine.  All else stays in this process.",
+        ),
+    ] = None
     allow_root: Annotated[
         Optional[Path],
         typer.Option(
@@ -93,7 +102,7 @@ class ServeOptions:
         typer.Option(
             "--max-queue",
             help="Photographs that wait or are inspected; more are answered 429. If not given, "
-            "4 for each core.",
+            "4 for each core, here or of the cluster.",
         ),
         Integer(1),
     ] = None
@@ -183,8 +192,6 @@ class ServeOptions:
         given: dict[str, Any] = {
             field.name: getattr(self, field.name, None) for field in fields(ServiceSettings)
         }
-        if self.max_queue is None:
-            del given["max_queue"]
         given["root_path"] = root_path_of(self.root_path)
         return ServiceSettings(**given)
 
@@ -246,6 +253,7 @@ def _check(options: ServeOptions) -> None:
 
     Raises:
         DataError: a package, a file or a folder is not there.
+        ParameterError: a device is none that replicas use.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -256,6 +264,11 @@ def _check(options: ServeOptions) -> None:
     for path in options.products or []:
         if not path.exists():
             raise DataError(f"{path}: expected a detector file or a folder, got nothing")
+    if options.cluster is not None and options.device not in ("auto", "cpu"):
+        raise ParameterError(
+            "--device: expected auto or cpu with --cluster, whose replicas use processors, got "
+            f"{options.device!r}"
+        )
     if options.allow_root is not None and not options.allow_root.is_dir():
         raise DataError(f"--allow-root: expected a folder, got {options.allow_root}")
     if (options.tls_cert is None) != (options.tls_key is None):

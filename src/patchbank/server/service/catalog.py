@@ -15,13 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from patchbank.detector.detector import Detector, detector_from_bytes
-from patchbank.errors import BackboneError, DataError, DetectorFileError, PatchbankError
+from patchbank.detector.detector import Detector
+from patchbank.errors import BackboneError, DataError, DetectorFileError
 from patchbank.runtime.logs import LOGGER
 from patchbank.server.intake import UnknownProduct
 from patchbank.server.records.data_folder import DataFolder
 from patchbank.server.records.entries import AuditEntry, DetectorEntry
-from patchbank.server.service.memory import DetectorMemory
+from patchbank.server.service.memory import OpenDetectors
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.versions import SUFFIX, Versions, product_name
 
@@ -92,13 +92,16 @@ class Catalog:
     def __init__(self, settings: ServiceSettings, folder: DataFolder, log: DetectorLog) -> None:
         """Begin without a product; `open` adds them."""
         self.versions, self._uploads = Versions(folder.versions), folder.detectors
-        self._settings, self._log = settings, log
+        self.settings, self._log = settings, log
         self._products: dict[str, Product] = {}
         self._folders: list[Path] = []
         self._not_entered: dict[Path, tuple[str, Change]] = {}
         """Digests of files whose change the records did not take yet."""
-        self._memory = DetectorMemory(settings.products_mb)
-        self._lock, self._loading = threading.Lock(), threading.Lock()
+        self._opened = OpenDetectors(
+            settings.products_mb, settings.device, settings.engine, self.content
+        )
+        self._memory = self._opened.memory
+        self._lock = threading.Lock()
         self.adding = threading.RLock()
         """Held while a product is added, or the file of a new one is written."""
 
@@ -195,27 +198,21 @@ class Catalog:
         Raises:
             DetectorFileError: its copy is not there any more, or damaged.
         """
-        found = self._memory.get((product, sha256))
-        if found is not None:
-            return found
-        with self._loading:
-            found = self._memory.get((product, sha256))
-            if found is not None:
-                return found
-            content = self.versions.read(product, sha256) or self._own_file(product, sha256)
-            if content is None:
-                raise DetectorFileError(
-                    f"{product}: expected the detector {sha256[:12]} among the versions, got "
-                    "nothing of that name; restore it from the backup"
-                )
-            detector = self.read(content, f"{product} {sha256[:12]}")
-            if detector.sha256 != sha256:
-                raise DetectorFileError(
-                    f"{product}: expected the detector {sha256[:12]} among the versions, got "
-                    f"{detector.sha256[:12]} under its name; restore it from the backup"
-                )
-            self._memory.keep((product, sha256), detector, len(content))
-            return detector
+        return self._opened.version(product, sha256)
+
+    def content(self, product: str, sha256: str) -> bytes:
+        """The bytes of the file of a detector that a product has or had.
+
+        Raises:
+            DetectorFileError: its copy is not there any more.
+        """
+        content = self.versions.read(product, sha256) or self._own_file(product, sha256)
+        if content is None:
+            raise DetectorFileError(
+                f"{product}: expected the detector {sha256[:12]} among the versions, got "
+                "nothing of that name; restore it from the backup"
+            )
+        return content
 
     def _own_file(self, name: str, sha256: str) -> bytes | None:
         """The bytes of the file of a product, which are copied again; None if it is another one."""
@@ -234,10 +231,7 @@ class Catalog:
         Raises:
             DetectorFileError, BackboneError: it cannot be used.
         """
-        try:
-            return detector_from_bytes(content, None, self._settings.device, self._settings.engine)
-        except PatchbankError as error:
-            raise type(error)(f"{name}: {str(error).removeprefix('detector: ')}") from None
+        return self._opened.read(content, name)
 
     def take_up(self, product: Product, change: Change) -> bool:
         """Read the file of a product, and use it from now on.  -> whether it was another one.

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from patchbank.errors import (
     BackboneError,
+    ClusterError,
     DataError,
     DetectorFileError,
     GuardError,
@@ -46,6 +47,7 @@ RETRY_NOT_RECORDED_S = 5
 _OF_CLASSES: tuple[tuple[type[PatchbankError], int, str, int | None], ...] = (
     (Busy, 429, "busy", None),
     (NotRecorded, 503, "not_recorded", RETRY_NOT_RECORDED_S),
+    (ClusterError, 503, "no_cluster", RETRY_NOT_RECORDED_S),
     (UnknownProduct, 404, "unknown_product", None),
     (KeyReused, 422, "key_reused", None),
     (GuardError, 409, "defects_lost", None),

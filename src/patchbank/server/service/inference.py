@@ -1,12 +1,12 @@
 """The queue of photographs, and the threads that inspect them.
 
-As many photographs are computed at once as there are cores; further threads meanwhile bring files
-to the disk, which takes no core but time.  A photograph that is alone in the detector uses all
-cores, several use one each (`backbones.engine.SharedNetwork`), so that latency is lowest when
-little comes, and throughput highest when much does.  Photographs are not put together for the
-network: `benchmarks/speed/service.py` shows that batches gain nothing on a processor, and that a
-thread which waits for the slowest of a batch loses.  What is put together is the transactions
-(`committing`).
+As many photographs are computed at once as there are cores, here or on a cluster (`computing`);
+further threads meanwhile bring files to the disk, which takes no core but time.  A photograph that
+is alone in the detector uses all cores, several use one each (`backbones.engine.SharedNetwork`), so
+that latency is lowest when little comes, and throughput highest when much does.  Photographs are
+not put together for the network: `benchmarks/speed/service.py` shows that batches gain nothing on a
+processor, and that a thread which waits for the slowest of a batch loses.  What is put together is
+the transactions (`committing`).
 """
 
 from __future__ import annotations
@@ -18,31 +18,27 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Protocol
 
-from patchbank import __version__
-from patchbank.core.scores.calibration import Calibration
-from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.detector.inspector import Inspector
-from patchbank.errors import ImageError, PatchbankError
-from patchbank.images.source import ImageSource, image_source
+from patchbank.errors import PatchbankError
 from patchbank.runtime.logs import LOGGER
-from patchbank.runtime.threads import usable_cores
 from patchbank.server.intake import Answer, Busy, KeyReused, Submission
 from patchbank.server.records.entries import NewInspection, StoredInspection
 from patchbank.server.service.catalog import Catalog
 from patchbank.server.service.committing import Committer, Finished, InspectionStore
+from patchbank.server.service.computing import Computing, Here, Task
 from patchbank.server.service.congestion import Congestion
-from patchbank.server.service.keeping import Files, PictureStore, digest_of, files_of
+from patchbank.server.service.keeping import PictureStore, digest_of
 from patchbank.server.service.product_finding import ProductFinding
-from patchbank.server.service.settings import LARGEST_QUEUE_BYTES, ServiceSettings
-from patchbank.server.service.turns import Turns
+from patchbank.server.service.settings import (
+    LARGEST_QUEUE_BYTES,
+    QUEUE_PER_CORE,
+    ServiceSettings,
+)
 
 THREADS_PER_CORE = 2
 LEAST_COMMIT_S = 1.0
 """Time that the last commit has, however late it is."""
-BORDER_RATES = 2
-"""Rates of flagged good parts within which a part that passes is a border case."""
 Observer = Callable[[str, float], None]
 """Is called for each inspection with the product, and the seconds that it took."""
 
@@ -74,6 +70,7 @@ class Inference:
         pictures: PictureStore,
         settings: ServiceSettings,
         *,
+        computing: Computing | None = None,
         channels: Sequence[str] = (),
         observe: Observer | None = None,
         after_commit: Callable[[Sequence[Answer]], None] = lambda answers: None,
@@ -85,24 +82,27 @@ class Inference:
             records: take the inspections.
             pictures: keep photographs.
             settings: limits.
+            computing: computes the inspections; None for this process.
             channels: names of the channels that every inspection is sent to.
             observe: called for every inspection.
             after_commit: called with what was recorded.
         """
         self._catalog, self._records, self._pictures = catalog, records, pictures
         self.finding = ProductFinding(catalog)
+        self.computing: Computing = computing or Here(self.finding)
         self._settings, self._observe = settings, observe
         self._committer = Committer(records, channels, after_commit)
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._n_bytes = self._n_running = self._n_accepted = 0
-        self._congestion = Congestion(usable_cores())
-        self._cores = Turns(usable_cores())
+        cores = self.computing.cores
+        self.max_queue = settings.max_queue or QUEUE_PER_CORE * cores
+        self._congestion = Congestion(cores)
         self._is_closed = False
         self._under_key: dict[tuple[str, str], tuple[str, Future[Answer]]] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"patchbank-inspects-{n}", daemon=True)
-            for n in range(THREADS_PER_CORE * usable_cores())
+            for n in range(THREADS_PER_CORE * cores)
         ]
         for thread in self._threads:
             thread.start()
@@ -133,7 +133,7 @@ class Inference:
 
     @property
     def _most_accepted(self) -> int:
-        return self._congestion.most_accepted(self._settings.max_queue)
+        return self._congestion.most_accepted(self.max_queue)
 
     def busy(self) -> Busy:
         """The error for a photograph that is refused, with the time to come again."""
@@ -250,19 +250,27 @@ class Inference:
         given = job.submission
         if self._is_replayed(job, given.product):
             return
-        chosen = self.finding.chosen(given.product)
-        with self._cores:
-            outcome, files = self._computed(chosen.inspector, job)
-        product = chosen.product_of(outcome)
-        if product != given.product and self._is_replayed(job, product):
+        computed = self.computing.compute(
+            Task(
+                product=given.product,
+                name=given.name,
+                content=given.content,
+                digest=job.digest,
+                max_pixels=self._settings.max_pixels,
+                keep_good=self._settings.keep_good,
+            )
+        )
+        self._congestion.inspected(computed.seconds)
+        if self._observe is not None:
+            self._observe(given.product, computed.seconds)
+        if computed.product != given.product and self._is_replayed(job, computed.product):
             return
-        detector = chosen.detector(product)
-        kept = files.keep(self._pictures)
+        kept = computed.files.keep(self._pictures)
         new = NewInspection(
             time=datetime.now(timezone.utc),
-            product=product,
+            product=computed.product,
             fields=given.fields,
-            result=line_of(outcome, chosen.sha256(product)),
+            result=computed.result,
             photograph_sha256=job.digest,
             source=given.source,
             by=given.by,
@@ -270,10 +278,7 @@ class Inference:
             photograph=kept.photograph,
             overlay=kept.overlay,
             map=kept.map,
-            is_border=isinstance(outcome, Inspection)
-            and detector is not None
-            and not outcome.is_anomalous
-            and is_border(detector.calibration, outcome.p_value),
+            is_border=computed.is_border,
         )
         self._committer.put(Finished(new, job.answered))
 
@@ -284,60 +289,6 @@ class Inference:
         if stored is not None:
             job.answered.set_result(_replayed(job.submission, job.digest, stored))
         return stored is not None
-
-    def _computed(
-        self, inspector: Inspector, job: Job
-    ) -> tuple[Inspection | FailedInspection, Files]:
-        """The outcome for a photograph, and the files of it that are to be kept."""
-        begin = time.perf_counter()
-        outcome = inspected(inspector, job.submission, self._settings.max_pixels)
-        files = files_of(job.submission.content, job.digest, outcome, self._settings.keep_good)
-        seconds = time.perf_counter() - begin
-        self._congestion.inspected(seconds)
-        if self._observe is not None:
-            self._observe(job.submission.product, seconds)
-        return outcome, files
-
-
-def is_border(calibration: Calibration, p_value: float) -> bool:
-    """Whether few good photographs have a p-value as low, for one that passed.
-
-    These are `BORDER_RATES` times as many as the threshold flags.  With a detector of a single
-    photograph nobody knows how many they are, and there is no border.
-    """
-    rate = calibration.rate_of(calibration.threshold)
-    return not calibration.views_of_one and p_value <= BORDER_RATES * rate
-
-
-def inspected(
-    inspector: Inspector, given: Submission, max_pixels: int
-) -> Inspection | FailedInspection:
-    """The outcome for a photograph, as `Inspector.inspect` gives it for a file of that name."""
-    source = source_within(given.name, given.content, max_pixels)
-    if isinstance(source, FailedInspection):
-        return source
-    # An iterator is inspected in this thread; a list would get threads of its own.
-    return next(iter(inspector.inspect(iter([source]))))
-
-
-def source_within(name: str, content: bytes, max_pixels: int) -> ImageSource | FailedInspection:
-    """The source of a photograph; what is said of it where its header states too many pixels."""
-    source = image_source(content, name)
-    height, width = source.header.height, source.header.width
-    if height * width <= max_pixels:
-        return source
-    message = (
-        f"{name}: expected at most {max_pixels / 1e6:g} million pixels, got {width} x {height}; "
-        "send a smaller one, or start the service with a higher --max-pixels"
-    )
-    return FailedInspection(name, message, ImageError)
-
-
-def line_of(outcome: Inspection | FailedInspection, sha256: str) -> dict[str, Any]:
-    """The object of `patchbank predict --json`, with the version and the digest of the detector."""
-    result = outcome.to_json()
-    stamp = {"version": str(__version__), "detector_sha256": sha256}
-    return {"schema_version": result["schema_version"], **stamp, **result}
 
 
 def _replayed(given: Submission, digest: str, stored: StoredInspection) -> Answer:

@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
@@ -24,15 +24,26 @@ NOT_OF_THE_PHOTOGRAPH = (DetectorFileError, BackboneError)
 """Errors that are no fault of a photograph."""
 
 
+class Opening(Protocol):
+    """Has the detectors of products open, or opens them."""
+
+    def version(self, product: str, sha256: str) -> Detector:
+        """A detector that a product has or had.
+
+        Raises:
+            DetectorFileError, BackboneError: it cannot be used.
+        """
+        ...
+
+
 class DetectorsInUse(Mapping[str, Detector]):
     """The detectors that all products use at one time, opened when they are needed."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self.digests = {product.name: product.sha256 for product in catalog.products}
+    def __init__(self, opening: Opening, digests: Mapping[str, str]) -> None:
+        self._opening, self.digests = opening, digests
 
     def __getitem__(self, name: str) -> Detector:
-        return self._catalog.version(name, self.digests[name])
+        return self._opening.version(name, self.digests[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.digests)
@@ -82,13 +93,54 @@ class Chosen:
         return self.in_use.sha256 if product == AUTO else self.in_use.digests[product]
 
 
-class ProductFinding:
+class Choosing:
     """Has the router of the detectors in use, and makes it anew where one of them changed."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
         self._made: tuple[DetectorsInUse, Router] | None = None
         self._making = threading.Lock()
+
+    def chosen(self, product: str, digests: Mapping[str, str]) -> Chosen:
+        """The detector of a product, or the router for `AUTO`.
+
+        Args:
+            product: of a photograph.
+            digests: `ProductFinding.in_use`.
+
+        Raises:
+            NotRecorded: a detector cannot be opened, which is no fault of a photograph.
+        """
+        try:
+            if product != AUTO:
+                return Chosen(product, self._opening.version(product, digests[product]))
+            in_use, router = self._router(digests)
+        except NOT_OF_THE_PHOTOGRAPH as error:
+            raise NotRecorded(str(error)) from None
+        return Chosen(AUTO, router, in_use)
+
+    def _router(self, digests: Mapping[str, str]) -> tuple[DetectorsInUse, Router]:
+        with self._making:
+            kept = {}
+            if self._made is not None:
+                before, router = self._made
+                if before.digests == digests:
+                    return self._made
+                kept = {
+                    name: router.excerpts[name]
+                    for name, digest in digests.items()
+                    if before.digests.get(name) == digest
+                }
+            in_use = DetectorsInUse(self._opening, digests)
+            self._made = in_use, Router(in_use, excerpts=kept)
+            return self._made
+
+
+class ProductFinding:
+    """Knows the detectors in use, and chooses among them."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._choosing = catalog, Choosing(catalog)
 
     def chosen(self, product: str) -> Chosen:
         """The detector of a product, or the router for `AUTO`.
@@ -97,13 +149,18 @@ class ProductFinding:
             UnknownProduct: there is no such product, or none at all.
             NotRecorded: a detector cannot be opened, which is no fault of a photograph.
         """
-        try:
-            if product != AUTO:
-                return Chosen(product, self._catalog.detector(self._catalog.product(product)))
-            in_use, router = self._router()
-        except NOT_OF_THE_PHOTOGRAPH as error:
-            raise NotRecorded(str(error)) from None
-        return Chosen(AUTO, router, in_use)
+        return self._choosing.chosen(product, self.in_use(product))
+
+    def in_use(self, product: str) -> Mapping[str, str]:
+        """Digests of the detectors that photographs of a product need now, by their products.
+
+        Raises:
+            UnknownProduct: there is no such product, or none at all.
+        """
+        self.check(product)
+        if product != AUTO:
+            return {product: self._catalog.product(product).sha256}
+        return {one.name: one.sha256 for one in self._catalog.products}
 
     def check(self, product: str) -> None:
         """Check that photographs of a product can be inspected.
@@ -115,20 +172,3 @@ class ProductFinding:
             self._catalog.product(product)
         elif not self._catalog.products:
             raise UnknownProduct(f"product: expected a product for {AUTO!r}, got none yet")
-
-    def _router(self) -> tuple[DetectorsInUse, Router]:
-        self.check(AUTO)
-        in_use = DetectorsInUse(self._catalog)
-        with self._making:
-            kept = {}
-            if self._made is not None:
-                before, router = self._made
-                if before.digests == in_use.digests:
-                    return self._made
-                kept = {
-                    name: router.excerpts[name]
-                    for name, digest in in_use.digests.items()
-                    if before.digests.get(name) == digest
-                }
-            self._made = in_use, Router(in_use, excerpts=kept)
-            return self._made

@@ -33,13 +33,14 @@ from patchbank.server.service.guarding import Gate, Spec
 from patchbank.server.service.inference import Inference
 from patchbank.server.service.metrics import Metrics
 from patchbank.server.service.pictures import MadePictures
+from patchbank.server.service.replicas.on_cluster import OnCluster
 from patchbank.server.service.service import Service
 from patchbank.server.service.sessions import Sessions
 from patchbank.server.service.settings import ServiceSettings
 from patchbank.server.service.setups.preparation import Preparation
+from patchbank.server.service.tidying import Tidying
 from patchbank.server.service.tokens import TokenBook
 
-TIDY_S = 3600.0
 LAST_STEP_S = 2.0
 """Time in which a cancelled job has to end."""
 KEEP_ALIVE_S = 75
@@ -72,15 +73,7 @@ class Running:
         catalog = Catalog(settings, folder, records)
         catalog.open(products)
         self._outlets = Outlets(ends, records, folder.pictures)
-        inference = Inference(
-            catalog,
-            records,
-            folder.pictures,
-            settings,
-            channels=self._outlets.names,
-            observe=metrics.inspected,
-            after_commit=self._committed,
-        )
+        inference = self._inference(catalog, metrics, folder, records)
         self._sources = Sources(ends, inference, records, self._outlets.specs, settings.max_bytes)
         for name in self._sources.products:
             inference.finding.check(name)
@@ -104,6 +97,7 @@ class Running:
             cameras=self._sources.cameras,
             parts={
                 "outbox": self._outlets.outbox,
+                **({} if self._cluster is None else {"cluster": self._cluster}),
                 **self._sources.watches,
                 **{f"camera {name}": one for name, one in self._sources.cameras.items()},
             },
@@ -118,6 +112,26 @@ class Running:
         """End of the time to stop, by the monotonic clock; None while it runs."""
         self.n_lost = 0
         """Photographs that were accepted and not recorded when it stopped."""
+
+    def _inference(
+        self, catalog: Catalog, metrics: Metrics, folder: DataFolder, records: Records
+    ) -> Inference:
+        """The queue, in front of this process or of replicas on a cluster."""
+        settings = catalog.settings
+        self._cluster: OnCluster | None = None
+        if settings.cluster is not None:
+            self._cluster = cluster = OnCluster(settings, folder.instance(), catalog)
+            metrics.gauge("replicas", "Replicas on the cluster.", lambda: cluster.replicas)
+        return Inference(
+            catalog,
+            records,
+            folder.pictures,
+            settings,
+            computing=self._cluster,
+            channels=self._outlets.names,
+            observe=metrics.inspected,
+            after_commit=self._committed,
+        )
 
     def serve(self, ready: Callable[[str], None]) -> None:
         """Answer requests until SIGTERM or SIGINT.
@@ -197,6 +211,8 @@ class Running:
         self._sources.close(self._left_s)
         self.n_lost = self.service.inference.close(self._left_s)
         self._outlets.close()
+        if self._cluster is not None:
+            self._cluster.close()
 
     def ended(self) -> None:
         """Say that nothing of it runs any more."""
@@ -216,39 +232,6 @@ class Running:
         """Time that is left to stop."""
         assert self._end is not None
         return max(self._end - time.monotonic(), 0.0)
-
-
-class Tidying:
-    """Deletes old pictures, set-ups and trials beyond the limits, at the start and now and then."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="patchbank-tidies", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        settings, wait_s = self._service.settings, 0.0
-        while not self._stop.wait(wait_s):
-            wait_s = TIDY_S
-            self._service.preparation.tidy()
-            self._service.trials.tidy()
-            try:
-                gone = self._service.pictures.tidy(
-                    int(settings.pictures_gb * 1e9), settings.pictures_days
-                )
-            except Exception as error:
-                LOGGER.error("pictures: %s: %s", type(error).__name__, error)
-                continue
-            if gone.pictures:
-                LOGGER.info("pictures: deleted %d, %.1f MB", gone.pictures, gone.bytes / 1e6)
 
 
 class _Server(uvicorn.Server):

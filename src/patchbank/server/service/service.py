@@ -75,6 +75,9 @@ class Service:
         found = {"stopping": "the service stops"} if self.is_stopping else {}
         if not self.catalog.products:
             found["products"] = "there is no product yet; upload a detector"
+        trouble = self.inference.computing.trouble
+        if trouble is not None:
+            found["cluster"] = trouble
         with self._checking:
             if time.monotonic() > self._checked[0]:
                 reasons = self._check()

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from patchbank.choices import EngineName
 from patchbank.errors import DataError
-from patchbank.runtime.threads import usable_cores
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LARGEST_QUEUE_BYTES = 512_000_000
 """Bytes of photographs that wait at most, whatever their number."""
+QUEUE_PER_CORE = 4
+"""Photographs at once, if not given: few, so that the last one does not wait for long."""
 
 
 PATH_PART = re.compile(r"[A-Za-z0-9._~-]+")
-
-
-def default_queue() -> int:
-    """Photographs at once: few, so that the last one does not wait for long."""
-    return 4 * usable_cores()
 
 
 def root_path_of(text: str) -> str:
@@ -59,7 +55,9 @@ class ServiceSettings:
     """Size of the kept pictures, beyond which the oldest are deleted."""
     pictures_days: int | None = None
     """Age beyond which kept pictures are deleted; None for any."""
-    max_queue: int = field(default_factory=default_queue)
+    cluster: str | None = None
+    """Address of a Ray cluster whose replicas inspect; None for this process."""
+    max_queue: int | None = None
     """Photographs that wait or are inspected, beyond which requests are refused."""
     max_bytes: int = 64_000_000
     """Bytes of a request with photographs."""

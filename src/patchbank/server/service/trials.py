@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchbank.detector.inspection import FailedInspection
+from patchbank.server.service.computing import line_of, source_within
 from patchbank.server.service.errors import ApiError
-from patchbank.server.service.inference import line_of, source_within
 from patchbank.server.service.product_finding import Chosen
 from patchbank.server.service.trial_pictures import TrialPictures, pictures_of
 

@@ -225,7 +225,7 @@ async def _submitted(
         Busy: there was none in the time of the request.
     """
     inference = terms.service.inference
-    most = max(terms.service.settings.max_queue // 2, 1)
+    most = max(inference.max_queue // 2, 1)
     digest = await run_in_threadpool(digest_of, submission.content)
     while True:
         if sum(isinstance(one, Future) and not one.done() for one in earlier) < most:
