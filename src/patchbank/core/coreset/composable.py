@@ -36,7 +36,7 @@ from patchbank.core.coreset.result import Coreset
 from patchbank.runtime.devices import HOST
 from patchbank.types import Features, Indices
 
-CENTRES_A_PASS = 256
+CENTRES_A_PASS = 4096
 
 
 @dataclass(frozen=True, slots=True)
