@@ -46,6 +46,8 @@ def plot(title: str, bars: list[Bar], *, begin: float = 0.0, end: float | None =
     """Horizontal bars from `begin` to `end` (the largest value if None), as SVG."""
     last = max(bar.value for bar in bars) if end is None else end
     span = WIDTH_PX - LABEL_PX - VALUE_PX
+    if begin:
+        title += f" (bars begin at {begin:g})"
     height = TITLE_PX + len(bars) * STEP_PX + 10
     rows = []
     for number, bar in enumerate(bars):

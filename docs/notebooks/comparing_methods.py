@@ -16,8 +16,6 @@
 # has the same verbs.
 
 # %%
-import time
-
 from PIL import Image
 
 from patchbank import SPADE, Dataset, PaDiM, PatchCore, compare, evaluate
@@ -36,15 +34,13 @@ recipes = {
     "SPADE": SPADE(false_alarm_rate=0.05),
 }
 detectors, measured = {}, {}
-print("                image AUROC  found  flagged  fit")
+print("                image AUROC  found  flagged")
 for name, recipe in recipes.items():
-    begin = time.perf_counter()
-    detectors[name] = recipe.fit(good[:40])
-    seconds = time.perf_counter() - begin
+    detectors[name] = recipe.fit(good[:40], groups="none")
     result = measured[name] = evaluate(detectors[name], cells, find_learned=False)
     print(
         f"{name:15} {result.image_auroc:11.3f}  {result.detection_rate:5.0%}"
-        f"  {result.false_alarm_rate:7.0%}  {seconds:.0f} s"
+        f"  {result.false_alarm_rate:7.0%}"
     )
 
 # %% [markdown]

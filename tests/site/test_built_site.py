@@ -15,7 +15,7 @@ from tests.pages import ROOT
 
 pytestmark = [pytest.mark.site]
 
-SITE = ROOT / "build" / "site"
+SITE = (ROOT / "build" / "site").resolve()
 FIRST = "docs/index.html"
 MOST_BYTES = 300_000
 WIDTHS = {"desktop": (1920, 1080), "phone": (390, 844)}

@@ -4,7 +4,7 @@ The pages stay free of directives, which a code host would show as they are.
 """
 
 GROUPS = {
-    "Start": ["docs/start", "docs/gallery", "docs/coming-from", "README"],
+    "Start": ["docs/start", "docs/gallery", "docs/coming-from"],
     "Notebooks": [
         "docs/notebooks/first_detector",
         "docs/notebooks/few_shots",
@@ -61,7 +61,14 @@ GROUPS = {
         "benchmarks/README",
         "benchmarks/**",
     ],
-    "Project": ["docs/architecture", "CONTRIBUTING", "CHANGELOG", "docs/adr/*", "docs/**"],
+    "Project": [
+        "README",
+        "docs/architecture",
+        "CONTRIBUTING",
+        "CHANGELOG",
+        "docs/adr/*",
+        "docs/**",
+    ],
 }
 ROOT_PAGE = "docs/index"
 
