@@ -179,6 +179,8 @@ def test_every_page_opens_without_another_host_an_error_or_a_page_that_scrolls_s
 ):
     visit, found = Visit(chromium, address, WIDTHS[width]), []
     for page in pages():
+        if page == "index.html":  # leads to another page, as a test of its own says
+            continue
         visit.open(page)
         wide = visit.page.evaluate("document.documentElement.scrollWidth")
         if wide > WIDTHS[width][0]:
@@ -209,8 +211,7 @@ def test_the_address_of_the_site_leads_to_its_first_page(chromium, address):
 @pytest.mark.browser
 def test_the_search_finds_a_setting(chromium, address):
     visit = Visit(chromium, address, WIDTHS["desktop"]).open("search.html?q=false_alarm_rate")
-    visit.page.wait_for_selector("ul.search li a")
-    addresses = visit.page.eval_on_selector_all("ul.search li a", "all => all.map(a => a.href)")
-    assert any("docs/settings.html" in each for each in addresses)
+    found = visit.page.locator('ul.search li a[href*="docs/settings.html"]')
+    found.first.wait_for()  # results come one after the other
     assert visit.wrong == []
     visit.context.close()
