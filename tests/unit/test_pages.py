@@ -9,6 +9,7 @@ import typer
 from patchbank.cli.app import app
 from patchbank.cli.setting_options import fit_options, members_of, setting_options
 from patchbank.errors import ParameterError
+from tests.command_line import status_of
 from tests.pages import (
     NEEDS,
     PAGES,
@@ -24,7 +25,13 @@ from tests.requirements import requirements_of
 
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 # page -> how many blocks give a reason in the page why they are not run
-NOT_RUN: dict[str, int] = {"docs/guides/cluster.md": 1, "docs/guides/line.md": 1}
+NOT_RUN: dict[str, int] = {
+    "docs/coming-from.md": 1,
+    "docs/guides/cluster.md": 1,
+    "docs/guides/line.md": 1,
+}
+# pages whose commands are run; those of all others are parsed
+RUN = ["docs/index.md", "docs/start.md"]
 COMMANDS = typer.main.get_command(app)
 UsageError = typer.BadParameter.__base__  # of click, or of the copy in newer versions of typer
 
@@ -100,7 +107,7 @@ def test_the_example_of_the_readme_leaves_a_detector_and_an_overlay(folder):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_block_that_is_not_run_is_counted(name):
     text = read(name)
-    reasons = [block.not_run for block in python_of(text) if block.not_run]
+    reasons = [block.not_run for block in blocks_of(text) if block.not_run]
     comments = re.findall("^ *<!-- not run", text, re.MULTILINE)  # misspelt ones, too
     assert len(reasons) == len(comments) == NOT_RUN.get(name, 0)
 
@@ -110,6 +117,14 @@ def test_prompts_stand_in_blocks_of_python(name):
     text = read(name)
     executed = sum(len(re.findall("^ *>>> ", b.code, re.MULTILINE)) for b in python_of(text))
     assert len(re.findall("^ *>>> ", text, re.MULTILINE)) == executed
+
+
+@pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+@pytest.mark.parametrize("name", RUN)
+def test_the_commands_of_a_first_page_run_one_after_the_other(name, folder):
+    for line, arguments in commands_of(read(name)):
+        assert status_of(*arguments) == 0, f"{name}:{line}"
+    assert list((folder / "overlays").glob("*17*"))
 
 
 def parse(arguments, *, complete=True):
