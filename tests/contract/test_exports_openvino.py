@@ -58,6 +58,19 @@ def test_a_graph_gives_the_same_in_openvino(name, entry, tmp_path):
             )
 
 
+@pytest.mark.parametrize("size", [(288, 120), (227, 608), (352, 354), (96, 338), (192, 224)])
+def test_sides_between_two_multiples_go_the_same_way_in_openvino(size, tmp_path):
+    """With these, a side of the input is a multiple of 16 and a half, which it computes rounded."""
+    detector = PatchCore(backbone="efficientnet_lite0", image_size=640, bank_limit=80).fit(parts(5))
+    path, photograph = tmp_path / "a.onnx", part(60, size=size, defect=6)
+    export_detector(detector, path, photographs=[photograph])
+    one, verdict = detector.predict(photograph), open_exported(path, "openvino").inspect(photograph)
+    assert verdict.score == pytest.approx(one.score, rel=1e-5)
+    np.testing.assert_allclose(
+        verdict.anomaly_map, one.anomaly_map, atol=2e-5 * abs(one.anomaly_map).max()
+    )
+
+
 def test_learned_photographs_are_verified_in_openvino(tmp_path):
     """Their maps are nothing but rounding."""
     detector = RECIPES["spade"].fit(parts(5))

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.masks import read_mask, shows_anything
-from patchbank.images.resize import input_size, resized, to_multiple
+from patchbank.images.resize import input_size, resized, settled, to_multiple
 from patchbank.images.source import n_pixels, read_image
 from tests.oracles import resizing as oracle
 from tests.photographs import part, save
@@ -213,6 +215,27 @@ def test_a_mask_shows_something_if_one_pixel_is_not_black(tmp_path):
 )
 def test_a_side_goes_to_the_nearest_multiple_and_halves_to_the_even_one(side, multiple, expected):
     assert to_multiple(side, multiple) == expected
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    size=st.tuples(st.integers(40, 2000), st.integers(40, 2000)),
+    image_size=st.sampled_from([320, 448, 512, 640]),
+    resize=st.sampled_from(["area", "short_side"]),
+)
+@example(size=(96, 338), image_size=640, resize="area")
+@example(size=(1184, 103), image_size=640, resize="area")
+@example(size=(352, 354), image_size=512, resize="area")
+def test_an_input_size_is_the_same_in_numbers_of_32_bits(size, image_size, resize):
+    """As runtimes compute it that have no others."""
+    rows, columns = map(np.float32, size)
+    own = min(rows, columns) if resize == "short_side" else np.sqrt(rows * columns)
+    side = min(np.float32(image_size), max(own * np.float32(1.25), np.float32(224)))
+    sides = [length * side / own for length in (rows, columns)]
+    if resize == "short_side":
+        sides = [np.floor(settled(float(one))) for one in sides]
+    expected = tuple(to_multiple(float(one), 16) for one in sides)
+    assert input_size(size, image_size, resize, 16, 1.25) == expected
 
 
 @pytest.mark.parametrize(

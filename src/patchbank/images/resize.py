@@ -11,6 +11,8 @@ from patchbank.types import Image
 SMALLEST_INPUT_PX = (
     224  # side on which the networks were trained: smaller images are enlarged to it
 )
+ROUNDING = 2.0**-20
+"""Relative error above that of a few operations in float32."""
 
 
 def input_size(
@@ -51,7 +53,7 @@ def input_size(
             height = width = side
         elif resize == "short_side":
             # The long side is truncated to an integer, as torchvision does.
-            height, width = float(int(height)), float(int(width))
+            height, width = float(int(settled(height))), float(int(settled(width)))
     return to_multiple(height, multiple), to_multiple(width, multiple)
 
 
@@ -76,5 +78,19 @@ def across_then_down(
 
 
 def to_multiple(side: float, multiple: int) -> int:
-    """The multiple nearest to `side`, at least one."""
-    return max(1, round(side / multiple)) * multiple
+    """The multiple nearest to `side`, at least one; between two of them the even one.
+
+    >>> to_multiple(120.0, 16), to_multiple(119.99999999999999, 16), to_multiple(119.9, 16)
+    (128, 128, 112)
+    """
+    return max(1, round(settled(side / multiple))) * multiple
+
+
+def settled(number: float) -> float:
+    """The multiple of a half that a number would be but for the rounding of what it is made of.
+
+    It is rounded further on, and half a unit decides: with this, as well as with numbers of 32
+    bits, which some runtimes compute exported graphs in, the decision is the same.
+    """
+    half = round(2 * number) / 2
+    return half if abs(number - half) <= number * ROUNDING else number

@@ -45,13 +45,19 @@ def input_size(
         return both, both
     down, across = rows * side / own, columns * side / own
     if is_short:  # the long side is truncated, as torchvision does
-        down, across = (one.apply("Floor") for one in (down, across))
+        down, across = (settled(one).apply("Floor") for one in (down, across))
     return to_multiple(down, multiple), to_multiple(across, multiple)
 
 
 def to_multiple(side: Tensor, multiple: int) -> Tensor:
     """The multiple nearest to `side`, at least one: an integer."""
-    return rounded(side / float(multiple)).maximum(1.0).cast(np.int64) * multiple
+    return rounded(settled(side / float(multiple))).maximum(1.0).cast(np.int64) * multiple
+
+
+def settled(number: Tensor) -> Tensor:
+    """A number before it is rounded; see `images.resize.settled`."""
+    half = rounded(number * 2.0) * 0.5
+    return ((number - half).apply("Abs") <= number * resize.ROUNDING).where(half, number)
 
 
 def centre_crop(whole: tuple[Tensor, Tensor], crop: int | tuple[int, int] | None) -> Crop:
