@@ -22,7 +22,7 @@ class InAnArray(FeaturesElsewhere):
 
     def __init__(self, features):
         super().__init__(features.shape)
-        self.array, self.n_fetched = features, 0
+        self.array, self.n_fetched, self.n_composed = features, 0, 0
 
     def fetched(self, rows):
         self.n_fetched += len(rows)
@@ -36,6 +36,10 @@ class InAnArray(FeaturesElsewhere):
         return [sums_of(self.array[begin : begin + ROWS_PER_COPY], origin) for begin in begins]
 
     def selected(self, n_keep, **asked):
+        return greedy_coreset(self.array, n_keep, **asked)
+
+    def composed(self, n_keep, **asked):
+        self.n_composed += 1
         return greedy_coreset(self.array, n_keep, **asked)
 
 
@@ -88,6 +92,18 @@ def test_joined_parts_are_learned_as_if_one_had_added_all(name, changes):
     joined = METHODS[name].learner(METHODS[name].parameters(**changes), 0, NullProgress(), HOST)
     joined.join(features, [part.collected for part in parts])
     same(one, joined.fit(groups))
+
+
+def test_composable_coresets_are_asked_for_where_features_are_elsewhere():
+    changes = {"bank_rows": 40, "selection": "composable", "banks": "joint"}
+    one = learner_of("patchcore", changes, range(N))
+    features = InAnArray(np.array(one.features))
+    joined = METHODS["patchcore"].learner(
+        METHODS["patchcore"].parameters(**changes), 0, NullProgress(), HOST
+    )
+    joined.join(features, [one.collected])
+    same(learner_of("patchcore", changes, range(N)).fit(), joined.fit())
+    assert features.n_composed == 1
 
 
 def test_rows_are_fetched_when_they_are_read_and_no_others():

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from patchbank.cluster.reading import Nodes
-from patchbank.cluster.workers import WorkerKind, Workers
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.worker_pool import Failure, Pool
 
@@ -53,6 +51,9 @@ class ClusterPool:
         Raises:
             ClusterError: there is no machine with a core, or processes die again and again.
         """
+        from patchbank.cluster.reading import Nodes
+        from patchbank.cluster.workers import WorkerKind, Workers
+
         nodes = Nodes.alive()
         LOGGER.info("%d runs on %d nodes with %d cores", len(jobs), len(nodes.names), nodes.n_cores)
         kinds = [WorkerKind(cores, at_a_time=self.workers, waiting=0) for cores in nodes.cores]
