@@ -6,9 +6,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from patchbank.core.rounding import settled
 from patchbank.errors import ImageError, ShapeError
 from patchbank.images.masks import read_mask, shows_anything
-from patchbank.images.resize import input_size, resized, settled, to_multiple
+from patchbank.images.resize import input_size, resized, to_multiple
 from patchbank.images.source import n_pixels, read_image
 from tests.oracles import resizing as oracle
 from tests.photographs import part, save

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.backbones import FeatureExtractor
+from patchbank.core.rounding import settled
 from patchbank.core.spatial import anomaly_map
 from patchbank.core.spatial.box import Box
 from patchbank.errors import ParameterError
@@ -375,7 +376,7 @@ def _input_sizes(
 def _in_photograph(crop: Box, whole: tuple[int, int], photograph: tuple[int, int]) -> Box:
     """The crop in the photograph's own pixels."""
     down, across = photograph[0] / whole[0], photograph[1] / whole[1]
-    top, left = round(crop.top * down), round(crop.left * across)
-    bottom = round((crop.top + crop.height) * down)
-    right = round((crop.left + crop.width) * across)
+    top, left = round(settled(crop.top * down)), round(settled(crop.left * across))
+    bottom = round(settled((crop.top + crop.height) * down))
+    right = round(settled((crop.left + crop.width) * across))
     return Box(top, left, bottom - top, right - left)

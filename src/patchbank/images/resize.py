@@ -6,13 +6,12 @@ import numpy as np
 from PIL import Image as pillow
 
 from patchbank.choices import Resampling, Resize
+from patchbank.core.rounding import settled
 from patchbank.types import Image
 
 SMALLEST_INPUT_PX = (
     224  # side on which the networks were trained: smaller images are enlarged to it
 )
-ROUNDING = 2.0**-20
-"""Relative error above that of a few operations in float32."""
 
 
 def input_size(
@@ -84,13 +83,3 @@ def to_multiple(side: float, multiple: int) -> int:
     (128, 128, 112)
     """
     return max(1, round(settled(side / multiple))) * multiple
-
-
-def settled(number: float) -> float:
-    """The multiple of a half that a number would be but for the rounding of what it is made of.
-
-    It is rounded further on, and half a unit decides: with this, as well as with numbers of 32
-    bits, which some runtimes compute exported graphs in, the decision is the same.
-    """
-    half = round(2 * number) / 2
-    return half if abs(number - half) <= number * ROUNDING else number

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchbank.choices import ImageScore, Metric
+from patchbank.core.rounding import settled
 from patchbank.core.spatial import resampling
 from patchbank.types import PatchGrid
 
@@ -63,7 +64,7 @@ def top_fraction_mean(grid: NDArray[np.float32], fraction: float) -> float:
     >>> top_fraction_mean(np.arange(10, dtype=np.float32).reshape(2, 5), fraction=0.2)
     8.5
     """
-    return mean_of_largest(grid, max(1, round(fraction * grid.size)))
+    return mean_of_largest(grid, max(1, round(settled(fraction * grid.size))))
 
 
 def mean_of_largest(grid: NDArray[np.float32], count: int) -> float:

@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnx import helper, numpy_helper
 
+from patchbank.core.rounding import ERROR
+
 OPSET = 17
 """Version of the operators; that of the embedded backbones, and old enough for all runtimes."""
 IR_VERSION = 8
@@ -360,6 +362,12 @@ def counting(count: Tensor) -> Tensor:
 def rounded(value: Tensor) -> Tensor:
     """Round to the nearest integer, to the even one of two: as `round` of Python."""
     return value.apply("Round")
+
+
+def settled(value: Tensor) -> Tensor:
+    """A value before it is rounded; see `core.rounding.settled`."""
+    half = rounded(value * 2.0) * 0.5
+    return ((value - half).apply("Abs") <= value.apply("Abs") * ERROR).where(half, value)
 
 
 def filled(builder: GraphBuilder, number: float, shape: Sequence[int | Tensor]) -> Tensor:

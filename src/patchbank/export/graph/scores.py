@@ -6,7 +6,7 @@ import numpy as np
 
 from patchbank.choices import ImageScore, Metric
 from patchbank.export.graph import operators
-from patchbank.export.graph.builder import Tensor, concatenated, counting, rounded
+from patchbank.export.graph.builder import Tensor, concatenated, counting, rounded, settled
 from patchbank.types import Features
 
 ROWS_AT_ONCE = 2048
@@ -83,7 +83,7 @@ def grid_score(
     if kind == "top_fraction":
         n = flat.size(1) if counted is None else number_of(counted)
         share = n.cast(np.float64) * top_fraction
-        count = rounded(share).maximum(1.0).cast(np.int64)
+        count = rounded(settled(share)).maximum(1.0).cast(np.int64)
         values, _ = flat.largest(count)
         return values.reduced("ReduceMean", (1,))
     return flat.reduced("ReduceMax", (1,))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchbank.export.graph.builder import Tensor, rounded
+from patchbank.export.graph.builder import Tensor, rounded, settled
 from patchbank.images import resize
 from patchbank.settings import InputSettings
 
@@ -54,12 +54,6 @@ def to_multiple(side: Tensor, multiple: int) -> Tensor:
     return rounded(settled(side / float(multiple))).maximum(1.0).cast(np.int64) * multiple
 
 
-def settled(number: Tensor) -> Tensor:
-    """A number before it is rounded; see `images.resize.settled`."""
-    half = rounded(number * 2.0) * 0.5
-    return ((number - half).apply("Abs") <= number * resize.ROUNDING).where(half, number)
-
-
 def centre_crop(whole: tuple[Tensor, Tensor], crop: int | tuple[int, int] | None) -> Crop:
     """The crop of a resized photograph."""
     height, width = whole
@@ -102,6 +96,7 @@ def in_photograph(crop: Crop, whole: tuple[Tensor, Tensor], height: Tensor, widt
 def _stretched(begin: Tensor, length: Tensor, own: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
     factor = to.cast(np.float64) / own.cast(np.float64)
     first, last = (
-        rounded(place.cast(np.float64) * factor).cast(np.int64) for place in (begin, begin + length)
+        rounded(settled(place.cast(np.float64) * factor)).cast(np.int64)
+        for place in (begin, begin + length)
     )
     return first, last - first
