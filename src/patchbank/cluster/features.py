@@ -36,8 +36,8 @@ class KeptSelections:
     """Selections in files of a checkpoint."""
 
     folder: Path
-    key: str
-    """Digest of all that the features depend on."""
+    blocks: Sequence[str]
+    """Digest of each block of features."""
 
     def once(self, facts: Sequence[Any], select: Callable[[], Coreset]) -> Coreset:
         """A selection, which is made if it is not there.
@@ -46,9 +46,10 @@ class KeptSelections:
             facts: by which it differs from others of these features; arrays stand for their values.
             select: makes it.
         """
-        text = repr([one.tobytes() if isinstance(one, np.ndarray) else one for one in facts])
-        digest = hashlib.sha256(f"{self.key}\n{text}".encode()).hexdigest()[:32]
-        file = self.folder / f"{digest}.selection"
+        digest = hashlib.sha256(repr(self.blocks).encode())
+        for fact in facts:
+            digest.update(fact.tobytes() if isinstance(fact, np.ndarray) else repr(fact).encode())
+        file = self.folder / f"{digest.hexdigest()[:32]}.selection"
         found = kept_selection(file)
         if found is None:
             keep_selection(file, found := select())

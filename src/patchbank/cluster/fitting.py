@@ -136,7 +136,7 @@ class ClusterReader:
     ) -> list[ImageGeometry]:
         """Read all photographs, a block of them at a time, and let the learner join the blocks."""
         from patchbank.cluster.features import FeaturesOnCluster, KeptSelections
-        from patchbank.cluster.reading import Work, digest_of
+        from patchbank.cluster.reading import Work
 
         work = Work(reading, self.device, self.engine, self.checkpoint)
         sources = search.sources
@@ -157,7 +157,7 @@ class ClusterReader:
         self.actors.append([])
         kept = None
         if self.checkpoint is not None:
-            kept = KeptSelections(self.checkpoint, digest_of(work, sources))
+            kept = KeptSelections(self.checkpoint, [read.digest for read in reads])
         features = FeaturesOnCluster.of(blocks, width, self.actors[-1], kept)
         sharded.join(features, [read.collected for read in reads])
         return [geometry for read in reads for geometry in read.part.geometries]

@@ -78,6 +78,8 @@ class BlockFacts:
     seconds: float = 0.0
     is_kept: bool = False
     """Whether it comes from the checkpoint."""
+    digest: str = ""
+    """Digest of all that the features depend on; '' without a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class BlockRead:
     width: int
     seconds: float
     is_kept: bool
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,14 @@ def blocks_read(
             ) from None
         block = Block(features, found.collected.n_rows, found.node)
         yield BlockRead(
-            number, block, found.part, found.collected, found.width, found.seconds, found.is_kept
+            number=number,
+            block=block,
+            part=found.part,
+            collected=found.collected,
+            width=found.width,
+            seconds=found.seconds,
+            is_kept=found.is_kept,
+            digest=found.digest,
         )
 
 
@@ -167,10 +177,11 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockF
     use_cores(CORES)
     node = ray.get_runtime_context().get_node_id()
     began = time.perf_counter()
-    file = (
-        None if work.checkpoint is None else work.checkpoint / f"{digest_of(work, sources)}.block"
-    )
-    kept = None if file is None else kept_block(file)
+    digest, file, kept = "", None, None
+    if work.checkpoint is not None:
+        digest = _digest(work, sources)
+        file = work.checkpoint / f"{digest}.block"
+        kept = kept_block(file)
     if kept is None:
         features, facts = _read(work, sources)
         if file is not None and not facts.part.unread:
@@ -179,7 +190,9 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockF
         features, (part, collected) = kept
         facts = BlockFacts(part, collected, features.shape[1])
     seconds = time.perf_counter() - began
-    return features, replace(facts, node=node, seconds=seconds, is_kept=kept is not None)
+    return features, replace(
+        facts, node=node, seconds=seconds, is_kept=kept is not None, digest=digest
+    )
 
 
 READ_BLOCK: Any = ray.remote(num_cpus=CORES, num_returns=2, max_retries=MOST_RETRIES)(read_block)
@@ -195,7 +208,7 @@ def _read(work: Work, sources: Sequence[ImageSource]) -> tuple[Features, BlockFa
     return features, BlockFacts(part, learner.collected, features.shape[1])
 
 
-def digest_of(work: Work, sources: Sequence[ImageSource]) -> str:
+def _digest(work: Work, sources: Sequence[ImageSource]) -> str:
     """Digest of all that the features of photographs depend on."""
     facts = "\n".join([work.key, *(state_of(source) for source in sources)])
     return hashlib.sha256(facts.encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,13 +23,18 @@ class JobsOfMachine:
     module: str
 
     def __call__(self, numbered: NumberedJob) -> dict[str, Any] | Failure:
-        """The outcome of a job."""
-        return self._pool.outcome(numbered[1])
+        """The outcome of a job; several threads call this."""
+        with _making:
+            pool = self._pool
+        return pool.outcome(numbered[1])
 
     @cached_property
     def _pool(self) -> Pool:
         os.environ.pop("OMP_NUM_THREADS", None)  # of Ray; a process has a share of the cores
         return Pool(self.workers, self.module)
+
+
+_making = threading.Lock()  # Python 3.12 makes a cached property as often as threads ask at once
 
 
 @dataclass(frozen=True, slots=True)

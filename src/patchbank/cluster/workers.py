@@ -16,8 +16,6 @@ from patchbank.runtime.threads import use_cores
 
 Block = TypeVar("Block")
 
-AT_ONCE = 2
-"""Blocks that a worker has: one is on its way while it works on the other."""
 MOST_DEATHS = 5
 """Times in a row that workers may die with the same block, or before their first one."""
 CORES = 1
@@ -50,7 +48,7 @@ class WorkerKind:
     """Cores that are reserved for it, all of one machine."""
     at_a_time: int = 1
     """Blocks that it works on at a time."""
-    waiting: int = AT_ONCE - 1
+    waiting: int = 1
     """Blocks that are on their way meanwhile."""
 
 
