@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from patchbank import PatchCore, load, predict_to_parquet
+from patchbank import load, predict_to_parquet
+from tests.cluster.tables import write_table
 from tests.cluster.test_fit_on_cluster import RECIPE, content_of
-from tests.photographs import part, parts, save
 
 pytestmark = pytest.mark.ray
 
@@ -34,20 +33,8 @@ def test_a_fit_whose_machine_is_lost_gives_the_same_file(
 
 
 def test_predictions_whose_machine_is_lost_are_the_same(address, losing, tmp_path):
-    recipe = PatchCore(
-        backbone="efficientnet_lite0",
-        image_size=64,
-        scales=(1.0,),
-        bank_limit=60,
-        false_alarm_rate=0.2,
-    )
-    recipe.fit(parts(6)).save(tmp_path / "d.patchbank")
-    detector = load(tmp_path / "d.patchbank")
-    for number in range(8):
-        save(tmp_path / "in" / f"{number}.png", part(20 + number))
-    names = [f"in/{row % 8}.png" for row in range(400)]
-    table = tmp_path / "t.parquet"
-    parquet.write_table(pyarrow.table({"path": names}), table, row_group_size=20)
+    write_table(tmp_path)
+    detector, table = load(tmp_path / "d.patchbank"), tmp_path / "t.parquet"
     predict_to_parquet(detector, table, tmp_path / "one", cluster=address)
 
     class Lost:

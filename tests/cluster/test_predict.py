@@ -9,20 +9,18 @@ import sys
 import time
 
 import psutil
-import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import ray
 
-from patchbank import PatchCore, load, predict_to_parquet
+from patchbank import load, predict_to_parquet
 from patchbank.bulk.inputs import Block
 from patchbank.cluster.connection import connected
 from patchbank.cluster.workers import MOST_DEATHS, Workers
 from patchbank.errors import ClusterError, DataError
 from tests import command_line
-from tests.photographs import part, parts, save
+from tests.cluster.tables import N_ROWS, write_table
 
-N_ROWS = 400
 WORKER = "ray::WorkerActor"
 
 
@@ -35,20 +33,7 @@ def _cluster():
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A detector, photographs, and a table in which three of a hundred cannot be read."""
-    root = tmp_path_factory.mktemp("bulk")
-    recipe = PatchCore(
-        backbone="efficientnet_lite0",
-        image_size=64,
-        scales=(1.0,),
-        bank_limit=60,
-        false_alarm_rate=0.2,
-    )
-    recipe.fit(parts(6)).save(root / "d.patchbank")
-    for number in range(8):
-        save(root / "in" / f"{number}.png", part(20 + number, defect=9 * (number == 5)))
-    (root / "in" / "bad.png").write_bytes(b"no image")
-    names = [f"in/{row % 8}.png" if row % 33 else "in/bad.png" for row in range(N_ROWS)]
-    parquet.write_table(pyarrow.table({"path": names}), root / "t.parquet", row_group_size=70)
+    write_table(root := tmp_path_factory.mktemp("bulk"))
     return root
 
 
