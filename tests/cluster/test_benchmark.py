@@ -108,3 +108,10 @@ def test_a_cluster_that_does_not_answer_is_one_line(root, tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: cluster: expected a Ray cluster at '127.0.0.1:1', got none")
     assert "Traceback" not in done.stderr
+
+
+def test_a_device_that_runs_do_not_use_is_refused(root, tmp_path, capsys):
+    where = ("--out", tmp_path / "out", "--cluster", "local", "--device", "cuda")
+    status, errors = run(capsys, root, *OPTIONS[:-2], *where)
+    assert status != 0
+    assert "--device: expected auto or cpu with --cluster, whose runs use processors" in errors

@@ -18,9 +18,10 @@ import patchbank
 from patchbank import GraphCore, PatchCore
 from patchbank.cluster.blocks import Block, on_node
 from patchbank.cluster.features import FeaturesOnCluster
+from patchbank.cluster.reading import Nodes
 from patchbank.cluster.shards import end
 from patchbank.core.coreset import greedy_coreset
-from patchbank.errors import ImageError, ParameterError
+from patchbank.errors import ClusterError, ImageError, ParameterError
 from tests.cluster.conftest import STORE_BYTES
 from tests.photographs import part, save
 
@@ -58,7 +59,7 @@ def test_the_file_is_that_of_one_machine_and_logs_name_node_and_shard(
     with caplog.at_level(logging.INFO, "patchbank"):
         found = content_of(recipe, photographs, tmp_path / "two.patchbank", cluster=address)
     assert found == one_machine
-    nodes = {node["NodeID"][:8] for node in ray.nodes()}
+    nodes = {node["NodeID"][:8] for node in ray.nodes() if node["Alive"]}
     lines = [record.getMessage() for record in caplog.records]
     shards = [line for line in lines if line.startswith("shard ")]
     assert len(shards) == 2
@@ -181,3 +182,32 @@ def test_features_of_twice_the_object_store_are_spilled_and_selected(address):
     one = greedy_coreset(np.concatenate([made(number) for number in range(n_blocks)]), 60)
     assert found.centres.tolist() == one.centres.tolist()
     np.testing.assert_array_equal(found.radii, one.radii)
+
+
+def test_photographs_are_read_where_gpus_are(cluster):
+    """Ray takes a node's word for its GPUs, so that a test needs none."""
+    with pytest.raises(ClusterError, match="expected a node with a core and a GPU, got none"):
+        Nodes.alive(with_gpus=True)
+    node = cluster.add_node(num_cpus=5, num_gpus=2, object_store_memory=STORE_BYTES)
+    cluster.wait_for_nodes()
+    try:
+        nodes = Nodes.alive(with_gpus=True)
+        assert (nodes.names, nodes.gpus) == ((node.node_id,), (2,))
+        assert (nodes.n_at_once, nodes.cores_of_block) == (2, 2)
+        assert nodes.shared_out(3) == [node.node_id] * 3
+        everywhere = Nodes.alive()
+        assert (everywhere.n_at_once, everywhere.cores_of_block) == (7, 1)
+    finally:
+        cluster.remove_node(node)
+
+
+def test_blocks_are_shared_out_by_gpus_and_not_by_cores():
+    nodes = Nodes(("a", "b"), cores=(4, 64), gpus=(3, 1))
+    assert nodes.shared_out(8) == ["a"] * 6 + ["b"] * 2
+    assert nodes.cores_of_block == 1
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "gpu"])
+def test_a_gpu_of_a_cluster_is_not_chosen_by_its_number(photographs, device):
+    with pytest.raises(ParameterError, match="expected auto, cpu or cuda on a cluster"):
+        RECIPE.fit(photographs, cluster="local", device=device)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbank import ParameterError, PatchCore
+from patchbank import ParameterError, PatchCore, load
 from patchbank.core import coreset, neighbours
 from patchbank.core.array_api import to_device_if_fits, to_numpy
 from patchbank.core.coreset import (
@@ -29,9 +29,11 @@ from patchbank.methods import METHODS
 from patchbank.runtime import threads
 from patchbank.runtime.devices import HOST
 from patchbank.runtime.torch_device import TorchDevice, open_device
+from tests.networks import FAMILIES, weights_file
 from tests.photographs import part, parts
 
 NOTHING_STAYS, ALL_STAYS = 0, None
+RESNET = FAMILIES["ResNet"]
 DEVICES = [pytest.param("cpu", id="cpu"), pytest.param("cuda", id="cuda", marks=pytest.mark.gpu)]
 
 
@@ -196,6 +198,50 @@ def test_a_whole_detector_says_the_same(device, image_score, monkeypatch):
         np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, rtol=1e-5, atol=1e-5)
     calibrations = ours.calibration, theirs.calibration
     np.testing.assert_allclose(*(c.image_scores for c in calibrations), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+def test_a_file_says_the_same_wherever_it_is_opened(place, tmp_path, monkeypatch):
+    """Also one whose network runs there, too."""
+    recipe = PatchCore(
+        backbone=RESNET, weights=weights_file(tmp_path, RESNET), image_size=160, bank_rows=100
+    )
+    if place == "cpu":  # a device all the same, by tensors
+        device = TorchDevice(place, tile_factor=2)
+        for module in ("training.recipes", "detector.loading"):
+            monkeypatch.setattr(f"patchbank.{module}.open_device", lambda name: device)
+    learned = recipe.fit(parts(5), device="cuda")
+    learned.save(tmp_path / "file.patchbank", backbone="torch")
+    there = load(tmp_path / "file.patchbank", device="cuda")
+    monkeypatch.undo()
+    here = load(tmp_path / "file.patchbank", device="cpu")
+    assert there.members[0].device.name.startswith(place)
+    assert here.members[0].device is HOST
+    for image in (part(60), part(60, defect=9)):
+        results = [found.predict(image) for found in (learned, there, here)]
+        for other in results[1:]:
+            assert results[0].score == pytest.approx(other.score, rel=1e-4)
+            np.testing.assert_allclose(
+                results[0].anomaly_map, other.anomaly_map, rtol=1e-4, atol=1e-4
+            )
+
+
+@pytest.mark.gpu
+def test_a_gpu_with_little_memory_left_computes_in_blocks():
+    device, (n, d) = open_device("cuda"), (188_160, 1024)
+    features = drawn(np.random.default_rng(0), n, d)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    others = torch.empty(free - 2**30, dtype=torch.uint8, device="cuda")  # other programs' memory
+    assert not device.fits(features.nbytes)
+    theirs = greedy_coreset(features, 100, device=device)
+    index = ExactIndex(features, device)
+    found, rows = index.nearest(features[: 2 * 784] + np.float32(0.01), 2)
+    del others
+    torch.cuda.empty_cache()  # torch would keep it for itself
+    assert theirs.centres.tolist() == greedy_coreset(features, 100).centres.tolist()
+    assert rows[:, 0].tolist() == list(range(len(rows)))
+    assert np.isfinite(found).all()
 
 
 def test_a_device_keeps_what_fits_and_no_more():

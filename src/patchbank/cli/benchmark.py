@@ -112,13 +112,12 @@ def benchmark(options: BenchmarkOptions) -> None:
     from patchbank.benchmark.plan import make_plan, parse_shots
     from patchbank.benchmark.runner import Resources, run_benchmark
     from patchbank.datasets import find_categories
-    from patchbank.runtime.torch_device import open_device
 
     shots = parse_shots(options.shots)
     written = [part for text in options.methods or DEFAULT_METHODS for part in split_outside(text)]
     specs = [MethodSpec.parse(text) for text in written]
     resources = Resources(
-        device=open_device(options.device).name,
+        device=_device(options),
         workers=options.workers,
         cache_gb=options.cache_gb,
         memory_gb=options.memory_gb,
@@ -252,6 +251,24 @@ def _chosen(found: Sequence[Category], names: Sequence[str] | None) -> list[Cate
                 f"categories: expected some of {', '.join(known)}, got {name!r}{hint}"
             )
     return [category for category in found if category.name in asked]
+
+
+def _device(options: BenchmarkOptions) -> str:
+    """Name of the device of all runs.
+
+    Raises:
+        ParameterError: there is none of this name, or not on a cluster.
+    """
+    from patchbank.runtime.torch_device import open_device
+
+    if options.cluster is None:
+        return open_device(options.device).name
+    if options.device not in ("auto", "cpu"):
+        raise ParameterError(
+            "--device: expected auto or cpu with --cluster, whose runs use processors, got "
+            f"{options.device!r}"
+        )
+    return "cpu"
 
 
 def _check_whole(categories: Sequence[Category], allow_incomplete: bool) -> None:

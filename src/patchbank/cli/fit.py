@@ -195,7 +195,7 @@ def _fit_one(
     """Fit one detector, there, and write it and its page to the `targets`."""
     from patchbank.backbones import Engine
     from patchbank.cli.progress import ConsoleProgress
-    from patchbank.cluster.fitting import reader_on
+    from patchbank.cluster.fitting import device_here, reader_on
     from patchbank.datasets import training_images
     from patchbank.methods import METHODS
     from patchbank.runtime.torch_device import open_device
@@ -205,7 +205,8 @@ def _fit_one(
     from patchbank.training.precision import score_change
 
     out, report = targets
-    device = open_device(options.device)
+    cluster, checkpoint = where
+    device = open_device(device_here(options.device, cluster))
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(
         fit_detector,
@@ -216,7 +217,6 @@ def _fit_one(
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
     engine = Engine(options.engine, options.precision)
-    cluster, checkpoint = where
     with reader_on(
         cluster, members, device=options.device, engine=engine, checkpoint=checkpoint
     ) as reader:

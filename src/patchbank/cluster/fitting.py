@@ -41,6 +41,22 @@ BLOCKS_PER_CORE = 4
 """Blocks that each core of the cluster gets at least, so that none waits long for the last one."""
 
 
+DEVICES = ("auto", "cpu", "cuda")
+"""Devices of a fit on a cluster."""
+
+
+def device_here(device: str, cluster: str | None) -> str:
+    """Where the process that asks for a fit computes.
+
+    On a cluster ``auto`` is a processor, as its machines may differ; and where they compute on
+    their GPUs, this one needs none.
+
+    >>> device_here("auto", None), device_here("auto", "local"), device_here("cuda", "local")
+    ('auto', 'cpu', 'auto')
+    """
+    return device if cluster is None else {"auto": "cpu", "cuda": "auto"}.get(device, device)
+
+
 @contextmanager
 def reader_on(
     cluster: str | None,
@@ -55,7 +71,7 @@ def reader_on(
     Args:
         cluster: address of the cluster; "local" for processes of this machine; None for this one.
         asked: method and settings of each member.
-        device: of each node.
+        device: of each node: ``cuda``, or ``auto`` or ``cpu`` for its processors.
         engine: what runs ONNX backbones.
         checkpoint: folder that all nodes see, in which blocks of features and selections are kept
             for another run.
@@ -73,18 +89,25 @@ def reader_on(
             )
         yield read_here
         return
-    _check(asked, engine)
+    _check(asked, engine, device)
     folder = None if checkpoint is None else _made(Path(checkpoint))
     with connected(cluster):
-        reader = ClusterReader(device, engine, folder)
+        reader = ClusterReader("cuda" if device == "cuda" else "cpu", engine, folder)
         try:
             yield reader
         finally:
             reader.close()
 
 
-def _check(asked: Sequence[tuple[Method, Settings]] | AutomaticSettings, engine: Engine) -> None:
-    """Check that each member can learn features that are in shards."""
+def _check(
+    asked: Sequence[tuple[Method, Settings]] | AutomaticSettings, engine: Engine, device: str
+) -> None:
+    """Check that each member can learn features that are in shards, and the device."""
+    if device not in DEVICES:
+        raise ParameterError(
+            f"device: expected auto, cpu or cuda on a cluster, got {device!r}; Ray chooses which "
+            "GPU of a machine reads a block of photographs"
+        )
     able = [one.name for one in METHODS.values() if one.check_in_shards is not None]
     parts = asked.parts if isinstance(asked, AutomaticSettings) else asked
     for method, settings in parts:
@@ -114,6 +137,7 @@ class ClusterReader:
     """Reads photographs on all nodes of the cluster that this process is connected to."""
 
     device: str
+    """``cuda`` or ``cpu``."""
     engine: Engine
     checkpoint: Path | None = None
     actors: list[list[Any]] = field(default_factory=list)
@@ -168,16 +192,17 @@ class ClusterReader:
         """Results of all blocks, in order."""
         from patchbank.cluster.reading import Nodes, blocks_read
 
-        nodes = Nodes.alive()
-        n_blocks = max(1, BLOCKS_PER_CORE * nodes.n_cores, -(-len(sources) // MOST_PHOTOGRAPHS))
+        nodes = Nodes.alive(with_gpus=self.device == "cuda")
+        n_blocks = max(1, BLOCKS_PER_CORE * nodes.n_at_once, -(-len(sources) // MOST_PHOTOGRAPHS))
         size = -(-len(sources) // n_blocks)
         begins = range(0, len(sources), size)
         LOGGER.info(
-            "reading %d photographs in %d blocks on %d nodes with %d cores",
+            "reading %d photographs in %d blocks on %d nodes with %d %s",
             len(sources),
             len(begins),
             len(nodes.names),
-            nodes.n_cores,
+            nodes.n_at_once,
+            "GPUs" if nodes.gpus else "cores",
         )
         reads = {}
         with progress.task("reading good images", len(sources)) as advance:

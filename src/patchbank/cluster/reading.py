@@ -28,7 +28,7 @@ from patchbank.training.reading import PartRead, Reading, read_part
 from patchbank.types import Features
 
 CORES = 1
-"""Cores of a task: tasks share the cores of a node."""
+"""Cores of a task without a GPU: tasks share the cores of a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +103,52 @@ class Nodes:
     names: tuple[str, ...]
     """Identity of each."""
     cores: tuple[int, ...]
+    gpus: tuple[int, ...] = ()
+    """GPUs of each, where those compute."""
 
     @classmethod
-    def alive(cls) -> Nodes:
-        """Nodes that are alive and have cores."""
+    def alive(cls, *, with_gpus: bool = False) -> Nodes:
+        """Nodes that are alive and have cores, and GPUs where those shall compute.
+
+        Raises:
+            ClusterError: there is none.
+        """
         found = [
-            (node["NodeID"], int(node["Resources"].get("CPU", 0)))
+            (node["NodeID"], int(node["Resources"].get("CPU", 0)), int(has.get("GPU", 0)))
             for node in ray.nodes()
-            if node["Alive"]
+            if node["Alive"] and (has := node["Resources"])
         ]
-        able = sorted((name, cores) for name, cores in found if cores >= CORES)
+        able = sorted(one for one in found if one[1] >= CORES and (one[2] or not with_gpus))
         if not able:
-            raise ClusterError("cluster: expected a node with a core, got none; add one")
-        return cls(*map(tuple, zip(*able, strict=True)))
+            what = "a core and a GPU" if with_gpus else "a core"
+            raise ClusterError(f"cluster: expected a node with {what}, got none; add one")
+        names, cores, gpus = zip(*able, strict=True)
+        return cls(names, cores, gpus if with_gpus else ())
 
     @property
     def n_cores(self) -> int:
         """Cores of all of them."""
         return sum(self.cores)
 
+    @property
+    def n_at_once(self) -> int:
+        """Blocks of photographs that are read at once: one on each GPU, or core."""
+        return sum(self.gpus) or self.n_cores // CORES
+
+    @property
+    def cores_of_block(self) -> int:
+        """Cores of the process that reads a block: those that a node has for each of its GPUs.
+
+        The least of all nodes, as each may have to read the blocks of one that is lost.
+        """
+        if not self.gpus:
+            return CORES
+        return min(max(CORES, c // g) for c, g in zip(self.cores, self.gpus, strict=True))
+
     def shared_out(self, n: int) -> list[str]:
-        """The node of each of n blocks: runs of blocks, as long as the node has cores."""
-        ends = np.cumsum(self.cores) * n / self.n_cores
-        return [self.names[int(np.searchsorted(ends, at + 0.5))] for at in range(n)]
+        """The node of each of n blocks: runs of blocks, as long as the node has cores or GPUs."""
+        ends = np.cumsum(self.gpus or self.cores)
+        return [self.names[int(np.searchsorted(ends * n / ends[-1], at + 0.5))] for at in range(n)]
 
 
 def blocks_read(
@@ -140,11 +163,13 @@ def blocks_read(
         ClusterError: processes die again and again.
         PatchbankError: the photographs cannot be learned.
     """
-    shared, gpus = ray.put(work), 1 if work.device.startswith("cuda") else 0
+    shared, cores, n_gpus = ray.put(work), nodes.cores_of_block, 1 if nodes.gpus else 0
     waiting = {}
     for number, (part, node) in enumerate(zip(parts, nodes.shared_out(len(parts)), strict=True)):
-        task = READ_BLOCK.options(scheduling_strategy=on_node(node), num_gpus=gpus)
-        features, found = task.remote(shared, list(part))
+        task = READ_BLOCK.options(
+            scheduling_strategy=on_node(node), num_cpus=cores, num_gpus=n_gpus
+        )
+        features, found = task.remote(shared, list(part), cores)
         waiting[found] = number, features, node
     while waiting:
         (done,), _ = ray.wait(list(waiting), num_returns=1)
@@ -172,9 +197,9 @@ def blocks_read(
         )
 
 
-def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockFacts]:
+def read_block(work: Work, sources: list[ImageSource], cores: int) -> tuple[Features, BlockFacts]:
     """Decode photographs, extract their features and embed them; -> features, and all else."""
-    use_cores(CORES)
+    use_cores(cores)
     node = ray.get_runtime_context().get_node_id()
     began = time.perf_counter()
     digest, file, kept = "", None, None
@@ -195,7 +220,7 @@ def read_block(work: Work, sources: list[ImageSource]) -> tuple[Features, BlockF
     )
 
 
-READ_BLOCK: Any = ray.remote(num_cpus=CORES, num_returns=2, max_retries=MOST_RETRIES)(read_block)
+READ_BLOCK: Any = ray.remote(num_returns=2, max_retries=MOST_RETRIES)(read_block)
 
 
 def _read(work: Work, sources: Sequence[ImageSource]) -> tuple[Features, BlockFacts]:

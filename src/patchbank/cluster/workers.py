@@ -59,6 +59,8 @@ class _Worker:
     machine: str = "a machine of the cluster"
     n_blocks: int = 0
     is_alive: bool = True
+    is_ready: bool = False
+    """Whether it has opened the work."""
 
 
 @dataclass(eq=False)
@@ -115,11 +117,13 @@ class Workers(Generic[Block]):
                     result = ray.get(done)
                 except (RayActorError, OutOfMemoryError) as error:
                     self._replace(task, error)
+                    for worker in self._workers:  # one that has nothing left is not heard of again
+                        self._hand_out(worker, blocks)
                     continue
                 except RayTaskError as error:
                     raise _cause(error) from None
                 if task.block is None:
-                    task.worker.machine = result
+                    task.worker.machine, task.worker.is_ready = result, True
                     self._deaths.pop(0, None)
                 else:
                     task.worker.n_blocks -= 1
@@ -152,7 +156,9 @@ class Workers(Generic[Block]):
     def _hand_out(self, worker: _Worker, blocks: Iterator[Block]) -> None:
         """Give a worker that is ready as many blocks as it may have."""
         kind = worker.kind
-        while worker.is_alive and worker.n_blocks < kind.at_a_time + kind.waiting:
+        while (
+            worker.is_ready and worker.is_alive and worker.n_blocks < kind.at_a_time + kind.waiting
+        ):
             block = self._again.popleft() if self._again else next(blocks, None)
             if block is None:
                 self._is_over = True

@@ -103,7 +103,8 @@ class Learnable:
                 a stack of arrays, (N, H, W, C).  One image is enough to find anomalous patches, but
                 does not show how good parts differ: the threshold is provisional then.
             device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
-                ``cuda:1``.
+                ``cuda:1``.  On a cluster ``cuda`` gives each block of photographs a GPU, and the
+                others are processors.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
             precision: of the backbone: ``float32``; with OpenVINO ``bfloat16``; or ``int8``, for
                 which the network is quantised with these photographs (extra ``export``).  The
@@ -350,7 +351,7 @@ def _fit(
     where: tuple[str | None, str | os.PathLike[str] | None],
 ) -> Detector:
     """Fit for the `fit` of all recipes; warnings point at their caller (stacklevel=3)."""
-    from patchbank.cluster.fitting import reader_on
+    from patchbank.cluster.fitting import device_here, reader_on
 
     if report is not None:
         check_page(Path(report))
@@ -360,7 +361,7 @@ def _fit(
             asked,
             images,
             progress or NullProgress(),
-            open_device(device),
+            open_device(device_here(device, where[0])),
             engine=engine,
             choice=choice,
             remarks=remarks,
