@@ -254,12 +254,15 @@ def test_an_error_that_was_handled_leaves_no_iteration_to_the_collector():
     found = finished("""
 import weakref
 import patchbank.images.several as module
-from patchbank.detector.detector import Detector
+from types import SimpleNamespace
+from patchbank.detector.inspector import Inspector
 from patchbank.errors import ImageError
 from patchbank.images.source import image_source
 
-class Stub:
-    predict_each = Detector.predict_each
+class Stub(Inspector):
+    def _parts(self):
+        return SimpleNamespace(most_threads=None)
+
     def _inspect(self, source, *, keep_image):
         if work(int(source.name)) == 0:
             raise ImageError("0: expected an image, got none")
@@ -285,3 +288,20 @@ parallel_ranges(lambda begin, end: None, 100, 1)
 print("done", len(collections) > 0)
 """)
     assert found == ["handled", "[None]", "done", "True"]
+
+
+def test_no_more_threads_are_used_than_gain_by_it(monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 4)
+    inside, most, both = set(), [], threading.Barrier(2)
+
+    def work(number):
+        inside.add(number)
+        both.wait(10)  # two at once, or the test fails
+        most.append(len(inside))
+        both.wait(10)
+        inside.remove(number)
+        return number
+
+    found = map_in_order(work, range(8), lambda _: 0, 2)
+    assert [future.result() for _, future in found] == list(range(8))
+    assert max(most) == 2

@@ -10,12 +10,14 @@ import pytest
 import timm
 import torch
 
-from patchbank import BackboneError
+from patchbank import BackboneError, PatchCore
 from patchbank.backbones import describe_backbone, open_backbone, pack_backbone, unpack_backbone
 from patchbank.backbones import timm as timm_backbones
+from patchbank.runtime.devices import HOST
+from patchbank.runtime.threads import map_in_order
 from patchbank.runtime.torch_device import TorchDevice, full_float32
 from tests.networks import FAMILIES, state_of, weights_file
-from tests.photographs import part
+from tests.photographs import part, parts
 
 RESNET, VIT = FAMILIES["ResNet"], FAMILIES["ViT"]
 IMAGE = part(0, size=(96, 160))
@@ -149,6 +151,28 @@ def test_features_are_the_same_on_every_device(tmp_path, name, place):
         assert theirs.device.type == place
         np.testing.assert_allclose(ours, theirs.cpu(), rtol=1e-4, atol=1e-4)
         assert (theirs == third).all()
+
+
+@pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
+def test_two_threads_serve_a_network_on_a_device(tmp_path, monkeypatch):
+    """More only wait for each other."""
+    asked = []
+
+    def noted(function, items, n_pixels, most_threads=None):
+        asked.append(most_threads)
+        return map_in_order(function, items, n_pixels, most_threads)
+
+    monkeypatch.setattr("patchbank.images.several.map_in_order", noted)
+    monkeypatch.setattr("patchbank.training.extraction.map_in_order", noted)
+    recipe = PatchCore(
+        backbone=RESNET, weights=weights_file(tmp_path, RESNET), image_size=160, bank_rows=100
+    )
+    for device, most in ((HOST, None), (TorchDevice("cpu", tile_factor=1), 2)):
+        monkeypatch.setattr("patchbank.training.recipes.open_device", lambda name, d=device: d)
+        asked.clear()
+        detector = recipe.fit(parts(5))
+        list(detector.predict(parts(2)))
+        assert asked == [most, None, most]  # extracted, decoded before that, and inspected
 
 
 def test_the_network_runs_in_full_precision(tmp_path):

@@ -4,7 +4,13 @@
 """
 
 from patchbank.backbones.engine import ONNX_RUNTIME, Engine
-from patchbank.backbones.extractor import BackboneInfo, FeatureExtractor, Layer, check_layers
+from patchbank.backbones.extractor import (
+    BackboneInfo,
+    FeatureExtractor,
+    Layer,
+    check_layers,
+    most_threads_of,
+)
 from patchbank.backbones.onnx_extractor import OnnxExtractor
 from patchbank.backbones.packing import Packed, pack_info, unpack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
@@ -42,6 +48,7 @@ __all__ = [
     "export_backbone",
     "is_exportable",
     "listed_names",
+    "most_threads_of",
     "open_backbone",
     "pack_backbone",
     "pack_info",

@@ -55,7 +55,8 @@ class FeatureExtractor(Protocol):
     """Computes the feature maps of the chosen layers for one resized photograph.
 
     An extractor that a detector file can hold also has an attribute ``kind``: the key, in
-    `patchbank.backbones.SOURCES`, of the source that packs and restores it.
+    `patchbank.backbones.SOURCES`, of the source that packs and restores it.  One that gains
+    nothing from many threads, as it takes one at a time, has an attribute ``most_threads``.
     """
 
     @property
@@ -71,6 +72,12 @@ class FeatureExtractor(Protocol):
     def __call__(self, image: Image) -> Sequence[Array]:
         """(H, W, 3) uint8 RGB -> one (c, h, w) float32 map per layer, on the extractor's device."""
         ...
+
+
+def most_threads_of(extractor: FeatureExtractor) -> int | None:
+    """Threads that may call an extractor and gain by it; None for any number."""
+    found: int | None = getattr(extractor, "most_threads", None)
+    return found
 
 
 def check_layers(info: BackboneInfo, layers: tuple[str, ...]) -> tuple[str, ...]:

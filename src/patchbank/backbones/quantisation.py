@@ -156,10 +156,10 @@ class _Quantisation:
 
     def _prepared(self) -> Any:
         """The model with a name for each node, and what can be merged into convolutions merged."""
-        file = self._file()
-        quant_pre_process(
-            onnx.load_from_string(self._extractor.content), file, skip_symbolic_shape=True
-        )
+        content, file = Path(self._file()), self._file()
+        # From a file: ONNX Runtime 1.30 loses the weights of a model in memory.
+        content.write_bytes(self._extractor.content)
+        quant_pre_process(content, file, skip_symbolic_shape=True)
         model = onnx.load(file)
         for node in model.graph.node:
             node.name = node.output[0]

@@ -15,7 +15,7 @@ from patchbank.backbones.extractor import BackboneInfo, check_layers
 from patchbank.errors import BackboneError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.printable import one_line
-from patchbank.runtime.torch_device import TorchDevice, full_float32
+from patchbank.runtime.torch_device import TorchDevice, full_float32, is_out_of_memory
 from patchbank.types import Array, Image
 
 State = Mapping[str, NDArray[Any]]
@@ -68,6 +68,9 @@ class TorchExtractor:
         self.network = truncate(ascending)
         self.network.eval().requires_grad_(False)
         self._on_host = device is HOST
+        # On a GPU the time goes into starting its work, for which threads need Python's one lock:
+        # one starts it while another prepares the next photograph.
+        self.most_threads = None if self._on_host else 2
         self._device = TorchDevice("cpu", tile_factor=1) if self._on_host else device
         self.network.to(self._device.name)
         self._lock = threading.Lock()
@@ -92,9 +95,9 @@ class TorchExtractor:
         try:
             with self._lock, torch.no_grad(), full_float32():
                 maps = self.network((planes * self._scale + self._shift)[None])
-        except torch.OutOfMemoryError:  # `Device.full_precision` turns it into a MemoryError
-            raise
         except Exception as error:  # networks reject input sizes with errors of any type
+            if is_out_of_memory(error):  # `Device.full_precision` turns it into a MemoryError
+                raise
             size = f"{image.shape[0]} x {image.shape[1]}"
             raise BackboneError(
                 f"{self._info.name}: it cannot run on an input of {size}: {in_one_line(error)}"

@@ -30,6 +30,7 @@ from patchbank.core.array_api import (
     blocks,
     empty_on_device_of,
     namespace,
+    on_device_of,
     ones_on_device_of,
     to_device_if_fits,
     to_numpy,
@@ -157,6 +158,7 @@ class _GemmSearch:
         self._centre = origin
         self._origin = device.put(origin)
         self._points = to_device_if_fits(points, device)
+        self._bank_there = bank if device is HOST else to_device_if_fits(bank, device)
 
     def nearest(
         self, queries: Array, k: int, exclude: NDArray[np.bool_] | None
@@ -167,30 +169,39 @@ class _GemmSearch:
         for begin in range(0, len(queries), TILE_QUERIES):
             some = slice(begin, begin + TILE_QUERIES)
             rows[some] = self._candidates(self._on_device(queries[some]), k, exclude, buffer)
-        on_host = to_numpy(queries)
-        distances, rows = sorted_by_distance(self._bank, on_host, rows)
+        distances, rows = self._sorted(queries, rows)
+        again, norms = np.arange(len(queries)), self._norms(queries)
         for precision, search in (
             (SINGLE, self._nearest_in_double),
             (DOUBLE, self._nearest_by_differences),
         ):
-            again = self._doubtful(on_host, distances[:, -1], precision)
+            again = again[_doubtful(norms[again], distances[again, -1], precision)]
             if not len(again):
                 break
-            found = search(on_host[again], k, exclude)
-            nearer = sorted_by_distance(self._bank, on_host[again], found)
-            distances[again], rows[again] = nearer
+            values = to_numpy(queries[again])
+            found = search(values, k, exclude)
+            distances[again], rows[again] = sorted_by_distance(self._bank, values, found)
         return distances, rows
 
-    def _doubtful(
-        self, queries: Features, distances: NDArray[np.float32], precision: float
-    ) -> Indices:
-        """Queries for which products of a precision may have rounded the nearest rows away."""
-        centred = queries - self._centre
-        norms = np.sqrt(np.einsum("nd,nd->n", centred, centred)).astype(np.float64)
-        errors = precision * np.square(norms + distances)
-        return np.flatnonzero(
-            (errors > DOUBTFUL * np.square(distances, dtype=np.float64)) & (distances > 0)
-        )
+    def _sorted(
+        self, queries: Array, rows: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], Indices]:
+        """`sorted_by_distance`, where the bank is."""
+        if isinstance(self._bank_there, np.ndarray):
+            return sorted_by_distance(self._bank, to_numpy(queries), rows)
+        there, xp = self._on_device(queries), namespace(self._bank_there)
+        which, squared = on_device_of(rows, there), []
+        for neighbour in range(rows.shape[1]):
+            difference = there - self._bank_there[which[:, neighbour]]
+            squared.append(xp.einsum("nd,nd->n", difference, difference))
+        return _sorted_by_squares(to_numpy(xp.stack(squared, axis=1)), rows)
+
+    def _norms(self, queries: Array) -> NDArray[np.float64]:
+        """Distance of each query to the mean of the bank."""
+        there = self._on_device(queries)
+        centred = there - self._origin
+        squared = namespace(centred).einsum("nd,nd->n", centred, centred)
+        return np.asarray(np.sqrt(to_numpy(squared)), dtype=np.float64)
 
     def _nearest_in_double(
         self, queries: Features, k: int, exclude: NDArray[np.bool_] | None
@@ -311,9 +322,26 @@ def sorted_by_distance(
     for neighbour in range(rows.shape[1]):
         difference = queries - bank[rows[:, neighbour]]  # (n, d)
         squared[:, neighbour] = np.einsum("nd,nd->n", difference, difference)
+    return _sorted_by_squares(squared, rows)
+
+
+def _sorted_by_squares(
+    squared: NDArray[np.float32], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], Indices]:
+    """Distances and rows in ascending order, on ties by row."""
     order = np.lexsort((rows, squared), axis=1)
     distances = np.sqrt(np.take_along_axis(squared, order, axis=1))
     return distances, np.take_along_axis(rows, order, axis=1)
+
+
+def _doubtful(
+    norms: NDArray[np.float64], distances: NDArray[np.float32], precision: float
+) -> Indices:
+    """Queries for which products of a precision may have rounded the nearest rows away."""
+    errors = precision * np.square(norms + distances)
+    return np.flatnonzero(
+        (errors > DOUBTFUL * np.square(distances, dtype=np.float64)) & (distances > 0)
+    )
 
 
 def _smallest(values: Array, k: int) -> tuple[NDArray[np.floating], NDArray[np.intp]]:

@@ -43,6 +43,7 @@ def map_in_order(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     n_pixels: Callable[[Item], int],
+    most_threads: int | None = None,
 ) -> Iterator[tuple[Item, Future[Result]]]:
     """Apply a function to items in parallel, one thread per core, and yield results in order.
 
@@ -57,6 +58,7 @@ def map_in_order(
         function: called from several threads.
         items: any number.
         n_pixels: (item) -> its pixels, to limit memory; 0 if an item needs little.
+        most_threads: where more of them gain nothing; None for one per core.
 
     Yields:
         Each item with its finished future, so that the caller handles the error of one item.
@@ -68,7 +70,7 @@ def map_in_order(
     >>> [future.result() for _, future in squares]
     [0, 1, 4, 9, 16]
     """
-    cores = usable_cores()
+    cores = min(usable_cores(), most_threads or usable_cores())
     max_pixels = max(MIN_PIXELS, PIXELS_PER_CORE * cores)
     waiting: deque[tuple[Item, int, Future[Result]]] = deque()
     pixels = 0  # of all items in `waiting`

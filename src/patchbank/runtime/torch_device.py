@@ -18,6 +18,7 @@ import numpy as np
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.devices import HOST, Device
+from patchbank.runtime.printable import one_line
 from patchbank.types import Array
 
 MEMORY_SHARE = 0.6  # of a GPU's free memory for arrays that stay there; the rest is for products
@@ -60,8 +61,10 @@ class TorchDevice:
         with self._lock, full_float32():
             try:
                 yield
-            except self._torch.OutOfMemoryError as error:
-                reason = str(error).partition(".")[0]
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = one_line(str(error)).partition(". ")[0]
                 raise MemoryError(f"device {self.name}: {reason}") from None
 
     def fits(self, n_bytes: int) -> bool:
@@ -74,6 +77,17 @@ class TorchDevice:
         reusable = self._torch.cuda.memory_reserved(self._device)
         reusable -= self._torch.cuda.memory_allocated(self._device)
         return bool(n_bytes <= MEMORY_SHARE * (free + reusable))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device has too little memory; its libraries say so in errors of their own.
+
+    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."))
+    True
+    """
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "_ALLOC_FAILED" in str(error)
 
 
 def open_device(name: str) -> Device:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.backbones import FeatureExtractor
+from patchbank.backbones import FeatureExtractor, most_threads_of
 from patchbank.detector.preprocessing import ImageGeometry, extract, patch_stride
 from patchbank.detector.tiling import Tiling
 from patchbank.errors import ImageError, ShapeError
@@ -145,7 +145,8 @@ def extract_images(
     with progress.task(title, total) as advance:
         errors: list[Exception] = [] if unread is None else unread
         parts = _parts(extractor, settings, sources, contents, roi, errors)
-        for _, image in map_in_order(extracted, parts, lambda part: part.n_pixels):
+        threads = most_threads_of(extractor)
+        for _, image in map_in_order(extracted, parts, lambda part: part.n_pixels, threads):
             yield image.result()
             advance(1)
     if errors and unread is None:

@@ -81,8 +81,10 @@ class GemmGreedy(GreedyState):
         return _Points(n_centres, points, norms)
 
     def _select_block(self, limit: int, stop: float) -> tuple[Indices, NDArray[np.float32]]:
-        block = _Block(self.rows.candidates())
-        candidate_distances = self._distances_among(block.rows)
+        candidates = self.rows.candidates()
+        centres = np.array(self.centres, dtype=np.intp)
+        block = _Block(candidates, self._points_of(candidates.rows), centres)
+        candidate_distances = _distances_among(*block.points_and_norms)
         distances_before: list[float] = []
         while len(block.chosen) < limit:
             best = int(block.min_distances.argmax())  # rows ascend: on ties the lowest row
@@ -108,7 +110,7 @@ class GemmGreedy(GreedyState):
         Only centres that are nearest, or may be but for rounding, are computed again.
         """
         rows = block.rows[candidates]
-        points, norms = self._points_of(rows)
+        points, norms = (array[candidates] for array in block.points_and_norms)
         if isinstance(self._centre_points.rows, np.ndarray):
             points, norms = to_numpy(points), to_numpy(norms)
         centres = self._centre_points
@@ -128,26 +130,13 @@ class GemmGreedy(GreedyState):
 
     def _centre_values(self, block: _Block, numbers: Indices) -> NDArray[np.float32]:
         """Values of some centres, by their number: existing ones, then chosen ones.  -> (m, d)."""
-        rows = np.concatenate([self.centres, block.rows[block.chosen]]).astype(np.intp)
+        rows = np.concatenate([block.centres_before, block.rows[block.chosen]])
         n_existing = len(self._existing)
         values = np.empty((len(numbers), self._existing.shape[1]), dtype=np.float32)
         is_row = numbers >= n_existing
         values[~is_row] = self._existing[numbers[~is_row]]
         values[is_row] = to_numpy(self.rows.values(rows[numbers[is_row] - n_existing]))
         return values
-
-    def _distances_among(self, rows: Indices) -> NDArray[np.float32]:
-        """Squared distances among candidates; rounding may leave some below zero.  -> (m, m).
-
-        As in `_update_with` the norms are part of the product, which saves passes over the result.
-        """
-        points, norms = self._points_of(rows)
-        m, d = points.shape
-        left, right = (ones_on_device_of((m, d + 2), points) for _ in range(2))
-        right[:, :d] = points
-        left[:, :d] = -2.0 * points
-        left[:, d] = right[:, d + 1] = norms
-        return to_numpy(left @ right.T)
 
     def _points_of(self, rows: Indices) -> tuple[Array, Array]:
         """Some rows relative to the origin, (m, d), and their squared norms, (m,)."""
@@ -176,6 +165,19 @@ class GemmGreedy(GreedyState):
             self._lower(existing.points[part], norms, None if groups is None else groups[part])
         if groups is None:
             self.rows.say_all_are_of_other_groups()
+
+
+def _distances_among(points: Array, norms: Array) -> NDArray[np.float32]:
+    """Squared distances among candidates; rounding may leave some below zero.  -> (m, m).
+
+    As in `GemmRows.lower` the norms are part of the product, which saves passes over the result.
+    """
+    m, d = points.shape
+    left, right = (ones_on_device_of((m, d + 2), points) for _ in range(2))
+    right[:, :d] = points
+    left[:, :d] = -2.0 * points
+    left[:, d] = right[:, d + 1] = norms
+    return to_numpy(left @ right.T)
 
 
 class _Points:
@@ -208,8 +210,17 @@ class _Points:
 class _Block:
     """The candidates of one block, and bounds of all other rows."""
 
-    def __init__(self, candidates: Candidates) -> None:
+    def __init__(
+        self,
+        candidates: Candidates,
+        points_and_norms: tuple[Array, Array],
+        centres_before: Indices,
+    ) -> None:
         self.rows, self.initial = candidates.rows, candidates.initial
+        self.points_and_norms = points_and_norms
+        """Of each candidate, relative to the origin."""
+        self.centres_before = centres_before
+        """Rows of the centres before this block."""
         self.min_distances = candidates.min_distances
         self.rounding = rounding(candidates.norms, self.min_distances)
         self.chosen: list[int] = []
