@@ -1,9 +1,11 @@
 """Several graphs of one detector are compared on photographs that it inspects once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from patchbank import PatchCore
+from patchbank import GraphCore, PatchCore
 from patchbank.errors import DataError
 from patchbank.export import export_detector, open_exported
 from patchbank.export import verifying as verifying_module
@@ -81,3 +83,24 @@ def test_a_graph_of_another_detector_is_named(graphs):
     for found in verified_together(other, graphs, SOURCES[:1]):
         assert "another detector" in found.failure
         assert not found.is_passed
+
+
+@pytest.mark.parametrize(("recipe", "passes"), [(GraphCore, True), (PatchCore, False)])
+def test_a_cell_may_change_where_features_are_made_of_chosen_neighbours(
+    recipe, passes, tmp_path, monkeypatch
+):
+    """One cell in the graph of another runtime; a wrong map is refused in any case."""
+    fitted = recipe(backbone="efficientnet_lite0", image_size=96).fit(parts(6))
+    export_detector(fitted, tmp_path / "graph.onnx")
+    graph = open_exported(tmp_path / "graph.onnx")
+    original = type(graph).inspect
+    for change, expected in ((0.012, passes), (0.03, False)):
+
+        def changed(self, pixels, change=change):
+            verdict = original(self, pixels)
+            other = verdict.anomaly_map.copy()
+            other[5:8, 3] += change * other.max()
+            return replace(verdict, anomaly_map=other)
+
+        monkeypatch.setattr(type(graph), "inspect", changed)
+        assert verified(fitted, graph, SOURCES[:1]).is_passed is expected

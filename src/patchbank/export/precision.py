@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from patchbank.backbones import runtime_of
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
+from patchbank.methods import Method
 from patchbank.settings.rules import Choice
 
 ExportPrecision: TypeAlias = Literal["float32", "float16", "int8"]
@@ -28,7 +29,15 @@ class Tolerance:
     near_threshold: float
     """Share of the threshold within which a score may fall on either side of it."""
 
+    def of_methods(self, methods: Iterable[Method]) -> Tolerance:
+        """The same for the maps of these methods."""
+        if any(method.chooses_neighbours for method in methods):
+            return replace(self, map=MAP_OF_CHOSEN_NEIGHBOURS)
+        return self
 
+
+MAP_OF_CHOSEN_NEIGHBOURS = 2e-2
+"""Where a cell changes with another neighbour; see `Method.chooses_neighbours`."""
 EXACT = Tolerance(score=1e-3, map=1e-3, correlation=0.9999, near_threshold=1e-5)
 ROUNDED = Tolerance(score=2e-3, map=2e-3, correlation=0.9999, near_threshold=2e-3)
 TOLERANCES: Mapping[ExportPrecision, Tolerance] = {

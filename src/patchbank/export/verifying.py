@@ -21,6 +21,7 @@ from patchbank.export.running import ExportedDetector, Verdict
 from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
+from patchbank.methods import METHODS
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.types import Image
 
@@ -143,7 +144,7 @@ def _pair(
         1.0 if is_flat else correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
         _is_consistent(parts.calibration, verdict),
-        tolerance,
+        tolerance.of_methods(METHODS[member.method] for member in parts.members),
     )
 
 

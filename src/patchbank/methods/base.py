@@ -369,6 +369,9 @@ class Method:
     check_in_shards: Callable[[Any], None] | None = None
     """(parameters) -> a ParameterError where they need all features in one place.  None where the
     learner is no `methods.patch_store.ShardedLearner`."""
+    chooses_neighbours: bool = False
+    """Whether features of a patch are made of the patches most like it: where two are equally like
+    it but for rounding, programs may choose differently, and one cell of the map changes."""
 
     def changed_preset(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a preset with changes; what the changes rule out is dropped from the preset.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,9 @@ def dimensions(settings: GraphCoreParameters, channels: Sequence[int]) -> int:
     return sum(channels) * (1 if is_plain else 2)
 
 
-METHOD = method_with_bank(
-    "graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed, dimensions
+METHOD = replace(
+    method_with_bank(
+        "graphcore", GraphCoreSettings, GraphCoreParameters, PRESETS, embed, dimensions
+    ),
+    chooses_neighbours=True,
 )
