@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch clean
+.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch bench-gpu test-gpu clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -100,6 +100,14 @@ bench-peers: .venv-bench/ready .venv-peers/ready  ## beside anomalib, faiss and 
 
 bench-torch: .venv-torch/ready  ## what needs torch on our side
 	$(MEASURE) .venv-torch/bin/python benchmarks/speed/embedding.py
+
+bench-gpu: .venv-torch/ready  ## on a GPU, a few minutes; beside anomalib where that is installed in .venv-torch
+	$(MEASURE) .venv-torch/bin/python benchmarks/speed/gpu.py \
+		$(shell .venv-torch/bin/python -c 'import anomalib' 2>/dev/null && echo --with-anomalib)
+
+test-gpu: export PATCHBANK_REQUIRE = torch,gpu
+test-gpu: .venv-torch/ready  ## what needs a GPU
+	.venv-torch/bin/pytest -m gpu
 
 .venv-demo/ready: pyproject.toml $(KERNEL)
 	$(PYTHON) -m venv .venv-demo

@@ -225,11 +225,13 @@ def main() -> None:
     }
     if is_gpu:
         results["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
+    run.write(results)  # a machine that is lent may be gone before the end
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         save_file(timm.create_model(ARCHITECTURE).state_dict(), weights)
         fits, detectors = of_detectors(given.device, given.fit_images, given.images, weights)
     results["detectors"] = fits
+    run.write(results)
     if given.with_anomalib:
         there = torch.from_numpy(features).to(given.device)
         theirs = of_anomalib(there, given.anomalib_picks, given.picks)

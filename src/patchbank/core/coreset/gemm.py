@@ -218,7 +218,7 @@ class _Block:
     ) -> None:
         self.rows, self.initial = candidates.rows, candidates.initial
         self.points_and_norms = points_and_norms
-        """Of each candidate, relative to the origin."""
+        """Candidates relative to the origin, (m, d), and their squared norms, (m,)."""
         self.centres_before = centres_before
         """Rows of the centres before this block."""
         self.min_distances = candidates.min_distances
