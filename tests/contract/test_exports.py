@@ -10,6 +10,7 @@ from patchbank.export.files import onnx_file
 from patchbank.export.running import ExportedDetector
 from patchbank.export.verifying import drawn, verified
 from patchbank.images.source import image_source
+from tests.photographs import parts
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::patchbank.errors.CalibrationWarning", "ignore::patchbank.errors.PhotographWarning"
@@ -70,6 +71,13 @@ def test_a_graph_that_takes_pixels_gives_what_the_detector_gives(name):
     assert len(found.errors) == len(refused)
     assert (len(refused) > 0) == name.startswith("crop")
     assert_equal(found, len(SIZES) + 1 - len(refused))
+
+
+def test_sides_between_two_multiples_go_the_same_way():
+    """With these, a side of the input is a multiple of 16 and a half, which a graph rounds."""
+    detector = PatchCore(backbone="efficientnet_lite0", image_size=640, bank_limit=80).fit(parts(5))
+    halves = [image_source(drawn(*size, 7), str(size)) for size in ((96, 338), (192, 224))]
+    assert_equal(verified(detector, opened(detector), halves), len(halves))
 
 
 @pytest.mark.parametrize(("size", "is_passed"), [(1e-6, True), (1e-2, False)])
