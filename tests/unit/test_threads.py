@@ -254,14 +254,13 @@ def test_an_error_that_was_handled_leaves_no_iteration_to_the_collector():
     found = finished("""
 import weakref
 import patchbank.images.several as module
-from types import SimpleNamespace
 from patchbank.detector.inspector import Inspector
 from patchbank.errors import ImageError
 from patchbank.images.source import image_source
 
 class Stub(Inspector):
-    def _parts(self):
-        return SimpleNamespace(most_threads=None)
+    def _most_threads(self):
+        return None
 
     def _inspect(self, source, *, keep_image):
         if work(int(source.name)) == 0:

@@ -193,7 +193,11 @@ class Inspector:
     def _results(
         self, several: SeveralImages, work: Callable[[ImageSource], Result]
     ) -> Iterator[Result]:
-        return several.results(work, self._parts().most_threads)
+        return several.results(work, self._most_threads())
+
+    def _most_threads(self) -> int | None:
+        """Threads that may inspect photographs and gain by it; None for any number."""
+        return self._parts().most_threads
 
     def _outcome(self, source: ImageSource, **keep: bool) -> Inspection | FailedInspection:
         return outcome_of(partial(self._inspect, source, **keep), source.name)

@@ -21,12 +21,12 @@ def processor() -> str:
 
 
 def _processor(facts: str) -> str:
-    """The processor in the text of Linux's ``/proc/cpuinfo``.
+    r"""The processor in the text of Linux's ``/proc/cpuinfo``.
 
-    >>> _processor("cpu family\\t: 25\\nmodel\\t\\t: 17\\nmodel name\\t: AMD EPYC\\n")
+    >>> _processor("cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n")
     'AMD EPYC (family 25, model 17)'
     """
-    found = dict(re.findall(r"^([\w ]+?)\s*: (.+)$", facts, re.MULTILINE))
+    found: dict[str, str] = dict(re.findall(r"^([\w ]+?)\s*: (.+)$", facts, re.MULTILINE))
     name = found.get("model name", "unknown").strip()
     if "cpu family" not in found or "model" not in found:
         return name
