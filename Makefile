@@ -105,8 +105,9 @@ bench-gpu: .venv-torch/ready  ## on a GPU, a few minutes; beside anomalib where 
 	$(MEASURE) .venv-torch/bin/python benchmarks/speed/gpu.py \
 		$(shell .venv-torch/bin/python -c 'import anomalib' 2>/dev/null && echo --with-anomalib)
 
-test-gpu: export PATCHBANK_REQUIRE = torch,gpu
-test-gpu: .venv-torch/ready  ## what needs a GPU
+test-gpu: export PATCHBANK_REQUIRE = torch,gpu,ray
+test-gpu: .venv-torch/ready  ## what needs a GPU, also on a cluster
+	.venv-torch/bin/python -m pip install --quiet --editable '.[ray]'
 	.venv-torch/bin/pytest -m gpu
 
 .venv-demo/ready: pyproject.toml $(KERNEL)

@@ -254,14 +254,12 @@ def test_an_error_that_was_handled_leaves_no_iteration_to_the_collector():
     found = finished("""
 import weakref
 import patchbank.images.several as module
-from patchbank.detector.inspector import Inspector
+from patchbank.detector.detector import Detector
 from patchbank.errors import ImageError
 from patchbank.images.source import image_source
 
-class Stub(Inspector):
-    def _most_threads(self):
-        return None
-
+class Stub:
+    predict_each = Detector.predict_each
     def _inspect(self, source, *, keep_image):
         if work(int(source.name)) == 0:
             raise ImageError("0: expected an image, got none")

@@ -94,12 +94,17 @@ def test_a_cell_may_change_where_features_are_made_of_chosen_neighbours(
     export_detector(fitted, tmp_path / "graph.onnx")
     graph = open_exported(tmp_path / "graph.onnx")
     original = type(graph).inspect
-    for change, expected in ((0.012, passes), (0.03, False)):
+    cell, everywhere = np.s_[5:8, 3], np.s_[:, :]
+    for change, where, expected in (
+        (0.012, cell, passes),
+        (0.03, cell, False),
+        (0.012, everywhere, False),
+    ):
 
-        def changed(self, pixels, change=change):
+        def changed(self, pixels, change=change, where=where):
             verdict = original(self, pixels)
             other = verdict.anomaly_map.copy()
-            other[5:8, 3] += change * other.max()
+            other[where] += change * other.max()
             return replace(verdict, anomaly_map=other)
 
         monkeypatch.setattr(type(graph), "inspect", changed)

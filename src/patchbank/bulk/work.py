@@ -11,7 +11,6 @@ from patchbank.bulk.inputs import Block
 from patchbank.bulk.results import part_of
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.detector.inspector import parts_of_inspector
 from patchbank.errors import ImageError
 from patchbank.images.source import ImageSource, n_pixels
 from patchbank.images.urls import fetched, is_url
@@ -30,7 +29,6 @@ class BlockWork:
             partial(self._outcome, folder=block.folder),
             block.names,
             partial(_n_pixels, folder=block.folder),
-            parts_of_inspector(self.detector).most_threads,
         )
         found = [outcome.result() for _, outcome in outcomes]
         return part_of(found, block.first_row, self.detector.sha256)

@@ -206,13 +206,11 @@ def _fit_one(
 
     out, report = targets
     cluster, checkpoint = where
-    device = open_device(device_here(options.device, cluster))
     found = training_images(good[0] if len(good) == 1 else good)
     fit_in = partial(
         fit_detector,
         images=found,
         progress=ConsoleProgress(),
-        device=device,
         choice=choice,
     )
     remarks = Remarks(shown=None if report is None else LeftOutPhotographs())
@@ -220,7 +218,8 @@ def _fit_one(
     with reader_on(
         cluster, members, device=options.device, engine=engine, checkpoint=checkpoint
     ) as reader:
-        detector = fit_in(members, engine=engine, remarks=remarks, reader=reader)
+        device = open_device(device_here(options.device, cluster))
+        detector = fit_in(members, device=device, engine=engine, remarks=remarks, reader=reader)
     for line in found.lines:  # not earlier: an error is one line
         output.note(f"note: {line}")
     save(detector, out, options.save_backbone)
@@ -230,7 +229,8 @@ def _fit_one(
         _report(detector, remarks, report)
     if options.precision != "float32":
         same = [(METHODS[member.method], member.settings) for member in detector.members]
-        precise = fit_in(same, engine=Engine(options.engine), remarks=Remarks())
+        engine = Engine(options.engine)
+        precise = fit_in(same, device=device, engine=engine, remarks=Remarks())
         output.note(f"{options.precision}: {score_change(detector, precise)}")
     if remarks.unread:
         raise typer.Exit(Exit.INCOMPLETE)

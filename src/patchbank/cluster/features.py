@@ -49,6 +49,7 @@ class KeptSelections:
         digest = hashlib.sha256(repr(self.blocks).encode())
         for fact in facts:
             digest.update(fact.tobytes() if isinstance(fact, np.ndarray) else repr(fact).encode())
+            digest.update(b"\n")
         file = self.folder / f"{digest.hexdigest()[:32]}.selection"
         found = kept_selection(file)
         if found is None:

@@ -139,11 +139,12 @@ class Nodes:
     def cores_of_block(self) -> int:
         """Cores of the process that reads a block: those that a node has for each of its GPUs.
 
-        The least of all nodes, as each may have to read the blocks of one that is lost.
+        But for one, so that it is not kept from starting by something small; and the least of all
+        nodes, as each may have to read the blocks of one that is lost.
         """
         if not self.gpus:
             return CORES
-        return min(max(CORES, c // g) for c, g in zip(self.cores, self.gpus, strict=True))
+        return min(max(CORES, c // g - 1) for c, g in zip(self.cores, self.gpus, strict=True))
 
     def shared_out(self, n: int) -> list[str]:
         """The node of each of n blocks: runs of blocks, as long as the node has cores or GPUs."""

@@ -30,10 +30,10 @@ class WorkerActor:
     def __init__(self, cores: int) -> None:
         use_cores(cores)  # before the work is there, whose networks ask for the number of cores
 
-    def begin(self, work: Any) -> str:
-        """Hold the work; -> address of the machine."""
+    def begin(self, work: Any) -> tuple[str, str]:
+        """Hold the work; -> address of the machine, and its identity."""
         self._work = work
-        return str(ray.util.get_node_ip_address())
+        return str(ray.util.get_node_ip_address()), ray.get_runtime_context().get_node_id()
 
     def do(self, block: Any) -> Any:
         """Work on a block."""
@@ -57,10 +57,10 @@ class _Worker:
     actor: Any
     kind: WorkerKind
     machine: str = "a machine of the cluster"
+    node: str | None = None
+    """Identity of the machine; None until the worker has opened the work."""
     n_blocks: int = 0
     is_alive: bool = True
-    is_ready: bool = False
-    """Whether it has opened the work."""
 
 
 @dataclass(eq=False)
@@ -117,13 +117,12 @@ class Workers(Generic[Block]):
                     result = ray.get(done)
                 except (RayActorError, OutOfMemoryError) as error:
                     self._replace(task, error)
-                    for worker in self._workers:  # one that has nothing left is not heard of again
-                        self._hand_out(worker, blocks)
+                    self._hand_out_again(blocks)
                     continue
                 except RayTaskError as error:
                     raise _cause(error) from None
                 if task.block is None:
-                    task.worker.machine, task.worker.is_ready = result, True
+                    task.worker.machine, task.worker.node = result
                     self._deaths.pop(0, None)
                 else:
                     task.worker.n_blocks -= 1
@@ -153,12 +152,20 @@ class Workers(Generic[Block]):
         self._tasks[worker.actor.begin.remote(self._reference)] = _Task(worker, None)
         return worker
 
+    def _hand_out_again(self, blocks: Iterator[Block]) -> None:
+        """Give the blocks of a dead worker to others, of which some may have nothing left.
+
+        Those of a lost machine die with it, but say so only when they are given something.
+        """
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        for worker in self._workers:
+            if worker.node in alive:
+                self._hand_out(worker, blocks)
+
     def _hand_out(self, worker: _Worker, blocks: Iterator[Block]) -> None:
-        """Give a worker that is ready as many blocks as it may have."""
+        """Give a worker as many blocks as it may have."""
         kind = worker.kind
-        while (
-            worker.is_ready and worker.is_alive and worker.n_blocks < kind.at_a_time + kind.waiting
-        ):
+        while worker.is_alive and worker.n_blocks < kind.at_a_time + kind.waiting:
             block = self._again.popleft() if self._again else next(blocks, None)
             if block is None:
                 self._is_over = True

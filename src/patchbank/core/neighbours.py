@@ -165,12 +165,15 @@ class _GemmSearch:
     ) -> tuple[NDArray[np.float32], Indices]:
         """`ExactIndex.nearest` for valid arguments."""
         rows = np.empty((len(queries), k), dtype=np.intp)
+        distances = np.empty((len(queries), k), dtype=np.float32)
+        norms = np.empty(len(queries))
         buffer = self._product_buffer(min(TILE_QUERIES, len(queries)))
-        for begin in range(0, len(queries), TILE_QUERIES):
-            some = slice(begin, begin + TILE_QUERIES)
-            rows[some] = self._candidates(self._on_device(queries[some]), k, exclude, buffer)
-        distances, rows = self._sorted(queries, rows)
-        again, norms = np.arange(len(queries)), self._norms(queries)
+        for some in blocks(len(queries), TILE_QUERIES):
+            there = self._on_device(queries[some])
+            found = self._candidates(there, k, exclude, buffer)
+            distances[some], rows[some] = self._sorted(there, found)
+            norms[some] = self._norms(there)
+        again = np.arange(len(queries))
         for precision, search in (
             (SINGLE, self._nearest_in_double),
             (DOUBLE, self._nearest_by_differences),
@@ -189,17 +192,15 @@ class _GemmSearch:
         """`sorted_by_distance`, where the bank is."""
         if isinstance(self._bank_there, np.ndarray):
             return sorted_by_distance(self._bank, to_numpy(queries), rows)
-        there, xp = self._on_device(queries), namespace(self._bank_there)
-        which, squared = on_device_of(rows, there), []
+        xp, which, squared = namespace(queries), on_device_of(rows, queries), []
         for neighbour in range(rows.shape[1]):
-            difference = there - self._bank_there[which[:, neighbour]]
+            difference = queries - self._bank_there[which[:, neighbour]]
             squared.append(xp.einsum("nd,nd->n", difference, difference))
         return _sorted_by_squares(to_numpy(xp.stack(squared, axis=1)), rows)
 
     def _norms(self, queries: Array) -> NDArray[np.float64]:
         """Distance of each query to the mean of the bank."""
-        there = self._on_device(queries)
-        centred = there - self._origin
+        centred = queries - self._origin
         squared = namespace(centred).einsum("nd,nd->n", centred, centred)
         return np.asarray(np.sqrt(to_numpy(squared)), dtype=np.float64)
 

@@ -17,7 +17,7 @@ from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ImageError
 from patchbank.images.arrays import ArrayLayout
-from patchbank.images.several import SeveralImages, several_images
+from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source, is_one_image, path_of
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ class Inspector:
         layout = ArrayLayout(colour_order, channels)
         if not is_one_image(images):
             several = several_images(images, layout)
-            return self._results(several, partial(self._inspect, keep_image=keep_image))
+            return several.results(partial(self._inspect, keep_image=keep_image))
         if isinstance(images, (str, os.PathLike)) and path_of(images).is_dir():
             raise ImageError(
                 f"{images}: expected one photograph, got a folder; "
@@ -126,7 +126,7 @@ class Inspector:
             ImageError, ShapeError: an image cannot be read; `inspect` goes on to the next.
         """
         several = several_images(images, ArrayLayout(colour_order, channels))
-        return self._results(several, partial(self._inspect, keep_image=keep_image))
+        return several.results(partial(self._inspect, keep_image=keep_image))
 
     def inspect(
         self,
@@ -152,7 +152,7 @@ class Inspector:
             DataError: no such folder, or no image in it.
         """
         several = several_images(images, ArrayLayout(colour_order, channels))
-        return self._results(several, partial(self._outcome, keep_image=keep_image))
+        return several.results(partial(self._outcome, keep_image=keep_image))
 
     def inspect_with(
         self,
@@ -188,16 +188,7 @@ class Inspector:
                 return outcome
             return outcome.without_pixels(), work(outcome)
 
-        return self._results(several_images(images, ArrayLayout(colour_order, channels)), worked)
-
-    def _results(
-        self, several: SeveralImages, work: Callable[[ImageSource], Result]
-    ) -> Iterator[Result]:
-        return several.results(work, self._most_threads())
-
-    def _most_threads(self) -> int | None:
-        """Threads that may inspect photographs and gain by it; None for any number."""
-        return self._parts().most_threads
+        return several_images(images, ArrayLayout(colour_order, channels)).results(worked)
 
     def _outcome(self, source: ImageSource, **keep: bool) -> Inspection | FailedInspection:
         return outcome_of(partial(self._inspect, source, **keep), source.name)

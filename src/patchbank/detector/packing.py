@@ -23,7 +23,6 @@ from patchbank.backbones import (
     Packed,
     export_backbone,
     is_exportable,
-    most_threads_of,
     pack_backbone,
     unpack_backbone,
 )
@@ -90,12 +89,6 @@ class DetectorParts:
     updates: Updates | None = None
     remembered: tuple[RememberedDefect, ...] = ()
     lineage: Lineage | None = None
-
-    @property
-    def most_threads(self) -> int | None:
-        """Threads that may inspect photographs and gain by it; None for any number."""
-        found = [most_threads_of(member.extractor) for member in self.members]
-        return min((most for most in found if most is not None), default=None)
 
 
 def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:

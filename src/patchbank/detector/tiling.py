@@ -18,6 +18,7 @@ import numpy as np
 
 from patchbank.backbones import FeatureExtractor
 from patchbank.choices import Resampling
+from patchbank.core.rounding import settled
 from patchbank.core.scores.image_score import grid_score, mean_of_largest
 from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.tiles import Span, Tile, common_unit, parts_of
@@ -226,7 +227,7 @@ def n_averaged(extractor: FeatureExtractor, settings: Settings, n_patches: float
     fraction: float = getattr(settings, "top_fraction", 0.0)
     if settings.tiles:
         n_patches = _patches_seen(extractor, part_of(settings, PatchSettings))
-    return max(1, round(fraction * n_patches))
+    return max(1, round(settled(fraction * n_patches)))
 
 
 def _patches_seen(extractor: FeatureExtractor, patches: PatchSettings) -> float:

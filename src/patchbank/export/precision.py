@@ -29,15 +29,22 @@ class Tolerance:
     near_threshold: float
     """Share of the threshold within which a score may fall on either side of it."""
 
-    def of_methods(self, methods: Iterable[Method]) -> Tolerance:
-        """The same for the maps of these methods."""
-        if any(method.chooses_neighbours for method in methods):
+    def of_map(self, methods: Iterable[Method], share_beyond: float) -> Tolerance:
+        """The same for a map of these methods.
+
+        Args:
+            methods: of the members.
+            share_beyond: share of the map's values that differ by more than `map`.
+        """
+        chosen = any(method.chooses_neighbours for method in methods)
+        if chosen and share_beyond <= SHARE_OF_CHOSEN_NEIGHBOURS:
             return replace(self, map=MAP_OF_CHOSEN_NEIGHBOURS)
         return self
 
 
-MAP_OF_CHOSEN_NEIGHBOURS = 2e-2
-"""Where a cell changes with another neighbour; see `Method.chooses_neighbours`."""
+MAP_OF_CHOSEN_NEIGHBOURS, SHARE_OF_CHOSEN_NEIGHBOURS = 2e-2, 0.05
+"""Largest difference where a cell changes with another neighbour (`Method.chooses_neighbours`), and
+the largest share of a map that such cells may be: smoothing spreads one over some around it."""
 EXACT = Tolerance(score=1e-3, map=1e-3, correlation=0.9999, near_threshold=1e-5)
 ROUNDED = Tolerance(score=2e-3, map=2e-3, correlation=0.9999, near_threshold=2e-3)
 TOLERANCES: Mapping[ExportPrecision, Tolerance] = {

@@ -107,7 +107,7 @@ class Verification:
     @property
     def tolerance(self) -> Tolerance:
         """The largest differences that the graph may have from the detector."""
-        return self.pairs[0].tolerance if self.pairs else TOLERANCES[self.precision]
+        return TOLERANCES[self.precision]
 
     @property
     def beyond(self) -> tuple[Pair, ...]:

@@ -127,7 +127,7 @@ def _pair(
     else:
         verdict = exported.inspect(inspection.pixels)
         anomaly_map = inspection.anomaly_map
-    difference = float(np.abs(anomaly_map - verdict.anomaly_map).max())
+    differences = np.abs(anomaly_map - verdict.anomaly_map)
     highest = max(float(np.abs(anomaly_map).max()), abs(inspection.pixel_threshold))
     # Of a photograph that was learned, the map may be nothing but rounding.
     tolerance = TOLERANCES[exported.precision]
@@ -140,11 +140,14 @@ def _pair(
         verdict.p_value,
         inspection.is_anomalous,
         verdict.is_anomalous,
-        share(difference, highest),
+        share(float(differences.max()), highest),
         1.0 if is_flat else correlation(anomaly_map, verdict.anomaly_map),
         inspection.threshold,
         _is_consistent(parts.calibration, verdict),
-        tolerance.of_methods(METHODS[member.method] for member in parts.members),
+        tolerance.of_map(
+            [METHODS[member.method] for member in parts.members],
+            float((differences > tolerance.map * highest).mean()),
+        ),
     )
 
 

@@ -41,14 +41,11 @@ class SeveralImages:
         """The source of each image, made when it is asked for."""
         return (image_source(image, layout=self.layout) for image in self.inputs)
 
-    def results(
-        self, work: Callable[[ImageSource], Result], most_threads: int | None = None
-    ) -> Iterator[Result]:
+    def results(self, work: Callable[[ImageSource], Result]) -> Iterator[Result]:
         """Results of `work` on each image, in order; errors are raised.
 
-        Images at hand are processed on all cores, or by so many threads at most.  Those of an
-        iterator are processed one by one in this thread, each before the next is asked for; the
-        backbone uses several cores for each.
+        Images at hand are processed on all cores.  Those of an iterator are processed one by one in
+        this thread, each before the next is asked for; the backbone uses several cores for each.
 
         The loops close their iterator at once when an error leaves them.  An iterator in a variable
         would stay open, with its threads: the error refers to this frame, the future to the error.
@@ -57,7 +54,7 @@ class SeveralImages:
             for source in self.sources:
                 yield work(source)
             return
-        for _, future in map_in_order(work, self.sources, n_pixels, most_threads):
+        for _, future in map_in_order(work, self.sources, n_pixels):
             yield future.result()
 
 

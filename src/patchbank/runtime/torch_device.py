@@ -87,7 +87,8 @@ def is_out_of_memory(error: Exception) -> bool:
     """
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or "_ALLOC_FAILED" in str(error)
+    says_so = "_ALLOC_FAILED" in str(error) or "out of memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or says_so
 
 
 def open_device(name: str) -> Device:

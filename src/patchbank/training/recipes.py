@@ -103,8 +103,8 @@ class Learnable:
                 a stack of arrays, (N, H, W, C).  One image is enough to find anomalous patches, but
                 does not show how good parts differ: the threshold is provisional then.
             device: where it computes: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``,
-                ``cuda:1``.  On a cluster ``cuda`` gives each block of photographs a GPU, and the
-                others are processors.
+                ``cuda:1``.  On a cluster ``cuda`` gives each block of photographs a GPU,
+                ``auto`` and ``cpu`` mean processors, and a GPU cannot be chosen by its number.
             engine: what runs ONNX backbones: ``onnxruntime`` or ``openvino``.
             precision: of the backbone: ``float32``; with OpenVINO ``bfloat16``; or ``int8``, for
                 which the network is quantised with these photographs (extra ``export``).  The

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from patchbank.backbones import most_threads_of
 from patchbank.choices import EngineName
 from patchbank.detector.detector import Detector, parts_of
 from patchbank.detector.inspecting import (
@@ -127,10 +126,6 @@ class Router(Inspector):
                 route,
             )
         return replace(inspection, route=route)
-
-    def _most_threads(self) -> int | None:
-        found = [most_threads_of(space.member.extractor) for space in self._spaces]
-        return min((most for most in found if most is not None), default=None)
 
     def _routed(self, source: ImageSource, **keep: bool) -> tuple[Route, Inspection]:
         """The route of a photograph, and its inspection by the detector of the nearest product."""
