@@ -72,6 +72,10 @@ def test_texts_travel_in_the_file_and_change_nothing_else(detector, file):
     assert pickle.loads(pickle.dumps(found)).card == Card(**TEXTS)
 
 
+def test_lines_of_windows_are_lines(detector):
+    assert detector.with_card(description="a\r\nb").card.description == "a\nb"
+
+
 def test_a_file_without_texts_has_the_bytes_that_it_had(detector, file):
     before = file.read_bytes()
     detector.with_card(**TEXTS).with_card(**dict.fromkeys(TEXTS, "")).save(file)

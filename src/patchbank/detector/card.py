@@ -62,7 +62,7 @@ class Card:
         for name in texts:
             if name not in names:
                 raise ParameterError(f"card: expected some of {', '.join(names)}, got {name}")
-        return replace(self, **texts)
+        return replace(self, **{n: text.replace("\r\n", "\n") for n, text in texts.items()})
 
     def to_json(self) -> dict[str, str]:
         """The texts that were given, by their names."""
