@@ -54,9 +54,9 @@ app = typer.Typer(
 )
 
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
-app.command(epilog=EPILOG)(card)
 app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(benchmark)
+app.command(epilog=EPILOG)(card)
 app.command(epilog=EPILOG)(compare)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)
