@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch bench-gpu test-gpu clean
+.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-mlflow test-gpu test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch bench-gpu clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -58,6 +58,10 @@ test-docs: export PATCHBANK_REQUIRE = browser,site
 test-docs: docs .venv/ready  ## the built site: links, and every page in real Chromium without another host
 	tools/install_page_tools.sh
 	.venv/bin/pytest -m site tests/site
+
+test-mlflow: export PATCHBANK_REQUIRE = mlflow,huggingface
+test-mlflow: .venv-mlflow/ready  ## models of MLflow and its server, the client of the Hugging Face hub
+	.venv-mlflow/bin/pytest -m 'mlflow or huggingface'
 
 test-native: export PATCHBANK_REQUIRE = native_tools
 test-native: .venv/ready  ## the example in C++, with what it needs from Debian
@@ -136,6 +140,11 @@ test-gpu: .venv-torch/ready  ## what needs a GPU, also on a cluster
 	.venv-openvino/bin/python -m pip install --quiet --editable '.[openvino,dev]'
 	touch $@
 
+.venv-mlflow/ready: pyproject.toml $(KERNEL)
+	$(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/python -m pip install --quiet --editable '.[mlflow,huggingface,dev]'
+	touch $@
+
 .venv-wheels/ready: tools/wheels.txt
 	$(PYTHON) -m venv .venv-wheels
 	.venv-wheels/bin/python -m pip install --quiet --requirement tools/wheels.txt
@@ -157,4 +166,4 @@ test-gpu: .venv-torch/ready  ## what needs a GPU, also on a cluster
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-torch .venv-bench .venv-peers .venv-openvino .venv-wheels .venv-release build/site build/site-pages
+	rm -rf .venv .venv-demo .venv-docs .venv-torch .venv-bench .venv-peers .venv-openvino .venv-mlflow .venv-wheels .venv-release build/site build/site-pages

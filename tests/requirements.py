@@ -142,6 +142,12 @@ REQUIREMENTS = {
         "make docs",
     ),
     "ray": Requirement("Ray", _installed("ray"), "pip install '.[ray]'"),
+    "mlflow": Requirement(
+        "MLflow and pandas", _installed("mlflow", "pandas"), "pip install '.[mlflow]'"
+    ),
+    "huggingface": Requirement(
+        "huggingface_hub", _installed("huggingface_hub"), "pip install '.[huggingface]'"
+    ),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
@@ -161,7 +167,8 @@ REQUIREMENTS = {
 }
 PACKAGES = {  # a package that a module imports, or a part of ours -> the requirement of it
     "faiss": "approximate",
-    "huggingface_hub": "torch",
+    "huggingface_hub": "huggingface",
+    "mlflow": "mlflow",
     "onnxscript": "torch",
     "timm": "torch",
     "torch": "torch",

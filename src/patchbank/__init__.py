@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from patchbank.products.fitting import ProductFit as ProductFit
     from patchbank.products.fitting import fit_each as fit_each
     from patchbank.products.routing import Router as Router
+    from patchbank.report.model_card import model_card as model_card
     from patchbank.training.recipes import SPADE as SPADE
     from patchbank.training.recipes import Ensemble as Ensemble
     from patchbank.training.recipes import GraphCore as GraphCore
@@ -98,6 +99,7 @@ _HOMES = {
     "ImageTypeError": "patchbank.errors",
     "Inspection": "patchbank.detector.inspection",
     "load": "patchbank.detector.loading",
+    "model_card": "patchbank.report.model_card",
     "Monitor": "patchbank.detector.monitor",
     "MonitorState": "patchbank.detector.monitor",
     "NoProductError": "patchbank.errors",

@@ -190,6 +190,7 @@ def test_facts_of_a_detector_stand_under_their_names():
         "settings_choice": None,
         "pictures": None,
         "remembered_defects": 0,
+        "card": {},
         "history": None,
         "photographs": None,
         "members": [

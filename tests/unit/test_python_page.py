@@ -51,6 +51,7 @@ def entries():
     yield signature("compare", patchbank.compare)
     yield signature("fit_each", patchbank.fit_each)
     yield signature("predict_to_parquet", patchbank.predict_to_parquet)
+    yield signature("model_card", patchbank.model_card)
     yield signature("compare_results", patchbank.compare_results)
     yield signature("check_photographs", patchbank.check_photographs)
     yield signature("Region", Region)

@@ -48,6 +48,7 @@ def test_every_command_and_option_is_listed():
         "patchbank fit",
         "patchbank check",
         "patchbank benchmark",
+        "patchbank card",
         "patchbank compare",
         "patchbank cut",
         "patchbank drift",

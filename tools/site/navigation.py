@@ -30,6 +30,7 @@ GROUPS = {
         "docs/guides/cluster-predict",
         "docs/guides/export",
         "docs/guides/integrations",
+        "docs/guides/mlflow-and-hub",
     ],
     "On the line": [
         "docs/guides/inspection-line",

@@ -12,6 +12,7 @@ import typer
 
 from patchbank.cli import backbones, output, records
 from patchbank.cli.benchmark import benchmark
+from patchbank.cli.card import card
 from patchbank.cli.check import check
 from patchbank.cli.compare import compare
 from patchbank.cli.cut import cut
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command(cls=FitCommand, context_settings={"max_content_width": 100})(fit)
 app.command(epilog=EPILOG)(check)
 app.command(epilog=EPILOG)(benchmark)
+app.command(epilog=EPILOG)(card)
 app.command(epilog=EPILOG)(compare)
 app.command(epilog=EPILOG)(cut)
 app.command(epilog=EPILOG)(drift)

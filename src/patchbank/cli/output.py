@@ -310,6 +310,7 @@ def detector_summary(detector: Detector) -> dict[str, Any]:
         "pictures": detector.photographs.to_json() if detector.photographs else None,
         "remembered_defects": len(detector.remembered),
         "members": [_member_summary(member) for member in detector.members],
+        "card": detector.card.to_json(),
         "versions": dict(detector.versions),
         "native_kernel": int8.status(),
     }

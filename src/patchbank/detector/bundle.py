@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,21 @@ class Bundle:
     """JSON: method, settings, backbone, versions, names of the good images."""
     sha256: str | None = None
     """The digest in the header of the file that it was read from; see `content_digest`."""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: texts of an author, of which nothing depends.  They have a digest of their own, so that
+    detectors stay equal whose texts differ; older programs do not read them."""
 
 
 def to_bytes(bundle: Bundle) -> bytes:
     """The bytes of the file with this content."""
     tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
-    header = {
+    header: dict[str, Any] = {
         "format_version": max([FORMAT_VERSION, *_demanded(bundle)]),
         "sha256": content_digest(bundle),
         "record": bundle.record,
     }
+    if bundle.card:
+        header |= {"card": bundle.card, "card_sha256": _card_digest(bundle.card)}
     return to_safetensors(tensors, {METADATA_KEY: _canonical(header)})
 
 
@@ -199,6 +204,10 @@ def content_digest(bundle: Bundle) -> str:
     return digest.hexdigest()
 
 
+def _card_digest(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(card).encode()).hexdigest()
+
+
 def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
     try:
         metadata, tensors = read_container(file, size)
@@ -208,7 +217,11 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
             "copy it again or fit anew"
         ) from None
     header = _header(name, metadata)
-    bundle = Bundle(tensors, header["record"], header["sha256"])
+    card = header.get("card", {})
+    bundle = Bundle(tensors, header["record"], header["sha256"], card)
+    is_card = isinstance(card, dict) and ("card_sha256" in header) == ("card" in header)
+    if not is_card or (card and header["card_sha256"] != _card_digest(card)):
+        raise _damaged_header(name, "texts of its card that were altered")
     if bundle.sha256 != content_digest(bundle):
         raise DetectorFileError(
             f"{name}: expected the content that was saved, got an altered one (its sha256 "

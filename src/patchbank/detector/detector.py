@@ -23,15 +23,15 @@ from patchbank.detector.bundle import (
     to_bytes,
     write_bundle,
 )
+from patchbank.detector.card import NO_CARD, Card
+from patchbank.detector.described import Described
 from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.inspection import Inspection, Normal
-from patchbank.detector.inspector import Inspector
 from patchbank.detector.likeness import Likeness
 from patchbank.detector.lineage.chain import Lineage
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.lineage.recording import recorded, undone
 from patchbank.detector.member import Member
-from patchbank.detector.notebook import html_table
 from patchbank.detector.packing import DetectorParts, pack, unpack
 from patchbank.detector.remembered import RememberedDefect
 from patchbank.detector.remembering import with_remembered
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from patchbank.export import Exported
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Detector(Inspector):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Detector(Described):
     """Fitted members (one, unless it is an ensemble) and their calibration.
 
     Detectors of the same content are equal.  Copies, and those that are handed to other processes,
@@ -82,6 +82,8 @@ class Detector(Inspector):
     """Facts of its updates; None where there was none."""
     remembered: tuple[RememberedDefect, ...] = ()
     """Defects that later updates have to find."""
+    card: Card = NO_CARD
+    """Texts of its author, for its model card."""
     lineage: Lineage | None = None
     """History of its changes; None where none was recorded."""
     content_sha256: str | None = None
@@ -150,6 +152,18 @@ class Detector(Inspector):
         """
         by_hand: changes.Thresholds = {"threshold": threshold, "pixel_threshold": pixel_threshold}
         return self._changed("threshold", changes.with_thresholds(self._parts(), by_hand))
+
+    def with_card(self, **texts: str) -> Detector:
+        """The detector with texts of its author; what it is and does stays the same.
+
+        Args:
+            texts: by the names of `Card`: ``title``, ``description``, ``intended_use``,
+                ``license``, ``contact``; an empty one is removed, others stay.
+
+        Raises:
+            ParameterError: no such name, or a text that `Card` refuses.
+        """
+        return detector_of(replace(self._parts(), card=self.card.changed(texts)), self.sha256)
 
     def _changed(self, kind: str, parts: DetectorParts) -> Detector:
         """The detector of changed parts; one with a history gets an entry."""
@@ -306,26 +320,6 @@ class Detector(Inspector):
 
     def __hash__(self) -> int:
         return hash(self.sha256)
-
-    def __repr__(self) -> str:
-        members = " + ".join(self._member_names())
-        return (
-            f"<Detector {members}, {len(self.fitted_on)} good images, "
-            f"threshold {self.calibration.threshold:.4g}, sha256 {self.sha256[:12]}>"
-        )
-
-    def _repr_html_(self) -> str:
-        rows = {
-            "members": ", ".join(self._member_names()),
-            "good images": len(self.fitted_on),
-            "threshold": f"{self.calibration.threshold:.4g}",
-            "false-alarm rate": f"{self.calibration.false_alarm_rate:g}",
-            "sha256": self.sha256,
-        }
-        return html_table("Detector", rows)
-
-    def _member_names(self) -> list[str]:
-        return [f"{member.method} on {member.extractor.info.name}" for member in self.members]
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[Any, ...]]:
         """The bytes of the file, and how another process opens them: no object is pickled."""

@@ -30,6 +30,7 @@ from patchbank.choices import EngineName
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
+from patchbank.detector.card import NO_CARD, Card
 from patchbank.detector.content_check import (
     check_bank_sizes,
     check_calibration,
@@ -88,6 +89,7 @@ class DetectorParts:
     photographs: LearnedPhotographs | None = None
     updates: Updates | None = None
     remembered: tuple[RememberedDefect, ...] = ()
+    card: Card = NO_CARD
     lineage: Lineage | None = None
 
 
@@ -134,11 +136,11 @@ def pack(parts: DetectorParts, *, as_onnx: bool) -> Bundle:
         tensors |= own
     for number, (_, of_member) in enumerate(packed):
         tensors |= {f"{number}.{name}": tensor for name, tensor in of_member.items()}
-    content = Bundle(tensors, record)
+    content = Bundle(tensors, record, card=parts.card.to_json())
     if parts.lineage is None:
         return content
     lineage = parts.lineage.of_state(state_of(content))
-    return Bundle({**tensors, **pack_lineage(lineage)}, record)
+    return replace(content, tensors={**tensors, **pack_lineage(lineage)})
 
 
 def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None) -> DetectorParts:
@@ -210,6 +212,7 @@ def _parts_of(bundle: Bundle, device: Device, engine: EngineName | None) -> Dete
         photographs=unpack_photographs(tensors, n_good),
         updates=unpack_updates(record),
         remembered=unpack_remembered(record, tensors, [member.model for member in members]),
+        card=Card.from_json(bundle.card),
     )
     return replace(parts, lineage=unpack_lineage(bundle, partial(pack, parts, as_onnx=False)))
 

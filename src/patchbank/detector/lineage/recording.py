@@ -51,6 +51,8 @@ def recorded(before: DetectorParts, after: DetectorParts, edit: Edit) -> Detecto
 def undone(parts: DetectorParts, to: int | None, edit: Edit) -> DetectorParts:
     """The parts of an earlier state, to the last bit, with an entry about the undo.
 
+    Texts of the author are no part of the state, and stay as they are.
+
     Args:
         parts: the present ones.
         to: number of the entry whose state is restored; None for the state before the last change.
@@ -75,7 +77,7 @@ def undone(parts: DetectorParts, to: int | None, edit: Edit) -> DetectorParts:
     found = unpack(content, f"entry {number}", first.device, engine)
     _, written = _content(found)
     after = lineage.undone(number, edit, limits_of(parts.calibration))
-    return replace(found, lineage=after.read_as(earlier, written))
+    return replace(found, lineage=after.read_as(earlier, written), card=parts.card)
 
 
 def limits_of(calibration: Calibration) -> Limits:
