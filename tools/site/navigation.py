@@ -30,6 +30,7 @@ GROUPS = {
         "docs/guides/cluster-predict",
         "docs/guides/export",
         "docs/guides/integrations",
+        "docs/guides/labelling-tools",
     ],
     "On the line": [
         "docs/guides/inspection-line",
