@@ -228,7 +228,7 @@ def _detections(inspection: Inspection, path: str) -> Iterator[dict[str, Any]]:
 
 
 def _label(kind: str, path: str, name: str) -> dict[str, Any]:
-    """What all labels have: a number that is the same whenever they are written."""
+    """Keys that all labels have; the number is the same whenever they are written."""
     return {"_id": {"$oid": _digest(path, name)[:24]}, "_cls": kind, "tags": []}
 
 
