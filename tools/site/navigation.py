@@ -31,6 +31,7 @@ GROUPS = {
         "docs/guides/export",
         "docs/guides/integrations",
         "docs/guides/mlflow-and-hub",
+        "docs/guides/labelling-tools",
     ],
     "On the line": [
         "docs/guides/inspection-line",

@@ -135,7 +135,7 @@ def predict(options: PredictOptions) -> None:
         stamp = output.stamp_of_program()
     else:
         inspector = options.load()
-        stamp = output.stamp(inspector) if options.to_json or options.csv else {}
+        stamp = output.stamp(inspector) if options.names_detector else {}
         if options.photographs is not None:
             from patchbank.cli.explaining import photographs_at_hand
 
@@ -146,6 +146,9 @@ def predict(options: PredictOptions) -> None:
         csv=options.csv,
         sort_into=options.sort_into,
         explain=options.explain,
+        label_studio=options.label_studio,
+        url_prefix=options.url_prefix,
+        fiftyone=options.fiftyone,
         pictures=pictures,
         only_anomalous=options.only_anomalous,
         stamp=stamp,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
+from patchbank.cli.labelling import LabellingFiles, labelling_files
 from patchbank.cli.path_lists import Given, StandardInput, batches
 from patchbank.cli.pictures import Listed, PathsBelow, Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from patchbank.cli.explaining import Explanations
     from patchbank.detector.explanation.pictures import PictureSource
     from patchbank.explaining import Drawn
+    from patchbank.integrations.fiftyone import MapPictures
 
 
 @dataclass(slots=True)
@@ -66,6 +68,12 @@ class Outputs:
     """Folder into which copies of the photographs are sorted."""
     explain: Path | None = None
     """Folder of the explanations of flagged photographs."""
+    label_studio: Path | None = None
+    """File of tasks for Label Studio."""
+    url_prefix: str | None = None
+    """Beginning of the addresses in these tasks; None for paths."""
+    fiftyone: Path | None = None
+    """Folder of a dataset for FiftyOne."""
     pictures: PictureSource | None = None
     """Pictures of the learned photographs in explanations; None for those in the detector file."""
     only_anomalous: bool = False
@@ -89,6 +97,14 @@ def inspect_paths(
 
         explanations = Explanations(detector, outputs.explain, keeps_others=is_live)
     with ExitStack() as stack:
+        labelling = stack.enter_context(
+            labelling_files(
+                label_studio=outputs.label_studio,
+                url_prefix=outputs.url_prefix,
+                fiftyone=outputs.fiftyone,
+                detector_sha256=outputs.stamp.get("detector_sha256", ""),
+            )
+        )
         add_record: AddRecord | None = None
         for batch in batches(paths):
             listed = list_photographs(batch, outputs.overlays, outputs.sort_into)
@@ -99,14 +115,15 @@ def inspect_paths(
                 if folder is not None:
                     folder.spare(photographs)
             if add_record is None:
-                add_record = _records(outputs, count, stack)
+                add_record = _records(outputs, count, stack, labelling)
+            labelling.check(photographs)
             _inspect_batch(
                 detector, listed, outputs, count, add_record, Targets(pictures, explanations)
             )
+        if count.total == 0:  # whoever makes the list has failed: that must not pass for all good
+            raise DataError("PATH: expected photographs, got an empty list")
     if explanations is not None:
         explanations.write_page()
-    if count.total == 0:  # whoever makes the list has failed: that must not pass for all good
-        raise DataError("PATH: expected photographs, got an empty list")
     if not is_live or count.total > 1:
         output.notes(count.unlike.lines())
     if outputs.to_json != "-":
@@ -158,6 +175,8 @@ class Made:
     """PNG file of the overlay."""
     explanation: Drawn | None = None
     """The explanation of a flagged photograph."""
+    maps: MapPictures | None = None
+    """Pictures of the anomaly map for FiftyOne."""
 
 
 NOTHING = Made()
@@ -195,7 +214,7 @@ def _outcomes(
     detector: Inspector, images: Iterable[Path], outputs: Outputs
 ) -> Iterator[tuple[Inspection | FailedInspection, Made]]:
     """Yield each outcome with its pictures, drawn and encoded where it was inspected."""
-    if outputs.overlays is None and outputs.explain is None:
+    if outputs.overlays is None and outputs.explain is None and outputs.fiftyone is None:
         for outcome in detector.inspect(images):
             yield outcome, NOTHING
         return
@@ -213,7 +232,12 @@ def _made(inspection: Inspection, *, outputs: Outputs) -> Made:
         from patchbank.cli.explaining import drawn_or_said
 
         explanation = drawn_or_said(inspection, outputs.pictures)
-    return Made(overlay, explanation)
+    maps = None
+    if outputs.fiftyone is not None:
+        from patchbank.integrations.fiftyone import map_pictures
+
+        maps = map_pictures(inspection)
+    return Made(overlay, explanation, maps)
 
 
 AddRecord = Callable[[Inspection | FailedInspection, Path, Made], None]
@@ -221,7 +245,9 @@ AddRecord = Callable[[Inspection | FailedInspection, Path, Made], None]
 """
 
 
-def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
+def _records(
+    outputs: Outputs, count: Count, stack: ExitStack, labelling: LabellingFiles
+) -> AddRecord:
     """Open the files that were asked for, and return what writes an outcome to all of them."""
     target = outputs.to_json
     stream = stack.enter_context(output.json_lines(target)) if target is not None else None
@@ -244,6 +270,7 @@ def _records(outputs: Outputs, count: Count, stack: ExitStack) -> AddRecord:
             output.error(outcome.error)
         if table is not None:
             table.add(outcome)
+        labelling.add(outcome, made.maps)
         if sorter is not None and isinstance(outcome, Inspection):
             try:
                 sorter.add(outcome, inside)

@@ -70,6 +70,31 @@ class PredictOptions(DetectorOptions):
             "size.",
         ),
     ] = None
+    label_studio: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--label-studio",
+            metavar="FILE",
+            help="Write tasks for Label Studio, and the labelling configuration next to them.",
+        ),
+    ] = None
+    url_prefix: Annotated[
+        Optional[str],
+        typer.Option(
+            "--url-prefix",
+            metavar="URL",
+            help="What stands in these tasks before the path of each photograph below this folder, "
+            "such as /data/local-files/?d=.",
+        ),
+    ] = None
+    fiftyone: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--fiftyone",
+            metavar="DIR",
+            help="Write a dataset for FiftyOne, with heat maps and masks, in a new folder.",
+        ),
+    ] = None
     parquet: Annotated[
         Optional[Path],
         typer.Option(
@@ -113,6 +138,11 @@ class PredictOptions(DetectorOptions):
         ),
     ] = False
 
+    @property
+    def names_detector(self) -> bool:
+        """Whether one of the results names the detector."""
+        return any((self.to_json, self.csv, self.label_studio, self.fiftyone))
+
     def check_targets(self, given: Sequence[Path]) -> None:
         """Check that all results have a place to go."""
         check_json(self.to_json)
@@ -131,11 +161,33 @@ class PredictOptions(DetectorOptions):
         if self.parquet is not None:
             check_folder("--parquet", self.parquet)
             check_outside("--parquet", self.parquet, given)
+        self._check_labelling(given)
         self._check_parquet(given)
-        files = {"--json": self.to_json, "--csv": self.csv}
+        files = {"--json": self.to_json, "--csv": self.csv, **self._labelling_files()}
         check_distinct(files, [self.file, *given, *filter(None, [self.paths_from])])
         if self.auto:
             self.check_auto()
+
+    def _labelling_files(self) -> dict[str, Path]:
+        """Files of tasks, by what they are called in messages."""
+        if self.label_studio is None:
+            return {}
+        from patchbank.integrations.label_studio import config_path
+
+        return {
+            "--label-studio": self.label_studio,
+            "--label-studio (configuration)": config_path(self.label_studio),
+        }
+
+    def _check_labelling(self, given: Sequence[Path]) -> None:
+        """Check that files for labelling tools have a place to go."""
+        if self.url_prefix is not None and self.label_studio is None:
+            raise ParameterError("url-prefix: expected together with --label-studio, got it alone")
+        for option, path in self._labelling_files().items():
+            check_file(option, path)
+        if self.fiftyone is not None:
+            check_folder("--fiftyone", self.fiftyone)
+            check_outside("--fiftyone", self.fiftyone, given)
 
     def _check_parquet(self, given: Sequence[Path]) -> None:
         """Check that options of Parquet files come with ``--parquet``, and no others do.
@@ -160,6 +212,8 @@ class PredictOptions(DetectorOptions):
             "--csv": self.csv,
             "--sort-into": self.sort_into,
             "--explain": self.explain,
+            "--label-studio": self.label_studio,
+            "--fiftyone": self.fiftyone,
             "--only-anomalous": self.only_anomalous,
             "--auto": self.auto,
         }
