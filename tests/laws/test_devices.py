@@ -266,6 +266,25 @@ def test_devices_that_are_not_there_are_named(monkeypatch):
     assert open_device("cuda:1").name == "cuda:1"
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), MemoryError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."), MemoryError),
+        (RuntimeError("CUDA error: out of memory"), MemoryError),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError),
+    ],
+)
+def test_memory_that_is_short_is_named_whoever_says_so(error, expected):
+    with (
+        pytest.raises(expected) as raised,
+        TorchDevice("cpu", tile_factor=1).full_precision(),
+    ):
+        raise error
+    assert type(raised.value) is expected
+    assert (expected is not MemoryError) or str(raised.value).startswith("device cpu: CUDA")
+
+
 def test_a_device_serves_one_thread_at_a_time(device):
     inside, together = [], []
 

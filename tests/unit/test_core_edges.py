@@ -34,7 +34,9 @@ def test_near_ties_are_settled_up_to_a_number_of_them(n):
     distances = np.full(n, 1.0, np.float32)
     distances[3] += 1e-6  # the farthest, but for rounding
     norms = np.full(n, 3.0, np.float32)
-    block = gemm._Block(Candidates.among(np.arange(n), distances, norms, None))
+    points = np.zeros((n, 2), np.float32), norms
+    candidates = Candidates.among(np.arange(n), distances, norms, None)
+    block = gemm._Block(candidates, points, np.empty(0, np.intp))
     near = block.near_ties(3)
     assert near.tolist() == (list(range(n)) if n == gemm.MAX_TIES else [3])
 

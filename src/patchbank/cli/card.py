@@ -34,7 +34,7 @@ class CardOptions:
         Optional[Path],
         typer.Option(
             "--out",
-            metavar="CARD",
+            metavar="FILE",
             help="Write the card to this file, such as README.md; if not given, it is printed.",
         ),
     ] = None

@@ -80,11 +80,7 @@ class TorchDevice:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device has too little memory; its libraries say so in errors of their own.
-
-    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."))
-    True
-    """
+    """Whether a device has too little memory; its libraries say so in errors of their own."""
     import torch
 
     says_so = "_ALLOC_FAILED" in str(error) or "out of memory" in str(error)

@@ -29,7 +29,7 @@ SETTINGS_OF_OTHER_USE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """Facts of one detector: some 40 kB, where a bank has 10 MB."""
+    """Facts of one detector: some 80 kB, where a bank has 10 MB."""
 
     space: Hashable | None
     """Key that the detectors which see photographs alike have in common; see `space_of`."""
