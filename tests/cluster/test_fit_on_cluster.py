@@ -188,7 +188,7 @@ def test_photographs_are_read_where_gpus_are(cluster):
     """Ray takes a node's word for its GPUs, so that a test needs none."""
     with pytest.raises(ClusterError, match="expected a node with a core and a GPU, got none"):
         Nodes.alive(with_gpus=True)
-    node = cluster.add_node(num_cpus=5, num_gpus=2, object_store_memory=STORE_BYTES)
+    node = cluster.add_node(num_cpus=7, num_gpus=2, object_store_memory=STORE_BYTES)
     cluster.wait_for_nodes()
     try:
         nodes = Nodes.alive(with_gpus=True)
@@ -196,7 +196,7 @@ def test_photographs_are_read_where_gpus_are(cluster):
         assert (nodes.n_at_once, nodes.cores_of_block) == (2, 2)
         assert nodes.shared_out(3) == [node.node_id] * 3
         everywhere = Nodes.alive()
-        assert (everywhere.n_at_once, everywhere.cores_of_block) == (7, 1)
+        assert (everywhere.n_at_once, everywhere.cores_of_block) == (9, 1)
     finally:
         cluster.remove_node(node)
 
