@@ -15,7 +15,7 @@ import typer
 
 from patchbank.cli import output
 from patchbank.cli.option_records import with_options
-from patchbank.cli.options import DeviceName, JsonPath
+from patchbank.cli.options import DeviceName, JsonPath, check_processors
 from patchbank.cli.output import write_json
 from patchbank.cli.statuses import Exit
 from patchbank.cli.targets import check_distinct, check_folder, check_json
@@ -263,11 +263,7 @@ def _device(options: BenchmarkOptions) -> str:
 
     if options.cluster is None:
         return open_device(options.device).name
-    if options.device not in ("auto", "cpu"):
-        raise ParameterError(
-            "--device: expected auto or cpu with --cluster, whose runs use processors, got "
-            f"{options.device!r}"
-        )
+    check_processors(options.device, "runs")
     return "cpu"
 
 

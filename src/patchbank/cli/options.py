@@ -105,3 +105,20 @@ def size(name: str, text: str) -> int | tuple[int, int]:
 
     found: int | tuple[int, int] = Size().parse(name, text)
     return found
+
+
+def check_processors(device: str, what: str) -> None:
+    """Check the device of a command on a cluster whose work is done by processors.
+
+    Args:
+        device: that was asked for.
+        what: what they do the work of, in the plural.
+
+    Raises:
+        ParameterError: it is another one.
+    """
+    if device not in ("auto", "cpu"):
+        raise ParameterError(
+            f"--device: expected auto or cpu with --cluster, whose {what} use processors, got "
+            f"{device!r}"
+        )

@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperCommand
 
 from patchbank.cli.option_records import with_options
-from patchbank.cli.options import DeviceName, OtherEngine
+from patchbank.cli.options import DeviceName, OtherEngine, check_processors
 from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
-from patchbank.errors import DataError, ParameterError
+from patchbank.errors import DataError
 from patchbank.runtime.printable import one_line
 from patchbank.settings.rules import Integer, Number
 
@@ -264,11 +264,8 @@ def _check(options: ServeOptions) -> None:
     for path in options.products or []:
         if not path.exists():
             raise DataError(f"{path}: expected a detector file or a folder, got nothing")
-    if options.cluster is not None and options.device not in ("auto", "cpu"):
-        raise ParameterError(
-            "--device: expected auto or cpu with --cluster, whose replicas use processors, got "
-            f"{options.device!r}"
-        )
+    if options.cluster is not None:
+        check_processors(options.device, "replicas")
     if options.allow_root is not None and not options.allow_root.is_dir():
         raise DataError(f"--allow-root: expected a folder, got {options.allow_root}")
     if (options.tls_cert is None) != (options.tls_key is None):

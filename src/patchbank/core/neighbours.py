@@ -190,13 +190,10 @@ class _GemmSearch:
         self, queries: Array, rows: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], Indices]:
         """`sorted_by_distance`, where the bank is."""
-        if isinstance(self._bank_there, np.ndarray):
-            return sorted_by_distance(self._bank, to_numpy(queries), rows)
-        xp, which, squared = namespace(queries), on_device_of(rows, queries), []
-        for neighbour in range(rows.shape[1]):
-            difference = queries - self._bank_there[which[:, neighbour]]
-            squared.append(xp.einsum("nd,nd->n", difference, difference))
-        return _sorted_by_squares(to_numpy(xp.stack(squared, axis=1)), rows)
+        is_on_host = isinstance(self._bank_there, np.ndarray)
+        return sorted_by_distance(
+            self._bank_there, to_numpy(queries) if is_on_host else queries, rows
+        )
 
     def _norms(self, queries: Array) -> NDArray[np.float64]:
         """Distance of each query to the mean of the bank."""
@@ -316,20 +313,17 @@ def recall(index: NeighbourIndex, exact: ExactIndex, queries: Features) -> float
 
 
 def sorted_by_distance(
-    bank: Features, queries: Features, rows: NDArray[np.intp]
+    bank: Array, queries: Array, rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], Indices]:
-    """Compute the distances to given rows by differences; sort by distance, then by row."""
+    """Compute the distances to given rows by differences; sort by distance, then by row.
+
+    Bank and queries are in one place.
+    """
     squared = np.empty(rows.shape, dtype=np.float32)  # (n, k)
+    xp, which = namespace(bank), on_device_of(rows, bank)
     for neighbour in range(rows.shape[1]):
-        difference = queries - bank[rows[:, neighbour]]  # (n, d)
-        squared[:, neighbour] = np.einsum("nd,nd->n", difference, difference)
-    return _sorted_by_squares(squared, rows)
-
-
-def _sorted_by_squares(
-    squared: NDArray[np.float32], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], Indices]:
-    """Distances and rows in ascending order, on ties by row."""
+        difference = queries - bank[which[:, neighbour]]  # (n, d)
+        squared[:, neighbour] = to_numpy(xp.einsum("nd,nd->n", difference, difference))
     order = np.lexsort((rows, squared), axis=1)
     distances = np.sqrt(np.take_along_axis(squared, order, axis=1))
     return distances, np.take_along_axis(rows, order, axis=1)

@@ -20,12 +20,11 @@ from PIL import Image as pillow
 
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.overlay import heat_unit, png_bytes
-from patchbank.detector.result_rows import row_of
 from patchbank.errors import DataError
 from patchbank.integrations.fiftyone_schema import COLUMNS, dataset_document
-from patchbank.integrations.photographs import path_of, utf8_name
+from patchbank.integrations.photographs import path_of, printable_row, utf8_name
 from patchbank.runtime.atomic_file import PREFIX, SUFFIX, make_folders, replace_file, sync_folder
-from patchbank.runtime.printable import json_text, printable
+from patchbank.runtime.printable import json_text
 
 AT_THRESHOLD = 128
 """Value of heat maps at the pixel threshold; 0 is a normal patch, 255 twice the threshold."""
@@ -187,9 +186,8 @@ def _new_folder(target: Path, temporary: Path) -> TextIO:
 def _sample(
     outcome: Inspection | FailedInspection, path: str, detector_sha256: str
 ) -> dict[str, Any]:
-    row = row_of(outcome, detector_sha256)
-    texts = {name: printable(value) for name, value in row.items() if isinstance(value, str)}
-    columns = {name: texts.get(name, row[name]) for name in COLUMNS}
+    row = printable_row(outcome, detector_sha256)
+    columns = {name: row[name] for name in COLUMNS}
     verdict = {**_label("Classification", path, "verdict"), "label": row["verdict"]}
     regions = None
     if isinstance(outcome, Inspection):

@@ -7,7 +7,6 @@ The client is the package huggingface_hub, with its settings: ``HF_TOKEN``, ``HF
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import huggingface_hub
 from patchbank.detector.bundle import file_digest
 from patchbank.detector.detector import Detector
 from patchbank.detector.loading import load
-from patchbank.detector.saving import save_again
+from patchbank.detector.saving import written_to
 from patchbank.errors import DataError
 from patchbank.report.model_card import model_card
 from patchbank.runtime.printable import one_line
@@ -67,12 +66,7 @@ def push_to_hub(
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FILE
-        if isinstance(detector, Detector):
-            save_again(detector, file)
-        else:
-            file_digest(Path(detector))  # names what cannot be read
-            shutil.copyfile(detector, file)
-        opened = load(file, device="cpu")
+        opened = written_to(file, detector)
         card = model_card(opened, file).encode()
         with _one_line_errors(f"{repo_id}: expected the hub to take the detector"):
             api = huggingface_hub.HfApi(token=token)

@@ -14,9 +14,8 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.detector.result_rows import row_of
 from patchbank.errors import DataError
-from patchbank.integrations.photographs import path_of, utf8_name
+from patchbank.integrations.photographs import path_of, printable_row, utf8_name
 from patchbank.runtime.atomic_file import replace_file, replacing
 from patchbank.runtime.printable import json_text, printable
 
@@ -168,9 +167,8 @@ def config_path(path: str | os.PathLike[str]) -> Path:
 def _task(
     outcome: Inspection | FailedInspection, address: str, detector_sha256: str
 ) -> dict[str, Any]:
-    row = row_of(outcome, detector_sha256)
-    texts = {name: printable(value) for name, value in row.items() if isinstance(value, str)}
-    columns = {name: texts.get(name, row[name]) for name in COLUMNS}
+    row = printable_row(outcome, detector_sha256)
+    columns = {name: row[name] for name in COLUMNS}
     data = {"image": address, "note": printable(_note(outcome)), **columns}
     if isinstance(outcome, FailedInspection):
         return {"data": data}

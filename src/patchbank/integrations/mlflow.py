@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from patchbank.detector.bundle import file_digest
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection
 from patchbank.detector.loading import load
-from patchbank.detector.saving import save_again
+from patchbank.detector.saving import written_to
 from patchbank.errors import DataError, ImageError
 from patchbank.images.source import ImageSource, image_source
 from patchbank.images.urls import fetched, is_url
@@ -83,12 +82,7 @@ def save_model(
     model = Model() if mlflow_model is None else mlflow_model
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FILE
-        if isinstance(detector, Detector):
-            save_again(detector, file)
-        else:
-            file_digest(Path(detector))  # names what cannot be read
-            shutil.copyfile(detector, file)
-        opened = load(file, device="cpu")
+        opened = written_to(file, detector)
         model.add_flavor(
             FLAVOUR,
             patchbank_version=version("patchbank"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from patchbank.detector.inspection import FailedInspection, Inspection
+from patchbank.detector.result_rows import row_of
 from patchbank.errors import DataError
+from patchbank.runtime.printable import printable
 
 
 def path_of(outcome: Inspection | FailedInspection) -> str:
@@ -21,6 +24,14 @@ def path_of(outcome: Inspection | FailedInspection) -> str:
             "to the detector"
         )
     return outcome.image
+
+
+def printable_row(outcome: Inspection | FailedInspection, detector_sha256: str) -> dict[str, Any]:
+    """`row_of` an outcome, with texts that can be shown."""
+    row = row_of(outcome, detector_sha256)
+    return {
+        name: printable(value) if isinstance(value, str) else value for name, value in row.items()
+    }
 
 
 def utf8_name(image: str | os.PathLike[str]) -> str:
