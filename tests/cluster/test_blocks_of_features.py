@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from patchbank.cluster import blocks
 from patchbank.cluster.blocks import Block, rows_of, shards_of, with_columns
+from patchbank.cluster.features import KeptSelections
+from patchbank.core.coreset import Coreset
 
 pytestmark = pytest.mark.ray
 
@@ -98,3 +100,11 @@ def test_ends_move_to_the_nearest_tile_and_small_machines_have_no_shard(monkeypa
     assert shape([12, 13, 30], "AAB") == ([("A", 20), ("B", 35)], 5)
     asked = blocks.on_node("5e" * 28)
     assert (asked.node_id, asked.soft) == ("5e" * 28, True)
+
+
+def test_selections_whose_facts_read_alike_are_kept_apart(tmp_path):
+    kept = KeptSelections(tmp_path, ["a"])
+    one, other = (Coreset(np.arange(n)) for n in (3, 4))
+    assert len(kept.once((1000, 55), lambda: one).centres) == 3
+    assert len(kept.once((10005, 5), lambda: other).centres) == 4
+    assert len(kept.once((1000, 55), lambda: other).centres) == 3

@@ -5,10 +5,11 @@ import pytest
 
 from patchbank import ParameterError, PatchCore, load
 from patchbank.backbones import open_backbone
+from patchbank.core.scores.image_score import grid_score
 from patchbank.core.spatial.anomaly_map import anomaly_map
 from patchbank.detector.latency import latency_ms
 from patchbank.detector.preprocessing import extract
-from patchbank.detector.tiling import Tiling, photograph_scores
+from patchbank.detector.tiling import Tiling, n_averaged, photograph_scores
 from patchbank.methods import METHODS, PatchCoreSettings, PatchScores, TrainingImage
 from patchbank.methods.growing_array import GrowingArray
 from patchbank.runtime.devices import HOST
@@ -293,3 +294,12 @@ def test_a_file_with_a_crop_of_the_photograph_opens(tmp_path, crop):
     assert opened.predict(part(9, size=size)).score == detector.predict(part(9, size=size)).score
     (failed,) = opened.inspect([np.zeros((30, 30, 3), np.uint8)])
     assert failed.error.startswith("array: crop: expected at most 30 x 30")
+
+
+def test_a_fraction_between_two_numbers_of_patches_is_said_as_it_is_averaged():
+    """0.07 x 150 is ten and a half but for rounding, and the even number counts."""
+    settings = PatchCoreSettings(image_score="top_fraction", top_fraction=0.07)
+    scores = np.arange(150, dtype=np.float32)[None]
+    averaged = grid_score(scores, "top_fraction", 0.07)
+    assert n_averaged(None, settings, scores.size) == 10
+    assert averaged == pytest.approx(scores[0, -10:].mean())

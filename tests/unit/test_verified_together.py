@@ -9,8 +9,10 @@ from patchbank import GraphCore, PatchCore
 from patchbank.errors import DataError
 from patchbank.export import export_detector, open_exported
 from patchbank.export import verifying as verifying_module
+from patchbank.export.precision import EXACT
 from patchbank.export.verifying import verified, verified_together
 from patchbank.images.source import image_source
+from patchbank.methods import METHODS
 from tests.photographs import part, parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::patchbank.errors.CalibrationWarning")
@@ -109,3 +111,10 @@ def test_a_cell_may_change_where_features_are_made_of_chosen_neighbours(
 
         monkeypatch.setattr(type(graph), "inspect", changed)
         assert verified(fitted, graph, SOURCES[:1]).is_passed is expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.04, 2e-2), (0.06, 1e-3)])
+def test_few_places_of_a_map_may_be_those_of_other_neighbours(share, expected):
+    methods = [METHODS["patchcore"], METHODS["graphcore"]]
+    assert EXACT.of_map(methods, share).map == expected
+    assert EXACT.of_map(methods[:1], share) == EXACT
