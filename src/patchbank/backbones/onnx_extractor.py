@@ -38,7 +38,8 @@ class OnnxExtractor:
         name: of the backbone, where the model's metadata has none.
         layers: outputs to compute; None for the default layers of the metadata, or all outputs.
         normalisation: mean and standard deviation, for models whose metadata does not state them.
-        engine: the program that runs the model.
+        engine: the program that runs the model.  Of a model that rounds activations to 8 bits the
+            precision is int8, also where float32 is given.
 
     Raises:
         BackboneError: not an ONNX model, not a backbone, or no such layer.
@@ -58,6 +59,8 @@ class OnnxExtractor:
         self._checked_sizes: set[tuple[int, int]] = set()
         self.content = content
         self.normalisation = normalisation
+        if self._graph.is_quantised and engine.precision == "float32":
+            engine = Engine(engine.name, "int8")
         self.engine = engine
         self._info = self._describe(name, normalisation)
         self._network = engine.open(content, name)

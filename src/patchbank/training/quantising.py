@@ -66,7 +66,7 @@ def quantised_for(
         progress: shows the layers.
 
     Raises:
-        ParameterError: the backbone is not ONNX, or the tools are missing.
+        ParameterError: the backbone is not ONNX or is in int8 already, or the tools are missing.
         BackboneError: the network cannot be quantised.
         ImageError, ShapeError: photographs cannot be read.
     """
@@ -80,6 +80,11 @@ def quantised_for(
         raise ParameterError(
             f"precision: expected float32 for {name}, which runs in torch, got int8; make an ONNX "
             f"file of it (patchbank backbones export {name}) and use that as backbone"
+        )
+    if extractor.engine.precision == "int8":
+        raise ParameterError(
+            f"precision: expected none with {extractor.info.name}, which is in int8 already, got "
+            "int8; leave it out"
         )
     from patchbank.backbones.quantisation import quantised
 

@@ -31,6 +31,8 @@ DTYPES: Mapping[int, np.dtype[Any]] = {
     13: np.dtype("<u8"),
 }
 """Element types that numpy has; bfloat16 (16) and smaller ones are not read."""
+ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
+"""Operators that round activations to 8 bits."""
 SMALL = 4096
 """Elements of the largest constant whose values are read: sizes and axes, not weights."""
 
@@ -86,6 +88,11 @@ class Graph:
         """The constants of the graph, and those in attributes of nodes."""
         inner = [v for node in self.nodes for v in node.attributes.values()]
         return [*self.constants.values(), *(v for v in inner if isinstance(v, Tensor))]
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether activations are rounded to 8 bits."""
+        return any(node.operator in ROUNDING for node in self.nodes)
 
 
 def read_graph(content: bytes) -> Graph:
