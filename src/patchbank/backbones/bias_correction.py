@@ -2,7 +2,7 @@
 
 The weights of a convolution are rounded once, so their errors are the same for every photograph,
 and since activations are seldom negative they add up to a shift of each output channel.  The mean
-of that shift is known from some images, and is taken from the bias.
+of that shift over some images is subtracted from the bias.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCALE_SUFFIX = "_scale"
 """End of the name of the scales of quantised weights, as the tools of ONNX Runtime name them."""
 
 Shifts = Mapping[str, NDArray[np.float64]]
-"""Of each convolution, by the name of its node: (output channels,)."""
+"""Mean shifts (output channels,) of convolutions, by the names of their nodes."""
 
 
 def mean_shifts(
@@ -61,7 +61,7 @@ def mean_shifts(
 
 
 def shift_biases(model: onnx.ModelProto, shifts: Shifts) -> None:
-    """Take the shifts of some convolutions from their biases.
+    """Subtract the shifts of some convolutions from their biases.
 
     A missing bias is zero; one that the network computes itself stays as it is.
     """

@@ -3,7 +3,7 @@
 Weights have 7 bits, each output channel a scale of its own; activations have 8.  With that no sum
 of two products leaves 16 bits, so that processors without int8 dot products (AVX2) saturate
 nowhere (Jacob et al., CVPR 2018, has the arithmetic).  Rounded weights shift the mean of what a
-convolution gives; its bias takes that back (Nagel et al., ICCV 2019, section 4.2).
+convolution gives, which its bias makes up for (Nagel et al., ICCV 2019, section 4.2).
 """
 
 from __future__ import annotations
