@@ -121,7 +121,7 @@ class Shell:
             timeout=LONGEST_S,
         )
         self.output = done.stdout.decode()
-        print(self.output, end="")
+        sys.stdout.write(self.output)  # which a failed test shows
         if state.exists():
             folder, _, variables = state.read_text().partition("\n")
             state.unlink()
@@ -203,7 +203,8 @@ def check_install(words: list[str]) -> None:
     lines = [*PROJECT["dependencies"], *(line for group in extras.values() for line in group)]
     known = {"patchbank", *(Requirement(line).name for line in lines)}
     names = [word for word in words[2:] if not word.startswith("-")]
-    assert words[1] == "install" and names, words
+    assert words[1] == "install", words
+    assert names, words
     for name in names:
         requirement = Requirement(re.sub(r"^\.", "patchbank", name))
         assert requirement.name in known, f"{name}: not in pyproject.toml"
