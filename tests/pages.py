@@ -34,6 +34,7 @@ PROGRAMS = (
     "curl",
     "docker",
     "export",
+    "fiftyone",
     "find",
     "make",
     "mlflow",
