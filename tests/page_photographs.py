@@ -118,7 +118,7 @@ def write_nuts(folder: Path, n: int = 6) -> Path:
 
 
 def mvtec(folder: Path) -> None:
-    write_dataset(folder / "mvtec" / "bottle", n_train=4, n_good=2, n_defect=2)
+    write_dataset(folder / "mvtec" / "bottle", n_train=3, n_good=2, n_defect=2)
 
 
 def products(folder: Path) -> None:
