@@ -59,7 +59,7 @@ docs-serve: docs  ## the same at http://127.0.0.1:8000
 	.venv-docs/bin/python -m http.server --bind 127.0.0.1 --directory build/site 8000
 
 test-docs: export PATCHBANK_REQUIRE = browser,site
-test-docs: docs .venv/ready  ## the built site: links, and every page in real Chromium without another host
+test-docs: docs .venv/ready  ## the built site: links, every page in real Chromium without another host, slow commands of the pages
 	tools/install_page_tools.sh
 	.venv/bin/pytest -m site tests/site
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -83,6 +84,13 @@ def _has_native_tools() -> bool:
     )
 
 
+def _has_shell_tools() -> bool:
+    if not all(map(shutil.which, ("bash", "curl", "openssl"))):
+        return False
+    version = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout
+    return [int(number) for number in version.split()[1].split(".")[:2]] >= [7, 82]
+
+
 def chromium() -> str | None:
     """The program of Debian's Chromium, if it is installed."""
     return shutil.which("chromium")
@@ -141,6 +149,9 @@ REQUIREMENTS = {
         "a C++ compiler, CMake, libpng and the headers of ONNX Runtime",
         _has_native_tools,
         "tools/install_native_tools.sh, or make test-native",
+    ),
+    "shell_tools": Requirement(
+        "bash, openssl, and curl from 7.82", _has_shell_tools, "apt-get install curl openssl"
     ),
     "site": Requirement(
         "the built site",
