@@ -3,26 +3,19 @@
 # The tests start their own, on free ports and with data in temporary folders; those that Debian
 # would start itself stay stopped.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/debian.sh
 
 packages=()
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
 PATH="$PATH:/usr/sbin" command -v mosquitto >/dev/null || packages+=(mosquitto)
 command -v openssl >/dev/null || packages+=(openssl)
-if [ ${#packages[@]} -eq 0 ]; then
-    exit 0
-fi
-if ! command -v apt-get >/dev/null; then
-    echo "test-services: expected a system with apt-get, got none; install ${packages[*]} by hand" >&2
-    exit 1
-fi
-as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+[ ${#packages[@]} -gt 0 ] || exit 0
 # Without this, PostgreSQL makes and starts a cluster, which nobody needs here.
 policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-    "${as_root[@]}" chmod +x "$policy"
-    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+if command -v apt-get >/dev/null && [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    trap 'as_root rm -f "$policy"' EXIT
+    as_root chmod +x "$policy"
 fi
-"${as_root[@]}" apt-get update -q
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -q -y --no-install-recommends "${packages[@]}"
+debian_install "${packages[@]}"
