@@ -34,7 +34,7 @@ from patchbank.types import FeatureMap, Image
 
 SUFFIX = "_int8"
 """End of the name of a quantised backbone."""
-LARGEST_ERROR = 0.15
+LARGEST_ERROR = 0.3
 """Error of the feature maps, as a share of them, that is accepted."""
 MOST_MEASURED = 3
 """Images that errors are measured on."""
