@@ -197,7 +197,7 @@ def torch_free_methods():
 def test_backbones(capsys):
     listed = parsed(run(capsys, "backbones", "--json", "-"))
     check("backbones", listed)
-    assert len(listed) == 2
+    assert len(listed) == 4
 
 
 def test_benchmark_and_its_results(capsys, plates, tmp_path):
