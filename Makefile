@@ -5,6 +5,9 @@ DATA ?= ../shared/data
 # Variables that some shells set, and that slow down the matrix products of numpy and faiss.
 MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
+# Some machines set it to 1: every process would then compile our modules and tests anew.
+export PYTHONDONTWRITEBYTECODE =
+
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
