@@ -77,7 +77,7 @@ test-native: .venv/ready  ## the example in C++, with what it needs from Debian
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
-	.venv-openvino/bin/pytest -m openvino
+	.venv-openvino/bin/pytest -m openvino -n auto
 
 test-sanitizers: .venv/ready  ## the native kernel under AddressSanitizer and UBSan (gcc), half a minute
 	.venv/bin/python tools/sanitize_kernel.py
