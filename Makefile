@@ -5,6 +5,9 @@ DATA ?= ../shared/data
 # Variables that some shells set, and that slow down the matrix products of numpy and faiss.
 MEASURE = env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
+# Some machines set it to 1: every process would then compile our modules and tests anew.
+export PYTHONDONTWRITEBYTECODE =
+
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
@@ -74,7 +77,7 @@ test-native: .venv/ready  ## the example in C++, with what it needs from Debian
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
-	.venv-openvino/bin/pytest -m openvino
+	.venv-openvino/bin/pytest -m openvino -n auto
 
 test-sanitizers: .venv/ready  ## the native kernel under AddressSanitizer and UBSan (gcc), half a minute
 	.venv/bin/python tools/sanitize_kernel.py

@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 from dataclasses import fields, is_dataclass
+from functools import cache
 from urllib.parse import unquote
 
 import pytest
@@ -27,6 +28,7 @@ PAGES_BY_NAME = {path.relative_to(ROOT).as_posix(): path for path in PAGES}
 FOREIGN = {"Engine": {"predict"}}  # of anomalib
 
 
+@cache
 def attributes_of_classes():
     """Names that each class of the package defines or inherits, from the syntax alone.
 
@@ -54,9 +56,6 @@ def defined_in(node):
             yield part.target.id
         elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
             yield part.attr
-
-
-ATTRIBUTES = attributes_of_classes()
 
 
 def resolve(name):
@@ -89,7 +88,7 @@ def find_in_source(parts):
     names = list(parts[depth:])
     if names and names[0] not in names_of_module(path):
         raise AttributeError(f"{path} has no {names[0]}")
-    if len(names) > 1 and names[1] not in ATTRIBUTES[names[0]]:
+    if len(names) > 1 and names[1] not in attributes_of_classes()[names[0]]:
         raise AttributeError(f"{names[0]} has no {names[1]}")
 
 
@@ -179,18 +178,20 @@ def anchors(file):
 @pytest.mark.parametrize("page", PAGES_BY_NAME)
 def test_an_attribute_of_a_class_of_the_package_exists(page):
     text = PAGES_BY_NAME[page].read_text(encoding="utf-8")
+    known = attributes_of_classes()
     unknown = [
         f"{name}.{attribute}"
         for name, attribute in CLASS_ATTRIBUTES.findall(text)
-        if name in ATTRIBUTES and attribute not in ATTRIBUTES[name] | FOREIGN.get(name, set())
+        if name in known and attribute not in known[name] | FOREIGN.get(name, set())
     ]
     assert unknown == []
 
 
 def test_attributes_of_classes_are_found_in_the_source():
-    assert {"nearest", "bank"} <= ATTRIBUTES["ExactIndex"]
-    assert {"threshold", "image_scores"} <= ATTRIBUTES["Calibration"]
-    assert "no_such" not in ATTRIBUTES["Calibration"]
+    known = attributes_of_classes()
+    assert {"nearest", "bank"} <= known["ExactIndex"]
+    assert {"threshold", "image_scores"} <= known["Calibration"]
+    assert "no_such" not in known["Calibration"]
     assert CLASS_ATTRIBUTES.findall("`Gaussians.distances`, `a.B.c`, D.e") == [
         ("Gaussians", "distances")
     ]

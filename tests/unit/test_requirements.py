@@ -48,7 +48,7 @@ def session(tmp_path):
         path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
         variables = {**os.environ, "PATCHBANK_REQUIRE": require, "PYTHONPATH": path}
         done = subprocess.run(
-            [*command, "-p", "no:cacheprovider", *options],
+            [*command, "-p", "no:cacheprovider", "-p", "no:schemathesis", *options],
             cwd=tmp_path,
             env=variables,
             capture_output=True,
