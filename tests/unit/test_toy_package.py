@@ -196,9 +196,11 @@ def test_backbones_of_packages_are_listed_and_shown(site):
     assert [one["name"] for one in listed] == [
         "efficientnet_lite0",
         "efficientnet_lite2",
+        "efficientnet_lite0_int8",
+        "efficientnet_lite2_int8",
         "toy:blocks",
     ]
-    assert listed[2]["layers"] == {
+    assert listed[-1]["layers"] == {
         "fine": {"channels": 9, "stride": 4},
         "coarse": {"channels": 9, "stride": 8},
     }

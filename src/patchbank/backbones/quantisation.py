@@ -276,7 +276,7 @@ class _Quantisation:
 def _n_to_keep(errors: Sequence[float]) -> int:
     """Number of the first errors without which the others, as if independent, are small enough.
 
-    >>> _n_to_keep([0.3, 0.1, 0.1, 0.1])
+    >>> _n_to_keep([0.5, 0.2, 0.2, 0.2])
     2
     """
     for n in range(len(errors)):
