@@ -70,11 +70,6 @@ def quantised_for(
         BackboneError: the network cannot be quantised.
         ImageError, ShapeError: photographs cannot be read.
     """
-    if find_spec("onnx") is None:
-        raise ParameterError(
-            "precision: expected the package onnx for int8, got none; "
-            "pip install 'patchbank[export]'"
-        )
     if not isinstance(extractor, OnnxExtractor):
         name = extractor.info.name
         raise ParameterError(
@@ -85,6 +80,11 @@ def quantised_for(
         raise ParameterError(
             f"precision: expected none with {extractor.info.name}, which is in int8 already, got "
             "int8; leave it out"
+        )
+    if find_spec("onnx") is None:
+        raise ParameterError(
+            "precision: expected the package onnx for int8, got none; "
+            "pip install 'patchbank[export]'"
         )
     from patchbank.backbones.quantisation import quantised
 
