@@ -13,6 +13,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -202,7 +203,7 @@ class _Quantisation:
             reduce_range=True,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=self._ranges,
+            tensors_range=deepcopy(self._ranges),  # the tools narrow them in place
             nodes_to_quantize=list(only),
             nodes_to_exclude=list(but),
             op_types_to_quantize=[*WEIGHTED, *BETWEEN],
