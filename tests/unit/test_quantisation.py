@@ -73,9 +73,10 @@ def test_features_in_int8_are_near_those_in_float32(found):
 
 
 def test_layers_that_hurt_most_stay_in_float32_where_the_error_is_too_large(monkeypatch):
-    monkeypatch.setattr(quantisation, "LARGEST_ERROR", 0.06)
+    monkeypatch.setattr(quantisation, "LARGEST_ERROR", 0.08)
     found = quantised(open_backbone("efficientnet_lite0"), IMAGES, NullProgress())
-    assert found.error <= 0.06
+    assert found.error <= 0.08
+    assert len(found.in_float) < 6  # 8, if layers are measured without their activations
     assert 0 < len(found.in_float) < found.n_layers / 2
     assert all(name in str(found) for name in found.in_float)
     model = onnx.load_from_string(found.extractor.content)
