@@ -21,12 +21,15 @@ from patchbank.training.precision import score_change
 from tests.photographs import part, parts, save, write_dataset
 from tests.unit.test_cli import run
 
+ENGINE_NAMES = ("onnxruntime", "openvino")
 ENGINES = [
     pytest.param("onnxruntime", id="onnxruntime"),
     pytest.param("openvino", id="openvino", marks=pytest.mark.openvino),
 ]
 IMAGE = part(3, size=(96, 160))
 RECIPE = PatchCore(image_size=160, bank_limit=300, false_alarm_rate=0.2)
+IN_INT8 = [name for name in embedded_names() if name.endswith("_int8")]
+IN_FLOAT32 = [name for name in embedded_names() if name not in IN_INT8]
 
 
 class Recorder:
@@ -96,7 +99,7 @@ def test_images_side_by_side_have_the_features_of_one_that_is_alone(name, engine
 
 
 @pytest.mark.openvino
-@pytest.mark.parametrize("name", embedded_names())
+@pytest.mark.parametrize("name", IN_FLOAT32)
 def test_openvino_computes_in_full_float32(name):
     theirs = open_backbone(name)(IMAGE)
     ours = open_backbone(name, engine=Engine("openvino"))(IMAGE)
@@ -104,6 +107,21 @@ def test_openvino_computes_in_full_float32(name):
         assert a.shape == b.shape
         assert a.dtype == np.float32
         assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()  # bfloat16 would be off by 1e-2
+
+
+@pytest.mark.openvino
+@pytest.mark.parametrize("name", IN_INT8)
+def test_openvino_rounds_a_network_in_int8_in_its_own_way(name):
+    exact = open_backbone(name.removesuffix("_int8"))(IMAGE)
+    runs = {engine: open_backbone(name, engine=Engine(engine)) for engine in ENGINE_NAMES}
+    found = {engine: extractor(IMAGE) for engine, extractor in runs.items()}
+    for engine, extractor in runs.items():
+        assert extractor.engine == Engine(engine, "int8")
+        assert all((a == b).all() for a, b in zip(extractor(IMAGE), found[engine], strict=True))
+        for a, b in zip(found[engine], exact, strict=True):
+            assert 0.02 < np.linalg.norm(a - b) / np.linalg.norm(b) < 0.3
+    steps = zip(found["onnxruntime"], found["openvino"], strict=True)
+    assert any((a != b).any() for a, b in steps)  # else a file need not be bound to its engine
 
 
 @pytest.mark.openvino

@@ -295,3 +295,17 @@ def test_openvino_has_detectors_in_int8_of_its_own(detector, tmp_path):
     with pytest.raises(ParameterError, match="format: expected onnx for a network in int8"):
         detector.export(tmp_path / "a.xml", format="openvino")
     assert [file.name for file in tmp_path.iterdir()] == ["a.patchbank"]
+
+
+@pytest.mark.openvino
+def test_an_embedded_network_in_int8_is_bound_to_openvino_where_it_was_fitted_with_it(tmp_path):
+    recipe = replace(RECIPE, backbone="efficientnet_lite0_int8")
+    path, photograph = tmp_path / "a.patchbank", part(60, defect=8)
+    detector = recipe.fit(parts(8), engine="openvino")
+    detector.save(path)
+    again = load(path)
+    assert again.members[0].extractor.engine == Engine("openvino", "int8")
+    assert again.predict(photograph).score == detector.predict(photograph).score
+    assert detector.predict(photograph).is_anomalous
+    with pytest.raises(BackboneError, match="expected openvino, as .* in int8, got onnxruntime"):
+        load(path, engine="onnxruntime")
