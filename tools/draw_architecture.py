@@ -4,9 +4,9 @@
     python tools/draw_architecture.py --sizes   prints the lines of code of each room
 
 Floors are the layers of the import-linter contract in pyproject.toml, the job of a room is the
-first sentence of its docstring, and an arrow is an import.  An import is not drawn where a chain of
-other imports leads to the same room (unless there are many), or where it leads to the lowest floor,
-which every room uses.
+first sentence of its docstring, and below it are its packages and the rooms that it imports.  An
+import is left out where a chain of other imports leads to the same room (unless there are many), or
+where it leads to the lowest floor, which every room uses.
 Standard library only; the same tree always gives the same bytes.
 """
 
@@ -17,20 +17,22 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "patchbank"
 TARGET = ROOT / "docs" / "pictures" / "architecture.svg"
-MANY = 25  # imports of one room by another that are drawn in any case
+MANY = 25  # imports of one room by another that are named in any case
 OPENED = ("core",)  # rooms whose packages are drawn as boxes of their own
 
 WIDTH = 720  # a phone shows this at half its size, so that text of 24 is 12 there
-GUTTER, GAP, FLOOR_GAP, PADDING, LANE = 48, 20, 46, 16, 15
+MARGIN, GAP, FLOOR_GAP, PADDING = 16, 14, 40, 14
+ROOMS_A_ROW = 2  # three would leave fewer than twenty characters a line
 NAME_SIZE, JOB_SIZE, SMALL_SIZE, LINE = 28, 24, 22, 29
+DOWN, UP = "\N{DOWNWARDS ARROW} ", "\N{UPWARDS ARROW} "
 CHARACTER = 0.57  # mean width of a character, as a fraction of the size of the text
 
 
@@ -44,6 +46,10 @@ class Room:
     """Its packages, where they are drawn."""
     contents: tuple[str, ...] = ()
     """Names of its packages, where only these are drawn; or of its modules beside `inner`."""
+    imports: tuple[str, ...] = ()
+    """Rooms below, as `named_imports`."""
+    upwards: tuple[str, ...] = ()
+    """Rooms above, as `upward_imports`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,6 @@ class Box:
     top: float
     width: float
     height: float
-
-    @property
-    def middle(self) -> float:
-        """Middle of the horizontal extent."""
-        return self.left + self.width / 2
 
 
 def layers(pyproject: str) -> list[list[str]]:
@@ -95,28 +96,53 @@ def _modules(node: ast.AST) -> list[str]:
     return [name for name in names if name.split(".")[0] == PACKAGE]
 
 
-def drawn_arrows(
+def named_imports(
     graph: Mapping[str, Mapping[str, int]], floors: list[list[str]]
-) -> list[tuple[str, str]]:
-    """Imports that no chain of others replaces, or that are many; none to the lowest floor."""
-    lowest = set(floors[-1])
+) -> dict[str, list[str]]:
+    """Imports downwards that no chain of others replaces, or that are many, by room.
+
+    None of the lowest floor; the highest floors first.
+    """
+    floor_of = _floors_by_name(floors)
+    down = {
+        room: [other for other in others if floor_of[other] > floor_of[room]]
+        for room, others in graph.items()
+    }
 
     def reachable(start: str, without: str) -> set[str]:
         seen: set[str] = set()
-        todo = [other for other in graph.get(start, ()) if other != without]
+        todo = [other for other in down.get(start, ()) if other != without]
         while todo:
             room = todo.pop()
             if room not in seen:
                 seen.add(room)
-                todo += graph.get(room, ())
+                todo += down.get(room, ())
         return seen
 
-    return sorted(
-        (room, other)
+    return {
+        room: [
+            other
+            for other in sorted(others, key=list(floor_of).index)
+            if floor_of[other] < len(floors) - 1
+            if graph[room][other] >= MANY or other not in reachable(room, other)
+        ]
+        for room, others in down.items()
+    }
+
+
+def upward_imports(
+    graph: Mapping[str, Mapping[str, int]], floors: list[list[str]]
+) -> dict[str, list[str]]:
+    """Imports that the contract allows although they go up, by room."""
+    floor_of = _floors_by_name(floors)
+    return {
+        room: sorted(other for other in others if floor_of[other] < floor_of[room])
         for room, others in graph.items()
-        for other, count in others.items()
-        if other not in lowest and (count >= MANY or other not in reachable(room, other))
-    )
+    }
+
+
+def _floors_by_name(floors: list[list[str]]) -> dict[str, int]:
+    return {name: number for number, floor in enumerate(floors) for name in floor}
 
 
 def room(source: Path, name: str, *, opened: bool) -> Room:
@@ -151,16 +177,24 @@ def draw(root: Path = ROOT) -> str:
     """The whole picture."""
     source = root / "src" / PACKAGE
     floors = layers((root / "pyproject.toml").read_text(encoding="utf-8"))
-    rooms = [[room(source, name, opened=name in OPENED) for name in names] for names in floors]
-    boxes, height = _room_boxes(rooms)
-    shapes = [
-        shape
-        for floor in rooms
-        for each in floor
-        for shape in _room_shapes(each, boxes[each.name], boxes)
-    ]
-    shapes += _arrow_shapes(drawn_arrows(imports(source), floors), boxes, floors)
-    caption, total = _caption(height)
+    graph = imports(source)
+    down, up = named_imports(graph, floors), upward_imports(graph, floors)
+    top, shapes = float(MARGIN), []
+    for number, names in enumerate(floors):
+        if number:
+            shapes.append(_arrow(top - FLOOR_GAP, top))
+        rooms = [
+            replace(
+                room(source, name, opened=name in OPENED),
+                imports=tuple(down[name]),
+                upwards=tuple(up[name]),
+            )
+            for name in names
+        ]
+        drawn, bottom = _row_shapes(rooms, Box(MARGIN, top, WIDTH - 2 * MARGIN, 0), depth=0)
+        shapes += drawn
+        top = bottom + FLOOR_GAP
+    caption, total = _caption(top - FLOOR_GAP)
     shapes += caption
     body = "\n".join(shapes)
     return (
@@ -175,55 +209,57 @@ def draw(root: Path = ROOT) -> str:
     )
 
 
-def _room_boxes(rooms: list[list[Room]]) -> tuple[dict[str, Box], float]:
-    """Boxes of all rooms by name, those inside others as ``core.scores``; and the lowest edge."""
-    boxes: dict[str, Box] = {}
-    top: float = PADDING
-    for floor in rooms:
-        width = (WIDTH - 2 * GUTTER - GAP * (len(floor) - 1)) / len(floor)
-        height = max(_height(each, width) for each in floor)
-        for number, each in enumerate(floor):
-            box = Box(GUTTER + number * (width + GAP), top, width, height)
-            boxes[each.name] = box
-            boxes |= _inner_boxes(each, box)
-        top += height + FLOOR_GAP
-    return boxes, top - FLOOR_GAP
+def _row_shapes(rooms: Sequence[Room], area: Box, *, depth: int) -> tuple[list[str], float]:
+    """Rooms in rows as wide as `area`, from its top down; and the lower edge of the last row."""
+    top, shapes = area.top, []
+    for first in range(0, len(rooms), ROOMS_A_ROW):
+        row = rooms[first : first + ROOMS_A_ROW]
+        width = (area.width - GAP * (len(row) - 1)) / len(row)
+        height = max(_height(each, width, depth) for each in row)
+        for number, each in enumerate(row):
+            left = area.left + number * (width + GAP)
+            shapes += _room_shapes(each, Box(left, top, width, height), depth)
+        top += height + GAP
+    return shapes, top - GAP
 
 
-def _inner_boxes(each: Room, box: Box) -> dict[str, Box]:
-    width = (box.width - 3 * PADDING) / 2
-    top = box.top + _text_height(each, box.width)
-    boxes = {}
-    for first in range(0, len(each.inner), 2):
-        pair = each.inner[first : first + 2]
-        height = max(_height(one, width) for one in pair)
-        for number, one in enumerate(pair):
-            left = box.left + PADDING + number * (width + PADDING)
-            boxes[f"{each.name}.{one.name}"] = Box(left, top, width, height)
-        top += height + PADDING
-    return boxes
+def _lines(each: Room, width: float) -> list[tuple[str, int, str]]:
+    """Text below the name of a room: line, size and colour."""
+    found = [(line, JOB_SIZE, "#26323f") for line in _wrapped(each.job, width, JOB_SIZE)]
+    for start, names, colour in (
+        ("", each.contents, "#4a6187"),
+        (DOWN, each.imports, "#55606e"),
+        (UP, each.upwards, "#55606e"),
+    ):
+        if names:
+            text = start + ", ".join(names)
+            found += [(line, SMALL_SIZE, colour) for line in _wrapped(text, width, SMALL_SIZE)]
+    return found
 
 
 def _text_height(each: Room, width: float) -> float:
-    small = len(_contents(each, width))
-    return 2 * PADDING + NAME_SIZE + LINE * (len(_wrapped(each.job, width, JOB_SIZE)) + small)
+    return 2 * PADDING + NAME_SIZE + LINE * len(_lines(each, width))
 
 
-def _height(each: Room, width: float) -> float:
-    inner = _inner_boxes(each, Box(0, 0, width, 0)).values()
-    lowest = max((box.top + box.height for box in inner), default=0.0)
-    return lowest + PADDING if lowest else _text_height(each, width)
+def _height(each: Room, width: float, depth: int) -> float:
+    area = _inner_area(each, Box(0, 0, width, 0))
+    if not each.inner:
+        return area.top
+    return _row_shapes(each.inner, area, depth=depth + 1)[1] + PADDING
+
+
+def _inner_area(each: Room, box: Box) -> Box:
+    """Where the packages of a room are drawn: below its text."""
+    top = box.top + _text_height(each, box.width)
+    return Box(box.left + PADDING, top, box.width - 2 * PADDING, 0)
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:
-    return textwrap.wrap(text, int((width - 2 * PADDING) / (size * CHARACTER)))
+    characters = int((width - 2 * PADDING) / (size * CHARACTER))
+    return textwrap.wrap(text, characters, break_long_words=False, break_on_hyphens=False)
 
 
-def _contents(each: Room, width: float) -> list[str]:
-    return _wrapped(", ".join(each.contents), width, SMALL_SIZE)
-
-
-def _room_shapes(each: Room, box: Box, boxes: Mapping[str, Box], depth: int = 0) -> list[str]:
+def _room_shapes(each: Room, box: Box, depth: int) -> list[str]:
     fill = "#ffffff" if depth else "#eef3fa"
     shapes = [
         f'<rect x="{box.left:g}" y="{box.top:g}" width="{box.width:g}" height="{box.height:g}" '
@@ -231,14 +267,11 @@ def _room_shapes(each: Room, box: Box, boxes: Mapping[str, Box], depth: int = 0)
     ]
     left, y = box.left + PADDING, box.top + PADDING + NAME_SIZE * 0.8
     shapes.append(_text(left, y, each.name, NAME_SIZE, "#10243f", bold=True))
-    for line in _wrapped(each.job, box.width, JOB_SIZE):
+    for line, size, colour in _lines(each, box.width):
         y += LINE
-        shapes.append(_text(left, y, line, JOB_SIZE, "#26323f"))
-    for line in _contents(each, box.width):
-        y += LINE
-        shapes.append(_text(left, y, line, SMALL_SIZE, "#4a6187"))
-    for one in each.inner:
-        shapes += _room_shapes(one, boxes[f"{each.name}.{one.name}"], boxes, depth + 1)
+        shapes.append(_text(left, y, line, size, colour))
+    if each.inner:
+        shapes += _row_shapes(each.inner, _inner_area(each, box), depth=depth + 1)[0]
     return shapes
 
 
@@ -249,54 +282,10 @@ def _text(x: float, y: float, text: str, size: int, fill: str, *, bold: bool = F
     )
 
 
-def _arrow_shapes(
-    arrows: list[tuple[str, str]], boxes: Mapping[str, Box], floors: list[list[str]]
-) -> list[str]:
-    """Straight lines to the next floor, and lines around the floors between others."""
-    floor_of = {name: number for number, floor in enumerate(floors) for name in floor}
-    lanes: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
-    shapes = []
-    for room, other in arrows:
-        start, end = boxes[room], boxes[other]
-        if floor_of[other] == floor_of[room] + 1:
-            shapes.append(_line(_straight(start, end)))
-        else:
-            side = "left" if end.middle < WIDTH / 2 or start.middle < WIDTH / 2 else "right"
-            shapes.append(_line(_around(start, end, side, lanes[side])))
-    return shapes
-
-
-def _straight(start: Box, end: Box) -> list[tuple[float, float]]:
-    """From the lower edge to the upper one, upright where the boxes are above one another."""
-    low = max(start.left, end.left)
-    high = min(start.left + start.width, end.left + end.width)
-    bottom = start.top + start.height
-    if high > low:
-        return [((low + high) / 2, bottom), ((low + high) / 2, end.top)]
-    rightwards = end.left > start.left
-    first = start.left + start.width - 4 * PADDING if rightwards else start.left + 4 * PADDING
-    last = end.left + 4 * PADDING if rightwards else end.left + end.width - 4 * PADDING
-    return [(first, bottom), (last, end.top)]
-
-
-def _around(
-    start: Box, end: Box, side: str, occupied: list[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """From one side of a box to the same side of a lower one, in a lane of the gutter."""
-    first, last = start.top + start.height * 0.6, end.top + end.height * 0.35
-    lane = 1 + sum(top < last and first < bottom for top, bottom in occupied)
-    occupied.append((first, last))
-    if side == "left":
-        x, edges = GUTTER - lane * LANE, (start.left, end.left)
-    else:
-        x, edges = WIDTH - GUTTER + lane * LANE, (start.left + start.width, end.left + end.width)
-    return [(edges[0], first), (x, first), (x, last), (edges[1], last)]
-
-
-def _line(points: list[tuple[float, float]]) -> str:
-    path = " ".join(f"{x:g},{y:g}" for x, y in points)
+def _arrow(top: float, bottom: float) -> str:
+    """From a floor down to the next one."""
     return (
-        f'<polyline points="{path}" fill="none" stroke="#55606e" stroke-width="1.8" '
+        f'<path d="M{WIDTH / 2:g} {top + 6:g}V{bottom - 6:g}" stroke="#55606e" stroke-width="1.8" '
         'marker-end="url(#head)"/>'
     )
 
@@ -304,13 +293,14 @@ def _line(points: list[tuple[float, float]]) -> str:
 def _caption(top: float) -> tuple[list[str], float]:
     """The lines below the rooms, and the lower edge of the picture."""
     text = (
-        "Arrow: imports. Not drawn: a few imports where a chain of arrows leads to the same "
-        "room, and those of the lowest floor, which all rooms use."
+        f"{DOWN}rooms that a room imports, without a few that a chain of others leads to, and "
+        f"without the lowest floor, which all rooms use. {UP}rooms above that it imports when a "
+        "method is called."
     )
     y, shapes = top + PADDING, []
-    for line in _wrapped(text, WIDTH - 2 * GUTTER + 2 * PADDING, SMALL_SIZE):
+    for line in _wrapped(text, WIDTH - 2 * MARGIN + 2 * PADDING, SMALL_SIZE):
         y += LINE
-        shapes.append(_text(GUTTER, y, line, SMALL_SIZE, "#4a5563"))
+        shapes.append(_text(MARGIN, y, line, SMALL_SIZE, "#4a5563"))
     return shapes, y + PADDING
 
 

@@ -1,5 +1,8 @@
 """The picture of the architecture shows the tree as it is."""
 
+import html
+import re
+
 import pytest
 from tools import draw_architecture as drawing
 
@@ -43,11 +46,24 @@ def test_imports_are_counted_wherever_they_stand(tmp_path):
     assert drawing.imports(tmp_path) == {"top": {"left": 1, "types": 1}, "types": {}}
 
 
-def test_an_arrow_that_a_chain_replaces_is_not_drawn():
-    graph = {"top": {"left": 1, "right": 2, "types": 9}, "left": {"right": 1}, "right": {}}
-    assert drawing.drawn_arrows(graph, FLOORS) == [("left", "right"), ("top", "left")]
-    graph["top"]["right"] = drawing.MANY
-    assert ("top", "right") in drawing.drawn_arrows(graph, FLOORS)
+def test_an_import_that_a_chain_replaces_is_not_named():
+    floors = [["top"], ["middle"], ["low"], ["types"]]
+    graph = {"top": {"low": 2, "middle": 1, "types": 9}, "middle": {"low": 1}, "low": {}}
+    assert drawing.named_imports(graph, floors) == {"top": ["middle"], "middle": ["low"], "low": []}
+    graph["top"]["low"] = drawing.MANY
+    assert drawing.named_imports(graph, floors)["top"] == ["middle", "low"]
+
+
+def test_an_import_upwards_is_an_exception_and_no_chain():
+    floors = [["top"], ["left", "right"], ["low"], ["types"]]
+    graph = {"top": {"left": 1, "low": 1}, "left": {}, "right": {}, "low": {"left": 1, "right": 1}}
+    assert drawing.upward_imports(graph, floors)["low"] == ["left", "right"]
+    assert drawing.named_imports(graph, floors) == {
+        "top": ["left", "low"],
+        "left": [],
+        "right": [],
+        "low": [],
+    }
 
 
 def test_the_job_of_a_room_is_its_first_sentence(tmp_path):
@@ -65,6 +81,31 @@ def test_sizes_count_python_and_c(tmp_path):
     assert drawing.sizes(tmp_path) == {"core": 3, "errors": 1}
 
 
-def test_text_stays_inside_its_box():
-    lines = drawing._wrapped("word " * 40, 300, drawing.JOB_SIZE)
-    assert max(map(len, lines)) * drawing.JOB_SIZE * drawing.CHARACTER <= 300 - 2 * drawing.PADDING
+@pytest.mark.parametrize("width", [120, 300])
+def test_text_is_wrapped_between_words_and_stays_inside_its_box(width):
+    words = ["photographs", "of", "parts", "memory_bank,", "in-memory"] * 8
+    lines = drawing._wrapped(" ".join(words), width, drawing.JOB_SIZE)
+    assert " ".join(lines).split() == words
+    fits = [line for line in lines if " " in line]
+    room = width - 2 * drawing.PADDING
+    assert all(len(line) * drawing.JOB_SIZE * drawing.CHARACTER <= room for line in fits)
+
+
+def test_no_line_is_wider_than_the_rectangle_it_stands_in():
+    """Boxes are drawn before what is in them: the last rectangle around a text is its own."""
+    shape = re.compile(
+        r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)" rx|'
+        r'<text x="(\S+)" y="(\S+)" font-size="(\d+)"[^>]*>([^<]+)<'
+    )
+    boxes, n_checked = [], 0
+    for found in shape.findall(drawing.draw()):
+        if found[0]:
+            boxes.append([float(value) for value in found[:4]])
+            continue
+        x, y, size, text = float(found[4]), float(found[5]), int(found[6]), html.unescape(found[7])
+        around = [b for b in boxes if b[0] < x < b[0] + b[2] and b[1] < y < b[1] + b[3]]
+        if around:  # the caption is below all boxes
+            left, _, width, _ = around[-1]
+            assert x + len(text) * size * drawing.CHARACTER <= left + width, text
+            n_checked += 1
+    assert n_checked > 100
