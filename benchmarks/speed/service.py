@@ -319,10 +319,13 @@ def main() -> None:
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--files", type=int, default=40, help="photographs that are sent in turn")
-    run = Run(__file__, __doc__, given := parser.parse_args())
+    given = parser.parse_args()
+    parts = given.parts.split(",")
+    if set(parts) != set(PARTS) and given.out is None:
+        parser.error("--parts: expected --out with it, as service.json has all parts")
+    run = Run(__file__, __doc__, given)
     found = sorted(given.photographs.rglob("*.png")) + sorted(given.photographs.rglob("*.jpg"))
     files = random.Random(0).sample(found, min(given.files, len(found)))
-    parts = given.parts.split(",")
     content: dict[str, Any] = {"detector_mb": given.detector.stat().st_size / 1e6}
     if "start" in parts:
         content["start"] = starts(given.detector)
