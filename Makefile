@@ -10,6 +10,9 @@ export PYTHONDONTWRITEBYTECODE =
 
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
+# Processes of tests that run beside each other: one more than cores, as many tests wait for others.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=
 
@@ -25,18 +28,18 @@ test: .venv/ready  ## format, lint, types, import rules, tests, doctests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -m 'not (mosquitto or postgres or browser or page_tools or ray)' -n auto
+	.venv/bin/pytest -m 'not (mosquitto or postgres or browser or page_tools or ray)' -n $(WORKERS)
 
 test-torch: export PATCHBANK_REQUIRE = torch,weights
 # Threads of OpenMP that spin while they wait slow down a machine with few cores.
 test-torch: export OMP_WAIT_POLICY = PASSIVE
 test-torch: .venv-torch/ready  ## what needs torch and timm: other backbones, export, devices
-	.venv-torch/bin/pytest -m torch -n auto
+	.venv-torch/bin/pytest -m torch -n $(WORKERS)
 
 test-services: export PATCHBANK_REQUIRE = mosquitto,postgres
 test-services: .venv/ready  ## what needs the servers of PostgreSQL and MQTT, which it installs on Debian
 	tools/install_services.sh
-	.venv/bin/pytest -m 'mosquitto or postgres' -n auto tests/server
+	.venv/bin/pytest -m 'mosquitto or postgres' -n $(WORKERS) tests/server
 
 test-cluster: export PATCHBANK_REQUIRE = ray
 # Processes of a cluster wait for each other: threads that spin would take the cores from them.
@@ -52,7 +55,7 @@ test-page: export PATCHBANK_REQUIRE = browser,page_tools
 test-page: .venv/ready  ## the pages in real Chromium, which it installs on Debian, with packages from npm
 	tools/install_page_tools.sh
 	tools/page/node_modules/.bin/tsc --project tools/page
-	.venv/bin/pytest -m 'browser or page_tools' -n auto --dist loadfile tests/server/pages tests/examples
+	.venv/bin/pytest -m 'browser or page_tools' -n $(WORKERS) --dist loadfile tests/server/pages tests/examples
 
 docs: .venv-docs/ready  ## the site in build/site: strict, notebooks executed, some minutes
 	rm -rf build/site
@@ -77,7 +80,7 @@ test-native: .venv/ready  ## the example in C++, with what it needs from Debian
 
 test-openvino: export PATCHBANK_REQUIRE = openvino
 test-openvino: .venv-openvino/ready  ## what needs OpenVINO
-	.venv-openvino/bin/pytest -m openvino -n auto
+	.venv-openvino/bin/pytest -m openvino -n $(WORKERS)
 
 test-sanitizers: .venv/ready  ## the native kernel under AddressSanitizer and UBSan (gcc), half a minute
 	.venv/bin/python tools/sanitize_kernel.py

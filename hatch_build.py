@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +30,38 @@ class NativeKernel(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before a wheel or an editable install is made."""
         library = FOLDER / "kernel.so"
-        (Path(self.root) / library).unlink(missing_ok=True)  # it may be of an older source
         asked = [os.environ.get(name, "") for name in (COMPILER, PLATFORM)]
         if any(asked) and not all(asked):
             raise ValueError(f"expected both {COMPILER} and {PLATFORM}, or none, got one")
         compiler = shlex.split(asked[0]) or _compiler_here()
         if not compiler:
+            (Path(self.root) / library).unlink(missing_ok=True)  # it may be of an older source
             self.app.display_warning(
                 "the native kernel is left out: expected a C compiler (cc, gcc or clang) on x86-64 "
                 "or ARM of 64 bits, not on Windows, got none; selection and search take longer"
             )
             return
-        command = [*compiler, *OPTIONS, str(FOLDER / "kernel.c"), "-o", str(library), "-lm"]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
-        if done.returncode and asked[0]:
-            raise RuntimeError(f"the native kernel for {asked[1]} does not compile: {done.stderr}")
-        if done.returncode:
-            self.app.display_warning(f"the native kernel is left out: {done.stderr.strip()}")
+        error = self._compile(compiler, Path(self.root) / library)
+        if error and asked[0]:
+            raise RuntimeError(f"the native kernel for {asked[1]} does not compile: {error}")
+        if error:
+            self.app.display_warning(f"the native kernel is left out: {error.strip()}")
             return
         build_data["artifacts"].append(f"/{library.as_posix()}")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{asked[1] or _platform_here()}"
+
+    def _compile(self, compiler: list[str], library: Path) -> str:
+        """Compile to `library`, and return the error; it appears whole, as programs may use it."""
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix=".kernel-") as folder:
+            # No path of this machine is given: some linkers write what they are given to the file.
+            command = [*compiler, *OPTIONS, "../kernel.c", "-o", library.name, "-lm"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if not done.returncode:
+                (Path(folder) / library.name).replace(library)
+                return ""
+        library.unlink(missing_ok=True)  # it is of an older source
+        return done.stderr or f"status {done.returncode}"
 
 
 def _compiler_here() -> list[str]:
