@@ -210,10 +210,12 @@ def _image_size(graph: Graph, name: str) -> tuple[int, int] | None:
     Raises:
         BackboneError: the input is not one image.
     """
-    shapes = list(graph.inputs.values())
+    shapes = [(None,) * 4 if shape is None else shape for shape in graph.inputs.values()]
     is_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (3, None)
     if not is_image or graph.input_types != (FLOAT32,):
-        found = ", ".join(f"{key} {list(shape)}" for key, shape in graph.inputs.items())
+        found = ", ".join(
+            f"{key} {list(shape)}" for key, shape in zip(graph.inputs, shapes, strict=True)
+        )
         raise BackboneError(f"{name}: expected one float input (b, 3, H, W), got {found}")
     batch, _, height, width = shapes[0]
     if batch not in (None, 1):
