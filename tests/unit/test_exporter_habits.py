@@ -10,6 +10,7 @@ from patchbank.backbones import OnnxExtractor, open_backbone
 from patchbank.backbones.onnx_model.check import checked_graph
 from patchbank.backbones.onnx_model.graph import read_graph
 from patchbank.backbones.onnx_model.sizes import check_sizes
+from patchbank.backbones.onnx_model.wire import BYTES, Message, WireError, written
 from patchbank.backbones.quantisation import quantised
 from patchbank.errors import BackboneError
 from patchbank.runtime.progress import NullProgress
@@ -170,6 +171,26 @@ def test_whole_numbers_are_read_from_the_list_of_their_type(kind, raw):
     read = read_graph(model([], [tensor])).constants["c"].values
     assert read.dtype == kind
     np.testing.assert_array_equal(read, values)
+
+
+def packed(content):
+    """Field 5 of a message, which is a list of numbers in one piece."""
+    return Message(memoryview(written([(5, BYTES, memoryview(content))]))).integers(5)
+
+
+def test_a_list_of_numbers_is_that_of_the_format():
+    """Seven bits to a byte, the lowest first; the highest bit says that more follow."""
+    assert packed(b"").tolist() == []
+    assert packed(b"\x05\xac\x02\x00").tolist() == [5, 300, 0]
+    numbers = [-1, 2**63 - 1, -(2**63), 127, 128]
+    tensor = TensorProto(int64_data=numbers)
+    assert Message(memoryview(tensor.SerializeToString())).integers(7).tolist() == numbers
+
+
+@pytest.mark.parametrize("content", [b"\x80", b"\x01\xff", b"\x80" * 10 + b"\x01"])
+def test_a_number_that_does_not_end_is_refused(content):
+    with pytest.raises(WireError, match="a number without end"):
+        packed(content)
 
 
 def test_values_in_the_list_of_another_type_are_not_taken_for_weights():

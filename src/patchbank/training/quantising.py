@@ -113,7 +113,7 @@ def _seen(
     roi: RegionOfInterest | None,
     errors: list[Exception],
 ) -> list[Image]:
-    """What the network sees of a photograph; the errors receive that it cannot be read."""
+    """Images of a photograph that the network sees; `errors` receives that it cannot be read."""
     recorder = _Recorder(extractor)
     for _ in extract_images(recorder, settings, [source], NullProgress(), roi=roi, unread=errors):
         pass
