@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from patchbank import SPADE, Edit, Ensemble, GraphCore, PaDiM, PatchCore, load
-from patchbank.backbones import Engine, OnnxExtractor, open_backbone
+from patchbank.backbones import open_backbone
 from patchbank.detector.bundle import Bundle, read_bundle
 from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.packing import DetectorParts, pack
@@ -80,9 +80,7 @@ def bundles(detectors):
     simplenet = replace(member, method="simplenet", settings=settings, model=model)
     extractor = TorchBackbone(member.extractor.info, member.extractor.layers)
     torch = replace(member, extractor=extractor)
-    own, engine = member.extractor, Engine("onnxruntime", "int8")
-    rounded = OnnxExtractor(own.content, own.info.name, own.layers, engine=engine)
-    in_int8 = replace(member, extractor=rounded)
+    in_int8 = replace(member, extractor=open_backbone("efficientnet_lite0_int8"))
     found |= {
         name: as_written(pack(replace(parts_of, members=(other,)), as_onnx=False))
         for name, other in (("simplenet", simplenet), ("torch", torch), ("int8", in_int8))

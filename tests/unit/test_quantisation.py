@@ -193,7 +193,7 @@ def test_only_some_photographs_are_read_and_only_what_the_network_sees(monkeypat
     )
     sources = [image_source(part(seed, size=(60, 84))) for seed in range(MOST_PHOTOGRAPHS + 3)]
     quantised_for(open_backbone("efficientnet_lite0"), RECIPE, sources, None, NullProgress())
-    assert len(seen) == 36  # of every second one, at two scales
+    assert len(seen) == 2 * MOST_PHOTOGRAPHS  # at two scales
     assert {image.shape[:2] for image in seen} == {(80, 112), (32, 64)}
 
 

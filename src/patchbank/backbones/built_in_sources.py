@@ -24,8 +24,8 @@ from patchbank.backbones.onnx_model.wire import WireError
 from patchbank.backbones.packing import Packed, unpack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS, describe_vig
-from patchbank.choices import EngineName, Normalisation
-from patchbank.errors import BackboneError, DetectorFileError
+from patchbank.choices import EngineName, Normalisation, Precision
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError
 from patchbank.runtime.devices import Device
 
 EMBEDDED = (
@@ -83,21 +83,25 @@ class _OnnxSource(BackboneSource):
         normalisation = (tuple(given[0]), tuple(given[1])) if given else None
         precision = record.get("precision", "float32")  # missing in early files of format 2
         needed: EngineName = record.get("engine", _ENGINES.get(precision, "onnxruntime"))
-        if engine not in (None, needed) and precision != "float32":
-            raise BackboneError(
-                f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
-            )
+        _check_same(engine, needed, precision)
         stored = tensors.get("onnx")
         if stored is None or stored.dtype != np.uint8 or stored.ndim != 1:
             raise DetectorFileError("backbone.onnx: expected the bytes of a network, got none")
         content, name = stored.tobytes(), record["info"]["name"]
         opened = Engine(engine or needed, precision)
         try:
-            return OnnxExtractor(content, name, tuple(record["layers"]), normalisation, opened)
+            restored = OnnxExtractor(content, name, tuple(record["layers"]), normalisation, opened)
+        except ParameterError as error:
+            raise DetectorFileError(
+                f"backbone.precision: expected that of its network, got {precision}; fit it anew"
+            ) from error
         except BackboneError as error:
             if opened.name != "onnxruntime":  # it may lack what ONNX Runtime has
                 raise
             raise DetectorFileError(str(error)) from error
+        # Early files of networks in int8 record float32.
+        _check_same(engine, needed, restored.engine.precision)
+        return restored
 
 
 class Embedded(_OnnxSource):
@@ -233,6 +237,14 @@ class Timm(TorchSource):
         from patchbank.backbones.timm import restore_timm
 
         return restore_timm(info, layers, tensors, device)
+
+
+def _check_same(engine: EngineName | None, needed: EngineName, precision: Precision) -> None:
+    """Check that features are computed by the engine of the fit, where engines differ."""
+    if engine not in (None, needed) and precision != "float32":
+        raise BackboneError(
+            f"engine: expected {needed}, as features were computed in {precision}, got {engine}"
+        )
 
 
 def _has_torch() -> bool:

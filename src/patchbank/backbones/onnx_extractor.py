@@ -18,7 +18,7 @@ from patchbank.backbones.onnx_model.sizes import check_sizes
 from patchbank.backbones.onnx_model.value import Shape
 from patchbank.backbones.packing import unpack_layers
 from patchbank.choices import Normalisation
-from patchbank.errors import BackboneError, PatchbankError, ShapeError
+from patchbank.errors import BackboneError, ParameterError, PatchbankError, ShapeError
 from patchbank.types import FeatureMap, Image
 
 METADATA_KEY = "patchbank"
@@ -43,6 +43,8 @@ class OnnxExtractor:
 
     Raises:
         BackboneError: not an ONNX model, not a backbone, or no such layer.
+        ParameterError: the engine has int8 for a model that is not quantised, or bfloat16 for one
+            that is.
     """
 
     kind = "onnx"
@@ -59,11 +61,9 @@ class OnnxExtractor:
         self._checked_sizes: set[tuple[int, int]] = set()
         self.content = content
         self.normalisation = normalisation
-        if self._graph.is_quantised and engine.precision == "float32":
-            engine = Engine(engine.name, "int8")
-        self.engine = engine
+        self.engine = _in_own_precision(engine, self._graph, name)
         self._info = self._describe(name, normalisation)
-        self._network = engine.open(content, name)
+        self._network = self.engine.open(content, name)
         self._layers = check_layers(self._info, layers or self._info.default_layers)
         self._scale, self._shift = (v[:, None, None] for v in self._info.scale_and_shift)
 
@@ -161,6 +161,24 @@ class OnnxExtractor:
         return dict(zip(self._graph.outputs, shapes, strict=True))
 
 
+def _in_own_precision(engine: Engine, graph: Graph, name: str) -> Engine:
+    """The engine with the precision that the features of a network have in it."""
+    if graph.is_quantised:
+        if engine.precision == "bfloat16":
+            raise ParameterError(
+                f"precision: expected none with {name}, which is in int8 already, got bfloat16; "
+                "leave it out"
+            )
+        return Engine(engine.name, "int8")
+    if engine.precision == "int8":
+        raise ParameterError(
+            f"precision: expected float32 for {name}, which is not quantised, got int8; fit a "
+            "detector in int8, which quantises it (PatchCore(...).fit(..., precision='int8'), "
+            "fit --precision int8)"
+        )
+    return engine
+
+
 def _feature_maps(
     shapes: Mapping[str, Shape], size: tuple[int, int], name: str
 ) -> dict[str, Layer]:
@@ -210,10 +228,12 @@ def _image_size(graph: Graph, name: str) -> tuple[int, int] | None:
     Raises:
         BackboneError: the input is not one image.
     """
-    shapes = list(graph.inputs.values())
+    shapes = [(None,) * 4 if shape is None else shape for shape in graph.inputs.values()]
     is_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (3, None)
     if not is_image or graph.input_types != (FLOAT32,):
-        found = ", ".join(f"{key} {list(shape)}" for key, shape in graph.inputs.items())
+        found = ", ".join(
+            f"{key} {list(shape)}" for key, shape in zip(graph.inputs, shapes, strict=True)
+        )
         raise BackboneError(f"{name}: expected one float input (b, 3, H, W), got {found}")
     batch, _, height, width = shapes[0]
     if batch not in (None, 1):

@@ -27,7 +27,7 @@ from patchbank.backbones.packing import Packed, pack_info
 from patchbank.backbones.source import BackboneSource, OpenOptions
 from patchbank.backbones.vig.variants import VARIANTS
 from patchbank.choices import EngineName, Normalisation
-from patchbank.errors import BackboneError, DetectorFileError
+from patchbank.errors import BackboneError, DetectorFileError, ParameterError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.runtime.plugins import PluginTable
 
@@ -95,6 +95,7 @@ def open_backbone(
 
     Raises:
         BackboneError: no such backbone, file or layer, or a file that is not a backbone.
+        ParameterError: the network has another precision than the engine.
     """
     name = os.fspath(name)
     source = _source_of(name)
@@ -103,6 +104,10 @@ def open_backbone(
             f"weights: expected with a timm model or a ViG, got them with {name}, which has its own"
         )
     _check_engine(source, name, engine.name)
+    if engine.precision != "float32" and not source.takes_engine:
+        raise ParameterError(
+            f"precision: expected float32 for {name}, which is not ONNX, got {engine.precision}"
+        )
     return source.open(name, OpenOptions(layers, normalisation, weights, device, engine))
 
 

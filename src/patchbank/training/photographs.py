@@ -312,7 +312,19 @@ def readable(
     Raises:
         DataError: there is none.
     """
-    kept, errors = [], []
+    kept, errors = tried(sources, progress)
+    if errors and not kept:
+        raise unreadable(errors, len(sources))
+    remarks.unread += [str(error) for error in errors]
+    return kept
+
+
+def tried(
+    sources: Sequence[ImageSource], progress: Progress
+) -> tuple[list[ImageSource], list[Exception]]:
+    """The photographs that can be read, and the errors of the others; each is decoded."""
+    kept: list[ImageSource] = []
+    errors: list[Exception] = []
     with progress.task("checking photographs", len(sources)) as advance:
         for source, image in map_in_order(ImageSource.read, sources, n_pixels):
             try:
@@ -321,10 +333,7 @@ def readable(
             except (ImageError, ShapeError) as error:
                 errors.append(error)
             advance(1)
-    if errors and not kept:
-        raise unreadable(errors, len(sources))
-    remarks.unread += [str(error) for error in errors]
-    return kept
+    return kept, errors
 
 
 def unreadable(

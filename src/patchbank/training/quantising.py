@@ -13,6 +13,7 @@ from patchbank.images.source import ImageSource
 from patchbank.runtime.progress import NullProgress, Progress
 from patchbank.settings import Settings
 from patchbank.training.extraction import extract_images
+from patchbank.training.photographs import tried, unreadable
 from patchbank.types import FeatureMap, Image
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def quantised_for(
     Raises:
         ParameterError: the backbone is not ONNX or is in int8 already, or the tools are missing.
         BackboneError: the network cannot be quantised.
-        ImageError, ShapeError: photographs cannot be read.
+        ImageError, ShapeError: photographs cannot be read; one error names all of them.
     """
     if not isinstance(extractor, OnnxExtractor):
         name = extractor.info.name
@@ -90,21 +91,42 @@ def quantised_for(
 
     chosen = evenly(sources, MOST_PHOTOGRAPHS)
     images: list[Image] = []
+    errors: list[Exception] = []
     for source in chosen:
-        recorder = _Recorder(extractor)
-        for _ in extract_images(recorder, settings, [source], NullProgress(), None, roi):
-            pass
-        # They come from several threads, so their order is none.
-        seen = sorted(recorder.images, key=lambda image: image.tobytes())
+        seen = _seen(extractor, settings, source, roi, errors)
+        if errors:
+            break
         n_pixels = sum(image.shape[0] * image.shape[1] for image in seen)
         images += evenly(seen, max(1, len(seen) * MOST_PIXELS // (len(chosen) * n_pixels)))
+    # Not only after the quantisation, which takes a while.
+    if errors or any(source.header.height == 0 for source in sources):
+        errors = tried(sources, progress)[1] or errors
+    if errors:
+        raise unreadable(errors, len(sources))
     return quantised(extractor, images, progress)
 
 
+def _seen(
+    extractor: OnnxExtractor,
+    settings: Settings,
+    source: ImageSource,
+    roi: RegionOfInterest | None,
+    errors: list[Exception],
+) -> list[Image]:
+    """Images of a photograph that the network sees; `errors` receives that it cannot be read."""
+    recorder = _Recorder(extractor)
+    for _ in extract_images(recorder, settings, [source], NullProgress(), roi=roi, unread=errors):
+        pass
+    # They come from several threads, so their order is none.
+    return sorted(recorder.images, key=lambda image: image.tobytes())
+
+
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of some items, from the first on, with the same distance.
+    """So many of some items, or all of fewer, from the first on and spread over all.
 
     >>> evenly(range(10), 4)
-    [0, 3, 6, 9]
+    [0, 2, 5, 7]
     """
-    return list(items[:: -(-len(items) // most)])
+    if len(items) <= most:
+        return list(items)
+    return [items[number * len(items) // most] for number in range(most)]

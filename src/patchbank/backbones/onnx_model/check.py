@@ -27,9 +27,8 @@ def checked_graph(content: bytes, name: str) -> Graph:
             f"{name}: expected its weights in the model, got them in another file; export it "
             "again with its weights in it (torch.onnx.export(..., external_data=False))"
         )
-    for tensor in graph.all_constants:
-        if tensor.has_nan:
-            raise BackboneError(f"{name}: expected weights that are numbers, got NaN in them")
+    if graph.has_nan:
+        raise BackboneError(f"{name}: expected weights that are numbers, got NaN in them")
     if graph.extras:
         raise BackboneError(
             f"{name}: expected a network without {graph.extras[0]}, got one with them; export it "

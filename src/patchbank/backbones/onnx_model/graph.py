@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,27 @@ DTYPES: Mapping[int, np.dtype[Any]] = {
     12: np.dtype("<u4"),
     13: np.dtype("<u8"),
 }
-"""Element types that numpy has; bfloat16 (16) and smaller ones are not read."""
+"""Element types that numpy has."""
+BITS: Mapping[int, np.dtype[Any]] = {
+    10: np.dtype("<u2"),
+    16: np.dtype("<u2"),
+    17: np.dtype("u1"),
+    18: np.dtype("u1"),
+    19: np.dtype("u1"),
+    20: np.dtype("u1"),
+}
+"""Element types that are stored as their bits: float16, bfloat16, and four of 8 bits."""
+IS_NAN: Mapping[int, Callable[[NDArray[Any]], NDArray[np.bool_]]] = {
+    1: np.isnan,
+    10: np.isnan,
+    11: np.isnan,
+    16: lambda bits: bits & 0x7FFF > 0x7F80,
+    17: lambda bits: bits & 0x7F > 0x7E,
+    18: lambda bits: bits == 0x80,
+    19: lambda bits: bits & 0x7F > 0x7C,
+    20: lambda bits: bits == 0x80,
+}
+"""Which elements are not numbers, for the types that have such."""
 ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 """Operators that round activations to 8 bits."""
 SMALL = 4096
@@ -74,8 +94,8 @@ class Graph:
     opset: int
     nodes: tuple[Node, ...]
     constants: Mapping[str, Tensor]
-    inputs: Mapping[str, tuple[int | None, ...]]
-    """Shapes, with None for an axis of any length; constants are not among them."""
+    inputs: Mapping[str, tuple[int | None, ...] | None]
+    """Shapes, with None for an axis of any length, or for all; constants are not among them."""
     input_types: tuple[int, ...]
     """Element type of each input; FLOAT32 is one."""
     outputs: tuple[str, ...]
@@ -88,6 +108,15 @@ class Graph:
         """The constants of the graph, and those in attributes of nodes."""
         inner = [v for node in self.nodes for v in node.attributes.values()]
         return [*self.constants.values(), *(v for v in inner if isinstance(v, Tensor))]
+
+    @property
+    def has_nan(self) -> bool:
+        """Whether a weight, or a number in an attribute, is not a number."""
+        given = [v for node in self.nodes for v in node.attributes.values()]
+        lists = (v if isinstance(v, list) else [v] for v in given)
+        return any(tensor.has_nan for tensor in self.all_constants) or any(
+            isinstance(v, float) and math.isnan(v) for values in lists for v in values
+        )
 
     @property
     def is_quantised(self) -> bool:
@@ -132,40 +161,37 @@ def read_tensor(content: memoryview) -> Tensor:
         WireError: the bytes are not those of a tensor.
     """
     message = Message(content)
-    shape = tuple(message.integers(1))
+    shape = tuple(message.integers(1).tolist())
     if any(side < 0 for side in shape):
         raise WireError("a constant with a negative side")
-    dtype = DTYPES.get(message.integer(2))
+    kind = message.integer(2)
+    dtype = DTYPES.get(kind)
     is_external = message.integer(14) == EXTERNAL or 13 in message
     values, has_nan = None, False
-    if dtype is not None and not is_external:
-        size = math.prod(shape)
-        if size <= SMALL:
-            values = _values(message, dtype, shape)
-        if dtype.kind == "f" and len(raw := message.content(9)) == size * dtype.itemsize:
-            has_nan = bool(np.isnan(np.frombuffer(raw, dtype)).any())
+    is_small = dtype is not None and math.prod(shape) <= SMALL
+    if not is_external and (is_small or kind in IS_NAN):
+        elements = _elements(message, kind)
+        if len(elements) != math.prod(shape):
+            raise WireError("a constant whose values do not fill its shape")
+        values = elements.reshape(shape) if is_small else None
+        has_nan = kind in IS_NAN and bool(IS_NAN[kind](elements).any())
     return Tensor(message.text(8), shape, dtype, is_external, values, has_nan)
 
 
-def _values(message: Message, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    size = math.prod(shape)
+def _elements(message: Message, kind: int) -> NDArray[Any]:
+    """The elements of a TensorProto, or their bits where numpy lacks the type.  -> (n,)."""
+    dtype = DTYPES.get(kind) or BITS[kind]
     if 9 in message:
         raw = message.content(9)
-        if len(raw) != size * dtype.itemsize:
+        if len(raw) % dtype.itemsize:
             raise WireError("a constant whose values do not fill its shape")
-        return np.frombuffer(raw, dtype).reshape(shape)
-    stored: list[Any] = [
-        *message.reals(4, FIXED32),
-        *message.integers(5),
-        *message.integers(7),
-        *message.reals(10, FIXED64),
-        *message.integers(11),
-    ]
-    if len(stored) != size:
-        raise WireError("a constant whose values do not fill its shape")
-    if dtype == np.float16:  # stored as the bits of each value
-        return np.array(stored, np.int64).astype(np.uint16).view(dtype).reshape(shape)
-    return np.array(stored).astype(dtype).reshape(shape)
+        return np.frombuffer(raw, dtype)
+    if kind == 1:
+        return message.reals(4, FIXED32)
+    if kind == 11:
+        return message.reals(10, FIXED64)
+    stored = message.integers({7: 7, 12: 11, 13: 11}.get(kind, 5))
+    return stored.astype(BITS.get(kind, dtype)).view(dtype)
 
 
 def _node(message: Message) -> Node:
@@ -196,14 +222,16 @@ def _attribute(message: Message) -> Any:
         case 4:
             return read_tensor(message.content(5))
         case 6:
-            return message.reals(7)
+            return message.reals(7).tolist()
         case 7:
-            return message.integers(8)
+            return message.integers(8).tolist()
         case 8:
             return message.texts(9)
     return None
 
 
-def _sides(tensor: Message) -> tuple[int | None, ...]:
-    sides = tensor.message(2).messages(1)
-    return tuple(side.integer(1) if 1 in side else None for side in sides)
+def _sides(tensor: Message) -> tuple[int | None, ...] | None:
+    if 2 not in tensor:
+        return None
+    sides = [side.integer(1, -1) for side in tensor.message(2).messages(1)]
+    return tuple(None if side < 0 else side for side in sides)  # some exporters write -1 for any

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from patchbank.backbones.onnx_model.operators import (
     BROADCAST,
     CONVOLUTIONS,
@@ -223,7 +225,7 @@ def _resized(call: Call) -> Shape:
     for axis, scale in zip(axes, scales, strict=True):
         if not 0 < scale < 1e6:
             raise SizeError(f"a scale of {scale}")
-        sides[axis] = int(sides[axis] * scale)
+        sides[axis] = int(np.float32(sides[axis]) * np.float32(scale))  # as runtimes do
     return tuple(sides)
 
 
@@ -258,8 +260,9 @@ def _constant(call: Call) -> Shape:
     for value in call.node.attributes.values():
         if isinstance(value, list):
             return (len(value),)
-        return tuple(getattr(value, "shape", ()))
-    raise SizeError("a constant without value")
+        if value is not None:
+            return tuple(getattr(value, "shape", ()))
+    raise SizeError("a constant without a dense value")
 
 
 def _one_hot(call: Call) -> Shape:

@@ -10,6 +10,9 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 VARINT: Final = 0
 FIXED64: Final = 1
 BYTES: Final = 2
@@ -97,29 +100,25 @@ class Message:
         """The message in each field with this number."""
         return [Message(value) for value in self.contents(number)]
 
-    def integers(self, number: int) -> list[int]:
+    def integers(self, number: int) -> NDArray[np.int64]:
         """Signed integers, one in each field or all in one."""
-        found = []
+        found = [np.zeros(0, np.int64)]
         for kind, value in self._fields.get(number, []):
             if kind == VARINT:
-                found.append(_signed(value))
+                found.append(np.array([_signed(value)]))
             elif kind == BYTES:
-                offset = 0
-                while offset < len(value):
-                    number_, offset = _varint(value, offset)
-                    found.append(_signed(number_))
+                found.append(_varints(value))
             else:
                 raise WireError(f"field {number} of the kind {kind}")
-        return found
+        return np.concatenate(found)
 
-    def reals(self, number: int, kind: int = FIXED32) -> list[float]:
+    def reals(self, number: int, kind: int = FIXED32) -> NDArray[np.floating[Any]]:
         """Float32 or float64 values, one in each field or all in one."""
-        found: list[float] = []
-        for found_kind, value in self._fields.get(number, []):
+        found = self._fields.get(number, [])
+        for found_kind, value in found:
             if found_kind not in (kind, BYTES) or len(value) % struct.calcsize(FIXED[kind]):
                 raise WireError(f"field {number} of the kind {found_kind}")
-            found += [v for (v,) in struct.iter_unpack(FIXED[kind], value)]
-        return found
+        return np.frombuffer(b"".join(value for _, value in found), FIXED[kind])
 
     def _one(self, number: int, kind: int) -> Any:
         found = self._of_kind(number, kind)
@@ -159,6 +158,21 @@ def _varint(message: memoryview, offset: int) -> tuple[int, int]:
         if byte < 128:
             return value & (2**64 - 1), offset + n + 1
     raise WireError("a number without end")
+
+
+def _varints(content: memoryview) -> NDArray[np.int64]:
+    """Signed numbers, one after the other: weights are millions of them."""
+    octets = np.frombuffer(content, np.uint8)
+    ends = np.flatnonzero(octets < 128) + 1
+    starts = np.concatenate([[0], ends])
+    lengths = np.diff(starts)
+    if starts[-1] != len(octets) or lengths.max(initial=0) > 10:
+        raise WireError("a number without end")
+    if not len(ends):
+        return np.zeros(0, np.int64)
+    shifts = 7 * (np.arange(len(octets)) - np.repeat(starts[:-1], lengths))
+    bits = (octets & 127).astype(np.uint64) << shifts.astype(np.uint64)
+    return np.bitwise_or.reduceat(bits, starts[:-1]).view(np.int64)
 
 
 def _as_varint(value: int) -> bytes:
