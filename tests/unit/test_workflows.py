@@ -8,7 +8,8 @@ import yaml
 from tests.project import PROJECT, ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-TARGETS = set(re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([\w-]+):(?!=)", MAKEFILE, re.MULTILINE))
 
 
 def jobs_of(path):
@@ -68,5 +69,10 @@ def test_a_release_is_checked_before_it_is_built_and_built_before_it_is_publishe
 
 
 def test_what_ci_runs_are_targets():
-    (line,) = re.findall(r"^make (.+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    assert set(line.split()) <= TARGETS
+    lines = re.findall(r"^make ([^>\n]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    named = {word for line in lines for word in line.split()}
+    files = set(re.findall(r"^(\.venv[\w-]*/ready):", MAKEFILE, re.MULTILINE))
+    assert named <= TARGETS | files
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (must_pass,) = re.findall(r"^(.*) must pass on a clean clone", page, re.MULTILINE)
+    assert named - files == set(re.findall(r"`make ([\w-]+)`", must_pass))
