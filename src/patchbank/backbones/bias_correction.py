@@ -23,6 +23,8 @@ from patchbank.types import Image
 
 SCALE_SUFFIX = "_scale"
 """End of the name of the scales of quantised weights, as the tools of ONNX Runtime name them."""
+MEAN_SUFFIX, BIAS_SUFFIX = ".mean", ".shifted_bias"
+"""Ends of the names of tensors that are added here."""
 
 Shifts = Mapping[str, NDArray[np.float64]]
 """Mean shifts (output channels,) of convolutions, by the names of their nodes."""
@@ -54,7 +56,7 @@ def mean_shifts(
         scales = scales.reshape(-1, *[1] * (codes.ndim - 1))
         errors = (codes * scales - exact[weight]).sum(axis=tuple(range(2, codes.ndim)))
         mean = means[node.input[0]]
-        n_groups = len(mean) // errors.shape[1]
+        n_groups = next((one.i for one in node.attribute if one.name == "group"), 1)
         by_group = errors.reshape(n_groups, -1, errors.shape[1])
         shifts[node.name] = (by_group @ mean.reshape(n_groups, -1, 1)).ravel()
     return shifts
@@ -70,7 +72,7 @@ def shift_biases(model: onnx.ModelProto, shifts: Shifts) -> None:
         bias = constants.get(node.input[2] if len(node.input) > 2 else "")
         if node.name not in shifts or bias is None:
             continue
-        name = f"{node.name}.shifted_bias"
+        name = f"{node.name}{BIAS_SUFFIX}"
         corrected = (bias - shifts[node.name]).astype(np.float32)
         model.graph.initializer.append(numpy_helper.from_array(corrected, name))
         del node.input[2:]
@@ -87,7 +89,7 @@ def _mean_inputs(
     averaged = onnx.ModelProto()
     averaged.CopyFrom(model)
     del averaged.graph.output[:]
-    outputs = tuple(f"{name}.mean" for name in names)
+    outputs = tuple(f"{name}{MEAN_SUFFIX}" for name in names)
     for name, output in zip(names, outputs, strict=True):
         averaged.graph.node.append(helper.make_node("GlobalAveragePool", [name], [output]))
         averaged.graph.output.append(
@@ -95,10 +97,17 @@ def _mean_inputs(
         )
     run = OnnxRuntime(averaged.SerializeToString(), extractor.info.name, usable_cores())
     found = [run(extractor.planes(image)[None], outputs) for image in images]
+    # A network may split an image into several: (b, c, 1, 1).
     return {
-        name: np.mean([one.astype(np.float64).ravel() for one in ones], axis=0)
+        name: np.mean([_channels(one) for one in ones], axis=0)
         for name, ones in zip(names, zip(*found, strict=True), strict=True)
     }
+
+
+def _channels(averages: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(b, c, 1, ...) -> means over the batch, (c,)."""
+    means: NDArray[np.float64] = averages.reshape(averages.shape[:2]).mean(axis=0, dtype=np.float64)
+    return means
 
 
 def _convolutions(model: onnx.ModelProto) -> list[Any]:

@@ -21,16 +21,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationMethod, QuantType, create_calibrator
+from onnxruntime.quantization import MinMaxCalibrater, QuantType
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from patchbank.backbones.bias_correction import mean_shifts, shift_biases
 from patchbank.backbones.onnx_extractor import METADATA_KEY, OnnxExtractor
+from patchbank.backbones.quantisable import cut_off_outputs, quantisable
 from patchbank.errors import BackboneError
 from patchbank.runtime.printable import one_line
 from patchbank.runtime.progress import Progress
+from patchbank.runtime.threads import usable_cores
 from patchbank.types import FeatureMap, Image
 
 SUFFIX = "_int8"
@@ -120,13 +122,26 @@ class _Reader:
         return next(self._inputs, None)
 
 
+class _Calibrator(MinMaxCalibrater):  # type: ignore[misc]  # it has no types
+    """Measures ranges on the cores that this process may use, and leaves them when it waits."""
+
+    def create_inference_session(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = usable_cores()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.infer_session = onnxruntime.InferenceSession(
+            self.augmented_model_path, options, providers=self.execution_providers
+        )
+
+
 class _Quantisation:
     """One quantisation, with its files."""
 
     def __init__(self, extractor: OnnxExtractor, images: Sequence[Image], folder: Path) -> None:
         self._extractor, self._folder = extractor, folder
         self._numbers = count()
-        self._model = self._prepared()
+        self._model = quantisable(extractor.content, extractor.info.name, folder)
         self._layers = [node.name for node in self._model.graph.node if node.op_type in WEIGHTED]
         if not self._layers:
             raise BackboneError(
@@ -165,26 +180,12 @@ class _Quantisation:
             f"more than {100 * LARGEST_ERROR:.0f} % of error with any layer; use float32"
         )
 
-    def _prepared(self) -> Any:
-        """The model with a name for each node, and what can be merged into convolutions merged."""
-        content, file = Path(self._file()), self._file()
-        # From a file: ONNX Runtime 1.30 loses the weights of a model in memory.
-        content.write_bytes(self._extractor.content)
-        quant_pre_process(content, file, skip_symbolic_shape=True)
-        model = onnx.load(file)
-        for node in model.graph.node:
-            node.name = node.output[0]
-        return model
-
     def _measured_ranges(self, images: Sequence[Image]) -> Any:
         file = self._file()
         onnx.save(self._model, file)
-        calibrator = create_calibrator(
-            file,
-            [*WEIGHTED, *BETWEEN],
-            str(self._file()),
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+        calibrator = _Calibrator(file, [*WEIGHTED, *BETWEEN], str(self._file()))
+        calibrator.augment_graph()
+        calibrator.create_inference_session()
         name = self._extractor.input_name
         inputs = ({name: self._extractor.planes(image)[None]} for image in images)
         calibrator.collect_data(_Reader(inputs))
@@ -205,7 +206,7 @@ class _Quantisation:
             activation_qType=QuantType.QUInt8,
             tensors_range=deepcopy(self._ranges),  # the tools narrow them in place
             nodes_to_quantize=list(only),
-            nodes_to_exclude=list(but),
+            nodes_to_exclude=[*but, *cut_off_outputs(copy)],
             op_types_to_quantize=[*WEIGHTED, *BETWEEN],
             extra_options={},
         )
