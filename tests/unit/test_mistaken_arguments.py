@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from patchbank import DetectorFileError, ParameterError, PatchCore, load
+from patchbank.cli.learned_photographs import MOST_IN_VAIN, LearnedPhotographs
 from patchbank.core.int8 import binding
 from tests.photographs import part, parts, save
 from tests.unit.test_cli import run
@@ -115,6 +116,23 @@ def test_learned_photographs_are_said_to_be(fitted, capsys, tmp_path, monkeypatc
     ) in err
     _, _, err = run(capsys, "predict", detector, fitted / "new", *option)
     assert "learned ones" not in err
+
+
+def test_photographs_that_share_names_with_learned_ones_are_read_again_a_few_times(fitted):
+    inspection = load(fitted / "a.patchbank").predict(fitted / "new" / "40.png")
+    reads = []
+
+    class Again:
+        image, p_value = "elsewhere/3.png", 0.5
+
+        @property
+        def pixels(self):
+            reads.append(self)
+            return inspection.pixels
+
+    learned = LearnedPhotographs(load(fitted / "a.patchbank"))
+    assert not any(learned.has(Again()) for _ in range(100))
+    assert len(reads) == MOST_IN_VAIN
 
 
 def test_a_folder_of_photographs_is_not_called_an_empty_one(fitted, capsys):

@@ -11,6 +11,10 @@ from patchbank.errors import ImageError
 from patchbank.images.digest import pixel_digest
 
 
+MOST_IN_VAIN = 32
+"""Photographs that are read again and were not learned, before no more are: it takes time."""
+
+
 class LearnedPhotographs:
     """Counts them: their scores say little about new parts.
 
@@ -23,17 +27,19 @@ class LearnedPhotographs:
         self._digests = set() if digests is None else {row.tobytes() for row in digests}
         names = detector.fitted_on if isinstance(detector, Detector) else ()
         self._names = {PurePath(name).name for name in names}
-        self._n_inspected = self._n_learned = 0
+        self._n_inspected = self._n_learned = self._n_in_vain = 0
 
     def has(self, inspection: Inspection) -> bool:
         """Whether a photograph was learned; threads may ask, while its pixels are in memory."""
         may_be = inspection.p_value == 1 or PurePath(inspection.image).name in self._names
-        if not self._digests or not may_be:
+        if not self._digests or not may_be or self._n_in_vain >= MOST_IN_VAIN:
             return False
         try:
-            return pixel_digest(inspection.pixels) in self._digests
+            found = pixel_digest(inspection.pixels) in self._digests
         except ImageError:  # it is gone meanwhile
             return False
+        self._n_in_vain += not found
+        return found
 
     def add(self, *, is_learned: bool) -> None:
         """Count a photograph."""
