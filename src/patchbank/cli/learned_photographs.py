@@ -10,7 +10,6 @@ from patchbank.detector.inspector import Inspector
 from patchbank.errors import ImageError
 from patchbank.images.digest import pixel_digest
 
-
 MOST_IN_VAIN = 32
 """Photographs that are read again and were not learned, before no more are: it takes time."""
 
