@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from patchbank.cli import output
 from patchbank.cli.csv_file import csv_file
 from patchbank.cli.labelling import LabellingFiles, labelling_files
-from patchbank.cli.learned_photographs import LearnedPhotographs
 from patchbank.cli.path_lists import Given, StandardInput, batches
 from patchbank.cli.pictures import Listed, PathsBelow, Pictures, list_photographs, write_picture
 from patchbank.cli.progress import ConsoleProgress
@@ -48,8 +47,6 @@ class Count:
     """Images that were inspected, but whose photographs could not be copied."""
     unlike: DifferenceCount = field(default_factory=DifferenceCount, compare=False)
     """Differences from the learned photographs as a whole."""
-    learned: LearnedPhotographs | None = field(default=None, kw_only=True, compare=False)
-    """Photographs that were learned; None where they arrive one by one."""
 
     @property
     def total(self) -> int:
@@ -90,7 +87,7 @@ def inspect_paths(
 ) -> Count:
     """Inspect images and folders, write what was asked for, and count the outcomes."""
     is_live = any(isinstance(path, StandardInput) for path in paths)
-    count = Count(is_live=is_live, learned=None if is_live else LearnedPhotographs(detector))
+    count = Count(is_live=is_live)
     pictures = None
     if outputs.overlays is not None:
         pictures = Pictures(outputs.overlays, keeps_others=is_live)
@@ -129,8 +126,6 @@ def inspect_paths(
         explanations.write_page()
     if not is_live or count.total > 1:
         output.notes(count.unlike.lines())
-    if count.learned is not None:
-        output.notes(count.learned.lines())
     if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread, count.unknown)
     return count
@@ -157,10 +152,10 @@ def _inspect_batch(
         for inside, own, (outcome, made) in zip(
             below,
             paths,
-            _outcomes(detector, [image for image, _ in images], outputs, count.learned),
+            _outcomes(detector, [image for image, _ in images], outputs),
             strict=True,
         ):
-            _tally(count, outcome, made)
+            _tally(count, outcome)
             if _is_wanted(outcome, outputs):
                 add_record(outcome, inside, made)
                 targets.write(outcome, made, own)
@@ -182,8 +177,6 @@ class Made:
     """The explanation of a flagged photograph."""
     maps: MapPictures | None = None
     """Pictures of the anomaly map for FiftyOne."""
-    is_learned: bool | None = None
-    """Whether the photograph was learned; None where that was not found out."""
 
 
 NOTHING = Made()
@@ -218,21 +211,18 @@ class Targets:
 
 
 def _outcomes(
-    detector: Inspector,
-    images: Iterable[Path],
-    outputs: Outputs,
-    learned: LearnedPhotographs | None,
+    detector: Inspector, images: Iterable[Path], outputs: Outputs
 ) -> Iterator[tuple[Inspection | FailedInspection, Made]]:
     """Yield each outcome with its pictures, drawn and encoded where it was inspected."""
     if outputs.overlays is None and outputs.explain is None and outputs.fiftyone is None:
         for outcome in detector.inspect(images):
             yield outcome, NOTHING
         return
-    for result in detector.inspect_with(images, partial(_made, outputs=outputs, learned=learned)):
+    for result in detector.inspect_with(images, partial(_made, outputs=outputs)):
         yield (result, NOTHING) if isinstance(result, FailedInspection) else result
 
 
-def _made(inspection: Inspection, *, outputs: Outputs, learned: LearnedPhotographs | None) -> Made:
+def _made(inspection: Inspection, *, outputs: Outputs) -> Made:
     if not _is_wanted(inspection, outputs):
         return NOTHING
     overlay, explanation = None, None
@@ -247,8 +237,7 @@ def _made(inspection: Inspection, *, outputs: Outputs, learned: LearnedPhotograp
         from patchbank.integrations.fiftyone import map_pictures
 
         maps = map_pictures(inspection)
-    is_learned = None if learned is None else learned.has(inspection)
-    return Made(overlay, explanation, maps, is_learned)
+    return Made(overlay, explanation, maps)
 
 
 AddRecord = Callable[[Inspection | FailedInspection, Path, Made], None]
@@ -292,7 +281,7 @@ def _records(
     return add
 
 
-def _tally(count: Count, outcome: Inspection | FailedInspection, made: Made) -> None:
+def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
     if isinstance(outcome, FailedInspection):
         if outcome.route is None:
             count.unread += 1
@@ -302,9 +291,6 @@ def _tally(count: Count, outcome: Inspection | FailedInspection, made: Made) -> 
     new = count.unlike.add(outcome.image, outcome.unlike)
     if count.is_live:
         output.notes(f"{outcome.image}: {text}" for text in new)
-    if count.learned is not None:
-        known = made.is_learned
-        count.learned.add(is_learned=count.learned.has(outcome) if known is None else known)
     if outcome.is_anomalous:
         count.anomalous += 1
     else:

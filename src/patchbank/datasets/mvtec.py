@@ -113,12 +113,9 @@ def read_test(root: Path) -> Dataset:
     samples = [sample for sample in samples if sample.label]
     labels = {sample.label for sample in samples}
     if GOOD not in labels or len(labels) < 2:
-        got = few([f.name for f in subfolders(test)], "folder")
-        if loose:
-            got = f"{len(loose):,} photograph{'s' * (len(loose) > 1)} and {got}"
         raise DataError(
             f"{test}: expected a folder of good images (good, ok or normal) and at least one "
-            f"of defects, got {got}"
+            f"of defects, got {few([f.name for f in subfolders(test)], 'folder')}"
         )
     others = find_masks(_folders_next_to(test, root))
     matched = masks_of_samples(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BufferedIOBase, BytesIO
@@ -36,9 +35,6 @@ LINEAGE_SINCE_VERSION = 5
 ENGINE_SINCE_VERSION = 6
 """Version of files with a network in int8, which an older program would run in any engine."""
 READABLE_VERSIONS = (2, 3, 4, 5, 6)
-PHOTOGRAPHS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
-ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b\x08", b"7z\xbc\xaf")
-"""First bytes of files that are given instead of detectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +212,6 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
     try:
         metadata, tensors = read_container(file, size)
     except ContainerError as error:
-        file.seek(0)
-        known = _foreign(file.read(8))
-        if known is not None:
-            raise DetectorFileError(f"{name}: expected a detector file, got {known}") from None
         raise DetectorFileError(
             f"{name}: expected a whole detector file, got a damaged or foreign one ({error}); "
             "copy it again or fit anew"
@@ -236,17 +228,6 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
             "differs); copy it again or fit anew"
         )
     return bundle
-
-
-def _foreign(begin: bytes) -> str | None:
-    """Format of a file that is no detector, by its first bytes; None if it is not known."""
-    if begin.startswith(PHOTOGRAPHS):
-        return "a photograph; the detector file comes before the photographs"
-    if begin.startswith(ARCHIVES):
-        return "an archive, in which other programs keep their models"
-    if re.match(rb"\x80[\x02-\x05][^\0]", begin):
-        return "a pickle, in which other programs keep their models"
-    return None
 
 
 def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:

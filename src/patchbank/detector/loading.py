@@ -10,7 +10,6 @@ from typing_extensions import Unpack
 
 from patchbank.backbones import Engine
 from patchbank.choices import EngineName
-from patchbank.core.int8 import binding
 from patchbank.detector.bundle import read_bundle
 from patchbank.detector.changes import Thresholds, check_thresholds
 from patchbank.detector.detector import Detector, detector_of
@@ -54,13 +53,11 @@ def load(
             content contradicts itself, or it is not the one with this `sha256`.
         BackboneError: the backbone needs torch or OpenVINO, and there is none; or the engine lacks
             the precision that the detector was fitted in.
-        ParameterError: there is no such device or engine, `PATCHBANK_KERNEL` names instructions
-            that this machine lacks, the bank cannot be truncated so,
+        ParameterError: there is no such device or engine, the bank cannot be truncated so,
             `sha256` is not a digest, or a rate or threshold is out of range.
     """
     if engine is not None:
         Engine(engine)  # an unknown engine is named before the file is read
-    binding.status()  # likewise instructions that this machine lacks
     if bank_rows is not None and latency_budget_ms is not None:
         raise ParameterError("bank_rows: expected without latency_budget, got both")
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):

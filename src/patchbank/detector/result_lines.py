@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from patchbank.detector.inspection import SCHEMA_VERSION
-from patchbank.detector.result_rows import COLUMNS
 from patchbank.detector.strict_json import parse_json
 from patchbank.runtime.printable import one_line
 
@@ -15,8 +14,6 @@ Used = TypeVar("Used")
 
 MARK = b"\xef\xbb\xbf"
 """Mark that Windows puts in front of UTF-8."""
-TABLE = ",".join(COLUMNS)[:20].encode()
-"""First bytes of a table of `predict --csv`."""
 
 
 def used_lines(
@@ -37,11 +34,6 @@ def used_lines(
         text = line.removeprefix(MARK).strip()
         if not text:
             continue
-        if number == 1 and text.startswith(TABLE):
-            damaged.append(
-                f"{name}: expected lines of predict --json, got a table of predict --csv"
-            )
-            return
         try:
             used = use(_checked(parse_json(text.decode("utf-8"))))
         except ValueError as error:

@@ -39,11 +39,6 @@ class Shelf(Mapping[str, Detector]):
         Raises:
             DataError: no such folder, or no detector file in it.
         """
-        if folder.is_file():
-            raise DataError(
-                f"{folder}: expected a folder of detectors, got a file; "
-                "one detector needs no --auto"
-            )
         if not folder.is_dir():
             raise DataError(f"{folder}: expected a folder of detectors, got none of that name")
         found = sorted(p for p in folder.glob(f"*{SUFFIX}") if not is_left_behind(p.name))

@@ -80,7 +80,7 @@ def updated(
         after = with_normal(after, request, facts, progress)
         steps.append(("normal", after))
     if after is before:
-        _refuse_nothing(facts, remarks, before.calibration.threshold)
+        _refuse_nothing(facts, remarks)
     check_defects(before, after, request, facts, progress)
     after = _recorded(before, steps, request, facts, are_unlike=are_unlike)
     facts.rows = [
@@ -202,12 +202,12 @@ def _is_trimmed(before: Member, after: Member) -> bool:
     return not np.array_equal(old.bank, new.bank[: old.n_rows])
 
 
-def _refuse_nothing(facts: UpdateFacts, remarks: Remarks, threshold: float) -> None:
+def _refuse_nothing(facts: UpdateFacts, remarks: Remarks) -> None:
     """Raise a DataError that says why nothing was learned."""
     if facts.passing:
         raise DataError(
-            f"expected photographs that are flagged, got {_count(facts.passing)} that pass at the "
-            f"threshold of the file, {threshold:.4g}; nothing was changed"
+            f"expected photographs that are flagged, got {_count(facts.passing)} that pass; "
+            "nothing was changed"
         )
     unread = f", and others that cannot be read ({'; '.join(remarks.unread)})"
     raise DataError(
