@@ -2,6 +2,7 @@
 
     PatchbankError
     ├── ParameterError   a setting or argument is out of range, unknown, or at odds with another
+    │   └── VariableError   an environment variable has a value that cannot be used
     ├── ShapeError       an array has not the axes, size or values that the function needs
     ├── DataError        a folder, data set or image is not what it should be
     │   ├── ImageError   one image cannot be read
@@ -31,6 +32,10 @@ class PatchbankError(Exception):
 
 class ParameterError(PatchbankError, ValueError):
     """A setting or argument is out of range, unknown, or at odds with another."""
+
+
+class VariableError(ParameterError):
+    """An environment variable has a value that cannot be used, whatever the photograph."""
 
 
 class ShapeError(PatchbankError, ValueError):

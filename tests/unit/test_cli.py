@@ -265,7 +265,7 @@ def test_backbones_lists_layers_and_hashes(capsys):
         (["predict", "{fitted}", "{tmp}/no"], "nothing of that name"),
         (["predict", "{fitted}", "{plates}", "--json", "{tmp}/no/a"], "--json: expected a file in"),
         (["evaluate", "{fitted}", "{plates}/train"], "and at least one of defects"),
-        (["info", "{plates}/train/good/000.png"], "damaged or foreign"),
+        (["info", "{plates}/train/good/000.png"], "got a PNG image; give the detector first"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_status_two(

@@ -144,7 +144,10 @@ def test_lines_are_compared_with_lines_only(compare, lines, root, order, other, 
     (root / "empty.jsonl").write_bytes(b"")
     status, out, err = compare(*(lines[0], other)[::order])
     assert (status, out) == (2, "")
-    assert err.strip() == f"error: {other}: expected lines of predict --json, got {got}"
+    assert err.strip() == (
+        f"error: {other}: expected lines of predict --json, got {got}; run patchbank predict with "
+        "--json, and give the file that it writes"
+    )
 
 
 def test_settings_and_history_between_both_are_printed(compare, root, tmp_path, capsys):

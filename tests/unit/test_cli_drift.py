@@ -172,12 +172,14 @@ def test_lines_of_another_detector_alone_are_an_error(folder, drift, tmp_path):
     assert load(folder / "plates.patchbank").sha256 in err
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_a_file_that_cannot_be_read_is_one_line(drift, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "found"), [("missing.jsonl", "got: No such file"), (".", "got a folder; run")]
+)
+def test_a_file_that_cannot_be_read_is_one_line(drift, tmp_path, name, found):
     status, _, err = drift(tmp_path / name)
     assert status == 2
     assert err.count("\n") == 1
-    assert "expected lines of predict --json, got: " in err
+    assert f"expected lines of predict --json, {found}" in err
 
 
 def test_detectors_made_by_options_of_predict_are_made_again(folder, drift, tmp_path):

@@ -265,7 +265,7 @@ def test_a_detector_that_cannot_take_a_photograph_keeps_it_from_no_other(router)
 
 
 def test_what_is_no_folder_of_detectors_is_refused(tmp_path):
-    with pytest.raises(DataError, match="got none of that name"):
+    with pytest.raises(DataError, match="got nothing of that name"):
         Router.open(tmp_path / "none")
     with pytest.raises(DataError, match="fit --each makes them"):
         Router.open(tmp_path)

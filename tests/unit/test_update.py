@@ -243,7 +243,9 @@ def test_of_two_regions_the_one_that_is_normal_vanishes(after):
 
 def test_what_passes_already_is_no_correction(before):
     good = before.predict(OLD[0])
-    with pytest.raises(DataError, match="photographs that are flagged, got 1 that pass; nothing"):
+    with pytest.raises(
+        DataError, match="photographs that are flagged, got 1 that passes at the threshold"
+    ):
         before.updated(normal=[good])
 
 

@@ -188,8 +188,8 @@ def evaluate(options: EvaluateOptions) -> None:
     from patchbank.datasets import find_dataset
     from patchbank.evaluation.evaluate import evaluate as evaluate_detector
 
-    dataset = find_dataset(options.dataset)
     detector = options.load()
+    dataset = find_dataset(options.dataset)
     for line in dataset.lines:
         output.note(f"note: {line}")
     evaluation = evaluate_detector(detector, dataset, progress=ConsoleProgress())

@@ -90,6 +90,8 @@ def _compared(options: CompareOptions) -> Comparison:
     """The comparison: of lines if there is no DATA, else of detectors that inspect it."""
     from patchbank.comparison import compare_results
     from patchbank.comparison.lines import is_results
+    from patchbank.detector.result_lines import CURE
+    from patchbank.images.formats import UNKNOWN
 
     are_lines = [is_results(path) for path in (options.a, options.b)]
     if not options.data:
@@ -97,9 +99,10 @@ def _compared(options: CompareOptions) -> Comparison:
             found = compare_results(options.a, options.b)
             output.notes(found.remarks)
             return found
-        if any(are_lines):
-            other = options.b if are_lines[0] else options.a
-            raise DataError(f"{other}: expected lines of predict --json, got {_kind(other)}")
+        other = options.b if are_lines[0] else options.a
+        kind = _kind(other)
+        if any(are_lines) or kind != UNKNOWN:
+            raise DataError(f"{other}: expected lines of predict --json, got {kind}; {CURE}")
         raise ParameterError(
             "DATA: expected photographs that both detectors inspect, got none; without them A and "
             "B are two files of predict --json"
@@ -123,10 +126,15 @@ def _compared(options: CompareOptions) -> Comparison:
 
 
 def _kind(path: Path) -> str:
-    """A word for a file that has no lines of results."""
-    if not path.exists():
-        return "no such file"
-    return "an empty file" if path.is_file() and not path.stat().st_size else "something else"
+    """A word for a path that is no file with lines of results."""
+    if not path.is_file():
+        return "a folder" if path.is_dir() else "no such file"
+    from patchbank.detector.result_lines import kind_of_lines
+    from patchbank.images.formats import HEAD_BYTES
+
+    with path.open("rb") as file:
+        first = file.readline(HEAD_BYTES)
+    return kind_of_lines(first) if first else "an empty file"
 
 
 def _show(found: Comparison) -> None:

@@ -23,6 +23,7 @@ from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.inspector import Inspector
 from patchbank.detector.overlay import draw_overlay, png_bytes
 from patchbank.errors import DataError, ImageError
+from patchbank.images.folders import few
 from patchbank.runtime.printable import json_text
 
 if TYPE_CHECKING:
@@ -47,11 +48,24 @@ class Count:
     """Images that were inspected, but whose photographs could not be copied."""
     unlike: DifferenceCount = field(default_factory=DifferenceCount, compare=False)
     """Differences from the learned photographs as a whole."""
+    learned: list[str] = field(default_factory=list, compare=False)
+    """Names of photographs that the detector has learned."""
 
     @property
     def total(self) -> int:
         """Number of all images."""
         return self.good + self.anomalous + self.unread + self.unknown
+
+    def notes(self) -> list[str]:
+        """Lines about all photographs together, where they do not arrive one by one."""
+        lines = self.unlike.lines() if not self.is_live or self.total > 1 else []
+        if self.learned and not self.is_live:
+            lines.append(
+                f"{len(self.learned):,} of {self.total:,} photographs were learned, to the pixel: "
+                f"{few(self.learned, 'photograph')}; this says nothing of new parts, inspect "
+                "photographs that were not learned"
+            )
+        return lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +138,7 @@ def inspect_paths(
             raise DataError("PATH: expected photographs, got an empty list")
     if explanations is not None:
         explanations.write_page()
-    if not is_live or count.total > 1:
-        output.notes(count.unlike.lines())
+    output.notes(count.notes())
     if outputs.to_json != "-":
         output.totals(count.good, count.anomalous, count.unread, count.unknown)
     return count
@@ -291,6 +304,8 @@ def _tally(count: Count, outcome: Inspection | FailedInspection) -> None:
     new = count.unlike.add(outcome.image, outcome.unlike)
     if count.is_live:
         output.notes(f"{outcome.image}: {text}" for text in new)
+    if outcome.is_learned and not count.is_live:
+        count.learned.append(Path(outcome.image).name)
     if outcome.is_anomalous:
         count.anomalous += 1
     else:

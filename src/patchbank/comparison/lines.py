@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from patchbank.comparison.comparison import Verdict
-from patchbank.detector.result_lines import MARK, number_of, used_lines
-from patchbank.errors import DataError
+from patchbank.detector.result_lines import MARK, number_of, unreadable_lines, used_lines
 
 BEGINNING = 64
 
@@ -60,9 +59,7 @@ def read_lines(path: Path) -> ReadLines:
         with path.open("rb") as file:
             lines = tuple(used_lines(file, str(path), _line, damaged))
     except OSError as error:
-        raise DataError(
-            f"{path}: expected lines of predict --json, got: {error.strerror}"
-        ) from None
+        raise unreadable_lines(path, error) from None
     return ReadLines(lines, tuple(damaged))
 
 

@@ -72,7 +72,7 @@ def read_category(folder: Path, facts: Published) -> Category:
     """
     train = train_folder(folder)
     if train is None or test_folder(folder) is None:
-        found = few([f.name for f in subfolders(folder)], "folder")
+        found = _found(folder, len(scan_folder(folder).images))
         raise DataError(
             f"{folder}: expected folders train and test (of MVTec AD 2, test_public), got {found}"
         )
@@ -115,7 +115,7 @@ def read_test(root: Path) -> Dataset:
     if GOOD not in labels or len(labels) < 2:
         raise DataError(
             f"{test}: expected a folder of good images (good, ok or normal) and at least one "
-            f"of defects, got {few([f.name for f in subfolders(test)], 'folder')}"
+            f"of defects, got {_found(test, len(loose))}; give the folder that has both"
         )
     others = find_masks(_folders_next_to(test, root))
     matched = masks_of_samples(
@@ -130,6 +130,17 @@ def read_test(root: Path) -> Dataset:
         count = "1 photograph lies" if len(loose) == 1 else f"{len(loose)} photographs lie"
         notes.append(f"{test}: {count} in no folder of a label, such as {loose[0].name}")
     return Dataset(name_of(root), matched.samples, tuple(notes), found.not_read)
+
+
+def _found(folder: Path, n_loose: int) -> str:
+    """Words for what a folder has: its folders, or the photographs that lie in itself."""
+    inside = subfolders(folder)
+    if inside:
+        return few([f.name for f in inside], "folder")
+    if not n_loose:
+        return "a folder without photographs"
+    count = "1 photograph" if n_loose == 1 else f"{n_loose:,} photographs"
+    return f"a folder of {count} without subfolders"
 
 
 def _folders_next_to(test: Path, root: Path) -> list[Path]:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as to_safetensors
 
-from patchbank.detector.container import ContainerError, read_container
+from patchbank.detector.container import MAX_HEADER_BYTES, ContainerError, read_container
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DetectorFileError
+from patchbank.images.formats import HEAD_BYTES, UNKNOWN, format_of, kind_of
 from patchbank.runtime.atomic_file import FileChanged, replace_file
 from patchbank.runtime.digest import file_sha256
 
@@ -35,6 +36,8 @@ LINEAGE_SINCE_VERSION = 5
 ENGINE_SINCE_VERSION = 6
 """Version of files with a network in int8, which an older program would run in any engine."""
 READABLE_VERSIONS = (2, 3, 4, 5, 6)
+HEADER_BEGIN = 8
+"""Where the header of a safetensors file begins, always with a brace; its length is before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +215,8 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
     try:
         metadata, tensors = read_container(file, size)
     except ContainerError as error:
-        raise DetectorFileError(
-            f"{name}: expected a whole detector file, got a damaged or foreign one ({error}); "
-            "copy it again or fit anew"
-        ) from None
+        file.seek(0)
+        raise _no_detector(name, file.read(HEAD_BYTES), error) from None
     header = _header(name, metadata)
     card = header.get("card", {})
     bundle = Bundle(tensors, header["record"], header["sha256"], card)
@@ -228,6 +229,30 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
             "differs); copy it again or fit anew"
         )
     return bundle
+
+
+def _no_detector(name: str, head: bytes, reason: ContainerError) -> DetectorFileError:
+    """The error about a file that is damaged, or that another program wrote, by its first bytes."""
+    picture, kind = format_of(head), kind_of(head)
+    is_known = bool(head) and (picture is not None or kind != UNKNOWN)
+    n_header = int.from_bytes(head[:HEADER_BEGIN], "little")
+    is_foreign = head[HEADER_BEGIN : HEADER_BEGIN + 1] != b"{" and (
+        is_known or n_header > MAX_HEADER_BYTES
+    )
+    if not is_foreign:
+        return DetectorFileError(
+            f"{name}: expected a whole detector file, got a damaged one ({reason}); copy it again "
+            "or fit anew"
+        )
+    if picture is not None:
+        return DetectorFileError(
+            f"{name}: expected a detector file, got a {picture.name} image; give the detector "
+            "first (FILE), and then the photographs (PATH)"
+        )
+    return DetectorFileError(
+        f"{name}: expected a detector file, got {kind}; give a file that patchbank fit or "
+        "Detector.save wrote"
+    )
 
 
 def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+
+import numpy as np
 
 from patchbank.core.spatial.regions import find_regions
 from patchbank.detector.difference import Difference, Differences
@@ -19,7 +22,8 @@ from patchbank.detector.member import (
 )
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.position import position_difference
-from patchbank.errors import ImageError, PatchbankError, ShapeError
+from patchbank.errors import ImageError, PatchbankError, ShapeError, VariableError
+from patchbank.images.digest import pixel_digest
 from patchbank.images.roi import InspectedPart, RegionOfInterest
 from patchbank.images.source import ImageSource
 from patchbank.images.traits import Traits
@@ -92,6 +96,7 @@ def judged(
         regions=() if drawn is None else find_regions(drawn, pixel_threshold),
         normalised_score=calibration.normalised(score) if is_normalised else None,
         unlike=_differences(detector.likeness, source, image, part, predictions),
+        is_learned=_is_learned(detector, source.name, image),
         predictions=predictions,
         source=source,
         kept=KeptPixels(image, drawn) if keep_image and drawn is not None else None,
@@ -100,9 +105,15 @@ def judged(
 
 
 def outcome_of(inspect: Callable[[], Inspection], name: str) -> Inspection | FailedInspection:
-    """The inspection of the photograph of this name, or the reason why there is none."""
+    """The inspection of the photograph of this name, or the reason why there is none.
+
+    Raises:
+        VariableError: of the environment, which no photograph can be inspected in.
+    """
     try:
         return inspect()
+    except VariableError:
+        raise
     except PatchbankError as error:
         failed = FailedInspection.of(name, error)
     except MemoryError:
@@ -122,6 +133,18 @@ def inspected_part(roi: RegionOfInterest, name: str, image: Image) -> InspectedP
         return roi.on((image.shape[0], image.shape[1]))
     except ShapeError as error:
         raise ImageError(f"{name}: {error}") from None
+
+
+def _is_learned(detector: DetectorParts, name: str, image: Image) -> bool:
+    """Whether a photograph has the file name and the pixels of a learned one.
+
+    Few names are those of learned ones, so that few digests are computed.
+    """
+    digests, end = detector.photograph_digests, os.path.basename(name)
+    if digests is None or not any(known.endswith(end) for known in detector.fitted_on):
+        return False
+    own = np.frombuffer(pixel_digest(image), np.uint8)
+    return bool((digests == own).all(axis=1).any())
 
 
 def _differences(

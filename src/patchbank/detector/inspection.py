@@ -63,6 +63,9 @@ class Inspection:
     unlike: Differences = ()
     """Ways in which the photograph differs from the learned ones as a whole; score and verdict do
     not depend on them.  Without most of them where the file of the detector has no traits."""
+    is_learned: bool = False
+    """Whether the detector has learned a photograph with the same file name and the same pixels:
+    then the score says nothing of new parts."""
     predictions: tuple[MemberPrediction, ...] = field(repr=False)
     """Patch scores of each member of the detector."""
     source: ImageSource = field(repr=False)

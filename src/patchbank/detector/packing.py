@@ -27,6 +27,7 @@ from patchbank.backbones import (
     unpack_backbone,
 )
 from patchbank.choices import EngineName
+from patchbank.core import int8
 from patchbank.core.scores.bank_size_calibration import BankSizeCalibration
 from patchbank.core.scores.calibration import Calibration
 from patchbank.detector.bundle import Bundle
@@ -63,6 +64,7 @@ from patchbank.detector.updates import (
     unpack_updates,
 )
 from patchbank.errors import BackboneError, DetectorFileError, ParameterError, PatchbankError
+from patchbank.images.limits import max_pixels
 from patchbank.images.roi import RegionOfInterest
 from patchbank.methods import METHODS, FittedMethod, Method
 from patchbank.methods.tensor_spec import check_tensors
@@ -156,7 +158,10 @@ def unpack(bundle: Bundle, name: str, device: Device, engine: EngineName | None)
         BackboneError: a backbone cannot be opened on this machine.
         DetectorFileError: a method is not installed, or its package cannot be used, or the content
             is not that of a detector.
+        VariableError: an environment variable has a value that no inspection can use.
     """
+    int8.status()
+    max_pixels()
     try:
         return _parts_of(bundle, device, engine)
     except BackboneError as error:

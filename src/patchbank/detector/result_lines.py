@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
+from json import JSONDecodeError
+from pathlib import Path
 from typing import Any, TypeVar
 
 from patchbank.detector.inspection import SCHEMA_VERSION
+from patchbank.detector.result_rows import COLUMNS
 from patchbank.detector.strict_json import parse_json
+from patchbank.errors import DataError
+from patchbank.images.formats import HEAD_BYTES, UNKNOWN, kind_of
 from patchbank.runtime.printable import one_line
 
 Used = TypeVar("Used")
 
+CURE = "run patchbank predict with --json, and give the file that it writes"
+PRINTED = re.compile(rb"(good|ANOMALOUS) +\S+ +p[=<]")
+"""Beginning of the lines that `patchbank predict` prints."""
+TABLE = re.compile("[,;]".join(list(COLUMNS)[:3]).encode())
+"""Beginning of the table of `predict --csv`, as it is or saved again by a spreadsheet program."""
 MARK = b"\xef\xbb\xbf"
 """Mark that Windows puts in front of UTF-8."""
 
@@ -29,8 +40,13 @@ def used_lines(
         name: of the stream, for messages.
         use: record of a photograph -> what is wanted of it; raises ValueError where that is absent.
         damaged: receives name, number and fault of each line that cannot be used.
+
+    Raises:
+        DataError: it is another output of `predict`, or a file of a kind that is known.
     """
     for number, line in enumerate(stream, 1):
+        if number == 1 and (kind := kind_of_lines(line)) != UNKNOWN:
+            raise DataError(f"{name}: expected lines of predict --json, got {kind}; {CURE}")
         text = line.removeprefix(MARK).strip()
         if not text:
             continue
@@ -41,6 +57,27 @@ def used_lines(
             damaged.append(f"{name}:{number}: expected a line of predict --json, got: {fault}")
             continue
         yield used
+
+
+def unreadable_lines(path: Path, error: OSError) -> DataError:
+    """The error about a file of lines that cannot be opened or read."""
+    if path.is_dir():
+        return DataError(f"{path}: expected lines of predict --json, got a folder; {CURE}")
+    return DataError(f"{path}: expected lines of predict --json, got: {error.strerror}")
+
+
+def kind_of_lines(first: bytes) -> str:
+    """Kind of a file of no results by its first line, in words that follow "got".
+
+    >>> kind_of_lines(b"image,verdict,score"), kind_of_lines(b'{"image": "a.png"}')
+    ('the table of predict --csv', 'something else')
+    """
+    line = first.removeprefix(MARK)
+    if TABLE.match(line):
+        return "the table of predict --csv"
+    if PRINTED.match(line):
+        return "the lines that predict prints"
+    return kind_of(line[:HEAD_BYTES]) if line else UNKNOWN
 
 
 def number_of(record: dict[str, Any], name: str) -> float:
@@ -74,4 +111,6 @@ def _checked(record: Any) -> dict[str, Any]:
 def _fault(error: ValueError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "text that is not UTF-8"
+    if isinstance(error, JSONDecodeError):
+        return "text that is not JSON"
     return one_line(str(error))

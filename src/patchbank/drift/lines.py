@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from patchbank.detector.result_lines import number_of, used_lines
-from patchbank.errors import DataError
+from patchbank.detector.result_lines import number_of, unreadable_lines, used_lines
 
 STANDARD_INPUT = "-"
 
@@ -58,9 +57,7 @@ class LineReader:
                         if self._is_own(detector):
                             yield part
             except OSError as error:
-                raise DataError(
-                    f"{name}: expected lines of predict --json, got: {error.strerror}"
-                ) from None
+                raise unreadable_lines(path, error) from None
 
     def _is_own(self, detector: Any) -> bool:
         """Count a line by the detector that it names; whether it is the one that is wanted."""

@@ -15,7 +15,7 @@ from patchbank.detector.inspection import Inspection
 from patchbank.detector.inspector import Inspector, parts_of_inspector
 from patchbank.detector.packing import DetectorParts
 from patchbank.detector.preprocessing import prepare
-from patchbank.errors import PatchbankError
+from patchbank.errors import PatchbankError, VariableError
 from patchbank.export.precision import TOLERANCES
 from patchbank.export.running import ExportedDetector, Verdict
 from patchbank.export.verification import Pair, Verification, correlation, share
@@ -82,6 +82,8 @@ def verified_together(
         for source in given:
             try:
                 inspection = inspect_photograph(parts, source, keep_image=True)
+            except VariableError:
+                raise
             except PatchbankError as error:
                 for lines in errors:
                     lines.append(str(error))

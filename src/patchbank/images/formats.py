@@ -89,6 +89,8 @@ _OTHERS = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy array"),
+    (b"PAR1", "a Parquet table"),
+    *((bytes([0x80, protocol]), "a pickle of Python") for protocol in (2, 3, 4, 5)),
     (b"version https://git-lfs", "a pointer of Git LFS (run `git lfs pull`)"),
 )
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from PIL import Image as pillow
 
-from patchbank.errors import ImageError, ParameterError
+from patchbank.errors import ImageError, VariableError
 
 VARIABLE = "PATCHBANK_MAX_PIXELS"
 """Environment variable with another limit than DEFAULT_MAX_PIXELS."""
@@ -23,7 +23,7 @@ def max_pixels() -> int:
     """Number of pixels of the largest image that is read.
 
     Raises:
-        ParameterError: the environment variable holds no positive integer.
+        VariableError: the environment variable holds no positive integer.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
@@ -31,7 +31,7 @@ def max_pixels() -> int:
     # Python converts digits of other scripts too, and refuses more than 4300 digits.
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
         shown = text if len(text) < 40 else f"{text[:40]}..."
-        raise ParameterError(f"{VARIABLE}: expected a number of pixels, 1 or more, got {shown!r}")
+        raise VariableError(f"{VARIABLE}: expected a number of pixels, 1 or more, got {shown!r}")
     return int(text)
 
 

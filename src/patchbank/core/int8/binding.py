@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patchbank.errors import ParameterError
+from patchbank.errors import VariableError
 from patchbank.runtime.devices import HOST, Device
 from patchbank.types import Array
 
@@ -58,7 +58,7 @@ def level() -> int:
     """The instructions that the kernel uses on this machine: a key of LEVELS, or 0 for none.
 
     Raises:
-        ParameterError: as `status`.
+        VariableError: as `status`.
     """
     return _level_and_status()[0]
 
@@ -67,7 +67,7 @@ def status() -> str:
     """The instructions that the kernel uses on this machine, or the reason why it is not used.
 
     Raises:
-        ParameterError: the environment variable asks for instructions that are not there.
+        VariableError: the environment variable asks for instructions that are not there.
 
     >>> from patchbank.core.int8 import binding
     >>> binding.status() in binding.LEVELS.values() or binding.status().startswith("not used: ")
@@ -87,7 +87,7 @@ def _level_and_status() -> tuple[int, str]:
     if CHOICES.get(chosen) not in found:
         here = ", ".join(name for name, level in CHOICES.items() if level in found or not level)
         why = f"; the native kernel cannot be used: {reason}" if reason else ""
-        raise ParameterError(
+        raise VariableError(
             f"{VARIABLE}: expected one of {here} (what this machine can run), got {chosen!r}{why}"
         )
     return CHOICES[chosen], LEVELS[CHOICES[chosen]]

@@ -40,7 +40,7 @@ class Shelf(Mapping[str, Detector]):
             DataError: no such folder, or no detector file in it.
         """
         if not folder.is_dir():
-            raise DataError(f"{folder}: expected a folder of detectors, got none of that name")
+            raise _no_folder(folder)
         found = sorted(p for p in folder.glob(f"*{SUFFIX}") if not is_left_behind(p.name))
         if not found:
             raise DataError(
@@ -107,3 +107,10 @@ class Shelf(Mapping[str, Detector]):
             )
             members.append(replace(member, extractor=self._networks.setdefault(key, network)))
         return replace(detector, members=tuple(members))
+
+
+def _no_folder(path: Path) -> DataError:
+    if not path.exists():
+        return DataError(f"{path}: expected a folder of detectors, got nothing of that name")
+    cure = "leave --auto out, or give its folder" if path.suffix == SUFFIX else "give its folder"
+    return DataError(f"{path}: expected a folder of detectors, got a file; {cure}")

@@ -13,7 +13,7 @@ from patchbank.core.spatial.box import Box
 from patchbank.core.spatial.regions import Region
 from patchbank.detector.inspection import Inspection, Normal
 from patchbank.detector.lineage.entry import Edit
-from patchbank.detector.result_lines import used_lines
+from patchbank.detector.result_lines import unreadable_lines, used_lines
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource, image_source
@@ -37,6 +37,8 @@ class NormalPart:
     """Regions that are normal, while others are not; none where all of the photograph is."""
     others: tuple[Box, ...] = ()
     """The other regions."""
+    threshold: float | None = None
+    """Threshold that the photograph was inspected with; None where that is not known."""
 
     def area(self, size: tuple[int, int]) -> Mask:
         """The pixels that are normal, (H, W): regions and what surrounds them, but no other region.
@@ -173,13 +175,14 @@ def _of_inspection(given: Normal) -> NormalPart:
             f"normal: expected regions of the inspection of {inspection.image}, got another one"
         )
     others = [region for region in inspection.regions if region not in chosen]
+    at = inspection.threshold
     if not chosen or not others:
-        return NormalPart(inspection.source, inspection.size)
-    boxes = [
+        return NormalPart(inspection.source, inspection.size, threshold=at)
+    boxes, rest = (
         tuple(Box(r.top, r.left, r.height, r.width) for r in regions)
         for regions in (chosen, others)
-    ]
-    return NormalPart(inspection.source, inspection.size, *boxes)
+    )
+    return NormalPart(inspection.source, inspection.size, boxes, rest, at)
 
 
 def read_results(argument: str) -> tuple[NormalPart, ...]:
@@ -223,9 +226,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         with path.open("rb") as file:
             found = list(used_lines(file, str(path), _whole, damaged))
     except OSError as error:
-        raise DataError(
-            f"{path}: expected lines of predict --json, got: {error.strerror}"
-        ) from None
+        raise unreadable_lines(path, error) from None
     if damaged:
         raise DataError(damaged[0])
     return [record for record in found if record.get("error") is None]
@@ -268,8 +269,12 @@ def _of_line(
 ) -> NormalPart:
     source, size = image_source(line["image"]), (line["size"][0], line["size"][1])
     others = [one for one in regions if one not in chosen]
+    at = line.get("threshold")
+    at = float(at) if isinstance(at, (int, float)) else None
     if not chosen or not others:
-        return NormalPart(source, size)
+        return NormalPart(source, size, threshold=at)
     names = ("top", "left", "height", "width")
-    boxes = [tuple(Box(*(one[name] for name in names)) for one in of) for of in (chosen, others)]
-    return NormalPart(source, size, *boxes)
+    boxes, rest = (
+        tuple(Box(*(one[name] for name in names)) for one in of) for of in (chosen, others)
+    )
+    return NormalPart(source, size, boxes, rest, at)

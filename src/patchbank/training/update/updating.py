@@ -80,7 +80,7 @@ def updated(
         after = with_normal(after, request, facts, progress)
         steps.append(("normal", after))
     if after is before:
-        _refuse_nothing(facts, remarks)
+        _refuse_nothing(before, request, facts, remarks)
     check_defects(before, after, request, facts, progress)
     after = _recorded(before, steps, request, facts, are_unlike=are_unlike)
     facts.rows = [
@@ -202,12 +202,20 @@ def _is_trimmed(before: Member, after: Member) -> bool:
     return not np.array_equal(old.bank, new.bank[: old.n_rows])
 
 
-def _refuse_nothing(facts: UpdateFacts, remarks: Remarks) -> None:
+def _refuse_nothing(
+    before: DetectorParts, request: UpdateRequest, facts: UpdateFacts, remarks: Remarks
+) -> None:
     """Raise a DataError that says why nothing was learned."""
     if facts.passing:
+        own = f"{before.calibration.threshold:.4g}"
+        found = {f"{each.threshold:.4g}" for each in request.normal if each.threshold is not None}
+        others = sorted(found - {own}, key=float)
+        made = f" (the results were made with {', '.join(others[:MOST_NAMED])})" if others else ""
+        cure = "set the threshold of the detector first (patchbank tune); " if others else ""
         raise DataError(
-            f"expected photographs that are flagged, got {_count(facts.passing)} that pass; "
-            "nothing was changed"
+            f"expected photographs that are flagged, got {_count(facts.passing)} that "
+            f"{'passes' if len(facts.passing) == 1 else 'pass'} at the threshold of the detector, "
+            f"{own}{made}; {cure}nothing was changed"
         )
     unread = f", and others that cannot be read ({'; '.join(remarks.unread)})"
     raise DataError(
