@@ -1,5 +1,7 @@
 """Networks of other programs in int8: taps, opsets, names, batches and inputs as they come."""
 
+import re
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from patchbank import BackboneError
-from patchbank.backbones import OnnxExtractor, quantisation
+from patchbank.backbones import OnnxExtractor, quantisable, quantisation
 from patchbank.backbones.quantisation import _share, quantised
 from patchbank.runtime.progress import NullProgress
 from tests.photographs import part
@@ -30,7 +32,7 @@ def node(operator, inputs, *outputs, **attributes):
     return helper.make_node(operator, inputs, [*outputs], **attributes)
 
 
-def network(nodes, constants, outputs, *, opset=17, as_inputs=False, image=FREE):
+def network(nodes, constants, outputs, *, opset=17, as_inputs=False, image=FREE, version=7):
     info = helper.make_tensor_value_info
     inputs = [info("x", TensorProto.FLOAT, image)]
     if as_inputs:
@@ -38,7 +40,7 @@ def network(nodes, constants, outputs, *, opset=17, as_inputs=False, image=FREE)
     maps = [info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(nodes, "g", inputs, maps, constants)
     versions = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 2)]
-    model = helper.make_model(graph, opset_imports=versions, ir_version=7)
+    model = helper.make_model(graph, opset_imports=versions, ir_version=version)
     return OnnxExtractor(model.SerializeToString(), "small", None, NORMALISATION)
 
 
@@ -93,6 +95,37 @@ def test_networks_of_early_opsets_are_quantised(opset):
     assert [(one.domain, one.version) for one in made.opset_import] == [("", max(opset, 13))]
 
 
+def resizing(operator, opset, mode, scales):
+    nodes = [
+        node("Conv", ["x", "w"], "a", strides=[4, 4]),
+        node(operator, ["a", "scales"], "u", mode=mode),
+        node("Conv", ["u", "v"], "y"),
+    ]
+    stored = [weights("w", 8, 3, 4, 4), weights("v", 8, 8, 1, 1, seed=1)]
+    return network(nodes, [*stored, constant("scales", [1, 1, *scales])], ["y"], opset=opset)
+
+
+@pytest.mark.parametrize("scales", [(2, 2), (2.5, 1.5)])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize(("operator", "opset"), [("Upsample", 9), ("Resize", 10)])
+def test_early_opsets_resize_as_they_did(operator, opset, mode, scales):
+    exact = resizing(operator, opset, mode, scales)
+    found = quantised(exact, IMAGES, NullProgress())
+    assert found.in_float == ()
+    assert errors_of(exact, found.extractor).max() < 0.06
+
+
+def test_a_network_that_the_conversion_changes_is_refused(monkeypatch):
+    monkeypatch.setattr(quantisable, "_keep_old_resizing", lambda _: None)
+    with pytest.raises(BackboneError) as caught:
+        quantised(resizing("Resize", 10, "linear", (2, 2)), IMAGES, NullProgress())
+    assert re.fullmatch(
+        "small: expected a network that is the same in opset 13, got one with features "
+        r"\d+\.\d % off; export it again",
+        str(caught.value),
+    )
+
+
 def test_an_opset_that_cannot_be_converted_is_named(monkeypatch):
     def refuse(*_):
         raise RuntimeError("no adapter\nfor Conv")
@@ -106,7 +139,18 @@ def test_an_opset_that_cannot_be_converted_is_named(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["r_scale", "r_zero_point", "r_quantized", "r.mean", "k"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "r_scale",
+        "r_zero_point",
+        "r_quantized",
+        "r_QuantizeLinear_Output",
+        "r_ReduceMax",
+        "r.mean",
+        "k",
+    ],
+)
 @pytest.mark.parametrize("shape", [(), (1, 8, 1, 1)])
 def test_constants_may_have_names_that_the_tools_invent(name, shape):
     factor = constant(name, np.full(shape, 0.5))
@@ -172,6 +216,12 @@ def test_an_image_may_be_several_inside_the_network(most):
     )
     step = np.ptp(exact(IMAGES[0])[0]) / 255
     assert np.abs(after - before).max() < 0.6 * step
+
+
+def test_a_network_of_the_time_when_weights_were_inputs_is_quantised():
+    exact = two_layers(["y"], opset=8, as_inputs=True, version=3)
+    found = quantised(exact, IMAGES, NullProgress())
+    assert errors_of(exact, found.extractor).max() < 0.04
 
 
 def test_weights_that_are_inputs_too_are_constants(capfd):

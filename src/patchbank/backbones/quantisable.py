@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from onnx import version_converter
+from onnx import helper, version_converter
 from onnxruntime.quantization.quant_utils import (
     DEQUANT_OUTPUT_SUFFIX,
     QUANT_INPUT_SUFFIX,
@@ -24,6 +24,8 @@ from patchbank.runtime.printable import one_line
 
 OLDEST_OPSET = 13
 """The first one whose DequantizeLinear has a scale for each channel."""
+RESIZE_OPSET = 11
+"""The first one in which Resize has attributes that say how."""
 INVENTED = (
     BIAS_SUFFIX,
     MEAN_SUFFIX,
@@ -31,6 +33,9 @@ INVENTED = (
     DEQUANT_OUTPUT_SUFFIX,
     QUANT_INPUT_SUFFIX,
     TENSOR_NAME_QUANT_SUFFIX,
+    "_QuantizeLinear_Output",
+    "_ReduceMax",
+    "_ReduceMin",
     "_zero_point",
 )
 """Ends of names that tensors get when a network is quantised, after the name of another one."""
@@ -79,6 +84,7 @@ def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
     inputs = [one for one in model.graph.input if one.name not in constants]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)  # before, weights had to be inputs
     return model
 
 
@@ -93,9 +99,21 @@ def _in_new_opset(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             f"{name}: expected opset {OLDEST_OPSET} or newer to quantise to int8, got {opset}, "
             f"which cannot be converted ({one_line(str(error))[:100]}); export it again"
         ) from error
+    if opset < RESIZE_OPSET:
+        _keep_old_resizing(converted)
     del converted.metadata_props[:]
     converted.metadata_props.extend(model.metadata_props)
     return converted
+
+
+def _keep_old_resizing(model: onnx.ModelProto) -> None:
+    """State how operators from before opset 11 resize; the converter leaves the new defaults."""
+    old = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            kept = [one for one in node.attribute if one.name not in old]
+            del node.attribute[:]
+            node.attribute.extend([*kept, *(helper.make_attribute(*one) for one in old.items())])
 
 
 def _rename_invented(model: onnx.ModelProto, name: str) -> None:

@@ -28,7 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from patchbank.backbones.bias_correction import mean_shifts, shift_biases
 from patchbank.backbones.onnx_extractor import METADATA_KEY, OnnxExtractor
-from patchbank.backbones.quantisable import cut_off_outputs, quantisable
+from patchbank.backbones.quantisable import OLDEST_OPSET, cut_off_outputs, quantisable
 from patchbank.errors import BackboneError
 from patchbank.runtime.printable import one_line
 from patchbank.runtime.progress import Progress
@@ -39,6 +39,8 @@ SUFFIX = "_int8"
 """End of the name of a quantised backbone."""
 LARGEST_ERROR = 0.3
 """Error of the feature maps, as a share of them, that is accepted."""
+LARGEST_CHANGE = 0.001
+"""The same of the network in float32 that is quantised: tools have converted and merged it."""
 MOST_MEASURED = 3
 """Images that errors are measured on."""
 MEASURED_PX = 256
@@ -154,6 +156,12 @@ class _Quantisation:
         step = max(1, len(images) // MOST_MEASURED)
         self._parts = [self._part(image) for image in images[::step][:MOST_MEASURED]]
         self._exact = [extractor(part) for part in self._parts]
+        changed = self._error(self._model.SerializeToString())
+        if changed > LARGEST_CHANGE:
+            raise BackboneError(
+                f"{extractor.info.name}: expected a network that is the same in opset "
+                f"{OLDEST_OPSET}, got one with features {100 * changed:.1f} % off; export it again"
+            )
 
     def run(self, progress: Progress) -> Quantised:
         """Quantise all layers, or find those that stay in float32, and quantise the others."""
