@@ -306,7 +306,7 @@ def test_lines_of_one_path_belong_together_in_their_order(tmp_path):
     ("content", "fault"),
     [
         ("[1]", "no object"),
-        ("{", "Expecting"),
+        ("{", "text that is not JSON"),
         ('{"image": 3}', "no image"),
         ('{"image": "a", "anomalous": true}', "no score"),
         ('{"image": "a", "score": 1, "threshold": 1}', "no verdict"),
