@@ -10,8 +10,9 @@ export PYTHONDONTWRITEBYTECODE =
 
 KERNEL = hatch_build.py $(wildcard src/patchbank/core/int8/*.[ch])
 
-# Processes of tests that run beside each other: one more than cores, as many tests wait for others.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Processes of tests that run beside each other: one more than cores, as many tests wait for others;
+# nine at most, as each takes up to 2 GB.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 8) + 1)')
 
 # Options of `make mutants`, such as MUTANTS='--mutants 20 --rooms core'.
 MUTANTS ?=

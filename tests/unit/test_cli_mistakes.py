@@ -120,6 +120,8 @@ def test_an_inspection_says_whether_its_photograph_was_learned(home):
     detector = load(home / "d.patchbank")
     assert detector.predict(home / "good" / "003.png").is_learned
     assert not detector.predict(home / "new" / "001.png").is_learned
+    other = save(home / "other" / "3.png", part(3))  # 003.png ends so, too
+    assert not detector.predict(other).is_learned
 
 
 FOREIGN = "; give a file that patchbank fit or Detector.save wrote"

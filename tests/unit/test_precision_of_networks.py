@@ -152,17 +152,6 @@ def test_a_file_whose_record_contradicts_its_network_is_refused(files, tmp_path)
         load(path)
 
 
-@pytest.mark.openvino
-def test_a_file_of_a_network_in_int8_that_was_fitted_in_bfloat16_is_to_be_fitted_anew(
-    files, tmp_path
-):
-    path = tmp_path / "a.patchbank"
-    PatchCore(backbone=files[1], image_size=64).fit(parts(3)).save(path)
-    with_record(path, precision="bfloat16", engine=None)
-    with pytest.raises(DetectorFileError, match="expected that of its network, got bfloat16; fit "):
-        load(path)
-
-
 def test_an_early_file_of_a_network_in_int8_is_the_one_of_onnx_runtime(files, tmp_path):
     """Such a file records float32, and no engine."""
     path, photograph = tmp_path / "a.patchbank", part(60, size=(80, 104), defect=8)
@@ -181,11 +170,30 @@ def test_an_early_file_of_a_network_in_int8_is_the_one_of_onnx_runtime(files, tm
 
 
 @pytest.mark.openvino
-def test_an_early_file_of_a_network_in_int8_is_not_bound_to_the_engine_that_opens_it(
-    files, tmp_path
+@pytest.mark.parametrize(
+    ("precision", "engine", "error", "message"),
+    [
+        pytest.param(
+            "bfloat16",
+            None,
+            DetectorFileError,
+            "expected that of its network, got bfloat16; fit ",
+            id="fitted-in-bfloat16",
+        ),
+        pytest.param(
+            "float32",
+            "openvino",
+            BackboneError,
+            "expected onnxruntime, as .* in int8, got openvino",
+            id="early-file-in-another-engine",
+        ),
+    ],
+)
+def test_a_network_in_int8_is_not_run_in_other_ways_than_that_of_its_fit(
+    files, tmp_path, precision, engine, error, message
 ):
     path = tmp_path / "a.patchbank"
     PatchCore(backbone=files[1], image_size=64).fit(parts(3)).save(path)
-    with_record(path, precision="float32", engine=None)
-    with pytest.raises(BackboneError, match="expected onnxruntime, as .* in int8, got openvino"):
-        load(path, engine="openvino")
+    with_record(path, precision=precision, engine=None)
+    with pytest.raises(error, match=message):
+        load(path, engine=engine)

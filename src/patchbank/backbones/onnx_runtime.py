@@ -34,12 +34,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, content: bytes, name: str, cores: int) -> None:
-        options = onnxruntime.SessionOptions()
-        # The default is every core of the machine, including those this process may not use.
-        options.intra_op_num_threads = cores
-        # Threads that spin between two images would keep cores busy that other work needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = _session(content, name, options)
+        self._session = _session(content, name, options_on(cores))
         self._input = self._session.get_inputs()[0].name
         self._releasing = onnxruntime.RunOptions()
         self._releasing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -50,6 +45,16 @@ class OnnxRuntime:
         run_options = self._releasing if is_large else None
         maps = self._session.run(list(outputs), {self._input: planes}, run_options)
         return [np.asarray(m) for m in maps]
+
+
+def options_on(cores: int) -> onnxruntime.SessionOptions:
+    """Options of a session that uses so many cores, and leaves them while it waits."""
+    options = onnxruntime.SessionOptions()
+    # The default is every core of the machine, including those this process may not use.
+    options.intra_op_num_threads = cores
+    # Threads that spin between two images would keep cores busy that other work needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _session(

@@ -145,8 +145,7 @@ def _rename_invented(model: onnx.ModelProto, name: str) -> None:
 
 def _bases(name: str) -> Iterator[str]:
     """The tensors for which the tools would invent a name: theirs get names in turn."""
-    ends = [end for end in INVENTED if name.endswith(end)]
-    for end in ends:
+    for end in filter(name.endswith, INVENTED):
         base = name.removesuffix(end)
         yield base
         yield from _bases(base)

@@ -28,6 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from patchbank.backbones.bias_correction import mean_shifts, shift_biases
 from patchbank.backbones.onnx_extractor import METADATA_KEY, OnnxExtractor
+from patchbank.backbones.onnx_runtime import options_on
 from patchbank.backbones.quantisable import OLDEST_OPSET, cut_off_outputs, quantisable
 from patchbank.errors import BackboneError
 from patchbank.runtime.printable import one_line
@@ -128,10 +129,8 @@ class _Calibrator(MinMaxCalibrater):  # type: ignore[misc]  # it has no types
     """Measures ranges on the cores that this process may use, and leaves them when it waits."""
 
     def create_inference_session(self) -> None:
-        options = onnxruntime.SessionOptions()
+        options = options_on(usable_cores())
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = usable_cores()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.infer_session = onnxruntime.InferenceSession(
             self.augmented_model_path, options, providers=self.execution_providers
         )

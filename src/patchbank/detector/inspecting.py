@@ -140,8 +140,10 @@ def _is_learned(detector: DetectorParts, name: str, image: Image) -> bool:
 
     Few names are those of learned ones, so that few digests are computed.
     """
-    digests, end = detector.photograph_digests, os.path.basename(name)
-    if digests is None or not any(known.endswith(end) for known in detector.fitted_on):
+    digests, own_name = detector.photograph_digests, os.path.basename(name)
+    # Most names end otherwise, which is found out faster than their last part.
+    with_end = (known for known in detector.fitted_on if known.endswith(own_name))
+    if digests is None or all(os.path.basename(known) != own_name for known in with_end):
         return False
     own = np.frombuffer(pixel_digest(image), np.uint8)
     return bool((digests == own).all(axis=1).any())
