@@ -171,5 +171,5 @@ def test_a_file_that_is_no_detector_is_refused_and_never_unpickled(client, hub, 
     hub.repositories["acme/trap"] = {"private": False, "commits": [("b" * 40, files)]}
     kind, message = refused(client, hub.url, "from_hub('acme/trap')")
     assert kind == "DetectorFileError"
-    assert "expected a whole detector file" in message
+    assert "expected a detector file, got a pickle of Python" in message
     assert not (tmp_path / "sprung").exists()

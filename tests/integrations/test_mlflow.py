@@ -110,7 +110,7 @@ def test_a_file_is_copied_as_it_is(detector, tmp_path):
     assert (tmp_path / "model" / "data" / "detector.patchbank").read_bytes() == file.read_bytes()
     assert "patchbank==9" in (tmp_path / "model" / "requirements.txt").read_text()
     (tmp_path / "no.patchbank").write_bytes(b"no detector")
-    with pytest.raises(DetectorFileError, match="expected a whole detector file"):
+    with pytest.raises(DetectorFileError, match="expected a detector file, got something else"):
         flavour.save_model(tmp_path / "no.patchbank", tmp_path / "other")
     with pytest.raises(DetectorFileError, match="expected a readable file"):
         flavour.save_model(tmp_path / "none.patchbank", tmp_path / "other")

@@ -246,7 +246,7 @@ def test_changes_of_a_detector_need_a_reason_and_can_be_compared_and_undone(desk
     )
     page.get_by_label("Reason, for the audit").fill("a test")
     dialog.get_by_role("button", name="Send").click()
-    expect(page.locator("#said")).to_contain_text("expected a whole detector file")
+    expect(page.locator("#said")).to_contain_text("expected a detector file, got something else")
 
     assert running.http.post("/v1/products/bolts/tune", json=tuned).status_code == 200
     page.reload()
