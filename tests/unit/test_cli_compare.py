@@ -138,7 +138,7 @@ def test_wrong_use_is_one_line(compare, lines, arguments, message):
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(
     ("other", "got"),
-    [("empty.jsonl", "an empty file"), ("b.patchbank", "something else"), ("no", "no such file")],
+    [("empty.jsonl", "an empty file"), ("b.patchbank", "a detector file"), ("no", "no such file")],
 )
 def test_lines_are_compared_with_lines_only(compare, lines, root, order, other, got):
     (root / "empty.jsonl").write_bytes(b"")

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +227,8 @@ def kinds(said, tmp_path):
         printed: "the lines that predict prints",
         tmp_path: "a folder",
         archive: "a ZIP archive",
+        Path("new/000.png"): "a PNG image",
+        Path("d.patchbank"): "a detector file",
     }
 
 
@@ -249,6 +252,18 @@ def test_a_line_that_is_not_json_is_said_without_the_words_of_a_parser(said, tmp
 
 
 def test_tables_are_no_results_to_compare(said, kinds):
+    del kinds[Path("d.patchbank")]  # two of them are compared, with photographs
     for path, found in kinds.items():
         line = f"error: {path}: expected lines of predict --json, got {found}; {CURE}"
         assert said("compare", path, path) == (2, [], [line])
+
+
+def test_another_file_on_standard_input_is_named(said, home, monkeypatch):
+    import io
+    import sys
+
+    for path, found in (("new/000.png", "a PNG image"), ("d.patchbank", "a detector file")):
+        content = io.BytesIO((home / path).read_bytes())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+        line = f"error: -: expected lines of predict --json, got {found}; {CURE}"
+        assert said("drift", "d.patchbank", "-") == (2, [], [line])

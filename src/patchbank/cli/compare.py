@@ -91,7 +91,7 @@ def _compared(options: CompareOptions) -> Comparison:
     from patchbank.comparison import compare_results
     from patchbank.comparison.lines import is_results
     from patchbank.detector.result_lines import CURE
-    from patchbank.images.formats import UNKNOWN
+    from patchbank.images.formats import DETECTOR, UNKNOWN
 
     are_lines = [is_results(path) for path in (options.a, options.b)]
     if not options.data:
@@ -101,7 +101,7 @@ def _compared(options: CompareOptions) -> Comparison:
             return found
         other = options.b if are_lines[0] else options.a
         kind = _kind(other)
-        if any(are_lines) or kind != UNKNOWN:
+        if any(are_lines) or kind not in (UNKNOWN, DETECTOR):
             raise DataError(f"{other}: expected lines of predict --json, got {kind}; {CURE}")
         raise ParameterError(
             "DATA: expected photographs that both detectors inspect, got none; without them A and "
@@ -129,12 +129,11 @@ def _kind(path: Path) -> str:
     """A word for a path that is no file with lines of results."""
     if not path.is_file():
         return "a folder" if path.is_dir() else "no such file"
-    from patchbank.detector.result_lines import kind_of_lines
+    from patchbank.detector.result_lines import kind_of_results
     from patchbank.images.formats import HEAD_BYTES
 
     with path.open("rb") as file:
-        first = file.readline(HEAD_BYTES)
-    return kind_of_lines(first) if first else "an empty file"
+        return kind_of_results(file.read(HEAD_BYTES))
 
 
 def _show(found: Comparison) -> None:

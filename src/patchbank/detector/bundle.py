@@ -22,7 +22,7 @@ from safetensors.numpy import save as to_safetensors
 from patchbank.detector.container import MAX_HEADER_BYTES, ContainerError, read_container
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DetectorFileError
-from patchbank.images.formats import HEAD_BYTES, UNKNOWN, format_of, kind_of
+from patchbank.images.formats import HEAD_BYTES, UNKNOWN, described, format_of
 from patchbank.runtime.atomic_file import FileChanged, replace_file
 from patchbank.runtime.digest import file_sha256
 
@@ -233,8 +233,8 @@ def _parse(file: BufferedIOBase, size: int, name: str) -> Bundle:
 
 def _no_detector(name: str, head: bytes, reason: ContainerError) -> DetectorFileError:
     """The error about a file that is damaged, or that another program wrote, by its first bytes."""
-    picture, kind = format_of(head), kind_of(head)
-    is_known = bool(head) and (picture is not None or kind != UNKNOWN)
+    kind = described(head)
+    is_known = bool(head) and kind != UNKNOWN
     n_header = int.from_bytes(head[:HEADER_BEGIN], "little")
     is_foreign = head[HEADER_BEGIN : HEADER_BEGIN + 1] != b"{" and (
         is_known or n_header > MAX_HEADER_BYTES
@@ -244,15 +244,10 @@ def _no_detector(name: str, head: bytes, reason: ContainerError) -> DetectorFile
             f"{name}: expected a whole detector file, got a damaged one ({reason}); copy it again "
             "or fit anew"
         )
-    if picture is not None:
-        return DetectorFileError(
-            f"{name}: expected a detector file, got a {picture.name} image; give the detector "
-            "first (FILE), and then the photographs (PATH)"
-        )
-    return DetectorFileError(
-        f"{name}: expected a detector file, got {kind}; give a file that patchbank fit or "
-        "Detector.save wrote"
-    )
+    cure = "give a file that patchbank fit or Detector.save wrote"
+    if format_of(head) is not None:
+        cure = "give the detector first (FILE), and then the photographs (PATH)"
+    return DetectorFileError(f"{name}: expected a detector file, got {kind}; {cure}")
 
 
 def _header(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:

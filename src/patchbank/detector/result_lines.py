@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from io import BufferedReader
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from patchbank.detector.inspection import SCHEMA_VERSION
 from patchbank.detector.result_rows import COLUMNS
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DataError
-from patchbank.images.formats import HEAD_BYTES, UNKNOWN, kind_of
+from patchbank.images.formats import HEAD_BYTES, UNKNOWN, described
 from patchbank.runtime.printable import one_line
 
 Used = TypeVar("Used")
@@ -28,7 +29,7 @@ MARK = b"\xef\xbb\xbf"
 
 
 def used_lines(
-    stream: Iterable[bytes],
+    stream: BinaryIO,
     name: str,
     use: Callable[[dict[str, Any]], Used],
     damaged: list[str],
@@ -36,7 +37,7 @@ def used_lines(
     """Yield what each line is used for, as the lines arrive; empty ones are skipped.
 
     Args:
-        stream: of lines.
+        stream: of lines, read from where it stands.
         name: of the stream, for messages.
         use: record of a photograph -> what is wanted of it; raises ValueError where that is absent.
         damaged: receives name, number and fault of each line that cannot be used.
@@ -44,9 +45,11 @@ def used_lines(
     Raises:
         DataError: it is another output of `predict`, or a file of a kind that is known.
     """
-    for number, line in enumerate(stream, 1):
-        if number == 1 and (kind := kind_of_lines(line)) != UNKNOWN:
-            raise DataError(f"{name}: expected lines of predict --json, got {kind}; {CURE}")
+    buffered = stream if isinstance(stream, BufferedReader) else BufferedReader(stream)
+    head = buffered.peek(HEAD_BYTES)[:HEAD_BYTES]
+    if head and (kind := kind_of_results(head)) != UNKNOWN:
+        raise DataError(f"{name}: expected lines of predict --json, got {kind}; {CURE}")
+    for number, line in enumerate(buffered, 1):
         text = line.removeprefix(MARK).strip()
         if not text:
             continue
@@ -66,18 +69,18 @@ def unreadable_lines(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: expected lines of predict --json, got: {error.strerror}")
 
 
-def kind_of_lines(first: bytes) -> str:
-    """Kind of a file of no results by its first line, in words that follow "got".
+def kind_of_results(head: bytes) -> str:
+    """Kind of a file of no results by its first HEAD_BYTES, in words that follow "got".
 
-    >>> kind_of_lines(b"image,verdict,score"), kind_of_lines(b'{"image": "a.png"}')
+    >>> kind_of_results(b"image,verdict,score"), kind_of_results(b'{"image": "a.png"}')
     ('the table of predict --csv', 'something else')
     """
-    line = first.removeprefix(MARK)
-    if TABLE.match(line):
+    text = head.removeprefix(MARK)
+    if TABLE.match(text):
         return "the table of predict --csv"
-    if PRINTED.match(line):
+    if PRINTED.match(text):
         return "the lines that predict prints"
-    return kind_of(line[:HEAD_BYTES]) if line else UNKNOWN
+    return described(head)
 
 
 def number_of(record: dict[str, Any], name: str) -> float:

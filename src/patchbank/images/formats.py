@@ -146,6 +146,18 @@ def shows_a_picture(head: bytes) -> bool | None:
 
 
 UNKNOWN = "something else"
+DETECTOR = "a detector file"
+_SAFETENSORS = re.compile(rb".{8}\{\"__metadata__\":\{(\"patchbank\":)?", re.DOTALL)
+
+
+def described(head: bytes) -> str:
+    """Format or kind of a file by its first bytes, in words that follow "got".
+
+    >>> described(b"GIF89a"), described(b"%PDF-1.7")
+    ('a GIF image', 'a PDF')
+    """
+    found = format_of(head)
+    return f"a {found.name} image" if found is not None else kind_of(head)
 
 
 def kind_of(head: bytes) -> str:
@@ -161,6 +173,9 @@ def kind_of(head: bytes) -> str:
             return kind
     if _brands(head):
         return "a video"
+    container = _SAFETENSORS.match(head)
+    if container is not None:
+        return DETECTOR if container[1] else "a safetensors file"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
