@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from patchbank.detector.inspection import SCHEMA_VERSION
 from patchbank.detector.result_rows import COLUMNS
@@ -45,11 +45,12 @@ def used_lines(
     Raises:
         DataError: it is another output of `predict`, or a file of a kind that is known.
     """
-    buffered = stream if isinstance(stream, BufferedReader) else BufferedReader(stream)
-    head = buffered.peek(HEAD_BYTES)[:HEAD_BYTES]
+    if not isinstance(stream, BufferedReader):
+        stream = BufferedReader(cast(RawIOBase, stream))
+    head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
     if head and (kind := kind_of_results(head)) != UNKNOWN:
         raise DataError(f"{name}: expected lines of predict --json, got {kind}; {CURE}")
-    for number, line in enumerate(buffered, 1):
+    for number, line in enumerate(stream, 1):
         text = line.removeprefix(MARK).strip()
         if not text:
             continue
