@@ -86,6 +86,8 @@ def test_a_wrong_number_of_pixels_is_no_fault_of_a_photograph(said, home, monkey
     monkeypatch.setenv("PATCHBANK_MAX_PIXELS", "many")
     line = "PATCHBANK_MAX_PIXELS: expected a number of pixels, 1 or more, got 'many'"
     assert said("predict", "d.patchbank", "new") == (2, [], [f"error: {line}"])
+    with pytest.raises(VariableError, match=r"^PATCHBANK_MAX_PIXELS: "):
+        load(home / "d.patchbank")
     with pytest.raises(VariableError) as raised:  # a detector that is open already
         list(detector.inspect(home / "new"))
     assert str(raised.value) == line

@@ -355,6 +355,30 @@ def test_summaries_of_absent_parts_are_none(folder, tmp_path):
     assert parts_there.summary_of(shorter) is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads by /proc")
+def test_summaries_start_no_thread_that_outlives_the_interpreter(folder, tmp_path):
+    """Threads of Arrow that give back what Python owns abort a process that is at its end."""
+    predict_to_parquet(detector(), folder, tmp_path / "out")
+    (block,) = blocks(predict_files._photographs(folder, "path"), 50)
+    code = f"""
+import os
+from pathlib import Path
+from patchbank.bulk.arrow import pyarrow
+from patchbank.bulk.inputs import Block
+from patchbank.bulk.results import PartFolder
+
+pyarrow()
+before = len(os.listdir("/proc/self/task"))
+parts = PartFolder(Path({str(tmp_path / "out")!r}))
+block = Block({block.number}, {block.first_row}, {block.names!r}, {block.folder!r})
+content = next(Path({str(tmp_path / "out")!r}).glob("*.parquet")).read_bytes()
+assert parts.summary_of(block) == parts.write(block, content)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 SETTINGS = {"backbone": "efficientnet_lite0", "image_size": 64, "false_alarm_rate": 0.2}
 
 

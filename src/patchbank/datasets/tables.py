@@ -269,7 +269,8 @@ def _read_parquet(path: Path) -> list[Cells]:
             f"{path}: expected pyarrow to read a Parquet file with, got none; "
             "pip install 'patchbank[parquet]'"
         ) from None
-    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    with parquet.ParquetFile(path) as file:
+        rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
     return [{name.strip().lower(): _text(value) for name, value in row.items()} for row in rows]
 
 
