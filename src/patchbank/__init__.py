@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from patchbank.products.fitting import fit_each as fit_each
     from patchbank.products.routing import Router as Router
     from patchbank.report.model_card import model_card as model_card
+    from patchbank.runtime.progress import Progress as Progress
     from patchbank.training.recipes import SPADE as SPADE
     from patchbank.training.recipes import Ensemble as Ensemble
     from patchbank.training.recipes import GraphCore as GraphCore
@@ -112,6 +113,7 @@ _HOMES = {
     "PluginWarning": "patchbank.errors",
     "predict_to_parquet": "patchbank.bulk",
     "ProductFit": "patchbank.products.fitting",
+    "Progress": "patchbank.runtime.progress",
     "Region": "patchbank.core.spatial.regions",
     "Route": "patchbank.detector.route",
     "Router": "patchbank.products.routing",

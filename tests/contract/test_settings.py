@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from patchbank import ParameterError
@@ -64,6 +65,37 @@ def test_a_right_value_is_kept_and_survives_json(method, setting):
         restored = method.settings.from_mapping(json.loads(json.dumps(record.to_mapping())))
         assert restored == record
         assert repr(restored) == repr(record)  # 1 is not 1.0: files keep what was given
+
+
+@pytest.mark.parametrize(("method", "setting"), DECLARED)
+def test_a_value_of_numpy_is_that_of_python(method, setting):
+    def check(value):
+        return setting.rule.check(setting.name, value)
+
+    def refused(value):
+        with pytest.raises(ParameterError, match=f"^{setting.name}: expected .*got ") as caught:
+            check(value)
+        return str(caught.value)
+
+    for value in setting.rule.valid_values():
+        for given in of_numpy(value):
+            assert repr(check(given)) == repr(check(value))
+    for value in setting.rule.invalid_values():
+        for given in of_numpy(value):
+            assert refused(given) == refused(given.tolist() if given.ndim < 2 else value)
+
+
+def of_numpy(value):
+    """What NumPy makes of a value, if it has such a type: a scalar, or an array and its entries."""
+    if isinstance(value, (bool, int, float, str)):
+        found = np.asarray(value)
+        return [found[()], found] if found.dtype.kind in "biufU" else []
+    if not isinstance(value, (list, tuple)) or not value:
+        return []
+    if len({type(entry) for entry in value}) > 1 or not isinstance(value[0], (int, float, str)):
+        return []
+    found = np.asarray(value)
+    return [found] if found.dtype.kind in "biufU" else []
 
 
 @pytest.mark.parametrize(("method", "setting"), DECLARED)

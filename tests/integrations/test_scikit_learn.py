@@ -95,6 +95,31 @@ def test_photographs_come_as_a_list_a_stack_an_array_of_paths_or_a_folder(fitted
 
 def test_fit_predict_is_fit_and_predict(fitted):
     assert AnomalyDetector(SMALL).fit_predict(GOOD).tolist() == fitted.predict(GOOD).tolist()
+    found = AnomalyDetector(SMALL).fit_predict(iter(MIXED), LABELS)
+    assert found.tolist() == fitted.predict(MIXED).tolist()
+    assert found[9:].tolist() == [-1] * 6
+
+
+def test_a_column_of_paths_is_read_as_the_paths(fitted, paths):
+    column = np.array(paths).reshape(-1, 1)
+    again = AnomalyDetector(SMALL).fit(column, LABELS)
+    assert np.array_equal(again.score_samples(column), fitted.score_samples(paths))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "found"), [(PatchCore, "the class PatchCore"), ("patchcore", "str"), (3, "int")]
+)
+def test_what_is_no_recipe_is_refused_by_fit(recipe, found):
+    with pytest.raises(ParameterError) as raised:
+        AnomalyDetector(recipe).fit(GOOD)
+    assert str(raised.value) == f"recipe: expected a recipe, such as PatchCore(), got {found}"
+
+
+def test_a_grid_may_have_numbers_of_numpy():
+    grid = {"recipe__bank_limit": np.array([60, 100]), "recipe__image_size": [np.int32(96)]}
+    search = GridSearchCV(AnomalyDetector(SMALL), grid, cv=StratifiedKFold(2), scoring="roc_auc")
+    search.fit(MIXED, LABELS)
+    assert search.best_params_["recipe__bank_limit"] in (60, 100)
 
 
 def test_settings_of_the_recipe_are_parameters():

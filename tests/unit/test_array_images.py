@@ -128,8 +128,11 @@ def test_arrays_of_other_axes_are_named(detector, array, message):
         (np.zeros((20, 30, 3)), r"got float64; if it is from 0 to 1, give \(255 \* image\)"),
         (np.zeros((20, 30, 3), np.float16), "got float16; if it is from 0 to 1"),
         (np.zeros((20, 30, 3), np.int64), r"got int64; .* from 0 to 255, give image\.astype"),
-        (np.zeros((20, 30), bool), "got bool"),
-        (np.zeros((20, 30, 3), object), "got object"),
+        (np.zeros((20, 30), ">i2"), r"got >i2; if it is from 0 to 255, give image\.astype"),
+        (np.zeros((20, 30), bool), r"got bool; if true is white, give 255 \* image\.astype"),
+        (np.zeros((20, 30), np.int8), r"give \(image\.astype\(np\.int16\) \+ 128\)\.astype"),
+        (np.zeros((20, 30, 3), object), "got object; give the numbers of its pixels, or paths"),
+        (np.array([b"a.png", b"b.png"]), r"got \|S5; give the numbers of its pixels, or paths"),
         (np.ma.masked_less(np.ones((20, 30), np.uint8), 2), r"a masked one; give image\.filled"),
     ],
 )

@@ -26,8 +26,9 @@ from patchbank.detector.result_rows import ANOMALOUS, GOOD, UNREAD
 from patchbank.errors import DataError
 from patchbank.images.folders import find_images
 from patchbank.images.urls import file_systems
+from patchbank.runtime.arguments import DETECTOR, of_kind, path_argument
 from patchbank.runtime.logs import LOGGER
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 
 TABLE_ENDING = ".parquet"
 
@@ -90,6 +91,8 @@ def predict_to_parquet(
         ParameterError: pyarrow or fsspec is not installed, or ray, with a cluster.
         ClusterError: the cluster does not answer, or its processes die again and again.
     """
+    of_kind("detector", detector, Detector, DETECTOR)
+    target, heard = path_argument("out", out), listener(progress)
     pyarrow(), file_systems()
     found = _photographs(photographs, column)
     run = {
@@ -97,7 +100,7 @@ def predict_to_parquet(
         "photographs_sha256": found.sha256,
         "photographs": found.n_rows,
     }
-    folder, count = PartFolder(Path(out)), BulkCount()
+    folder, count = PartFolder(target), BulkCount()
     size = rows_per_part(found.n_rows)
 
     def add(summary: PartSummary, *, is_kept: bool = False) -> None:
@@ -119,7 +122,7 @@ def predict_to_parquet(
         stack.enter_context(folder.held(run))
         if cluster is not None:
             stack.enter_context(connected(cluster))
-        advance = stack.enter_context((progress or NullProgress()).task("inspecting", found.n_rows))
+        advance = stack.enter_context(heard.task("inspecting", found.n_rows))
         n_parts = -(-found.n_rows // size)
         work = BlockWork(detector)
         results = _here(work, missing()) if cluster is None else _there(work, missing(), n_parts)

@@ -15,7 +15,7 @@ from patchbank.errors import DataError
 from patchbank.images.distinct_names import distinct_names
 from patchbank.images.roi import ShapeInput
 from patchbank.images.source import ImageInput
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.runtime.torch_device import open_device
 from patchbank.training.interest import Interest
 
@@ -49,7 +49,7 @@ def check_photographs(
         DataError: no photograph, or it is not clear which ones are good; or all are unreadable.
         ParameterError: no such device, or a region that does not fit the photographs.
     """
-    progress = progress or NullProgress()
+    progress = listener(progress)
     found_device, interest = open_device(device), Interest.of(roi, ignore)
     listing = listed(good, None if test is None else Path(test))
     photographs, bit_depth, notes = read(listing, progress)

@@ -20,13 +20,14 @@ from patchbank.comparison.ranks import rank_correlation
 from patchbank.datasets import Dataset, Sample
 from patchbank.detector.detector import Detector
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import DataError, ImageError, ParameterError
+from patchbank.errors import DataError, ImageError
 from patchbank.evaluation.evaluate import pixel_metrics
 from patchbank.evaluation.mask_sizes import check_masks
 from patchbank.evaluation.metrics import auroc, average_precision, count_images
 from patchbank.images.digest import pixel_digest
 from patchbank.images.source import ImageInput
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.arguments import DETECTOR, of_kind
+from patchbank.runtime.progress import Progress, listener
 
 MOST_DRAWN = 24
 """Photographs with another verdict whose inspections are kept, to be drawn."""
@@ -67,13 +68,9 @@ def compare(
         DataError: there is no photograph, or none that both can inspect.
     """
     for name, one in (("a", a), ("b", b)):
-        if not isinstance(one, Detector):
-            found = type(one).__name__
-            raise ParameterError(
-                f"{name}: expected a Detector, as fit and load return, got {found}"
-            )
+        of_kind(name, one, Detector, DETECTOR)
     sides = Compared(a, "A"), Compared(b, "B")
-    return compared(*sides, photographs_of(data), progress or NullProgress())
+    return compared(*sides, photographs_of(data), listener(progress))
 
 
 def compared(a: Compared, b: Compared, data: Photographs, progress: Progress) -> Comparison:

@@ -26,7 +26,7 @@ from patchbank.datasets.published import (
 )
 from patchbank.errors import DataError, ParameterError
 from patchbank.images.folders import few
-from patchbank.images.source import path_of
+from patchbank.runtime.arguments import path_argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def find_dataset(root: str | os.PathLike[str]) -> Dataset:
         DataError: not such a folder, good or defect images are missing, or there are several
             categories.
     """
-    root = path_of(root)
+    root = path_argument("root", root)
     if not root.exists():
         raise DataError(f"{root}: expected the folder of a data set, got nothing of that name")
     if tables.recognises(root):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from patchbank.errors import DetectorFileError, ParameterError
+from patchbank.runtime.arguments import of_kind
 
 LONGEST_LINE, LONGEST_TEXT = 200, 20_000
 """Characters of a text of one line, and of one of several."""
@@ -40,6 +41,7 @@ class Card:
 
     def __post_init__(self) -> None:
         for name, text in asdict(self).items():
+            of_kind(name, text, str, "a text")
             is_long = name in OF_SEVERAL_LINES
             most = LONGEST_TEXT if is_long else LONGEST_LINE
             if len(text) > most:
@@ -62,6 +64,8 @@ class Card:
         for name in texts:
             if name not in names:
                 raise ParameterError(f"card: expected some of {', '.join(names)}, got {name}")
+        for name, text in texts.items():
+            of_kind(name, text, str, "a text")
         return replace(self, **{n: text.replace("\r\n", "\n") for n, text in texts.items()})
 
     def to_json(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from patchbank.detector.packing import DetectorParts
 from patchbank.errors import ParameterError
 from patchbank.methods import ResizableBank
 from patchbank.runtime.logs import LOGGER
-from patchbank.settings.rules import SHARE, Number, Rule
+from patchbank.settings.rules import SHARE, Integer, Number, Rule
 
 RATE = SHARE
 """Rule of a false-alarm rate."""
@@ -153,6 +153,7 @@ def with_smaller_bank(parts: DetectorParts, n_rows: int) -> DetectorParts:
         ParameterError: the bank cannot be truncated, or not to this size.
     """
     sizes, member = bank_sizes_of(parts), parts.members[0]
+    n_rows = Integer(1).check("bank_rows", n_rows)
     if n_rows == sizes.bank_rows[-1]:
         return parts
     calibration = sizes.at(n_rows, parts.calibration)

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +39,7 @@ from patchbank.detector.updates import Updates
 from patchbank.errors import PhotographWarning
 from patchbank.images.roi import RegionOfInterest
 from patchbank.images.source import ImageInput
+from patchbank.runtime.arguments import path_argument
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.progress import Progress
 from patchbank.runtime.torch_device import open_device
@@ -354,12 +354,13 @@ class Detector(Described):
             BackboneError: the backbone cannot be exported; it can still be stored for torch.
             ParameterError: `backbone` is neither of these two.
         """
+        file = path_argument("path", path)
         Choice(("onnx", "torch")).check("backbone", backbone)
         content = pack(self._parts(), as_onnx=backbone == "onnx")
         if replaces is None:
-            write_bundle(Path(path), content)
+            write_bundle(file, content)
         else:
-            replace_if_unchanged(Path(path), replaces.lower(), content)
+            replace_if_unchanged(file, replaces.lower(), content)
         LOGGER.info("saved %s", path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +22,7 @@ from patchbank.detector.position import shows_part
 from patchbank.detector.route import Route
 from patchbank.errors import ImageError, NoProductError, PatchbankError
 from patchbank.images.source import ImageSource
+from patchbank.runtime.arguments import path_argument
 from patchbank.types import AnomalyMap, Image, Mask
 
 
@@ -142,7 +142,7 @@ class Inspection:
             ImageError: as `pixels`.
             DataError: the picture cannot be written.
         """
-        write_picture(draw_overlay(self.pixels, self), Path(path))
+        write_picture(draw_overlay(self.pixels, self), path_argument("path", path))
 
     def without_pixels(self) -> Inspection:
         """The inspection without the pixels and the map that it may keep.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 from typing_extensions import Unpack
 
@@ -16,6 +15,7 @@ from patchbank.detector.detector import Detector, detector_of
 from patchbank.detector.latency import remembered_within_latency
 from patchbank.detector.packing import unpack
 from patchbank.errors import ParameterError
+from patchbank.runtime.arguments import path_argument
 from patchbank.runtime.logs import LOGGER
 from patchbank.runtime.torch_device import open_device
 
@@ -62,9 +62,10 @@ def load(
         raise ParameterError("bank_rows: expected without latency_budget, got both")
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ParameterError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
+    file = path_argument("path", path)
     check_thresholds(thresholds)
     opened = open_device(device)
-    bundle = read_bundle(Path(path), sha256)
+    bundle = read_bundle(file, sha256)
     detector = detector_of(unpack(bundle, str(path), opened, engine), bundle.sha256)
     LOGGER.info("opened %s", path)
     if bank_rows is not None or latency_budget_ms is not None:

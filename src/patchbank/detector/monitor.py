@@ -25,6 +25,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from patchbank.core.scores.martingale import (
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.detector.strict_json import parse_json
 from patchbank.errors import DataError, ParameterError
+from patchbank.runtime.arguments import of_kind, path_argument
 from patchbank.runtime.atomic_file import replace_file
 from patchbank.runtime.printable import json_text
 
@@ -150,13 +152,14 @@ class Monitor:
         """Add the next part: its inspection, or its score.
 
         Raises:
-            ParameterError: the inspection is one of another detector.
+            ParameterError: the inspection is one of another detector, or it is none, and no number.
         """
         if isinstance(part, Inspection) and part.threshold != self._threshold:
             raise ParameterError(
                 f"inspection: expected one of this detector, with the threshold {self._threshold}, "
                 f"got one with {part.threshold}"
             )
+        of_kind("part", part, (Inspection, FailedInspection, Real), "an inspection or a score")
         self._parts += 1
         if isinstance(part, FailedInspection):
             self._failed += 1
@@ -199,8 +202,9 @@ class Monitor:
         Raises:
             DataError: the file cannot be written.
         """
+        file = path_argument("path", path)
         try:
-            replace_file(Path(path), (json_text(self.to_json()) + "\n").encode())
+            replace_file(file, (json_text(self.to_json()) + "\n").encode())
         except OSError as error:
             raise DataError(f"{path}: expected to write a monitor, got: {error.strerror}") from None
 
@@ -279,8 +283,8 @@ def open_monitor(
 ) -> Monitor:
     """The monitor that was saved, or a new one; see `Detector.monitor`."""
     monitor = Monitor(calibration, detector_sha256, false_alarm_rate)
-    if state is not None and os.path.lexists(state):
-        monitor.go_on_from(Path(state))
+    if state is not None and os.path.lexists(file := path_argument("state", state)):
+        monitor.go_on_from(file)
     return monitor
 
 

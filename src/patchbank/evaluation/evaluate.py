@@ -15,7 +15,7 @@ from patchbank.datasets import GOOD, Dataset, Sample, find_dataset
 from patchbank.detector.detector import Detector
 from patchbank.detector.difference import DifferenceCount
 from patchbank.detector.inspection import FailedInspection, Inspection
-from patchbank.errors import DataError, ImageError, ParameterError
+from patchbank.errors import DataError, ImageError
 from patchbank.evaluation.findings import (
     RateResult,
     findings_of,
@@ -34,8 +34,9 @@ from patchbank.evaluation.metrics import (
 )
 from patchbank.images.digest import pixel_digest
 from patchbank.images.masks import read_mask
+from patchbank.runtime.arguments import DETECTOR, of_kind, path_argument
 from patchbank.runtime.percent import percent
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.runtime.threads import map_in_order
 from patchbank.types import Mask
 
@@ -145,12 +146,10 @@ def evaluate(
         DataError: too few of its images can be read to compare good with defect ones.
         ParameterError: `detector` is none, but a recipe or the path of a file.
     """
-    if not isinstance(detector, Detector):
-        found = type(detector).__name__
-        raise ParameterError(f"detector: expected a Detector, as fit and load return, got {found}")
-    progress = progress or NullProgress()
+    of_kind("detector", detector, Detector, DETECTOR)
+    progress = listener(progress)
     if not isinstance(dataset, Dataset):
-        dataset = find_dataset(dataset)
+        dataset = find_dataset(path_argument("dataset", dataset))
     check = check_masks(dataset)
     remark = check.problem
     for line in filter(None, (check.problem, check.note)):

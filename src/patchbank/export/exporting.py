@@ -24,8 +24,9 @@ from patchbank.export.verification import Verification
 from patchbank.export.verifying import photographs_at_hand, verified
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput
+from patchbank.runtime.arguments import path_argument
 from patchbank.runtime.logs import LOGGER
-from patchbank.runtime.progress import Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.settings.rules import Choice
 
 Format: TypeAlias = Literal["onnx", "openvino"]
@@ -77,7 +78,7 @@ def export_detector(
     """
     Choice(FORMATS).check("format", format)
     Choice(ENTRIES).check("entry", entry)
-    target = Path(path)
+    target, heard = path_argument("path", path), listener(progress)
     if target.suffix != SUFFIXES[format]:
         raise ParameterError(
             f"out: expected a name that ends in {SUFFIXES[format]} for the format {format}, "
@@ -100,7 +101,7 @@ def export_detector(
     runtime: Runtime = "openvino" if format == "openvino" else "onnxruntime"
     opened = ExportedDetector.of_bytes(tuple(files.values()), target.name, runtime)
     sources = [*given, *photographs_at_hand(detector)]
-    found = verified(detector, opened, sources, progress)
+    found = verified(detector, opened, sources, heard)
     if not found.is_passed:
         raise DataError(
             f"{target}: expected what the detector gives, got {found.failure}; it was not written"

@@ -22,7 +22,7 @@ from patchbank.export.verification import Pair, Verification, correlation, share
 from patchbank.images.several import several_images
 from patchbank.images.source import ImageInput, ImageSource, image_source
 from patchbank.methods import METHODS
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.types import Image
 
 DRAWN_SIZES: tuple[tuple[int, int], ...] = ((96, 160), (301, 203), (480, 640), (40, 30))
@@ -78,7 +78,7 @@ def verified_together(
     given, parts = list(sources), parts_of_inspector(detector)
     pairs: list[list[Pair]] = [[] for _ in graphs]
     errors: list[list[str]] = [[] for _ in graphs]
-    with (progress or NullProgress()).task("comparing", len(given)) as advance:
+    with listener(progress).task("comparing", len(given)) as advance:
         for source in given:
             try:
                 inspection = inspect_photograph(parts, source, keep_image=True)

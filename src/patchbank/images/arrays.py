@@ -112,10 +112,7 @@ def _numbers(name: str, image: Any, layout: ArrayLayout) -> NDArray[Any]:
             f"{name}: expected an array without a mask, got a masked one; give image.filled(0)"
         )
     if kind not in ("uint8", "uint16", ">u2"):
-        to_uint8 = "to(torch.uint8)" if is_tensor(image) else "astype(np.uint8)"
-        cure = f"if it is from 0 to 255, give image.{to_uint8}"
-        if "float" in kind:
-            cure = f"if it is from 0 to 1, give (255 * image).round().{to_uint8}"
+        cure = _conversion(kind, "torch" if is_tensor(image) else "np")
         raise ImageTypeError(f"{name}: expected uint8 from 0 to 255, or uint16, got {kind}; {cure}")
     if is_tensor(image) and layout.channels is None:
         raise ImageTypeError(
@@ -123,6 +120,20 @@ def _numbers(name: str, image: Any, layout: ArrayLayout) -> NDArray[Any]:
             f'{tuple(image.shape)}; give channels="first" or channels="last"'
         )
     return np.asarray(image.detach().cpu().numpy() if is_tensor(image) else image)
+
+
+def _conversion(kind: str, module: str) -> str:
+    """The conversion to write for an array of other numbers."""
+    to = f"to({module}." if module == "torch" else f"astype({module}."
+    if "float" in kind:
+        return f"if it is from 0 to 1, give (255 * image).round().{to}uint8)"
+    if kind == "bool":
+        return f"if true is white, give 255 * image.{to}uint8)"
+    if kind == "int8":
+        return f"if it is from -128 to 127, give (image.{to}int16) + 128).{to}uint8)"
+    if "int" in kind or kind.startswith((">i", ">u")):
+        return f"if it is from 0 to 255, give image.{to}uint8)"
+    return "give the numbers of its pixels, or paths as a list of texts"
 
 
 def _check_shape(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from typing_extensions import Self
 from patchbank.detector.inspection import FailedInspection, Inspection
 from patchbank.errors import ShapeError
 from patchbank.images.source import ImageInput
+from patchbank.runtime.arguments import RECIPE, of_kind
 from patchbank.settings import settings_of
 from patchbank.training.recipes import Learnable, PatchCore, Recipe
 
@@ -88,11 +89,26 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             ShapeError: as many labels as photographs are needed, of +1 and -1.
+            ParameterError: `recipe` is none, such as a class in place of an object of it.
             DataError, ImageError: as `PatchCore.fit`.
         """
+        recipe = of_kind("recipe", self._recipe, Learnable, RECIPE)
         learned = _listed(X) if y is None else _good_ones(_listed(X), y)
-        self.detector_ = self._recipe.fit(learned)
+        self.detector_ = recipe.fit(learned)
         return self
+
+    def fit_predict(
+        self,
+        X: ImageInput | Iterable[ImageInput],
+        y: Sequence[int] | NDArray[Any] | None = None,
+    ) -> NDArray[np.int64]:
+        """(N,) `fit` with these photographs and labels, and `predict` of all of them.
+
+        Raises:
+            ShapeError, DataError, ImageError: as `fit`.
+        """
+        photographs = list(X) if isinstance(X, Iterator) else X  # they are read twice
+        return self.fit(photographs, y).predict(photographs)
 
     def score_samples(self, X: ImageInput | Iterable[ImageInput]) -> NDArray[np.float64]:
         """(N,) how normal each photograph is: its anomaly score, negative.
@@ -157,8 +173,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _listed(X: Any) -> Any:
     """Photographs as they are given; an array of paths or of images of several sizes, as a list."""
-    is_listed = isinstance(X, np.ndarray) and X.dtype.kind in "OU"
-    return X.tolist() if is_listed else X
+    if not (isinstance(X, np.ndarray) and X.dtype.kind in "OU"):
+        return X
+    is_column = X.ndim == 2 and X.shape[1] == 1  # what scikit-learn makes of one feature
+    return (X[:, 0] if is_column else X).tolist()
 
 
 def _good_ones(X: Any, y: Sequence[int] | NDArray[Any]) -> list[Any]:

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from patchbank.backbones import runtime_of
@@ -19,6 +18,7 @@ from patchbank.detector.detector import Detector
 from patchbank.detector.explanation.pictures import LearnedPhotographs
 from patchbank.detector.fit_facts import FitFacts
 from patchbank.detector.member import Member
+from patchbank.runtime.arguments import DETECTOR, of_kind, path_argument
 from patchbank.runtime.percent import percent
 from patchbank.runtime.printable import one_line, printable
 from patchbank.settings import settings_of
@@ -53,8 +53,10 @@ def model_card(detector: Detector, file: str | os.PathLike[str] | None = None) -
     Raises:
         DetectorFileError: the file cannot be read.
     """
-    card, name = detector.card, "detector.patchbank" if file is None else Path(file).name
-    digest = None if file is None else file_digest(Path(file))
+    card = of_kind("detector", detector, Detector, DETECTOR).card
+    path = None if file is None else path_argument("file", file)
+    name = "detector.patchbank" if path is None else path.name
+    digest = None if path is None else file_digest(path)
     sections: list[tuple[str, Sequence[str]]] = [
         ("Intended use", [card.intended_use or USUAL_USE]),
         ("Training data", _training_data(detector)),

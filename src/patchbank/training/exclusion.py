@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from patchbank.errors import DataError
 from patchbank.images.folders import few
 from patchbank.images.source import ImageSource
+from patchbank.runtime.arguments import of_kind
 
 SHOWN = 10
 """Photographs that the line names at most."""
+
+
+def names_to_exclude(
+    given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[str, ...]:
+    """One name or several, as `excluded` takes them.
+
+    >>> names_to_exclude("dent/000.png")
+    ('dent/000.png',)
+
+    Raises:
+        ParameterError: it is neither.
+    """
+    words = "names of photographs"
+    of_kind("exclude", given, (str, os.PathLike, Iterable), words)
+    names = [given] if isinstance(given, (str, os.PathLike)) else list(given)
+    texts = [os.fspath(of_kind("exclude", name, (str, os.PathLike), words)) for name in names]
+    return tuple(of_kind("exclude", text, str, words) for text in texts)
 
 
 def excluded(

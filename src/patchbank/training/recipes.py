@@ -32,11 +32,13 @@ from patchbank.methods import (
     SpadeSettings,
 )
 from patchbank.report import check_page
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.arguments import of_kind
+from patchbank.runtime.progress import Progress, listener
 from patchbank.runtime.torch_device import open_device
 from patchbank.settings import given_with_tiles, settings_of
 from patchbank.settings.rules import Choice
 from patchbank.training.choose import AutomaticSettings
+from patchbank.training.exclusion import names_to_exclude
 from patchbank.training.fit import PhotographChoice, fit
 from patchbank.training.groups import AUTO, Groups
 from patchbank.training.interest import Interest
@@ -84,7 +86,7 @@ class Learnable:
         precision: Precision = "float32",
         progress: Progress | None = None,
         skip_unreadable: bool = False,
-        exclude: Sequence[str] = (),
+        exclude: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         groups: Groups = AUTO,
         roi: ShapeInput | None = None,
         ignore: ShapeInput | None = None,
@@ -112,7 +114,8 @@ class Learnable:
                 measures the difference), and the detector stays with its engine.
             progress: shows the steps.
             skip_unreadable: whether images that cannot be read are left out, with a warning each.
-            exclude: names of images that are not learned: of files, or ends of their paths.
+            exclude: name of an image that is not learned, or several: of files, or ends of their
+                paths.
             groups: images that belong together (one part, one lot, frames of one film), and are
                 left out together when the threshold is found, so that none is compared with its
                 like.  ``auto``: those of a subfolder where there are six or more, of the column
@@ -166,7 +169,11 @@ class Learnable:
             Engine(engine, precision),
             progress,
             PhotographChoice(
-                skip_unreadable, exclude, groups, Interest.of(roi, ignore), keep_crops
+                skip_unreadable,
+                names_to_exclude(exclude),
+                groups,
+                Interest.of(roi, ignore),
+                keep_crops,
             ),
             report,
             (cluster, checkpoint),
@@ -319,6 +326,7 @@ class Ensemble(Learnable):
     recipes: tuple[Recipe, ...]
 
     def __post_init__(self) -> None:
+        of_kind("ensemble", self.recipes, Iterable, "a list of recipes")
         object.__setattr__(self, "recipes", tuple(self.recipes))
         if not self.recipes:
             raise ParameterError("ensemble: expected at least one recipe, got none")
@@ -360,7 +368,7 @@ def _fit(
         detector = fit(
             asked,
             images,
-            progress or NullProgress(),
+            listener(progress),
             open_device(device_here(device, where[0])),
             engine=engine,
             choice=choice,

@@ -66,7 +66,7 @@ class Learned:
 
     def explained(self, seen: Seen, n_nearest: int) -> Explanation:
         """Explain an inspection; see `Inspection.explain`."""
-        Integer(1).check("n_nearest", n_nearest)
+        n_nearest = Integer(1).check("n_nearest", n_nearest)
         if self._parts is None:
             raise ParameterError(
                 f"explain: expected an inspection of this process, got one of {seen.image} that "

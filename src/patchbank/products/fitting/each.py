@@ -29,10 +29,11 @@ from patchbank.products.fitting.record import (
 from patchbank.products.fitting.summary import write_summary
 from patchbank.products.fitting.terms import Terms
 from patchbank.products.fitting.work import Work
+from patchbank.runtime.arguments import RECIPE, of_kind, path_argument
 from patchbank.runtime.atomic_file import make_folders, remove_unfinished
 from patchbank.runtime.digest import file_sha256
 from patchbank.runtime.memory import free_bytes
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.runtime.threads import map_in_order, usable_cores
 from patchbank.runtime.torch_device import open_device
 from patchbank.runtime.worker_pool import Failure, Pool
@@ -103,16 +104,18 @@ def fit_each(
             "groups: expected a word or an expression for the names of many products, got "
             f"{type(groups).__name__}; a table can have a column group"
         )
+    chosen = PatchCore() if recipe is None else of_kind("recipe", recipe, Learnable, RECIPE)
+    folder, heard = path_argument("out", out), listener(progress)
     terms = Terms.of(
-        asked_of(PatchCore() if recipe is None else recipe),
+        asked_of(chosen),
         choice=PhotographChoice(skip_unreadable, (), groups, Interest.of(roi, ignore), keep_crops),
         device=device,
         engine=Engine(engine, precision),
     )
-    found = Products.below(root, Path(out))
+    found = Products.below(path_argument("root", root), folder)
     for line in found.notes:
         warnings.warn(line, PhotographWarning, stacklevel=2)
-    return found.fitted(terms, progress or NullProgress())
+    return found.fitted(terms, heard)
 
 
 @dataclass(frozen=True, slots=True)

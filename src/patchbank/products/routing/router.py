@@ -24,6 +24,7 @@ from patchbank.products.routing.excerpt import Excerpt
 from patchbank.products.routing.shelf import Shelf
 from patchbank.products.routing.space import Space
 from patchbank.products.routing.usual import Distances
+from patchbank.runtime.arguments import DETECTOR, of_kind, path_argument
 
 
 class Router(Inspector):
@@ -51,6 +52,9 @@ class Router(Inspector):
         """
         if not detectors:
             raise DataError("detectors: expected at least one, got none")
+        if isinstance(detectors, dict):  # others open their detectors when they are asked for
+            for name, detector in detectors.items():
+                of_kind(f"detectors[{name!r}]", detector, Detector, DETECTOR)
         self._detectors = detectors
         known = excerpts or {}
         self._excerpts = {
@@ -86,7 +90,7 @@ class Router(Inspector):
             DataError: no such folder, or no detector file in it.
             DetectorFileError, BackboneError: a file cannot be used.
         """
-        return cls(Shelf.of(folder, device, engine))
+        return cls(Shelf.of(path_argument("folder", folder), device, engine))
 
     @property
     def excerpts(self) -> Mapping[str, Excerpt]:

@@ -7,7 +7,7 @@ from typing import Any
 from patchbank.detector.detector import Detector, detector_of, parts_of
 from patchbank.detector.lineage.entry import Edit
 from patchbank.detector.remembering import with_remembered
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.server.service.change_requests import Lessons, Said
 from patchbank.training.photographs import Remarks
 from patchbank.training.update.request import UpdateFacts, UpdateRequest
@@ -43,7 +43,7 @@ def learned(
     remarks, facts = Remarks(), UpdateFacts()
     if lessons.good or request.normal or not lessons.remember:
         good = list(lessons.good) or None
-        parts, _ = updated(parts, good, request, progress or NullProgress(), remarks, facts)
+        parts, _ = updated(parts, good, request, listener(progress), remarks, facts)
     lines += [f"left out: {unread}" for unread in remarks.unread]
     lines += [*remarks.lines, *facts.rows_lines, *facts.lines, *facts.guard.lines]
     if facts.learned:

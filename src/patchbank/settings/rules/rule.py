@@ -10,6 +10,7 @@ from patchbank.errors import ParameterError
 from patchbank.runtime.printable import one_line
 
 MAX_SHOWN = 100  # letters of a value in a message
+NUMPY_KINDS = "biufU"  # truth values, numbers and texts
 NONE = "none"
 """Text that stands for None on a command line."""
 
@@ -56,16 +57,17 @@ class Rule(ABC):
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def check(self, name: str, value: Any) -> Any:
-        """Normalise the value of the setting `name`.
+        """Normalise the value of the setting `name`; one of NumPy becomes one of Python.
 
         Raises:
             ParameterError: the rule does not allow it.
         """
+        plain = _plain(value)
         try:
-            return self.normalised(value)
+            return self.normalised(plain)
         except (TypeError, ValueError, OverflowError):
             raise ParameterError(
-                f"{name}: expected {self.describe()}, got {_shown(value)}"
+                f"{name}: expected {self.describe()}, got {_shown(plain)}"
             ) from None
 
     def parse(self, name: str, text: str) -> Any:
@@ -125,6 +127,27 @@ class Optional(Rule):
     def invalid_values(self) -> tuple[Any, ...]:
         """All values that the other rule refuses, except None."""
         return tuple(value for value in self.rule.invalid_values() if value is not None)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, truth values and texts of NumPy as those of Python, also in a sequence.
+
+    >>> import numpy as np
+    >>> _plain(np.float32(0.5)), _plain((np.int64(96), 128)), _plain(np.array([96, 128]))
+    (0.5, (96, 128), [96, 128])
+    """
+    if isinstance(value, (list, tuple)):
+        entries = (_plain_array(entry, 0) for entry in value)
+        return tuple(entries) if isinstance(value, tuple) else list(entries)
+    return _plain_array(value, 1)
+
+
+def _plain_array(value: Any, most_dims: int) -> Any:
+    # Their module is asked for by name, as NumPy takes longer to import than all else here.
+    is_array = type(value).__module__ == "numpy" and hasattr(value, "tolist")
+    if not is_array or value.dtype.kind not in NUMPY_KINDS or value.ndim > most_dims:
+        return value
+    return value.tolist() if value.size <= MAX_SHOWN else value
 
 
 def _shown(value: Any) -> str:

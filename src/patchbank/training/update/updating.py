@@ -20,7 +20,7 @@ from patchbank.methods import ResizableBank
 from patchbank.methods.memory_bank import BankModel
 from patchbank.runtime.forks import computing
 from patchbank.runtime.logs import LOGGER
-from patchbank.runtime.progress import NullProgress, Progress
+from patchbank.runtime.progress import Progress, listener
 from patchbank.training.photographs import Remarks
 from patchbank.training.update.guard import check_defects
 from patchbank.training.update.joining import joined
@@ -101,7 +101,7 @@ def updated_with_warnings(
 ) -> DetectorParts:
     """`updated`, with its lines as warnings that point at the caller of `Detector.updated`."""
     remarks = Remarks()
-    after, facts = updated(before, good, request, progress or NullProgress(), remarks)
+    after, facts = updated(before, good, request, listener(progress), remarks)
     left_out = [f"left out: {error}" for error in remarks.unread]
     for line in [*left_out, *remarks.lines, *facts.lines, *facts.guard.lines]:
         warnings.warn(line, PhotographWarning, stacklevel=3)
