@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -103,10 +104,16 @@ class Running:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        _declared()  # imported now, not in the middle of what a test times
         self._has_started.wait(start_s)
         assert self.url, self.log
         self.port = int(self.url.rpartition(":")[2])
-        self.http = httpx.Client(base_url=self.url, timeout=60, verify=False)
+        self.http = httpx.Client(
+            base_url=self.url,
+            timeout=60,
+            verify=False,
+            event_hooks={"response": [check_declared]},
+        )
 
     def _read(self) -> None:
         for line in self.process.stderr:
@@ -163,6 +170,32 @@ class Running:
         self._reader.join(10)
         self.process.stderr.close()
         self.http.close()
+
+
+@cache
+def _declared() -> list[tuple[str, re.Pattern[str], set[int]]]:
+    """Method, path and declared statuses of each route; none of a page, which is in no document."""
+    from starlette.routing import compile_path
+
+    from patchbank.server.pages.specs import SPECS
+    from patchbank.server.service.document import responses
+
+    found = []
+    for spec in SPECS:
+        path = f"{spec.path.removesuffix('}')}:path}}" if spec.has_slashes else spec.path
+        statuses = {int(one) for one in responses(spec)} if spec.failed is None else set()
+        found.append((spec.method, compile_path(path)[0], statuses))
+    return found
+
+
+def check_declared(response: httpx.Response) -> None:
+    """Check that the document has the status of an answer, whatever a test asks for."""
+    request = response.request
+    for method, path, statuses in _declared():
+        if method == request.method and path.match(request.url.path):
+            where = f"{method} {request.url.path}"
+            assert not statuses or response.status_code in statuses, where
+            return
 
 
 def make_token(data: Path, name: str, role: str, *options) -> str:

@@ -259,6 +259,30 @@ def test_a_service_that_is_stopped_under_load_answers_what_it_accepted(fitted, t
     assert good <= recorded
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_service_that_is_stopped_ends_with_0_as_its_help_says(fitted, tmp_path, number):
+    with Running(tmp_path / "data", fitted) as running:
+        assert running.inspect(png(1)).status_code == 200
+        running.process.send_signal(number)
+        assert running.process.wait(60) == 0
+    said = " ".join(run("serve", "--help").stdout.split())
+    assert "0 done: " in said
+    assert "serve was stopped, and all that it had accepted is on record" in said
+    for status, by in ((130, "Ctrl-C"), (143, "SIGTERM")):
+        assert f"{status} stopped by {by}; serve, once it was ready, ends with 0 or 1" in said
+
+
+def test_a_service_that_loses_what_it_accepted_ends_with_1(fitted, tmp_path):
+    with Running(tmp_path / "data", fitted, "--max-queue", "100", "--stop-s", "0.01") as running:
+        large = png(1, size=(1400, 1200))
+        with ThreadPoolExecutor(40) as pool:
+            for _ in range(40):
+                pool.submit(running.inspect, large)
+            wait_until(lambda: running.http.get("/v1/status").json()["waiting"] > 20, "a crowd")
+            assert running.stop() == 1
+        assert "photographs were accepted and are not" in running.log
+
+
 def test_a_killed_service_has_recorded_what_it_answered(fitted, tmp_path):
     data = tmp_path / "data"
     with Running(data, fitted, "--max-queue", "100", "--keep-good", "1") as running:

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from patchbank.cli.option_records import with_options
 from patchbank.cli.options import DeviceName, OtherEngine, check_processors
 from patchbank.cli.serve_tokens import DatabaseUrl, DataDir, tokens
+from patchbank.cli.statuses import Exit
 from patchbank.errors import DataError
 from patchbank.runtime.printable import one_line
 from patchbank.settings.rules import Integer, Number
@@ -213,6 +214,8 @@ class ServeOptions:
 def serve(options: ServeOptions) -> None:
     """Inspect photographs that come over HTTP; each verdict is on record before it is answered.
 
+    Ctrl-C and SIGTERM stop it: it finishes what it has accepted, and ends with the status 0.
+
     `patchbank serve token add|list|revoke` makes the tokens that other computers need.
     """
     gc.disable()  # nothing becomes garbage while modules are imported
@@ -244,8 +247,8 @@ def serve(options: ServeOptions) -> None:
                 "verdict",
                 running.n_lost,
             )
-        else:
-            LOGGER.info("stopped: all that was accepted is on record")
+            raise typer.Exit(Exit.INCOMPLETE)
+        LOGGER.info("stopped: all that was accepted is on record")
 
 
 def _check(options: ServeOptions) -> None:

@@ -20,19 +20,21 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.DONE: "done: everything was read, and with --fail-on-anomaly everything is good",
+    Exit.DONE: "done: everything was read, and with --fail-on-anomaly everything is good; or serve "
+    "was stopped, and all that it had accepted is on record",
     Exit.INCOMPLETE: "done, but some photographs were not read or not sorted, some runs of a "
     "benchmark failed, check had findings, records verify found a fault, or drift found a change "
-    "or lines that it could not use",
+    "or lines that it could not use; or serve was stopped, and not all that it had accepted is on "
+    "record",
     Exit.WRONG: "wrong use, data or file; one line says what was expected. Also where verify finds "
     "that an export gives something else",
     Exit.ANOMALY: "an anomaly was found and --fail-on-anomaly given, or a verdict differs and "
     "--fail-on-change given, whether or not all was read",
     Exit.DEFECT_LOST: "an update was refused, as it would lose defects that were found before",
     Exit.UNFORESEEN: "a fault of the program; one line names the log file to report",
-    Exit.INTERRUPTED: "stopped by Ctrl-C",
+    Exit.INTERRUPTED: "stopped by Ctrl-C; serve, once it was ready, ends with 0 or 1",
     Exit.CLOSED_PIPE: "the reader of the output closed it early, as `head` does: no error",
-    Exit.TERMINATED: "stopped by SIGTERM",
+    Exit.TERMINATED: "stopped by SIGTERM; serve, once it was ready, ends with 0 or 1",
 }
 EPILOG = "Exit status: " + "; ".join(f"{int(s)} {text}" for s, text in MEANINGS.items()) + "."
 

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from patchbank import __version__
 from patchbank.server.service.errors import CODES
-from patchbank.server.service.examples import BINARY, ERROR
+from patchbank.server.service.examples import BINARY, ERROR, INSPECTION
 from patchbank.server.service.guarding import SecuredRoute, Spec
 
 DESCRIPTION = """Finds defects in photographs of parts; every verdict is on record first.
@@ -17,9 +17,11 @@ DESCRIPTION = """Finds defects in photographs of parts; every verdict is on reco
 Every error has one shape: `{"error": {"status", "code", "message"}}`; the message is one line.
 `docs/service.md` of the project has the words, and lines for curl."""
 
-EVERY = (400, 401, 403, 422, 429, 500)
+PUBLIC = (400, 413, 422, 500, 503)
+"""Statuses that any route may answer: of a request that cannot be read, and of a service that stops
+or has a fault."""
+EVERY = (*PUBLIC, 401, 403, 429)
 """Statuses that any route with a role may answer."""
-PUBLIC = (400, 422, 500)
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -43,6 +45,37 @@ _PAGE = {
         "cursor": {"type": ["string", "null"]},
     },
 }
+_SEVERAL = {
+    "type": "object",
+    "description": "Answers to several photographs in their order: the inspection of each, or the "
+    "error of one that is not on record.",
+    "required": ["inspections"],
+    "properties": {
+        "inspections": {
+            "type": "array",
+            "items": {
+                "oneOf": [
+                    {"$ref": "#/components/schemas/Inspection"},
+                    {"$ref": "#/components/schemas/Error"},
+                ]
+            },
+        },
+    },
+    "examples": [
+        {
+            "inspections": [
+                INSPECTION,
+                {
+                    "error": {
+                        "status": 404,
+                        "code": "not_found",
+                        "message": "'none.png': expected a file, got nothing of that name",
+                    }
+                },
+            ]
+        }
+    ],
+}
 
 
 def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
@@ -50,15 +83,16 @@ def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
     content: dict[str, Any] = {"schema": {"type": "object"}}
     if spec.media_types != ("application/json",):
         content = dict(BINARY)
-    if spec.schema is not None:
-        content["schema"] = {"$ref": f"#/components/schemas/{spec.schema}"}
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in spec.schemas]
+    if schemas:
+        content["schema"] = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
     if spec.example is not None:
         content["example"] = spec.example
     found: dict[int | str, dict[str, Any]] = {
         _done(spec): {"description": "Done.", "content": dict.fromkeys(spec.media_types, content)}
     }
     statuses = PUBLIC if spec.role == "public" else EVERY
-    for status in sorted({*statuses, *spec.errors, *_of_body(spec)}):
+    for status in sorted({*statuses, *spec.errors}):
         found[status] = {
             "description": CODES[status].replace("_", " ").capitalize() + ".",
             "content": {
@@ -71,10 +105,6 @@ def responses(spec: Spec) -> dict[int | str, dict[str, Any]]:
             },
         }
     return found
-
-
-def _of_body(spec: Spec) -> tuple[int, ...]:
-    return () if spec.method in ("GET", "DELETE") else (413, 503)
 
 
 def extra(spec: Spec) -> dict[str, Any]:
@@ -130,6 +160,6 @@ def _made(app: FastAPI, root_path: str) -> dict[str, Any]:
     update = UpdateRequest.model_json_schema(ref_template=template)
     schemas.update(update.pop("$defs", {}))
     schemas.update(Error=_ERROR, Inspection=INSPECTION_SCHEMA, Page=_PAGE, UpdateRequest=update)
-    schemas.update(Trial=TRIAL_SCHEMA)
+    schemas.update(Inspections=_SEVERAL, Trial=TRIAL_SCHEMA)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document

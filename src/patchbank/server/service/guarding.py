@@ -58,8 +58,8 @@ class Spec:
     tag: str
     example: Any = None
     """An answer, for the document of the interface."""
-    schema: str | None = None
-    """Name of the schema of what is answered; None for any JSON object."""
+    schemas: tuple[str, ...] = ()
+    """Names of the schemas of which what is answered has one; none for any JSON object."""
     media_types: tuple[str, ...] = ("application/json",)
     errors: tuple[int, ...] = ()
     """Statuses that are answered in addition to those of every route."""

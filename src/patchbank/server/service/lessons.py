@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -20,6 +29,7 @@ from patchbank.server.service.errors import ApiError
 from patchbank.server.service.receiving import (
     MOST_AT_ONCE,
     MULTIPART,
+    file_in,
     form_of,
     json_of,
     named,
@@ -34,6 +44,10 @@ RECENT = timedelta(days=7)
 MOST_SEARCHED, MOST_OFFERED = 200, 50
 """False alarms among which those that are not learned are sought, and most that are offered."""
 GOOD, REQUEST = "good", "request"
+KEY, CONFIRMED = "inspection", "confirmed"
+LARGEST = 2**63 - 1
+"""Largest number that a database gives an inspection."""
+EXPECTED = f'the number of an inspection, as 7 or {{"{KEY}": 7}}'
 MOST_CONFIRMED = 200
 """Confirmed defects that an update has to find where it does not say which."""
 
@@ -43,10 +57,72 @@ class NormalPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    inspection: int = Field(ge=1, le=2**63 - 1)
+    inspection: int = Field(ge=1, le=LARGEST)
     regions: list[int] = Field(
         [], max_length=1000, description="Numbers of regions, the worst one being 1; none for all."
     )
+
+
+def _number(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """The number of an inspection, which is given alone or in an object."""
+    is_object = isinstance(given, dict) and given.keys() == {KEY}
+    return _checked(given[KEY] if is_object else given, handler)
+
+
+def _part(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """A part of which something is normal: an object, or the number of its inspection alone."""
+    if isinstance(given, dict) and KEY in given:
+        return handler(given)
+    return _checked(given, lambda number: handler({KEY: number}))
+
+
+def _checked(number: Any, handler: Callable[[Any], Any]) -> Any:
+    try:
+        if isinstance(number, bool):  # which Python takes for 0 or 1
+            raise ValueError(EXPECTED)
+        return handler(number)
+    except ValidationError:
+        raise ValueError(EXPECTED) from None
+
+
+def _unless_confirmed(given: Any) -> Any:
+    if given == CONFIRMED:
+        return None
+    if not isinstance(given, list):
+        raise ValueError(f"a list of inspections, or {CONFIRMED!r}")
+    return given
+
+
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": LARGEST}
+_NUMBER_OR_OBJECT = {
+    "anyOf": [
+        _NUMBER,
+        {
+            "type": "object",
+            "required": [KEY],
+            "properties": {KEY: _NUMBER},
+            "additionalProperties": False,
+        },
+    ]
+}
+InspectionNumber = Annotated[
+    int,
+    Field(ge=1, le=LARGEST),
+    WrapValidator(_number),
+    WithJsonSchema(_NUMBER_OR_OBJECT),
+]
+PartThatIsNormal = Annotated[
+    NormalPart,
+    WrapValidator(_part),
+    WithJsonSchema({"anyOf": [_NUMBER, NormalPart.model_json_schema()]}),
+]
+Defects = Annotated[
+    list[InspectionNumber] | None,
+    BeforeValidator(_unless_confirmed),
+    WithJsonSchema(
+        {"anyOf": [{"type": "array", "items": _NUMBER_OR_OBJECT}, {"const": CONFIRMED}]}
+    ),
+]
 
 
 class UpdateRequest(BaseModel):
@@ -55,12 +131,18 @@ class UpdateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(min_length=1, max_length=2000, description="Why, for history and audit.")
-    good: list[int] = Field([], max_length=MOST_AT_ONCE, description="Inspections of good parts.")
-    normal: list[NormalPart] = Field([], max_length=MOST_AT_ONCE)
-    must_find: list[int] | Literal["confirmed"] = Field(
-        "confirmed", description="Inspections of defects; `confirmed` for those reviewed as such."
+    good: list[InspectionNumber] = Field(
+        [], max_length=MOST_AT_ONCE, description="Inspections of good parts."
     )
-    remember: list[int] = Field(
+    normal: list[PartThatIsNormal] = Field(
+        [], max_length=MOST_AT_ONCE, description="Inspections that were no defects."
+    )
+    must_find: Defects = Field(
+        None,
+        description="Inspections of defects; `confirmed` for those reviewed as such.",
+        json_schema_extra={"default": CONFIRMED},
+    )
+    remember: list[InspectionNumber] = Field(
         [], max_length=MOST_AT_ONCE, description="Inspections of defects that the file remembers."
     )
     limit_rows: int | None = Field(None, ge=2)
@@ -121,8 +203,9 @@ async def lessons_of(
 async def _form(request: Request) -> tuple[dict[str, Any], list[ImageSource]]:
     content, sent = dict[str, Any](), list[ImageSource]()
     for name, part in await form_of(request, MOST_AT_ONCE):
-        if name == GOOD and isinstance(part, UploadFile):
-            sent.append(image_source(await part.read(), named(part.filename or "") or GOOD))
+        if name == GOOD:
+            file = file_in(name, part)
+            sent.append(image_source(await file.read(), named(file.filename or "") or GOOD))
         elif name == REQUEST:
             text = await part.read() if isinstance(part, UploadFile) else part
             try:
@@ -157,7 +240,7 @@ def _lessons(
         chosen, others = _boxes(one, part.regions)
         normal.append(LibraryPart(_source(service, one), (width, height), chosen, others))
     must_find = wanted.must_find
-    defects = _confirmed(service, product) if must_find == "confirmed" else sources(must_find)
+    defects = _confirmed(service, product) if must_find is None else sources(must_find)
     return Lessons(
         good=[*sent, *sources(wanted.good)],
         normal=normal,

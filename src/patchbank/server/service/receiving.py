@@ -25,8 +25,11 @@ MULTIPART, JSON = "multipart/form-data", "application/json"
 PART = "image"
 """Name of the parts that are photographs."""
 PATHS = "paths"
+SEND = "send it as a form (curl -F image=@FILE), or its bytes with the type of an image"
 MOST_AT_ONCE = 1000
 LONGEST_NAME = 255
+MOST_SHOWN = 3
+"""Names of a request that a message repeats."""
 FIELDS = tuple(field.name for field in fields(Fields))
 NAMES = ("product", *FIELDS)
 
@@ -81,9 +84,17 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
     Raises:
         ApiError: it is no form, or has too many parts.
     """
+    kind = media_type_of(request)
+    if kind != MULTIPART:
+        got = f"the type {shown(kind)}" if kind else "no type"
+        raise ApiError(
+            400,
+            f"body: expected a form of type {MULTIPART}, got {got}; curl -F {PART}=@FILE sends one",
+        )
     parser = _InMemory(
         request.headers, request.stream(), max_files=most_files, max_fields=len(NAMES) + 1
     )
+    parser.max_part_size = _InMemory.spool_max_size  # a photograph without a file name is a text
     try:
         return (await parser.parse()).multi_items()
     except MultiPartException as error:
@@ -99,22 +110,52 @@ async def form_of(request: Request, most_files: int) -> list[tuple[str, UploadFi
 async def _parts(request: Request) -> Received:
     photographs, texts = list[Photograph](), dict[str, str]()
     for name, part in await form_of(request, MOST_AT_ONCE):
-        if isinstance(part, UploadFile):
-            if name != PART:
-                raise ApiError(422, f"part: expected photographs as {PART!r}, got {shown(name)}")
-            photographs.append(Photograph(named(part.filename or ""), await part.read()))
-        elif name not in NAMES:
-            raise ApiError(422, f"part: expected one of {', '.join(NAMES)}, got {shown(name)}")
+        if name == PART:
+            file = file_in(name, part)
+            photographs.append(Photograph(named(file.filename or ""), await file.read()))
         elif name in texts:
             raise ApiError(422, f"{name}: expected once, got it twice")
+        elif name in NAMES:
+            texts[name] = _text_in(name, part)
+        elif isinstance(part, UploadFile):
+            raise ApiError(422, f"part: expected photographs as {PART!r}, got {shown(name)}")
         else:
-            texts[name] = part
+            expected = ", ".join((PART, *NAMES))
+            raise ApiError(422, f"part: expected one of {expected}, got {shown(name)}")
     if not photographs:
         raise ApiError(422, f"body: expected a photograph as the part {PART!r}, got none")
     return Received(tuple(photographs), texts, is_batch=len(photographs) > 1)
 
 
+def file_in(name: str, part: UploadFile | str) -> UploadFile:
+    """The file that a part of a form is.
+
+    Raises:
+        ApiError: it is a text, such as its name without the mark by which curl sends the file.
+    """
+    if isinstance(part, UploadFile):
+        return part
+    raise ApiError(
+        422,
+        f"{name}: expected a file, got a text without a file name; curl needs {name}=@FILE",
+    )
+
+
+def _text_in(name: str, part: UploadFile | str) -> str:
+    if isinstance(part, str):
+        return part
+    raise ApiError(422, f"{name}: expected a text, got a file; curl needs {name}=TEXT")
+
+
 async def _paths(request: Request, root: Path | None, max_bytes: int) -> Received:
+    send = SEND if root is None else f"{SEND}, or its path in {PATHS!r}"
+    try:
+        content = await json_of(request)
+    except ApiError as error:
+        raise ApiError(error.status_code, f"{error.detail}; {send}") from None
+    if PATHS not in content:
+        got = ", ".join(map(shown, [*content][:MOST_SHOWN])) or "nothing in it"
+        raise ApiError(422, f"body: expected a photograph, got JSON with {got}; {send}")
     if root is None:
         raise ApiError(
             403,
@@ -122,8 +163,7 @@ async def _paths(request: Request, root: Path | None, max_bytes: int) -> Receive
             "service with --allow-root DIR, or send bytes as multipart/form-data",
             code="paths_refused",
         )
-    content = await json_of(request)
-    paths = content.pop(PATHS, None)
+    paths = content.pop(PATHS)
     is_list = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
     if not is_list or not 1 <= len(paths) <= MOST_AT_ONCE:
         raise ApiError(422, f"{PATHS}: expected a list of 1 to {MOST_AT_ONCE:,} texts, got other")
@@ -147,6 +187,8 @@ async def json_of(request: Request) -> dict[str, Any]:
     """
     try:
         content = json.loads(await request.body())
+    except UnicodeDecodeError:
+        raise ApiError(400, "body: expected JSON, got bytes that are no text") from None
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"body: expected JSON, got: {error}") from None
     if not isinstance(content, dict):

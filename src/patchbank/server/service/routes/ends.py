@@ -72,8 +72,8 @@ SPECS = (
         role="operator",
         tag="cameras",
         example=INSPECTION,
-        schema="Inspection",
-        errors=(404, 503),
+        schemas=("Inspection",),
+        errors=(404,),
     ),
     Spec(
         method="POST",

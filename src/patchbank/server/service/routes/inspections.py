@@ -78,10 +78,10 @@ async def inspect(
     """Inspect one photograph, or several; each is on record before it is answered.
 
     A form with parts `image`, the bytes of one photograph as the body, or JSON with `paths`.  One
-    photograph is answered by its inspection; several by a list, in which one that cannot be
-    inspected has an `error`.  What cannot be read is never good: it is recorded as `unread`, and
-    answered with the status 422.  So is a part of none of the products, where `product` is `auto`:
-    its error has the code `no_product`.
+    photograph is answered by its inspection; several by a list of inspections, in which one that is
+    not on record is an error.  What cannot be read is never good: it is recorded as `unread`, and
+    answered with the status 422, or among several as it is on record.  So is a part of none of the
+    products, where `product` is `auto`: its error has the code `no_product`.
     """
     service = service_of(request)
     if service.inference.is_full:  # before the body is read
@@ -238,16 +238,14 @@ async def _submitted(
 
 
 async def _item(terms: _Terms, one: Future[Answer] | Exception) -> dict[str, Any]:
+    """The inspection of a photograph as it is on record, or the error of one that is not."""
     if isinstance(one, Exception):
         return body_of(api_error(one))
     try:
         found = await terms.result(one)
     except (ApiError, PatchbankError) as error:
         return body_of(api_error(error))
-    content = found.inspection.to_json(terms.service.settings.root_path)
-    if found.inspection.verdict == "unread":
-        return {**content, **body_of(_unread(content, {}))}
-    return content
+    return found.inspection.to_json(terms.service.settings.root_path)
 
 
 def _unread(content: dict[str, Any], headers: Mapping[str, str]) -> ApiError:
@@ -269,8 +267,8 @@ SPECS = (
         role="operator",
         tag="inspections",
         example=INSPECTION,
-        schema="Inspection",
-        errors=(413, 503),
+        schemas=("Inspection", "Inspections"),
+        errors=(404,),
         body=PHOTOGRAPH_BODY,
         body_limit="max_bytes",
     ),

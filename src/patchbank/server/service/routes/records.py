@@ -241,8 +241,8 @@ def _get(path: str, endpoint: Any, **more: Any) -> Spec:
 
 OF_ONE, KEPT = (404,), (404, 410)
 SPECS = (
-    _get("", inspections, example=PAGE, schema="Page"),
-    _get("/{number}", inspection, example=INSPECTION, schema="Inspection", errors=OF_ONE),
+    _get("", inspections, example=PAGE, schemas=("Page",)),
+    _get("/{number}", inspection, example=INSPECTION, schemas=("Inspection",), errors=OF_ONE),
     _get(
         "/{number}/photograph", photograph, media_types=(*KINDS.values(), OTHER_KIND), errors=KEPT
     ),

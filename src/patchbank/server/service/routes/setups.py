@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +16,7 @@ from patchbank.server.service.change_requests import Said
 from patchbank.server.service.errors import ApiError
 from patchbank.server.service.examples import BINARY, CHANGED, JOB, SETUP
 from patchbank.server.service.guarding import Spec, caller_of
-from patchbank.server.service.receiving import LONGEST_NAME, PART, form_of, shown
+from patchbank.server.service.receiving import LONGEST_NAME, PART, file_in, form_of, shown
 from patchbank.server.service.routes.products import Reasoned
 from patchbank.server.service.service import Service, service_of
 from patchbank.server.service.setups.setup import Setup
@@ -239,9 +238,10 @@ async def _photographs(request: Request, most: int) -> list[tuple[str, bytes]]:
     """
     given: list[tuple[str, bytes]] = []
     for name, part in await form_of(request, most):
-        if not isinstance(part, UploadFile) or name != PART:
+        if name != PART:
             raise ApiError(422, f"part: expected photographs as {PART!r}, got {shown(name)}")
-        given.append((part.filename or "", await part.read()))
+        photograph = file_in(name, part)
+        given.append((photograph.filename or "", await photograph.read()))
     if not given:
         raise ApiError(422, f"body: expected a photograph as the part {PART!r}, got none")
     return given
@@ -358,7 +358,7 @@ SPECS = (
         "/{id}/photographs",
         add,
         example=ADDED,
-        errors=(*CHANGING, 413),
+        errors=CHANGING,
         body=FORM,
         body_limit="max_bytes",
     ),
@@ -381,7 +381,7 @@ SPECS = (
         "/{id}/try",
         try_out,
         example={"error": None, "anomalous": True, "share": 1.7, "key": "5a1c0a9be2d74c55"},
-        errors=(*CHANGING, 413),
+        errors=CHANGING,
         body=FORM,
         body_limit="max_bytes",
     ),
