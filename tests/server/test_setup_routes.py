@@ -302,7 +302,9 @@ def test_set_ups_outlive_a_service_that_is_killed_and_its_work_does_not(fitted, 
         assert running.stop() == 0
 
 
-def test_two_detectors_are_compared_on_the_kept_parts(service):
+def test_two_detectors_are_compared_on_the_kept_parts_until_the_comparison_is_old(service):
+    from patchbank.server.service.setups.comparisons import KEPT_DAYS, Comparisons
+
     path, http = "/v1/products/parts/comparisons", service.http
     first = http.get("/v1/products/parts").json()["detector_sha256"]
     tuned = {"threshold": 1e6, "reason": "nothing is NG"}
@@ -338,20 +340,15 @@ def test_two_detectors_are_compared_on_the_kept_parts(service):
     check_error(http.get(f"{path}/0123456789abcdef"), 404)
     check_error(http.post(path.replace("parts", "nuts"), json=pair), 404)
 
+    kept = service.data / "comparisons"
+    assert len(list(kept.iterdir())) == 1  # one that failed has left nothing
+    comparisons = Comparisons(kept, None, None, None, None, None)
+    assert comparisons.tidy() == 0
+    assert comparisons.tidy(time.time() + 86400 * KEPT_DAYS + 60) == 1
+    assert list(kept.iterdir()) == []
+
 
 def test_no_folder_of_the_server_is_read_without_leave(service):
     setup = begun(service)
     response = service.http.post(f"/v1/setups/{setup}/copy", json={"folder": "."})
     check_error(response, 403, "paths_refused")
-
-
-def test_old_comparisons_are_removed(service):
-    from patchbank.server.service.setups.comparisons import KEPT_DAYS, Comparisons
-
-    kept = service.data / "comparisons"
-    found = [path.name for path in kept.iterdir()]
-    assert len(found) == 1  # one that failed has left nothing
-    comparisons = Comparisons(kept, None, None, None, None, None)
-    assert comparisons.tidy() == 0
-    assert comparisons.tidy(time.time() + 86400 * KEPT_DAYS + 60) == 1
-    assert list(kept.iterdir()) == []
