@@ -55,8 +55,8 @@ async function inspected(session, { data, height, width }) {
     const photographs = new ort.Tensor("uint8", rgb, [1, height, width, 3]);
     const outputs = await session.run({ photographs });
     const score = Number(outputs.score.data[0]);
-    // Smaller than the crop, or of another aspect ratio than the region of interest.
-    if (isNaN(score)) throw new Error(`expected the size of the learned ones, got ${width} x ${height}`);
+    if (isNaN(score))  // the network's crop, or the region of interest, lies beyond it
+        throw new Error(`expected the shape of learned photographs, got ${width} x ${height}; cut it likewise`);
     return {
         score,
         pValue: Number(outputs.p_value.data[0]),

@@ -88,10 +88,11 @@ bool inspect(Ort::Session& session, const char* name) {
     const char* outputs[] = {"score", "p_value", "is_anomalous"};
     const auto found = session.Run(Ort::RunOptions{}, inputs, &input, 1, outputs, 3);
     const float score = *found[0].GetTensorData<float>();
-    if (std::isnan(score))  // smaller than the crop, or of another aspect ratio than the region
+    if (std::isnan(score))  // the network's crop, or the region of interest, lies beyond it
         throw std::runtime_error(
-            std::string(name) + ": expected the size of the learned ones, got " +
-            std::to_string(photograph.width) + " x " + std::to_string(photograph.height));
+            std::string(name) + ": expected the shape of learned photographs, got " +
+            std::to_string(photograph.width) + " x " + std::to_string(photograph.height) +
+            "; cut it likewise");
     const bool is_anomalous = *found[2].GetTensorData<bool>();
     std::cout << "{\"score\": " << score
               << ", \"p_value\": " << *found[1].GetTensorData<float>()

@@ -58,8 +58,9 @@ def inspect(session: Any, file: str, shown: Path) -> bool:
         ["score", "p_value", "is_anomalous", "anomaly_map", "regions"],
         {"photographs": photograph[None]},
     )
-    if np.isnan(score[0]):  # smaller than the crop, or of another aspect ratio than the region
-        raise ValueError(f"expected the size of the learned ones, got {photograph.shape[:2]}")
+    if np.isnan(score[0]):  # the network's crop, or the region of interest, lies beyond it
+        size = "{1} x {0}".format(*photograph.shape)
+        raise ValueError(f"expected the shape of learned photographs, got {size}; cut it likewise")
     verdict = "anomalous" if is_anomalous[0] else "good"
     print(f"{file}: {verdict}, score {score[0]:.7g}, p-value {p_value[0]:.3g}")
     overlay(photograph, regions[0]).save(shown)

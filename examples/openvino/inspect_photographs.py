@@ -51,8 +51,9 @@ def inspect(model: Any, file: str) -> bool:
     photograph = photograph_of(file)
     outputs = model({"photographs": photograph[None]})
     score, p_value = outputs["score"][0], outputs["p_value"][0]
-    if np.isnan(score):  # smaller than the crop, or of another aspect ratio than the region
-        raise ValueError(f"expected the size of the learned ones, got {photograph.shape[:2]}")
+    if np.isnan(score):  # the network's crop, or the region of interest, lies beyond it
+        size = "{1} x {0}".format(*photograph.shape)
+        raise ValueError(f"expected the shape of learned photographs, got {size}; cut it likewise")
     is_anomalous = bool(outputs["is_anomalous"][0])
     verdict = "anomalous" if is_anomalous else "good"
     share = outputs["regions"][0].mean()  # the map itself is outputs["anomaly_map"][0]

@@ -178,6 +178,15 @@ def test_numbers_of_more_than_8_bits_and_other_formats_are_refused(page, tmp_pat
         assert "expected a PNG or JPEG" in refused(page, file)
 
 
+def test_a_photograph_without_a_score_is_refused(opened, cropped, tmp_path):
+    graph, file = cropped
+    browser = opened[0].context.browser
+    with served(tmp_path / "page", graph) as url, browser.new_page() as page:
+        page.goto(url)
+        expect(page.locator("#verdict")).to_have_text("Ready")
+        assert "got 300 x 40" in refused(page, file)
+
+
 def test_a_photograph_that_was_taken_sideways_is_turned_upright(page, small, tmp_path):
     case = small.cases[1]
     assert is_close(inspect(page, turned(tmp_path / "sideways.png", case.file))[0], case)

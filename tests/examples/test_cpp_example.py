@@ -98,6 +98,10 @@ def test_a_photograph_that_was_taken_sideways_is_refused(program, small, tmp_pat
     assert is_close(json.loads(done.stdout)["score"], small.cases[1])
 
 
+def test_a_photograph_without_a_score_is_refused(program, cropped):
+    assert "got 300 x 40" in refused(program, *cropped)
+
+
 def test_a_call_without_photographs_has_status_2(program, small):
     assert refused(program, small.graph).startswith("usage: ")
 

@@ -122,6 +122,11 @@ def test_what_cannot_be_inspected_is_named_and_has_status_2(runtime, small, tmp_
         assert refused(runtime, tmp_path, *arguments).startswith("usage: ")
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_photograph_without_a_score_is_refused(runtime, cropped, tmp_path):
+    assert "got 300 x 40" in refused(runtime, tmp_path, *cropped)
+
+
 def test_both_examples_read_files_alike():
     first, second = (
         READER.search((EXAMPLES / runtime / "inspect_photographs.py").read_text())[0]
