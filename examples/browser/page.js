@@ -19,14 +19,32 @@ const numbers = element("#numbers", HTMLElement);
 ort.env.wasm.numThreads = 1;  // several need headers of the server: COOP and COEP
 ort.env.wasm.proxy = true;    // a worker computes, and the page stays alive
 
+/** Refuses files that browsers read otherwise than the detector. @param {Blob} photograph */
+async function check(photograph) {
+    const head = new Uint8Array(await photograph.slice(0, 25).arrayBuffer());
+    const isPng = [137, 80, 78, 71].every((byte, at) => head[at] === byte);
+    const isJpeg = head[0] === 0xFF && head[1] === 0xD8;
+    if (!isPng && !isJpeg) throw new Error("expected a PNG or JPEG, got another file; convert it to PNG");
+    if (isPng && head[24] > 8)
+        throw new Error("expected 8 bits a channel, got 16; shift them as bit_depth says");
+}
+
 /** Pixels as they are in the file: RGBA, without conversion of colours. @param {ImageBitmapSource} source */
 async function pixelsOf(source) {
+    if (source instanceof Blob) await check(source);
     const bitmap = await createImageBitmap(
         source, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
     if (!context) throw new Error("expected a canvas, got none");
     context.drawImage(bitmap, 0, 0);
-    return context.getImageData(0, 0, bitmap.width, bitmap.height);
+    const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    for (let at = 3; at < pixels.data.length; at += 4) {
+        // A canvas has black where nothing is opaque, as the detector; in between it rounds.
+        if (pixels.data[at] % 255)
+            throw new Error("expected opaque pixels, got half transparent ones; make them opaque");
+        pixels.data[at] = 255;
+    }
+    return pixels;
 }
 
 /** @param {ort.InferenceSession} session @param {ImageData} pixels */
@@ -36,8 +54,11 @@ async function inspected(session, { data, height, width }) {
         for (let channel = 0; channel < 3; channel++) rgb[to++] = data[from + channel];
     const photographs = new ort.Tensor("uint8", rgb, [1, height, width, 3]);
     const outputs = await session.run({ photographs });
+    const score = Number(outputs.score.data[0]);
+    if (isNaN(score))  // the network's crop, or the region of interest, lies beyond it
+        throw new Error(`expected the shape of learned photographs, got ${width} x ${height}; cut it likewise`);
     return {
-        score: Number(outputs.score.data[0]),
+        score,
         pValue: Number(outputs.p_value.data[0]),
         isAnomalous: Boolean(outputs.is_anomalous.data[0]),
         map: /** @type {Float32Array} */ (outputs.anomaly_map.data),
@@ -82,6 +103,7 @@ async function inspect(session, source) {
         const pixels = await pixelsOf(source);
         show(pixels, await inspected(session, pixels));
     } catch (error) {
+        element(".pictures", HTMLElement).hidden = true;  // of the photograph before
         verdict.textContent = `The photograph could not be inspected: ${error}`;
     }
     file.disabled = camera.disabled = false;

@@ -3,17 +3,45 @@
     python inspect_photographs.py DETECTOR.onnx PHOTOGRAPH...
 
 Prints verdict, score and p-value of each photograph, and writes it into the folder `overlays` with
-the regions above the threshold in red. Statuses: 0 all are good, 1 one is anomalous.
+the regions above the threshold in red. Statuses: 0 all are good, 1 one is anomalous, 2 an error.
 """
 
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]
+# What tags of a TIFF may say: 8-bit grey, palette or RGB, which Pillow reads as the detector does.
+TIFF = {254: [0], 258: [8], 262: [0, 1, 2, 3], 266: [1], 284: [1], 338: [2], 339: [1]}
+
+
+def photograph_of(file: str) -> Any:
+    """The pixels of a file, (H, W, 3) uint8, as the detector reads them; others are refused."""
+    try:
+        image: Any = Image.open(BytesIO(Path(file).read_bytes()), formats=FORMATS)
+    except UnidentifiedImageError:
+        formats = ", ".join(FORMATS)
+        raise ValueError(
+            f"expected one of {formats}, got something else; convert it to PNG"
+        ) from None
+    if "16B" in str(image.tile):  # a PNG: Pillow would make it white, or cut its values
+        raise ValueError("expected 8 bits a channel, got 16; shift them as bit_depth says")
+    for tag, value in dict(getattr(image, "tag_v2", {})).items():
+        if tag in TIFF and not set(np.ravel(value)) <= set(TIFF[tag]):
+            found = f"{value} as tag {tag}; convert it to a PNG of 8 bits"
+            raise ValueError(f"expected a TIFF of 8-bit grey, palette or RGB, got {found}")
+    # A camera that was turned says so in the file; the detector has learned upright parts.
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:  # what is transparent is black for the detector
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return np.asarray(image.convert("RGB"))
 
 
 def overlay(photograph: Any, regions: Any) -> Image.Image:
@@ -23,26 +51,42 @@ def overlay(photograph: Any, regions: Any) -> Image.Image:
     return Image.fromarray(shown)
 
 
-def main(detector: str, *files: str) -> bool:
-    """Inspect files, and say whether one is anomalous."""
-    session = onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
-    facts = json.loads(session.get_modelmeta().custom_metadata_map["patchbank"])
-    folder, found = Path("overlays"), False
-    folder.mkdir(exist_ok=True)
-    print(f"threshold {facts['threshold']:.6g}")
-    for number, file in enumerate(files, 1):
-        # A camera that was turned says so in the file; the detector has learned upright parts.
-        photograph = np.asarray(ImageOps.exif_transpose(Image.open(file)).convert("RGB"))
-        score, p_value, is_anomalous, _, regions = session.run(
-            ["score", "p_value", "is_anomalous", "anomaly_map", "regions"],
-            {"photographs": photograph[None]},
-        )
-        verdict = "anomalous" if is_anomalous[0] else "good"
-        print(f"{file}: {verdict}, score {score[0]:.7g}, p-value {p_value[0]:.3g}")
-        overlay(photograph, regions[0]).save(folder / f"{number:03}_{Path(file).stem}.png")
-        found |= bool(is_anomalous[0])
-    return found
+def inspect(session: Any, file: str, shown: Path) -> bool:
+    """Inspect a photograph, show its regions in another file, and say whether it is anomalous."""
+    photograph = photograph_of(file)
+    score, p_value, is_anomalous, _, regions = session.run(
+        ["score", "p_value", "is_anomalous", "anomaly_map", "regions"],
+        {"photographs": photograph[None]},
+    )
+    if np.isnan(score[0]):  # the network's crop, or the region of interest, lies beyond it
+        size = "{1} x {0}".format(*photograph.shape)
+        raise ValueError(f"expected the shape of learned photographs, got {size}; cut it likewise")
+    verdict = "anomalous" if is_anomalous[0] else "good"
+    print(f"{file}: {verdict}, score {score[0]:.7g}, p-value {p_value[0]:.3g}")
+    overlay(photograph, regions[0]).save(shown)
+    return bool(is_anomalous[0])
+
+
+def main(detector: str, *files: str) -> int:
+    """Inspect files, and return the status."""
+    named, folder, found = detector, Path("overlays"), False
+    try:
+        session = onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
+        facts = session.get_modelmeta().custom_metadata_map
+        if "patchbank" not in facts:
+            raise ValueError("expected a file of patchbank export, got another graph")
+        print(f"threshold {json.loads(facts['patchbank'])['threshold']:.6g}")
+        folder.mkdir(exist_ok=True)
+        for number, named in enumerate(files, 1):
+            found |= inspect(session, named, folder / f"{number:03}_{Path(named).stem}.png")
+    except Exception as error:  # any one: Python would end with 1, the status of an anomaly
+        print(f"{named}: {' '.join((str(error) or repr(error)).split())}", file=sys.stderr)
+        return 2
+    return int(found)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print("usage: inspect_photographs.py DETECTOR.onnx PHOTOGRAPH...", file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(*sys.argv[1:]))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from patchbank import Inspection, PatchCore
+from patchbank import Detector, Inspection, PatchCore
 from patchbank.export import ExportPrecision, export_detector
 from patchbank.export.precision import TOLERANCES
 from tests.photographs import part, parts, save
@@ -40,11 +40,16 @@ class Exported(NamedTuple):
     graph: Path
     cases: list[Case]
     precision: ExportPrecision
+    detector: Detector
 
     @property
     def files(self) -> list[str]:
         """Names of the photographs."""
         return [str(case.file) for case in self.cases]
+
+    def inspected(self, file: Path) -> Case:
+        """A further photograph, and the detector's answer."""
+        return Case(file, self.detector.predict(file))
 
 
 def exported(folder: Path, precision: ExportPrecision) -> Exported:
@@ -68,7 +73,7 @@ def exported(folder: Path, precision: ExportPrecision) -> Exported:
     verdicts = [case.inspection.is_anomalous for case in cases]
     assert True in verdicts
     assert False in verdicts
-    return Exported(graph, cases, precision)
+    return Exported(graph, cases, precision, detector)
 
 
 def command(program: Path, *arguments: str) -> list[str]:

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from patchbank.export.precision import TOLERANCES
 from tests.examples.exported import EXAMPLES, is_close
+from tests.examples.unusual import CLEAR, deep_pngs, deep_tiffs, transparent_files, turned
 from tests.requirements import PAGE_TOOLS
 from tests.server.pages.screens import launched, small_targets, violations
 
@@ -149,6 +150,46 @@ def test_a_file_that_is_no_photograph_is_said_to_be_none(page, small, tmp_path):
     page.locator("#file").set_input_files(broken)
     expect(page.locator("#verdict")).to_contain_text("could not be inspected")
     assert is_close(inspect(page, small.cases[0].file)[0], small.cases[0])
+
+
+def refused(page, file):
+    """What the page says of a photograph that it does not inspect."""
+    page.locator("#file").set_input_files(file)
+    expect(page.locator("#file")).to_be_enabled()
+    expect(page.locator("#verdict")).to_contain_text("could not be inspected")
+    assert page.locator("#numbers").inner_text() == ""
+    assert not page.locator("#regions").is_visible()
+    return page.locator("#verdict").inner_text()
+
+
+def test_what_is_transparent_is_black_and_in_between_it_is_refused(page, small, tmp_path):
+    for file in transparent_files(tmp_path):
+        if CLEAR in file.name:
+            assert is_close(inspect(page, file)[0], small.inspected(file)), file
+            assert page.locator("#regions").is_visible()
+        else:
+            assert "expected opaque pixels" in refused(page, file)
+
+
+def test_numbers_of_more_than_8_bits_and_other_formats_are_refused(page, tmp_path):
+    for file in deep_pngs(tmp_path):
+        assert "expected 8 bits a channel, got 16" in refused(page, file)
+    for file in deep_tiffs(tmp_path):
+        assert "expected a PNG or JPEG" in refused(page, file)
+
+
+def test_a_photograph_without_a_score_is_refused(opened, cropped, tmp_path):
+    graph, file = cropped
+    browser = opened[0].context.browser
+    with served(tmp_path / "page", graph) as url, browser.new_page() as page:
+        page.goto(url)
+        expect(page.locator("#verdict")).to_have_text("Ready")
+        assert "got 300 x 40" in refused(page, file)
+
+
+def test_a_photograph_that_was_taken_sideways_is_turned_upright(page, small, tmp_path):
+    case = small.cases[1]
+    assert is_close(inspect(page, turned(tmp_path / "sideways.png", case.file))[0], case)
 
 
 def test_the_page_is_accessible(page, small):

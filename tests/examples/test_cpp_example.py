@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from tests.examples.exported import EXAMPLES, is_close, is_tolerable
+from tests.examples.unusual import deep_pngs, transparent_files, turned
 from tests.requirements import NATIVE_TOOLS
 
 pytestmark = pytest.mark.native_tools
@@ -61,6 +62,48 @@ def test_graphs_that_round_give_the_detector_s_verdicts(program, rounded):
 def test_good_photographs_alone_have_status_0(program, small):
     (good, *_) = [case.file for case in small.cases if not case.inspection.is_anomalous]
     assert subprocess.run([program, small.graph, good], capture_output=True).returncode == 0
+
+
+def refused(program, *arguments):
+    """The one line of a call that ends with an error."""
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_what_is_transparent_is_black(program, small, tmp_path):
+    cases = [small.inspected(file) for file in transparent_files(tmp_path)]
+    command = [program, small.graph, *(case.file for case in cases)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    for line, case in zip(done.stdout.splitlines(), cases, strict=True):
+        answer = json.loads(line)
+        assert is_close(answer["score"], case), case.file
+        assert answer["is_anomalous"] == case.inspection.is_anomalous
+
+
+def test_numbers_of_more_than_8_bits_are_refused(program, small, tmp_path):
+    for file in deep_pngs(tmp_path):
+        assert refused(program, small.graph, file).startswith(f"{file}: expected 8 bits")
+
+
+def test_a_photograph_that_was_taken_sideways_is_refused(program, small, tmp_path):
+    for order in "<>":
+        file = turned(tmp_path / "sideways.png", small.cases[1].file, order)
+        assert refused(program, small.graph, file).startswith(f"{file}: expected an upright")
+    upright = turned(tmp_path / "upright.png", small.cases[1].file, orientation=1)
+    done = subprocess.run([program, small.graph, upright], capture_output=True, check=False)
+    assert is_close(json.loads(done.stdout)["score"], small.cases[1])
+
+
+def test_a_photograph_without_a_score_is_refused(program, cropped):
+    assert "got 300 x 40" in refused(program, *cropped)
+
+
+def test_a_call_without_photographs_has_status_2(program, small):
+    assert refused(program, small.graph).startswith("usage: ")
 
 
 @pytest.mark.parametrize("broken", ["detector", "no photograph", "absent"])
