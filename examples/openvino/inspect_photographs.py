@@ -34,6 +34,9 @@ def photograph_of(file: str) -> Any:
         ) from None
     if "16B" in str(image.tile):  # a PNG: Pillow would make it white, or cut its values
         raise ValueError("expected 8 bits a channel, got 16; shift them as bit_depth says")
+    for layout, step in (("L;2", 85), ("L;4", 17)):  # greys that Pillow scales, all but this one
+        if layout in str(image.tile) and "transparency" in image.info:
+            image.info["transparency"] *= step
     for tag, value in dict(getattr(image, "tag_v2", {})).items():
         if tag in TIFF and not set(np.ravel(value)) <= set(TIFF[tag]):
             found = f"{value} as tag {tag}; convert it to a PNG of 8 bits"

@@ -49,7 +49,23 @@ def transparent_files(folder: Path) -> list[Path]:
     for name, (image, options) in made.items():
         image = image if isinstance(image, Image.Image) else Image.fromarray(image)
         image.save(folder / f"{name}.png", **options)
-    return [folder / f"{name}.png" for name in made]
+    few = np.where(hole() == 0, 5, part(100)[..., 0] // 16)
+    for bits in (2, 4):
+        _written(
+            folder / f"a grey of {bits} bits that is a hole.png", grey_png(few, bits, 5 % 2**bits)
+        )
+    return sorted(folder.glob("*.png"))
+
+
+def grey_png(values: np.ndarray, bits: int, key: int) -> bytes:
+    """A grey PNG of 1, 2 or 4 bits: the lowest of values (H, W), with a transparent grey."""
+    height, width = values.shape
+    ones = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
+    rows = np.packbits(ones.reshape(height, width * bits), axis=1)
+    header = struct.pack(">LLBBBBB", width, height, bits, 0, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    chunks = ((b"IHDR", header), (b"tRNS", struct.pack(">H", key)), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 def deep_pngs(folder: Path) -> list[Path]:

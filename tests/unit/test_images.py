@@ -8,6 +8,7 @@ from patchbank.errors import ImageError
 from patchbank.images.masks import read_mask
 from patchbank.images.resize import input_size, resized
 from patchbank.images.source import read_image
+from tests.examples.unusual import grey_png
 from tests.photographs import part, save
 
 
@@ -48,6 +49,14 @@ def test_transparent_pixels_are_black(tmp_path):
     read = read_image(save(tmp_path / "a.png", rgba))
     assert (read[:10, :20] == 0).all()
     assert (read[10:] == part(0)[10:]).all()
+
+
+@pytest.mark.parametrize(("bits", "key"), [(1, 0), (1, 1), (2, 0), (2, 2), (4, 1), (4, 5), (4, 15)])
+def test_a_transparent_grey_of_few_bits_is_black(bits, key):
+    values = np.arange(20 * 24).reshape(20, 24) % 2**bits
+    read = read_image(grey_png(values, bits, key))
+    greys = values * 255 // (2**bits - 1)
+    assert (read == np.where(values == key, 0, greys)[..., None]).all()
 
 
 def test_exif_orientation_is_obeyed(tmp_path):

@@ -32,6 +32,9 @@ Converted = TypeVar("Converted")
 Pixels: TypeAlias = pillow.Image | DeepPixels
 """Decoded pixels, upright: with 8 bits a channel, or with 16."""
 
+WHITE = 255
+GREY_STEPS = {"L;2": WHITE // 3, "L;4": WHITE // 15}
+"""Layout of grey pixels of fewer than 8 bits -> difference of neighbouring greys of 8 bits."""
 BAND_PX = 2**24
 """Pixels that are converted at a time."""
 
@@ -131,13 +134,20 @@ def deep_or_not(image: pillow.Image) -> Pixels:
 
 
 def load(image: pillow.Image) -> None:
-    """Decode the pixels of an opened image."""
+    """Decode the pixels of an opened image.
+
+    The transparent grey of a PNG of 2 or 4 bits is scaled as its pixels are, which Pillow leaves.
+    """
+    step = GREY_STEPS.get(rawmode_of(image), 1)
     try:
         image.load()
     except ValueError:
         # A PNG with longer texts behind its pixels than Pillow accepts: the pixels are there.
         if image.format != "PNG" or getattr(image, "tile", None):
             raise
+    key = image.info.get("transparency")
+    if image.format == "PNG" and isinstance(key, int) and step * key <= WHITE:
+        image.info["transparency"] = step * key
 
 
 def copied(image: pillow.Image) -> pillow.Image | bytes:
