@@ -51,6 +51,9 @@ def test_predictions_whose_machine_is_lost_are_the_same(address, losing, tmp_pat
         def __exit__(self, *_):
             pass
 
+        def note(self, text):
+            pass
+
     predict_to_parquet(detector, table, tmp_path / "two", cluster=address, progress=Lost())
     assert losing.is_lost
     assert parquet.read_table(tmp_path / "two").equals(parquet.read_table(tmp_path / "one"))
