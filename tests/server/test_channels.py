@@ -120,9 +120,21 @@ def test_a_verdict_that_is_none_is_refused_and_never_ok(results):
     assert tree(results) == []
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(ParameterError, match="channel folder: expected a folder, got"):
-        folder(tmp_path / "none")
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ParameterError, match="channel folder: expected a folder, got the file"):
+        folder(tmp_path / "file")
+
+
+def test_a_folder_that_comes_later_is_waited_for(tmp_path, caplog):
+    channel = folder(tmp_path / "late")
+    line = f"channel folder: {tmp_path / 'late'} is not there; results wait until it is"
+    assert [record.getMessage() for record in caplog.records] == [line]
+    with pytest.raises(Undelivered, match="expected the folder, got none"):
+        channel.send(message(1))
+    (tmp_path / "late").mkdir()
+    channel.send(message(1))
+    assert tree(tmp_path / "late") == ["OK/bolts-line-1-000000001.json"]
 
 
 def test_the_folder_gets_what_the_outbox_has(results, tmp_path):

@@ -107,6 +107,16 @@ def test_numbers_with_commas(service, capsys):
     assert ";7,5;11,84;0,4;" in first
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_commas_are_for_tables_of_csv(service, capsys, suffix):
+    assert run(capsys, "records", "export", f"all.{suffix}", "--decimal", "comma") == (
+        2,
+        "",
+        f"error: --decimal: expected with a table in CSV, got all.{suffix}\n",
+    )
+    assert not Path(f"all.{suffix}").exists()
+
+
 def test_wrong_names_times_and_folders_are_refused(service, capsys):
     for arguments, message in (
         (["export", "a.xlsx"], "FILE: expected a name that ends with .csv, .jsonl, .parquet"),
@@ -348,6 +358,13 @@ def test_refused_messages_are_sent_again(service, capsys):
     )
     assert records.messages("mqtt", 1)[0].id == first.id
     records.close()
+    assert run(capsys, "records", "resend", "mqtt") == (0, "", "mqtt: 0 messages are sent again\n")
+    assert run(capsys, "records", "resend", "mqqt") == (
+        0,
+        "",
+        "mqqt: expected a channel with messages; only mqtt have any\n"
+        "mqqt: 0 messages are sent again\n",
+    )
 
 
 def test_without_the_extra_it_is_said_what_to_install(service):

@@ -18,6 +18,16 @@ from tests.server.samples import MOMENT, inspection
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+HALVES = (15, 30, 45)
+"""Minutes of whole hours from UTC at which days begin in some zones."""
+PARTED = [
+    timezone(timedelta(hours=hours, minutes=minutes))
+    for hours in range(-11, -6)
+    for minutes in HALVES
+]
+"""Zones in which a day begins within the hours of the inspections."""
+
+
 def fill(records, number, seed):
     rng = random.Random(seed)
     new = [
@@ -47,8 +57,7 @@ def group_of(one, by, zone):
     if by == "hour":
         return iso_utc(one.time.replace(minute=0, second=0, microsecond=0))
     if by == "day":
-        hour = one.time.replace(minute=0, second=0, microsecond=0)
-        return hour.astimezone(zone).date().isoformat()
+        return one.time.astimezone(zone).date().isoformat()
     if by == "product":
         return one.product
     return getattr(one.fields, by) or None
@@ -82,7 +91,7 @@ def test_counts_are_those_of_a_look_at_each_inspection(records):
     edges += [MOMENT + timedelta(seconds=rng.randrange(-9000, 9000)) for _ in range(6)]
     for by, (since, until) in pairs(GROUPINGS, pairs([None, *edges], [None, *edges])):
         name = rng.choice([None, "bolts"])
-        zone = rng.choice([timezone.utc, BERLIN])
+        zone = rng.choice([timezone.utc, BERLIN, *PARTED])
         chosen = [
             one
             for one in stored

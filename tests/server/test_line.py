@@ -127,6 +127,7 @@ def test_refused_messages_are_sent_again_when_somebody_asks(fitted, tmp_path, re
         (["--watch", "nuts=."], "product: expected one of parts, got 'nuts'"),
         (["--watch", "parts=docs", "--watch", "parts=docs/guides"], "do not lie in each other"),
         (["--watch", "parts=docs", "--channel", "folder:docs"], "than that of --channel folder"),
+        (["--watch-done", "docs"], "--watch-done: expected with --watch, got no watched folder"),
     ],
 )
 def test_options_that_are_wrong_are_one_error_and_nothing_is_served(

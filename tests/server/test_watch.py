@@ -84,6 +84,27 @@ def test_photographs_are_inspected_as_they_come_with_what_is_known_of_them(recor
     assert (one.source, one.by, one.fields.station) == ("watch", "local", "press 3")
 
 
+def test_links_to_folders_and_to_nothing_are_skipped_by_name(
+    records, folder, watch, tmp_path, caplog
+):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.png").write_bytes(picture())
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "broken.png").symlink_to(tmp_path / "none.png")
+    watching = watch()
+    wait_until(lambda: watching.state.skipped == 2, "both links")
+    lines = [record.getMessage() for record in caplog.records]
+    assert sorted(line.removeprefix(f"watch {folder.resolve()}: ") for line in lines) == [
+        "broken.png: expected a photograph, got a link to nothing; it is skipped",
+        "linked: expected a photograph, got a link to a folder, which is not entered; "
+        "it is skipped",
+    ]
+    assert watching.state.error is None
+    (tmp_path / "none.png").write_bytes(picture())
+    wait_until(lambda: names(records) == ["broken.png"], "what the link leads to now")
+    assert watching.state.skipped == 1
+
+
 def test_older_files_are_inspected_first(records, folder, watch):
     for number, age in enumerate((30, 10, 20)):
         path = folder / f"{number}.png"

@@ -77,8 +77,18 @@ def test_an_expression_is_searched_in_names_not_in_folders():
 def test_names_that_an_expression_does_not_match_are_errors():
     with pytest.raises(DataError, match=r"groups: .* got 2 of 3 that do not: x.png, y.png"):
         numbers(r"part(\d+)", "g/part1.png", "g/x.png", "g/y.png")
-    with pytest.raises(DataError, match="got 1 of 2 that do not: part.png"):
-        numbers(r"part(\d+)?", "g/part1.png", "g/part.png")
+    with pytest.raises(DataError, match="got 2 of 3 that do not: part.png, x.png"):
+        numbers(r"part(\d+)?", "g/part1.png", "g/part.png", "g/x.png")
+
+
+def test_a_group_that_takes_no_part_in_a_match_is_named():
+    with pytest.raises(DataError) as raised:
+        numbers(r"(x)?part", "g/part1.png", "g/xpart2.png")
+    assert str(raised.value) == (
+        "groups: expected names in which the first group of '(x)?part' takes a part, got 1 of 2 "
+        "that match without it: part1.png; write (?:...) for what is no group"
+    )
+    assert numbers(r"(?:x)?part", "g/part1.png", "g/xpart2.png") == [0, 1]
 
 
 def test_what_is_no_expression_is_refused():

@@ -100,6 +100,13 @@ def test_a_part_good_or_not_goes_to_its_own_detector(router, folder, name, defec
         np.testing.assert_array_equal(seen.anomaly_map, expected.anomaly_map)
 
 
+def test_a_learned_photograph_is_no_doubtful_one(router):
+    for name, draw in DRAWN.items():
+        route = router.route(draw(3))
+        assert (route.product, route.relative_distance, route.margin) == (name, 0.0, 1.0)
+        assert route.second in DRAWN
+
+
 def test_none_of_the_products_is_never_good(router):
     found = list(router.inspect([noise(1), ring(200)]))
     assert isinstance(found[0], FailedInspection)

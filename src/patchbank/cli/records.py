@@ -106,6 +106,8 @@ def export(options: ExportOptions) -> None:
         raise ParameterError(
             f"FILE: expected a name that ends with {', '.join(FORMATS)}, got {options.out.name}"
         )
+    if options.decimal == "comma" and form != "csv":
+        raise ParameterError(f"--decimal: expected with a table in CSV, got {options.out.name}")
     check_file("FILE", options.out)
     _folder(options.data)
     from patchbank.runtime.atomic_file import replacing
@@ -251,6 +253,10 @@ def resend(
     """Let messages that a receiver has refused for good be sent again."""
     with opened(data, database) as records:
         number = records.send_refused_again(channel)
+        known = records.channels()
+    if not number and channel not in known:
+        found = f"only {', '.join(known)} have any" if known else "no channel has any"
+        output.note(f"{channel}: expected a channel with messages; {found}")
     output.note(f"{channel}: {number:,} messages are sent again")
 
 

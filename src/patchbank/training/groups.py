@@ -354,6 +354,12 @@ def _by_name(expression: str, sources: Sequence[ImageSource]) -> tuple[str, ...]
     group = 1 if pattern.groups else 0
     found = [None if match is None else match[group] for match in matches]
     missed = [name for name, label in zip(names, found, strict=True) if label is None]
+    if missed and all(matches):
+        raise DataError(
+            f"groups: expected names in which the first group of {expression!r} takes a part, got "
+            f"{len(missed)} of {len(names)} that match without it: {few(missed, 'name')}; write "
+            "(?:...) for what is no group"
+        )
     if missed:
         raise DataError(
             f"groups: expected names that match {expression!r}, got {len(missed)} of {len(names)} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -186,8 +187,10 @@ class Router(Inspector):
         share = distances.ordinary / usual.limit
         second = None
         if others:
-            ratio = others[0].distance / first.distance if first.distance > 0 else 1.0
-            second = (share * ratio, others[0].product)
+            second = (
+                _share_of_second(share, first.distance, others[0].distance),
+                others[0].product,
+            )
         return _Found(first.product, share, second, inspection, distances)
 
     def _by_itself(self, name: str, source: ImageSource, keep: Mapping[str, bool]) -> _Found:
@@ -214,6 +217,13 @@ class _Found(NamedTuple):
     """The same of the second among them, with its name; None where there is none."""
     inspection: Inspection
     distances: Distances
+
+
+def _share_of_second(share: float, nearest: float, second: float) -> float:
+    """The share of the second product; infinite where a learned photograph is at 0 of the first."""
+    if share > 0 and nearest > 0:
+        return share * second / nearest
+    return math.inf if second > nearest else share
 
 
 def _margin(nearest: float, second: float) -> float:

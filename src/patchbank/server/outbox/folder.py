@@ -8,6 +8,7 @@ from pathlib import Path
 
 from patchbank.errors import ParameterError
 from patchbank.runtime.atomic_file import make_folders, replace_file
+from patchbank.runtime.logs import LOGGER
 from patchbank.server.outbox.channels import ChannelContext, Refused, Undelivered
 from patchbank.server.records.entries import Message
 
@@ -24,8 +25,11 @@ class FolderChannel:
 
     def __init__(self, name: str, target: str, context: ChannelContext) -> None:
         self._folder, self._context = Path(target), context
-        if not self._folder.is_dir():
-            raise ParameterError(f"channel {name}: expected a folder, got {target}; make it first")
+        if self._folder.is_dir():
+            return
+        if self._folder.exists():
+            raise ParameterError(f"channel {name}: expected a folder, got the file {target}")
+        LOGGER.warning("channel %s: %s is not there; results wait until it is", name, target)
 
     def send(self, message: Message) -> None:
         """Write the files of a message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, func, literal, select, text
@@ -20,6 +20,7 @@ Grouping = Literal["hour", "day", "product", "shift", "lot", "station"]
 GROUPINGS: tuple[Grouping, ...] = ("hour", "day", "product", "shift", "lot", "station")
 TIMES = ("hour", "day")
 MOST_GROUPS = 1000
+MOMENT = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 Row = tuple[int, str, str, str, str, int, int]
 """Hour, product, value, verdict, review, number, first inspection."""
@@ -161,10 +162,15 @@ class Counting(Store):
         found: dict[str, dict[str, int]] = {}
         first: dict[str, int] = {}
         with self._database.reading() as connection:
-            for row in tally_rows(connection, asked):
+            rows = tally_rows(connection, asked)
+            is_daily = by == "day"
+            for group, row in (
+                _by_days(connection, asked, rows, zone)
+                if is_daily
+                else ((_name(by, row), row) for row in rows)
+            ):
                 _, _, _, verdict, review, number, first_id = row
                 if number:
-                    group = _name(by, row, zone)
                     first[group] = min(first.get(group, first_id), first_id)
                     add_up(found.setdefault(group, {}), verdict, review, number)
         in_order = sorted(found, key=lambda group: first[group])
@@ -292,12 +298,34 @@ def begin_of(hour: int) -> datetime:
     return EPOCH + timedelta(hours=hour)
 
 
-def _name(by: Grouping, row: Row, zone: tzinfo) -> str:
-    """Name of the group of a row."""
+def _by_days(
+    connection: Connection, asked: Tallied, rows: Iterator[Row], zone: tzinfo
+) -> Iterator[tuple[str, Row]]:
+    """Rows with the days of a zone; an hour in which one begins is counted in its two parts."""
+    parted = set[int]()
+    for row in rows:
+        begin = begin_of(row[0]).astimezone(zone)
+        last = (begin_of(row[0] + 1) - MOMENT).astimezone(zone)
+        if begin.date() == last.date():
+            yield begin.date().isoformat(), row
+        else:
+            parted.add(row[0])
+    for hour in sorted(parted):
+        begin, end = begin_of(hour), begin_of(hour + 1)
+        day = (end - MOMENT).astimezone(zone).date()
+        midnight = datetime.combine(day, time.min, zone).astimezone(timezone.utc)
+        for since, until in ((begin, midnight), (midnight, end)):
+            name = since.astimezone(zone).date().isoformat()
+            first = since if asked.since is None else max(since, asked.since)
+            last = until if asked.until is None else min(until, asked.until)
+            if first < last:
+                yield from ((name, row) for row in _counted(connection, asked, first, last))
+
+
+def _name(by: Grouping, row: Row) -> str:
+    """Name of the group of a row, other than a day."""
     if by == "product":
         return row[1]
     if by == "hour":
         return iso_utc(begin_of(row[0]))
-    if by == "day":
-        return begin_of(row[0]).astimezone(zone).date().isoformat()
     return row[2]

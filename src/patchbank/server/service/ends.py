@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from patchbank.errors import ParameterError
 from patchbank.server.intake import Intake
 from patchbank.server.outbox.channels import ChannelContext, ChannelSpec, KeptPhotograph, secret_of
 from patchbank.server.outbox.delivery import Outbox
@@ -105,6 +106,8 @@ class Sources:
             ParameterError: an option is not of its form, a folder or OpenCV is not there, or
                 folders lie in each other.
         """
+        if settings.watch_done is not None and not settings.watch:
+            raise ParameterError("--watch-done: expected with --watch, got no watched folder")
         watched = {
             f"watch {text}": WatchSettings.parse(text, settings.watch_done, max_bytes=max_bytes)
             for text in settings.watch

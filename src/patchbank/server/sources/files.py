@@ -57,12 +57,25 @@ def files_below(folder: Path, leave_out: Container[Path]) -> Iterator[tuple[str,
 
 
 def _file_state(entry: os.DirEntry[str]) -> FileState | None:
-    """State of a regular file; None for others, and for one that has gone since."""
+    """State of a regular file, or of a link to nothing or to a folder; None for anything else.
+
+    Such a link cannot be read; the caller skips it, and says so.
+    """
     try:
         found = entry.stat()
+    except OSError:  # it has gone, or what it is a link to
+        return _link_state(entry)
+    if stat.S_ISDIR(found.st_mode):
+        return _link_state(entry)
+    return FileState(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _link_state(entry: os.DirEntry[str]) -> FileState | None:
+    try:
+        found = entry.stat(follow_symlinks=False)
     except OSError:
         return None
-    return FileState(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return FileState(found.st_size, found.st_mtime_ns) if stat.S_ISLNK(found.st_mode) else None
 
 
 def state_of(path: Path) -> FileState:

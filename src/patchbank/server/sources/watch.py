@@ -259,6 +259,10 @@ class Watch:
     def _send(self, name: str, file: _File) -> None:
         """Hand in a file if it is a photograph, whole, and not too large."""
         path = self._folder / name
+        if path.is_symlink() and not path.is_file():
+            found = "a folder, which is not entered" if path.is_dir() else "nothing"
+            self._skip(name, file, f"expected a photograph, got a link to {found}")
+            return
         if not is_picture(path):
             self._skip(name, file, "expected a photograph, got a file of another kind")
             return

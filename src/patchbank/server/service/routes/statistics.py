@@ -92,6 +92,8 @@ class ExportQuery(FilterQuery):
 
 def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response:
     """Inspections as a file, oldest first: CSV for spreadsheet programs, JSON lines or Parquet."""
+    if query.decimal == "," and query.form != "csv":
+        raise ApiError(422, f"decimal: expected with format=csv, got format={query.form}")
     parts = service_of(request).records.exported(query.wanted, query.form, decimal=query.decimal)
     first = next(parts)  # what is wrong is raised before the answer begins
 
