@@ -70,10 +70,14 @@ def test_what_is_no_path_is_named(detector, tmp_path, given, found):
         assert refusal(lambda: model_card(detector, given)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a\0b"])
-def test_no_file_has_such_a_path(detector, text):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", 'an empty text; the working directory is "."'), ("a\0b", "'a\\x00b'")],
+)
+def test_no_file_has_such_a_path(detector, text, found):
     for call in (load, detector.save):
-        assert refusal(lambda call=call: call(text)) == f"path: expected a path, got {text!r}"
+        assert refusal(lambda call=call: call(text)) == f"path: expected a path, got {found}"
+    assert refusal(lambda: find_dataset(text)) == f"root: expected a path, got {found}"
 
 
 @pytest.mark.parametrize(("given", "found"), [("a.patchbank", "str"), (SMALL, "PatchCore")])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from patchbank import ImageError, PatchCore, ShapeError, find_dataset
+from patchbank import ImageError, PatchCore, ShapeError
 from patchbank.images.folders import list_images
 from patchbank.images.source import image_source, is_one_image, n_pixels, read_image
 from tests.photographs import part, parts, save
@@ -221,7 +221,6 @@ def test_an_empty_path_is_not_the_working_directory(detector, path, monkeypatch)
         lambda empty: list(detector.predict_each([empty])),
         PatchCore().fit,
         lambda empty: PatchCore().fit([empty]),
-        find_dataset,
     ):
         with pytest.raises(ImageError, match=rule):
             use("")

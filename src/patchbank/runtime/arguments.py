@@ -40,6 +40,10 @@ def path_argument(name: str, given: str | os.PathLike[str]) -> Path:
     """
     of_kind(name, given, (str, os.PathLike), "a path")
     text = of_kind(name, os.fspath(given), str, "a path")
-    if not text or "\0" in text:
+    if not text:  # which `Path` would take for the working directory
+        raise ParameterError(
+            f'{name}: expected a path, got an empty text; the working directory is "."'
+        )
+    if "\0" in text:
         raise ParameterError(f"{name}: expected a path, got {text!r}")
     return Path(given)
