@@ -19,7 +19,6 @@ from patchbank.core.gaussians import Gaussians, Groups, left_out_distances, scat
 from patchbank.core.neighbours import ExactIndex
 from patchbank.errors import ShapeError
 from tests.kernels import INT8_KERNELS, KERNELS, on_kernel
-from tests.oracles.coreset import greedy
 from tests.oracles.graph import max_relative
 from tests.oracles.neighbours import nearest
 
@@ -110,8 +109,31 @@ def test_every_centre_is_the_farthest_row_in_double_precision(rows, kernel):
     with pytest.MonkeyPatch.context() as patch:
         on_kernel(patch, kernel)
         found = greedy_coreset(rows, len(rows), start=0)
-    _, radii = greedy(rows, len(rows), 0)
-    np.testing.assert_allclose(found.radii, radii, rtol=1e-6, atol=1e-45)
+    check_greedy(rows, found)
+
+
+def test_a_tie_in_double_precision_may_be_broken_either_way():
+    """What the last two rows differ by, double precision cannot see next to their distance."""
+    rows = np.array([[0, 9e7, 0], [9e7, 0, 0], [0, 0, 1], [0, 0, 0]], np.float32)
+    for kernel in INT8_KERNELS:
+        with pytest.MonkeyPatch.context() as patch:
+            on_kernel(patch, kernel)
+            check_greedy(rows, greedy_coreset(rows, 4, start=0))
+
+
+def check_greedy(rows, found):
+    """Each centre is the farthest row, by distances in double precision and their rounding."""
+    wide = rows.astype(np.float64)
+    centres, least = list(found.centres), np.full(len(rows), np.inf)
+    assert centres[0] == 0
+    assert sorted(centres) == list(range(len(rows)))
+    for number, centre in enumerate(centres):
+        if number:
+            assert least[centre] >= least.max() * (1 - 1e-12)
+        least = np.minimum(least, np.square(wide - wide[centre]).sum(axis=1))
+        least[centre] = -1
+        radius = np.sqrt(max(least.max(), 0))
+        np.testing.assert_allclose(found.radii[number], radius, rtol=1e-6, atol=1e-45)
 
 
 @settings(deadline=None, max_examples=100)
