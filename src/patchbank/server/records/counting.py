@@ -163,12 +163,10 @@ class Counting(Store):
         first: dict[str, int] = {}
         with self._database.reading() as connection:
             rows = tally_rows(connection, asked)
-            is_daily = by == "day"
-            for group, row in (
-                _by_days(connection, asked, rows, zone)
-                if is_daily
-                else ((_name(by, row), row) for row in rows)
-            ):
+            named: Iterator[tuple[str, Row]] = ((_name(by, row), row) for row in rows)
+            if by == "day":
+                named = _by_days(connection, asked, rows, zone)
+            for group, row in named:
                 _, _, _, verdict, review, number, first_id = row
                 if number:
                     first[group] = min(first.get(group, first_id), first_id)
